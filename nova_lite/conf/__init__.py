@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option of nova_lite: one module is one section of nova.conf."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from nova_lite.conf import (
+    api, compute, conductor, database, default, identity, image, keystone, libvirt, network, quota, scheduler,
+)
+
+SECTIONS = (
+    default, api, database, conductor, scheduler, compute, libvirt, network, image, identity, keystone, quota,
+)
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register all options on `conf`; harmless when done again."""
+    for section in SECTIONS:
+        conf.register_opts(section.OPTIONS, group=section.GROUP)
+
+
+def load(args: list[str], *, conf: cfg.ConfigOpts | None = None, files: list[str] | None = None) -> cfg.ConfigOpts:
+    """Options from the command line `args` and configuration files (default: nova.conf where oslo looks).
+
+    :raises oslo_config.cfg.Error: an unknown option or an unreadable file.
+    """
+    conf = conf or cfg.ConfigOpts()
+    register(conf)
+    if "debug" not in conf:
+        logging.register_options(conf)
+    conf(args, project="nova", version="nova_lite", default_config_files=files)
+    return conf

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""[network]: the network worker and the networks that it makes."""
+
+from oslo_config import cfg
+
+GROUP = "network"
+OPTIONS = [
+    cfg.StrOpt("tunnel_ip", default="", help="This host's underlay address for VXLAN; empty: networks do not leave the host."),
+    cfg.PortOpt("vxlan_port", default=4789, help="UDP port of VXLAN (RFC 7348)."),
+    cfg.IntOpt("mtu", default=1450, min=576, max=9000, help="MTU of guests' networks: the underlay's less 50 bytes of VXLAN."),
+    cfg.StrOpt("transit_cidr", default="100.64.0.0/16",
+               help="Range for the point-to-point links between a host and the namespaces of its networks (RFC 6598)."),
+    cfg.StrOpt("dns_domain", default="novalocal", help="Domain of guests' names."),
+    cfg.ListOpt("dns_servers", default=[], help="Name servers for guests whose subnet names none."),
+    cfg.StrOpt("driver", default="linux", choices=["linux", "fake"], help="linux: bridges, dnsmasq, nftables. fake: memory only."),
+]

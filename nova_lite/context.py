@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who asks: the user, project, roles and request id that travel with every call and message."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+
+ADMIN, MANAGER, MEMBER, READER, SERVICE = "admin", "manager", "member", "reader", "service"
+
+# Keystone's implied roles: https://docs.openstack.org/keystone/latest/admin/service-api-protection.html
+IMPLIED_ROLES: dict[str, tuple[str, ...]] = {
+    ADMIN: (MANAGER, MEMBER, READER),
+    MANAGER: (MEMBER, READER),
+    MEMBER: (READER,),
+}
+
+
+def new_request_id() -> str:
+    """A request id as every OpenStack service writes it: `req-` and a UUID."""
+    return f"req-{uuid.uuid4()}"
+
+
+def expand_roles(roles: frozenset[str] | set[str]) -> frozenset[str]:
+    """The given roles with those they imply."""
+    implied = {role for name in roles for role in IMPLIED_ROLES.get(name, ())}
+    return frozenset(roles) | implied
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """One request's identity; `roles` include implied ones. Never holds a token or password."""
+
+    user_id: str = ""
+    project_id: str = ""
+    roles: frozenset[str] = frozenset()
+    request_id: str = dataclasses.field(default_factory=new_request_id)
+    global_request_id: str = ""
+    user_name: str = ""
+    project_name: str = ""
+    domain_id: str = "default"
+
+    @property
+    def is_admin(self) -> bool:
+        return ADMIN in self.roles
+
+    @property
+    def visible_project(self) -> str | None:
+        """The one project whose resources the caller may see; None for an admin: all."""
+        return None if self.is_admin else self.project_id
+
+    def to_wire(self) -> dict[str, object]:
+        """A dict for the message bus; `from_wire` is its inverse."""
+        return {**dataclasses.asdict(self), "roles": sorted(self.roles)}
+
+    @classmethod
+    def from_wire(cls, wire: dict[str, object]) -> Context:
+        known = {field.name for field in dataclasses.fields(cls)}
+        values = {name: value for name, value in wire.items() if name in known}
+        values["roles"] = frozenset(values.get("roles", ()))  # type: ignore[call-overload]
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def system_context(request_id: str | None = None) -> Context:
+    """The context of work that no user asked for: reconcilers, recovery, reports."""
+    return Context(
+        user_id="nova", roles=frozenset({ADMIN, SERVICE}), request_id=request_id or new_request_id()
+    )

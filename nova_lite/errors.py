@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every deliberate error of nova_lite, with the HTTP status and the public sentence that it becomes.
+
+NovaLiteError
+├─ BadRequest 400        InvalidField, InvalidMarker, InvalidImage
+├─ Unauthorized 401      InvalidToken
+├─ Forbidden 403         OverQuota, PolicyForbids
+├─ NotFound 404          one class per resource that a caller tells apart
+├─ NotAcceptable 406     BadVersion
+├─ Conflict 409          WrongState, AlreadyExists, InUse, NoCapacity
+├─ TooLarge 413          UnsupportedMedia 415
+├─ NotImplementedHere 501
+├─ Unavailable 503       ServiceDown
+└─ WorkerError 500       StaleRequest, NoValidHost, HypervisorFailed, NetworkFailed, ImageFailed
+"""
+
+from __future__ import annotations
+
+
+class NovaLiteError(Exception):
+    """Base of the tree: `text` is for the person who asked; details belong in the log.
+
+    Fields are given by keyword and fill `message`. oslo.messaging rebuilds a remote error as
+    `cls(*args, **kwargs)`, so the rendered text is accepted as the one positional argument.
+    """
+
+    http_status = 500
+    message = "Something went wrong inside the service; the operator's log has the request id"
+
+    def __init__(self, text: str | None = None, **fields: object) -> None:
+        self.kwargs = {name: str(value) for name, value in fields.items()}
+        self.text = text if text is not None else self.message.format(**fields)
+        super().__init__(self.text)
+
+
+class BadRequest(NovaLiteError):
+    http_status = 400
+    message = "{reason}"
+
+
+class InvalidField(BadRequest):
+    message = "Invalid input for field {field}: {reason}"
+
+
+class InvalidMarker(BadRequest):
+    message = "marker [{marker}] not found"
+
+
+class InvalidImage(BadRequest):
+    message = "Image {id} is unacceptable: {reason}"
+
+
+class Unauthorized(NovaLiteError):
+    http_status = 401
+    message = "The request you have made requires authentication."
+
+
+class InvalidToken(Unauthorized):
+    message = "The token is not valid: {reason}"
+
+
+class Forbidden(NovaLiteError):
+    http_status = 403
+    message = "{reason}"
+
+
+class OverQuota(Forbidden):
+    message = "Quota exceeded for {resource}: requested {requested}, but already used {used} of {limit} {resource}"
+
+
+class PolicyForbids(Forbidden):
+    message = "Policy doesn't allow {rule} to be performed."
+
+
+class NotFound(NovaLiteError):
+    http_status = 404
+    message = "{what} {id} could not be found."
+
+
+class NotAcceptable(NovaLiteError):
+    http_status = 406
+    message = "{reason}"
+
+
+class BadVersion(NotAcceptable):
+    message = "Version {version} is not supported by the API. Minimum is {minimum} and maximum is {maximum}."
+
+
+class Conflict(NovaLiteError):
+    http_status = 409
+    message = "{reason}"
+
+
+class WrongState(Conflict):
+    message = "Cannot '{action}' server {id} while it is in {attribute} {state}"
+
+
+class ServerLocked(Conflict):
+    message = "Server {id} is locked"
+
+
+class AlreadyExists(Conflict):
+    message = "{what} {id} already exists."
+
+
+class InUse(Conflict):
+    message = "{what} {id} is in use: {reason}"
+
+
+class NoCapacity(Conflict):
+    message = "No more {what} available in {where}"
+
+
+class TooLarge(NovaLiteError):
+    http_status = 413
+    message = "Request is too large: the limit is {limit} bytes."
+
+
+class UnsupportedMedia(NovaLiteError):
+    http_status = 415
+    message = "Unsupported Content-Type {type}: send application/json"
+
+
+class NotImplementedHere(NovaLiteError):
+    http_status = 501
+    message = "{reason}"
+
+
+class Unavailable(NovaLiteError):
+    http_status = 503
+    message = "{reason}"
+
+
+class ServiceDown(Unavailable):
+    message = "{service} on {host} does not answer: {reason}"
+
+
+class WorkerError(NovaLiteError):
+    """What a hand reports when it could not do as asked; becomes the server's fault."""
+
+    message = "{reason}"
+
+
+class StaleRequest(WorkerError):
+    """A request older than what the host has already done: a late duplicate, to be dropped."""
+
+    message = "server {id}: request {fence} is older than {known}, which was already carried out"
+
+
+class NoValidHost(WorkerError):
+    message = "No valid host was found. {reason}"
+
+
+class HypervisorFailed(WorkerError):
+    message = "host {host}: the hypervisor refused to {action}: {reason}"
+
+
+class NetworkFailed(WorkerError):
+    message = "host {host}: could not {action}: {reason}"
+
+
+class ImageFailed(WorkerError):
+    message = "host {host}: image {id} could not be used: {reason}"

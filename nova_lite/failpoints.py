@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Named points where tests make a process crash, fail or wait: always compiled in, armed only by option.
+
+Arm with `[DEFAULT] failpoints` or the environment's NOVA_LITE_FAILPOINTS: `build.start_guest.before=crash`,
+`=error`, `=delay:2.5`; several by comma. `=crash:once:FILE` crashes only while FILE does not exist, and makes it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from nova_lite import errors
+
+_armed: dict[str, str] = {}
+
+
+def arm(spec: str) -> None:
+    """Replace what is armed by `name=what,name=what`; an empty text disarms all."""
+    _armed.clear()
+    _armed.update(entry.strip().split("=", 1) for entry in spec.split(",") if "=" in entry)
+
+
+def fail(name: str) -> None:
+    """Do what is armed at this point: nothing, unless a test says otherwise.
+
+    :raises errors.WorkerError: armed with `error`.
+    """
+    if _armed:
+        _act(name, _armed.get(name))
+
+
+def _act(name: str, what: str | None) -> None:
+    if what is None:
+        return
+    kind, _, rest = what.partition(":")
+    if kind == "delay":
+        time.sleep(float(rest))
+    elif kind == "error":
+        raise errors.WorkerError(reason=f"failpoint {name}")
+    elif kind == "crash" and _first_time(rest):
+        os._exit(137)  # as SIGKILL leaves it: no handler, no flush
+
+
+def _first_time(rest: str) -> bool:
+    """Whether a crash is due: always, or for `once:FILE` while FILE is not there."""
+    if not rest.startswith("once:"):
+        return True
+    try:
+        os.close(os.open(rest.removeprefix("once:"), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+arm(os.environ.get("NOVA_LITE_FAILPOINTS", ""))

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What other services may ask of a compute worker, and the description of a guest that it works from."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from nova_lite.context import Context
+from nova_lite.rpc.interface import Interface, call, cast
+from nova_lite.rpc.payload import payload
+
+
+class RebootType(StrEnum):
+    SOFT = "SOFT"
+    HARD = "HARD"
+
+
+@payload(version=1)
+class Image:
+    """The image to boot: where its bytes are and what they must hash to.
+
+    `url` answers GET with the bytes to a request with header X-Auth-Token `token` (short-lived).
+    `checksum` is the lower-case hex of `hash_algo` (sha512) over them; `size` in bytes.
+    """
+
+    id: str
+    disk_format: str
+    size: int
+    hash_algo: str
+    checksum: str
+    url: str
+    token: str
+    properties: dict[str, str]
+
+
+@payload(version=1)
+class Nic:
+    port_id: str
+    mac: str
+    tap: str
+    bridge: str
+    mtu: int
+
+
+@payload(version=1)
+class Guest:
+    """One server as its host must run it. `host` names the (simulated or real) host of the worker.
+
+    `fence` orders requests about one server: one not above what the host has destroyed is refused.
+    `documents` is the metadata tree for the config drive: path to text; the drive is made if `config_drive`.
+    `disk_gb` 0: the root disk keeps the image's virtual size.
+    """
+
+    server_id: str
+    fence: int
+    host: str
+    instance_name: str
+    display_name: str
+    hostname: str
+    vcpus: int
+    ram_mb: int
+    disk_gb: int
+    ephemeral_gb: int
+    swap_mb: int
+    image: Image
+    nics: tuple[Nic, ...]
+    config_drive: bool
+    documents: dict[str, str]
+    extra_specs: dict[str, str]
+    project_id: str
+    user_id: str
+
+
+@payload(version=1)
+class OwnedGuests:
+    """What a compute worker has made and not yet removed: server ids, for the audit."""
+
+    server_ids: tuple[str, ...]
+
+
+class ComputeRpc(Interface):
+    """What other services may ask of a compute worker."""
+
+    topic, version = "compute", "1.0"
+
+    @call(since="1.0", timeout_s=600, monitor_s=20)
+    def build(self, ctxt: Context, *, guest: Guest) -> None:
+        """Make the guest run: image, disks, config drive, domain; done twice, it is done once.
+
+        :raises errors.StaleRequest: the server was already destroyed here by a later request.
+        :raises errors.ImageFailed, errors.HypervisorFailed: with nothing left behind on the host.
+        """
+
+    @call(since="1.0", timeout_s=120, monitor_s=20)
+    def destroy(self, ctxt: Context, *, server_id: str, fence: int) -> None:
+        """End the guest and remove all it has on this host. A server that is not there is fine."""
+
+    @call(since="1.0", timeout_s=10)
+    def console_output(self, ctxt: Context, *, server_id: str, length: int | None) -> str:
+        """The last `length` lines (None: all kept) of the guest's serial console."""
+        ...
+
+    @call(since="1.0", timeout_s=10)
+    def owned(self, ctxt: Context) -> OwnedGuests:
+        """What this worker holds, for the audit."""
+        ...
+
+    @cast(since="1.0")
+    def start(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        """Power the guest on."""
+
+    @cast(since="1.0")
+    def stop(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        """Ask the guest to power off by ACPI; pull the plug after `[compute] shutdown_timeout`."""
+
+    @cast(since="1.0")
+    def reboot(self, ctxt: Context, *, server_id: str, action_id: int, reboot_type: RebootType) -> None:
+        """SOFT: ask the guest by ACPI, with a deadline, then as HARD. HARD: power cycle with a fresh domain."""
+
+    @cast(since="1.0")
+    def pause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        """Freeze the guest's CPUs; memory stays allocated."""
+
+    @cast(since="1.0")
+    def unpause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        """Let a paused guest go on."""
+
+    @cast(since="1.0")
+    def suspend(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        """Save the guest's memory to the host's disk and power it off."""
+
+    @cast(since="1.0")
+    def resume(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        """Restore a suspended guest's memory and let it go on."""

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What other services may tell a conductor: that there is work, and what became of work handed out."""
+
+from __future__ import annotations
+
+from nova_lite.context import Context
+from nova_lite.rpc.interface import Interface, cast
+from nova_lite.rpc.payload import payload
+
+
+@payload(version=1)
+class Inventory:
+    """What a compute host offers. Sizes are totals; `reserved_*` are kept for the host itself.
+
+    `virt_type` kvm|qemu|fake with `virt_reason`, the sentence why; `cpu_info` is JSON text as in os-hypervisors.
+    """
+
+    host: str
+    vcpus: int
+    ram_mb: int
+    disk_gb: int
+    architecture: str
+    hypervisor_type: str
+    hypervisor_version: int
+    hypervisor_hostname: str
+    virt_type: str
+    virt_reason: str
+    cpu_info: str
+    host_ip: str
+    tunnel_ip: str | None = None
+    reserved_ram_mb: int = 0
+    reserved_disk_gb: int = 0
+    disk_free_gb: int = 0
+    uptime: str = ""
+
+
+@payload(version=1)
+class ServiceReport:
+    """One daemon's heartbeat. `agent` is its name on the bus; a compute worker adds the hosts it runs.
+
+    `availability_zone` is the zone that the worker's hosts are in.
+    """
+
+    binary: str
+    agent: str
+    availability_zone: str = "nova"
+    inventories: tuple[Inventory, ...] = ()
+
+
+@payload(version=1)
+class PowerState:
+    """Seen on the host: `state` as in nova_lite.lifecycle.table.Power."""
+
+    server_id: str
+    state: int
+
+
+class ConductorRpc(Interface):
+    """What other services may tell a conductor."""
+
+    topic, version = "conductor", "1.0"
+
+    @cast(since="1.0")
+    def run(self, ctxt: Context, *, action_id: int) -> None:
+        """There is an action to carry out: a hint; the action's row is the truth."""
+
+    @cast(since="1.0")
+    def action_done(self, ctxt: Context, *, server_id: str, action_id: int, host: str, power_state: int) -> None:
+        """A worker did what the action asked."""
+
+    @cast(since="1.0")
+    def action_failed(self, ctxt: Context, *, server_id: str, action_id: int, host: str, reason: str) -> None:
+        """A worker could not do what the action asked; the server keeps running as it was, or is in error."""
+
+    @cast(since="1.0")
+    def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
+        """Guests changed their power state by themselves: a guest powered off, a crash."""
+
+    @cast(since="1.0")
+    def report(self, ctxt: Context, *, status: ServiceReport) -> None:
+        """A daemon lives; written to the database in batches."""

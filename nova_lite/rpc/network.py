@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What other services may ask of a network worker, and the descriptions of networks that it works from."""
+
+from __future__ import annotations
+
+from nova_lite.context import Context
+from nova_lite.rpc.interface import Interface, call, cast
+from nova_lite.rpc.payload import payload
+
+
+@payload(version=1)
+class Subnet:
+    """One IPv4 subnet: `cidr` 10.0.0.0/24, `gateway` and `dns` dotted quads; `gateway` may be None."""
+
+    id: str
+    cidr: str
+    gateway: str | None
+    dns: tuple[str, ...] = ()
+    enable_dhcp: bool = True
+
+
+@payload(version=1)
+class Network:
+    """One layer-2 network as a host must make it.
+
+    `segment` is the VXLAN network identifier. `peers` are the tunnel addresses of the other hosts; empty:
+    no VXLAN. `is_routed`: the host itself gets a route to it (shared networks, whose ranges never overlap);
+    other networks may overlap freely, since each has its own namespace on the host.
+    """
+
+    id: str
+    segment: int
+    mtu: int
+    subnets: tuple[Subnet, ...]
+    peers: tuple[str, ...] = ()
+    is_routed: bool = False
+
+
+@payload(version=1)
+class Member:
+    """An address that belongs to a security group, in the network where it is valid."""
+
+    network_id: str
+    address: str
+
+
+@payload(version=1)
+class Rule:
+    """One accept rule. `direction` ingress|egress; `protocol` a name or number, None: any.
+
+    Ports are inclusive; for icmp they are type and code. Remote: a CIDR, a group, or (both None) anyone.
+    """
+
+    direction: str
+    protocol: str | None = None
+    port_min: int | None = None
+    port_max: int | None = None
+    remote_cidr: str | None = None
+    remote_group_id: str | None = None
+
+
+@payload(version=1)
+class SecurityGroup:
+    """`members` are all addresses of the group's ports on every host; needed where a rule names the group."""
+
+    id: str
+    rules: tuple[Rule, ...] = ()
+    members: tuple[Member, ...] = ()
+
+
+@payload(version=1)
+class Port:
+    """One NIC's plug. `tap` is the host interface name (see `tap_name`); `addresses` IPv4 dotted quads.
+
+    `is_secured` False: neither security groups nor anti-spoofing apply.
+    """
+
+    id: str
+    network_id: str
+    mac: str
+    addresses: tuple[str, ...]
+    hostname: str
+    group_ids: tuple[str, ...] = ()
+    is_secured: bool = True
+
+
+@payload(version=1)
+class ServerPorts:
+    """Everything a host's network worker must know of one server, before its guest exists.
+
+    `fence` orders requests about one server: one not above what the host has released is refused.
+    `documents` is the metadata tree: path (`openstack/latest/meta_data.json`) to text.
+    `groups` holds every group that the ports are in, and every group that those groups' rules name.
+    """
+
+    server_id: str
+    fence: int
+    networks: tuple[Network, ...]
+    ports: tuple[Port, ...]
+    groups: tuple[SecurityGroup, ...]
+    documents: dict[str, str]
+
+
+@payload(version=1)
+class OwnedNetworks:
+    """What a host's network worker has made and not yet removed: ids, for the audit."""
+
+    network_ids: tuple[str, ...]
+    server_ids: tuple[str, ...]
+
+
+def bridge_name(network_id: str) -> str:
+    """The bridge of a network on every host; Linux allows 15 bytes for an interface name."""
+    return f"br-{network_id[:11]}"
+
+
+def tap_name(port_id: str) -> str:
+    """The tap of a port on its host; Linux allows 15 bytes for an interface name."""
+    return f"tap{port_id[:11]}"
+
+
+class NetworkRpc(Interface):
+    """What other services may ask of a network worker."""
+
+    topic, version = "network", "1.0"
+
+    @call(since="1.0", timeout_s=60)
+    def prepare(self, ctxt: Context, *, ports: ServerPorts) -> None:
+        """Make the host ready for a guest: bridges, DHCP, filters and metadata; done twice, it is done once."""
+
+    @call(since="1.0", timeout_s=60)
+    def release(self, ctxt: Context, *, server_id: str, fence: int) -> None:
+        """Remove all that `prepare` made for the server; networks stay. A server that is not there is fine."""
+
+    @cast(since="1.0")
+    def update_groups(self, ctxt: Context, *, groups: tuple[SecurityGroup, ...]) -> None:
+        """Replace the rules and members of those of the groups that this host uses."""
+
+    @cast(since="1.0")
+    def update_documents(self, ctxt: Context, *, server_id: str, documents: dict[str, str]) -> None:
+        """Replace what the metadata service answers to the server."""
+
+    @cast(since="1.0")
+    def set_peers(self, ctxt: Context, *, network_id: str, peers: tuple[str, ...]) -> None:
+        """Replace the other hosts that the network's VXLAN reaches."""
+
+    @cast(since="1.0")
+    def remove_network(self, ctxt: Context, *, network_id: str) -> None:
+        """Remove the network from the host; refused (and logged) while a port of it is here."""
+
+    @call(since="1.0", timeout_s=10)
+    def owned(self, ctxt: Context) -> OwnedNetworks:
+        """What this host holds, for the audit."""
+        ...

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What other services may ask of a scheduler: one host for one server, claimed."""
+
+from __future__ import annotations
+
+from nova_lite.context import Context
+from nova_lite.rpc.interface import Interface, call
+from nova_lite.rpc.payload import payload
+
+
+@payload(version=1)
+class PlacementRequest:
+    """What a server needs of its host. `disk_gb` counts root, ephemeral and swap.
+
+    `excluded` are hosts already tried; `forced_host` is the only one allowed (filters still apply).
+    """
+
+    server_id: str
+    project_id: str
+    vcpus: int
+    ram_mb: int
+    disk_gb: int
+    architecture: str | None = None
+    availability_zone: str | None = None
+    excluded: tuple[str, ...] = ()
+    forced_host: str | None = None
+
+
+@payload(version=1)
+class Placement:
+    """The claimed host; `agent` is the name that its workers listen under on the message bus."""
+
+    host: str
+    agent: str
+    availability_zone: str
+
+
+class SchedulerRpc(Interface):
+    """What other services may ask of a scheduler."""
+
+    topic, version = "scheduler", "1.0"
+
+    @call(since="1.0", timeout_s=30)
+    def pick_host(self, ctxt: Context, *, request: PlacementRequest) -> Placement:
+        """Choose a host and claim its room for the server; a claim that is there already is returned again.
+
+        :raises errors.NoValidHost: with, per filter, how many hosts it refused and the nearest fit.
+        """
+        ...
