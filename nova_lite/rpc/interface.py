@@ -151,9 +151,9 @@ class _Dispatch:
 
 
 def _check_signature(interface: type[Interface], name: str, declared: Any, bound: Any) -> None:
-    expected = list(inspect.signature(declared).parameters.values())[1:]
-    actual = list(inspect.signature(bound).parameters.values())
-    if [(p.name, p.kind, p.annotation) for p in expected] != [(p.name, p.kind, p.annotation) for p in actual]:
+    expected = [(p.name, p.kind) for p in inspect.signature(declared).parameters.values()][1:]
+    actual = [(p.name, p.kind) for p in inspect.signature(bound).parameters.values()]
+    if expected != actual or typing.get_type_hints(declared) != typing.get_type_hints(bound):
         raise TypeError(f"{interface.__name__}.{name}: the endpoint's signature differs from the contract")
 
 
