@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Actions on servers and their events: at once the log that users read and the journal that survives a crash."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from nova_lite.db.base import Base, LongText, utcnow
+
+# An action's `state`: how its work stands. Ends are DONE, FAILED and CANCELLED.
+QUEUED, RUNNING, UNDOING, DONE, FAILED, CANCELLED = "queued", "running", "undoing", "done", "failed", "cancelled"
+OPEN = (QUEUED, RUNNING, UNDOING)
+
+
+class Action(Base):
+    """One thing asked of one server. `saved`: results by step name; `step`: the last step finished.
+
+    `lease_owner` works on it until `lease_until`; then any conductor may take it over.
+    """
+
+    __tablename__ = "actions"
+    __table_args__ = (sa.Index("ix_actions_state_lease_until", "state", "lease_until"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    server_id: Mapped[str] = mapped_column(sa.String(36), index=True)
+    name: Mapped[str] = mapped_column(sa.String(64))
+    request_id: Mapped[str] = mapped_column(sa.String(64))
+    user_id: Mapped[str] = mapped_column(sa.String(64))
+    project_id: Mapped[str] = mapped_column(sa.String(64))
+    start_time: Mapped[datetime.datetime] = mapped_column(default=utcnow)
+    finish_time: Mapped[datetime.datetime | None]
+    updated_at: Mapped[datetime.datetime] = mapped_column(default=utcnow, onupdate=utcnow)
+    message: Mapped[str | None] = mapped_column(sa.Text)
+    state: Mapped[str] = mapped_column(sa.String(16), default=QUEUED)
+    step: Mapped[str | None] = mapped_column(sa.String(64))
+    attempt: Mapped[int] = mapped_column(default=1)
+    inputs: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    saved: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    lease_owner: Mapped[str | None] = mapped_column(sa.String(64))
+    lease_until: Mapped[datetime.datetime | None]
+
+
+class ActionEvent(Base):
+    """One step of an action: `result` Success or Error once finished."""
+
+    __tablename__ = "action_events"
+    __table_args__ = (sa.UniqueConstraint("action_id", "attempt", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    action_id: Mapped[int] = mapped_column(sa.ForeignKey("actions.id"))
+    attempt: Mapped[int] = mapped_column(default=1)
+    name: Mapped[str] = mapped_column(sa.String(64))
+    host: Mapped[str | None]
+    start_time: Mapped[datetime.datetime] = mapped_column(default=utcnow)
+    finish_time: Mapped[datetime.datetime | None]
+    result: Mapped[str | None] = mapped_column(sa.String(16))
+    details: Mapped[str | None] = mapped_column(LongText)
+
+
+def add(
+    session: Session, *, server_id: str, name: str, request_id: str, user_id: str, project_id: str,
+    inputs: dict[str, Any] | None = None, state: str = QUEUED,
+) -> Action:
+    """Record that an action was asked for; flushed, so that its id is known."""
+    action = Action(server_id=server_id, name=name, request_id=request_id, user_id=user_id, project_id=project_id,
+                    inputs=inputs or {}, state=state)
+    if state == DONE:
+        action.finish_time = utcnow()
+    session.add(action)
+    session.flush()
+    return action
+
+
+def of_server(session: Session, server_id: str) -> list[Action]:
+    """The server's actions, newest first."""
+    return list(session.scalars(
+        sa.select(Action).where(Action.server_id == server_id).order_by(Action.id.desc())))
+
+
+def by_request(session: Session, server_id: str, request_id: str) -> Action | None:
+    """The server's action that the request asked for."""
+    return session.scalars(sa.select(Action).where(
+        Action.server_id == server_id, Action.request_id == request_id).order_by(Action.id.desc()).limit(1)).first()
+
+
+def events(session: Session, action_id: int) -> list[ActionEvent]:
+    """The action's events, oldest first."""
+    return list(session.scalars(
+        sa.select(ActionEvent).where(ActionEvent.action_id == action_id).order_by(ActionEvent.id)))

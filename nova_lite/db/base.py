@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The declarative base of all tables: column types that mean the same on SQLite, PostgreSQL and MariaDB."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# MariaDB's DATETIME drops microseconds unless told; times are UTC without a zone everywhere.
+Time = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+# MariaDB's TEXT ends at 64 KiB, less than user data plus its base64 overhead may need.
+LongText = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+
+
+def utcnow() -> datetime.datetime:
+    """Now in UTC, without a zone, as rows keep it."""
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+def new_id() -> str:
+    """A new resource id: a random UUID with dashes."""
+    return str(uuid.uuid4())
+
+
+class Base(DeclarativeBase):
+    """Base of every model; constraint names are fixed so that migrations can name them."""
+
+    metadata = sa.MetaData(naming_convention={
+        "ix": "ix_%(column_0_N_label)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s",
+    })
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        str: sa.String(255), datetime.datetime: Time, dict[str, Any]: sa.JSON, dict[str, str]: sa.JSON,
+        list[str]: sa.JSON, int: sa.Integer, bool: sa.Boolean, float: sa.Float,
+    }
+
+
+class Timestamps:
+    """When the row was made and last changed."""
+
+    created_at: Mapped[datetime.datetime] = mapped_column(default=utcnow)
+    updated_at: Mapped[datetime.datetime | None] = mapped_column(onupdate=utcnow)

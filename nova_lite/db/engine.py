@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens the database: one `Database` per process, sessions opened at the edges."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_config import cfg
+from sqlalchemy.orm import Session, sessionmaker
+
+
+def url_of(conf: cfg.ConfigOpts) -> str:
+    """The configured URL, or a SQLite file in `state_path`."""
+    return str(conf.database.connection) or f"sqlite:///{os.path.join(conf.state_path, 'nova-lite.sqlite')}"
+
+
+class Database:
+    """Sessions of one database. `reader()` sees committed rows; `writer()` is one transaction."""
+
+    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        self.url = sa.engine.make_url(url)
+        self._is_sqlite = self.url.get_backend_name() == "sqlite"
+        options: dict[str, Any] = {"pool_pre_ping": not self._is_sqlite}
+        if not self._is_sqlite:
+            options |= {"pool_size": pool_size, "max_overflow": 0, "isolation_level": "READ COMMITTED"}
+        self.engine = sa.create_engine(self.url, **options)
+        if self._is_sqlite:
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        # Autocommit spares a reader two round trips a request; a reader never needs two queries to agree.
+        reading = self.engine.execution_options(
+            is_reader=True, **({} if self._is_sqlite else {"isolation_level": "AUTOCOMMIT"})
+        )
+        self._readers = sessionmaker(reading, autoflush=False, expire_on_commit=False)
+        self._writers = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[Session]:
+        """A session for queries only; what it loaded stays readable after it closes."""
+        with self._readers() as session:
+            yield session
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[Session]:
+        """One transaction: committed at the end, rolled back on any error."""
+        with self._writers() as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+
+
+def open_database(conf: cfg.ConfigOpts) -> Database:
+    """The configured database; its tables are made by migrations (`nova-lite db sync`)."""
+    return Database(url_of(conf), pool_size=conf.database.max_pool_size)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:  # noqa: ANN401 - DBAPI objects have no type
+    connection.isolation_level = None  # pysqlite would begin transactions late; _begin_sqlite does it right
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=20000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A writer takes the lock at once: a read lock that grows fails at once with SQLITE_BUSY, whatever the timeout.
+    is_reader = connection.get_execution_options().get("is_reader", False)
+    connection.exec_driver_sql("BEGIN" if is_reader else "BEGIN IMMEDIATE")

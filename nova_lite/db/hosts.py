@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Daemons and compute hosts: what lives, what each host offers, and what is claimed of it."""
+
+from __future__ import annotations
+
+import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from nova_lite import errors
+from nova_lite.db.base import Base, Timestamps, new_id, utcnow
+
+
+class Service(Timestamps, Base):
+    """One daemon as os-services shows it; alive while `seen_at` is younger than `service_down_time`."""
+
+    __tablename__ = "services"
+    __table_args__ = (sa.UniqueConstraint("binary", "host"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(sa.String(36), unique=True, default=new_id)
+    binary: Mapped[str] = mapped_column(sa.String(64))
+    host: Mapped[str]
+    agent: Mapped[str]
+    availability_zone: Mapped[str] = mapped_column(default="internal")
+    disabled: Mapped[bool] = mapped_column(default=False)
+    disabled_reason: Mapped[str | None]
+    forced_down: Mapped[bool] = mapped_column(default=False)
+    seen_at: Mapped[datetime.datetime] = mapped_column(default=utcnow)
+
+
+class Host(Timestamps, Base):
+    """One compute host: inventory, and the sums of the claims on it, which a guarded UPDATE keeps in bounds."""
+
+    __tablename__ = "hosts"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(sa.String(36), unique=True, default=new_id)
+    name: Mapped[str] = mapped_column(unique=True)
+    agent: Mapped[str]
+    availability_zone: Mapped[str] = mapped_column(default="nova")
+    vcpus: Mapped[int]
+    ram_mb: Mapped[int]
+    disk_gb: Mapped[int]
+    reserved_ram_mb: Mapped[int] = mapped_column(default=0)
+    reserved_disk_gb: Mapped[int] = mapped_column(default=0)
+    disk_free_gb: Mapped[int] = mapped_column(default=0)
+    vcpus_claimed: Mapped[int] = mapped_column(default=0)
+    ram_mb_claimed: Mapped[int] = mapped_column(default=0)
+    disk_gb_claimed: Mapped[int] = mapped_column(default=0)
+    servers_claimed: Mapped[int] = mapped_column(default=0)
+    architecture: Mapped[str] = mapped_column(sa.String(32))
+    hypervisor_type: Mapped[str] = mapped_column(sa.String(32))
+    hypervisor_version: Mapped[int]
+    hypervisor_hostname: Mapped[str]
+    virt_type: Mapped[str] = mapped_column(sa.String(16))
+    virt_reason: Mapped[str] = mapped_column(sa.Text, default="")
+    cpu_info: Mapped[str] = mapped_column(sa.Text, default="{}")
+    host_ip: Mapped[str] = mapped_column(default="")
+    tunnel_ip: Mapped[str | None]
+    uptime: Mapped[str] = mapped_column(default="")
+
+
+class Claim(Base):
+    """A server's room on a host; the primary key makes claiming twice claim once."""
+
+    __tablename__ = "claims"
+
+    server_id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    host: Mapped[str] = mapped_column(primary_key=True, index=True)
+    vcpus: Mapped[int]
+    ram_mb: Mapped[int]
+    disk_gb: Mapped[int]
+    created_at: Mapped[datetime.datetime] = mapped_column(default=utcnow)
+
+
+def is_alive(service: Service, *, now: datetime.datetime, down_time_s: float) -> bool:
+    """Whether the daemon's last heartbeat is recent and nobody forced it down."""
+    return not service.forced_down and (now - service.seen_at).total_seconds() <= down_time_s
+
+
+def services(session: Session, *, binary: str | None = None, host: str | None = None) -> list[Service]:
+    """All daemons, by name."""
+    query = sa.select(Service).order_by(Service.binary, Service.host)
+    if binary:
+        query = query.where(Service.binary == binary)
+    if host:
+        query = query.where(Service.host == host)
+    return list(session.scalars(query))
+
+
+def get_service(session: Session, service_id: str) -> Service:
+    """:raises errors.NotFound: no daemon has this id."""
+    service = session.scalars(sa.select(Service).where(Service.id == service_id)).one_or_none()
+    if service is None:
+        raise errors.NotFound(what="Service", id=service_id)
+    return service
+
+
+def hosts(session: Session) -> list[Host]:
+    """All compute hosts, in the order in which they joined."""
+    return list(session.scalars(sa.select(Host).order_by(Host.number)))
+
+
+def get_host(session: Session, host_id: str) -> Host:
+    """:raises errors.NotFound: no compute host has this id."""
+    host = session.scalars(sa.select(Host).where(Host.id == host_id)).one_or_none()
+    if host is None:
+        raise errors.NotFound(what="Compute host", id=host_id)
+    return host

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers: the row, its queries, and the only place that assigns `vm_state` or `task_state`."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from nova_lite import errors
+from nova_lite.db.base import Base, LongText, Timestamps, new_id, utcnow
+from nova_lite.lifecycle.table import ACTIONS, Power, Vm
+
+
+class Server(Timestamps, Base):
+    """One server. `number` names its domain; `flavor` is a copy: flavors may change or go."""
+
+    __tablename__ = "servers"
+    __table_args__ = (
+        sa.Index("ix_servers_project_id_deleted_at", "project_id", "deleted_at", "created_at"),
+        sa.Index("ix_servers_host_deleted_at", "host", "deleted_at"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(sa.String(36), unique=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(sa.String(64))
+    user_id: Mapped[str] = mapped_column(sa.String(64))
+    name: Mapped[str]
+    description: Mapped[str | None]
+    hostname: Mapped[str]
+    flavor: Mapped[dict[str, Any]]
+    vcpus: Mapped[int]
+    ram_mb: Mapped[int]
+    disk_gb: Mapped[int]  # root + ephemeral + swap, rounded up: what a claim takes
+    image_id: Mapped[str | None] = mapped_column(sa.String(36))
+    image_properties: Mapped[dict[str, str]] = mapped_column(default=dict)
+    key_name: Mapped[str | None]
+    key_data: Mapped[str | None] = mapped_column(sa.Text)
+    user_data: Mapped[str | None] = mapped_column(LongText)  # base64, as it came
+    config_drive: Mapped[bool] = mapped_column(default=False)
+    metadata_items: Mapped[dict[str, str]] = mapped_column(default=dict)
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    wanted_zone: Mapped[str | None]  # as asked at create: the pinned zone
+    wanted_host: Mapped[str | None]  # as forced at create by an admin
+    availability_zone: Mapped[str | None]
+    host: Mapped[str | None]
+    agent: Mapped[str | None]  # the host's workers' name on the message bus
+    vm_state: Mapped[str] = mapped_column(sa.String(32))
+    task_state: Mapped[str | None] = mapped_column(sa.String(32))
+    power_state: Mapped[int] = mapped_column(default=int(Power.NOSTATE))
+    progress: Mapped[int] = mapped_column(default=0)
+    disk_config: Mapped[str] = mapped_column(sa.String(16), default="MANUAL")
+    access_ip_v4: Mapped[str | None]
+    access_ip_v6: Mapped[str | None]
+    locked_by: Mapped[str | None] = mapped_column(sa.String(16))  # owner | admin
+    locked_reason: Mapped[str | None]
+    launch_index: Mapped[int] = mapped_column(default=0)
+    reservation_id: Mapped[str] = mapped_column(sa.String(64))
+    root_device_name: Mapped[str | None] = mapped_column(default="/dev/vda")
+    fault: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    launched_at: Mapped[datetime.datetime | None]
+    terminated_at: Mapped[datetime.datetime | None]
+    deleted_at: Mapped[datetime.datetime | None]
+
+    @property
+    def instance_name(self) -> str:
+        """The domain's name on its host, as Nova names it."""
+        return f"instance-{self.number:08x}"
+
+
+def get(session: Session, server_id: str, *, project_id: str | None = None) -> Server:
+    """The server that is not deleted; `project_id`: only of that project.
+
+    :raises errors.NotFound: none, or another project's.
+    """
+    query = sa.select(Server).where(Server.id == server_id, Server.deleted_at.is_(None))
+    if project_id is not None:
+        query = query.where(Server.project_id == project_id)
+    server = session.scalars(query).one_or_none()
+    if server is None:
+        raise errors.NotFound(f"Instance {server_id} could not be found.", what="Instance", id=server_id)
+    return server
+
+
+def begin(session: Session, server: Server, action: str) -> None:
+    """Claim the server for an action by one guarded UPDATE, so two callers cannot both win.
+
+    :raises errors.WrongState: the action's row in lifecycle/table.py forbids it now.
+    """
+    row = ACTIONS[action]
+    statement = sa.update(Server).where(Server.id == server.id, Server.deleted_at.is_(None))
+    statement = statement.where(Server.vm_state.in_([str(vm) for vm in row.allowed_in]))
+    if not row.over_task:
+        statement = statement.where(Server.task_state.is_(None))
+    won = session.execute(statement.values(task_state=row.task or Server.task_state, updated_at=utcnow()))
+    session.refresh(server)
+    if won.rowcount != 1:  # type: ignore[attr-defined]
+        raise wrong_state(server, action)
+
+
+def wrong_state(server: Server, action: str) -> errors.WrongState:
+    """The refusal that names the attribute in the way."""
+    word = {"reboot_soft": "reboot", "reboot_hard": "reboot"}.get(action, action)
+    in_state = server.vm_state in ACTIONS[action].allowed_in
+    attribute, state = ("task_state", server.task_state) if in_state else ("vm_state", server.vm_state)
+    return errors.WrongState(action=word, id=server.id, attribute=attribute, state=state)
+
+
+def finish(session: Session, server_id: str, action: str, *, power_state: int | None = None) -> bool:
+    """The action is done: state at rest, no task. False: another action (a delete) has taken the server."""
+    row = ACTIONS[action]
+    values: dict[str, Any] = {"task_state": None, "updated_at": utcnow()}
+    if row.leads_to is not None:
+        values["vm_state"] = str(row.leads_to)
+    if row.leads_to == Vm.ACTIVE:
+        values["fault"] = None
+    if power_state is not None:
+        values["power_state"] = power_state
+    return _update_in_task(session, server_id, row.task, values)
+
+
+def abandon(session: Session, server_id: str, action: str, *, fault: dict[str, Any] | None, is_fatal: bool) -> bool:
+    """The action failed: no task; in ERROR with `fault` when `is_fatal`, else as it was before."""
+    values: dict[str, Any] = {"task_state": None, "updated_at": utcnow()}
+    if is_fatal:
+        values |= {"vm_state": str(Vm.ERROR), "fault": fault}
+    return _update_in_task(session, server_id, ACTIONS[action].task, values)
+
+
+def show_task(session: Session, server_id: str, *, among: tuple[str, ...], task: str) -> bool:
+    """Move on within an action: the task shown becomes `task`. False: the server is not in one of `among`."""
+    return _changed(session, sa.update(Server).where(Server.id == server_id, Server.task_state.in_(among))
+                    .values(task_state=task, updated_at=utcnow()))
+
+
+def place(session: Session, server_id: str, *, host: str | None, agent: str | None, zone: str | None) -> None:
+    """Record where the server is (to be) run; None: nowhere."""
+    session.execute(sa.update(Server).where(Server.id == server_id)
+                    .values(host=host, agent=agent, availability_zone=zone, updated_at=utcnow()))
+
+
+def mark_deleted(session: Session, server_id: str) -> bool:
+    """The server is gone; its row stays for `deleted=True` queries. False: it already was."""
+    now = utcnow()
+    return _changed(session, sa.update(Server).where(Server.id == server_id, Server.deleted_at.is_(None)).values(
+        vm_state=str(Vm.DELETED), task_state=None, power_state=int(Power.NOSTATE), terminated_at=now,
+        deleted_at=now, updated_at=now))
+
+
+def sync_power(session: Session, server_id: str, *, power_state: int, vm_state: Vm | None) -> bool:
+    """The guest changed by itself: follow it, unless an action is under way. False: left alone."""
+    values: dict[str, Any] = {"power_state": power_state, "updated_at": utcnow()}
+    if vm_state is not None:
+        values["vm_state"] = str(vm_state)
+    settled = [str(vm) for vm in (Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED, Vm.SUSPENDED)]
+    return _changed(session, sa.update(Server).where(
+        Server.id == server_id, Server.task_state.is_(None), Server.vm_state.in_(settled),
+        Server.deleted_at.is_(None)).values(**values))
+
+
+def usage(session: Session, project_id: str) -> dict[str, int]:
+    """What counts against the project's quota: `instances`, `cores`, `ram` (MiB)."""
+    count, cores, ram = session.execute(
+        sa.select(sa.func.count(), sa.func.sum(Server.vcpus), sa.func.sum(Server.ram_mb))
+        .where(Server.project_id == project_id, Server.deleted_at.is_(None))).one()
+    return {"instances": int(count), "cores": int(cores or 0), "ram": int(ram or 0)}
+
+
+def _update_in_task(session: Session, server_id: str, task: str | None, values: dict[str, Any]) -> bool:
+    tasks = _TASKS_OF_CREATE if task == ACTIONS["create"].task else (task,)
+    if values.get("vm_state") == Vm.ACTIVE:
+        values["launched_at"] = sa.func.coalesce(Server.launched_at, utcnow())
+    return _changed(session, sa.update(Server).where(
+        Server.id == server_id, Server.task_state.in_(tasks), Server.deleted_at.is_(None)).values(**values))
+
+
+# A build shows how far it is; Nova's words, so that clients' progress lines read as they used to.
+_TASKS_OF_CREATE = ("scheduling", "networking", "spawning")
+
+
+def _changed(session: Session, statement: sa.Update) -> bool:
+    return bool(session.execute(statement.execution_options(synchronize_session=False)).rowcount)  # type: ignore[attr-defined]

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's state machine as data: what is allowed when, shown meanwhile, reached, and done after a crash.
+
+Only db/servers.py assigns `vm_state` or `task_state`, and only by these rows. Words are Nova's, so that
+what clients show and operators know carries over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import IntEnum, StrEnum
+
+
+class Vm(StrEnum):
+    """What the server is, once it is at rest."""
+
+    BUILDING = "building"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    SUSPENDED = "suspended"
+    STOPPED = "stopped"
+    ERROR = "error"
+    DELETED = "deleted"
+
+
+class Power(IntEnum):
+    """What the hypervisor says; the numbers are Nova's."""
+
+    NOSTATE = 0
+    RUNNING = 1
+    PAUSED = 3
+    SHUTDOWN = 4
+    CRASHED = 6
+    SUSPENDED = 7
+
+
+class OnRestart(StrEnum):
+    """What becomes of an action whose worker died: every operation is safe to ask for again."""
+
+    RETRY = "retry"
+    RESUME = "resume"  # a workflow: the journal says where
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """One row: `allowed_in` vm_states, `task` shown meanwhile, `leads_to` at rest (None: as it was).
+
+    `over_task`: may begin while another action runs. `needs_unlocked`: refused to non-admins on a locked server.
+    `is_instant`: done by the API's own transaction; no worker takes part.
+    """
+
+    name: str
+    allowed_in: frozenset[Vm]
+    task: str | None
+    leads_to: Vm | None
+    on_restart: OnRestart = OnRestart.RETRY
+    over_task: bool = False
+    needs_unlocked: bool = True
+    is_instant: bool = False
+
+
+ACTIONS: dict[str, Action] = {}
+ANY = frozenset(Vm) - {Vm.DELETED}
+
+
+def _action(
+    name: str, allowed_in: frozenset[Vm] | set[Vm], *, task: str | None, leads_to: Vm | None, **more: object
+) -> None:
+    ACTIONS[name] = Action(name, frozenset(allowed_in), task, leads_to, **more)  # type: ignore[arg-type]
+
+
+# Workflows: the conductor carries them out, step by step.
+_action("create", set(), task="scheduling", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME)
+_action("delete", ANY, task="deleting", leads_to=Vm.DELETED, on_restart=OnRestart.RESUME, over_task=True)
+
+# Power: one operation on the server's host.
+_action("start", {Vm.STOPPED}, task="powering-on", leads_to=Vm.ACTIVE)
+_action("stop", {Vm.ACTIVE, Vm.ERROR}, task="powering-off", leads_to=Vm.STOPPED)
+_action("reboot_soft", {Vm.ACTIVE}, task="rebooting", leads_to=Vm.ACTIVE)
+_action("reboot_hard", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED, Vm.ERROR},
+        task="rebooting_hard", leads_to=Vm.ACTIVE)
+_action("pause", {Vm.ACTIVE}, task="pausing", leads_to=Vm.PAUSED)
+_action("unpause", {Vm.PAUSED}, task="unpausing", leads_to=Vm.ACTIVE)
+_action("suspend", {Vm.ACTIVE}, task="suspending", leads_to=Vm.SUSPENDED)
+_action("resume", {Vm.SUSPENDED}, task="resuming", leads_to=Vm.ACTIVE)
+
+# Bookkeeping: done where it is asked.
+_action("lock", ANY, task=None, leads_to=None, over_task=True, needs_unlocked=False, is_instant=True)
+_action("unlock", ANY, task=None, leads_to=None, over_task=True, needs_unlocked=False, is_instant=True)
+
+# status out of (vm_state, task_state); the task's word wins where the pair is listed.
+_STATUS: dict[Vm, str] = {
+    Vm.BUILDING: "BUILD", Vm.ACTIVE: "ACTIVE", Vm.PAUSED: "PAUSED", Vm.SUSPENDED: "SUSPENDED",
+    Vm.STOPPED: "SHUTOFF", Vm.ERROR: "ERROR", Vm.DELETED: "DELETED",
+}
+_STATUS_OF_TASK: dict[tuple[Vm, str], str] = {
+    (Vm.ACTIVE, "rebooting"): "REBOOT", (Vm.ACTIVE, "rebooting_hard"): "HARD_REBOOT",
+    **{(vm, "rebooting_hard"): "HARD_REBOOT" for vm in (Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED, Vm.ERROR)},
+}
+
+
+def status_of(vm_state: str, task_state: str | None) -> str:
+    """The status that the API shows: `ACTIVE`, `BUILD`, `REBOOT`, …"""
+    vm = Vm(vm_state)
+    return _STATUS_OF_TASK.get((vm, task_state or ""), _STATUS[vm])
+
+
+def states_of(status: str) -> list[Vm]:
+    """The vm_states that a status filter selects; empty for an unknown status."""
+    wanted = status.upper()
+    tasked = [vm for (vm, _), shown in _STATUS_OF_TASK.items() if shown == wanted]
+    return [vm for vm, shown in _STATUS.items() if shown == wanted] + tasked
+
+
+def vm_state_of(power: int) -> Vm | None:
+    """The state at rest that a guest's own change of power leads to; None: says nothing."""
+    return {
+        Power.RUNNING: Vm.ACTIVE, Power.PAUSED: Vm.PAUSED, Power.SHUTDOWN: Vm.STOPPED,
+        Power.CRASHED: Vm.STOPPED, Power.SUSPENDED: Vm.SUSPENDED,
+    }.get(Power(power))
