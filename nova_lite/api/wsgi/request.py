@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a handler gets and gives: the request with its session and clients, and the reply."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import oslo_messaging as messaging
+import webob
+from oslo_config import cfg
+from sqlalchemy.orm import Session
+
+from nova_lite.api.wsgi.versions import Version
+from nova_lite.context import Context
+from nova_lite.db.engine import Database
+from nova_lite.rpc.compute import ComputeRpc
+from nova_lite.rpc.conductor import ConductorRpc
+from nova_lite.rpc.network import NetworkRpc
+
+Body = dict[str, Any]  # a JSON object; its shape is the route's schema
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """An answer that is more than a body with the route's own status."""
+
+    body: Body | None = None
+    status: int | None = None
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    stream: Any = None  # an iterable of bytes, sent as it is read; needs Content-Type in headers
+    content_type: str = "application/json"
+
+
+class RpcClients:
+    """The senders that faces use; made once per process."""
+
+    def __init__(self, transport: messaging.RPCTransport) -> None:
+        self._transport = transport
+        self.conductor = ConductorRpc.client(transport)
+        self._computes: dict[str, ComputeRpc] = {}
+        self._networks: dict[str, NetworkRpc] = {}
+
+    def compute(self, agent: str) -> ComputeRpc:
+        """The compute worker that listens as `agent`."""
+        if agent not in self._computes:
+            self._computes[agent] = ComputeRpc.client(self._transport, host=agent)
+        return self._computes[agent]
+
+    def network(self, agent: str) -> NetworkRpc:
+        """The network worker that listens as `agent`."""
+        if agent not in self._networks:
+            self._networks[agent] = NetworkRpc.client(self._transport, host=agent)
+        return self._networks[agent]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What every face is built from, once per process."""
+
+    conf: cfg.ConfigOpts
+    database: Database
+    rpc: RpcClients
+
+
+class Request:
+    """One call of one handler. `db` is a reader's session for GET and HEAD, else one transaction.
+
+    What must happen only when the transaction is committed (casts above all) goes to `after_commit`.
+    """
+
+    def __init__(
+        self, http: webob.Request, ctxt: Context, version: Version, db: Session, parts: Parts, base_url: str
+    ) -> None:
+        self.http = http
+        self.ctxt = ctxt
+        self.version = version
+        self.db = db
+        self.conf = parts.conf
+        self.rpc = parts.rpc
+        self.database = parts.database
+        self.base_url = base_url
+        self.after: list[Callable[[], None]] = []
+
+    @property
+    def query(self) -> Any:
+        """The query parameters, a webob MultiDict: `get`, `getall`."""
+        return self.http.GET
+
+    def after_commit(self, call: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """Call this once the transaction is committed; its failure is logged, and a reconciler makes up for it."""
+        self.after.append(lambda: call(*args, **kwargs))

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bodies and queries against JSON schemas: compiled once, refused with a sentence that names the field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import fastjsonschema
+import webob
+
+from nova_lite import errors
+from nova_lite.api.wsgi.request import Body
+
+Check = Callable[[Any], Any]
+# Formats beyond fastjsonschema's own; JSON Schema draft 7 names.
+FORMATS: dict[str, str | Callable[[str], bool]] = {
+    "uuid": r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$",
+}
+
+
+class Validator:
+    """Compiles each schema on its first use and keeps it."""
+
+    def __init__(self) -> None:
+        self._checks: dict[int, Check] = {}
+
+    def body(self, schema: Mapping[str, Any], body: Any) -> None:
+        """:raises errors.InvalidField: the body is not as the schema says."""
+        self._run(schema, body)
+
+    def query(self, schema: Mapping[str, Any], query: Any) -> None:
+        """Check query parameters: each as a list of its values, strings.
+
+        :raises errors.InvalidField: a parameter is unknown or wrong.
+        """
+        self._run(schema, {name: query.getall(name) for name in query})
+
+    def _run(self, schema: Mapping[str, Any], value: Any) -> None:
+        check = self._checks.get(id(schema))
+        if check is None:
+            check = fastjsonschema.compile(dict(schema), formats=FORMATS, use_default=False)
+            self._checks[id(schema)] = check
+        try:
+            check(value)
+        except fastjsonschema.JsonSchemaValueException as wrong:
+            raise _refusal(wrong) from None
+
+
+def _refusal(wrong: fastjsonschema.JsonSchemaValueException) -> errors.InvalidField:
+    path = [str(part) for part in wrong.path[1:]]
+    reason = wrong.message.removeprefix(wrong.name or "").strip()
+    if wrong.rule in ("oneOf", "anyOf"):
+        reason = "is not of any of the allowed forms"
+    elif wrong.rule == "additionalProperties":
+        extra = reason.split("{", 1)[-1].split("}", 1)[0]
+        reason = f"Additional properties are not allowed ({extra} was unexpected)"
+    return errors.InvalidField(field="/".join(path) or "body", reason=reason)
+
+
+def read_json(http: webob.Request) -> Body:
+    """The request's JSON object; repeated keys and NaN are refused, depth is bounded by the parser.
+
+    :raises errors.UnsupportedMedia: not sent as JSON. :raises errors.BadRequest: not a JSON object.
+    """
+    if http.content_type and http.content_type != "application/json" and not http.content_type.endswith("+json"):
+        raise errors.UnsupportedMedia(type=http.content_type)
+    raw = http.body
+    if not raw:
+        raise errors.BadRequest(reason="The request has no body; a JSON object is expected")
+    try:
+        body = json.loads(raw, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as wrong:
+        raise errors.BadRequest(reason=f"The body is not valid JSON: {wrong}") from None
+    if not isinstance(body, dict):
+        raise errors.BadRequest(reason="The body must be a JSON object")
+    return body
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed")

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only importer of eventlet: how a process waits is decided here and nowhere else.
+
+Upstream is retiring eventlet, so everything also runs on native threads; see docs/decisions/0002.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from oslo_config import cfg
+
+_is_green = False
+
+
+def choose_before_imports(argv: list[str], *, default: str) -> None:
+    """Patch the standard library for eventlet if this daemon is to use it; call before any other import.
+
+    The command line is searched by hand, since reading options would import what must be patched.
+    """
+    wanted = os.environ.get("NOVA_LITE_CONCURRENCY") or next(
+        (arg.partition("=")[2] for arg in argv if arg.startswith("--concurrency=")), default)
+    if wanted == "eventlet":
+        _patch()
+
+
+def _patch() -> None:
+    global _is_green  # noqa: PLW0603 - one fact about the process
+    import eventlet
+
+    eventlet.monkey_patch()
+    _is_green = True
+
+
+def is_green() -> bool:
+    """Whether this process waits by eventlet."""
+    return _is_green
+
+
+class HttpServer:
+    """Serves a WSGI application on a listening socket with eventlet or native threads; `serve` blocks."""
+
+    def __init__(self, app: Callable[..., Any], listener: socket.socket, *, threads: int) -> None:
+        self._app, self._listener, self._threads = app, listener, threads
+        self._threaded: Any = None
+
+    def serve(self) -> None:
+        """Answer requests until `stop`."""
+        if _is_green:
+            self._serve_green()
+        else:
+            self._serve_threads()
+
+    def _serve_green(self) -> None:
+        import eventlet.wsgi
+
+        pool = eventlet.GreenPool(self._threads)
+        eventlet.wsgi.server(
+            self._listener, self._app, custom_pool=pool, log_output=False, socket_timeout=60, debug=False,
+            max_size=self._threads,
+        )
+
+    def _serve_threads(self) -> None:
+        from cheroot import wsgi
+
+        server = wsgi.Server(
+            ("127.0.0.1", 0), self._app, numthreads=self._threads, request_queue_size=128, timeout=60,
+        )
+        server.bind_addr = self._listener.getsockname()
+        server.socket = self._listener
+        server.prepare()
+        self._threaded = server
+        server.serve()
+
+    def stop(self) -> None:
+        """Stop accepting; requests in hand are finished."""
+        if self._threaded is not None:
+            self._threaded.stop()
+        else:
+            self._listener.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket. :raises OSError: the port is taken or the address is not ours."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((host, port))
+    listener.listen(1024)
+    return listener
+
+
+def wants(conf: cfg.ConfigOpts, *, default: str) -> str:
+    """`threads` or `eventlet`, as `[DEFAULT] concurrency` says for a daemon whose default is `default`."""
+    return default if conf.concurrency == "auto" else str(conf.concurrency)
