@@ -53,7 +53,7 @@ class MariaDB(Part):
         argv = ["mariadb", f"--defaults-file={client}", "--batch", "--skip-column-names", "-e", statement]
         return ask(argv, env=clean_environment())
 
-    def start(self) -> None:
+    def _start(self) -> None:
         """Start it and return when it answers; 4 s the first time, then 1."""
         self._initialise()
         argv = [

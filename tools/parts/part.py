@@ -31,12 +31,20 @@ class Part(ABC):
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir.absolute()
 
-    @abstractmethod
     def start(self) -> None:
         """Start it and return when it answers; nothing when it already runs.
 
-        :raises PartError: it does not answer in time; the text ends with its last log lines.
+        :raises PartError: it does not answer in time, and is stopped again; the text ends with its last log lines.
         """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Start what does not run and wait until it answers."""
 
     @abstractmethod
     def stop(self) -> None:

@@ -61,7 +61,7 @@ class Postgres(Part):
         env = clean_environment(PGPASSWORD=self.password, PGCONNECT_TIMEOUT="5")
         return ask([str(_programs() / "psql"), "-XqAt", *options, "-c", statement], env=env)
 
-    def start(self) -> None:
+    def _start(self) -> None:
         """Start it and return when it answers; 2 s the first time, then 0.2."""
         self._initialise()
         settings = {

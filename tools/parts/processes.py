@@ -129,6 +129,8 @@ class Process:
     def __init__(self, name: str, state_dir: Path) -> None:
         self.name = name
         self.log = state_dir / f"{name}.log"
+        self.reaper_file = state_dir / f"{name}.reaped"
+        """Its pid, by its sub-reaper; in that one's command line, so that it can be found."""
         self._record = state_dir / f"{name}.process"
 
     @property
@@ -160,22 +162,24 @@ class Process:
         if not self.is_alive():
             self._save(self._spawn(argv, env=env))
 
-    def start_reaped(self, argv: Sequence[str], *, enter: Sequence[str] = ()) -> None:
+    def start_reaped(self, argv: Sequence[str], *, enter: Callable[[Sequence[str]], list[str]] = list) -> None:
         """Start `argv` under a sub-reaper (see subreaper.py), which stays until the last orphan of `argv` has ended.
 
-        :param enter: what to put in front of the sub-reaper's command, as `Host.command([])`.
+        :param enter: makes of a command the command that runs it elsewhere, as `Host.command` does.
         """
         if self.is_alive():
             return
-        pid_file = self._record.with_suffix(".pid")
-        pid_file.unlink(missing_ok=True)
-        reaper = [sys.executable, "-I", "-S", str(_SUBREAPER), str(pid_file), *argv]
-        spawned = self._spawn([*enter, *reaper], env=None)
+        self.reaper_file.unlink(missing_ok=True)
+        reaper = self._spawn(
+            enter([sys.executable, "-I", "-S", str(_SUBREAPER), str(self.reaper_file), *argv]), env=None
+        )
         try:
             wait_until(
-                lambda: pid_file.exists() or identify(spawned) is None, deadline_s=20, what=f"starting {self.name}"
+                lambda: self.reaper_file.exists() or identify(reaper) is None,
+                deadline_s=20,
+                what=f"starting {self.name}",
             )
-            self._save(int(pid_file.read_text()))
+            self._save(int(self.reaper_file.read_text()))
         except FileNotFoundError:
             raise PartError(f"{self.name} did not start\n{self.tail()}") from None
 
@@ -185,6 +189,10 @@ class Process:
         if who is not None:
             end(who, by=by, deadline_s=deadline_s)
         self._record.unlink(missing_ok=True)
+
+    def crash(self) -> None:
+        """End it alone by SIGKILL; what it started goes on."""
+        self.end(by=signal.SIGKILL)
 
     def kill9(self) -> None:
         """End it and all below it by SIGKILL at once, as a crash would."""

@@ -66,7 +66,7 @@ class RabbitMQ(Part):
         """Run `rabbitmqctl` against this node and return its output; a second or two, Erlang starts slowly."""
         return ask([str(_BIN / "rabbitmqctl"), "--quiet", *words], env=self._environment())
 
-    def start(self) -> None:
+    def _start(self) -> None:
         """Start it and return when it lets our user in; 5 s."""
         if not (_BIN / "rabbitmq-server").exists():
             raise PartError("rabbitmq-server is not installed; run tools/install --for test")
