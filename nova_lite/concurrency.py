@@ -66,14 +66,15 @@ class HttpServer:
     def _serve_threads(self) -> None:
         from cheroot import wsgi
 
-        server = wsgi.Server(
-            ("127.0.0.1", 0), self._app, numthreads=self._threads, request_queue_size=128, timeout=60,
-        )
-        server.bind_addr = self._listener.getsockname()
-        server.socket = self._listener
-        server.prepare()
-        self._threaded = server
-        server.serve()
+        listener = self._listener
+
+        class Server(wsgi.Server):
+            def bind(self, family: int, type: int, proto: int = 0) -> None:  # noqa: A002, ARG002 - cheroot's names
+                self.socket = listener
+
+        address = listener.getsockname()[:2]
+        self._threaded = Server(address, self._app, numthreads=self._threads, request_queue_size=1024, timeout=60)
+        self._threaded.safe_start()
 
     def stop(self) -> None:
         """Stop accepting; requests in hand are finished."""

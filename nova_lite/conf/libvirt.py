@@ -9,4 +9,10 @@ OPTIONS = [
     cfg.StrOpt("virt_type", default="auto", choices=["auto", "kvm", "qemu"],
                help="auto: kvm when a two-second probe proves that it runs guests, else qemu (TCG)."),
     cfg.StrOpt("vnc_listen", default="127.0.0.1", help="Address that guests' VNC servers listen on."),
+    cfg.StrOpt("hw_machine_type", default="",
+               help="Machine type of guests whose image names none; empty: pc on x86_64, virt on aarch64."),
+    cfg.IntOpt("tb_cache_mb", default=32, min=1,
+               help="MiB of translated code that a guest without KVM keeps; QEMU's own default is 1 GiB."),
+    cfg.IntOpt("call_timeout", default=60, min=1,
+               help="Seconds after which a call to libvirt that has not answered counts as failed."),
 ]

@@ -148,7 +148,8 @@ class Face:
         self, http: webob.Request, version: Version, base_url: str, route: Route, ctxt: Context, arguments: dict[str, Any]
     ) -> Body | Reply | None:
         database = self._parts.database
-        is_read = route.method in ("GET", "HEAD")
+        # A raw body may take minutes to arrive: its handler opens its own short transactions.
+        is_read = route.method in ("GET", "HEAD") or route.raw_body
         with database.reader() if is_read else database.writer() as session:
             req = Request(http, ctxt, version, session, self._parts, base_url)
             reply = route.handler(req, **arguments)
