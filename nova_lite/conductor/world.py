@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a workflow's steps act through: rows, the other services, and answers about who is alive."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+from collections.abc import Callable
+
+import oslo_messaging as messaging
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from nova_lite import errors
+from nova_lite.db import hosts
+from nova_lite.db.engine import Database
+from nova_lite.rpc.compute import ComputeRpc
+from nova_lite.rpc.network import NetworkRpc
+from nova_lite.rpc.scheduler import SchedulerRpc
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """Made once per conductor; `now` is UTC without a zone; `image_token()` mints a short-lived token for a worker."""
+
+    conf: cfg.ConfigOpts
+    database: Database
+    transport: messaging.RPCTransport
+    now: Callable[[], datetime.datetime]
+    image_token: Callable[[], str]
+
+    @functools.cached_property
+    def scheduler(self) -> SchedulerRpc:
+        return SchedulerRpc.client(self.transport)
+
+    @functools.cached_property
+    def compute(self) -> Callable[[str], ComputeRpc]:
+        """`compute(agent)`: the compute worker that listens as `agent`."""
+        return functools.cache(lambda agent: ComputeRpc.client(self.transport, host=agent))
+
+    @functools.cached_property
+    def network(self) -> Callable[[str], NetworkRpc]:
+        """`network(agent)`: the network worker that listens as `agent`."""
+        return functools.cache(lambda agent: NetworkRpc.client(self.transport, host=agent))
+
+    def is_alive(self, binary: str, agent: str) -> bool:
+        """Whether the daemon has been heard of lately."""
+        with self.database.reader() as session:
+            found = [s for s in hosts.services(session, binary=binary) if s.agent == agent]
+        return any(hosts.is_alive(s, now=self.now(), down_time_s=self.conf.service_down_time) for s in found)
+
+    def unless_down(self, binary: str, agent: str, call: Callable[[], None]) -> None:
+        """Call a worker for a clean-up; if it is down, leave that to the orphans reconciler.
+
+        :raises errors.NovaLiteError: the worker is up and could not do it.
+        """
+        try:
+            call()
+        except errors.ServiceDown:
+            if self.is_alive(binary, agent):
+                raise
+            LOG.warning("%s on %s is down: what it holds is cleaned up when it is back", binary, agent)
