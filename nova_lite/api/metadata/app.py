@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The metadata service: what a guest asks of 169.254.169.254, answered on its own host from the host's records.
+
+The guest is known by the network that the request came in on and by its source address, which anti-spoofing vouches
+for; no header is trusted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import webob
+from oslo_log import log as logging
+
+from nova_lite.metadata.documents import Documents, to_bytes
+
+LOG = logging.getLogger(__name__)
+# Versions that guests ask for; all answer as the latest, whose documents only ever gained fields.
+OPENSTACK_VERSIONS = (
+    "2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-06-30", "2016-10-06", "2017-02-22",
+    "2018-08-27", "2020-10-14", "latest",
+)
+EC2_VERSIONS = (
+    "1.0", "2007-01-19", "2007-03-01", "2007-08-29", "2007-10-10", "2007-12-15", "2008-02-01", "2008-09-01",
+    "2009-04-04", "latest",
+)
+Find = Callable[[str, str], Documents | None]
+
+
+class MetadataApp:
+    """WSGI application; `find(network_id, address)` gives the documents of the guest with that address there."""
+
+    def __init__(self, find: Find) -> None:
+        self._find = find
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        http = webob.Request(environ)
+        return self._answer(http)(environ, start_response)  # type: ignore[no-any-return]
+
+    def _answer(self, http: webob.Request) -> webob.Response:
+        if http.method not in ("GET", "HEAD"):
+            return _text(405, b"Only GET is answered here\n")
+        address = http.environ.get("REMOTE_ADDR", "")
+        documents = self._find(http.environ["nova.network_id"], address)
+        if documents is None:
+            LOG.warning("no server has address %s on network %s", address, http.environ["nova.network_id"])
+            return _text(404, b"No server is known by your address\n")
+        body = answer(documents, http.path_info)
+        return _text(404, b"Not found\n") if body is None else _text(200, body, is_json=http.path_info.endswith(".json"))
+
+
+def answer(documents: Documents, path: str) -> bytes | None:
+    """The document or listing at the path; None: there is none."""
+    parts = [part for part in path.split("/") if part]
+    if not parts:
+        return _listing(EC2_VERSIONS)
+    if parts[0] == "openstack":
+        return _openstack(documents, parts[1:])
+    return _ec2(documents, parts[1:]) if parts[0] in EC2_VERSIONS else None
+
+
+def _openstack(documents: Documents, parts: list[str]) -> bytes | None:
+    if not parts:
+        return _listing(OPENSTACK_VERSIONS)
+    if parts[0] not in OPENSTACK_VERSIONS:
+        return None
+    root = "openstack/latest/"
+    if len(parts) == 1:
+        return _listing(sorted(path.removeprefix(root) for path in documents if path.startswith(root)))
+    text = documents.get(root + "/".join(parts[1:]))
+    return None if text is None else to_bytes(text)
+
+
+def _ec2(documents: Documents, parts: list[str]) -> bytes | None:
+    if not parts:
+        return _listing(["meta-data/", *(["user-data"] if "ec2/latest/user-data" in documents else [])])
+    if parts == ["user-data"]:
+        text = documents.get("ec2/latest/user-data")
+        return None if text is None else to_bytes(text)
+    return _walk(json.loads(documents["ec2/latest/meta-data.json"]), parts[1:]) if parts[0] == "meta-data" else None
+
+
+def _walk(node: Any, parts: list[str]) -> bytes | None:  # noqa: ANN401 - parsed JSON
+    """The EC2 tree below meta-data/: directories end with a slash, lists are lines, a key shows as `0=name`."""
+    for part in parts:
+        if not isinstance(node, dict) or part.startswith("_") or part not in node:
+            return None
+        node = node[part]
+    if isinstance(node, dict):
+        return _listing([_entry(name, child) for name, child in node.items() if not name.startswith("_")])
+    return _listing(node) if isinstance(node, list) else str(node).encode()
+
+
+def _entry(name: str, child: Any) -> str:  # noqa: ANN401 - parsed JSON
+    if not isinstance(child, dict):
+        return name
+    return f"{name}={child['_name']}" if "_name" in child else f"{name}/"
+
+
+def _listing(names: Iterable[str]) -> bytes:
+    return "\n".join(names).encode()
+
+
+def _text(status: int, body: bytes, *, is_json: bool = False) -> webob.Response:
+    return webob.Response(
+        status=status, body=body, content_type="application/json" if is_json else "text/plain", charset="utf-8")
+
+
+def app_factory(_global_conf: dict[str, str], **_local: str) -> Callable[[Find], MetadataApp]:
+    """Paste factory: gives a maker, since the documents are with the network worker that serves it."""
+    return MetadataApp

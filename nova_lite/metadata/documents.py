@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest may read about itself: rendered once, so that 169.254.169.254 and the config drive give the same bytes.
+
+Paths are those of a config drive: https://docs.openstack.org/nova/latest/user/metadata.html
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from typing import Any
+
+Documents = dict[str, str]  # path → the document's bytes as text, see to_text
+
+
+@dataclasses.dataclass(frozen=True)
+class NicFacts:
+    """One NIC of the guest. `addresses`: (dotted quad, CIDR of its subnet)."""
+
+    tap: str
+    port_id: str
+    network_id: str
+    mac: str
+    mtu: int
+    addresses: tuple[tuple[str, str], ...]
+    gateway: str | None
+    dns: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerFacts:
+    """What the documents say of a server. `user_data` is base64, as clients send it."""
+
+    id: str
+    number: int
+    name: str
+    hostname: str
+    project_id: str
+    availability_zone: str
+    launch_index: int
+    reservation_id: str
+    flavor_name: str
+    image_id: str | None
+    key_name: str | None
+    key_data: str | None
+    metadata_items: dict[str, str]
+    user_data: str | None
+    nics: tuple[NicFacts, ...]
+    group_names: tuple[str, ...]
+
+
+def to_text(raw: bytes) -> str:
+    """Bytes as text that JSON carries without loss: user data may be anything."""
+    return raw.decode("latin-1")
+
+
+def to_bytes(text: str) -> bytes:
+    """The bytes that `to_text` was given."""
+    return text.encode("latin-1")
+
+
+def render(facts: ServerFacts, *, dns_domain: str) -> Documents:
+    """Every document of the server by its path on a config drive."""
+    documents = {
+        "openstack/latest/meta_data.json": _json(_openstack(facts, dns_domain)),
+        "openstack/latest/network_data.json": _json(_network_data(facts)),
+        "openstack/latest/vendor_data.json": _json({}),
+        "openstack/latest/vendor_data2.json": _json({"static": {}}),
+        "ec2/latest/meta-data.json": _json(_ec2(facts, dns_domain)),
+    }
+    if facts.user_data:
+        raw = to_text(base64.b64decode(facts.user_data))
+        documents |= {"openstack/latest/user_data": raw, "ec2/latest/user-data": raw}
+    return documents
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=True)
+
+
+def _fqdn(facts: ServerFacts, dns_domain: str) -> str:
+    return f"{facts.hostname}.{dns_domain}" if dns_domain and "." not in facts.hostname else facts.hostname
+
+
+def _openstack(facts: ServerFacts, dns_domain: str) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "uuid": facts.id, "name": facts.name, "hostname": _fqdn(facts, dns_domain), "project_id": facts.project_id,
+        "availability_zone": facts.availability_zone, "launch_index": facts.launch_index, "devices": [],
+        "dedicated_cpus": [],
+    }
+    if facts.metadata_items:
+        document["meta"] = facts.metadata_items
+    if facts.key_name and facts.key_data:
+        document["public_keys"] = {facts.key_name: facts.key_data}
+        document["keys"] = [{"name": facts.key_name, "type": "ssh", "data": facts.key_data}]
+    return document
+
+
+def _network_data(facts: ServerFacts) -> dict[str, Any]:
+    return {
+        "links": [{"id": nic.tap, "vif_id": nic.port_id, "type": "bridge", "mtu": nic.mtu,
+                   "ethernet_mac_address": nic.mac} for nic in facts.nics],
+        "networks": [{"id": f"network{number}", "type": "ipv4_dhcp", "link": nic.tap, "network_id": nic.network_id}
+                     for number, nic in enumerate(facts.nics)],
+        "services": [{"type": "dns", "address": address}
+                     for address in dict.fromkeys(address for nic in facts.nics for address in nic.dns)],
+    }
+
+
+def _ec2(facts: ServerFacts, dns_domain: str) -> dict[str, Any]:
+    local = next((address for nic in facts.nics for address, _ in nic.addresses), "")
+    document: dict[str, Any] = {
+        "ami-id": _ec2_id("ami", int((facts.image_id or "0")[:8], 16)), "ami-launch-index": facts.launch_index,
+        "hostname": _fqdn(facts, dns_domain), "instance-action": "none",
+        "instance-id": _ec2_id("i", facts.number), "instance-type": facts.flavor_name, "local-hostname": _fqdn(facts, dns_domain),
+        "local-ipv4": local, "public-hostname": _fqdn(facts, dns_domain), "public-ipv4": "",
+        "reservation-id": facts.reservation_id, "security-groups": list(facts.group_names),
+        "placement": {"availability-zone": facts.availability_zone},
+        "block-device-mapping": {"ami": "vda", "root": "/dev/vda"},
+    }
+    if facts.key_name and facts.key_data:
+        document["public-keys"] = {"0": {"_name": facts.key_name, "openssh-key": facts.key_data}}
+    return document
+
+
+def _ec2_id(kind: str, number: int) -> str:
+    return f"{kind}-{number:08x}"
+
