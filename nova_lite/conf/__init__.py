@@ -18,7 +18,8 @@ SECTIONS = (
 def register(conf: cfg.ConfigOpts) -> None:
     """Register all options on `conf`; harmless when done again."""
     for section in SECTIONS:
-        conf.register_opts(section.OPTIONS, group=section.GROUP)
+        # oslo.config would make a second section of the name if DEFAULT were given
+        conf.register_opts(section.OPTIONS, group=None if section.GROUP == "DEFAULT" else section.GROUP)
 
 
 def load(args: list[str], *, conf: cfg.ConfigOpts | None = None, files: list[str] | None = None) -> cfg.ConfigOpts:
@@ -26,7 +27,7 @@ def load(args: list[str], *, conf: cfg.ConfigOpts | None = None, files: list[str
 
     :raises oslo_config.cfg.Error: an unknown option or an unreadable file.
     """
-    conf = conf or cfg.ConfigOpts()
+    conf = cfg.ConfigOpts() if conf is None else conf  # an empty ConfigOpts is false
     register(conf)
     if "debug" not in conf:
         logging.register_options(conf)

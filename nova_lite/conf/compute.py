@@ -19,6 +19,8 @@ OPTIONS = [
     cfg.IntOpt("max_concurrent_builds", default=10, min=1, help="Builds that one worker runs at once."),
     cfg.BoolOpt("resume_guests_state_on_host_boot", default=True,
                 help="After the host was restarted, start the guests that ran before."),
+    cfg.IntOpt("sync_power_state_interval", default=600, min=10,
+               help="Seconds between two full reports of guests' power states, in case one was lost."),
     cfg.IntOpt("remove_unused_base_images_after", default=86400, min=60,
                help="Seconds after its last use that a cached image is removed when no guest needs it."),
     cfg.IntOpt("image_timeout", default=30, min=1,

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations that change whether and how a guest runs."""
+
+from __future__ import annotations
+
+from nova_lite.compute.host import Host
+from nova_lite.compute.records import Wanted
+from nova_lite.context import Context
+from nova_lite.failpoints import fail
+from nova_lite.rpc.compute import RebootType
+
+
+class Power:
+    """RPC endpoint: power operations; each tells the conductor its outcome."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def start(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        with self._host.action(ctxt, server_id, action_id, "start", wanted=Wanted.ON) as guest:
+            fail("start.before")
+            self._host.driver.start(guest)
+
+    def stop(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        with self._host.action(ctxt, server_id, action_id, "stop", wanted=Wanted.OFF):
+            fail("stop.before")
+            self._host.driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s)
+
+    def reboot(self, ctxt: Context, *, server_id: str, action_id: int, reboot_type: RebootType) -> None:
+        with self._host.action(ctxt, server_id, action_id, "reboot", wanted=Wanted.ON) as guest:
+            fail("reboot.before")
+            driver = self._host.driver
+            is_soft = reboot_type is RebootType.SOFT
+            if not (is_soft and driver.reboot_soft(server_id, timeout_s=self._host.shutdown_timeout_s)):
+                driver.reboot_hard(guest)
+
+    def pause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        with self._host.action(ctxt, server_id, action_id, "pause"):
+            fail("pause.before")
+            self._host.driver.pause(server_id)
+
+    def unpause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        with self._host.action(ctxt, server_id, action_id, "unpause"):
+            fail("unpause.before")
+            self._host.driver.unpause(server_id)
+
+    def suspend(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        with self._host.action(ctxt, server_id, action_id, "suspend", wanted=Wanted.OFF):
+            fail("suspend.before")
+            self._host.driver.suspend(server_id)
+
+    def resume(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        with self._host.action(ctxt, server_id, action_id, "resume", wanted=Wanted.ON) as guest:
+            fail("resume.before")
+            self._host.driver.resume(guest)

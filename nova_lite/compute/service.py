@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wires a compute worker together: driver, records, endpoints, heartbeat, recovery."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import oslo_messaging as messaging
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from nova_lite import errors
+from nova_lite.compute import inventory
+from nova_lite.compute.host import Host
+from nova_lite.compute.operations.build import Build
+from nova_lite.compute.operations.console import Console
+from nova_lite.compute.operations.power import Power
+from nova_lite.compute.records import Records
+from nova_lite.compute.recovery import Recovery
+from nova_lite.compute.virt import drivers
+from nova_lite.compute.virt.driver import Driver
+from nova_lite.context import system_context
+from nova_lite.rpc.compute import ComputeRpc
+from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
+from nova_lite.rpc.heartbeat import Heartbeat
+from nova_lite.rpc.interface import serve
+
+LOG = logging.getLogger(__name__)
+# Hosts in one heartbeat message: with a thousand simulated ones, messages stay under 200 kB.
+_HOSTS_PER_REPORT = 250
+_CLEAN_EVERY_S = 3600
+_ASK_AGAIN_S = 2.0
+
+
+class ComputeService:
+    """nova-compute: `start()` begins to serve, `stop()` ends; guests go on."""
+
+    def __init__(self, conf: cfg.ConfigOpts, transport: messaging.RPCTransport, *, driver: Driver | None = None) -> None:
+        self._conf = conf
+        self.driver: Driver = driver or drivers.make(conf)
+        self._state = Path(conf.state_path) / "compute"
+        self._records = Records(self._state, is_durable=self.driver.outlives_machine)
+        self._conductor = ConductorRpc.client(transport)
+        self.host = Host(conf=conf, driver=self.driver, records=self._records, conductor=self._conductor)
+        build = Build(self.host)
+        self._server = serve(ComputeRpc, transport, conf.host, [build, Power(self.host), Console(self.host)])
+        self._heartbeat = Heartbeat(conf.report_interval, self.report)
+        self._build = build
+        self._is_stopping = threading.Event()
+        self._housekeeper = threading.Thread(target=self._keep_house, name="compute-housekeeper", daemon=True)
+        self._recovery: Recovery | None = None
+
+    def start(self) -> None:
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._records.load()
+        starts = self._conf.compute.resume_guests_state_on_host_boot and self._is_first_since_boot()
+        self._recovery = Recovery(self.host, self._build, starts_guests=starts)
+        self._recovery.clean()
+        self.driver.open(self.host.reports.see)
+        self.host.reports.start()
+        if not self.driver.outlives_machine:
+            self._recovery.run()
+        self._server.start()
+        self._heartbeat.start()
+        self._housekeeper.start()
+
+    def stop(self) -> None:
+        self._is_stopping.set()
+        self._heartbeat.stop()
+        self._server.stop()
+        self._server.wait()
+        self._housekeeper.join(timeout=5)
+        self.host.reports.stop()
+        self.driver.close()
+
+    def report(self) -> None:
+        """Tell the conductors that this worker lives and what its hosts offer; nothing while the hypervisor is away."""
+        try:
+            offers = self.driver.inventory()
+        except errors.HypervisorFailed as error:
+            LOG.warning("no heartbeat, as guests cannot run here now: %s", error.text)
+            return
+        for first in range(0, len(offers), _HOSTS_PER_REPORT):
+            self._conductor.report(system_context(), status=ServiceReport(
+                binary="nova-compute", agent=self._conf.host, availability_zone=self._conf.compute.availability_zone,
+                inventories=offers[first:first + _HOSTS_PER_REPORT],
+            ))
+
+    def _is_first_since_boot(self) -> bool:
+        """Whether the machine was restarted since this worker last ran; simulated guests end with the process."""
+        path, boot = self._state / "boot_id", inventory.boot_id() if self.driver.outlives_machine else str(uuid.uuid4())
+        known = path.read_text() if path.exists() else ""
+        path.write_text(boot)
+        return known != boot
+
+    def _keep_house(self) -> None:
+        """What is done now and then, beside requests; errors are reported and it goes on."""
+        if self.driver.outlives_machine and self._recovery and self._is_hypervisor_there():
+            self._safely(self._recovery.run)
+        since_clean = 0.0
+        interval: float = self._conf.compute.sync_power_state_interval
+        while not self._is_stopping.wait(interval):
+            self._safely(lambda: self.host.reports.tell_all(self.driver.list_ours()))
+            since_clean += interval
+            if since_clean >= _CLEAN_EVERY_S and self._recovery:
+                since_clean = 0.0
+                self._safely(self._recovery.clean)
+
+    def _is_hypervisor_there(self) -> bool:
+        """Wait for the hypervisor as long as it takes; False: told to stop meanwhile."""
+        while not self._is_stopping.is_set():
+            try:
+                self.driver.list_ours()
+            except errors.HypervisorFailed as error:
+                LOG.warning("recovery waits: %s", error.text)
+                self._is_stopping.wait(_ASK_AGAIN_S)
+            else:
+                return True
+        return False
+
+    def _safely(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except errors.NovaLiteError as error:
+            LOG.warning("housekeeping: %s", error.text)

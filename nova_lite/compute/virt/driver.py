@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a compute worker needs of a hypervisor: small steps, each idempotent, that operations are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from nova_lite.lifecycle.table import Power
+from nova_lite.rpc.compute import Guest
+from nova_lite.rpc.conductor import Inventory
+
+# Told of each guest whose power state the driver saw change: server id, new state. Must not block.
+PowerSeen = Callable[[str, Power], None]
+# Raises errors.StaleRequest when the work is no longer wanted.
+Check = Callable[[], None]
+
+
+class Driver(Protocol):
+    """One worker's hypervisor. Every method may be called from any thread, for one server from one at a time.
+
+    Done twice is done once. Each raises `errors.HypervisorFailed` with the reason, within a bounded time.
+    `outlives_machine`: guests' disks survive a restart of the machine, so what is known of them must too.
+    """
+
+    outlives_machine: bool
+
+    def open(self, on_power: PowerSeen) -> None:
+        """Begin to watch guests; does not fail when the hypervisor is away, and comes back by itself."""
+
+    def close(self) -> None:
+        """Stop watching; guests go on."""
+
+    def inventory(self) -> tuple[Inventory, ...]:
+        """What each host of this worker offers."""
+        ...
+
+    def list_ours(self) -> dict[str, Power]:
+        """Guests that this worker made and that the hypervisor still knows: server id to power state."""
+        ...
+
+    def power_state(self, server_id: str) -> Power:
+        """NOSTATE: the hypervisor does not know the guest. SUSPENDED: its memory is saved on disk."""
+        ...
+
+    def fetch_image(self, guest: Guest, *, check: Check) -> None:
+        """Have the guest's image on the host.
+
+        :raises errors.ImageFailed: it cannot be had, or is not what it says.
+        """
+
+    def make_disks(self, guest: Guest) -> None:
+        """Make root, ephemeral and swap disks; those that are there stay as they are."""
+
+    def make_config_drive(self, guest: Guest) -> None:
+        """Make the disk that carries `guest.documents`."""
+
+    def define(self, guest: Guest) -> None:
+        """Make the guest known to the hypervisor, powered off; a running one is left alone."""
+
+    def start(self, guest: Guest) -> None:
+        """Power on, from saved memory if there is; a running guest is left alone."""
+
+    def stop(self, server_id: str, *, timeout_s: float) -> None:
+        """Ask to power off; pull the plug after `timeout_s`."""
+
+    def reboot_soft(self, server_id: str, *, timeout_s: float) -> bool:
+        """Ask to restart; False: it did not within `timeout_s`."""
+        ...
+
+    def reboot_hard(self, guest: Guest) -> None:
+        """Power off at once, forget saved memory, define anew and power on."""
+
+    def pause(self, server_id: str) -> None:
+        """Freeze the CPUs."""
+
+    def unpause(self, server_id: str) -> None:
+        """Let the CPUs go on."""
+
+    def suspend(self, server_id: str) -> None:
+        """Save the memory to disk and power off."""
+
+    def resume(self, guest: Guest) -> None:
+        """Power on from saved memory."""
+
+    def console_output(self, server_id: str) -> str:
+        """What is kept of the serial console, oldest first."""
+        ...
+
+    def destroy(self, server_id: str) -> None:
+        """Power off at once and make the hypervisor forget the guest; its disks stay."""
+
+    def remove_disks(self, server_id: str) -> None:
+        """Remove all files of the guest; it must be destroyed before."""
+
+    def clean(self, kept: Collection[Guest]) -> None:
+        """Remove half-made files, and cached images that none of the `kept` guests needs."""

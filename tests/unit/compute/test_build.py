@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build and destroy: once, whole, undone when cut, and refused when late."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+import pytest
+
+from nova_lite import errors, failpoints
+from nova_lite.compute.records import Phase
+from nova_lite.compute.recovery import Recovery
+from nova_lite.lifecycle.table import Power
+from tests.unit.compute.conftest import SERVER, Worker, make_guest, make_worker
+
+STEPS = ("record", "fetch_image", "make_disks", "make_config_drive", "start_guest", "finish")
+DESTROY_STEPS = ("guest", "disks", "record")
+
+
+@pytest.fixture(autouse=True)
+def _disarm():
+    yield
+    failpoints.arm("")
+
+
+def test_build_leaves_a_running_guest_and_its_record(worker: Worker) -> None:
+    worker.build.build(worker.ctxt, guest=make_guest())
+    record = worker.records.get(SERVER)
+    assert record is not None
+    assert (record.phase, worker.driver.power_state(SERVER)) == (Phase.BUILT, Power.RUNNING)
+
+
+def test_a_record_holds_no_token(worker: Worker) -> None:
+    worker.build.build(worker.ctxt, guest=make_guest())
+    record = worker.records.get(SERVER)
+    assert record is not None
+    assert record.guest.image.token == ""
+
+
+def test_a_second_build_does_not_start_a_guest_that_was_stopped(worker: Worker) -> None:
+    worker.build.build(worker.ctxt, guest=make_guest())
+    worker.power.stop(worker.ctxt, server_id=SERVER, action_id=2)
+    worker.build.build(worker.ctxt, guest=make_guest())
+    assert worker.driver.power_state(SERVER) is Power.SHUTDOWN
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_build_that_fails_at_a_step_leaves_nothing(worker: Worker, step: str) -> None:
+    failpoints.arm(f"build.{step}.before=error")
+    with pytest.raises(errors.WorkerError):
+        worker.build.build(worker.ctxt, guest=make_guest())
+    assert worker.build.owned(worker.ctxt).server_ids == ()
+
+
+@pytest.mark.parametrize("step", DESTROY_STEPS)
+def test_a_destroy_that_is_cut_at_a_step_is_finished_by_recovery(worker: Worker, step: str) -> None:
+    worker.build.build(worker.ctxt, guest=make_guest())
+    failpoints.arm(f"destroy.{step}.before=error")
+    with pytest.raises(errors.WorkerError):
+        worker.build.destroy(worker.ctxt, server_id=SERVER, fence=2)
+    failpoints.arm("")
+    Recovery(worker.host, worker.build, starts_guests=False).run()
+    assert worker.build.owned(worker.ctxt).server_ids == ()
+
+
+def test_a_build_older_than_a_destroy_is_refused(worker: Worker) -> None:
+    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=5)
+    with pytest.raises(errors.StaleRequest):
+        worker.build.build(worker.ctxt, guest=make_guest(fence=5))
+
+
+def test_a_build_newer_than_a_destroy_is_done(worker: Worker) -> None:
+    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=5)
+    worker.build.build(worker.ctxt, guest=make_guest(fence=6))
+    assert worker.driver.power_state(SERVER) is Power.RUNNING
+
+
+def test_a_tombstone_survives_a_restart(worker: Worker, tmp_path) -> None:
+    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=5)
+    after = make_worker(tmp_path / "state")
+    with pytest.raises(errors.StaleRequest):
+        after.build.build(after.ctxt, guest=make_guest(fence=4))
+
+
+def test_a_destroy_older_than_the_guest_is_refused(worker: Worker) -> None:
+    worker.build.build(worker.ctxt, guest=make_guest(fence=6))
+    with pytest.raises(errors.StaleRequest):
+        worker.build.destroy(worker.ctxt, server_id=SERVER, fence=5)
+    assert worker.driver.power_state(SERVER) is Power.RUNNING
+
+
+def test_destroying_a_server_that_is_not_here_is_fine(worker: Worker) -> None:
+    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=1)
+    assert worker.build.owned(worker.ctxt).server_ids == ()
+
+
+def test_a_destroy_makes_a_build_at_work_give_up(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetching, raised = threading.Event(), []
+
+    def fetch(guest, *, check):
+        fetching.set()
+        while True:
+            check()
+
+    monkeypatch.setattr(worker.driver, "fetch_image", fetch)
+
+    def build() -> None:
+        try:
+            worker.build.build(worker.ctxt, guest=make_guest())
+        except errors.StaleRequest as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    assert fetching.wait(5)
+    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=2)
+    thread.join(5)
+    assert raised
+    assert worker.build.owned(worker.ctxt).server_ids == ()
+
+
+def test_a_build_for_another_image_replaces_what_an_abandoned_one_left(worker: Worker) -> None:
+    worker.driver.define(make_guest())
+    worker.build._claim(make_guest())
+    newer = make_guest(fence=2)
+    newer = dataclasses.replace(newer, image=dataclasses.replace(newer.image, id="other"))
+    worker.build.build(worker.ctxt, guest=newer)
+    record = worker.records.get(SERVER)
+    assert record is not None
+    assert record.guest.image.id == "other"
+
+
+def test_a_cut_build_can_be_asked_for_again_after_a_restart(worker: Worker, tmp_path) -> None:
+    worker.build._claim(make_guest())
+    after = make_worker(tmp_path / "state")
+    Recovery(after.host, after.build, starts_guests=True).run()
+    after.build.build(after.ctxt, guest=make_guest())
+    assert after.driver.power_state(SERVER) is Power.RUNNING
+
+
+def test_ten_builds_at_once_all_run(worker: Worker) -> None:
+    guests = [make_guest(server_id=f"6c9b1a52-0000-4000-8000-00000000001{n}") for n in range(10)]
+    threads = [
+        threading.Thread(target=worker.build.build, args=(worker.ctxt,), kwargs={"guest": guest}) for guest in guests
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert len(worker.driver.list_ours()) == 10

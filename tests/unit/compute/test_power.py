@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Power operations: what the guest does, and what the conductor is told, once."""
+
+from __future__ import annotations
+
+import pytest
+
+from nova_lite import errors, failpoints
+from nova_lite.compute.operations.console import Console
+from nova_lite.compute.recovery import Recovery
+from nova_lite.lifecycle.table import Power
+from nova_lite.rpc.compute import RebootType
+from nova_lite.rpc.conductor import PowerState
+from tests.unit.compute.conftest import SERVER, Worker, make_guest, make_worker
+
+
+@pytest.fixture
+def built(worker: Worker) -> Worker:
+    worker.build.build(worker.ctxt, guest=make_guest())
+    return worker
+
+
+def test_stop_tells_the_conductor_once(built: Worker) -> None:
+    built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
+    assert built.listener.done == [(SERVER, 2, Power.SHUTDOWN)]
+
+
+def test_pause_and_unpause(built: Worker) -> None:
+    built.power.pause(built.ctxt, server_id=SERVER, action_id=2)
+    built.power.unpause(built.ctxt, server_id=SERVER, action_id=3)
+    assert [power for _, _, power in built.listener.done] == [Power.PAUSED, Power.RUNNING]
+
+
+def test_suspend_and_resume(built: Worker) -> None:
+    built.power.suspend(built.ctxt, server_id=SERVER, action_id=2)
+    built.power.resume(built.ctxt, server_id=SERVER, action_id=3)
+    assert [power for _, _, power in built.listener.done] == [Power.SUSPENDED, Power.RUNNING]
+
+
+@pytest.mark.parametrize("reboot_type", list(RebootType))
+def test_reboot_leaves_the_guest_running(built: Worker, reboot_type: RebootType) -> None:
+    built.power.reboot(built.ctxt, server_id=SERVER, action_id=2, reboot_type=reboot_type)
+    assert built.listener.done == [(SERVER, 2, Power.RUNNING)]
+
+
+def test_an_action_on_a_server_that_is_not_here_fails_with_the_reason(worker: Worker) -> None:
+    with pytest.raises(errors.HypervisorFailed):
+        worker.power.start(worker.ctxt, server_id=SERVER, action_id=2)
+    assert "not on this host" in worker.listener.failed[0][2]
+
+
+def test_a_failed_action_is_told_with_its_reason(built: Worker) -> None:
+    built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
+    built.power.pause(built.ctxt, server_id=SERVER, action_id=3)
+    assert "the guest is shutdown" in built.listener.failed[0][2]
+
+
+def test_a_defect_is_told_without_its_details(built: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(built.driver, "pause", lambda server_id: 1 / 0)
+    built.power.pause(built.ctxt, server_id=SERVER, action_id=2)
+    assert "division" not in built.listener.failed[0][2]
+
+
+def test_a_cast_that_comes_twice_is_done_once_and_told_twice(built: Worker) -> None:
+    built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
+    with pytest.raises(errors.StaleRequest):
+        built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
+    assert built.listener.done == [(SERVER, 2, Power.SHUTDOWN)] * 2
+
+
+def test_a_late_duplicate_of_an_older_action_changes_nothing(built: Worker) -> None:
+    built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
+    built.power.start(built.ctxt, server_id=SERVER, action_id=3)
+    with pytest.raises(errors.StaleRequest):
+        built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
+    assert built.driver.power_state(SERVER) is Power.RUNNING
+    assert len(built.listener.done) == 2
+
+
+def test_a_guest_that_powers_itself_off_is_told(built: Worker) -> None:
+    built.driver.power_off_from_inside(SERVER)
+    built.host.reports.flush()
+    assert built.listener.powers == [("node1", (PowerState(server_id=SERVER, state=Power.SHUTDOWN),))]
+
+
+def test_what_an_operation_did_is_not_told_twice(built: Worker) -> None:
+    built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
+    built.host.reports.flush()
+    assert built.listener.powers == []
+
+
+def test_a_full_report_tells_again(built: Worker) -> None:
+    built.host.reports.tell_all(built.driver.list_ours())
+    built.host.reports.flush()
+    assert built.listener.powers == [("node1", (PowerState(server_id=SERVER, state=Power.RUNNING),))]
+
+
+def test_guests_that_ran_are_started_after_the_host_was_restarted(built: Worker, tmp_path) -> None:
+    after = make_worker(tmp_path / "state")
+    Recovery(after.host, after.build, starts_guests=True).run()
+    assert after.driver.power_state(SERVER) is Power.RUNNING
+
+
+def test_guests_that_were_stopped_stay_off_after_the_host_was_restarted(built: Worker, tmp_path) -> None:
+    built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
+    after = make_worker(tmp_path / "state")
+    Recovery(after.host, after.build, starts_guests=True).run()
+    assert after.driver.power_state(SERVER) is Power.SHUTDOWN
+
+
+def test_recovery_reports_one_bad_guest_and_goes_on(built: Worker, tmp_path) -> None:
+    other = "6c9b1a52-0000-4000-8000-000000000002"
+    built.build.build(built.ctxt, guest=make_guest(server_id=other))
+    after = make_worker(tmp_path / "state")
+    start = after.driver.start
+
+    def start_but_one(guest):
+        if guest.server_id == SERVER:
+            raise errors.HypervisorFailed(host="node1", action="start", reason="test")
+        start(guest)
+
+    after.driver.start = start_but_one
+    Recovery(after.host, after.build, starts_guests=True).run()
+    assert after.driver.power_state(other) is Power.RUNNING
+
+
+def test_console_output_shows_the_last_lines(built: Worker) -> None:
+    text = Console(built.host).console_output(built.ctxt, server_id=SERVER, length=1)
+    assert text == "web login:\n"
+
+
+def test_failpoints_of_actions_are_told_as_failures(built: Worker) -> None:
+    failpoints.arm("stop.before=error")
+    built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
+    failpoints.arm("")
+    assert built.listener.failed[0][2] == "failpoint stop.before"

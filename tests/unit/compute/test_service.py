@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole compute worker with simulated guests over the in-process message bus."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+
+from nova_lite import conf as options
+from nova_lite import errors
+from nova_lite.compute.service import ComputeService
+from nova_lite.context import Context
+from nova_lite.lifecycle.table import Power
+from nova_lite.rpc import transport
+from nova_lite.rpc.compute import ComputeRpc
+from nova_lite.rpc.conductor import ConductorRpc, PowerState, ServiceReport
+from nova_lite.rpc.interface import serve
+from tests.unit.compute.conftest import SERVER, make_guest
+
+
+@dataclasses.dataclass
+class Conductor:
+    """What a real conductor's endpoints are given, kept for a test to look at."""
+
+    reports: list[ServiceReport] = dataclasses.field(default_factory=list)
+    done: list[tuple[str, int, int]] = dataclasses.field(default_factory=list)
+    news: threading.Event = dataclasses.field(default_factory=threading.Event)
+
+    def run(self, ctxt: Context, *, action_id: int) -> None:
+        raise AssertionError("workers do not ask for work")
+
+    def action_done(self, ctxt: Context, *, server_id: str, action_id: int, host: str, power_state: int) -> None:
+        self.done.append((server_id, action_id, power_state))
+        self.news.set()
+
+    def action_failed(self, ctxt: Context, *, server_id: str, action_id: int, host: str, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
+        """Not looked at here."""
+
+    def report(self, ctxt: Context, *, status: ServiceReport) -> None:
+        self.reports.append(status)
+        if sum(len(known.inventories) for known in self.reports) >= 3:
+            self.news.set()
+
+
+@dataclasses.dataclass
+class Bus:
+    conf: cfg.ConfigOpts
+    conductor: Conductor
+    service: ComputeService
+    compute: ComputeRpc
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[Bus]:
+    file = tmp_path / "nova.conf"
+    file.write_text(
+        f"[DEFAULT]\ntransport_url = kombu+memory://\nhost = fakes\nstate_path = {tmp_path}\n"
+        "[compute]\ndriver = fake\nfake_hosts = 3\n"
+    )
+    conf = options.load([], files=[str(file)])
+    wire = transport.connect(conf)
+    conductor = Conductor()
+    server = serve(ConductorRpc, wire, "conductor1", [conductor])
+    server.start()
+    service = ComputeService(conf, wire)
+    service.start()
+    yield Bus(conf, conductor, service, ComputeRpc.client(wire, host="fakes"))
+    service.stop()
+    server.stop()
+    server.wait()
+
+
+def test_the_first_heartbeat_names_every_simulated_host(bus: Bus) -> None:
+    assert bus.conductor.news.wait(10)
+    names = [offer.host for report in bus.conductor.reports for offer in report.inventories]
+    assert names[:3] == ["fakes-1", "fakes-2", "fakes-3"]
+
+
+def test_a_built_guest_can_be_stopped_and_the_outcome_arrives(bus: Bus) -> None:
+    bus.compute.build(Context(), guest=make_guest(host="fakes-2"))
+    assert bus.conductor.news.wait(10)
+    bus.conductor.news.clear()
+    bus.compute.stop(Context(), server_id=SERVER, action_id=7)
+    assert bus.conductor.news.wait(10)
+    assert bus.conductor.done == [(SERVER, 7, Power.SHUTDOWN)]
+
+
+def test_an_unknown_host_is_refused_with_its_name(bus: Bus) -> None:
+    with pytest.raises(errors.HypervisorFailed, match="host elsewhere"):
+        bus.compute.build(Context(), guest=make_guest(host="elsewhere"))
+
+
+def test_the_console_carries_the_servers_name(bus: Bus) -> None:
+    bus.compute.build(Context(), guest=make_guest(host="fakes-1"))
+    assert bus.compute.console_output(Context(), server_id=SERVER, length=None).endswith("web login:\n")
+
+
+def test_owned_lists_what_is_here(bus: Bus) -> None:
+    bus.compute.build(Context(), guest=make_guest(host="fakes-1"))
+    assert bus.compute.owned(Context()).server_ids == (SERVER,)
