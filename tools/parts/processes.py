@@ -225,6 +225,7 @@ class Process:
                     (os.POSIX_SPAWN_DUP2, 1, 2),
                 ],
                 setsid=True,
+                setsigmask=[],
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them; its children should not
             )
         except FileNotFoundError:
