@@ -183,6 +183,7 @@ def test_the_broker_keeps_quorum_messages_over_a_crash_and_has_separate_vhosts(s
     quorum = {"x-queue-type": "quorum"}
     with RabbitMQ(state / "broker") as broker:
         send(broker.amqp_url(), body="still here", arguments=quorum)
+        time.sleep(2)  # a queue as young as a second does not survive, see RabbitMQ.kill9
         broker.kill9()
         assert not broker.is_ready()
         broker.start()
