@@ -12,5 +12,6 @@ OPTIONS = [
                help="Range for the point-to-point links between a host and the namespaces of its networks (RFC 6598)."),
     cfg.StrOpt("dns_domain", default="novalocal", help="Domain of guests' names."),
     cfg.ListOpt("dns_servers", default=[], help="Name servers for guests whose subnet names none."),
+    cfg.IntOpt("dhcp_lease_s", default=86400, min=120, help="Seconds for which a guest may use its address without asking again."),
     cfg.StrOpt("driver", default="linux", choices=["linux", "fake"], help="linux: bridges, dnsmasq, nftables. fake: memory only."),
 ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says at a steady pace that a daemon lives, from a thread of its own."""
+"""A worker's sign of life: one timer thread that reports to the conductor again and again."""
 
 from __future__ import annotations
 
@@ -8,36 +8,43 @@ from collections.abc import Callable
 
 from oslo_log import log as logging
 
+from nova_lite.context import system_context
+from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
+
 LOG = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Calls `send` at once and then every `interval_s` seconds; an error is logged and the beat goes on."""
+    """Sends what `report` returns, at once and then every `interval_s`; a failure is logged and tried again.
 
-    def __init__(self, interval_s: float, send: Callable[[], None]) -> None:
-        self._interval_s, self._send = interval_s, send
-        self._wake = threading.Event()
-        self._is_stopping = False
-        self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
+    `report` runs in the timer's thread, so a slow one delays the next beat and nothing else.
+    """
+
+    def __init__(self, conductor: ConductorRpc, report: Callable[[], ServiceReport], *, interval_s: float) -> None:
+        self._conductor = conductor
+        self._report = report
+        self._interval_s = interval_s
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
+        """Send the first report soon, from the timer's thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        self._is_stopping = True
-        self._wake.set()
+        """Send no more; returns when a report under way is sent."""
+        self._stopped.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=self._interval_s)
 
-    def beat_now(self) -> None:
-        """Do not wait for the next beat."""
-        self._wake.set()
+    def beat(self) -> None:
+        """Report now, in the caller's thread."""
+        try:
+            self._conductor.report(system_context(), status=self._report())
+        except Exception:
+            LOG.exception("heartbeat: could not report; trying again in %s s", self._interval_s)
 
-    def _loop(self) -> None:
-        while not self._is_stopping:
-            self._wake.clear()
-            try:
-                self._send()
-            except Exception:  # noqa: BLE001 - a beat that stops would take the host out of service
-                LOG.exception("heartbeat could not be sent")
-            self._wake.wait(self._interval_s)
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self.beat()
+            self._stopped.wait(self._interval_s)

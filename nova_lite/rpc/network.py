@@ -59,13 +59,17 @@ class Rule:
     remote_group_id: str | None = None
 
 
-@payload(version=1)
+@payload(version=2)
 class SecurityGroup:
-    """`members` are all addresses of the group's ports on every host; needed where a rule names the group."""
+    """`members` are all addresses of the group's ports on every host; needed where a rule names the group.
+
+    `revision` grows with every change of rules or members, so that a message that was overtaken changes nothing.
+    """
 
     id: str
     rules: tuple[Rule, ...] = ()
     members: tuple[Member, ...] = ()
+    revision: int = 0
 
 
 @payload(version=1)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network's devices on the host: its bridge, the legs of its namespace, and the VXLAN port to other hosts."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+from oslo_log import log as logging
+
+from nova_lite.network import names
+from nova_lite.network.commands import run
+from nova_lite.rpc.network import Network
+
+LOG = logging.getLogger(__name__)
+_EVERYONE = "00:00:00:00:00:00"  # forwarding entries of this address say where frames for unknown MACs go
+
+
+def is_here(device: str) -> bool:
+    """Whether the device exists in the calling thread's network namespace."""
+    try:
+        socket.if_nametoindex(device)
+    except OSError:
+        return False
+    return True
+
+
+class Bridges:
+    """Makes and removes devices with iproute2: one `ip -batch` a network, right ones are left as they are.
+
+    `tunnel_ip` empty: networks have no VXLAN port and do not leave the host.
+    """
+
+    def __init__(self, *, tunnel_ip: str, vxlan_port: int, transit_cidr: str) -> None:
+        self._tunnel_ip = tunnel_ip
+        self._vxlan_port = vxlan_port
+        self._transit_cidr = transit_cidr
+
+    def ensure(self, network: Network, *, index: int) -> None:
+        """Make what is missing and set the rest right; the namespace must be there.
+
+        Guests' taps on the bridge are not touched, and traffic goes on.
+        """
+        lines = [*self._bridge(network), *self._legs(network, index), *self._routes(network, index)]
+        if self._tunnel_ip:
+            lines += self._overlay(network)
+        run(["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
+        self.set_peers(network)
+
+    def set_peers(self, network: Network) -> None:
+        """Send what the bridge floods to exactly the network's peers."""
+        device = names.overlay_name(network.id)
+        if not self._tunnel_ip:
+            if network.peers:
+                LOG.warning("network %s: has peers, but [network] tunnel_ip is not set: it stays on this host", network.id)
+            return
+        entries = json.loads(run(["bridge", "-j", "fdb", "show", "dev", device]) or "[]")
+        present = {entry["dst"] for entry in entries if entry.get("mac") == _EVERYONE and "dst" in entry}
+        wanted = set(network.peers) - {self._tunnel_ip}
+        lines = [f"fdb append {_EVERYONE} dev {device} dst {peer}" for peer in sorted(wanted - present)]
+        lines += [f"fdb del {_EVERYONE} dev {device} dst {peer}" for peer in sorted(present - wanted)]
+        if lines:
+            run(["bridge", "-batch", "-"], stdin="\n".join(lines) + "\n")
+
+    def remove(self, network_id: str) -> None:
+        """Remove the network's devices; host routes by its uplink go with that."""
+        devices = (
+            names.overlay_name(network_id), names.leg_name(network_id), names.uplink_name(network_id),
+            names.bridge_name(network_id),
+        )
+        lines = [f"link del {device}" for device in devices if is_here(device)]
+        if lines:
+            run(["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
+
+    def _bridge(self, network: Network) -> list[str]:
+        bridge = names.bridge_name(network.id)
+        # Snooping would hold back multicast that nobody has asked for by IGMP while there is no querier.
+        make = f"link add {bridge} type bridge forward_delay 0 stp_state 0 mcast_snooping 0"
+        return [
+            *([] if is_here(bridge) else [make, f"link set {bridge} address {names.bridge_mac(network.id)}"]),
+            f"link set {bridge} addrgenmode none",
+            f"link set {bridge} mtu {network.mtu} up",
+        ]
+
+    def _legs(self, network: Network, index: int) -> list[str]:
+        leg, uplink = names.leg_name(network.id), names.uplink_name(network.id)
+        namespace = names.namespace_name(network.id)
+        host_end, _ = names.transit_pair(self._transit_cidr, index)
+        make_leg = (
+            f"link add {leg} type veth peer name gw address {names.gateway_mac(network.id)} netns {namespace}"
+        )
+        make_uplink = f"link add {uplink} type veth peer name up netns {namespace}"
+        return [
+            *([] if is_here(leg) else [make_leg]),
+            f"link set {leg} addrgenmode none",
+            f"link set {leg} mtu {network.mtu} master {names.bridge_name(network.id)} up",
+            *([] if is_here(uplink) else [make_uplink]),
+            f"link set {uplink} addrgenmode none",
+            f"addr replace {host_end}/31 dev {uplink}",
+            f"link set {uplink} up",
+        ]
+
+    def _routes(self, network: Network, index: int) -> list[str]:
+        if not network.is_routed:
+            return []
+        _, namespace_end = names.transit_pair(self._transit_cidr, index)
+        uplink = names.uplink_name(network.id)
+        return [f"route replace {subnet.cidr} via {namespace_end} dev {uplink} onlink" for subnet in network.subnets]
+
+    def _overlay(self, network: Network) -> list[str]:
+        overlay = names.overlay_name(network.id)
+        # It learns: otherwise every frame for another host's guest would be copied to every peer.
+        make = (
+            f"link add {overlay} type vxlan id {network.segment} local {self._tunnel_ip} "
+            f"dstport {self._vxlan_port} learning"
+        )
+        return [
+            *([] if is_here(overlay) else [make]),
+            f"link set {overlay} addrgenmode none",
+            f"link set {overlay} mtu {network.mtu} master {names.bridge_name(network.id)} up",
+        ]

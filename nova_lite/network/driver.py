@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network worker's endpoints need of a host: real Linux devices (`worker.py`) or memory (`fake.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from nova_lite.rpc.network import OwnedNetworks, SecurityGroup, ServerPorts
+
+
+class NetworkDriver(Protocol):
+    """Each method does what NetworkRpc says of the one of its name, and may be called again with the same effect."""
+
+    def recover(self) -> None:
+        """After a start: bring the host to what the records promise."""
+
+    def prepare(self, ports: ServerPorts) -> None: ...
+
+    def release(self, server_id: str, *, fence: int) -> None: ...
+
+    def update_groups(self, groups: Iterable[SecurityGroup]) -> None: ...
+
+    def update_documents(self, server_id: str, documents: dict[str, str]) -> None: ...
+
+    def set_peers(self, network_id: str, peers: tuple[str, ...]) -> None: ...
+
+    def remove_network(self, network_id: str) -> None: ...
+
+    def owned(self) -> OwnedNetworks: ...
+
+    def stop(self) -> None:
+        """End what lives in this process only; guests' traffic goes on."""
+
+    def remove_all(self) -> None:
+        """Leave nothing on the host, records included."""

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host's filters as nftables text: pure functions from descriptions to lines of `nft -f`, each line idempotent.
+
+Security groups are stateful and in family inet: br_netfilter shows it what crosses a bridge, with the bridge as
+both interfaces, so a guest is known by (bridge, address). Anti-spoofing is stateless and in family bridge, which
+knows taps: there the pair (tap, MAC, address) is checked that the other relies on. Two base chains, egress
+before ingress: an accept ends one base chain only, so the sender's rules never speak for the receiver's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from oslo_log import log as logging
+
+from nova_lite.network import names
+from nova_lite.rpc.network import Member, Network, Port, Rule, SecurityGroup
+
+LOG = logging.getLogger(__name__)
+# Protocols of rules by number (IANA); those with ports. IPv6 protocols never match: guests have no IPv6 yet.
+_PROTOCOLS = {
+    "icmp": 1, "igmp": 2, "ipip": 4, "tcp": 6, "egp": 8, "udp": 17, "dccp": 33, "rsvp": 46, "gre": 47, "esp": 50,
+    "ah": 51, "ospf": 89, "vrrp": 112, "pgm": 113, "sctp": 132, "udplite": 136,
+}
+_WITH_PORTS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
+_ICMP = 1
+
+REMOVE_TABLES = """\
+add table inet nova
+delete table inet nova
+add table bridge nova
+delete table bridge nova
+"""
+
+_INET = """\
+table inet nova {{
+ set bridges {{ type ifname; }}
+ map zones {{ typeof iifname : ct zone; }}
+ map egress {{ type ifname . ipv4_addr : verdict; }}
+ map ingress {{ type ifname . ipv4_addr : verdict; }}
+ chain zone {{
+  type filter hook prerouting priority raw; policy accept;
+  ct zone set iifname map @zones
+ }}
+ chain isolate {{
+  type filter hook forward priority filter - 5; policy accept;
+  iifname "up-*" oifname "up-*" drop
+ }}
+ chain out {{
+  type filter hook forward priority filter; policy accept;
+  iifname != @bridges accept
+  ct state vmap {{ established : accept, related : accept, invalid : drop }}
+  iifname . ip saddr vmap @egress
+ }}
+ chain in {{
+  type filter hook forward priority filter + 5; policy accept;
+  oifname != @bridges accept
+  ct state established,related accept
+  oifname . ip daddr vmap @ingress
+ }}
+ chain nat {{
+  type nat hook postrouting priority srcnat; policy accept;
+  ip saddr {transit} oifname != "up-*" oifname != @bridges masquerade
+ }}
+}}
+"""
+
+# A tap that no record speaks of gets and sends nothing: a guest that is started before its filters has no network.
+_BRIDGE = """\
+table bridge nova {
+ set open { type ifname; }
+ set secured { type ifname; }
+ set mac { type ifname . ether_addr; }
+ set source { type ifname . ether_addr . ipv4_addr; }
+ set address { type ifname . ipv4_addr; }
+ set gateway_mac { type ifname . ether_addr; }
+ set gateway_address { type ifname . ipv4_addr; }
+ chain from_guest {
+  type filter hook prerouting priority -300; policy accept;
+  iifname "vx-*" goto from_overlay
+  iifname != "tap*" accept
+  iifname @open accept
+  iifname . ether saddr != @mac drop
+  ether type ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept
+  ether type ip udp sport 67 udp dport 68 drop
+  ether type ip iifname . ether saddr . ip saddr @source accept
+  ether type arp arp saddr ip 0.0.0.0 iifname . arp saddr ether @mac accept
+  ether type arp iifname . arp saddr ether . arp saddr ip @source accept
+  drop
+ }
+ chain from_overlay {
+  iifname . ether saddr @gateway_mac drop
+  iifname . ether daddr @gateway_mac drop
+  ether type ip udp sport 67-68 udp dport 67-68 drop
+  ether type arp iifname . arp saddr ip @gateway_address drop
+  ether type arp iifname . arp daddr ip @gateway_address drop
+ }
+ chain to_guest {
+  type filter hook forward priority filter; policy accept;
+  oifname "vx-*" goto to_overlay
+  oifname != "tap*" accept
+  oifname @open accept
+  oifname != @secured drop
+  ether type arp accept
+  ether type ip udp sport 67 udp dport 68 accept
+  ether type ip oifname . ip daddr @address accept
+  drop
+ }
+ chain to_overlay {
+  oifname . ether saddr @gateway_mac drop
+  oifname . ether daddr @gateway_mac drop
+  ether type ip udp sport 67-68 udp dport 67-68 drop
+  ether type arp oifname . arp saddr ip @gateway_address drop
+  ether type arp oifname . arp daddr ip @gateway_address drop
+ }
+}
+"""
+
+
+def empty_tables(*, transit_cidr: str) -> str:
+    """Both tables new and without any network, replacing what is there within the same transaction."""
+    return REMOVE_TABLES + _INET.format(transit=ipaddress.IPv4Network(transit_cidr)) + _BRIDGE
+
+
+def add_network(network: Network, *, index: int) -> list[str]:
+    """The network's bridge is filtered, and its gateway is this host's own affair."""
+    bridge, overlay = names.bridge_name(network.id), names.overlay_name(network.id)
+    gateways = [subnet.gateway for subnet in network.subnets if subnet.gateway is not None]
+    return [
+        _add("inet", "bridges", f'"{bridge}"'),
+        _add("inet", "zones", f'"{bridge}" : {names.zone_of(index)}'),
+        _add("bridge", "gateway_mac", f'"{overlay}" . {names.gateway_mac(network.id)}'),
+        *(_add("bridge", "gateway_address", f'"{overlay}" . {_ip(address)}')
+          for address in (*gateways, names.METADATA_ADDRESS)),
+    ]
+
+
+def remove_network(network: Network, *, index: int) -> list[str]:
+    """Nothing of the network is left in the filters."""
+    return _removal(add_network(network, index=index))
+
+
+def add_group(group: SecurityGroup) -> list[str]:
+    """The group's chains with its rules, and the set of its members; what was there is replaced."""
+    members = group_set(group.id)
+    return [
+        f"add set inet nova {members} {{ type ifname . ipv4_addr; }}",
+        f"flush set inet nova {members}",
+        *add_members(group.id, group.members),
+        *_chain(f"gi-{group.id}", [rule for rule in group.rules if rule.direction == "ingress"]),
+        *_chain(f"ge-{group.id}", [rule for rule in group.rules if rule.direction == "egress"]),
+    ]
+
+
+def declare_group(group_id: str) -> list[str]:
+    """Empty chains and set of a group, so that others may name it; harmless when they are there."""
+    return [
+        f"add set inet nova {group_set(group_id)} {{ type ifname . ipv4_addr; }}",
+        f"add chain inet nova gi-{group_id}",
+        f"add chain inet nova ge-{group_id}",
+    ]
+
+
+def add_members(group_id: str, members: Iterable[Member]) -> list[str]:
+    """The members join the group's set."""
+    elements = ", ".join(f'"{names.bridge_name(m.network_id)}" . {_ip(m.address)}' for m in members)
+    return [_add("inet", group_set(group_id), elements)] if elements else []
+
+
+def remove_members(group_id: str, members: Iterable[Member]) -> list[str]:
+    """The members leave the group's set."""
+    return _removal(add_members(group_id, members))
+
+
+def empty_group(group_id: str) -> list[str]:
+    """The group's chains and set are empty: they name no other group any more."""
+    return [
+        *declare_group(group_id), f"flush chain inet nova gi-{group_id}", f"flush chain inet nova ge-{group_id}",
+    ]
+
+
+def remove_group(group_id: str) -> list[str]:
+    """Nothing of an emptied group, which no port or rule names, is left."""
+    return [
+        f"delete chain inet nova gi-{group_id}", f"delete chain inet nova ge-{group_id}",
+        f"delete set inet nova {group_set(group_id)}",
+    ]
+
+
+def add_port(port: Port) -> list[str]:
+    """The port may send as itself, and its groups decide; unsecured: it may do anything."""
+    tap, bridge, mac = names.tap_name(port.id), names.bridge_name(port.network_id), _mac(port.mac)
+    if not port.is_secured:
+        return [_add("bridge", "open", f'"{tap}"')]
+    into, out = f"pi-{port.id}", f"pe-{port.id}"
+    lines = [
+        f"add chain inet nova {into}", f"flush chain inet nova {into}",
+        f"add rule inet nova {into} udp sport 67 udp dport 68 accept",
+        *(f"add rule inet nova {into} jump gi-{group}" for group in port.group_ids),
+        f"add rule inet nova {into} drop",
+        f"add chain inet nova {out}", f"flush chain inet nova {out}",
+        f"add rule inet nova {out} udp sport 68 udp dport 67 accept",
+        f"add rule inet nova {out} ip daddr {names.METADATA_ADDRESS} tcp dport 80 accept",
+        *(f"add rule inet nova {out} jump ge-{group}" for group in port.group_ids),
+        f"add rule inet nova {out} drop",
+    ]
+    return [*lines, *_port_elements(port, tap, bridge, mac)]
+
+
+def remove_port(port: Port) -> list[str]:
+    """Nothing of the port is left; its tap, if still there, gets and sends nothing."""
+    if not port.is_secured:
+        return _removal(add_port(port))
+    tap, bridge, mac = names.tap_name(port.id), names.bridge_name(port.network_id), _mac(port.mac)
+    chains = (f"pi-{port.id}", f"pe-{port.id}")
+    return [
+        *(f"add chain inet nova {chain}" for chain in chains),
+        *_removal(_port_elements(port, tap, bridge, mac)),
+        *(f"flush chain inet nova {chain}" for chain in chains),
+        *(f"delete chain inet nova {chain}" for chain in chains),
+    ]
+
+
+def group_set(group_id: str) -> str:
+    """The set of a group's members: (bridge, address)."""
+    return f"m-{group_id}"
+
+
+def accept_line(rule: Rule) -> str | None:
+    """What of a packet the rule accepts, as an nftables statement; None: no IPv4 packet can match.
+
+    :raises ValueError: a protocol, port or range that does not exist.
+    """
+    inward = rule.direction == "ingress"
+    remote = ""
+    if rule.remote_cidr is not None:
+        cidr = ipaddress.ip_network(rule.remote_cidr, strict=False)
+        if cidr.version != 4:
+            return None
+        remote = f"ip {'saddr' if inward else 'daddr'} {cidr} " if cidr.prefixlen else ""
+    elif rule.remote_group_id is not None:
+        key = "iifname . ip saddr" if inward else "oifname . ip daddr"
+        remote = f"{key} @{group_set(rule.remote_group_id)} "
+    what = _what(rule)
+    return None if what is None else f"{remote}{what}accept"
+
+
+def _what(rule: Rule) -> str | None:
+    if rule.protocol is None or rule.protocol.lower() == "any":
+        return ""
+    name = rule.protocol.lower()
+    if name.startswith("ipv6-") or name == "icmpv6":
+        return None
+    number = int(name) if name.isdecimal() else _PROTOCOLS.get(name)
+    if number is None or not 0 <= number <= 255:
+        raise ValueError(f"unknown protocol {rule.protocol}")
+    if number == _ICMP:
+        return _icmp(rule)
+    if number in _WITH_PORTS and rule.port_min is not None:
+        low, high = int(rule.port_min), int(rule.port_max if rule.port_max is not None else rule.port_min)
+        if not 0 <= low <= high <= 65535:
+            raise ValueError(f"bad ports {low}-{high}")
+        return f"{_WITH_PORTS[number]} dport {low}-{high} "
+    return f"meta l4proto {number} "
+
+
+def _icmp(rule: Rule) -> str:
+    if rule.port_min is None:
+        return f"meta l4proto {_ICMP} "
+    code = "" if rule.port_max is None else f"icmp code {int(rule.port_max)} "
+    return f"icmp type {int(rule.port_min)} {code}"
+
+
+def _chain(name: str, rules: list[Rule]) -> list[str]:
+    accepted = [line for rule in rules if (line := _line_or_nothing(rule)) is not None]
+    return [
+        f"add chain inet nova {name}", f"flush chain inet nova {name}",
+        *(f"add rule inet nova {name} {line}" for line in dict.fromkeys(accepted)),
+    ]
+
+
+def _line_or_nothing(rule: Rule) -> str | None:
+    """A rule that makes no sense accepts nothing: the server's other rules still hold."""
+    try:
+        return accept_line(rule)
+    except ValueError as error:
+        LOG.warning("security group rule ignored: %s", error)
+        return None
+
+
+def _port_elements(port: Port, tap: str, bridge: str, mac: str) -> list[str]:
+    addresses = [_ip(address) for address in port.addresses]
+    return [
+        _add("bridge", "secured", f'"{tap}"'),
+        _add("bridge", "mac", f'"{tap}" . {mac}'),
+        *(_add("bridge", "source", f'"{tap}" . {mac} . {address}') for address in addresses),
+        *(_add("bridge", "address", f'"{tap}" . {address}') for address in addresses),
+        *(_add("inet", "egress", f'"{bridge}" . {address} : jump pe-{port.id}') for address in addresses),
+        *(_add("inet", "ingress", f'"{bridge}" . {address} : jump pi-{port.id}') for address in addresses),
+    ]
+
+
+def _add(family: str, name: str, elements: str) -> str:
+    return f"add element {family} nova {name} {{ {elements} }}"
+
+
+def _removal(additions: list[str]) -> list[str]:
+    """Lines that undo element additions; added first, since deleting what is absent fails the transaction."""
+    return [*additions, *(f"delete{line.removeprefix('add')}" for line in additions)]
+
+
+def _ip(text: str) -> str:
+    return str(ipaddress.IPv4Address(text))
+
+
+def _mac(text: str) -> str:
+    parts = bytes.fromhex(text.replace(":", "").replace("-", ""))
+    if len(parts) != 6:
+        raise ValueError(f"bad MAC {text}")
+    return ":".join(f"{part:02x}" for part in parts)

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this host's network worker has promised and made: JSON files written before the thing they describe."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from nova_lite import errors
+from nova_lite.rpc import payload
+from nova_lite.rpc.network import Network, SecurityGroup, ServerPorts
+
+_TOMBSTONE_DAYS = 7  # a message older than that does not come any more: queues and retries end within hours
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HeldNetwork:
+    """A network on this host. `index` numbers its transit link and conntrack zone; `is_leaving`: being removed."""
+
+    network: Network
+    index: int
+    is_leaving: bool = False
+
+
+class Records:
+    """The worker's memory, kept on disk as one file a thing; `directory` None: in this process only.
+
+    Readers see whole values at any time; writers of one thing hold its lock (see `worker.py`).
+    """
+
+    def __init__(self, directory: Path | None, *, clock: Callable[[], float] = time.time) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._guard = threading.Lock()
+        self.networks: dict[str, HeldNetwork] = {}
+        self.servers: dict[str, ServerPorts] = {}
+        self.groups: dict[str, SecurityGroup] = {}
+        self._tombstones: dict[str, int] = {}
+        self._owners: dict[tuple[str, str], str] = {}
+
+    def load(self) -> None:
+        """Read everything from disk; files cut off by a crash before they got their name are removed."""
+        if self._directory is None:
+            return
+        for kind in ("networks", "servers", "groups", "tombstones"):
+            folder = self._directory / kind
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for half in folder.glob("*.tmp"):
+                half.unlink()
+        os.chmod(self._directory, 0o700)
+        self.networks = {key: payload.from_wire(HeldNetwork, raw) for key, raw in self._read("networks")}
+        self.groups = {key: payload.from_wire(SecurityGroup, raw) for key, raw in self._read("groups")}
+        self._forget_old_tombstones()
+        self._tombstones = {key: int(raw["fence"]) for key, raw in self._read("tombstones")}
+        for key, raw in self._read("servers"):
+            self._remember(key, payload.from_wire(ServerPorts, raw))
+
+    def add_network(self, network: Network) -> HeldNetwork:
+        """The network's record, new or brought up to date; a new one gets the lowest free index."""
+        with self._guard:
+            old = self.networks.get(network.id)
+            held = HeldNetwork(network=network, index=old.index if old else self._free_index())
+            if held != old:
+                self._write("networks", network.id, held)
+                self.networks[network.id] = held
+            return held
+
+    def mark_leaving(self, network_id: str) -> None:
+        """Remember that the network is being removed, so that a restart goes on with it."""
+        with self._guard:
+            old = self.networks[network_id]
+            held = dataclasses.replace(old, is_leaving=True)
+            self._write("networks", network_id, held)
+            self.networks[network_id] = held
+
+    def drop_network(self, network_id: str) -> None:
+        """Forget the network: nothing of it is left."""
+        with self._guard:
+            self._unlink("networks", network_id)
+            self.networks.pop(network_id, None)
+
+    def put_server(self, ports: ServerPorts) -> None:
+        """Remember what the server is to have."""
+        with self._guard:
+            if self.servers.get(ports.server_id) != ports:
+                self._write("servers", ports.server_id, ports)
+                self._forget(ports.server_id)
+                self._remember(ports.server_id, ports)
+
+    def refuse_stale(self, ports: ServerPorts) -> None:
+        """Check that no later request about the server was carried out.
+
+        :raises errors.StaleRequest: one was.
+        """
+        old = self.servers.get(ports.server_id)
+        known = max(self.buried(ports.server_id), old.fence - 1 if old else -1)
+        if ports.fence <= known:
+            raise errors.StaleRequest(id=ports.server_id, fence=ports.fence, known=known)
+
+    def drop_server(self, server_id: str) -> None:
+        """Forget the server: nothing of it is left."""
+        with self._guard:
+            self._unlink("servers", server_id)
+            self._forget(server_id)
+
+    def put_groups(self, groups: Iterable[SecurityGroup]) -> list[SecurityGroup]:
+        """Remember the groups; returns those that are news. One older than what is known is not."""
+        with self._guard:
+            known = self.groups
+            news = [
+                group for group in groups
+                if group.id not in known
+                or (known[group.id] != group and known[group.id].revision <= group.revision)
+            ]
+            for group in news:
+                self._write("groups", group.id, group)
+                self.groups[group.id] = group
+            return news
+
+    def drop_unused_groups(self) -> list[str]:
+        """Forget groups that no server here needs; returns their ids."""
+        with self._guard:
+            needed = self._needed_groups()
+            unused = [group_id for group_id in self.groups if group_id not in needed]
+            for group_id in unused:
+                self._unlink("groups", group_id)
+                del self.groups[group_id]
+            return unused
+
+    def bury(self, server_id: str, *, fence: int) -> None:
+        """Remember durably that the server's requests up to `fence` are over."""
+        with self._guard:
+            if fence > self._tombstones.get(server_id, -1):
+                self._write("tombstones", server_id, {"fence": fence})
+                self._tombstones[server_id] = fence
+            if len(self._tombstones) % 1000 == 0:
+                self._forget_old_tombstones()
+
+    def buried(self, server_id: str) -> int:
+        """The highest fence that was released; -1: none."""
+        return self._tombstones.get(server_id, -1)
+
+    def owner(self, network_id: str, address: str) -> str | None:
+        """The server here that has the address in the network."""
+        return self._owners.get((network_id, address))
+
+    def servers_on(self, network_id: str) -> list[ServerPorts]:
+        """Servers here with a port on the network, those last that came last."""
+        with self._guard:
+            return [s for s in self.servers.values() if any(p.network_id == network_id for p in s.ports)]
+
+    def clear(self) -> None:
+        """Forget everything, tombstones too."""
+        with self._guard:
+            for kind in ("networks", "servers", "groups", "tombstones"):
+                for key, _ in list(self._read(kind)):
+                    self._unlink(kind, key)
+            for memory in (self.networks, self.servers, self.groups, self._tombstones, self._owners):
+                memory.clear()
+
+    def _free_index(self) -> int:
+        used = {held.index for held in self.networks.values()}
+        return next(index for index in range(len(used) + 1) if index not in used)
+
+    def _needed_groups(self) -> set[str]:
+        direct = {group for server in self.servers.values() for port in server.ports for group in port.group_ids}
+        named = {
+            rule.remote_group_id for group in direct if group in self.groups for rule in self.groups[group].rules
+            if rule.remote_group_id
+        }
+        return direct | named
+
+    def _remember(self, server_id: str, ports: ServerPorts) -> None:
+        self.servers[server_id] = ports
+        for port in ports.ports:
+            for address in port.addresses:
+                self._owners[port.network_id, address] = server_id
+
+    def _forget(self, server_id: str) -> None:
+        gone = self.servers.pop(server_id, None)
+        for port in gone.ports if gone else ():
+            for address in port.addresses:
+                if self._owners.get((port.network_id, address)) == server_id:
+                    del self._owners[port.network_id, address]
+
+    def _forget_old_tombstones(self) -> None:
+        if self._directory is None:
+            return
+        oldest = self._clock() - _TOMBSTONE_DAYS * 86400
+        for path in (self._directory / "tombstones").glob("*.json"):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+                self._tombstones.pop(path.stem, None)
+
+    def _read(self, kind: str) -> list[tuple[str, Any]]:
+        if self._directory is None:
+            return []
+        return [(path.stem, json.loads(path.read_text())) for path in sorted((self._directory / kind).glob("*.json"))]
+
+    def _write(self, kind: str, key: str, value: object) -> None:
+        if self._directory is None:
+            return
+        write_durably(self._directory / kind / f"{key}.json", json.dumps(payload.to_wire(value)))
+
+    def _unlink(self, kind: str, key: str) -> None:
+        if self._directory is not None:
+            with contextlib.suppress(FileNotFoundError):
+                (self._directory / kind / f"{key}.json").unlink()
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace the file at once, mode 0600: after a power cut it has the old or the new text, whole."""
+    half = path.with_suffix(".tmp")
+    with open(os.open(half, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    half.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

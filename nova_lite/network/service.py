@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nova-network: serves NetworkRpc for one host, and reports that it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import oslo_messaging as messaging
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from nova_lite.context import Context
+from nova_lite.network.bridges import Bridges
+from nova_lite.network.dhcp import Dhcp
+from nova_lite.network.documents import Documents
+from nova_lite.network.driver import NetworkDriver
+from nova_lite.network.fake import FakeNetwork
+from nova_lite.network.firewall import Firewall
+from nova_lite.network.metadata import MetadataListeners, WSGIApplication
+from nova_lite.network.records import Records
+from nova_lite.network.worker import LinuxNetwork, Parts
+from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
+from nova_lite.rpc.heartbeat import Heartbeat
+from nova_lite.rpc.interface import serve
+from nova_lite.rpc.network import NetworkRpc, OwnedNetworks, SecurityGroup, ServerPorts
+
+LOG = logging.getLogger(__name__)
+MetadataAppFactory = Callable[[Documents], WSGIApplication]
+
+
+class Servers:
+    """Endpoint: a server's network comes and goes."""
+
+    def __init__(self, driver: NetworkDriver) -> None:
+        self._driver = driver
+
+    def prepare(self, ctxt: Context, *, ports: ServerPorts) -> None:
+        self._driver.prepare(ports)
+
+    def release(self, ctxt: Context, *, server_id: str, fence: int) -> None:
+        self._driver.release(server_id, fence=fence)
+
+
+class Updates:
+    """Endpoint: what changes while guests run."""
+
+    def __init__(self, driver: NetworkDriver) -> None:
+        self._driver = driver
+
+    def update_groups(self, ctxt: Context, *, groups: tuple[SecurityGroup, ...]) -> None:
+        self._driver.update_groups(groups)
+
+    def update_documents(self, ctxt: Context, *, server_id: str, documents: dict[str, str]) -> None:
+        self._driver.update_documents(server_id, documents)
+
+    def set_peers(self, ctxt: Context, *, network_id: str, peers: tuple[str, ...]) -> None:
+        self._driver.set_peers(network_id, peers)
+
+
+class Holdings:
+    """Endpoint: what this host holds, and the end of a network on it."""
+
+    def __init__(self, driver: NetworkDriver) -> None:
+        self._driver = driver
+
+    def remove_network(self, ctxt: Context, *, network_id: str) -> None:
+        self._driver.remove_network(network_id)
+
+    def owned(self, ctxt: Context) -> OwnedNetworks:
+        return self._driver.owned()
+
+
+class NetworkService:
+    """One host's network worker. `metadata_app_factory` gets the store of documents that guests may see,
+    and returns the WSGI application that answers them (`nova_lite.api.metadata`)."""
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, transport: messaging.RPCTransport, *, metadata_app_factory: MetadataAppFactory
+    ) -> None:
+        self.driver = make_driver(conf, metadata_app_factory=metadata_app_factory)
+        endpoints = [Servers(self.driver), Updates(self.driver), Holdings(self.driver)]
+        self._server = serve(NetworkRpc, transport, conf.host, endpoints)
+        status = ServiceReport(binary="nova-network", agent=conf.host)
+        self._heartbeat = Heartbeat(
+            ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval
+        )
+
+    def start(self) -> None:
+        """Recover what the records promise, then serve.
+
+        :raises errors.NetworkFailed: the host cannot make networks; the reason says what it lacks.
+        """
+        self.driver.recover()
+        self._server.start()
+        self._heartbeat.start()
+
+    def stop(self) -> None:
+        """Finish requests under way and end; guests keep their network."""
+        self._heartbeat.stop()
+        self._server.stop()
+        self._server.wait()
+        self.driver.stop()
+
+
+def make_driver(conf: cfg.ConfigOpts, *, metadata_app_factory: MetadataAppFactory) -> NetworkDriver:
+    """The driver that the options ask for; tools use it without a service, to `remove_all`."""
+    options = conf.network
+    if options.driver == "fake":
+        return FakeNetwork(Records(None))
+    directory = Path(conf.state_path) / "network"
+    records = Records(directory)
+    parts = Parts(
+        bridges=Bridges(
+            tunnel_ip=options.tunnel_ip, vxlan_port=options.vxlan_port, transit_cidr=options.transit_cidr
+        ),
+        dhcp=Dhcp(
+            directory / "dhcp", domain=options.dns_domain, dns_servers=options.dns_servers,
+            lease_s=options.dhcp_lease_s,
+        ),
+        firewall=Firewall(transit_cidr=options.transit_cidr),
+        metadata=MetadataListeners(metadata_app_factory(Documents(records))),
+        transit_cidr=options.transit_cidr,
+    )
+    return LinuxNetwork(conf.host, records, parts)
