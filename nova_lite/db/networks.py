@@ -3,10 +3,20 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+import ipaddress
+import random
+from collections.abc import Mapping, Sequence
 
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, selectinload
+
+from nova_lite import errors
+from nova_lite.db import listing
 from nova_lite.db.base import Base, Timestamps, new_id
+
+_SEGMENTS = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348)
+_TRIES = 8
 
 
 class Network(Timestamps, Base):
@@ -26,6 +36,11 @@ class Network(Timestamps, Base):
     port_security_enabled: Mapped[bool] = mapped_column(default=True)
     subnets: Mapped[list[Subnet]] = relationship(lazy="raise", order_by="Subnet.created_at")
 
+    @property
+    def is_routed(self) -> bool:
+        """Whether hosts route to it, so that its ranges must overlap with no other routed network's."""
+        return self.shared or self.is_external
+
 
 class Subnet(Timestamps, Base):
     """One IPv4 range of a network. `pools` are [first, last] pairs that addresses are given from."""
@@ -43,3 +58,221 @@ class Subnet(Timestamps, Base):
     dns_nameservers: Mapped[list[str]] = mapped_column(default=list)
     host_routes: Mapped[list[dict[str, str]]] = mapped_column(sa.JSON, default=list)
     pools: Mapped[list[list[str]]] = mapped_column(sa.JSON, default=list)
+
+
+NETWORK_COLUMNS: listing.Columns = {
+    "id": Network.__table__.c.id,
+    "name": Network.__table__.c.name,
+    "description": Network.__table__.c.description,
+    "project_id": Network.__table__.c.project_id,
+    "tenant_id": Network.__table__.c.project_id,
+    "shared": Network.__table__.c.shared,
+    "router:external": Network.__table__.c.is_external,
+    "admin_state_up": Network.__table__.c.admin_state_up,
+    "mtu": Network.__table__.c.mtu,
+    "port_security_enabled": Network.__table__.c.port_security_enabled,
+    "provider:segmentation_id": Network.__table__.c.segment,
+    "created_at": Network.__table__.c.created_at,
+}
+SUBNET_COLUMNS: listing.Columns = {
+    "id": Subnet.__table__.c.id,
+    "name": Subnet.__table__.c.name,
+    "description": Subnet.__table__.c.description,
+    "project_id": Subnet.__table__.c.project_id,
+    "tenant_id": Subnet.__table__.c.project_id,
+    "network_id": Subnet.__table__.c.network_id,
+    "cidr": Subnet.__table__.c.cidr,
+    "gateway_ip": Subnet.__table__.c.gateway,
+    "enable_dhcp": Subnet.__table__.c.enable_dhcp,
+    "created_at": Subnet.__table__.c.created_at,
+}
+
+
+def _visible(project_id: str | None) -> sa.ColumnElement[bool]:
+    """Own, shared and external networks; None: all."""
+    if project_id is None:
+        return sa.true()
+    return sa.or_(Network.project_id == project_id, Network.shared, Network.is_external)
+
+
+def find(
+    session: Session,
+    *,
+    project_id: str | None,
+    filters: Mapping[str, Sequence[object]] | None = None,
+    page: listing.Page = listing.ALL,
+) -> list[Network]:
+    """The networks that the project (None: an admin) may see, with subnets."""
+    query = sa.select(Network).where(_visible(project_id), *listing.matching(NETWORK_COLUMNS, filters or {}))
+    query = listing.paged(session, query, NETWORK_COLUMNS, page)
+    return list(session.scalars(query.options(selectinload(Network.subnets))))
+
+
+def get(session: Session, network_id: str, *, project_id: str | None = None) -> Network:
+    """The network, with subnets; `project_id`: only when that project may see it.
+
+    :raises errors.NotFound: none, or not for this project.
+    """
+    query = sa.select(Network).where(Network.id == network_id, _visible(project_id))
+    network = session.scalars(query.options(selectinload(Network.subnets))).one_or_none()
+    if network is None:
+        raise errors.NotFound(what="Network", id=network_id)
+    return network
+
+
+def usable(session: Session, project_id: str, *, among: Sequence[str] | None = None) -> list[Network]:
+    """The networks that the project's servers may plug into: own and shared, with subnets, oldest first.
+
+    `among`: only those of these ids. External networks that are not shared are for an admin's own use.
+    """
+    query = sa.select(Network).where(sa.or_(Network.project_id == project_id, Network.shared))
+    if among is not None:
+        query = query.where(Network.id.in_(among))
+    query = query.order_by(Network.created_at, Network.id)
+    return list(session.scalars(query.options(selectinload(Network.subnets))))
+
+
+def count(session: Session, project_id: str) -> int:
+    """How many networks the project has, for its quota."""
+    return (
+        session.scalar(
+            sa.select(sa.func.count()).select_from(Network).where(Network.project_id == project_id)
+        )
+        or 0
+    )
+
+
+def create(session: Session, network: Network, *, segment: int | None, rng: random.Random) -> Network:
+    """Keep a new network; without a `segment` asked for it gets a random free one.
+
+    Random, not the lowest free: a host that missed an old network's removal must not join it to a new one.
+
+    :raises errors.Conflict: the segment asked for is taken. :raises errors.NoCapacity: none was found.
+    """
+    for _ in range(_TRIES if segment is None else 1):
+        network.segment = segment if segment is not None else rng.randint(1, _SEGMENTS)
+        network.subnets = []
+        try:
+            with session.begin_nested():  # the unique key decides the race for the segment
+                session.add(network)
+            return network
+        except IntegrityError:
+            continue
+    if segment is not None:
+        raise errors.Conflict(reason=f"Segmentation id {segment} is used by another network.")
+    raise errors.NoCapacity(what="VXLAN network identifiers", where="this cloud")
+
+
+def delete(session: Session, network: Network) -> None:
+    """Remove the network and its subnets.
+
+    :raises errors.InUse: a port is on it; the foreign key also sees one that is being made meanwhile.
+    """
+    try:
+        with session.begin_nested():
+            session.execute(sa.delete(Subnet).where(Subnet.network_id == network.id))
+            session.execute(sa.delete(Network).where(Network.id == network.id))
+    except IntegrityError:
+        raise errors.InUse(what="Network", id=network.id, reason="one or more ports are on it.") from None
+
+
+def lock(session: Session, network: Network) -> None:
+    """Hold the network's row to the end of the transaction and read it again: one changes its subnets."""
+    query = sa.select(Network).where(Network.id == network.id).with_for_update(key_share=True)
+    query = query.options(selectinload(Network.subnets)).execution_options(populate_existing=True)
+    if session.scalars(query).one_or_none() is None:
+        raise errors.NotFound(what="Network", id=network.id)
+
+
+def lock_routed(session: Session, network: Network) -> None:
+    """Hold every network's row: routed ranges are compared over all of them. Admins' work, rare."""
+    session.execute(sa.select(Network.id).order_by(Network.id).with_for_update(key_share=True)).all()
+    lock(session, network)
+
+
+def find_subnets(
+    session: Session,
+    *,
+    project_id: str | None,
+    filters: Mapping[str, Sequence[object]] | None = None,
+    page: listing.Page = listing.ALL,
+) -> list[Subnet]:
+    """The subnets of networks that the project (None: an admin) may see."""
+    query = sa.select(Subnet).join(Network, Network.id == Subnet.network_id).where(_visible(project_id))
+    query = query.where(*listing.matching(SUBNET_COLUMNS, filters or {}))
+    return list(session.scalars(listing.paged(session, query, SUBNET_COLUMNS, page)))
+
+
+def get_subnet(session: Session, subnet_id: str, *, project_id: str | None = None) -> Subnet:
+    """The subnet; `project_id`: only when that project may see its network.
+
+    :raises errors.NotFound: none, or not for this project.
+    """
+    query = sa.select(Subnet).join(Network, Network.id == Subnet.network_id)
+    subnet = session.scalars(query.where(Subnet.id == subnet_id, _visible(project_id))).one_or_none()
+    if subnet is None:
+        raise errors.NotFound(what="Subnet", id=subnet_id)
+    return subnet
+
+
+def count_subnets(session: Session, project_id: str) -> int:
+    """How many subnets the project has, for its quota."""
+    return (
+        session.scalar(sa.select(sa.func.count()).select_from(Subnet).where(Subnet.project_id == project_id))
+        or 0
+    )
+
+
+def add_subnet(session: Session, network: Network, subnet: Subnet) -> Subnet:
+    """Keep a new subnet of the network.
+
+    :raises errors.BadRequest: it overlaps another of the network, or one that the hosts route.
+    """
+    (lock_routed if network.is_routed else lock)(session, network)
+    _refuse_overlap(session, network, [subnet.cidr], others=network.subnets)
+    session.add(subnet)
+    session.flush()
+    return subnet
+
+
+def refuse_routed_overlap(session: Session, network: Network) -> None:
+    """Check a network that becomes shared or external: the hosts cannot route one range to two networks.
+
+    :raises errors.BadRequest: a subnet of it overlaps one of another shared or external network.
+    """
+    _refuse_overlap(session, network, [subnet.cidr for subnet in network.subnets], others=[])
+
+
+def _refuse_overlap(session: Session, network: Network, cidrs: list[str], *, others: list[Subnet]) -> None:
+    others = list(others)
+    if network.is_routed:
+        others += session.scalars(
+            sa.select(Subnet)
+            .join(Network, Network.id == Subnet.network_id)
+            .where(Network.id != network.id, sa.or_(Network.shared, Network.is_external))
+        )
+    for cidr in cidrs:
+        for other in others:
+            if ipaddress.ip_network(cidr).overlaps(ipaddress.ip_network(other.cidr)):
+                where = (
+                    "this network" if other.network_id == network.id else "another shared or external network"
+                )
+                raise errors.BadRequest(
+                    reason=f"Invalid input for operation: Requested subnet with cidr: {cidr} for network: "
+                    f"{network.id} "
+                    f"overlaps with another subnet, {other.cidr} of {where}."
+                )
+
+
+def delete_subnet(session: Session, subnet: Subnet) -> None:
+    """Remove the subnet.
+
+    :raises errors.InUse: a port has an address of it.
+    """
+    try:
+        with session.begin_nested():
+            session.execute(sa.delete(Subnet).where(Subnet.id == subnet.id))
+    except IntegrityError:
+        raise errors.InUse(
+            what="Subnet", id=subnet.id, reason="one or more ports have an IP allocation from this subnet."
+        ) from None

@@ -3,10 +3,19 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, selectinload
+
+from nova_lite import errors
+from nova_lite.db import listing
 from nova_lite.db.base import Base, Timestamps, new_id
+
+DEFAULT = "default"
+ETHERTYPES = ("IPv4", "IPv6")
 
 
 class SecurityGroup(Timestamps, Base):
@@ -18,7 +27,7 @@ class SecurityGroup(Timestamps, Base):
     project_id: Mapped[str] = mapped_column(sa.String(64), index=True)
     name: Mapped[str]
     description: Mapped[str] = mapped_column(default="")
-    # One default group a project: "default" here and NULL elsewhere, so that the unique key decides the race.
+    # The project's id in its default group, NULL elsewhere: the unique key decides the race to make it.
     default_of: Mapped[str | None] = mapped_column(sa.String(64), unique=True)
     rules: Mapped[list[SecurityGroupRule]] = relationship(lazy="raise", cascade="all, delete-orphan")
 
@@ -39,3 +48,238 @@ class SecurityGroupRule(Timestamps, Base):
     port_max: Mapped[int | None]
     remote_cidr: Mapped[str | None] = mapped_column(sa.String(64))
     remote_group_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)
+
+
+GROUP_COLUMNS: listing.Columns = {
+    "id": SecurityGroup.__table__.c.id,
+    "name": SecurityGroup.__table__.c.name,
+    "description": SecurityGroup.__table__.c.description,
+    "project_id": SecurityGroup.__table__.c.project_id,
+    "tenant_id": SecurityGroup.__table__.c.project_id,
+    "created_at": SecurityGroup.__table__.c.created_at,
+}
+RULE_COLUMNS: listing.Columns = {
+    "id": SecurityGroupRule.__table__.c.id,
+    "security_group_id": SecurityGroupRule.__table__.c.group_id,
+    "project_id": SecurityGroupRule.__table__.c.project_id,
+    "tenant_id": SecurityGroupRule.__table__.c.project_id,
+    "description": SecurityGroupRule.__table__.c.description,
+    "direction": SecurityGroupRule.__table__.c.direction,
+    "ethertype": SecurityGroupRule.__table__.c.ethertype,
+    "protocol": SecurityGroupRule.__table__.c.protocol,
+    "port_range_min": SecurityGroupRule.__table__.c.port_min,
+    "port_range_max": SecurityGroupRule.__table__.c.port_max,
+    "remote_ip_prefix": SecurityGroupRule.__table__.c.remote_cidr,
+    "remote_group_id": SecurityGroupRule.__table__.c.remote_group_id,
+    "created_at": SecurityGroupRule.__table__.c.created_at,
+}
+_Owned = TypeVar("_Owned", SecurityGroup, SecurityGroupRule)
+
+
+def _of(query: sa.Select[_Owned], model: type[_Owned], project_id: str | None) -> sa.Select[_Owned]:
+    return query if project_id is None else query.where(model.project_id == project_id)
+
+
+def find(
+    session: Session,
+    *,
+    project_id: str | None,
+    filters: Mapping[str, Sequence[object]] | None = None,
+    page: listing.Page = listing.ALL,
+) -> list[SecurityGroup]:
+    """The project's groups (None: all), with rules."""
+    query = _of(sa.select(SecurityGroup), SecurityGroup, project_id)
+    query = query.where(*listing.matching(GROUP_COLUMNS, filters or {}))
+    query = listing.paged(session, query, GROUP_COLUMNS, page)
+    return list(session.scalars(query.options(selectinload(SecurityGroup.rules))))
+
+
+def get(session: Session, group_id: str, *, project_id: str | None = None) -> SecurityGroup:
+    """The group, with rules; `project_id`: only of that project.
+
+    :raises errors.NotFound: none, or another project's.
+    """
+    query = _of(sa.select(SecurityGroup).where(SecurityGroup.id == group_id), SecurityGroup, project_id)
+    group = session.scalars(query.options(selectinload(SecurityGroup.rules))).one_or_none()
+    if group is None:
+        raise errors.NotFound(f"Security group {group_id} does not exist", what="Security group", id=group_id)
+    return group
+
+
+def named(session: Session, project_id: str, wanted: Sequence[str]) -> list[SecurityGroup]:
+    """The project's groups of these names or ids, each once, without rules; `default` is made when missing.
+
+    :raises errors.BadRequest: a group is unknown, or several have the name.
+    """
+    query = sa.select(SecurityGroup).where(
+        SecurityGroup.project_id == project_id,
+        sa.or_(SecurityGroup.id.in_(wanted), SecurityGroup.name.in_(wanted)),
+    )
+    known = list(session.scalars(query))
+    found: dict[str, SecurityGroup] = {}
+    for word in wanted:
+        matches = [group for group in known if group.id == word] or [
+            group for group in known if group.name == word
+        ]
+        if not matches and word == DEFAULT:
+            matches = [default(session, project_id)]
+        if not matches:
+            raise errors.BadRequest(reason=f"Security group {word} not found for project {project_id}.")
+        if len(matches) > 1:
+            raise errors.BadRequest(reason=f"Multiple security groups are named {word}: give the id of one.")
+        found[matches[0].id] = matches[0]
+    return list(found.values())
+
+
+def default(session: Session, project_id: str) -> SecurityGroup:
+    """The project's default group, made when there is none yet: all out, in only from the group itself."""
+    query = sa.select(SecurityGroup).where(SecurityGroup.default_of == project_id)
+    group = session.scalars(query).one_or_none()
+    if group is not None:
+        return group
+    made = SecurityGroup(
+        id=new_id(),
+        project_id=project_id,
+        name=DEFAULT,
+        description="Default security group",
+        default_of=project_id,
+    )
+    made.rules = egress_rules(made) + [
+        SecurityGroupRule(
+            project_id=project_id, direction="ingress", ethertype=ethertype, remote_group_id=made.id
+        )
+        for ethertype in ETHERTYPES
+    ]
+    try:
+        with session.begin_nested():  # the unique key decides the race between two first needs
+            session.add(made)
+        return made
+    except IntegrityError:
+        return session.scalars(query).one()
+
+
+def has_default(session: Session, project_id: str) -> bool:
+    """Whether the project's default group was made already."""
+    return (
+        session.scalar(sa.select(SecurityGroup.id).where(SecurityGroup.default_of == project_id)) is not None
+    )
+
+
+def egress_rules(group: SecurityGroup) -> list[SecurityGroupRule]:
+    """What each new group lets out: everything, as two rules."""
+    return [
+        SecurityGroupRule(project_id=group.project_id, direction="egress", ethertype=ethertype)
+        for ethertype in ETHERTYPES
+    ]
+
+
+def count(session: Session, project_id: str) -> int:
+    """How many groups the project has, for its quota."""
+    return (
+        session.scalar(
+            sa.select(sa.func.count())
+            .select_from(SecurityGroup)
+            .where(SecurityGroup.project_id == project_id)
+        )
+        or 0
+    )
+
+
+def create(session: Session, *, project_id: str, name: str, description: str) -> SecurityGroup:
+    """A new group that lets everything out and nothing in."""
+    group = SecurityGroup(id=new_id(), project_id=project_id, name=name, description=description)
+    group.rules = egress_rules(group)
+    session.add(group)
+    session.flush()
+    return group
+
+
+def delete(session: Session, group: SecurityGroup) -> list[str]:
+    """Remove the group and every rule that names it; the ids of the groups that lost such a rule.
+
+    :raises errors.InUse: a port is in it.
+    """
+    naming = SecurityGroupRule.remote_group_id == group.id
+    losers = list(session.scalars(sa.select(SecurityGroupRule.group_id).where(naming).distinct()))
+    try:
+        with session.begin_nested():
+            session.execute(sa.delete(SecurityGroupRule).where(naming))
+            session.execute(sa.delete(SecurityGroup).where(SecurityGroup.id == group.id))
+    except IntegrityError:
+        raise errors.InUse(f"Security Group {group.id} in use.", what="Security group", id=group.id) from None
+    return [group_id for group_id in losers if group_id != group.id]
+
+
+def find_rules(
+    session: Session,
+    *,
+    project_id: str | None,
+    filters: Mapping[str, Sequence[object]] | None = None,
+    page: listing.Page = listing.ALL,
+) -> list[SecurityGroupRule]:
+    """The project's rules (None: all)."""
+    query = _of(sa.select(SecurityGroupRule), SecurityGroupRule, project_id)
+    query = query.where(*listing.matching(RULE_COLUMNS, filters or {}))
+    return list(session.scalars(listing.paged(session, query, RULE_COLUMNS, page)))
+
+
+def get_rule(session: Session, rule_id: str, *, project_id: str | None = None) -> SecurityGroupRule:
+    """The rule; `project_id`: only of that project.
+
+    :raises errors.NotFound: none, or another project's.
+    """
+    query = _of(
+        sa.select(SecurityGroupRule).where(SecurityGroupRule.id == rule_id), SecurityGroupRule, project_id
+    )
+    rule = session.scalars(query).one_or_none()
+    if rule is None:
+        raise errors.NotFound(
+            f"Security group rule {rule_id} does not exist", what="Security group rule", id=rule_id
+        )
+    return rule
+
+
+def count_rules(session: Session, project_id: str) -> int:
+    """How many rules the project has, for its quota."""
+    return (
+        session.scalar(
+            sa.select(sa.func.count())
+            .select_from(SecurityGroupRule)
+            .where(SecurityGroupRule.project_id == project_id)
+        )
+        or 0
+    )
+
+
+def add_rule(session: Session, rule: SecurityGroupRule) -> SecurityGroupRule:
+    """Keep a new rule. Its group's row is held, so that two like rules cannot pass each other.
+
+    :raises errors.Conflict: the group has the same rule already.
+    """
+    session.execute(
+        sa.select(SecurityGroup.id).where(SecurityGroup.id == rule.group_id).with_for_update(key_share=True)
+    ).all()
+    same = [getattr(SecurityGroupRule, name).is_not_distinct_from(getattr(rule, name)) for name in _SAMENESS]
+    twin = session.scalar(sa.select(SecurityGroupRule.id).where(*same).limit(1))
+    if twin is not None:
+        raise errors.Conflict(reason=f"Security group rule already exists. Rule id is {twin}.")
+    session.add(rule)
+    session.flush()
+    return rule
+
+
+_SAMENESS = (
+    "group_id",
+    "direction",
+    "ethertype",
+    "protocol",
+    "port_min",
+    "port_max",
+    "remote_cidr",
+    "remote_group_id",
+)
+
+
+def delete_rule(session: Session, rule: SecurityGroupRule) -> None:
+    """Remove the rule."""
+    session.execute(sa.delete(SecurityGroupRule).where(SecurityGroupRule.id == rule.id))
