@@ -1,1 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The identity face: Keystone's v3 API as far as stock clients, Tempest and operators of one cloud need it."""
+
+import http
+
+from nova_lite.api.identity import catalog, domains, projects, roles, tokens, users
+from nova_lite.api.wsgi.request import Body
+
+RESOURCES = (tokens, projects, users, roles, domains, catalog)
+
+
+def fault_body(status: int, text: str) -> Body:
+    """Keystone's form of an error."""
+    return {"error": {"code": status, "title": http.HTTPStatus(status).phrase, "message": text}}

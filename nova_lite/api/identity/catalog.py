@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service catalog, and identity's version documents: what clients read before all else.
+
+URL forms are those that stock clients need: compute with its version, the others without.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from typing import Any
+
+from nova_lite import errors
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, route
+
+ROOT = "/identity/v3"
+INTERFACES = ("public", "internal", "admin")  # the same URL: clients and keystonemiddleware differ in what they take
+_NAMESPACE = uuid.UUID("6f1f4c1c-5d0e-4c0b-9c53-1f3f1d0c2a77")  # ids stay the same over restarts and on all APIs
+_VERSION_ID = "v3.14"  # the Keystone API whose calls clients expect: Train's
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """One catalog entry; `path` follows the public URL."""
+
+    name: str
+    type: str
+    path: str
+    description: str
+
+    @property
+    def id(self) -> str:
+        return uuid.uuid5(_NAMESPACE, self.type).hex
+
+
+SERVICES = (
+    Service("keystone", "identity", "/identity", "Identity"),
+    Service("nova", "compute", "/v2.1", "Compute"),
+    Service("glance", "image", "/image", "Image"),
+    Service("neutron", "network", "/network", "Network"),
+)
+
+
+def versions(base_url: str) -> Body:
+    """The document of `GET /identity` (sent with 300); `base_url`: the URL of `/identity`."""
+    return {"versions": {"values": [version(f"{base_url.rstrip('/')}/v3")["version"]]}}
+
+
+def version(base_url: str) -> Body:
+    """The document of `GET /identity/v3`; `base_url`: the URL of that root."""
+    return {"version": {
+        "id": _VERSION_ID,
+        "status": "stable",
+        "updated": "2020-04-07T00:00:00Z",
+        "links": [{"rel": "self", "href": f"{base_url.rstrip('/')}/"}],
+        "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}],
+    }}
+
+
+def catalog(req: Request) -> list[Body]:
+    """Each service with its endpoints, as tokens carry it."""
+    return [
+        {"id": service.id, "name": service.name, "type": service.type, "endpoints": [
+            {name: endpoint[name] for name in ("id", "interface", "region", "region_id", "url")}
+            for endpoint in _endpoints(req) if endpoint["service_id"] == service.id
+        ]}
+        for service in SERVICES
+    ]
+
+
+def collection(req: Request, name: str, path: str, items: list[Body]) -> Body:
+    """Keystone's envelope of a list; all of it is one page."""
+    return {name: items, "links": {"next": None, "previous": None, "self": f"{req.base_url}{path}"}}
+
+
+def _endpoints(req: Request) -> list[Body]:
+    public, region = req.base_url.removesuffix(ROOT), req.conf.api.region
+    return [
+        {
+            "id": uuid.uuid5(_NAMESPACE, f"{service.type}/{interface}").hex, "interface": interface,
+            "region": region, "region_id": region, "service_id": service.id, "enabled": True,
+            "url": f"{public}{service.path}",
+        }
+        for service in SERVICES for interface in INTERFACES
+    ]
+
+
+def _linked(req: Request, path: str, item: Body) -> Body:
+    return {**item, "links": {"self": f"{req.base_url}/{path}/{item['id']}"}}
+
+
+def _services(req: Request) -> list[Body]:
+    return [
+        _linked(req, "services", {
+            "id": service.id, "name": service.name, "type": service.type, "description": service.description,
+            "enabled": True})
+        for service in SERVICES
+    ]
+
+
+def _regions(req: Request) -> list[Body]:
+    return [_linked(req, "regions", {"id": req.conf.api.region, "description": "", "parent_region_id": None})]
+
+
+def _only(items: list[Body], what: str, item_id: str) -> Body:
+    for item in items:
+        if item["id"] == item_id:
+            return item
+    raise errors.NotFound(what=what, id=item_id)
+
+
+def _matching(req: Request, items: list[Body], *names: str) -> list[Body]:
+    wanted: dict[str, Any] = {name: req.query[name] for name in names if name in req.query}
+    return [item for item in items if all(item[name] == value for name, value in wanted.items())]
+
+
+@route("GET", "/auth/catalog", policy=Rule("identity:get_auth_catalog", ANYONE))
+def auth_catalog(req: Request) -> Body:
+    """The caller's catalog."""
+    return collection(req, "catalog", "/auth/catalog", catalog(req))
+
+
+@route("GET", "/services", policy=Rule("identity:list_services", ADMIN))
+def list_services(req: Request) -> Body:
+    """All services; `name` and `type` filter."""
+    return collection(req, "services", "/services", _matching(req, _services(req), "name", "type"))
+
+
+@route("GET", "/services/{service_id}", policy=Rule("identity:get_service", ADMIN))
+def show_service(req: Request, service_id: str) -> Body:
+    """One service."""
+    return {"service": _only(_services(req), "Service", service_id)}
+
+
+@route("GET", "/endpoints", policy=Rule("identity:list_endpoints", ADMIN))
+def list_endpoints(req: Request) -> Body:
+    """All endpoints; `interface`, `service_id` and `region_id` filter."""
+    items = _matching(req, _endpoints(req), "interface", "service_id", "region_id")
+    return collection(req, "endpoints", "/endpoints", [_linked(req, "endpoints", item) for item in items])
+
+
+@route("GET", "/endpoints/{endpoint_id}", policy=Rule("identity:get_endpoint", ADMIN))
+def show_endpoint(req: Request, endpoint_id: str) -> Body:
+    """One endpoint."""
+    return {"endpoint": _linked(req, "endpoints", _only(_endpoints(req), "Endpoint", endpoint_id))}
+
+
+@route("GET", "/regions", policy=Rule("identity:list_regions", ANYONE))
+def list_regions(req: Request) -> Body:
+    """The one region."""
+    return collection(req, "regions", "/regions", _regions(req))
+
+
+@route("GET", "/regions/{region_id}", policy=Rule("identity:get_region", ANYONE))
+def show_region(req: Request, region_id: str) -> Body:
+    """The region."""
+    return {"region": _only(_regions(req), "Region", region_id)}

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Domains: there is one, `default`; clients look it up before they make users and projects."""
+
+from __future__ import annotations
+
+from nova_lite.api.identity.catalog import collection
+from nova_lite.api.identity.projects import asked_enabled
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, Rule, route
+from nova_lite.db import users
+
+
+def domain_view(req: Request, domain: users.Domain) -> Body:
+    """A domain as Keystone shows it."""
+    return {
+        "id": domain.id, "name": domain.name, "description": domain.description, "enabled": domain.enabled,
+        "tags": [], "options": {}, "links": {"self": f"{req.base_url}/domains/{domain.id}"},
+    }
+
+
+@route("GET", "/domains", policy=Rule("identity:list_domains", ADMIN))
+def index(req: Request) -> Body:
+    """Domains; `name` and `enabled` filter."""
+    found = users.find(req.db, users.Domain, name=req.query.get("name"), is_enabled=asked_enabled(req))
+    return collection(req, "domains", "/domains", [domain_view(req, domain) for domain in found])
+
+
+@route("GET", "/domains/{domain_id}", policy=Rule("identity:get_domain", ADMIN))
+def show(req: Request, domain_id: str) -> Body:
+    """One domain."""
+    return {"domain": domain_view(req, users.get(req.db, users.Domain, domain_id))}

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Projects, and who has which role in them."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.identity.catalog import collection
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, route
+from nova_lite.db import users
+
+_GET = Rule("identity:get_project", ANYONE)
+_PROPERTIES = {
+    "name": {"type": "string", "minLength": 1, "maxLength": 64},
+    "description": {"type": ["string", "null"], "maxLength": 255},
+    "enabled": {"type": "boolean"},
+    "domain_id": {"type": ["string", "null"], "maxLength": 64},
+    "is_domain": {"enum": [False]},
+}
+# Keystone keeps properties that it does not know, so clients send some: they are accepted and not kept.
+CREATE = {
+    "type": "object",
+    "properties": {"project": {"type": "object", "properties": _PROPERTIES, "required": ["name"]}},
+    "required": ["project"],
+}
+UPDATE = {
+    "type": "object",
+    "properties": {"project": {"type": "object", "properties": _PROPERTIES}},
+    "required": ["project"],
+}
+
+
+def project_view(req: Request, project: users.Project) -> Body:
+    """A project as Keystone shows it; there are no trees of projects."""
+    return {
+        "id": project.id, "name": project.name, "description": project.description, "enabled": project.enabled,
+        "domain_id": project.domain_id, "parent_id": project.domain_id, "is_domain": False, "tags": [], "options": {},
+        "links": {"self": f"{req.base_url}/projects/{project.id}"},
+    }
+
+
+def asked_enabled(req: Request) -> bool | None:
+    """The query's `enabled`; None: not asked for. As in Keystone, all but 0 and false is true."""
+    text = req.query.get("enabled")
+    return None if text is None else text.lower() not in ("0", "false")
+
+
+@route("GET", "/projects", policy=Rule("identity:list_projects", ADMIN))
+def index(req: Request) -> Body:
+    """Projects; `name`, `domain_id` and `enabled` filter."""
+    found = users.find(
+        req.db, users.Project, name=req.query.get("name"), domain_id=req.query.get("domain_id"),
+        is_enabled=asked_enabled(req))
+    return collection(req, "projects", "/projects", [project_view(req, project) for project in found])
+
+
+@route("POST", "/projects", policy=Rule("identity:create_project", ADMIN), status=201, body={"2.0": CREATE})
+def create(req: Request, body: Body) -> Body:
+    """Make a project."""
+    asked = body["project"]
+    domain = users.get(req.db, users.Domain, asked.get("domain_id") or users.DEFAULT_DOMAIN)
+    project = users.Project(
+        domain_id=domain.id, name=asked["name"], description=asked.get("description") or "",
+        enabled=asked.get("enabled", True))
+    return {"project": project_view(req, users.add(req.db, project))}
+
+
+@route("GET", "/projects/{project_id}", policy=_GET)
+def show(req: Request, project_id: str) -> Body:
+    """One project; one's own, or any for an admin."""
+    if not req.ctxt.is_admin and project_id != req.ctxt.project_id:
+        # The same for projects that do not exist: strangers learn nothing.
+        mine = users.projects_of(req.db, req.ctxt.user_id)
+        if project_id not in {project.id for project in mine}:
+            raise errors.PolicyForbids(rule=_GET.name)
+    return {"project": project_view(req, users.get(req.db, users.Project, project_id))}
+
+
+@route("PATCH", "/projects/{project_id}", policy=Rule("identity:update_project", ADMIN), body={"2.0": UPDATE})
+def update(req: Request, body: Body, project_id: str) -> Body:
+    """Change name, description or whether the project is enabled; a disabled one refuses its tokens."""
+    project, asked = users.get(req.db, users.Project, project_id), body["project"]
+    if asked.get("domain_id") not in (None, project.domain_id):
+        raise errors.InvalidField(field="project/domain_id", reason="cannot be changed")
+    project.name = asked.get("name", project.name)
+    project.description = (asked["description"] or "") if "description" in asked else project.description
+    project.enabled = asked.get("enabled", project.enabled)
+    users.flush_unique(req.db, project)
+    return {"project": project_view(req, project)}
+
+
+@route("DELETE", "/projects/{project_id}", policy=Rule("identity:delete_project", ADMIN), status=204)
+def delete(req: Request, project_id: str) -> None:
+    """Delete the project and the role assignments in it."""
+    users.delete(req.db, users.get(req.db, users.Project, project_id))

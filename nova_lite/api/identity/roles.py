@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Roles, and which user has which in which project."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.identity.catalog import collection
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, route
+from nova_lite.db import users
+
+_GRANT = "/projects/{project_id}/users/{user_id}/roles/{role_id}"
+_LIST_ASSIGNMENTS = Rule("identity:list_role_assignments", ANYONE)
+_PROPERTIES = {
+    "name": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": {"type": ["string", "null"], "maxLength": 255},
+    "domain_id": {"type": "null"},
+}
+CREATE = {
+    "type": "object",
+    "properties": {"role": {"type": "object", "properties": _PROPERTIES, "required": ["name"]}},
+    "required": ["role"],
+}
+UPDATE = {
+    "type": "object",
+    "properties": {"role": {"type": "object", "properties": _PROPERTIES}},
+    "required": ["role"],
+}
+
+
+def role_view(req: Request, role: users.Role) -> Body:
+    """A role as Keystone shows it."""
+    return {
+        "id": role.id, "name": role.name, "description": role.description or None, "domain_id": None, "options": {},
+        "links": {"self": f"{req.base_url}/roles/{role.id}"},
+    }
+
+
+@route("GET", "/roles", policy=Rule("identity:list_roles", ADMIN))
+def index(req: Request) -> Body:
+    """Roles; `name` filters."""
+    found = users.find(req.db, users.Role, name=req.query.get("name"))
+    return collection(req, "roles", "/roles", [role_view(req, role) for role in found])
+
+
+@route("POST", "/roles", policy=Rule("identity:create_role", ADMIN), status=201, body={"2.0": CREATE})
+def create(req: Request, body: Body) -> Body:
+    """Make a role; it means what policy files make of it."""
+    asked = body["role"]
+    role = users.Role(name=asked["name"], description=asked.get("description") or "")
+    return {"role": role_view(req, users.add(req.db, role))}
+
+
+@route("GET", "/roles/{role_id}", policy=Rule("identity:get_role", ADMIN))
+def show(req: Request, role_id: str) -> Body:
+    """One role."""
+    return {"role": role_view(req, users.get(req.db, users.Role, role_id))}
+
+
+@route("PATCH", "/roles/{role_id}", policy=Rule("identity:update_role", ADMIN), body={"2.0": UPDATE})
+def update(req: Request, body: Body, role_id: str) -> Body:
+    """Change name or description; not of a built-in role."""
+    role, asked = _changeable(req, role_id), body["role"]
+    role.name = asked.get("name", role.name)
+    role.description = (asked["description"] or "") if "description" in asked else role.description
+    users.flush_unique(req.db, role)
+    return {"role": role_view(req, role)}
+
+
+@route("DELETE", "/roles/{role_id}", policy=Rule("identity:delete_role", ADMIN), status=204)
+def delete(req: Request, role_id: str) -> None:
+    """Delete the role, and take it from all who have it; not a built-in one."""
+    users.delete(req.db, _changeable(req, role_id))
+
+
+@route("PUT", _GRANT, policy=Rule("identity:create_grant", ADMIN), status=204)
+def grant(req: Request, project_id: str, user_id: str, role_id: str) -> None:
+    """Give the user the role in the project."""
+    users.assign(req.db, user_id=user_id, project_id=project_id, role_id=role_id)
+
+
+@route("GET", _GRANT, policy=Rule("identity:check_grant", ADMIN), status=204)
+def check(req: Request, project_id: str, user_id: str, role_id: str) -> None:
+    """Whether the user has the role in the project: 204 or 404; HEAD does the same."""
+    if not users.assignments(req.db, user_id=user_id, project_id=project_id, role_id=role_id):
+        raise errors.NotFound(what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}")
+
+
+@route("DELETE", _GRANT, policy=Rule("identity:revoke_grant", ADMIN), status=204)
+def revoke(req: Request, project_id: str, user_id: str, role_id: str) -> None:
+    """Take the role in the project from the user; his tokens lose it within `[identity] token_cache_time`."""
+    users.unassign(req.db, user_id=user_id, project_id=project_id, role_id=role_id)
+
+
+@route("GET", "/projects/{project_id}/users/{user_id}/roles", policy=Rule("identity:list_grants", ADMIN))
+def list_grants(req: Request, project_id: str, user_id: str) -> Body:
+    """The roles that the user has in the project."""
+    users.get(req.db, users.User, user_id)
+    users.get(req.db, users.Project, project_id)
+    found = users.assignments(req.db, user_id=user_id, project_id=project_id)
+    items = [role_view(req, role) for _, _, role in found]
+    return collection(req, "roles", f"/projects/{project_id}/users/{user_id}/roles", items)
+
+
+@route("GET", "/role_assignments", policy=_LIST_ASSIGNMENTS)
+def list_assignments(req: Request) -> Body:
+    """Who has which role where; `user.id`, `scope.project.id`, `role.id` filter, `include_names` adds names.
+
+    Callers who are not admins see their own.
+    """
+    query = req.query
+    user_id = query.get("user.id")
+    if not req.ctxt.is_admin and user_id != req.ctxt.user_id:
+        raise errors.PolicyForbids(rule=_LIST_ASSIGNMENTS.name)
+    has_other_scope = any(name in query for name in ("scope.system", "scope.domain.id", "group.id"))
+    found = [] if has_other_scope else users.assignments(
+        req.db, user_id=user_id, project_id=query.get("scope.project.id"), role_id=query.get("role.id"))
+    has_names = query.get("include_names", "false").lower() not in ("0", "false")
+    items = [_assignment_view(req, *row, has_names=has_names) for row in found]
+    return collection(req, "role_assignments", "/role_assignments", items)
+
+
+def _assignment_view(
+    req: Request, user: users.User, project: users.Project, role: users.Role, *, has_names: bool
+) -> Body:
+    domain = {"id": users.DEFAULT_DOMAIN, "name": "Default"}
+    path = _GRANT.format(project_id=project.id, user_id=user.id, role_id=role.id)
+    return {
+        "role": {"id": role.id, **({"name": role.name} if has_names else {})},
+        "user": {"id": user.id, **({"name": user.name, "domain": domain} if has_names else {})},
+        "scope": {"project": {"id": project.id, **({"name": project.name, "domain": domain} if has_names else {})}},
+        "links": {"assignment": f"{req.base_url}{path}"},
+    }
+
+
+def _changeable(req: Request, role_id: str) -> users.Role:
+    role = users.get(req.db, users.Role, role_id)
+    if role.name in users.ROLES:
+        raise errors.Forbidden(reason=f"Role {role.name} is built in: it cannot be renamed or deleted.")
+    return role

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Users and their passwords."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.identity.catalog import collection
+from nova_lite.api.identity.projects import asked_enabled, project_view
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, route
+from nova_lite.db import passwords, users
+
+_PASSWORD = {"type": ["string", "null"], "minLength": 1, "maxLength": 1024}
+_PROPERTIES = {
+    "name": {"type": "string", "minLength": 1, "maxLength": 255},
+    "email": {"type": ["string", "null"], "maxLength": 255},
+    "description": {"type": ["string", "null"], "maxLength": 255},
+    "enabled": {"type": "boolean"},
+    "domain_id": {"type": ["string", "null"], "maxLength": 64},
+    "default_project_id": {"type": ["string", "null"], "maxLength": 64},
+    "password": _PASSWORD,
+}
+# Keystone keeps properties that it does not know, so clients send some: they are accepted and not kept.
+CREATE = {
+    "type": "object",
+    "properties": {"user": {"type": "object", "properties": _PROPERTIES, "required": ["name"]}},
+    "required": ["user"],
+}
+UPDATE = {
+    "type": "object",
+    "properties": {"user": {"type": "object", "properties": _PROPERTIES}},
+    "required": ["user"],
+}
+CHANGE_PASSWORD = {
+    "type": "object",
+    "properties": {"user": {
+        "type": "object",
+        "properties": {
+            "password": {"type": "string", "minLength": 1, "maxLength": 1024},
+            "original_password": {"type": "string", "maxLength": 1024},
+        },
+        "required": ["password", "original_password"],
+    }},
+    "required": ["user"],
+}
+_GET = Rule("identity:get_user", ANYONE)
+_PROJECTS = Rule("identity:list_user_projects", ANYONE)
+_CHANGE_PASSWORD = Rule("identity:change_password", ANYONE)
+
+
+def user_view(req: Request, user: users.User) -> Body:
+    """A user as Keystone shows it."""
+    shown: Body = {
+        "id": user.id, "name": user.name, "domain_id": user.domain_id, "enabled": user.enabled,
+        "description": user.description, "password_expires_at": None, "options": {},
+        "links": {"self": f"{req.base_url}/users/{user.id}"},
+    }
+    if user.email:
+        shown["email"] = user.email
+    if user.default_project_id:
+        shown["default_project_id"] = user.default_project_id
+    return shown
+
+
+@route("GET", "/users", policy=Rule("identity:list_users", ADMIN))
+def index(req: Request) -> Body:
+    """Users; `name`, `domain_id` and `enabled` filter."""
+    found = users.find(
+        req.db, users.User, name=req.query.get("name"), domain_id=req.query.get("domain_id"),
+        is_enabled=asked_enabled(req))
+    return collection(req, "users", "/users", [user_view(req, user) for user in found])
+
+
+@route("POST", "/users", policy=Rule("identity:create_user", ADMIN), status=201, body={"2.0": CREATE})
+def create(req: Request, body: Body) -> Body:
+    """Make a user; without a password he cannot log in."""
+    asked = body["user"]
+    # Before the first query: hashing may not hold the write lock of the transaction.
+    password_hash = passwords.hash_password(asked["password"]) if asked.get("password") else ""
+    domain = users.get(req.db, users.Domain, asked.get("domain_id") or users.DEFAULT_DOMAIN)
+    user = users.User(
+        domain_id=domain.id, name=asked["name"], email=asked.get("email") or "",
+        description=asked.get("description") or "", enabled=asked.get("enabled", True),
+        default_project_id=asked.get("default_project_id"), password_hash=password_hash)
+    return {"user": user_view(req, users.add(req.db, user))}
+
+
+@route("GET", "/users/{user_id}", policy=_GET)
+def show(req: Request, user_id: str) -> Body:
+    """One user; oneself, or any for an admin."""
+    _require_self(req, user_id, _GET)
+    return {"user": user_view(req, users.get(req.db, users.User, user_id))}
+
+
+@route("PATCH", "/users/{user_id}", policy=Rule("identity:update_user", ADMIN), body={"2.0": UPDATE})
+def update(req: Request, body: Body, user_id: str) -> Body:
+    """Change a user; a new password, or disabling him, ends his tokens."""
+    asked = body["user"]
+    password_hash = passwords.hash_password(asked["password"]) if asked.get("password") else None
+    user = users.get(req.db, users.User, user_id)
+    if asked.get("domain_id") not in (None, user.domain_id):
+        raise errors.InvalidField(field="user/domain_id", reason="cannot be changed")
+    user.name = asked.get("name", user.name)
+    user.email = (asked["email"] or "") if "email" in asked else user.email
+    user.description = (asked["description"] or "") if "description" in asked else user.description
+    user.default_project_id = asked.get("default_project_id", user.default_project_id)
+    user.enabled = asked.get("enabled", user.enabled)
+    if password_hash:
+        user.password_hash = password_hash
+    if password_hash or not user.enabled:
+        users.revoke_all(user)
+    users.flush_unique(req.db, user)
+    return {"user": user_view(req, user)}
+
+
+@route("DELETE", "/users/{user_id}", policy=Rule("identity:delete_user", ADMIN), status=204)
+def delete(req: Request, user_id: str) -> None:
+    """Delete the user and his role assignments."""
+    if user_id == req.ctxt.user_id:
+        raise errors.Forbidden(reason="You cannot delete yourself: nobody might be left to log in.")
+    users.delete(req.db, users.get(req.db, users.User, user_id))
+
+
+@route("POST", "/users/{user_id}/password", policy=_CHANGE_PASSWORD, status=204, body={"2.0": CHANGE_PASSWORD})
+def change_password(req: Request, body: Body, user_id: str) -> None:
+    """Change one's own password; ends all one's tokens.
+
+    :raises errors.Unauthorized: the original password is wrong.
+    """
+    if user_id != req.ctxt.user_id:
+        raise errors.PolicyForbids(rule=_CHANGE_PASSWORD.name)
+    asked = body["user"]
+    with req.database.reader() as session:
+        old_hash = users.get(session, users.User, user_id).password_hash
+    if not passwords.verify(asked["original_password"], old_hash):
+        raise errors.Unauthorized("The original password is wrong.")
+    new_hash = passwords.hash_password(asked["password"])
+    user = users.get(req.db, users.User, user_id)
+    user.password_hash = new_hash
+    users.revoke_all(user)
+
+
+@route("GET", "/users/{user_id}/projects", policy=_PROJECTS)
+def list_projects(req: Request, user_id: str) -> Body:
+    """The projects in which the user has a role; one's own, or any user's for an admin."""
+    _require_self(req, user_id, _PROJECTS)
+    items = [project_view(req, project) for project in users.projects_of(req.db, user_id)]
+    return collection(req, "projects", f"/users/{user_id}/projects", items)
+
+
+def _require_self(req: Request, user_id: str, rule: Rule) -> None:
+    """:raises errors.PolicyForbids: neither the user himself nor an admin; the same for users that do not exist."""
+    if user_id != req.ctxt.user_id and not req.ctxt.is_admin:
+        raise errors.PolicyForbids(rule=rule.name)

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filters in front of every face that turn X-Auth-Token into a Context: built-in tokens, or Keystone's.
+
+No token: the request passes without a context, and the face refuses all but public routes.
+A token that is not valid: 401 at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from keystonemiddleware import auth_token
+from oslo_config import cfg
+from oslo_context import context as oslo_context
+
+from nova_lite import errors, tokens
+from nova_lite.context import Context, expand_roles, new_request_id
+from nova_lite.db import users
+from nova_lite.db.engine import Database
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+App = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+_MAX_REMEMBERED = 10_000
+_UNAUTHORIZED = "The request you have made requires authentication."
+
+
+@dataclasses.dataclass(frozen=True)
+class _Identity:
+    """A Context but for the request's ids."""
+
+    user_id: str
+    project_id: str
+    roles: frozenset[str]
+    user_name: str = ""
+    project_name: str = ""
+    domain_id: str = users.DEFAULT_DOMAIN
+
+
+class LocalAuth:
+    """Checks built-in tokens: the seal each time anew, what the rows say at most `remember_s` seconds old.
+
+    Nothing that a client says about itself beside its token is read.
+    """
+
+    def __init__(
+        self, app: App, database: Database, minted: tokens.Tokens, *, identity_url: str = "", remember_s: float = 5.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app = app
+        self._database = database
+        self._tokens = minted
+        self._identity_url = identity_url
+        self._remember_s = remember_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._remembered: dict[str, tuple[float, _Identity]] = {}  # until when it may be trusted
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ.pop("nova.context", None)
+        text = environ.get("HTTP_X_AUTH_TOKEN")
+        if text:
+            try:
+                identity = self._identify(text)
+            except errors.InvalidToken:
+                return refuse(environ, start_response, identity_url=self._identity_url)
+            except errors.Unavailable as failed:
+                return answer_error(start_response, "503 Service Unavailable", 503, failed.text)
+            set_context(environ, identity)
+        return self._app(environ, start_response)
+
+    def _identify(self, text: str) -> _Identity:
+        now = self._clock()
+        known = self._remembered.get(text)
+        # `now` before the entry was made: the clock was set back; look again.
+        if known is not None and known[0] - self._remember_s <= now < known[0]:
+            return known[1]
+        token = self._tokens.read(text)
+        identity = self._look_up(token)
+        self._remember(text, min(now + self._remember_s, token.expires_at), identity)
+        return identity
+
+    def _look_up(self, token: tokens.Token) -> _Identity:
+        if token.is_service:
+            return _Identity(token.user_id, token.project_id, expand_roles(set(token.roles)), user_name=token.user_id)
+        issued_at = datetime.datetime.fromtimestamp(token.issued_at, datetime.UTC).replace(tzinfo=None)
+        with self._database.reader() as session:
+            held = users.holder(
+                session, user_id=token.user_id, project_id=token.project_id, audit_id=token.audit_ids[0],
+                issued_at=issued_at)
+        return _Identity(
+            held.user.id, token.project_id, expand_roles(held.roles), user_name=held.user.name,
+            project_name=held.project.name if held.project else "", domain_id=held.domain.id)
+
+    def _remember(self, text: str, until: float, identity: _Identity) -> None:
+        with self._lock:
+            if len(self._remembered) >= _MAX_REMEMBERED:
+                now = self._clock()
+                self._remembered = {key: value for key, value in self._remembered.items() if value[0] > now}
+            if len(self._remembered) < _MAX_REMEMBERED:
+                self._remembered[text] = (until, identity)
+
+
+class KeystoneHeaders:
+    """Turns what keystonemiddleware's auth_token put into the environment into a Context.
+
+    Safe only behind it: it removes what clients say in these headers.
+    """
+
+    def __init__(self, app: App, *, identity_url: str) -> None:
+        self._app = app
+        self._identity_url = identity_url
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ.pop("nova.context", None)
+        if environ.get("HTTP_X_AUTH_TOKEN"):
+            if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
+                return refuse(environ, start_response, identity_url=self._identity_url)
+            roles = {name.strip() for name in environ.get("HTTP_X_ROLES", "").split(",") if name.strip()}
+            set_context(environ, _Identity(
+                environ.get("HTTP_X_USER_ID", ""), environ.get("HTTP_X_PROJECT_ID", ""), expand_roles(roles),
+                user_name=environ.get("HTTP_X_USER_NAME", ""), project_name=environ.get("HTTP_X_PROJECT_NAME", ""),
+                domain_id=environ.get("HTTP_X_USER_DOMAIN_ID", ""),
+            ))
+        return self._app(environ, start_response)
+
+
+def local_auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
+    """The built-in identity's filter in front of `app`."""
+    return LocalAuth(
+        app, database, tokens.open_tokens(conf), identity_url=_identity_url(conf),
+        remember_s=conf.identity.token_cache_time)
+
+
+def keystone_auth(app: App, *, conf: cfg.ConfigOpts) -> App:
+    """keystonemiddleware's filter and ours in front of `app`.
+
+    [keystone] says which Keystone; what [keystone_authtoken] sets besides counts too.
+    """
+    keystone = conf.keystone
+    options = {
+        "oslo_config_config": conf,
+        "www_authenticate_uri": keystone.auth_url,
+        "auth_type": "password", "auth_url": keystone.auth_url,
+        "username": keystone.username, "password": keystone.password, "project_name": keystone.project_name,
+        "user_domain_name": keystone.user_domain_name, "project_domain_name": keystone.project_domain_name,
+        "interface": keystone.interface, "token_cache_time": str(keystone.token_cache_time),
+        # Requests without a token are for the face to judge: discovery is public.
+        "delay_auth_decision": "true",
+    }
+    if keystone.cafile:
+        options["cafile"] = keystone.cafile
+    inner = KeystoneHeaders(app, identity_url=keystone.auth_url)
+    return auth_token.AuthProtocol(inner, options)  # type: ignore[no-any-return]
+
+
+def auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
+    """The filter that `[api] auth_strategy` names in front of `app`."""
+    if conf.api.auth_strategy == "keystone":
+        return keystone_auth(app, conf=conf)
+    return local_auth(app, conf=conf, database=database)
+
+
+def set_context(environ: Environ, identity: _Identity) -> None:
+    """Put the request's Context where faces look for it; log lines of this request name its user and project."""
+    environ["nova.context"] = Context(
+        user_id=identity.user_id, project_id=identity.project_id, roles=identity.roles,
+        request_id=environ.get("nova.request_id") or new_request_id(),
+        global_request_id=environ.get("nova.global_request_id", ""), user_name=identity.user_name,
+        project_name=identity.project_name, domain_id=identity.domain_id,
+    )
+    logged = oslo_context.get_current()
+    if logged is not None:
+        logged.user_id, logged.project_id = identity.user_id, identity.project_id
+
+
+def refuse(environ: Environ, start_response: StartResponse, *, identity_url: str) -> Iterable[bytes]:
+    """401, saying where to log in."""
+    url = identity_url or f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', 'localhost')}/identity/v3"
+    return answer_error(
+        start_response, "401 Unauthorized", 401, _UNAUTHORIZED, ("WWW-Authenticate", f'Keystone uri="{url}"'))
+
+
+def answer_error(
+    start_response: StartResponse, status_line: str, status: int, text: str, *headers: tuple[str, str]
+) -> Iterable[bytes]:
+    """An error in the form that keystonemiddleware and all clients know."""
+    title = status_line.partition(" ")[2]
+    body = json.dumps({"error": {"code": status, "title": title, "message": text}}).encode()
+    start_response(status_line, [
+        ("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
+    return [body]
+
+
+def _identity_url(conf: cfg.ConfigOpts) -> str:
+    """Where to log in; "" when only the request can tell."""
+    public = str(conf.api.public_url).rstrip("/")
+    return f"{public}/identity/v3" if public else ""

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what: oslo.policy over the rules that routes declare, with an operator's overrides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_policy import _checks as checks
+from oslo_policy import policy as oslo_policy
+
+from nova_lite import errors
+from nova_lite.api.wsgi.routing import ANYONE, Rule
+from nova_lite.context import ADMIN, Context
+
+LOG = logging.getLogger(__name__)
+_MAX_REMEMBERED = 4096
+
+
+class Policy:
+    """Decides on rules: by default the rule's role or an admin; `[api] policy_file` overrides.
+
+    The file may be missing, and is reread when it changes. One that cannot be read refuses to start; if a
+    running process meets it, the last good rules stay in force.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, rules: Iterable[Rule]) -> None:
+        self._rules = {rule.name: rule for rule in rules}
+        self._conf = conf
+        self._path = _path_of(conf)
+        self._remembered: dict[tuple[str, frozenset[str]], bool] = {}
+        self._by_role_only: dict[str, bool] = {}
+        self._stamp = self._stat()
+        self._enforcer = self._load()
+
+    def check(self, rule: Rule, ctxt: Context) -> None:
+        """:raises errors.PolicyForbids: the caller may not."""
+        if not self.allows(rule, ctxt):
+            raise errors.PolicyForbids(rule=rule.name)
+
+    def allows(self, rule: Rule, ctxt: Context) -> bool:
+        """Whether the caller may; a rule that no face declares is refused."""
+        self._reread_if_changed()
+        key = (rule.name, ctxt.roles)
+        known = self._remembered.get(key)
+        if known is not None:
+            return known
+        answer = rule.name in self._rules and self._ask(rule.name, ctxt)
+        if self._is_by_role_only(rule.name):
+            if len(self._remembered) >= _MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = answer
+        return answer
+
+    def _ask(self, name: str, ctxt: Context) -> bool:
+        credentials = {
+            "roles": sorted(ctxt.roles), "user_id": ctxt.user_id, "project_id": ctxt.project_id,
+            "domain_id": ctxt.domain_id, "is_admin": ctxt.is_admin,
+        }
+        target = {"user_id": ctxt.user_id, "project_id": ctxt.project_id}
+        return bool(self._enforcer.enforce(name, target, credentials))
+
+    def _is_by_role_only(self, name: str) -> bool:
+        if name not in self._by_role_only:
+            rule = self._enforcer.rules.get(name)
+            self._by_role_only[name] = rule is None or self._reads_only_roles(rule, seen=frozenset({name}))
+        return self._by_role_only[name]
+
+    def _reads_only_roles(self, check: object, *, seen: frozenset[str]) -> bool:
+        if isinstance(check, checks.TrueCheck | checks.FalseCheck):
+            return True
+        if isinstance(check, checks.AndCheck | checks.OrCheck):
+            return all(self._reads_only_roles(part, seen=seen) for part in check.rules)
+        if isinstance(check, checks.NotCheck):
+            return self._reads_only_roles(check.rule, seen=seen)
+        if isinstance(check, checks.RoleCheck):
+            return "%" not in check.match
+        if isinstance(check, checks.RuleCheck) and check.match not in seen:
+            other = self._enforcer.rules.get(check.match)
+            return other is not None and self._reads_only_roles(other, seen=seen | {check.match})
+        return False
+
+    def _reread_if_changed(self) -> None:
+        stamp = self._stat()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._enforcer = self._load()
+        except Exception:
+            LOG.exception("policy file %s cannot be read; the rules before it stay in force", self._path)
+            return
+        self._remembered.clear()
+        self._by_role_only.clear()
+        LOG.info("policy file %s: read again", self._path)
+
+    def _load(self) -> oslo_policy.Enforcer:
+        enforcer = oslo_policy.Enforcer(self._conf, policy_file=self._path)
+        # One file, ours: policy.d beside it would be read without being asked for.
+        self._conf.set_default("policy_dirs", [], group="oslo_policy")
+        for rule in self._rules.values():
+            enforcer.register_default(oslo_policy.RuleDefault(rule.name, default_check(rule)))
+        enforcer.load_rules(force_reload=True)
+        enforcer.use_conf = False  # this class watches the file: a broken one must not replace good rules
+        return enforcer
+
+    def _stat(self) -> tuple[int, int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def default_check(rule: Rule) -> str:
+    """The rule's default in oslo.policy's language."""
+    if rule.role == ANYONE:
+        return "@"
+    return f"role:{ADMIN}" if rule.role == ADMIN else f"role:{ADMIN} or role:{rule.role}"
+
+
+def _path_of(conf: cfg.ConfigOpts) -> str:
+    """The policy file's absolute path; where it would be, when it is not there."""
+    name = str(conf.api.policy_file)
+    if os.path.isabs(name):
+        return name
+    found = conf.find_file(name)
+    if found:
+        return os.path.abspath(found)
+    files = conf.config_file or conf.default_config_files or []
+    return os.path.join(os.path.dirname(os.path.abspath(files[0])) if files else "/etc/nova", name)

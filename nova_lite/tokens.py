@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mints and reads Fernet tokens, with a repository of keys that rotate while daemons run.
+
+The repository is a directory laid out as Keystone's, so operators can copy and rotate it as they know:
+files with numbers for names, mode 0600; the highest is the primary (encrypts), 0 is staged (becomes the next
+primary), all others decrypt only. The API, and the conductor for workers' image downloads, share it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import functools
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from oslo_config import cfg
+
+from nova_lite import context, errors
+
+STAGED = 0
+MAX_ACTIVE_KEYS = 3  # staged, primary and one that only decrypts: rotate no more often than tokens live
+CLOCK_SKEW_S = 300  # how far ahead the clock of the daemon that minted a token may be
+SERVICE_USER = "nova"
+_RACY_S = 1.0  # two changes of a directory within one tick of the file system's clock have the same mtime
+
+Clock = Callable[[], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Token:
+    """What a token says; times are seconds since the epoch, to the microsecond.
+
+    `project_id` "": unscoped. `audit_ids`: its own, then that of the token that it was made from.
+    `roles` only in a service's token: of users they are read from the database, to be up to date.
+    """
+
+    user_id: str
+    project_id: str
+    methods: tuple[str, ...]
+    audit_ids: tuple[str, ...]
+    issued_at: float
+    expires_at: float
+    roles: tuple[str, ...] = ()
+
+    @property
+    def is_service(self) -> bool:
+        """Whether the token vouches for itself: no row of a user stands behind it."""
+        return bool(self.roles)
+
+
+class KeyRepository:
+    """The keys in one directory; reread when it changes. Threads may share it."""
+
+    def __init__(self, directory: str, *, clock: Clock = time.time) -> None:
+        self.directory = directory
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stamp = -1
+        self._is_settled = False
+        self._keys: MultiFernet | None = None
+
+    def create(self) -> bool:
+        """Make the directory with a staged and a primary key; False: it was there.
+
+        Several processes may do so at once: the directory appears whole or not at all.
+        """
+        if os.path.isdir(self.directory) and _numbers(self.directory):
+            return False
+        parent = os.path.dirname(os.path.abspath(self.directory))
+        os.makedirs(parent, exist_ok=True)
+        made = tempfile.mkdtemp(prefix=".fernet-keys-", dir=parent)  # mode 0700
+        try:
+            for number in (STAGED, STAGED + 1):
+                _write(made, number, Fernet.generate_key())
+            os.rename(made, self.directory)
+        except OSError:
+            if not _numbers(self.directory):  # not a race that another process won
+                raise
+            return False
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+        return True
+
+    def rotate(self, *, max_active_keys: int = MAX_ACTIVE_KEYS) -> int:
+        """Make the staged key primary, stage a new one, drop the oldest beyond `max_active_keys`; the primary's number."""
+        handle = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            numbers = _numbers(self.directory)
+            primary = max(numbers, default=STAGED) + 1
+            if STAGED not in numbers:
+                _write(self.directory, STAGED, Fernet.generate_key())
+            # The staged key stays under its number until its copy is there: no reader may miss it.
+            _write(self.directory, primary, _read(self.directory, STAGED))
+            _write(self.directory, STAGED, Fernet.generate_key())
+            old = sorted(set(numbers) - {STAGED})
+            for number in old[: max(0, len(old) + 2 - max(2, max_active_keys))]:
+                os.unlink(os.path.join(self.directory, str(number)))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        return primary
+
+    def keys(self) -> MultiFernet:
+        """The keys as the directory has them now, primary first.
+
+        :raises errors.Unavailable: there are none, or they cannot be read.
+        """
+        try:
+            stamp = os.stat(self.directory).st_mtime_ns
+            if self._keys is None or stamp != self._stamp or not self._is_settled:
+                with self._lock:
+                    self._load(stamp)
+        except (OSError, ValueError) as wrong:
+            raise errors.Unavailable(reason=f"The token keys in {self.directory} cannot be read: {wrong}") from wrong
+        assert self._keys is not None
+        return self._keys
+
+    def _load(self, stamp: int) -> None:
+        numbers = sorted(_numbers(self.directory), reverse=True)
+        if not numbers:
+            raise ValueError("there are none")
+        self._keys = MultiFernet([Fernet(_read(self.directory, number)) for number in numbers])
+        self._stamp = stamp
+        self._is_settled = self._clock() - stamp / 1e9 > _RACY_S
+
+
+class Tokens:
+    """Mints and reads tokens with the keys of one repository, against one clock."""
+
+    def __init__(self, keys: KeyRepository, *, lifetime_s: int, clock: Clock = time.time) -> None:
+        self._keys = keys
+        self._lifetime_s = lifetime_s
+        self._clock = clock
+
+    def mint(
+        self, user_id: str, *, project_id: str = "", methods: tuple[str, ...] = ("password",), parent: Token | None = None
+    ) -> tuple[str, Token]:
+        """A token for the user, scoped to the project; made from `parent` it expires no later than that one."""
+        now = round(self._clock(), 6)
+        expires_at = now + self._lifetime_s if parent is None else parent.expires_at
+        audit_ids = (_audit_id(), *(parent.audit_ids[:1] if parent else ()))
+        token = Token(user_id, project_id, methods, audit_ids, now, expires_at)
+        return self._seal(token), token
+
+    def mint_service(self, *, project_id: str, lifetime_s: int = 3600) -> str:
+        """A token of the service itself that sees what members of the project may read; needs no row of a user.
+
+        A worker fetches images with it: what a stolen host learns is one project's images, for `lifetime_s`.
+        """
+        now = round(self._clock(), 6)
+        roles = (context.SERVICE, context.READER)
+        return self._seal(
+            Token(SERVICE_USER, project_id, ("service",), (_audit_id(),), now, now + lifetime_s, roles))
+
+    def read(self, text: str) -> Token:
+        """What the token says, if one of our keys made it and it is in its time.
+
+        :raises errors.InvalidToken: forged, foreign, damaged, expired or from the future.
+        """
+        padded = text + "=" * (-len(text) % 4)
+        try:
+            sealed = self._keys.keys().decrypt(padded.encode("ascii"))
+        except (InvalidToken, UnicodeEncodeError):
+            raise errors.InvalidToken(reason="it was not made here, or its key is gone") from None
+        token = _from_json(sealed)
+        now = self._clock()
+        if now >= token.expires_at:
+            raise errors.InvalidToken(reason="it has expired")
+        if token.issued_at > now + CLOCK_SKEW_S:
+            raise errors.InvalidToken(reason="it was issued in the future")
+        return token
+
+    def _seal(self, token: Token) -> str:
+        return self._keys.keys().encrypt(_to_json(token)).rstrip(b"=").decode("ascii")
+
+
+def directory_of(conf: cfg.ConfigOpts) -> str:
+    """The configured key repository's directory."""
+    return str(conf.identity.key_repository) or os.path.join(conf.state_path, "fernet-keys")
+
+
+def open_tokens(conf: cfg.ConfigOpts) -> Tokens:
+    """The process's tokens for this configuration: one cache of keys however often it is asked."""
+    return _opened(directory_of(conf), int(conf.identity.token_expiration))
+
+
+@functools.cache
+def _opened(directory: str, lifetime_s: int) -> Tokens:
+    return Tokens(KeyRepository(directory), lifetime_s=lifetime_s)
+
+
+def _audit_id() -> str:
+    return secrets.token_urlsafe(16)  # 128 bits, as Keystone's
+
+
+def _to_json(token: Token) -> bytes:
+    fields: dict[str, object] = {
+        "u": token.user_id, "p": token.project_id, "m": token.methods, "a": token.audit_ids,
+        "i": token.issued_at, "e": token.expires_at,
+    }
+    if token.roles:
+        fields["r"] = token.roles
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def _from_json(sealed: bytes) -> Token:
+    fields = json.loads(sealed)  # trusted: only our keys seal
+    return Token(
+        fields["u"], fields["p"], tuple(fields["m"]), tuple(fields["a"]), float(fields["i"]), float(fields["e"]),
+        tuple(fields.get("r", ())),
+    )
+
+
+def _numbers(directory: str) -> list[int]:
+    return [int(name) for name in os.listdir(directory) if name.isdecimal()] if os.path.isdir(directory) else []
+
+
+def _read(directory: str, number: int) -> bytes:
+    with open(os.path.join(directory, str(number)), "rb") as file:
+        return file.read().strip()
+
+
+def _write(directory: str, number: int, key: bytes) -> None:
+    """Put the key in its file durably; it appears whole or not at all."""
+    temporary = os.path.join(directory, f".{number}.new")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(temporary, os.path.join(directory, str(number)))
