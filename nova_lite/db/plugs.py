@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
+from nova_lite.db.addresses import Address
 from nova_lite.db.base import utcnow
-from nova_lite.db.hosts import Host
+from nova_lite.db.hosts import Host, is_alive, services
 from nova_lite.db.networks import Network
-from nova_lite.db.ports import Address, Port, PortSecurityGroup, of_servers
+from nova_lite.db.ports import Port, PortSecurityGroup, of_servers
 from nova_lite.db.security_groups import SecurityGroupRule
 from nova_lite.db.servers import Server
 from nova_lite.rpc import compute as compute_rpc
@@ -128,8 +129,8 @@ def peers_to_refresh(session: Session, network_id: str) -> dict[str, tuple[str, 
 def groups(session: Session, group_ids: Iterable[str]) -> tuple[network_rpc.SecurityGroup, ...]:
     """These groups and every group that their rules name; four queries.
 
-    Only IPv4 rules: guests have no IPv6 yet. `revision` is when the rows were read, in microseconds: a row that
-    counts changes would make all servers of a group wait for each other.
+    Only IPv4 rules: guests have no IPv6 yet. `revision` is when the rows were read, in microseconds: a row
+    that counts changes would make all servers of a group wait for each other.
 
     Members are left out of a group that no rule anywhere names: nobody needs them, and they may be many.
     """
@@ -212,3 +213,32 @@ def groups_to_refresh(
         return {}
     described = groups(session, changed)
     return dict.fromkeys(agents, described)
+
+
+def servers_to_refresh(
+    session: Session, server_ids: Iterable[str]
+) -> list[tuple[str, network_rpc.ServerPorts]]:
+    """(agent, ports) for `refresh` of each of the servers that has a host; nine queries a server.
+
+    Fence and documents are left out: `refresh` keeps those that the host has.
+    """
+    query = sa.select(Server).where(
+        Server.id.in_(set(server_ids)), Server.deleted_at.is_(None), Server.agent.is_not(None)
+    )
+    return [
+        (str(server.agent), server_ports(session, server, fence=0, documents={}))
+        for server in session.scalars(query)
+    ]
+
+
+def one_server_per_host(session: Session, network_id: str) -> list[str]:
+    """Ids of servers, one on each host that has a port of the network: a refresh of each reaches all hosts."""
+    query = sa.select(sa.func.min(Port.device_id)).where(Port.network_id == network_id, Port.host.is_not(None))
+    return [server_id for server_id in session.scalars(query.group_by(Port.host)) if server_id]
+
+
+def agents(session: Session, *, down_time_s: float) -> list[str]:
+    """The network workers that live, by their names on the bus."""
+    found = services(session, binary="nova-network")
+    now = utcnow()
+    return sorted({row.agent for row in found if is_alive(row, now=now, down_time_s=down_time_s)})

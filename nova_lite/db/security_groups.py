@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -283,3 +283,16 @@ _SAMENESS = (
 def delete_rule(session: Session, rule: SecurityGroupRule) -> None:
     """Remove the rule."""
     session.execute(sa.delete(SecurityGroupRule).where(SecurityGroupRule.id == rule.id))
+
+
+def names(session: Session, group_ids: Iterable[str]) -> list[str]:
+    """The names of the groups, sorted."""
+    query = sa.select(SecurityGroup.name).where(SecurityGroup.id.in_(set(group_ids)))
+    return sorted(session.scalars(query))
+
+
+def missing(session: Session, group_ids: Iterable[str], *, project_id: str | None) -> list[str]:
+    """Those of the ids that are no group of the project (None: of any)."""
+    wanted = set(group_ids)
+    query = _of(sa.select(SecurityGroup).where(SecurityGroup.id.in_(wanted)), SecurityGroup, project_id)
+    return sorted(wanted - {group.id for group in session.scalars(query)})

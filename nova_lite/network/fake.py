@@ -37,6 +37,11 @@ class FakeNetwork:
             self._records.put_groups(ports.groups)
             fail("network.prepare.done")
 
+    def refresh(self, ports: ServerPorts) -> None:
+        server = self._records.servers.get(ports.server_id)
+        if server is not None:
+            self.prepare(dataclasses.replace(ports, fence=server.fence, documents=server.documents))
+
     def release(self, server_id: str, *, fence: int) -> None:
         with self._servers.hold(server_id):
             server = self._records.servers.get(server_id)

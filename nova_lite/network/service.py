@@ -54,6 +54,9 @@ class Updates:
     def update_documents(self, ctxt: Context, *, server_id: str, documents: dict[str, str]) -> None:
         self._driver.update_documents(server_id, documents)
 
+    def refresh(self, ctxt: Context, *, ports: ServerPorts) -> None:
+        self._driver.refresh(ports)
+
     def set_peers(self, ctxt: Context, *, network_id: str, peers: tuple[str, ...]) -> None:
         self._driver.set_peers(network_id, peers)
 

@@ -92,6 +92,12 @@ class LinuxNetwork:
             fail("network.prepare.done")
         LOG.info("server %s: network prepared, %d ports", ports.server_id, len(ports.ports))
 
+    def refresh(self, ports: ServerPorts) -> None:
+        """See NetworkRpc.refresh; a release or a prepare that comes between wins by its fence."""
+        server = self._records.servers.get(ports.server_id)
+        if server is not None:
+            self.prepare(dataclasses.replace(ports, fence=server.fence, documents=server.documents))
+
     def release(self, server_id: str, *, fence: int) -> None:
         """See NetworkRpc.release; one that is older than what is prepared changes nothing."""
         with self._servers.hold(server_id), self._explained("release a server's network"):

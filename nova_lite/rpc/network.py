@@ -126,7 +126,7 @@ def tap_name(port_id: str) -> str:
 class NetworkRpc(Interface):
     """What other services may ask of a network worker."""
 
-    topic, version = "network", "1.0"
+    topic, version = "network", "1.1"
 
     @call(since="1.0", timeout_s=60)
     def prepare(self, ctxt: Context, *, ports: ServerPorts) -> None:
@@ -147,6 +147,13 @@ class NetworkRpc(Interface):
     @cast(since="1.0")
     def set_peers(self, ctxt: Context, *, network_id: str, peers: tuple[str, ...]) -> None:
         """Replace the other hosts that the network's VXLAN reaches."""
+
+    @cast(since="1.1")
+    def refresh(self, ctxt: Context, *, ports: ServerPorts) -> None:
+        """As `prepare`, for a server that is here already: ports, networks or groups changed while it runs.
+
+        Its fence and documents stay as the host has them; a server that is not here is left alone.
+        """
 
     @cast(since="1.0")
     def remove_network(self, ctxt: Context, *, network_id: str) -> None:
