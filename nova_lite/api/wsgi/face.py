@@ -200,7 +200,7 @@ def _response(route: Route, reply: Body | Reply | None) -> webob.Response:
         response = webob.Response(status=status, content_type="application/json")
         response.content_length = 0 if status != 204 else None
         if status == 204:
-            del response.headers["Content-Type"]
+            response.headers.pop("Content-Type", None)  # webob leaves it out of some 204s itself
     else:
         response = _json_response(status, reply.body)
     response.headers.update(reply.headers)
