@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes images: which attributes may be set, by whom, to what; and JSON patches (RFC 6902) made of such changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import webob
+
+from nova_lite import errors
+from nova_lite.api.image import schemas
+from nova_lite.api.wsgi.request import Request
+from nova_lite.api.wsgi.validation import Validator
+from nova_lite.db import images
+from nova_lite.db.images import Image
+
+MEDIA_TYPE = "application/openstack-images-v2.1-json-patch"
+_MAX_BYTES = 1024**2
+READ_ONLY = frozenset({
+    "id", "status", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "created_at", "updated_at",
+    "deleted_at", "deleted", "self", "file", "schema", "first", "next", "direct_url", "locations", "stores",
+})
+_COLUMNS = {
+    "name": "name", "visibility": "visibility", "owner": "owner", "disk_format": "disk_format",
+    "container_format": "container_format", "min_disk": "min_disk_gb", "min_ram": "min_ram_mb",
+    "protected": "protected", "os_hidden": "os_hidden", "tags": "tags",
+}
+_ONLY_QUEUED = ("disk_format", "container_format")
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """One step of a patch: `op` is add, replace or remove; `name` the attribute or free property."""
+
+    op: str
+    name: str
+    value: Any = None
+
+
+def read(http: webob.Request, validator: Validator) -> list[Operation]:
+    """The request's patch.
+
+    :raises errors.UnsupportedMedia: of another media type. :raises errors.BadRequest: not a patch.
+    """
+    if http.content_type != MEDIA_TYPE:
+        raise errors.UnsupportedMedia(f"Unsupported Content-Type {http.content_type or 'none'}: send {MEDIA_TYPE}")
+    if (http.content_length or 0) > _MAX_BYTES:
+        raise errors.TooLarge(limit=_MAX_BYTES)
+    try:
+        steps = json.loads(http.body_file.read(_MAX_BYTES + 1))
+    except (ValueError, RecursionError) as wrong:
+        raise errors.BadRequest(reason=f"The body is not valid JSON: {wrong}") from None
+    validator.body(schemas.PATCH, steps)
+    return [_operation(step, validator) for step in steps]
+
+
+def apply(req: Request, image: Image, operations: Sequence[Operation]) -> None:
+    """Change the image by all operations, in their order.
+
+    :raises errors.Forbidden: an attribute is read-only, needs another role, or cannot be removed.
+    :raises errors.Conflict: a property is not there to be replaced or removed.
+    """
+    for operation in operations:
+        refuse_read_only([operation.name])
+        if operation.name in _COLUMNS:
+            if operation.op == "remove":
+                raise errors.Forbidden(reason=f"Property '{operation.name}' may not be removed.")
+        elif operation.op != "add" and operation.name not in image.properties:
+            raise errors.Conflict(reason=f"Property {operation.name} does not exist.")
+        if operation.op == "remove":
+            image.properties = {name: text for name, text in image.properties.items() if name != operation.name}
+        else:
+            assign(req, image, operation.name, operation.value)
+
+
+def assign(req: Request, image: Image, name: str, value: Any) -> None:
+    """Set one attribute or free property.
+
+    :raises errors.PolicyForbids: it takes an admin to publish an image or give it away.
+    :raises errors.Forbidden: the image has data, to which its formats belong.
+    """
+    if name not in _COLUMNS:
+        image.properties = {**image.properties, name: value}
+        return
+    if name == "visibility" and value == images.PUBLIC and image.visibility != images.PUBLIC and not req.ctxt.is_admin:
+        raise errors.PolicyForbids(rule="publicize_image")
+    if name == "owner" and value != image.owner and not req.ctxt.is_admin:
+        raise errors.PolicyForbids(rule="modify_image:owner")
+    if name in _ONLY_QUEUED and image.status != images.QUEUED and value != getattr(image, name):
+        raise errors.Forbidden(reason=f"Attribute {name} can be only replaced for a queued image.")
+    setattr(image, _COLUMNS[name], list(dict.fromkeys(value)) if name == "tags" else value)
+
+
+def refuse_read_only(names: Iterable[str]) -> None:
+    """:raises errors.Forbidden: one of them is the service's own to set."""
+    for name in names:
+        if name in READ_ONLY:
+            raise errors.Forbidden(reason=f"Attribute '{name}' is read-only.")
+        if name.startswith("os_glance_"):
+            raise errors.Forbidden(reason=f"Attribute '{name}' is reserved.")
+
+
+def _operation(step: dict[str, Any], validator: Validator) -> Operation:
+    op, path = step["op"], step["path"]
+    name = path.removeprefix("/").replace("~1", "/").replace("~0", "~")
+    if "/" in path.removeprefix("/") or not name:
+        raise errors.BadRequest(reason=f"Invalid JSON pointer for this resource: '{path}'; it names one attribute")
+    if op == "remove":
+        return Operation(op, name)
+    if "value" not in step:
+        raise errors.BadRequest(reason=f"Operation {op} of {path} needs a value")
+    if name not in READ_ONLY:
+        validator.body(schemas.CREATE, {name: step["value"]})
+    return Operation(op, name, step["value"])

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a qcow2 file's header and tables, so that one that is cut off, or names another file, is refused on upload.
+
+Field places and bits: "The QCOW2 image format" (docs/interop/qcow2 of QEMU).
+"""
+
+from __future__ import annotations
+
+import array
+import dataclasses
+import struct
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from nova_lite import errors
+
+_CORRUPT, _EXTERNAL_DATA, _COMPRESSION, _EXTENDED_L2 = 1 << 1, 1 << 2, 1 << 3, 1 << 4
+_KNOWN_FEATURES = 1 | _CORRUPT | _EXTERNAL_DATA | _COMPRESSION | _EXTENDED_L2  # bit 0: dirty, harmless to readers
+_EXT_END, _EXT_DATA_FILE, _EXT_ENCRYPTION = 0, 0x44415441, 0x0537BE77
+_OFFSET = 0x00FF_FFFF_FFFF_FE00
+_COMPRESSED = 1 << 62
+_MAX_L1 = 4 * 1024**2  # entries; QEMU's own bound is a table of 32 MiB
+_MAX_ENTRIES = 32 * 1024**2  # bounds the seconds spent on one image; 2 TiB of allocated 64 KiB clusters
+
+
+@dataclasses.dataclass(frozen=True)
+class _Header:
+    version: int
+    length: int
+    cluster: int
+    virtual_size: int
+    l1_entries: int
+    l1_offset: int
+    refcount_offset: int
+    refcount_clusters: int
+    features: int
+
+
+def inspect(file: BinaryIO, *, size: int) -> int:
+    """The virtual size in bytes of a qcow2 file of `size` bytes that is whole and stands alone.
+
+    :raises errors.BadRequest: the sentence says what is wrong.
+    """
+    header = _read_header(file)
+    _check_extensions(file, header)
+    _check_tables(header, size=size)
+    _check_clusters(file, header, size=size)
+    return header.virtual_size
+
+
+def _read_header(file: BinaryIO) -> _Header:
+    head = _read(file, 0, 104)
+    if len(head) < 72:
+        raise _refuse("it is truncated inside its header")
+    (version, backing_offset, _, cluster_bits, virtual_size, encryption, l1_entries, l1_offset, refcount_offset,
+     refcount_clusters, _, _) = struct.unpack_from(">IQIIQIIQQIIQ", head, 4)
+    if version not in (2, 3):
+        raise _refuse(f"qcow version {version} is not supported, only 2 and 3")
+    features, length = 0, 72
+    if version == 3:
+        if len(head) < 104:
+            raise _refuse("it is truncated inside its header")
+        (features,), (length,) = struct.unpack_from(">Q", head, 72), struct.unpack_from(">I", head, 100)
+    if backing_offset:
+        raise _refuse("it has a backing file, which would let a guest read a file of the host; flatten it first "
+                      "(qemu-img convert)")
+    if features & _EXTERNAL_DATA:
+        raise _refuse("it keeps its data in another file; flatten it first (qemu-img convert)")
+    if features & _CORRUPT:
+        raise _refuse("it is marked corrupt; repair it first (qemu-img check -r all)")
+    if features & ~_KNOWN_FEATURES:
+        raise _refuse(f"it needs unknown features ({features & ~_KNOWN_FEATURES:#x})")
+    if encryption:
+        raise _refuse("it is encrypted, which is not supported")
+    if not 9 <= cluster_bits <= 21:
+        raise _refuse(f"its cluster size of 2^{cluster_bits} bytes is not allowed")
+    if version == 3 and not 104 <= length <= 1 << cluster_bits:
+        raise _refuse(f"its header length of {length} bytes is not allowed")
+    return _Header(version, length, 1 << cluster_bits, virtual_size, l1_entries, l1_offset, refcount_offset,
+                   refcount_clusters, features)
+
+
+def _check_extensions(file: BinaryIO, header: _Header) -> None:
+    """Walk the header's extensions: some name another file or a key, whatever the feature bits say."""
+    place = header.length
+    while place + 8 <= header.cluster:
+        raw = _read(file, place, 8)
+        if len(raw) < 8:
+            raise _refuse("it is truncated inside its header extensions")
+        kind, length = struct.unpack(">II", raw)
+        if kind == _EXT_END:
+            return
+        if kind == _EXT_DATA_FILE:
+            raise _refuse("it names another file for its data; flatten it first (qemu-img convert)")
+        if kind == _EXT_ENCRYPTION:
+            raise _refuse("it is encrypted, which is not supported")
+        place += 8 + (length + 7) // 8 * 8
+
+
+def _check_tables(header: _Header, *, size: int) -> None:
+    if header.virtual_size == 0:
+        raise _refuse("its disk has no bytes")
+    needed = -(-header.virtual_size // (header.cluster * _l2_entries(header)))
+    if not needed <= header.l1_entries <= _MAX_L1:
+        raise _refuse(f"its L1 table has {header.l1_entries} entries where its size needs {needed}")
+    refcount_bytes = header.refcount_clusters * header.cluster
+    for name, offset, length in (
+        ("L1 table", header.l1_offset, header.l1_entries * 8), ("refcount table", header.refcount_offset, refcount_bytes),
+    ):
+        if offset == 0 or length == 0 or offset % header.cluster:
+            raise _refuse(f"its {name} is misplaced at byte {offset}")
+        if offset + length > size:
+            raise _refuse(f"it is truncated: its {name} ends at byte {offset + length}, the file at {size}")
+
+
+def _check_clusters(file: BinaryIO, header: _Header, *, size: int) -> None:
+    """Every L2 table and data cluster must lie inside the file; each L2 table is looked at once."""
+    seen: set[int] = set()
+    looked_at = 0
+    for l1_entry in _entries(file, header.l1_offset, header.l1_entries):
+        table = l1_entry & _OFFSET
+        if not table:
+            continue
+        if table in seen or table % header.cluster:
+            raise _refuse(f"its L2 table at byte {table} is misplaced or used twice")
+        if table + header.cluster > size:
+            raise _refuse(f"it is truncated: an L2 table ends at byte {table + header.cluster}, the file at {size}")
+        seen.add(table)
+        looked_at += _l2_entries(header)
+        if looked_at <= _MAX_ENTRIES:
+            _check_l2(file, header, table=table, size=size)
+
+
+def _check_l2(file: BinaryIO, header: _Header, *, table: int, size: int) -> None:
+    words = _words(_read(file, table, header.cluster))
+    if header.features & _EXTENDED_L2:
+        words = words[::2]  # the other half are bitmaps of subclusters
+    # Spec, "Compressed Clusters Descriptor": the width of the offset depends on the cluster's size.
+    offset_bits = 62 - (header.cluster.bit_length() - 1 - 8)
+    compressed_mask = (1 << offset_bits) - 1
+    for word in words:
+        if word & _COMPRESSED:
+            offset = word & compressed_mask
+            sectors = ((word & (_COMPRESSED - 1)) >> offset_bits) + 1
+            # Writers other than QEMU leave the last sector short.
+            is_inside = offset < size and (offset & ~511) + sectors * 512 <= size + 511
+        else:
+            offset = word & _OFFSET
+            is_inside = offset < size  # the last cluster of a file may be short: missing bytes read as zeros
+        if not is_inside:
+            raise _refuse(f"it is truncated: a cluster stands at byte {offset}, the file has {size}")
+
+
+def _l2_entries(header: _Header) -> int:
+    return header.cluster // (16 if header.features & _EXTENDED_L2 else 8)
+
+
+def _entries(file: BinaryIO, offset: int, count: int) -> Iterator[int]:
+    for start in range(0, count, 8192):
+        yield from _words(_read(file, offset + start * 8, min(8192, count - start) * 8))
+
+
+def _words(raw: bytes) -> array.array[int]:
+    words = array.array("Q", raw[: len(raw) // 8 * 8])
+    if sys.byteorder == "little":
+        words.byteswap()
+    return words
+
+
+def _read(file: BinaryIO, offset: int, count: int) -> bytes:
+    file.seek(offset)
+    return file.read(count)
+
+
+def _refuse(reason: str) -> errors.BadRequest:
+    return errors.BadRequest(reason=reason)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the query of an image listing asks for: filters, `in:` lists and sorting, as in Glance v2."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nova_lite import errors
+from nova_lite.db.images import COMMUNITY, PRIVATE, PUBLIC, SHARED, SORTABLE, Filters
+
+_NEWEST_FIRST = (("created_at", True),)
+_PAGING = ("limit", "marker", "sort", "sort_key", "sort_dir", "member_status")
+
+
+def filters_of(query: Any) -> Filters:
+    """The filters of a query; a parameter that is no attribute filters on the free property of that name.
+
+    :raises errors.BadRequest: a value is not of its attribute's kind.
+    """
+    equal: dict[str, list[Any]] = {"os_hidden": [False]}
+    properties: dict[str, str] = {}
+    for name, text in query.items():
+        if name in _EQUAL:
+            column, read = _EQUAL[name]
+            equal[column] = [read(name, value) for value in _values(name, text)]
+        elif name not in _OWN and name not in _PAGING:
+            properties[name] = text
+    return Filters(
+        equal=equal, properties=properties, tags=query.getall("tag"), visibility=_visibility(query.get("visibility")),
+        size_min=_optional_number(query, "size_min"), size_max=_optional_number(query, "size_max"))
+
+
+def sort_of(query: Any) -> Sequence[tuple[str, bool]]:
+    """The order asked for, `sort=name:asc,size` or `sort_key` with `sort_dir`: (key, is it descending).
+
+    :raises errors.BadRequest: an unknown key or direction.
+    """
+    if query.get("sort"):
+        pairs = [entry.strip().partition(":")[::2] for entry in query["sort"].split(",")]
+    else:
+        directions = query.getall("sort_dir")
+        pairs = [
+            (key, directions[min(place, len(directions) - 1)] if directions else "desc")
+            for place, key in enumerate(query.getall("sort_key"))
+        ]
+        if not pairs and directions:
+            pairs = [("created_at", directions[0])]
+    return [_order(key, direction or "desc") for key, direction in pairs] or _NEWEST_FIRST
+
+
+def _order(key: str, direction: str) -> tuple[str, bool]:
+    if key not in SORTABLE:
+        raise errors.BadRequest(reason=f"Cannot sort by {key}; sort keys are {', '.join(sorted(SORTABLE))}")
+    if direction not in ("asc", "desc"):
+        raise errors.BadRequest(reason=f"Unknown sort direction {direction}: it is asc or desc")
+    return key, direction == "desc"
+
+
+def _values(name: str, text: str) -> list[str]:
+    """`in:a,"b,c"` is a list; anything else one value."""
+    if not text.startswith("in:"):
+        return [text]
+    found = next(csv.reader([text.removeprefix("in:")], skipinitialspace=True), [])
+    if not found or "" in found:
+        raise errors.BadRequest(reason=f"The list of {name} has an empty value")
+    return found
+
+
+def _visibility(text: str | None) -> str | None:
+    if text not in (None, PUBLIC, COMMUNITY, SHARED, PRIVATE, "all"):
+        raise errors.BadRequest(reason=f"Unknown visibility {text}: it is public, community, shared, private or all")
+    return text
+
+
+def _text(_name: str, text: str) -> str:
+    return text
+
+
+def _truth(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise errors.BadRequest(reason=f"{name} must be true or false, not {text!r}")
+    return text.lower() == "true"
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdecimal() or len(text) > 18:
+        raise errors.BadRequest(reason=f"{name} must be a whole number, not {text!r}")
+    return int(text)
+
+
+def _optional_number(query: Any, name: str) -> int | None:
+    return _number(name, query[name]) if name in query else None
+
+
+# Query parameter: (column, how its text becomes a value).
+_EQUAL: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+    "id": ("id", _text), "name": ("name", _text), "names": ("name", _text), "status": ("status", _text),
+    "owner": ("owner", _text), "disk_format": ("disk_format", _text), "container_format": ("container_format", _text),
+    "checksum": ("checksum", _text), "os_hash_value": ("hash_value", _text), "min_disk": ("min_disk_gb", _number),
+    "min_ram": ("min_ram_mb", _number), "size": ("size", _number), "protected": ("protected", _truth),
+    "os_hidden": ("os_hidden", _truth),
+}
+_OWN = ("tag", "visibility", "size_min", "size_max")
