@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor.journal import Journal, LeaseLost
+from nova_lite.conductor.world import World
 from nova_lite.context import Context
 from nova_lite.failpoints import fail
 
@@ -31,8 +32,9 @@ class Run:
     fence: int
     inputs: Mapping[str, Any]
     saved: Saved
-    world: Any  # each workflow module states the type it needs
+    world: World
     attempt: int = 1
+    scratch: dict[str, Any] = dataclasses.field(default_factory=dict)  # spares work; gone after a crash
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +42,14 @@ class Step:
     """`do(run)` acts and returns what to save; `undo(run)` takes it back. Both may run twice with the effect of once.
 
     `record(session, run)` writes the step's rows in the transaction that journals it; `run.saved` has the result.
+    `after(run)` tells others once that is committed: best effort, a reconciler makes up for what is lost.
     `pivot`: once it is done, the workflow only goes forward.
     """
 
     do: Callable[[Run], Saved | None]
     undo: Callable[[Run], None] | None = None
     record: Callable[[Session, Run], None] | None = None
+    after: Callable[[Run], None] | None = None
     pivot: bool = False
 
     @property
@@ -115,6 +119,8 @@ def _forward(workflow: Workflow, run: Run, journal: Journal) -> errors.NovaLiteE
         fail(f"{workflow.name}.{step.name}.after")
         journal.finish(step.name, run, record=step.record, following=steps[number].name if number < len(steps) else None)
         fail(f"{workflow.name}.{step.name}.journaled")
+        if step.after is not None:
+            _tell(step.after, run)
     return None
 
 
@@ -127,6 +133,13 @@ def _do(workflow: Workflow, step: Step, run: Run) -> errors.NovaLiteError | None
         LOG.exception("server %s: step %s of %s broke", run.server_id, step.name, workflow.name)
         return errors.WorkerError(reason=f"{step.name} broke unexpectedly ({type(error).__name__}); see the log")
     return None
+
+
+def _tell(after: Callable[[Run], None], run: Run) -> None:
+    try:
+        after(run)
+    except Exception:  # noqa: BLE001 - what is told is repeated by a reconciler; the workflow is not to suffer
+        LOG.warning("server %s: %s could not be told now", run.server_id, after.__name__, exc_info=True)
 
 
 def _backward(workflow: Workflow, run: Run, journal: Journal) -> None:

@@ -15,22 +15,27 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.db import hosts
 from nova_lite.db.engine import Database
+from nova_lite.conductor.remembered import Remembered
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.network import NetworkRpc
 from nova_lite.rpc.scheduler import SchedulerRpc
 
+# A host that joined this lately has no guests that need telling.
+AGENTS_AGE_S = 2.0
 LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """Made once per conductor; `now` is UTC without a zone; `image_token()` mints a short-lived token for a worker."""
+    """Made once per conductor; `now` is UTC without a zone; `image_token(project_id)` mints a short-lived token
+    with which a worker fetches the project's images."""
 
     conf: cfg.ConfigOpts
     database: Database
     transport: messaging.RPCTransport
     now: Callable[[], datetime.datetime]
-    image_token: Callable[[], str]
+    image_token: Callable[[str], str]
+    public_url: str
 
     @functools.cached_property
     def scheduler(self) -> SchedulerRpc:
@@ -45,6 +50,18 @@ class World:
     def network(self) -> Callable[[str], NetworkRpc]:
         """`network(agent)`: the network worker that listens as `agent`."""
         return functools.cache(lambda agent: NetworkRpc.client(self.transport, host=agent))
+
+    @functools.cached_property
+    def _agents(self) -> Remembered[frozenset[str]]:
+        def read() -> frozenset[str]:
+            with self.database.reader() as session:
+                return frozenset(host.agent for host in hosts.hosts(session))
+
+        return Remembered(read, seconds=AGENTS_AGE_S)
+
+    def has_other_agents(self, agent: str) -> bool:
+        """Whether any other workers run guests: on a single host there is nobody to tell."""
+        return bool(self._agents.get() - {agent})
 
     def is_alive(self, binary: str, agent: str) -> bool:
         """Whether the daemon has been heard of lately."""

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, new_id, utcnow
+from nova_lite.rpc.conductor import ServiceReport
 
 
 class Service(Timestamps, Base):
@@ -109,3 +110,28 @@ def get_host(session: Session, host_id: str) -> Host:
     if host is None:
         raise errors.NotFound(what="Compute host", id=host_id)
     return host
+
+
+def register(session: Session, status: ServiceReport, *, names: list[str], now: datetime.datetime) -> None:
+    """Make or update the rows of a daemon and of the compute hosts that it runs; three queries and what is new."""
+    known = set(session.scalars(sa.select(Service.host).where(
+        Service.binary == status.binary, Service.host.in_(names))))
+    session.add_all(
+        Service(binary=status.binary, host=name, agent=status.agent, availability_zone=status.availability_zone, seen_at=now)
+        for name in names if name not in known)
+    rows = {row.name: row for row in session.scalars(sa.select(Host).where(Host.name.in_(names)))}
+    for inventory in status.inventories:
+        row = rows.get(inventory.host)
+        if row is None:
+            row = Host(name=inventory.host)
+            session.add(row)
+        row.agent, row.availability_zone = status.agent, status.availability_zone
+        for field in _FROM_INVENTORY:
+            setattr(row, field, getattr(inventory, field))
+
+
+_FROM_INVENTORY = (
+    "vcpus", "ram_mb", "disk_gb", "reserved_ram_mb", "reserved_disk_gb", "disk_free_gb", "architecture",
+    "hypervisor_type", "hypervisor_version", "hypervisor_hostname", "virt_type", "virt_reason", "cpu_info", "host_ip",
+    "tunnel_ip", "uptime",
+)

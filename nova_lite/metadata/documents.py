@@ -16,15 +16,14 @@ Documents = dict[str, str]  # path → the document's bytes as text, see to_text
 
 @dataclasses.dataclass(frozen=True)
 class NicFacts:
-    """One NIC of the guest. `addresses`: (dotted quad, CIDR of its subnet)."""
+    """One NIC of the guest."""
 
     tap: str
     port_id: str
     network_id: str
     mac: str
     mtu: int
-    addresses: tuple[tuple[str, str], ...]
-    gateway: str | None
+    addresses: tuple[str, ...]
     dns: tuple[str, ...]
 
 
@@ -109,7 +108,7 @@ def _network_data(facts: ServerFacts) -> dict[str, Any]:
 
 
 def _ec2(facts: ServerFacts, dns_domain: str) -> dict[str, Any]:
-    local = next((address for nic in facts.nics for address, _ in nic.addresses), "")
+    local = next((address for nic in facts.nics for address in nic.addresses), "")
     document: dict[str, Any] = {
         "ami-id": _ec2_id("ami", int((facts.image_id or "0")[:8], 16)), "ami-launch-index": facts.launch_index,
         "hostname": _fqdn(facts, dns_domain), "instance-action": "none",

@@ -1,1 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The filters, in the order in which they are asked: cheap and telling ones first.
+
+A filter is a pure function `(host, request) -> str | None`: the reason why the host will not do, or None.
+A reason that begins with the same words counts as one in the report, so put what differs behind a colon.
+"""
+
+from collections.abc import Callable
+
+from nova_lite.rpc.scheduler import PlacementRequest
+from nova_lite.scheduler.filters import architecture, availability_zone, capacity, chosen, service
+from nova_lite.scheduler.view import Host
+
+Filter = Callable[[Host, PlacementRequest], str | None]
+
+FILTERS: tuple[Filter, ...] = (
+    chosen.not_tried_yet,
+    chosen.is_the_forced_host,
+    service.is_enabled,
+    service.is_alive,
+    availability_zone.is_in_zone,
+    architecture.runs_architecture,
+    capacity.has_cores,
+    capacity.has_memory,
+    capacity.has_disk,
+)

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of contents of the API: every face, what it is made of, and how it words its faults."""
+
+from nova_lite.api import compute, identity, image, network
+from nova_lite.api.identity import catalog
+from nova_lite.api.wsgi.face import FaceSpec
+from nova_lite.api.wsgi.routing import Rule
+
+# Rules that handlers check beside their route's own (fields and filters that only some may use).
+EXTRA_RULES: tuple[Rule, ...] = ()
+FACES: dict[str, FaceSpec] = {
+    "compute": FaceSpec("compute", compute.RESOURCES, compute.fault_body, negotiation=compute.NEGOTIATION,
+                        has_project_path=True, discovery=compute.version),
+    "identity": FaceSpec("identity", identity.RESOURCES, identity.fault_body, discovery=catalog.version),
+    "image": FaceSpec("image", image.RESOURCES, image.fault_body),
+    "network": FaceSpec("network", network.RESOURCES, network.fault_body),
+}

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns rows into what workers are told: the guest, its ports, and the documents that it may read."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sqlalchemy.orm import Session
+
+from nova_lite import errors
+from nova_lite.conductor.world import World
+from nova_lite.db import images, plugs, security_groups
+from nova_lite.db.servers import Server
+from nova_lite.metadata import documents
+from nova_lite.rpc import compute, network
+
+
+def server_ports(session: Session, world: World, server: Server, *, fence: int) -> network.ServerPorts:
+    """What the network worker of the server's host must know, documents included."""
+    bare = plugs.server_ports(session, server, fence=fence, documents={})
+    facts = _facts(session, server, bare)
+    return dataclasses.replace(bare, documents=documents.render(facts, dns_domain=world.conf.network.dns_domain))
+
+
+def describe(
+    session: Session, world: World, server: Server, *, fence: int, ports: network.ServerPorts
+) -> compute.Guest:
+    """What the compute worker of the server's host must know.
+
+    :raises errors.ImageFailed: the image has gone since the server was asked for.
+    """
+    flavor = server.flavor
+    return compute.Guest(
+        server_id=server.id, fence=fence, host=str(server.host), instance_name=server.instance_name,
+        display_name=server.name, hostname=server.hostname, vcpus=server.vcpus, ram_mb=server.ram_mb,
+        disk_gb=int(flavor["disk"]), ephemeral_gb=int(flavor["ephemeral"]), swap_mb=int(flavor["swap"]),
+        image=_image(session, world, server), nics=_nics(ports), config_drive=server.config_drive,
+        documents=ports.documents, extra_specs=dict(flavor["extra_specs"]), project_id=server.project_id,
+        user_id=server.user_id,
+    )
+
+
+def _image(session: Session, world: World, server: Server) -> compute.Image:
+    image = images.by_ids(session, [str(server.image_id)]).get(str(server.image_id))
+    if image is None or image.status != "active":
+        raise errors.ImageFailed(host=server.host, id=server.image_id, reason="it was deleted in the meantime")
+    base = world.conf.image.url or f"{world.public_url}/image"
+    return compute.Image(
+        id=image.id, disk_format=str(image.disk_format), size=int(image.size or 0), hash_algo="sha512",
+        checksum=str(image.hash_value), url=f"{base}/v2/images/{image.id}/file", token=world.image_token(server.project_id),
+        properties=dict(server.image_properties),
+    )
+
+
+def _nics(ports: network.ServerPorts) -> tuple[compute.Nic, ...]:
+    mtus = {net.id: net.mtu for net in ports.networks}
+    return tuple(
+        compute.Nic(port_id=port.id, mac=port.mac, tap=network.tap_name(port.id),
+                    bridge=network.bridge_name(port.network_id), mtu=mtus[port.network_id])
+        for port in ports.ports)
+
+
+def _facts(session: Session, server: Server, ports: network.ServerPorts) -> documents.ServerFacts:
+    networks = {net.id: net for net in ports.networks}
+    group_ids = {group_id for port in ports.ports for group_id in port.group_ids}
+    return documents.ServerFacts(
+        id=server.id, number=server.number, name=server.name, hostname=server.hostname, project_id=server.project_id,
+        availability_zone=str(server.availability_zone), launch_index=server.launch_index,
+        reservation_id=server.reservation_id, flavor_name=str(server.flavor["name"]), image_id=server.image_id,
+        key_name=server.key_name, key_data=server.key_data, metadata_items=dict(server.metadata_items),
+        user_data=server.user_data, nics=tuple(_nic_facts(port, networks[port.network_id]) for port in ports.ports),
+        group_names=tuple(sorted(security_groups.names(session, group_ids))),
+    )
+
+
+def _nic_facts(port: network.Port, net: network.Network) -> documents.NicFacts:
+    subnet = net.subnets[0] if net.subnets else None
+    return documents.NicFacts(
+        tap=network.tap_name(port.id), port_id=port.id, network_id=net.id, mac=port.mac, mtu=net.mtu,
+        addresses=port.addresses, dns=subnet.dns if subnet else (),
+    )

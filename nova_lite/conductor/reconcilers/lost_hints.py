@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds open actions that nobody works on - their hint was lost, or who worked on them died - and asks again."""
+
+from __future__ import annotations
+
+import datetime
+
+import sqlalchemy as sa
+from oslo_log import log as logging
+
+from nova_lite.conductor.workflows import WORKFLOWS
+from nova_lite.conductor.world import World
+from nova_lite.context import Context
+from nova_lite.db.actions import OPEN, QUEUED, Action
+from nova_lite.db.servers import Server
+from nova_lite.rpc.compute import RebootType
+from nova_lite.rpc.conductor import ConductorRpc
+
+LOG = logging.getLogger(__name__)
+# A hint takes milliseconds; younger actions are left to it.
+GRACE_S = 3.0
+BATCH = 100
+
+
+def send_again(world: World) -> None:
+    """Hint at workflows whose lease has run out, and cast to workers what they have not reported on."""
+    now = world.now()
+    with world.database.reader() as session:
+        stale = sa.or_(
+            sa.and_(Action.lease_until.is_(None), Action.updated_at < now - datetime.timedelta(seconds=GRACE_S)),
+            Action.lease_until < now)
+        workflows = list(session.scalars(
+            sa.select(Action).where(Action.state.in_(OPEN), Action.name.in_(WORKFLOWS), stale).order_by(Action.id).limit(BATCH)))
+        silent = now - datetime.timedelta(seconds=world.conf.conductor.action_timeout)
+        singles = session.execute(
+            sa.select(Action, Server).join(Server, Server.id == Action.server_id).where(
+                Action.state == QUEUED, Action.name.not_in(WORKFLOWS), Action.updated_at < silent,
+            ).order_by(Action.id).limit(BATCH)).all()
+    conductor = ConductorRpc.client(world.transport)
+    for action in workflows:
+        LOG.info("server %s: %s is taken up again", action.server_id, action.name)
+        conductor.run(_context(action), action_id=action.id)
+    for action, server in singles:
+        _cast_again(world, action, server)
+
+
+def _cast_again(world: World, action: Action, server: Server) -> None:
+    if server.agent is None:
+        return
+    with world.database.writer() as session:
+        touched = session.execute(sa.update(Action).where(
+            Action.id == action.id, Action.updated_at == action.updated_at).values(updated_at=world.now()))
+    if not touched.rowcount:  # type: ignore[attr-defined]
+        return
+    LOG.info("server %s: %s is asked of %s again", server.id, action.name, server.agent)
+    compute = world.compute(server.agent)
+    if action.name in ("reboot_soft", "reboot_hard"):
+        kind = RebootType.SOFT if action.name == "reboot_soft" else RebootType.HARD
+        compute.reboot(_context(action), server_id=server.id, action_id=action.id, reboot_type=kind)
+    else:
+        getattr(compute, action.name)(_context(action), server_id=server.id, action_id=action.id)
+
+
+def _context(action: Action) -> Context:
+    """As the user's who asked, so that logs tell one story."""
+    return Context(user_id=action.user_id, project_id=action.project_id, request_id=action.request_id)

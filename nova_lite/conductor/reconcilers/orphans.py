@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares what hosts hold and what is claimed with the servers there are, and removes what nobody owns."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from oslo_log import log as logging
+
+from nova_lite import errors
+from nova_lite.conductor.world import World
+from nova_lite.context import system_context
+from nova_lite.db import claims, hosts
+from nova_lite.db.actions import OPEN, Action
+from nova_lite.db.hosts import Claim
+from nova_lite.db.servers import Server
+
+LOG = logging.getLogger(__name__)
+
+
+def remove(world: World) -> None:
+    """Give back claims of servers that are gone, and remove from living hosts what deleted servers left there."""
+    _claims(world)
+    with world.database.reader() as session:
+        alive = [service for service in hosts.services(session) if hosts.is_alive(
+            service, now=world.now(), down_time_s=world.conf.service_down_time)]
+    for agent in {service.agent for service in alive if service.binary == "nova-compute"}:
+        _clean(world, agent, "nova-compute")
+    for agent in {service.agent for service in alive if service.binary == "nova-network"}:
+        _clean(world, agent, "nova-network")
+
+
+def _claims(world: World) -> None:
+    """A claim without a server, or of one that ended elsewhere, with no action open that may be about to use it."""
+    with world.database.writer() as session:
+        is_open = sa.exists().where(Action.server_id == Claim.server_id, Action.state.in_(OPEN))
+        stray = session.execute(
+            sa.select(Claim).outerjoin(Server, Server.id == Claim.server_id).where(
+                ~is_open, sa.or_(Server.id.is_(None), Server.deleted_at.is_not(None), Server.host.is_(None),
+                                 Server.host != Claim.host))).scalars().all()
+        for claim in stray:
+            LOG.warning("server %s: its claim on host %s was left over and is given back", claim.server_id, claim.host)
+            claims.release(session, server_id=claim.server_id, host=claim.host)
+
+
+def _clean(world: World, agent: str, binary: str) -> None:
+    ctxt = system_context()
+    worker = world.compute(agent) if binary == "nova-compute" else world.network(agent)
+    try:
+        held = worker.owned(ctxt).server_ids
+        for server_id, fence in _gone(world, held, agent):
+            LOG.warning("server %s: %s on %s still held it and removes it now", server_id, binary, agent)
+            if binary == "nova-compute":
+                world.compute(agent).destroy(ctxt, server_id=server_id, fence=fence)
+            else:
+                world.network(agent).release(ctxt, server_id=server_id, fence=fence)
+    except errors.NovaLiteError as error:
+        LOG.info("%s on %s could not be compared now: %s", binary, agent, error.text)
+
+
+def _gone(world: World, server_ids: tuple[str, ...], agent: str) -> list[tuple[str, int]]:
+    """Those of the servers that are deleted, or run elsewhere, with no action open; with their last action's id.
+
+    A server that no row knows is never touched: this may not be its database.
+    """
+    if not server_ids:
+        return []
+    with world.database.reader() as session:
+        is_open = sa.exists().where(Action.server_id == Server.id, Action.state.in_(OPEN))
+        last = sa.select(sa.func.max(Action.id)).where(Action.server_id == Server.id).scalar_subquery()
+        query = sa.select(Server.id, last).where(
+            Server.id.in_(server_ids), ~is_open,
+            sa.or_(Server.deleted_at.is_not(None), Server.agent.is_(None), Server.agent != agent))
+        return [(server_id, int(fence or 0)) for server_id, fence in session.execute(query)]

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What workers report, written down: outcomes of actions, guests that changed by themselves, heartbeats."""
+
+from __future__ import annotations
+
+import threading
+
+import sqlalchemy as sa
+from oslo_log import log as logging
+from sqlalchemy.orm import Session
+
+from nova_lite.conductor.workflows import faults
+from nova_lite.conductor.world import World
+from nova_lite.context import Context
+from nova_lite.db import hosts, servers
+from nova_lite.db.actions import DONE, FAILED, OPEN, Action, ActionEvent
+from nova_lite.lifecycle.table import vm_state_of
+from nova_lite.rpc.conductor import PowerState, ServiceReport
+
+LOG = logging.getLogger(__name__)
+
+
+class Outcomes:
+    """Endpoint: what became of actions that a worker carries out alone."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def action_done(  # noqa: PLR0913 - the contract's shape
+        self, ctxt: Context, *, server_id: str, action_id: int, host: str, power_state: int
+    ) -> None:
+        with self._world.database.writer() as session:
+            action = self._close(session, action_id, host=host, error=None)
+            if action is not None:
+                servers.finish(session, server_id, action.name, power_state=power_state)
+
+    def action_failed(  # noqa: PLR0913 - the contract's shape
+        self, ctxt: Context, *, server_id: str, action_id: int, host: str, reason: str
+    ) -> None:
+        with self._world.database.writer() as session:
+            action = self._close(session, action_id, host=host, error=reason)
+            if action is not None:
+                fault = faults.fault(reason, details=f"{host}: {action.name}", now=self._world.now())
+                servers.abandon(session, server_id, action.name, fault=fault, is_fatal=False)
+
+    def _close(self, session: Session, action_id: int, *, host: str, error: str | None) -> Action | None:
+        """End the action and write its one event; None: a second report, or a delete came in between."""
+        now = self._world.now()
+        closed = session.execute(sa.update(Action).where(Action.id == action_id, Action.state.in_(OPEN)).values(
+            state=DONE if error is None else FAILED, message=error, finish_time=now, lease_until=None, updated_at=now,
+        ).execution_options(synchronize_session=False))
+        if not closed.rowcount:  # type: ignore[attr-defined]
+            return None
+        action = session.get_one(Action, action_id)
+        session.add(ActionEvent(
+            action_id=action_id, name=f"compute_{action.name}", host=host, start_time=action.start_time, finish_time=now,
+            result="Success" if error is None else "Error", details=error))
+        return action
+
+
+class PowerChanges:
+    """Endpoint: guests that changed by themselves."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
+        with self._world.database.writer() as session:
+            for seen in states:
+                followed = servers.sync_power(
+                    session, seen.server_id, power_state=seen.state, vm_state=vm_state_of(seen.state))
+                if followed:
+                    LOG.info("server %s: changed on host %s to power state %s", seen.server_id, host, seen.state)
+
+
+class Heartbeats:
+    """Endpoint: who lives. Reports are collected and written in one transaction a second, however many daemons."""
+
+    def __init__(self, world: World, *, flush_s: float = 1.0) -> None:
+        self._world = world
+        self._flush_s = flush_s
+        self._lock = threading.Lock()
+        self._waiting: dict[tuple[str, str], ServiceReport] = {}
+        self._known: dict[tuple[str, str], ServiceReport] = {}
+        self._wake = threading.Event()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._loop, name="heartbeats", daemon=True)
+
+    def report(self, ctxt: Context, *, status: ServiceReport) -> None:
+        with self._lock:
+            self._waiting[status.binary, status.agent] = status
+        self._wake.set()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _loop(self) -> None:
+        pause = threading.Event()
+        while not self._is_stopping:
+            self._wake.wait()
+            self._wake.clear()
+            try:
+                self.flush()
+            except Exception:  # noqa: BLE001 - the next beat brings all of it again
+                LOG.exception("heartbeats could not be written")
+            pause.wait(self._flush_s)
+
+    def flush(self) -> None:
+        """Write what has come in."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        if not waiting:
+            return
+        with self._world.database.writer() as session:
+            for key, status in waiting.items():
+                self._write(session, status, is_known=_same(self._known.get(key), status))
+        self._known.update(waiting)
+
+    def _write(self, session: Session, status: ServiceReport, *, is_known: bool) -> None:
+        seen = session.execute(sa.update(hosts.Service).where(
+            hosts.Service.binary == status.binary, hosts.Service.agent == status.agent,
+        ).values(seen_at=self._world.now()).execution_options(synchronize_session=False)).rowcount  # type: ignore[attr-defined]
+        if is_known and seen:
+            return
+        names = [inventory.host for inventory in status.inventories] or [status.agent]
+        hosts.register(session, status, names=names, now=self._world.now())
+
+
+def _same(before: ServiceReport | None, now: ServiceReport) -> bool:
+    """Whether nothing but the uptime has changed, so that the hosts' rows need no writing."""
+    return before is not None and _facts(before) == _facts(now)
+
+
+def _facts(status: ServiceReport) -> list[tuple[object, ...]]:
+    return [(i.host, i.vcpus, i.ram_mb, i.disk_gb, i.reserved_ram_mb, i.reserved_disk_gb, i.virt_type, i.virt_reason,
+             i.hypervisor_version, i.tunnel_ip, i.host_ip, i.disk_free_gb) for i in status.inventories]

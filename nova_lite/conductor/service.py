@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nova-conductor: carries out workflows, writes down outcomes, and reconciles what was lost. Wiring only."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import os
+import threading
+import uuid
+
+import oslo_messaging as messaging
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from nova_lite import tokens
+from nova_lite.conductor import journal
+from nova_lite.conductor.reconcilers import RECONCILERS
+from nova_lite.conductor.reports import Heartbeats, Outcomes, PowerChanges
+from nova_lite.conductor.workflow import Run, TryLater, carry_out
+from nova_lite.conductor.workflows import WORKFLOWS
+from nova_lite.conductor.world import World
+from nova_lite.context import Context
+from nova_lite.db.base import utcnow
+from nova_lite.db.engine import Database
+from nova_lite.periodic import Periodic
+from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
+from nova_lite.rpc.heartbeat import Heartbeat
+from nova_lite.rpc.interface import serve
+
+LOG = logging.getLogger(__name__)
+# How long an action rests after a failure that only time can mend.
+RETRY_S = 5.0
+
+
+class Workflows:
+    """Endpoint: takes an action's lease and carries its workflow out; leases are renewed until it ends."""
+
+    def __init__(self, world: World, *, owner: str) -> None:
+        self._world = world
+        self._owner = owner
+        self._lease_s = float(world.conf.conductor.lease_s)
+        self._slots = threading.BoundedSemaphore(world.conf.conductor.workers)
+        self._lock = threading.Lock()
+        self._active: set[int] = set()
+
+    def run(self, ctxt: Context, *, action_id: int) -> None:
+        with self._slots:
+            found = journal.take(
+                self._world.database, action_id, owner=self._owner, lease_s=self._lease_s, now=self._world.now)
+            if found is None:
+                return
+            with self._lock:
+                self._active.add(action_id)
+            try:
+                self._carry_out(ctxt, found)
+            finally:
+                with self._lock:
+                    self._active.discard(action_id)
+
+    def _carry_out(self, ctxt: Context, found: journal.Journal) -> None:
+        action = found.action
+        run = Run(ctxt=ctxt, server_id=action.server_id, fence=action.id, inputs=action.inputs,
+                  saved=dict(action.saved), world=self._world, attempt=action.attempt)
+        began = self._world.now()
+        try:
+            is_done = carry_out(WORKFLOWS[action.name], run, found)
+        except TryLater as later:
+            LOG.warning("server %s: %s will be tried again: %s", action.server_id, action.name, later)
+            until = self._world.now() + datetime.timedelta(seconds=RETRY_S)
+            journal.let_go(self._world.database, action.id, owner=self._owner, until=until)
+            return
+        LOG.info("server %s: %s %s in %.3f s", action.server_id, action.name, "done" if is_done else "ended",
+                 (self._world.now() - began).total_seconds())
+
+    def renew(self) -> None:
+        """Keep what this conductor works on."""
+        with self._lock:
+            active = sorted(self._active)
+        journal.renew(self._world.database, active, owner=self._owner, lease_s=self._lease_s, now=self._world.now)
+
+
+class ConductorService:
+    """One nova-conductor."""
+
+    def __init__(self, conf: cfg.ConfigOpts, transport: messaging.RPCTransport, database: Database) -> None:
+        minted = tokens.open_tokens(conf)
+        world = World(
+            conf=conf, database=database, transport=transport, now=utcnow, image_token=lambda project_id: minted.mint_service(project_id=project_id),
+            public_url=conf.api.public_url or f"http://{conf.api.listen}:{conf.api.port}",
+        )
+        self._workflows = Workflows(world, owner=f"{conf.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
+        self._heartbeats = Heartbeats(world)
+        self._server = serve(ConductorRpc, transport, conf.host, [
+            self._workflows, Outcomes(world), PowerChanges(world), self._heartbeats])
+        status = ServiceReport(binary="nova-conductor", agent=conf.host, availability_zone="internal")
+        self._heartbeat = Heartbeat(ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval)
+        self._periodics = [
+            Periodic("lease renewal", self._workflows.renew, interval_s=conf.conductor.lease_s / 3),
+            *(Periodic(reconciler.__module__, functools.partial(reconciler, world),
+                       interval_s=conf.conductor.reconcile_interval) for reconciler in RECONCILERS),
+        ]
+
+    def start(self) -> None:
+        """Serve, report and reconcile; returns at once."""
+        self._heartbeats.start()
+        self._server.start()
+        self._heartbeat.start()
+        for periodic in self._periodics:
+            periodic.start()
+
+    def stop(self) -> None:
+        """Finish what is in hand; what does not end in time is taken up by another conductor."""
+        for periodic in self._periodics:
+            periodic.stop()
+        self._heartbeat.stop()
+        self._server.stop()
+        self._server.wait()
+        self._heartbeats.stop()
+

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build: from a row that says what is wanted to a guest that runs."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from oslo_log import log as logging
+from sqlalchemy.orm import Session
+
+from nova_lite import errors
+from nova_lite.conductor import guest
+from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.workflows import faults, refresh
+from nova_lite.db import claims, ports, servers
+from nova_lite.lifecycle.table import Power
+from nova_lite.rpc.network import ServerPorts
+from nova_lite.rpc.scheduler import PlacementRequest
+
+LOG = logging.getLogger(__name__)
+
+
+def pick_host(run: Run) -> Saved:
+    """Ask a scheduler for a host; it claims the room."""
+    with run.world.database.reader() as session:
+        server = servers.get(session, run.server_id)
+    placement = run.world.scheduler.pick_host(run.ctxt, request=PlacementRequest(
+        server_id=server.id, project_id=server.project_id, vcpus=server.vcpus, ram_mb=server.ram_mb,
+        disk_gb=server.disk_gb, architecture=server.image_properties.get("hw_architecture"),
+        availability_zone=server.wanted_zone, excluded=tuple(tried["host"] for tried in run.saved.get("tried", [])),
+        forced_host=server.wanted_host,
+    ))
+    return {"host": placement.host, "agent": placement.agent, "zone": placement.availability_zone}
+
+
+def record_host(session: Session, run: Run) -> None:
+    servers.place(session, run.server_id, host=run.saved["host"], agent=run.saved["agent"], zone=run.saved["zone"])
+    servers.show_task(session, run.server_id, among=("scheduling",), task="networking")
+    ports.plug(session, run.server_id, host=run.saved["host"], is_up=False)
+
+
+def release_claim(run: Run) -> None:
+    with run.world.database.writer() as session:
+        claims.release(session, server_id=run.server_id)
+        ports.plug(session, run.server_id, host=None, is_up=False)
+
+
+def prepare_network(run: Run) -> None:
+    """Bridge, DHCP entry, filter and metadata are on the host before the guest is."""
+    run.world.network(run.saved["agent"]).prepare(run.ctxt, ports=_ports(run))
+
+
+def _ports(run: Run) -> ServerPorts:
+    if "ports" not in run.scratch:
+        with run.world.database.reader() as session:
+            server = servers.get(session, run.server_id)
+            run.scratch["ports"] = guest.server_ports(session, run.world, server, fence=run.fence)
+    ports: ServerPorts = run.scratch["ports"]
+    return ports
+
+
+def tell_other_hosts(run: Run) -> None:
+    """Other hosts of the networks learn of this one, and of the new members of its groups."""
+    ports_here = _ports(run)
+    refresh.groups(run, {group_id for port in ports_here.ports for group_id in port.group_ids})
+    refresh.peers(run, [net.id for net in ports_here.networks])
+
+
+def record_network(session: Session, run: Run) -> None:
+    servers.show_task(session, run.server_id, among=("networking",), task="spawning")
+
+
+def release_network(run: Run) -> None:
+    release = functools.partial(
+        run.world.network(run.saved["agent"]).release, run.ctxt, server_id=run.server_id, fence=run.fence)
+    run.world.unless_down("nova-network", run.saved["agent"], release)
+
+
+def start_guest(run: Run) -> None:
+    """Image, disks, config drive and domain, all by the host's compute worker."""
+    ports_here = _ports(run)
+    with run.world.database.reader() as session:
+        server = servers.get(session, run.server_id)
+        payload = guest.describe(session, run.world, server, fence=run.fence, ports=ports_here)
+    run.world.compute(run.saved["agent"]).build(run.ctxt, guest=payload)
+
+
+def record_guest(session: Session, run: Run) -> None:
+    ports.plug(session, run.server_id, host=run.saved["host"], is_up=True)
+    servers.finish(session, run.server_id, "create", power_state=int(Power.RUNNING))
+
+
+def destroy_guest(run: Run) -> None:
+    destroy = functools.partial(
+        run.world.compute(run.saved["agent"]).destroy, run.ctxt, server_id=run.server_id, fence=run.fence)
+    run.world.unless_down("nova-compute", run.saved["agent"], destroy)
+
+
+def try_another_host(run: Run, error: errors.NovaLiteError) -> bool:
+    """A host that failed is not asked again; a placement that failed is final."""
+    host = run.saved.pop("host", None)
+    run.scratch.clear()
+    if host is None:
+        return False
+    run.saved.setdefault("tried", []).append({"host": host, "reason": error.text})
+    LOG.warning("server %s: host %s could not run it: %s", run.server_id, host, error.text)
+    return run.attempt < run.world.conf.conductor.build_attempts
+
+
+def tell_user(session: Session, run: Run, error: errors.NovaLiteError) -> None:
+    """The fault says what happened on each host tried."""
+    servers.place(session, run.server_id, host=None, agent=None, zone=None)
+    servers.abandon(session, run.server_id, "create", fault=_fault(run, error), is_fatal=True)
+
+
+def _fault(run: Run, error: errors.NovaLiteError) -> dict[str, Any]:
+    tried = run.saved.get("tried", [])
+    reasons = [entry["reason"] for entry in tried if entry["reason"] != error.text]
+    text = error.text if not reasons else f"{error.text} Tried before: {'; '.join(reasons)}"
+    return faults.fault(text, details="; ".join(f"{entry['host']}: {entry['reason']}" for entry in tried),
+                        now=run.world.now())
+
+
+BUILD = Workflow(
+    "build",
+    (
+        Step(pick_host, record=record_host, undo=release_claim),
+        Step(prepare_network, record=record_network, after=tell_other_hosts, undo=release_network),
+        Step(start_guest, record=record_guest, undo=destroy_guest),
+    ),
+    again=try_another_host,
+    failed=tell_user,
+)

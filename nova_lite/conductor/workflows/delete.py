@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delete: wins over whatever else is under way, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import functools
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from nova_lite import errors
+from nova_lite.conductor import journal
+from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.workflows import refresh
+from nova_lite.db import claims, ports, servers
+
+
+def end_other_actions(run: Run) -> Saved:
+    """Whoever builds or changes the server loses its lease; what is in flight to a worker is fenced off there."""
+    with run.world.database.writer() as session:
+        journal.cancel_others(
+            session, server_id=run.server_id, action_id=run.fence, reason="The server was deleted.", now=run.world.now)
+        server = session.scalars(sa.select(servers.Server).where(servers.Server.id == run.server_id)).one()
+    return {"host": server.host, "agent": server.agent}
+
+
+def destroy_guest(run: Run) -> None:
+    if run.saved["agent"] is None:
+        return
+    destroy = functools.partial(
+        run.world.compute(run.saved["agent"]).destroy, run.ctxt, server_id=run.server_id, fence=run.fence)
+    run.world.unless_down("nova-compute", run.saved["agent"], destroy)
+
+
+def release_network(run: Run) -> None:
+    if run.saved["agent"] is None:
+        return
+    release = functools.partial(
+        run.world.network(run.saved["agent"]).release, run.ctxt, server_id=run.server_id, fence=run.fence)
+    run.world.unless_down("nova-network", run.saved["agent"], release)
+
+
+def forget(run: Run) -> None:
+    """Nothing is left on any host: the rows go in the transaction that ends the action."""
+
+
+def record_deleted(session: Session, run: Run) -> None:
+    run.scratch["group_ids"] = ports.release_for_server(session, run.server_id)
+    claims.release(session, server_id=run.server_id)
+    servers.mark_deleted(session, run.server_id)
+
+
+def tell_other_hosts(run: Run) -> None:
+    """The server's groups have lost its addresses."""
+    refresh.groups(run, set(run.scratch["group_ids"]))
+
+
+def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
+    return False
+
+
+def nothing_to_tell(session: Session, run: Run, error: errors.NovaLiteError) -> None:
+    """A delete never ends undone: its first step is the pivot."""
+
+
+DELETE = Workflow(
+    "delete",
+    (
+        Step(end_other_actions, pivot=True),
+        Step(destroy_guest),
+        Step(release_network),
+        Step(forget, record=record_deleted, after=tell_other_hosts),
+    ),
+    again=never_start_over,
+    failed=nothing_to_tell,
+)

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fault that a server in ERROR shows, as the Compute API has it."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+
+def fault(text: str, *, details: str, now: datetime.datetime, code: int = 500) -> dict[str, Any]:
+    """`text` is for the owner of the server, `details` for an admin."""
+    return {"code": code, "message": text, "details": details, "created": now.strftime("%Y-%m-%dT%H:%M:%SZ")}

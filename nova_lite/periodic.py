@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls a function at a steady pace from a thread of its own: heartbeats, reconcilers, lease renewal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from oslo_log import log as logging
+
+LOG = logging.getLogger(__name__)
+
+
+class Periodic:
+    """Calls `work` at once and then `interval_s` after each end; an error is logged and the pace goes on."""
+
+    def __init__(self, name: str, work: Callable[[], None], *, interval_s: float) -> None:
+        self._name, self._work, self._interval_s = name, work, interval_s
+        self._wake = threading.Event()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Returns at once; the first call comes from the thread."""
+        self._thread.start()
+
+    def stop(self, *, timeout_s: float = 5.0) -> None:
+        """No more calls begin; waits for one under way."""
+        self._is_stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=timeout_s)
+
+    def call_soon(self) -> None:
+        """Do not wait for the next time."""
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._wake.clear()
+            try:
+                self._work()
+            except Exception:  # noqa: BLE001 - whatever broke, the next call may find it mended
+                LOG.exception("%s failed", self._name)
+            if not self._is_stopping:
+                self._wake.wait(self._interval_s)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scheduler's view: every compute host as an immutable value, read in two queries and trusted for a moment."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+from oslo_config import cfg
+from sqlalchemy.orm import Session
+
+from nova_lite.db import hosts
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """One compute host. Sizes `*_total` are what may be sold: inventory less reserve, times the ratio."""
+
+    name: str
+    agent: str
+    availability_zone: str
+    architecture: str
+    virt_type: str
+    is_alive: bool
+    is_disabled: bool
+    disabled_reason: str | None
+    vcpus: int
+    vcpus_total: float
+    vcpus_claimed: int
+    ram_mb_total: float
+    ram_mb_claimed: int
+    disk_gb_total: float
+    disk_gb_claimed: int
+    servers_claimed: int
+
+    @property
+    def vcpus_free(self) -> float:
+        return self.vcpus_total - self.vcpus_claimed
+
+    @property
+    def ram_mb_free(self) -> float:
+        return self.ram_mb_total - self.ram_mb_claimed
+
+    @property
+    def disk_gb_free(self) -> float:
+        return self.disk_gb_total - self.disk_gb_claimed
+
+    def with_claim(self, *, vcpus: int, ram_mb: int, disk_gb: int) -> Host:
+        """The host after one more server."""
+        return dataclasses.replace(
+            self, vcpus_claimed=self.vcpus_claimed + vcpus, ram_mb_claimed=self.ram_mb_claimed + ram_mb,
+            disk_gb_claimed=self.disk_gb_claimed + disk_gb, servers_claimed=self.servers_claimed + 1)
+
+
+def read(session: Session, conf: cfg.ConfigOpts, *, now: datetime.datetime) -> list[Host]:
+    """All compute hosts as they are in the database."""
+    services = {service.host: service for service in hosts.services(session, binary="nova-compute")}
+    return [_host(row, services[row.name], conf, now) for row in hosts.hosts(session) if row.name in services]
+
+
+def _host(row: hosts.Host, service: hosts.Service, conf: cfg.ConfigOpts, now: datetime.datetime) -> Host:
+    options = conf.scheduler
+    return Host(
+        name=row.name, agent=row.agent, availability_zone=row.availability_zone, architecture=row.architecture,
+        virt_type=row.virt_type, is_alive=hosts.is_alive(service, now=now, down_time_s=conf.service_down_time),
+        is_disabled=service.disabled, disabled_reason=service.disabled_reason, vcpus=row.vcpus,
+        vcpus_total=row.vcpus * options.cpu_allocation_ratio, vcpus_claimed=row.vcpus_claimed,
+        ram_mb_total=(row.ram_mb - row.reserved_ram_mb) * options.ram_allocation_ratio, ram_mb_claimed=row.ram_mb_claimed,
+        disk_gb_total=(row.disk_gb - row.reserved_disk_gb) * options.disk_allocation_ratio,
+        disk_gb_claimed=row.disk_gb_claimed, servers_claimed=row.servers_claimed,
+    )
