@@ -59,3 +59,20 @@ def _finish(
                 raise
             if check:
                 check()
+
+
+def status(arguments: Sequence[str], *, timeout_s: float) -> int:
+    """How the tool ended: its exit status, or minus the signal that ended it; what it printed is dropped.
+
+    :raises CommandFailed: it cannot be run, or did not end in time (it is killed then).
+    """
+    try:
+        done = subprocess.run(
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            timeout=timeout_s, check=False,
+        )
+    except OSError as error:
+        raise CommandFailed(f"{arguments[0]} cannot be run: {error.strerror}") from error
+    except subprocess.TimeoutExpired as late:
+        raise CommandFailed(f"{arguments[0]} did not end within {timeout_s:.0f} s") from late
+    return done.returncode

@@ -22,15 +22,12 @@ from nova_lite.compute.records import Records
 from nova_lite.compute.recovery import Recovery
 from nova_lite.compute.virt import drivers
 from nova_lite.compute.virt.driver import Driver
-from nova_lite.context import system_context
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 
 LOG = logging.getLogger(__name__)
-# Hosts in one heartbeat message: with a thousand simulated ones, messages stay under 200 kB.
-_HOSTS_PER_REPORT = 250
 _CLEAN_EVERY_S = 3600
 _ASK_AGAIN_S = 2.0
 
@@ -47,7 +44,7 @@ class ComputeService:
         self.host = Host(conf=conf, driver=self.driver, records=self._records, conductor=self._conductor)
         build = Build(self.host)
         self._server = serve(ComputeRpc, transport, conf.host, [build, Power(self.host), Console(self.host)])
-        self._heartbeat = Heartbeat(conf.report_interval, self.report)
+        self._heartbeat = Heartbeat(self._conductor, self.report, interval_s=conf.report_interval)
         self._build = build
         self._is_stopping = threading.Event()
         self._housekeeper = threading.Thread(target=self._keep_house, name="compute-housekeeper", daemon=True)
@@ -76,18 +73,15 @@ class ComputeService:
         self.host.reports.stop()
         self.driver.close()
 
-    def report(self) -> None:
-        """Tell the conductors that this worker lives and what its hosts offer; nothing while the hypervisor is away."""
-        try:
-            offers = self.driver.inventory()
-        except errors.HypervisorFailed as error:
-            LOG.warning("no heartbeat, as guests cannot run here now: %s", error.text)
-            return
-        for first in range(0, len(offers), _HOSTS_PER_REPORT):
-            self._conductor.report(system_context(), status=ServiceReport(
-                binary="nova-compute", agent=self._conf.host, availability_zone=self._conf.compute.availability_zone,
-                inventories=offers[first:first + _HOSTS_PER_REPORT],
-            ))
+    def report(self) -> ServiceReport:
+        """The heartbeat: that this worker lives and what its hosts offer.
+
+        :raises errors.HypervisorFailed: guests cannot run here now; no heartbeat, so that no new ones are sent.
+        """
+        return ServiceReport(
+            binary="nova-compute", agent=self._conf.host, availability_zone=self._conf.compute.availability_zone,
+            inventories=self.driver.inventory(),
+        )
 
     def _is_first_since_boot(self) -> bool:
         """Whether the machine was restarted since this worker last ran; simulated guests end with the process."""

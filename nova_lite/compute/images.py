@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps images as raw base files on the host: fetched once, checked before use, removed when long unused."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from oslo_log import log as logging
+
+from nova_lite import errors
+from nova_lite.compute import commands, image_format
+from nova_lite.compute.downloads import DownloadFailed, download
+from nova_lite.compute.locks import NamedLocks
+from nova_lite.compute.records import sync_directory
+from nova_lite.failpoints import fail
+from nova_lite.rpc.compute import Image
+
+LOG = logging.getLogger(__name__)
+_FACTS, _LOCK, _PART = ".json", ".lock", ".part"
+_TRIES = 3
+_WAIT_S = 1.0
+# qemu-img on a hostile file: what Nova and Cinder allow it, too.
+_INFO_MEMORY_MB, _INFO_CPU_S = 1024, 30
+_CONVERT_MEMORY_MB = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """A raw file that guests' disks are overlays on; `virtual_size` in bytes. Never written again."""
+
+    path: Path
+    virtual_size: int
+
+
+def key_of(image: Image) -> str:
+    """The name of an image's base file: other bytes under the same id are another base."""
+    return hashlib.sha256(f"{image.id}:{image.hash_algo}:{image.checksum}".encode()).hexdigest()[:40]
+
+
+class ImageCache:
+    """The base files under `directory`, shared by threads and by processes (flock)."""
+
+    def __init__(
+        self, directory: Path, *, host: str, idle_timeout_s: float, convert_timeout_s: float,
+        now: Callable[[], float] = time.time, wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._directory = directory
+        self._host = host
+        self._idle_timeout_s, self._convert_timeout_s = idle_timeout_s, convert_timeout_s
+        self._now, self._wait = now, wait
+        self._locks = NamedLocks()
+
+    def fetch(self, image: Image, *, room: int | None, check: Callable[[], None]) -> Base:
+        """The image's base, downloaded unless it is here; one download however many ask at once.
+
+        `room`: bytes of the disk that it is to fit in; None: as large as it is.
+
+        :raises errors.ImageFailed: it cannot be had, is damaged, unsafe, or larger than `room`.
+        """
+        key = key_of(image)
+        try:
+            with self._alone(key, check):
+                base = self.find(image) or self._make(image, key, room=room, check=check)
+        except (DownloadFailed, image_format.BadImage, commands.CommandFailed) as error:
+            raise errors.ImageFailed(host=self._host, id=image.id, reason=error) from error
+        except OSError as error:
+            LOG.exception("image %s: not cached", image.id)
+            raise errors.ImageFailed(host=self._host, id=image.id, reason=error.strerror or error) from error
+        if room is not None and base.virtual_size > room:
+            raise errors.ImageFailed(host=self._host, id=image.id, reason=_too_small(base.virtual_size, room))
+        return base
+
+    def find(self, image: Image) -> Base | None:
+        """The base if it is here and whole (by its size); notes that it is used now."""
+        path = self._directory / key_of(image)
+        facts = path.with_suffix(_FACTS)
+        try:
+            size = int(json.loads(facts.read_text())["virtual_size"])
+            found = path.stat().st_size
+        except (OSError, ValueError, KeyError):
+            return None
+        if found != size:
+            LOG.warning("image %s: its base has %d bytes instead of %d; it is fetched again", image.id, found, size)
+            return None
+        os.utime(facts, (self._now(), self._now()))
+        return Base(path, size)
+
+    def clean(self, *, kept: Collection[Image], unused_for_s: float) -> None:
+        """Remove what a crash left half made, and bases that no image of `kept` needs and nobody used lately."""
+        if not self._directory.exists():
+            return
+        for part in self._directory.glob(f"*{_PART}*"):
+            with self._if_free(part.name.partition(".")[0]) as is_free:
+                if is_free:
+                    part.unlink(missing_ok=True)
+        needed = {key_of(image) for image in kept}
+        limit = self._now() - unused_for_s
+        for facts in self._directory.glob(f"*{_FACTS}"):
+            key = facts.stem
+            with self._if_free(key) as is_free:
+                if is_free and key not in needed and facts.exists() and facts.stat().st_mtime < limit:
+                    facts.unlink()
+                    facts.with_suffix("").unlink(missing_ok=True)
+                    LOG.info("base %s removed: no guest needs it", key)
+
+    def _make(self, image: Image, key: str, *, room: int | None, check: Callable[[], None]) -> Base:
+        began = time.monotonic()
+        arrived, raw = self._directory / f"{key}{_PART}", self._directory / f"{key}{_PART}.raw"
+        try:
+            fail("image.download.before")
+            self._download(image, arrived, check)
+            size = image_format.virtual_size(arrived, image.disk_format)
+            if room is not None and size > room:
+                raise image_format.BadImage(_too_small(size, room))
+            fail("image.convert.before")
+            if image.disk_format == "raw":
+                arrived.rename(raw)
+            else:
+                self._convert(image, arrived, raw, check)
+            os.truncate(raw, size)
+            fail("image.keep.before")
+            self._keep(image, key, raw, size)
+        finally:
+            arrived.unlink(missing_ok=True)
+            raw.unlink(missing_ok=True)
+        LOG.info("image %s: cached in %.2f s", image.id, time.monotonic() - began)
+        return Base(self._directory / key, size)
+
+    def _download(self, image: Image, target: Path, check: Callable[[], None]) -> None:
+        for left in reversed(range(_TRIES)):
+            try:
+                return download(image, target, timeout_s=self._idle_timeout_s, check=check)
+            except DownloadFailed as error:
+                if not (error.is_passing and left):
+                    raise
+                LOG.warning("image %s: %s; trying again", image.id, error)
+                self._wait(_WAIT_S)
+
+    def _convert(self, image: Image, source: Path, target: Path, check: Callable[[], None]) -> None:
+        text = commands.run(
+            ["qemu-img", "info", "--output=json", "-f", image.disk_format, str(source)], timeout_s=_INFO_CPU_S,
+            memory_mb=_INFO_MEMORY_MB, cpu_s=_INFO_CPU_S, check=check,
+        )
+        facts = json.loads(text)
+        more = facts.get("format-specific", {}).get("data", {})
+        if "backing-filename" in facts or more.get("data-file"):
+            raise image_format.BadImage("it refers to another file")
+        commands.run(
+            ["qemu-img", "convert", "-f", image.disk_format, "-O", "raw", "-t", "writeback", str(source), str(target)],
+            timeout_s=self._convert_timeout_s, memory_mb=_CONVERT_MEMORY_MB, cpu_s=int(self._convert_timeout_s),
+            check=check,
+        )
+
+    def _keep(self, image: Image, key: str, raw: Path, size: int) -> None:
+        """Make the base visible whole: bytes on disk first, then its name, then the facts that make it count."""
+        path = self._directory / key
+        descriptor = os.open(raw, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        # Nobody may write: an active block commit without a base would go into it (seen with libvirt 9.0).
+        raw.chmod(0o444)
+        path.with_suffix(_FACTS).unlink(missing_ok=True)
+        raw.rename(path)
+        facts = {"image": image.id, image.hash_algo: image.checksum, "virtual_size": size}
+        part = self._directory / f"{key}{_PART}.facts"
+        part.write_text(json.dumps(facts))
+        part.rename(path.with_suffix(_FACTS))
+        sync_directory(self._directory)
+
+    @contextlib.contextmanager
+    def _alone(self, key: str, check: Callable[[], None]) -> Iterator[None]:
+        """Hold the image among this process's threads, and then among processes."""
+        # Others' QEMU, under another user, must reach the bases; their names cannot be guessed or listed.
+        self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        with self._locks.hold(key, check=check):
+            while True:
+                with self._flock(key) as is_ours:
+                    if is_ours:
+                        yield
+                        return
+                check()
+                self._wait(0.1)
+
+    @contextlib.contextmanager
+    def _if_free(self, key: str) -> Iterator[bool]:
+        if self._locks.is_held(key):
+            yield False
+            return
+        with self._locks.hold(key), self._flock(key) as is_ours:
+            yield is_ours
+
+    @contextlib.contextmanager
+    def _flock(self, key: str) -> Iterator[bool]:
+        descriptor = os.open(self._directory / f"{key}{_LOCK}", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(descriptor)
+
+
+def _too_small(size: int, room: int) -> str:
+    return f"its disk of {size / (1 << 30):.2f} GiB does not fit in the flavor's {room >> 30} GiB"

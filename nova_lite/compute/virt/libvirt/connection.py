@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one connection to libvirt: made again when libvirtd restarts, every call with a deadline, events in one thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import libvirt
+from oslo_log import log as logging
+
+from nova_lite import errors
+
+LOG = logging.getLogger(__name__)
+_T = TypeVar("_T")
+# Seconds: libvirtd that does not answer 3 pings, 5 s apart, counts as gone.
+_PING_EVERY_S, _PINGS = 5, 3
+# libvirtd takes 1 s to restart, up to 10 s when it probes QEMU first.
+_CONNECT_S = 15.0
+_RETRY_S = 0.5
+_TRIES = 2
+_LOST = (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE)
+
+
+class Connection:
+    """`on_event(uuid, event, detail)` and `on_reboot(uuid)` are called in the event thread and must not block;
+    `on_connected()` in a thread of its own after each (re)connect."""
+
+    def __init__(
+        self, uri: str, *, host: str, timeout_s: float, on_event: Callable[[str, int, int], None],
+        on_reboot: Callable[[str], None], on_connected: Callable[[], None],
+    ) -> None:
+        self._uri, self._host, self._timeout_s = uri, host, timeout_s
+        self._on_event, self._on_reboot, self._on_connected = on_event, on_reboot, on_connected
+        self._changed = threading.Condition()
+        self._live: Any = None  # libvirt.virConnect: the library has no types
+        self._is_closed = False
+        self._why = "libvirt has not answered yet"
+
+    def open(self) -> None:
+        """Begin to connect; `run` waits for it."""
+        _run_event_loop()
+        threading.Thread(target=self._keep, name="libvirt-connection", daemon=True).start()
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            live, self._live = self._live, None
+            self._changed.notify_all()
+        if live is not None:
+            _quietly(live.close)
+
+    def run(self, action: str, work: Callable[[Any], _T], *, timeout_s: float | None = None) -> _T:
+        """What `work(connection)` returns; done again if libvirtd went away meanwhile, so it must be idempotent.
+
+        `timeout_s` None: [libvirt] call_timeout.
+
+        :raises errors.HypervisorFailed: "refused to `action`", with libvirt's words, or no answer in time.
+        """
+        limit = self._timeout_s if timeout_s is None else timeout_s
+        for left in reversed(range(_TRIES)):
+            live = self._wait_live(action)
+            try:
+                return _in_thread(lambda live=live: work(live), limit)  # type: ignore[misc]
+            except libvirt.libvirtError as error:
+                is_lost = error.get_error_domain() in _LOST or not _is_alive(live)
+                if is_lost:
+                    self._lose(live, str(error))
+                if not (is_lost and left):
+                    raise errors.HypervisorFailed(host=self._host, action=action, reason=error) from error
+            except TimeoutError as late:
+                reason = f"libvirt did not answer within {limit:.0f} s"
+                raise errors.HypervisorFailed(host=self._host, action=action, reason=reason) from late
+        raise AssertionError("the last try returns or raises")
+
+    def _wait_live(self, action: str) -> Any:
+        with self._changed:
+            self._changed.wait_for(lambda: self._live is not None or self._is_closed, timeout=_CONNECT_S)
+            if self._live is None:
+                reason = f"no connection to libvirt: {self._why}"
+                raise errors.HypervisorFailed(host=self._host, action=action, reason=reason)
+            return self._live
+
+    def _lose(self, gone: Any, why: str) -> None:
+        with self._changed:
+            if self._live is not gone:
+                return
+            self._live, self._why = None, why
+            self._changed.notify_all()
+        LOG.warning("connection to libvirt lost: %s", why)
+
+    def _keep(self) -> None:
+        """Stay connected until closed."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._live is None or self._is_closed)
+                if self._is_closed:
+                    return
+            try:
+                made = _in_thread(self._connect, _CONNECT_S * 2)
+            except (libvirt.libvirtError, TimeoutError) as error:
+                if str(error) != self._why:
+                    LOG.warning("libvirt at %s does not answer: %s", self._uri, error)
+                self._why = str(error) or "no answer"
+                time.sleep(_RETRY_S)
+                continue
+            with self._changed:
+                if self._is_closed:
+                    return
+                self._live = made
+                self._changed.notify_all()
+            LOG.info("connected to libvirt at %s", self._uri)
+            threading.Thread(target=self._tell_connected, name="libvirt-connected", daemon=True).start()
+
+    def _tell_connected(self) -> None:
+        try:
+            self._on_connected()
+        except errors.HypervisorFailed as error:
+            LOG.warning("guests' states could not be read: %s", error.text)
+
+    def _connect(self) -> Any:
+        made = libvirt.open(self._uri)
+        made.setKeepAlive(_PING_EVERY_S, _PINGS)
+        made.registerCloseCallback(lambda gone, reason, opaque: self._lose(made, f"closed (reason {reason})"), None)
+        made.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+            lambda conn, domain, event, detail, opaque: self._on_event(domain.UUIDString(), event, detail), None,
+        )
+        made.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT,
+            lambda conn, domain, opaque: self._on_reboot(domain.UUIDString()), None,
+        )
+        return made
+
+
+_loop_lock = threading.Lock()
+_loops: list[threading.Thread] = []
+
+
+def _run_event_loop() -> None:
+    """libvirt has one event loop for the process; it must exist before the first connection."""
+    with _loop_lock:
+        if _loops:
+            return
+        libvirt.virEventRegisterDefaultImpl()
+        # libvirt also prints each error to stderr otherwise.
+        libvirt.registerErrorHandler(lambda opaque, error: None, None)
+        thread = threading.Thread(target=_loop, name="libvirt-events", daemon=True)
+        _loops.append(thread)
+        thread.start()
+
+
+def _loop() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()
+
+
+def _in_thread(work: Callable[[], _T], timeout_s: float) -> _T:
+    """`work()` in a thread of its own: one that never returns is left behind, and its caller goes on.
+
+    :raises TimeoutError: it did not end in time.
+    """
+    outcome: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+    def attempt() -> None:
+        try:
+            outcome.put((True, work()))
+        except Exception as error:  # noqa: BLE001 - carried over to the waiting thread
+            outcome.put((False, error))
+
+    threading.Thread(target=attempt, name="libvirt-call", daemon=True).start()
+    try:
+        is_good, value = outcome.get(timeout=timeout_s)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {timeout_s:.0f} s") from None
+    if is_good:
+        return value  # type: ignore[no-any-return]
+    raise value
+
+
+def _is_alive(live: Any) -> bool:
+    try:
+        return bool(live.isAlive())
+    except libvirt.libvirtError:
+        return False
+
+
+def _quietly(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except libvirt.libvirtError as error:
+        LOG.debug("libvirt: %s", error)

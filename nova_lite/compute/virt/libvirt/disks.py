@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a guest's disk files: each appears whole or not at all, and stays as it is when asked for again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from nova_lite.compute import commands
+from nova_lite.compute.images import Base
+
+ROOT, EPHEMERAL, SWAP, CONFIG = "disk", "disk.eph0", "disk.swap", "disk.config"
+PART = ".part"
+_TIMEOUT_S = 60.0
+
+
+def directory(instances: Path, server_id: str) -> Path:
+    """Where the files of one guest are."""
+    return instances / server_id
+
+
+def make_directory(instances: Path, server_id: str) -> Path:
+    """QEMU may run as another user, so it may pass through; nobody but root can list."""
+    path = directory(instances, server_id)
+    path.mkdir(mode=0o711, parents=True, exist_ok=True)
+    return path
+
+
+def make_root(base: Base, path: Path, *, disk_gb: int) -> None:
+    """An overlay on the base, grown to `disk_gb` (0: as large as the base)."""
+    size = disk_gb << 30 or base.virtual_size
+    make_file(path, ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base.path), "{}", str(size)])
+
+
+def make_ephemeral(path: Path, *, size_gb: int) -> None:
+    """An empty ext4 file system, labelled as cloud-init looks for it."""
+    make_file(path, ["mkfs.ext4", "-q", "-F", "-L", "ephemeral0", "{}", f"{size_gb}G"])
+
+
+def make_swap(path: Path, *, size_mb: int) -> None:
+    """Swap space, ready for swapon."""
+    make_file(path, ["mkswap", "-q", "-L", "swap0", "{}"], size=size_mb << 20)
+
+
+def remove(instances: Path, server_id: str) -> None:
+    """Remove all files of a guest; none is fine."""
+    path = directory(instances, server_id)
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def clean(instances: Path, server_id: str) -> None:
+    """Remove what a crash left half made."""
+    for part in directory(instances, server_id).glob(f"*{PART}"):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def make_file(path: Path, arguments: list[str], *, size: int = 0) -> None:
+    """Run a tool on a temporary name, its `{}`, and rename; a file that is there already is kept."""
+    if path.exists():
+        return
+    part = path.with_name(path.name + PART)
+    part.unlink(missing_ok=True)
+    with part.open("wb") as stream:
+        part.chmod(0o600)
+        stream.truncate(size)
+    try:
+        commands.run([str(part) if word == "{}" else word for word in arguments], timeout_s=_TIMEOUT_S)
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)

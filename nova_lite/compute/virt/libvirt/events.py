@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns libvirt's lifecycle events into power states, and lets operations wait for them instead of polling."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import queue
+import threading
+from collections.abc import Iterator
+
+import libvirt
+
+from nova_lite.lifecycle.table import Power
+
+_BY_EVENT = {
+    libvirt.VIR_DOMAIN_EVENT_STARTED: Power.RUNNING,
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: Power.RUNNING,
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: Power.PAUSED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: Power.SHUTDOWN,
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: Power.CRASHED,
+    libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: Power.SUSPENDED,
+}
+_BY_STOP_DETAIL = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: Power.CRASHED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: Power.CRASHED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: Power.SUSPENDED,
+}
+_BY_STATE = {
+    libvirt.VIR_DOMAIN_NOSTATE: Power.NOSTATE,
+    libvirt.VIR_DOMAIN_RUNNING: Power.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: Power.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
+    # on its way down, still there
+    libvirt.VIR_DOMAIN_SHUTDOWN: Power.RUNNING,
+    libvirt.VIR_DOMAIN_SHUTOFF: Power.SHUTDOWN,
+    libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: Power.SUSPENDED,
+}
+
+
+def power_of_event(event: int, detail: int) -> Power | None:
+    """The state that a lifecycle event led to; None: it says nothing about power."""
+    if event == libvirt.VIR_DOMAIN_EVENT_STOPPED and detail in _BY_STOP_DETAIL:
+        return _BY_STOP_DETAIL[detail]
+    return _BY_EVENT.get(event)
+
+
+def power_of_state(state: int, reason: int, *, has_saved_memory: bool) -> Power:
+    """The power state that `virDomain.state()` means."""
+    power = _BY_STATE.get(state, Power.NOSTATE)
+    if power is not Power.SHUTDOWN:
+        return power
+    if has_saved_memory:
+        return Power.SUSPENDED
+    return Power.CRASHED if reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED else Power.SHUTDOWN
+
+
+@dataclasses.dataclass(frozen=True)
+class Happening:
+    """What happened to a guest: a new power state, or None: it restarted by itself."""
+
+    power: Power | None
+
+    @property
+    def is_off(self) -> bool:
+        return self.power in (Power.SHUTDOWN, Power.CRASHED)
+
+    @property
+    def is_restart(self) -> bool:
+        return self.power is None
+
+
+class Waiters:
+    """Hands each happening to the operations that wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queues: dict[str, list[queue.SimpleQueue[Happening]]] = {}
+
+    @contextlib.contextmanager
+    def listen(self, server_id: str) -> Iterator[queue.SimpleQueue[Happening]]:
+        """All that happens to the guest from now on; begin before you cause it."""
+        inbox: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+        with self._lock:
+            self._queues.setdefault(server_id, []).append(inbox)
+        try:
+            yield inbox
+        finally:
+            with self._lock:
+                self._queues[server_id].remove(inbox)
+                if not self._queues[server_id]:
+                    del self._queues[server_id]
+
+    def tell(self, server_id: str, happening: Happening) -> None:
+        with self._lock:
+            for inbox in self._queues.get(server_id, ()):
+                inbox.put(happening)
