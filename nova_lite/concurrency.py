@@ -6,25 +6,31 @@ Upstream is retiring eventlet, so everything also runs on native threads; see do
 
 from __future__ import annotations
 
+import configparser
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from oslo_config import cfg
-
 _is_green = False
+_DEFAULT_FILES = ("/etc/nova/nova.conf",)
 
 
-def choose_before_imports(argv: list[str], *, default: str) -> None:
+def choose_before_imports(argv: Sequence[str], *, default: str) -> None:
     """Patch the standard library for eventlet if this daemon is to use it; call before any other import.
 
-    The command line is searched by hand, since reading options would import what must be patched.
+    `[DEFAULT] concurrency` is read by hand, since reading options properly would import what must be patched.
     """
-    wanted = os.environ.get("NOVA_LITE_CONCURRENCY") or next(
-        (arg.partition("=")[2] for arg in argv if arg.startswith("--concurrency=")), default)
-    if wanted == "eventlet":
+    if _configured(argv) in ("eventlet", "auto") and (default == "eventlet" or _configured(argv) == "eventlet"):
         _patch()
+
+
+def _configured(argv: Sequence[str]) -> str:
+    files = [arg.partition("=")[2] or argv[number + 1] for number, arg in enumerate(argv)
+             if arg.startswith("--config-file=") or (arg == "--config-file" and number + 1 < len(argv))]
+    parser = configparser.ConfigParser(strict=False, interpolation=None, allow_no_value=True)
+    parser.read(files or _DEFAULT_FILES)
+    return parser.defaults().get("concurrency") or "auto"
 
 
 def _patch() -> None:
@@ -93,7 +99,3 @@ def listen(host: str, port: int) -> socket.socket:
     listener.listen(1024)
     return listener
 
-
-def wants(conf: cfg.ConfigOpts, *, default: str) -> str:
-    """`threads` or `eventlet`, as `[DEFAULT] concurrency` says for a daemon whose default is `default`."""
-    return default if conf.concurrency == "auto" else str(conf.concurrency)

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nova-compute: the daemon."""
+
+from __future__ import annotations
+
+import sys
+
+from nova_lite.cmd import daemon
+from nova_lite.compute.service import ComputeService
+
+
+def main() -> None:
+    """Run until asked to end."""
+    daemon.run("nova-compute", sys.argv[1:], ComputeService)

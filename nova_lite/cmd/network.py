@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nova-network: the daemon, with the metadata application that it serves to guests."""
+
+from __future__ import annotations
+
+import sys
+
+import oslo_messaging as messaging
+import paste.deploy
+from oslo_config import cfg
+
+from nova_lite.api.wsgi.paste import paste_file
+from nova_lite.cmd import daemon
+from nova_lite.network.service import NetworkService
+
+
+def make(conf: cfg.ConfigOpts, bus: messaging.RPCTransport) -> NetworkService:
+    """The worker, given the metadata application of the paste file."""
+    metadata = paste.deploy.loadapp(f"config:{paste_file(conf)}", name="metadata")
+    return NetworkService(conf, bus, metadata_app_factory=lambda documents: metadata(documents.find))
+
+
+def main() -> None:
+    """Run until asked to end."""
+    daemon.run("nova-network", sys.argv[1:], make)

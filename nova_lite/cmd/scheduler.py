@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nova-scheduler: the daemon."""
+
+from __future__ import annotations
+
+import sys
+
+from nova_lite.scheduler.service import SchedulerService
+from nova_lite.cmd import daemon
+from nova_lite.db.engine import open_database
+
+
+def main() -> None:
+    """Run until asked to end."""
+    daemon.run("nova-scheduler", sys.argv[1:], lambda conf, bus: SchedulerService(conf, bus, open_database(conf)))

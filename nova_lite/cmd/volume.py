@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nova-volume: the daemon."""
+
+from __future__ import annotations
+
+import sys
+
+from nova_lite.cmd import daemon
+from nova_lite.volume.service import VolumeService
+
+
+def main() -> None:
+    """Run until asked to end."""
+    daemon.run("nova-volume", sys.argv[1:], VolumeService)
