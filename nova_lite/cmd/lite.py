@@ -19,3 +19,7 @@ def main() -> None:
         module.add_to(subcommands)
     arguments = parser.parse_args()
     sys.exit(arguments.run(arguments) or 0)
+
+
+if __name__ == "__main__":
+    main()
