@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps
 
 
@@ -21,3 +22,45 @@ class Keypair(Timestamps, Base):
     type: Mapped[str] = mapped_column(sa.String(8), default="ssh")
     fingerprint: Mapped[str]
     public_key: Mapped[str] = mapped_column(sa.Text)
+
+
+def get(session: Session, *, user_id: str, name: str) -> Keypair:
+    """:raises errors.NotFound: the user has no keypair of this name."""
+    keypair = session.scalars(sa.select(Keypair).where(Keypair.user_id == user_id, Keypair.name == name)).one_or_none()
+    if keypair is None:
+        raise errors.NotFound(f"Keypair {name} not found for user {user_id}")
+    return keypair
+
+
+def find(session: Session, *, user_id: str, marker: str | None = None, limit: int | None = None) -> list[Keypair]:
+    """The user's keypairs by name, after the one named `marker`.
+
+    :raises errors.InvalidMarker: the user has none of that name.
+    """
+    query = sa.select(Keypair).where(Keypair.user_id == user_id).order_by(Keypair.name)
+    if marker is not None:
+        known = session.scalar(sa.select(Keypair.number).where(Keypair.user_id == user_id, Keypair.name == marker))
+        if known is None:
+            raise errors.InvalidMarker(marker=marker)
+        query = query.where(Keypair.name > marker)
+    return list(session.scalars(query if limit is None else query.limit(limit)))
+
+
+def add(session: Session, keypair: Keypair, *, limit: int) -> Keypair:
+    """Keep a new keypair. `limit`: how many its user may have; -1: any number.
+
+    :raises errors.Conflict: the user has one of this name. :raises errors.OverQuota: too many.
+    """
+    names = set(session.scalars(sa.select(Keypair.name).where(Keypair.user_id == keypair.user_id)))
+    if keypair.name in names:
+        raise errors.Conflict(reason=f"Key pair '{keypair.name}' already exists.")
+    if 0 <= limit <= len(names):
+        raise errors.OverQuota("Quota exceeded, too many key pairs.")
+    session.add(keypair)
+    session.flush()
+    return keypair
+
+
+def remove(session: Session, keypair: Keypair) -> None:
+    """Forget a keypair; servers made with it keep a copy."""
+    session.delete(keypair)

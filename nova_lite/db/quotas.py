@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite.db.base import Base
+from nova_lite.db.keypairs import Keypair
+from nova_lite.db.ports import Port
+from nova_lite.db.security_groups import SecurityGroup
+from nova_lite.db.servers import Server
 
 
 class Quota(Base):
@@ -24,4 +30,41 @@ def limits(session: Session, conf: cfg.ConfigOpts, project_id: str) -> dict[str,
     """The project's limits by resource: its own, else the configured."""
     own = {row.resource: row.hard_limit for row in session.scalars(
         sa.select(Quota).where(Quota.project_id == project_id))}
-    return {**{name: int(value) for name, value in conf.quota.items()}, **own}
+    return {**defaults(conf), **own}
+
+
+def defaults(conf: cfg.ConfigOpts) -> dict[str, int]:
+    """The configured limits by resource."""
+    return {name: int(value) for name, value in conf.quota.items()}
+
+
+def used(session: Session, project_id: str) -> dict[str, int]:
+    """What the project has of `instances`, `cores`, `ram` (MiB), `ports` and `security_groups`, in one query."""
+    ports = sa.select(sa.func.count()).select_from(Port).where(Port.project_id == project_id)
+    groups = sa.select(sa.func.count()).select_from(SecurityGroup).where(SecurityGroup.project_id == project_id)
+    servers = sa.select(
+        sa.func.count(), sa.func.coalesce(sa.func.sum(Server.vcpus), 0),
+        sa.func.coalesce(sa.func.sum(Server.ram_mb), 0), ports.scalar_subquery(), groups.scalar_subquery(),
+    ).where(Server.project_id == project_id, Server.deleted_at.is_(None))
+    counted = session.execute(servers).one()
+    return dict(zip(("instances", "cores", "ram", "ports", "security_groups"), map(int, counted), strict=True))
+
+
+def key_pairs_used(session: Session, user_id: str) -> int:
+    """How many keypairs the user has."""
+    return session.scalar(sa.select(sa.func.count()).select_from(Keypair).where(Keypair.user_id == user_id)) or 0
+
+
+def set_limits(session: Session, project_id: str, asked: Mapping[str, int]) -> None:
+    """Give the project these limits of its own."""
+    own = {row.resource: row for row in session.scalars(sa.select(Quota).where(Quota.project_id == project_id))}
+    for resource, limit in asked.items():
+        if resource in own:
+            own[resource].hard_limit = limit
+        else:
+            session.add(Quota(project_id=project_id, resource=resource, hard_limit=limit))
+
+
+def reset(session: Session, project_id: str) -> None:
+    """Take the project's own limits away: the configured ones hold again."""
+    session.execute(sa.delete(Quota).where(Quota.project_id == project_id))

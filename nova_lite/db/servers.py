@@ -182,3 +182,17 @@ _TASKS_OF_CREATE = ("scheduling", "networking", "spawning")
 
 def _changed(session: Session, statement: sa.Update) -> bool:
     return bool(session.execute(statement.execution_options(synchronize_session=False)).rowcount)  # type: ignore[attr-defined]
+
+
+def create(session: Session, made: list[Server]) -> None:
+    """Keep new servers, as the action `create` finds them."""
+    for server in made:
+        server.vm_state, server.task_state = str(Vm.BUILDING), ACTIONS["create"].task
+    session.add_all(made)
+    session.flush()
+
+
+def reset(session: Session, server: Server, vm_state: Vm) -> None:
+    """Set the state by an operator's word: at rest in `vm_state`, whatever the row said."""
+    server.vm_state, server.task_state = str(vm_state), None
+    session.flush()

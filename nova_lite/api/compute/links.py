@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links and times as the Compute API writes them."""
+
+from __future__ import annotations
+
+import datetime
+
+from nova_lite.api.wsgi.request import Request
+
+Link = dict[str, str]
+
+
+def bookmark(req: Request, path: str) -> Link:
+    """The link that stays the same whatever the API's version: without `/v2.1`."""
+    return {"rel": "bookmark", "href": f"{req.base_url.rsplit('/', 1)[0]}{path}"}
+
+
+def links(req: Request, path: str) -> list[Link]:
+    """`self` (versioned) and `bookmark` (not versioned) of the resource at `path`."""
+    return [{"rel": "self", "href": req.base_url + path}, bookmark(req, path)]
+
+
+def seconds(moment: datetime.datetime) -> str:
+    """`2026-01-31T12:00:00Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micros(moment: datetime.datetime | None) -> str | None:
+    """`2026-01-31T12:00:00.000000`, UTC though it does not say so; as Nova writes the times of its extensions."""
+    return None if moment is None else moment.isoformat(timespec="microseconds")

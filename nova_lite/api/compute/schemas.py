@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pieces of JSON schema that several compute resources share; their bounds are Nova's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Schema = dict[str, Any]
+
+# Printable, and no white space at either end.
+NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^(?!\s)[^\x00-\x1f\x7f]+(?<!\s)$"}
+UUID: Schema = {"type": "string", "format": "uuid"}
+TEXT_OR_NULL: Schema = {"type": ["string", "null"], "minLength": 0, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]*$"}
+DISK_CONFIG: Schema = {"enum": ["AUTO", "MANUAL"]}
+IPV4: Schema = {"type": "string", "format": "ipv4"}
+IPV6: Schema = {"type": "string", "format": "ipv6"}
+METADATA: Schema = {
+    "type": "object", "additionalProperties": False,
+    "patternProperties": {r"^[a-zA-Z0-9-_:. ]{1,255}$": {"type": "string", "maxLength": 255}},
+}
+HOST: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[a-zA-Z0-9-._]*$"}
+# Clients write booleans and numbers as words; these are all the spellings that Nova takes.
+TRUE_WORDS = ("true", "1", "on", "yes", "t", "y")
+FALSE_WORDS = ("false", "0", "off", "no", "f", "n")
+BOOLEAN: Schema = {"anyOf": [{"type": "boolean"}, {
+    "type": "string", "pattern": r"^(?i:true|1|on|yes|false|0|off|no)$"}]}
+
+
+def whole(minimum: int, maximum: int = 0x7FFFFFFF) -> Schema:
+    """A whole number, or its digits as a string; see `number` for reading it."""
+    return {"anyOf": [{"type": "integer", "minimum": minimum, "maximum": maximum},
+                      {"type": "string", "pattern": r"^-?[0-9]{1,10}$"}]}
+
+
+def closed(properties: Mapping[str, Any], *, required: tuple[str, ...] = ()) -> Schema:
+    """An object of these properties and no others."""
+    return {"type": "object", "properties": dict(properties), "required": list(required), "additionalProperties": False}
+
+
+def keyed(name: str, inner: Mapping[str, Any], **beside: Any) -> Schema:  # noqa: ANN401 - pieces of schema
+    """A body `{name: inner}`, with optional others `beside` it."""
+    return closed({name: inner, **beside}, required=(name,))
+
+
+def empty_action(name: str) -> Schema:
+    """A body `{name: null}`; Nova takes anything as the value."""
+    return closed({name: {}}, required=(name,))
+
+
+def query(known: tuple[str, ...], *, pattern: str | None = None) -> Schema:
+    """A query of these parameters only; each comes as the list of its values."""
+    schema: Schema = {"type": "object", "properties": {name: {"type": "array"} for name in known},
+                      "additionalProperties": False}
+    return schema | ({"patternProperties": {pattern: {"type": "array"}}} if pattern else {})
+
+
+def is_true(value: object) -> bool:
+    """Whether a BOOLEAN says yes; None is no."""
+    return value is True or str(value).lower() in TRUE_WORDS

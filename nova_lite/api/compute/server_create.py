@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`POST /servers`: everything the request names is found and checked, then rows are written in one transaction."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import random
+import re
+import secrets
+import string
+import uuid
+from typing import Any
+
+from nova_lite import errors
+from nova_lite.api.compute import image_source, schemas, server_networks, server_schemas
+from nova_lite.api.compute.image_source import BootImage
+from nova_lite.api.compute.links import links
+from nova_lite.api.compute.permissions import require
+from nova_lite.api.compute.server_quota import Room
+from nova_lite.api.wsgi.request import Body, Reply, Request
+from nova_lite.api.wsgi.routing import ADMIN, MEMBER, Rule, route
+from nova_lite.db import actions, flavors, hosts, keypairs, servers
+from nova_lite.db.base import new_id
+from nova_lite.db.flavors import Flavor
+from nova_lite.db.servers import Server
+
+CREATE = Rule("os_compute_api:servers:create", MEMBER)
+FORCED_HOST = Rule("os_compute_api:servers:create:forced_host", ADMIN)
+REQUESTED_HOST = Rule("compute:servers:create:requested_destination", ADMIN)
+ZERO_DISK = Rule("os_compute_api:servers:create:zero_disk_flavor", ADMIN)
+RULES = (FORCED_HOST, REQUESTED_HOST, ZERO_DISK)
+
+GIB = 1024**3
+_PASSWORD_LENGTH = 12
+_RANDOM = random.SystemRandom()
+_HINTS = {"group", "same_host", "different_host", "query", "build_near_host_ip", "cidr", "target_cell",
+          "different_cell"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the server is to run: a zone, or by an admin one host of it."""
+
+    zone: str | None = None
+    host: str | None = None
+
+
+@route("POST", "/servers", policy=CREATE, status=202, body=server_schemas.CREATE)
+def create(req: Request, body: Body) -> Reply:
+    """Write what is wanted and answer; the build is the conductor's work."""
+    asked = body["server"]
+    _refuse_what_is_not_there(asked, body)
+    flavor, image = _flavor(req, str(asked["flavorRef"])), _image(req, asked)
+    _check_fit(req, flavor, image)
+    key_name, key_data = _key(req, asked)
+    place = _place(req, asked)
+    nics = server_networks.wanted(req, asked.get("networks"))
+    group_names = list(dict.fromkeys(group["name"] for group in asked.get("security_groups", ()) if "name" in group))
+    groups = server_networks.group_ids(req, group_names, nics)
+    count = Room.of(req).servers(flavor, _counts(asked, nics), ports_each=sum(1 for nic in nics if nic.network),
+                                 metadata=asked.get("metadata", {}))
+    reservation_id = f"r-{_word(8, string.ascii_lowercase + string.digits)}"
+    common = _columns(req, asked, flavor, image, place) | {
+        "reservation_id": reservation_id, "key_name": key_name, "key_data": key_data}
+    made = [Server(**common, **_names(asked, index, count), launch_index=index) for index in range(count)]
+    servers.create(req.db, made)
+    for server in made:
+        server_networks.plug(req, server.id, nics, groups, rng=_RANDOM)
+        _hand_over(req, server)
+    return _answer(req, asked, made, group_names)
+
+
+def _hand_over(req: Request, server: Server) -> None:
+    action = actions.add(req.db, server_id=server.id, name="create", request_id=req.ctxt.request_id,
+                         user_id=req.ctxt.user_id, project_id=req.ctxt.project_id)
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action.id)
+
+
+def _answer(req: Request, asked: Body, made: list[Server], group_names: list[str]) -> Reply:
+    first = made[0]
+    location = {"Location": f"{req.base_url}/servers/{first.id}"}
+    if schemas.is_true(asked.get("return_reservation_id")):
+        return Reply({"reservation_id": first.reservation_id}, headers=location)
+    password = asked.get("adminPass") or _word(_PASSWORD_LENGTH, string.ascii_letters + string.digits)
+    return Reply({"server": {
+        "id": first.id, "links": links(req, f"/servers/{first.id}"), "OS-DCF:diskConfig": first.disk_config,
+        "security_groups": server_networks.names(group_names), "adminPass": password}}, headers=location)
+
+
+def _word(length: int, alphabet: str) -> str:
+    return "".join(secrets.choice(alphabet) for _ in range(length))
+
+
+def _refuse_what_is_not_there(asked: Body, body: Body) -> None:
+    """:raises errors.BadRequest: the request needs something that this cloud cannot do yet."""
+    if asked.get("personality"):
+        raise errors.BadRequest(reason="personality: files are not injected into guests; use user_data")
+    if asked.get("trusted_image_certificates"):
+        raise errors.BadRequest(reason="trusted_image_certificates: image signatures are not verified by this cloud")
+    hints = {**body.get("os:scheduler_hints", {}), **body.get("OS-SCH-HNT:scheduler_hints", {})}
+    unmet = sorted(_HINTS & hints.keys())
+    if unmet:
+        raise errors.BadRequest(reason=f"os:scheduler_hints: no filter of this cloud heeds {', '.join(unmet)}")
+
+
+def _flavor(req: Request, flavor_id: str) -> Flavor:
+    try:
+        flavor = flavors.get(req.db, flavor_id, project_id=req.ctxt.visible_project)
+    except errors.NotFound as missing:
+        raise errors.BadRequest(reason=missing.text) from None
+    if flavor.disabled:
+        raise errors.BadRequest(reason=f"Flavor {flavor_id} is disabled.")
+    return flavor
+
+
+def _image(req: Request, asked: Body) -> BootImage:
+    """The image of the root disk. A mapping of it, as openstackclient sends, says nothing new; others need volumes."""
+    image_id = asked.get("imageRef") or ""
+    if any(device for device in asked.get("block_device_mapping", ())):
+        raise errors.BadRequest(reason="block_device_mapping: this cloud has no volumes yet; boot from an image")
+    for device in asked.get("block_device_mapping_v2", ()):
+        if device.get("no_device"):
+            continue
+        if device.get("source_type") != "image" or device.get("destination_type", "local") != "local":
+            raise errors.BadRequest(reason=(
+                f"block_device_mapping_v2: source_type {device.get('source_type')} to destination_type "
+                f"{device.get('destination_type')} needs volumes, which this cloud does not have yet; "
+                "boot from an image to a local disk"))
+        if str(device.get("boot_index")) != "0" or (image_id and device.get("uuid") != image_id):
+            raise errors.BadRequest(reason="Block Device Mapping is Invalid: Boot sequence for the instance and image/"
+                                           "block device mapping combination is not valid.")
+        image_id = image_id or device.get("uuid") or ""
+    if not image_id:
+        raise errors.BadRequest(reason="Invalid imageRef provided.")
+    return image_source.find(req, image_id)
+
+
+def _check_fit(req: Request, flavor: Flavor, image: BootImage) -> None:
+    """:raises errors.BadRequest: the image needs a larger flavor. The sentences are Nova's."""
+    if flavor.ram_mb < image.min_ram_mb:
+        raise errors.BadRequest(reason="Flavor's memory is too small for requested image.")
+    if flavor.disk_gb == 0:
+        try:
+            require(req, ZERO_DISK)
+        except errors.PolicyForbids:
+            raise errors.Forbidden(
+                reason="Only volume-backed servers are allowed for flavors with zero disk.") from None
+        return
+    disk = flavor.disk_gb * GIB
+    smallest = image.min_disk_gb * GIB
+    if disk < smallest:
+        raise errors.BadRequest(reason=(
+            "Flavor's disk is smaller than the minimum size specified in image metadata. "
+            f"Flavor disk is {disk} bytes, minimum size is {smallest} bytes."))
+    needed = max(image.size, image.virtual_size)
+    if disk < needed:
+        raise errors.BadRequest(reason=(
+            f"Flavor's disk is too small for requested image. Flavor disk is {disk} bytes, image is {needed} bytes."))
+
+
+def _key(req: Request, asked: Body) -> tuple[str | None, str | None]:
+    """Name and text of the caller's key."""
+    name = asked.get("key_name")
+    if name is None:
+        return None, None
+    try:
+        return name, keypairs.get(req.db, user_id=req.ctxt.user_id, name=name).public_key
+    except errors.NotFound:
+        raise errors.BadRequest(reason="Invalid key_name provided.") from None
+
+
+def _place(req: Request, asked: Body) -> Place:
+    """What `availability_zone` (`zone`, or by an admin `zone:host`), `host` and `hypervisor_hostname` mean."""
+    zone, _, forced = (asked.get("availability_zone") or "").partition(":")
+    wanted = asked.get("host") or asked.get("hypervisor_hostname")
+    if forced and wanted:
+        raise errors.BadRequest(reason="host and hypervisor_hostname cannot be used together with zone:host")
+    if forced:
+        require(req, FORCED_HOST)
+        wanted = forced.rstrip(":").split(":")[0]
+    elif wanted:
+        require(req, REQUESTED_HOST)
+    if not zone and not wanted:
+        return Place()
+    known = hosts.hosts(req.db)
+    if zone and zone not in {host.availability_zone for host in known}:
+        raise errors.BadRequest(reason="The requested availability zone is not available")
+    if not wanted:
+        return Place(zone=zone)
+    host = next((host for host in known if wanted in (host.name, host.hypervisor_hostname)), None)
+    if host is None:
+        raise errors.BadRequest(reason=f"Compute host {wanted} could not be found.")
+    return Place(zone=zone or None, host=host.name)
+
+
+def _counts(asked: Body, nics: list[server_networks.Nic]) -> tuple[int, int]:
+    """The least and the most servers to make."""
+    least = int(asked.get("min_count") or 1)
+    most = int(asked.get("max_count") or asked.get("min_count") or 1)
+    if least < 1 or most < 1:
+        raise errors.InvalidField(field="server/min_count", reason="less than the minimum of 1")
+    if least > most:
+        raise errors.BadRequest(reason="min_count must be <= max_count")
+    if most > 1 and any(nic.port_id or nic.fixed_ip for nic in nics):
+        raise errors.BadRequest(reason="Unable to launch multiple instances with a single configured port ID or "
+                                       "fixed address. Please launch your instance one by one with different ports.")
+    return least, most
+
+
+def _columns(req: Request, asked: Body, flavor: Flavor, image: BootImage, place: Place) -> dict[str, Any]:
+    """The columns that all servers of the request share."""
+    root_gb = flavor.disk_gb or -(-image.virtual_size // GIB)
+    return {
+        "project_id": req.ctxt.project_id, "user_id": req.ctxt.user_id, "description": asked.get("description"),
+        "flavor": flavor.copy(), "vcpus": flavor.vcpus, "ram_mb": flavor.ram_mb,
+        "disk_gb": root_gb + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024),
+        "image_id": image.id, "image_properties": image.properties, "user_data": _user_data(asked),
+        "config_drive": schemas.is_true(asked.get("config_drive")), "metadata_items": asked.get("metadata", {}),
+        "tags": list(dict.fromkeys(asked.get("tags", ()))), "wanted_zone": place.zone, "wanted_host": place.host,
+        "disk_config": asked.get("OS-DCF:diskConfig", "MANUAL"),
+        "access_ip_v4": asked.get("accessIPv4"), "access_ip_v6": asked.get("accessIPv6"),
+    }
+
+
+def _user_data(asked: Body) -> str | None:
+    text = asked.get("user_data")
+    if text is None:
+        return None
+    try:
+        base64.b64decode("".join(text.split()), validate=True)
+    except (ValueError, binascii.Error):
+        raise errors.InvalidField(field="server/user_data", reason="User data needs to be valid base 64.") from None
+    return str(text)
+
+
+def _names(asked: Body, index: int, count: int) -> dict[str, str]:
+    """Id, name and host name of one server; those of several made at once are numbered."""
+    suffix = f"-{index + 1}" if count > 1 else ""
+    name, server_id = f"{asked['name']}{suffix}", new_id()
+    hostname = f"{asked['hostname']}{suffix}" if asked.get("hostname") else host_name(name, server_id)
+    return {"id": server_id, "name": name, "hostname": hostname}
+
+
+def host_name(name: str, server_id: str) -> str:
+    """A name that DNS can hold (RFC 1123, 63 characters), made from the server's name."""
+    plain = name.encode("ascii", "ignore").decode().lower()
+    plain = re.sub(r"[^a-z0-9-]", "", re.sub(r"[ _.]", "-", plain)).strip("-")
+    return plain[:63].rstrip("-") or f"server-{uuid.UUID(server_id)}"

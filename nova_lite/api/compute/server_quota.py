@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a project may still have: counted inside the transaction that takes it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from nova_lite import errors
+from nova_lite.api.wsgi.request import Request
+from nova_lite.db import quotas
+from nova_lite.db.flavors import Flavor
+
+
+def check_metadata(items: Mapping[str, str], limit: int) -> None:
+    """:raises errors.OverQuota: more items than a server may have."""
+    if 0 <= limit < len(items):
+        raise errors.OverQuota(f"Maximum number of metadata items exceeds {limit}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """A project's limits (-1: none) and what it uses of them."""
+
+    limits: dict[str, int]
+    used: dict[str, int]
+
+    @classmethod
+    def of(cls, req: Request) -> Room:
+        """The caller's project's; two queries."""
+        project_id = req.ctxt.project_id
+        return cls(quotas.limits(req.db, req.conf, project_id), quotas.used(req.db, project_id))
+
+    def servers(
+        self, flavor: Flavor, counts: tuple[int, int], *, ports_each: int, metadata: Mapping[str, str]
+    ) -> int:
+        """How many servers to make: as many of `counts` (least, most) as there is room for.
+
+        :raises errors.OverQuota: not even the least; the sentence is Nova's.
+        """
+        check_metadata(metadata, self.limits["metadata_items"])
+        each = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram_mb, "ports": ports_each}
+        least, most = counts
+        fitting = min([most, *(self._free(name) // size for name, size in each.items() if size and self._is_limited(name))])
+        if fitting >= least:
+            return fitting
+        over = [name for name, size in each.items()
+                if size and self._is_limited(name) and self._free(name) < size * least]
+        raise errors.OverQuota("Quota exceeded for {}: Requested {}, but already used {} of {} {}".format(
+            ", ".join(over), ", ".join(str(each[name] * least) for name in over),
+            ", ".join(str(self.used[name]) for name in over), ", ".join(str(self.limits[name]) for name in over),
+            ", ".join(over)))
+
+    def _is_limited(self, name: str) -> bool:
+        return self.limits[name] >= 0
+
+    def _free(self, name: str) -> int:
+        return max(0, self.limits[name] - self.used[name])

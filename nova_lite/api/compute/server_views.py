@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server document: its fields by microversion and role, and one page of it with a fixed number of queries."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from nova_lite.api.compute.links import micros, seconds
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, READER, Field
+from nova_lite.api.wsgi.versions import Version, parse
+from nova_lite.db import server_lists
+from nova_lite.db.base import utcnow
+from nova_lite.db.servers import Server
+from nova_lite.lifecycle.table import status_of
+
+# A mapped server, or a tuple with the names of its columns.
+Row = Server | sa.Row[Any]
+_SHOWS_PROGRESS = {"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"}
+_SHOWS_FAULT = {"ERROR", "DELETED"}
+
+
+@dataclasses.dataclass(slots=True)
+class Seen:
+    """One server with all that its document shows; `root` is the URL without a version, for bookmarks."""
+
+    row: Any  # a Row: attributes of either kind
+    root: str
+    addresses: dict[str, list[dict[str, Any]]]
+    groups: list[dict[str, str]]
+    host_status: str
+
+
+def _linked(collection: str, resource_id: str, root: str) -> Body:
+    return {"id": resource_id, "links": [{"rel": "bookmark", "href": f"{root}/{collection}/{resource_id}"}]}
+
+
+def _image(seen: Seen) -> Body | str:
+    return _linked("images", seen.row.image_id, seen.root) if seen.row.image_id else ""
+
+
+def _embedded_flavor(seen: Seen) -> Body:
+    flavor = seen.row.flavor
+    return {"vcpus": flavor["vcpus"], "ram": flavor["ram"], "disk": flavor["disk"], "ephemeral": flavor["ephemeral"],
+            "swap": flavor["swap"], "original_name": flavor["name"], "extra_specs": flavor["extra_specs"]}
+
+
+def host_id(project_id: str, host: str | None) -> str:
+    """A word that is the same for the project's servers on one host, and tells nothing of the host."""
+    return hashlib.sha224(f"{project_id}{host}".encode()).hexdigest() if host else ""
+
+
+def _updated(seen: Seen) -> str:
+    return seconds(seen.row.updated_at or seen.row.created_at)
+
+
+# Fields of every answer about a server; those of _EXTENDED joined the answer to PUT at 2.75.
+_BASE = (
+    Field("id", lambda seen: seen.row.id),
+    Field("name", lambda seen: seen.row.name),
+    Field("status", lambda seen: status_of(seen.row.vm_state, seen.row.task_state)),
+    Field("tenant_id", lambda seen: seen.row.project_id),
+    Field("user_id", lambda seen: seen.row.user_id),
+    Field("metadata", lambda seen: seen.row.metadata_items),
+    Field("hostId", lambda seen: host_id(seen.row.project_id, seen.row.host)),
+    Field("image", _image),
+    Field("flavor", lambda seen: _linked("flavors", seen.row.flavor["id"], seen.root), until="2.46"),
+    Field("flavor", _embedded_flavor, since="2.47"),
+    Field("created", lambda seen: seconds(seen.row.created_at)),
+    Field("updated", _updated),
+    Field("addresses", lambda seen: seen.addresses),
+    Field("accessIPv4", lambda seen: seen.row.access_ip_v4 or ""),
+    Field("accessIPv6", lambda seen: seen.row.access_ip_v6 or ""),
+    Field("OS-DCF:diskConfig", lambda seen: seen.row.disk_config),
+    Field("locked", lambda seen: seen.row.locked_by is not None, since="2.9"),
+    Field("description", lambda seen: seen.row.description, since="2.19"),
+    Field("tags", lambda seen: seen.row.tags, since="2.26"),
+    Field("trusted_image_certificates", lambda _: None, since="2.63"),
+    Field("locked_reason", lambda seen: seen.row.locked_reason, since="2.73"),
+    Field("pinned_availability_zone", lambda seen: seen.row.wanted_zone, since="2.96"),
+)
+_EXTENDED = (
+    Field("key_name", lambda seen: seen.row.key_name),
+    Field("config_drive", lambda seen: "True" if seen.row.config_drive else ""),
+    Field("OS-EXT-AZ:availability_zone", lambda seen: seen.row.availability_zone or seen.row.wanted_zone or ""),
+    Field("OS-EXT-STS:task_state", lambda seen: seen.row.task_state),
+    Field("OS-EXT-STS:vm_state", lambda seen: seen.row.vm_state),
+    Field("OS-EXT-STS:power_state", lambda seen: seen.row.power_state),
+    Field("OS-SRV-USG:launched_at", lambda seen: micros(seen.row.launched_at)),
+    Field("OS-SRV-USG:terminated_at", lambda seen: micros(seen.row.terminated_at)),
+    Field("os-extended-volumes:volumes_attached", lambda _: []),
+    Field("OS-EXT-SRV-ATTR:host", lambda seen: seen.row.host, role=ADMIN),
+    Field("OS-EXT-SRV-ATTR:hypervisor_hostname", lambda seen: seen.row.host, role=ADMIN),
+    Field("OS-EXT-SRV-ATTR:instance_name", lambda seen: f"instance-{seen.row.number:08x}", role=ADMIN),
+    Field("OS-EXT-SRV-ATTR:hostname", lambda seen: seen.row.hostname, since="2.3", until="2.89", role=ADMIN),
+    Field("OS-EXT-SRV-ATTR:hostname", lambda seen: seen.row.hostname, since="2.90", role=READER),
+    Field("OS-EXT-SRV-ATTR:reservation_id", lambda seen: seen.row.reservation_id, since="2.3", role=ADMIN),
+    Field("OS-EXT-SRV-ATTR:launch_index", lambda seen: seen.row.launch_index, since="2.3", role=ADMIN),
+    Field("OS-EXT-SRV-ATTR:kernel_id", lambda _: "", since="2.3", role=ADMIN),
+    Field("OS-EXT-SRV-ATTR:ramdisk_id", lambda _: "", since="2.3", role=ADMIN),
+    Field("OS-EXT-SRV-ATTR:root_device_name", lambda seen: seen.row.root_device_name, since="2.3", role=ADMIN),
+    Field("OS-EXT-SRV-ATTR:user_data", lambda seen: seen.row.user_data, since="2.3", role=ADMIN),
+    Field("host_status", lambda seen: seen.host_status, since="2.16", role=ADMIN),
+)
+_GROUPS = Field("server_groups", lambda _: [], since="2.71")
+
+INDEX: tuple[Field, ...] = _BASE[:2]
+DETAIL: tuple[Field, ...] = (*_BASE, *_EXTENDED)
+SHOW: tuple[Field, ...] = (*DETAIL, _GROUPS)
+# The answer to PUT got what the others have at 2.75; each field is there from the later of the two versions.
+UPDATE: tuple[Field, ...] = (*_BASE, _GROUPS, *(
+    dataclasses.replace(field, since=str(max(field.versions.since, parse("2.75")))) for field in _EXTENDED))
+
+Reader = tuple[str, Callable[[Seen], Any]]
+
+
+@functools.lru_cache(maxsize=512)
+def _readers(fields: tuple[Field, ...], version: Version, roles: frozenset[str]) -> tuple[Reader, ...]:
+    """The fields that callers of these roles see at this version: computed once, read for each server."""
+    return tuple((field.name, field.read) for field in fields
+                 if field.versions.holds(version) and (not field.role or field.role in roles))
+
+
+def index(req: Request, rows: Sequence[Row]) -> list[Body]:
+    """Ids, names and links."""
+    root = req.base_url.rsplit("/", 1)[0]
+    return [{"id": row.id, "name": row.name, "links": _links(req.base_url, root, row.id)} for row in rows]
+
+
+def documents(req: Request, rows: Sequence[Row], fields: tuple[Field, ...] = DETAIL) -> list[Body]:
+    """Whole documents; three queries at most, however many servers."""
+    root = req.base_url.rsplit("/", 1)[0]
+    readers = _readers(fields, req.version, req.ctxt.roles)
+    ids = [row.id for row in rows]
+    addresses = server_lists.addresses(req.db, ids) if ids else {}
+    groups = server_lists.group_names(req.db, ids) if ids else {}
+    statuses = _statuses(req, rows) if any(name == "host_status" for name, _ in readers) else {}
+    shows_groups = any(name == "key_name" for name, _ in readers)
+    is_admin = req.ctxt.is_admin
+    found = []
+    for row in rows:
+        seen = Seen(row, root, addresses.get(row.id, {}), groups.get(row.id, []), statuses.get(row.host or "", ""))
+        shown = {name: read(seen) for name, read in readers}
+        shown["links"] = _links(req.base_url, root, row.id)
+        if seen.groups and shows_groups:
+            shown["security_groups"] = seen.groups
+        if shown["status"] in _SHOWS_PROGRESS:
+            shown["progress"] = row.progress
+        if row.fault and shown["status"] in _SHOWS_FAULT:
+            shown["fault"] = fault(row.fault, is_admin=is_admin)
+        found.append(shown)
+    return found
+
+
+def document(req: Request, row: Row, fields: tuple[Field, ...] = SHOW) -> Body:
+    """One server's whole document."""
+    return documents(req, [row], fields)[0]
+
+
+def fault(kept: dict[str, Any], *, is_admin: bool) -> Body:
+    """A server's fault; `details` may name hosts, so that a user sees them only of refusals, not of breakdowns."""
+    shown = {"code": kept.get("code", 500), "message": kept.get("message", ""), "created": kept.get("created", "")}
+    if kept.get("details") and (is_admin or shown["code"] != 500):
+        shown["details"] = kept["details"]
+    return shown
+
+
+def _statuses(req: Request, rows: Sequence[Row]) -> dict[str, str]:
+    hosts = sorted({row.host for row in rows if row.host})
+    if not hosts:
+        return {}
+    return server_lists.host_statuses(req.db, hosts, now=utcnow(), down_time_s=req.conf.service_down_time)
+
+
+def _links(base_url: str, root: str, server_id: str) -> list[dict[str, str]]:
+    return [{"rel": "self", "href": f"{base_url}/servers/{server_id}"},
+            {"rel": "bookmark", "href": f"{root}/servers/{server_id}"}]

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One server: shown, changed, deleted."""
+
+from __future__ import annotations
+
+from nova_lite.api.compute import asking, schemas, server_schemas, server_views
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, action, route
+from nova_lite.lifecycle.table import ACTIONS
+
+# Words of the request and the columns that they change.
+_COLUMNS = {"name": "name", "description": "description", "hostname": "hostname", "accessIPv4": "access_ip_v4",
+            "accessIPv6": "access_ip_v6", "OS-DCF:diskConfig": "disk_config"}
+
+
+@route("GET", "/servers/{server_id}", policy=Rule("os_compute_api:servers:show", READER))
+def show(req: Request, server_id: str) -> Body:
+    """One server, whole."""
+    return {"server": server_views.document(req, asking.find(req, server_id))}
+
+
+@route("PUT", "/servers/{server_id}", policy=Rule("os_compute_api:servers:update", MEMBER), body=server_schemas.UPDATE)
+def update(req: Request, body: Body, server_id: str) -> Body:
+    """Change what may change while the guest runs; the guest sees a new host name in its metadata only."""
+    server = asking.find(req, server_id)
+    for word, value in body["server"].items():
+        setattr(server, _COLUMNS[word], value)
+    req.db.flush()
+    return {"server": server_views.document(req, server, server_views.UPDATE)}
+
+
+@route("DELETE", "/servers/{server_id}", policy=Rule("os_compute_api:servers:delete", MEMBER), status=204)
+def delete(req: Request, server_id: str) -> None:
+    """Let the conductor remove the server; asked for again meanwhile, nothing more is done."""
+    _delete(req, server_id)
+
+
+@action("forceDelete", policy=Rule("os_compute_api:os-deferred-delete:force", MEMBER),
+        body={"2.0": schemas.empty_action("forceDelete")})
+def force_delete(req: Request, body: Body, server_id: str) -> None:  # noqa: ARG001 - the body carries nothing
+    """As DELETE: nothing is kept for later, so there is nothing to force."""
+    _delete(req, server_id)
+
+
+def _delete(req: Request, server_id: str) -> None:
+    server = asking.find(req, server_id)
+    asking.refuse_locked(req, server)
+    if server.task_state == ACTIONS["delete"].task:
+        return
+    asked = asking.begin(req, server, "delete")
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked.id)

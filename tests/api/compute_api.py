@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A compute face over SQLite with nobody behind it: casts are kept for the test to look at."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import webob
+from oslo_config import cfg
+from sqlalchemy.orm import Session
+
+from nova_lite import conf as options
+from nova_lite.api import compute
+from nova_lite.api.wsgi.face import Face, FaceSpec
+from nova_lite.api.wsgi.policy import Policy
+from nova_lite.api.wsgi.request import Parts
+from nova_lite.api.wsgi.routing import routes_of
+from nova_lite.context import Context, expand_roles
+from nova_lite.db.base import Base
+from nova_lite.db.engine import Database
+
+PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32}
+ROLES = {"alice": {"member"}, "bob": {"member"}, "admin": {"admin"}, "reader": {"reader"}, "nobody": set()}
+
+
+class Sender:
+    """Stands for one RPC client: keeps each message as (topic, host, method, arguments)."""
+
+    def __init__(self, sent: list[tuple[str, str, str, dict[str, Any]]], topic: str, host: str) -> None:
+        self._sent, self._topic, self._host = sent, topic, host
+
+    def __getattr__(self, method: str) -> Callable[..., str]:
+        def send(ctxt: Context, **arguments: Any) -> str:
+            assert isinstance(ctxt, Context)
+            self._sent.append((self._topic, self._host, method, arguments))
+            return "console text" if method == "console_output" else ""
+
+        return send
+
+
+class Rpc:
+    """As RpcClients."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str, str, dict[str, Any]]] = []
+        self.conductor = Sender(self.sent, "conductor", "")
+
+    def compute(self, agent: str) -> Sender:
+        return Sender(self.sent, "compute", agent)
+
+    def network(self, agent: str) -> Sender:
+        return Sender(self.sent, "network", agent)
+
+
+@dataclasses.dataclass
+class Answer:
+    status: int
+    body: Any
+    headers: Any
+
+
+class ComputeApi:
+    """Sends requests to the face as one of its users."""
+
+    def __init__(self, database: Database, conf: cfg.ConfigOpts) -> None:
+        self.database, self.conf, self.rpc = database, conf, Rpc()
+        rules = [made.policy for made in routes_of(compute.RESOURCES)] + list(compute.EXTRA_RULES)
+        spec = FaceSpec("compute", compute.RESOURCES, compute.fault_body, negotiation=compute.NEGOTIATION,
+                        has_project_path=True)
+        parts = Parts(conf, database, self.rpc)  # type: ignore[arg-type]
+        self._face = Face(spec, parts, Policy(conf, rules))
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, user: str = "alice", version: str = "2.1"
+    ) -> Answer:
+        http = webob.Request.blank(path, method=method, base_url="http://cloud:8774/v2.1")
+        http.headers["OpenStack-API-Version"] = f"compute {version}"
+        if body is not None:
+            http.body, http.content_type = json.dumps(body).encode(), "application/json"
+        if user:
+            http.environ["nova.context"] = Context(
+                user_id=user, project_id=PROJECTS[user], roles=expand_roles(ROLES[user]))
+        answer = http.get_response(self._face)
+        return Answer(answer.status_int, answer.json if answer.body else None, answer.headers)
+
+    def get(self, path: str, **more: Any) -> Answer:
+        return self.ask("GET", path, **more)
+
+    def post(self, path: str, body: Any, **more: Any) -> Answer:
+        return self.ask("POST", path, body, **more)
+
+    def put(self, path: str, body: Any, **more: Any) -> Answer:
+        return self.ask("PUT", path, body, **more)
+
+    def delete(self, path: str, **more: Any) -> Answer:
+        return self.ask("DELETE", path, **more)
+
+    def add(self, *rows: Any) -> None:
+        with self.database.writer() as session:
+            session.add_all(rows)
+
+    def change(self, work: Callable[[Session], Any]) -> Any:
+        with self.database.writer() as session:
+            return work(session)
+
+    @contextmanager
+    def counted(self) -> Iterator[list[str]]:
+        """The statements sent to the database meanwhile."""
+        statements: list[str] = []
+
+        def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            statements.append(statement)
+
+        sa.event.listen(self.database.engine, "before_cursor_execute", note)
+        try:
+            yield statements
+        finally:
+            sa.event.remove(self.database.engine, "before_cursor_execute", note)
+
+
+def make(tmp_path: Path, args: list[str] | None = None) -> ComputeApi:
+    """A face with empty tables, in a directory of its own."""
+    database = Database(f"sqlite:///{tmp_path}/cloud.sqlite")
+    Base.metadata.create_all(database.engine)
+    conf = options.load(["--config-dir", str(tmp_path), *(args or [])], conf=cfg.ConfigOpts(), files=[])
+    conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="api")
+    return ComputeApi(database, conf)
