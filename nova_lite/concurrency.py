@@ -7,7 +7,6 @@ Upstream is retiring eventlet, so everything also runs on native threads; see do
 from __future__ import annotations
 
 import configparser
-import os
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any

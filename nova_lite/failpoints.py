@@ -18,7 +18,10 @@ _armed: dict[str, str] = {}
 def arm(spec: str) -> None:
     """Replace what is armed by `name=what,name=what`; an empty text disarms all."""
     _armed.clear()
-    _armed.update(entry.strip().split("=", 1) for entry in spec.split(",") if "=" in entry)
+    for entry in spec.split(","):
+        name, _, what = entry.strip().partition("=")
+        if what:
+            _armed[name] = what
 
 
 def fail(name: str) -> None:

@@ -40,6 +40,7 @@ class Token:
 
     `project_id` "": unscoped. `audit_ids`: its own, then that of the token that it was made from.
     `roles` only in a service's token: of users they are read from the database, to be up to date.
+    `password_mark` ties the token to the password of its time (`db.passwords.mark`), whatever the clocks say.
     """
 
     user_id: str
@@ -48,6 +49,7 @@ class Token:
     audit_ids: tuple[str, ...]
     issued_at: float
     expires_at: float
+    password_mark: str = ""
     roles: tuple[str, ...] = ()
 
     @property
@@ -90,7 +92,10 @@ class KeyRepository:
         return True
 
     def rotate(self, *, max_active_keys: int = MAX_ACTIVE_KEYS) -> int:
-        """Make the staged key primary, stage a new one, drop the oldest beyond `max_active_keys`; the primary's number."""
+        """Make the staged key primary, stage a new one, drop the oldest beyond `max_active_keys`.
+
+        Returns the primary's number.
+        """
         handle = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -120,7 +125,9 @@ class KeyRepository:
                 with self._lock:
                     self._load(stamp)
         except (OSError, ValueError) as wrong:
-            raise errors.Unavailable(reason=f"The token keys in {self.directory} cannot be read: {wrong}") from wrong
+            raise errors.Unavailable(
+                reason=f"The token keys in {self.directory} cannot be read: {wrong}"
+            ) from wrong
         assert self._keys is not None
         return self._keys
 
@@ -142,24 +149,31 @@ class Tokens:
         self._clock = clock
 
     def mint(
-        self, user_id: str, *, project_id: str = "", methods: tuple[str, ...] = ("password",), parent: Token | None = None
+        self,
+        user_id: str,
+        *,
+        project_id: str = "",
+        methods: tuple[str, ...] = ("password",),
+        password_mark: str = "",
+        parent: Token | None = None,
     ) -> tuple[str, Token]:
-        """A token for the user, scoped to the project; made from `parent` it expires no later than that one."""
+        """A token for the user, scoped to the project; made from `parent` it expires when that does."""
         now = round(self._clock(), 6)
         expires_at = now + self._lifetime_s if parent is None else parent.expires_at
         audit_ids = (_audit_id(), *(parent.audit_ids[:1] if parent else ()))
-        token = Token(user_id, project_id, methods, audit_ids, now, expires_at)
+        token = Token(user_id, project_id, methods, audit_ids, now, expires_at, password_mark)
         return self._seal(token), token
 
     def mint_service(self, *, project_id: str, lifetime_s: int = 3600) -> str:
-        """A token of the service itself that sees what members of the project may read; needs no row of a user.
+        """A token of the service itself that may read what the project's members may; no row stands behind it.
 
         A worker fetches images with it: what a stolen host learns is one project's images, for `lifetime_s`.
         """
         now = round(self._clock(), 6)
         roles = (context.SERVICE, context.READER)
         return self._seal(
-            Token(SERVICE_USER, project_id, ("service",), (_audit_id(),), now, now + lifetime_s, roles))
+            Token(SERVICE_USER, project_id, ("service",), (_audit_id(),), now, now + lifetime_s, roles=roles)
+        )
 
     def read(self, text: str) -> Token:
         """What the token says, if one of our keys made it and it is in its time.
@@ -171,7 +185,10 @@ class Tokens:
             sealed = self._keys.keys().decrypt(padded.encode("ascii"))
         except (InvalidToken, UnicodeEncodeError):
             raise errors.InvalidToken(reason="it was not made here, or its key is gone") from None
-        token = _from_json(sealed)
+        try:
+            token = _from_json(sealed)
+        except (ValueError, KeyError):
+            raise errors.InvalidToken(reason="it was made with our keys by another program") from None
         now = self._clock()
         if now >= token.expires_at:
             raise errors.InvalidToken(reason="it has expired")
@@ -204,24 +221,38 @@ def _audit_id() -> str:
 
 def _to_json(token: Token) -> bytes:
     fields: dict[str, object] = {
-        "u": token.user_id, "p": token.project_id, "m": token.methods, "a": token.audit_ids,
-        "i": token.issued_at, "e": token.expires_at,
+        "u": token.user_id,
+        "p": token.project_id,
+        "m": token.methods,
+        "a": token.audit_ids,
+        "i": token.issued_at,
+        "e": token.expires_at,
     }
+    if token.password_mark:
+        fields["k"] = token.password_mark
     if token.roles:
         fields["r"] = token.roles
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def _from_json(sealed: bytes) -> Token:
-    fields = json.loads(sealed)  # trusted: only our keys seal
+    fields = json.loads(sealed)
     return Token(
-        fields["u"], fields["p"], tuple(fields["m"]), tuple(fields["a"]), float(fields["i"]), float(fields["e"]),
+        fields["u"],
+        fields["p"],
+        tuple(fields["m"]),
+        tuple(fields["a"]),
+        float(fields["i"]),
+        float(fields["e"]),
+        fields.get("k", ""),
         tuple(fields.get("r", ())),
     )
 
 
 def _numbers(directory: str) -> list[int]:
-    return [int(name) for name in os.listdir(directory) if name.isdecimal()] if os.path.isdir(directory) else []
+    return (
+        [int(name) for name in os.listdir(directory) if name.isdecimal()] if os.path.isdir(directory) else []
+    )
 
 
 def _read(directory: str, number: int) -> bytes:

@@ -32,8 +32,8 @@ class Discovery:
         root, base_url = http.script_name, self._conf.api.public_url.rstrip("/") or http.host_url
         status, document = _ROOTS.get(root, _ROOTS[""])
         if http.path_info.rstrip("/"):
-            return self._elsewhere(root, base_url, http)(environ, start_response)  # type: ignore[no-any-return]
-        return _json(status, document(f"{base_url}{root}"))(environ, start_response)  # type: ignore[no-any-return]
+            return self._elsewhere(root, base_url, http)(environ, start_response)
+        return _json(status, document(f"{base_url}{root}"))(environ, start_response)
 
     def _elsewhere(self, root: str, base_url: str, http: webob.Request) -> webob.Response:
         """Compute answers any other unversioned path with the choices; the others have nothing there."""

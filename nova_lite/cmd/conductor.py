@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import sys
 
-from nova_lite.conductor.service import ConductorService
 from nova_lite.cmd import daemon
+from nova_lite.conductor.service import ConductorService
 from nova_lite.db.engine import open_database
 
 

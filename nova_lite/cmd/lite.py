@@ -6,9 +6,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nova_lite.cmd import db, doctor, keys, up
+from nova_lite.cmd import db, keys, up
 
-COMMANDS = (up, doctor, db, keys)
+COMMANDS = (up, db, keys)
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import sys
 
-from nova_lite.scheduler.service import SchedulerService
 from nova_lite.cmd import daemon
 from nova_lite.db.engine import open_database
+from nova_lite.scheduler.service import SchedulerService
 
 
 def main() -> None:

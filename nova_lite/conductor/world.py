@@ -13,9 +13,9 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import errors
+from nova_lite.conductor.remembered import Remembered
 from nova_lite.db import hosts
 from nova_lite.db.engine import Database
-from nova_lite.conductor.remembered import Remembered
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.network import NetworkRpc
 from nova_lite.rpc.scheduler import SchedulerRpc

@@ -7,7 +7,18 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite.conf import (
-    api, compute, conductor, database, default, identity, image, keystone, libvirt, network, quota, scheduler,
+    api,
+    compute,
+    conductor,
+    database,
+    default,
+    identity,
+    image,
+    keystone,
+    libvirt,
+    network,
+    quota,
+    scheduler,
 )
 
 SECTIONS = (

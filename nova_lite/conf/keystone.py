@@ -11,9 +11,19 @@ OPTIONS = [
     cfg.StrOpt("project_name", default="service", help="Its project."),
     cfg.StrOpt("user_domain_name", default="Default", help="Domain of the service user."),
     cfg.StrOpt("project_domain_name", default="Default", help="Domain of the service project."),
-    cfg.StrOpt("interface", default="internal", choices=["public", "internal", "admin"],
-               help="Which of Keystone's endpoints the catalog is asked for."),
-    cfg.StrOpt("cafile", default="", help="Certificates that Keystone's is checked against; empty: the system's."),
-    cfg.IntOpt("token_cache_time", default=10, min=-1,
-               help="Seconds that a token is trusted before Keystone is asked again; -1: never trusted."),
+    cfg.StrOpt(
+        "interface",
+        default="internal",
+        choices=["public", "internal", "admin"],
+        help="Which of Keystone's endpoints the catalog is asked for.",
+    ),
+    cfg.StrOpt(
+        "cafile", default="", help="Certificates that Keystone's is checked against; empty: the system's."
+    ),
+    cfg.IntOpt(
+        "token_cache_time",
+        default=10,
+        min=-1,
+        help="Seconds that a token is trusted before Keystone is asked again; -1: never trusted.",
+    ),
 ]

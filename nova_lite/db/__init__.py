@@ -2,7 +2,17 @@
 """All tables: one file is one resource, its model and every query on it."""
 
 from nova_lite.db import (
-    actions, flavors, hosts, images, keypairs, networks, ports, quotas, security_groups, servers, users,
+    actions,
+    flavors,
+    hosts,
+    images,
+    keypairs,
+    networks,
+    ports,
+    quotas,
+    security_groups,
+    servers,
+    users,
 )
 
 RESOURCES = (actions, flavors, hosts, images, keypairs, networks, ports, quotas, security_groups, servers, users)

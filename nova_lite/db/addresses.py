@@ -69,6 +69,12 @@ def pick(
     return picked
 
 
+def is_taken(session: Session, subnet_id: str, address: str) -> bool:
+    """Whether a port has the address."""
+    query = sa.select(Address.id).where(Address.subnet_id == subnet_id, Address.address == address)
+    return session.scalar(query) is not None
+
+
 def _given(session: Session, network: Network, subnets: Sequence[Subnet], address: str) -> tuple[str, str]:
     try:
         number = ipaddress.IPv4Address(address)

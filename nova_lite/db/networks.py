@@ -176,6 +176,14 @@ def delete(session: Session, network: Network) -> None:
         raise errors.InUse(what="Network", id=network.id, reason="one or more ports are on it.") from None
 
 
+def is_used_by_others(session: Session, network: Network) -> bool:
+    """Whether another project has a port on the network."""
+    ports = Base.metadata.tables["ports"]
+    query = sa.select(ports.c.id).where(
+        ports.c.network_id == network.id, ports.c.project_id != network.project_id)
+    return session.execute(query.limit(1)).first() is not None
+
+
 def lock(session: Session, network: Network) -> None:
     """Hold the network's row to the end of the transaction and read it again: one changes its subnets."""
     query = sa.select(Network).where(Network.id == network.id).with_for_update(key_share=True)

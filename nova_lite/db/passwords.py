@@ -19,11 +19,13 @@ _TURNS = threading.BoundedSemaphore(2)
 def hash_password(password: str) -> str:
     """`scrypt$n$r$p$salt$hash`, the last two in base64."""
     salt = os.urandom(16)
-    return "$".join(("scrypt", str(_N), str(_R), str(_P), _text(salt), _text(_scrypt(password, salt, _N, _R, _P))))
+    return "$".join(
+        ("scrypt", str(_N), str(_R), str(_P), _text(salt), _text(_scrypt(password, salt, _N, _R, _P)))
+    )
 
 
 def verify(password: str, password_hash: str | None) -> bool:
-    """Whether the password is right. No hash (no such user) takes as long as a wrong password, and is False."""
+    """Whether the password is right. No hash (no such user) takes as long as a wrong one."""
     scheme, *fields = (password_hash or _NOBODY).split("$")
     if scheme != "scrypt" or len(fields) != 5:
         scheme, *fields = _NOBODY.split("$")
@@ -31,6 +33,11 @@ def verify(password: str, password_hash: str | None) -> bool:
     salt, wanted = (base64.b64decode(field) for field in fields[3:])
     is_same = hmac.compare_digest(_scrypt(password, salt, n, r, p), wanted)
     return is_same and bool(password_hash)
+
+
+def mark(password_hash: str) -> str:
+    """A short text that changes when the password is set anew; tokens carry it. Tells nothing about the hash."""
+    return hashlib.sha256(password_hash.encode()).hexdigest()[:16]
 
 
 def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:

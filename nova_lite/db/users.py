@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, utcnow
-from nova_lite.db.passwords import hash_password
+from nova_lite.db.passwords import hash_password, mark
 
 DEFAULT_DOMAIN = "default"
 ROLES = ("admin", "manager", "member", "reader", "service")  # the built-in ones, which cannot be deleted
@@ -71,7 +71,9 @@ class RoleAssignment(Base):
     __tablename__ = "role_assignments"
 
     user_id: Mapped[str] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
-    project_id: Mapped[str] = mapped_column(sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    project_id: Mapped[str] = mapped_column(
+        sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True
+    )
     role_id: Mapped[str] = mapped_column(sa.ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True)
 
 
@@ -86,7 +88,7 @@ class RevokedToken(Base):
 
 @dataclasses.dataclass(frozen=True)
 class Holder:
-    """Whom a token stands for, as the rows have it now; `project` None: unscoped. `roles` without implied ones."""
+    """Whom a token stands for, as the rows have it now; `project` None: unscoped; `roles` but implied ones."""
 
     user: User
     domain: Domain
@@ -109,8 +111,13 @@ def get(session: Session, model: type[_Row], row_id: str) -> _Row:
 
 
 def find(
-    session: Session, model: type[_Row], *, name: str | None = None, domain_id: str | None = None,
-    is_enabled: bool | None = None, ids: Sequence[str] | None = None,
+    session: Session,
+    model: type[_Row],
+    *,
+    name: str | None = None,
+    domain_id: str | None = None,
+    is_enabled: bool | None = None,
+    ids: Sequence[str] | None = None,
 ) -> list[_Row]:
     """Rows by name, those that match all that is given; None: whatever it is."""
     query = sa.select(model).order_by(model.name, model.id)
@@ -152,10 +159,7 @@ def login_candidate(
 ) -> User | None:
     """The user whom a login names, by id or by name and domain."""
     query = sa.select(User).join(Domain, Domain.id == User.domain_id)
-    if user_id is not None:
-        query = query.where(User.id == user_id)
-    else:
-        query = query.where(User.name == name)
+    query = query.where(User.id == user_id) if user_id is not None else query.where(User.name == name)
     if domain_id is not None:
         query = query.where(Domain.id == domain_id)
     if domain_name is not None:
@@ -176,7 +180,7 @@ def project_by_name(
 
 
 def holder(
-    session: Session, *, user_id: str, project_id: str, audit_id: str, issued_at: datetime.datetime
+    session: Session, *, user_id: str, project_id: str, audit_id: str, issued_at: datetime.datetime, password_mark: str
 ) -> Holder:
     """Whom a token with these contents stands for, in one query.
 
@@ -186,8 +190,10 @@ def holder(
         sa.select(User, Domain, Project, Role.name, RevokedToken.audit_id)
         .join(Domain, Domain.id == User.domain_id)
         .outerjoin(Project, Project.id == project_id)
-        .outerjoin(RoleAssignment, sa.and_(
-            RoleAssignment.user_id == User.id, RoleAssignment.project_id == project_id))
+        .outerjoin(
+            RoleAssignment,
+            sa.and_(RoleAssignment.user_id == User.id, RoleAssignment.project_id == project_id),
+        )
         .outerjoin(Role, Role.id == RoleAssignment.role_id)
         .outerjoin(RevokedToken, RevokedToken.audit_id == audit_id)
         .where(User.id == user_id)
@@ -199,6 +205,8 @@ def holder(
     roles = frozenset(row[3] for row in rows if row[3] is not None)
     if revoked is not None or (user.revoked_before is not None and issued_at <= user.revoked_before):
         raise errors.InvalidToken(reason="it was revoked")
+    if password_mark != mark(user.password_hash):
+        raise errors.InvalidToken(reason="its user has a new password")
     if not user.enabled or not domain.enabled:
         raise errors.InvalidToken(reason="its user is disabled")
     if project_id and (project is None or not project.enabled):
@@ -240,7 +248,9 @@ def assignments(
         .order_by(Project.name, User.name, Role.name)
     )
     for column, wanted in (
-        (RoleAssignment.user_id, user_id), (RoleAssignment.project_id, project_id), (RoleAssignment.role_id, role_id),
+        (RoleAssignment.user_id, user_id),
+        (RoleAssignment.project_id, project_id),
+        (RoleAssignment.role_id, role_id),
     ):
         if wanted is not None:
             query = query.where(column == wanted)
@@ -265,7 +275,9 @@ def unassign(session: Session, *, user_id: str, project_id: str, role_id: str) -
     """
     row = session.get(RoleAssignment, (user_id, project_id, role_id))
     if row is None:
-        raise errors.NotFound(what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}")
+        raise errors.NotFound(
+            what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}"
+        )
     session.delete(row)
 
 
@@ -291,10 +303,23 @@ def bootstrap(session: Session, admin_password: str) -> None:
     projects = {project.name: project for project in find(session, Project, domain_id=DEFAULT_DOMAIN)}
     for name, description in (("admin", "The operators' project"), ("service", "The services' own project")):
         if name not in projects:
-            projects[name] = add(session, Project(domain_id=DEFAULT_DOMAIN, name=name, description=description))
+            projects[name] = add(
+                session, Project(domain_id=DEFAULT_DOMAIN, name=name, description=description)
+            )
     found = find(session, User, name="admin", domain_id=DEFAULT_DOMAIN)
-    admin = found[0] if found else add(session, User(
-        domain_id=DEFAULT_DOMAIN, name="admin", description="The first operator",
-        default_project_id=projects["admin"].id, password_hash=hash_password(admin_password)))
+    admin = (
+        found[0]
+        if found
+        else add(
+            session,
+            User(
+                domain_id=DEFAULT_DOMAIN,
+                name="admin",
+                description="The first operator",
+                default_project_id=projects["admin"].id,
+                password_hash=hash_password(admin_password),
+            ),
+        )
+    )
     role = find(session, Role, name="admin")[0]
     assign(session, user_id=admin.id, project_id=projects["admin"].id, role_id=role.id)

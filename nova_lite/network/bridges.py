@@ -89,7 +89,7 @@ class Bridges:
         make_leg = (
             f"link add {leg} type veth peer name gw address {names.gateway_mac(network.id)} netns {namespace}"
         )
-        make_uplink = f"link add {uplink} type veth peer name up netns {namespace}"
+        make_uplink = f"link add {uplink} type veth peer name uplink netns {namespace}"
         return [
             *([] if is_here(leg) else [make_leg]),
             f"link set {leg} addrgenmode none",

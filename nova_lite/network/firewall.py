@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from nova_lite.network import filters, names
 from nova_lite.network.commands import CommandFailed, run
-from nova_lite.network.records import HeldNetwork
+from nova_lite.network.records import HeldNetwork, needed_groups
 from nova_lite.rpc.network import Member, Port, SecurityGroup
 
 LOG = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Firewall:
             self._networks = {held.network.id: held for held in networks}
             self._groups = {group.id: group for group in groups}
             self._ports = {port.id: port for port in ports}
-            self._idle_groups()
+            self._without_unneeded()
             self._set_all()
 
     def add(self, networks: Iterable[HeldNetwork], groups: Iterable[SecurityGroup], ports: Iterable[Port]) -> None:
@@ -63,7 +63,7 @@ class Firewall:
                     cuts |= self._cuts_of(old)
                 if old != port:
                     lines += filters.add_port(port)
-            self._apply(lines)
+            self._apply(lines + self._without_unneeded())
         self._cut(cuts)
 
     def change_groups(self, groups: Iterable[SecurityGroup]) -> None:
@@ -71,10 +71,10 @@ class Firewall:
         with self._transaction():
             lines: list[str] = []
             cuts = self._take_groups(groups, lines)
-            self._apply(lines)
+            self._apply(lines + self._without_unneeded())
         self._cut(cuts)
 
-    def remove(self, ports: Iterable[Port], group_ids: Iterable[str]) -> None:
+    def remove(self, ports: Iterable[Port]) -> None:
         """Forget the ports, and the groups that were only for them; the ports' connections are cut."""
         with self._transaction():
             cuts: set[tuple[int, str]] = set()
@@ -83,9 +83,7 @@ class Firewall:
                 self._ports.pop(port.id, None)
                 lines += filters.remove_port(port)
                 cuts |= self._cuts_of(port)
-            gone = [group_id for group_id in group_ids if self._groups.pop(group_id, None) is not None]
-            lines += [line for group_id in (*gone, *self._idle_groups()) for line in filters.empty_group(group_id)]
-            lines += [line for group_id in gone for line in filters.remove_group(group_id)]
+            lines += self._without_unneeded()
             self._apply(lines)
         self._cut(cuts)
 
@@ -127,13 +125,19 @@ class Firewall:
                 lines += [*filters.remove_port(old), *filters.add_port(self._ports[old.id])]
         return cuts
 
-    def _idle_groups(self) -> list[str]:
-        """Groups that only others' rules name lose their own rules, which nobody is judged by; returns them."""
-        used = self._used_groups()
+    def _without_unneeded(self) -> list[str]:
+        """Lines that remove groups which no port needs. One that only others' rules name loses its own rules."""
+        needed, used = needed_groups(self._ports.values(), self._groups), self._used_groups()
+        gone = [group_id for group_id in self._groups if group_id not in needed]
         idle = [group for group in self._groups.values() if group.rules and group.id not in used]
-        for group in idle:
-            self._groups[group.id] = dataclasses.replace(group, rules=())
-        return [group.id for group in idle]
+        self._groups.update((group.id, dataclasses.replace(group, rules=())) for group in idle)
+        for group_id in gone:
+            del self._groups[group_id]
+        emptied = dict.fromkeys((*gone, *(group.id for group in idle)))
+        return [
+            *(line for group_id in emptied for line in filters.empty_group(group_id)),
+            *(line for group_id in gone for line in filters.remove_group(group_id)),
+        ]
 
     def _used_groups(self) -> set[str]:
         return {group_id for port in self._ports.values() for group_id in port.group_ids}

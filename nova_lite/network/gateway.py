@@ -27,7 +27,7 @@ table ip nova {
  }
  chain postrouting {
   type nat hook postrouting priority srcnat; policy accept;
-  oifname "up" masquerade
+  oifname "uplink" masquerade
  }
 }
 """
@@ -58,8 +58,8 @@ def configure(network: Network, *, index: int, transit_cidr: str) -> None:
         f"route replace {subnet.cidr} dev gw src {names.METADATA_ADDRESS}"
         for subnet in network.subnets if subnet.gateway is None
     ]
-    lines += ["link set up addrgenmode none", f"addr replace {own_end}/31 dev up", "link set up up"]
-    lines += [f"route replace default via {host_end} dev up"]
+    lines += ["link set uplink addrgenmode none", f"addr replace {own_end}/31 dev uplink", "link set uplink up"]
+    lines += [f"route replace default via {host_end} dev uplink"]
     run(["ip", "-batch", "-"], stdin="\n".join(lines) + "\n", namespace=name)
     run(["nft", "-f", "-"], stdin=_FILTER, namespace=name)
 

@@ -25,7 +25,11 @@ _MAX_HEADER, _MAX_BODY = 16384, 65536  # bytes; guests only read, but may put a 
 
 
 class _Server(wsgi.Server):
-    """cheroot over a socket that was made elsewhere; it takes the way that is for Unix sockets."""
+    """cheroot over a socket that was made elsewhere.
+
+    cheroot (11.1) binds by itself, and stops by a connection to its own address, which would leave the namespace;
+    it does neither for a Unix socket, told by an address that is text. Only while it serves has it the real one.
+    """
 
     def __init__(self, name: str, listener: socket.socket, app: WSGIApplication) -> None:
         super().__init__(
@@ -39,7 +43,15 @@ class _Server(wsgi.Server):
     def bind_unix_socket(self, _bind_addr: str) -> None:
         self.socket = self._listener
 
-    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+    def prepare(self) -> None:
+        super().prepare()
+        self.bind_addr = (names.METADATA_ADDRESS, _PORT)
+
+    def stop(self) -> None:
+        self.bind_addr = "stopping"
+        super().stop()
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:  # noqa: FBT001, FBT002
         LOG.log(level, "metadata server: %s", msg, exc_info=traceback)
 
 

@@ -29,7 +29,7 @@ def leg_name(network_id: str) -> str:
 
 
 def uplink_name(network_id: str) -> str:
-    """The host's end of the veth by which a namespace reaches the host (there: `up`)."""
+    """The host's end of the veth by which a namespace reaches the host (there: `uplink`)."""
     return f"up-{network_id[:11]}"
 
 

@@ -9,13 +9,13 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nova_lite import errors
 from nova_lite.rpc import payload
-from nova_lite.rpc.network import Network, SecurityGroup, ServerPorts
+from nova_lite.rpc.network import Network, Port, SecurityGroup, ServerPorts
 
 _TOMBSTONE_DAYS = 7  # a message older than that does not come any more: queues and retries end within hours
 
@@ -124,15 +124,14 @@ class Records:
                 self.groups[group.id] = group
             return news
 
-    def drop_unused_groups(self) -> list[str]:
-        """Forget groups that no server here needs; returns their ids."""
+    def drop_unneeded_groups(self) -> None:
+        """Forget groups that no server here needs."""
         with self._guard:
-            needed = self._needed_groups()
-            unused = [group_id for group_id in self.groups if group_id not in needed]
-            for group_id in unused:
+            ports = (port for server in self.servers.values() for port in server.ports)
+            needed = needed_groups(ports, self.groups)
+            for group_id in [group_id for group_id in self.groups if group_id not in needed]:
                 self._unlink("groups", group_id)
                 del self.groups[group_id]
-            return unused
 
     def bury(self, server_id: str, *, fence: int) -> None:
         """Remember durably that the server's requests up to `fence` are over."""
@@ -168,14 +167,6 @@ class Records:
     def _free_index(self) -> int:
         used = {held.index for held in self.networks.values()}
         return next(index for index in range(len(used) + 1) if index not in used)
-
-    def _needed_groups(self) -> set[str]:
-        direct = {group for server in self.servers.values() for port in server.ports for group in port.group_ids}
-        named = {
-            rule.remote_group_id for group in direct if group in self.groups for rule in self.groups[group].rules
-            if rule.remote_group_id
-        }
-        return direct | named
 
     def _remember(self, server_id: str, ports: ServerPorts) -> None:
         self.servers[server_id] = ports
@@ -213,6 +204,13 @@ class Records:
         if self._directory is not None:
             with contextlib.suppress(FileNotFoundError):
                 (self._directory / kind / f"{key}.json").unlink()
+
+
+def needed_groups(ports: Iterable[Port], groups: Mapping[str, SecurityGroup]) -> set[str]:
+    """The groups that the ports are in, and those that these groups' rules name."""
+    direct = {group_id for port in ports for group_id in port.group_ids}
+    rules = (rule for group_id in direct if group_id in groups for rule in groups[group_id].rules)
+    return direct | {rule.remote_group_id for rule in rules if rule.remote_group_id}
 
 
 def write_durably(path: Path, text: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from oslo_log import log as logging
 
@@ -18,10 +20,11 @@ from nova_lite.network.dhcp import Dhcp
 from nova_lite.network.firewall import Firewall, require_bridge_filter
 from nova_lite.network.locks import Locks
 from nova_lite.network.metadata import MetadataListeners
-from nova_lite.network.records import HeldNetwork, Records
+from nova_lite.network.records import Records
 from nova_lite.rpc.network import Network, OwnedNetworks, Port, SecurityGroup, ServerPorts
 
 LOG = logging.getLogger(__name__)
+_Subject = TypeVar("_Subject")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,7 @@ class LinuxNetwork:
         self._parts = parts
         self._servers = Locks()
         self._networks = Locks()
+        self._filtering = threading.Lock()
         self._made: dict[str, Network] = {}
 
     def recover(self) -> None:
@@ -55,6 +59,7 @@ class LinuxNetwork:
             require_bridge_filter()
             namespaces.set_kernel({"ipv4/ip_forward": "1"})
             self._records.load()
+            self._records.drop_unneeded_groups()
             # Filters first: no guest that runs, or is started meanwhile, is without them.
             ports = [port for server in self._records.servers.values() for port in server.ports]
             self._parts.firewall.rebuild(self._records.networks.values(), self._records.groups.values(), ports)
@@ -62,10 +67,14 @@ class LinuxNetwork:
             if server.fence <= self._records.buried(server.server_id):
                 self.release(server.server_id, fence=server.fence)
         for held in list(self._records.networks.values()):
-            try:
-                self._recover_network(held)
-            except errors.NetworkFailed as failure:
-                LOG.error("network %s: %s; made again when a server needs it", held.network.id, failure.text)
+            if held.is_leaving:
+                self._try(self.remove_network, held.network.id)
+            else:
+                self._try(self._ensure_network, held.network)
+        for server in list(self._records.servers.values()):
+            for network in server.networks:
+                if network.id not in self._records.networks:  # cut off between its record and the network's
+                    self._try(self._ensure_network, network)
         LOG.info("recovered %d networks and %d servers", len(self._records.networks), len(self._records.servers))
 
     def prepare(self, ports: ServerPorts) -> None:
@@ -81,14 +90,11 @@ class LinuxNetwork:
             for network in ports.networks:
                 self._ensure_network(network)
             fail("network.prepare.filters")
-            self._records.put_groups(ports.groups)
             kept = {port.id for port in ports.ports}
             dropped = [port for port in (old.ports if old else ()) if port.id not in kept]
             if dropped:
-                self._parts.firewall.remove(dropped, ())
-            held = [self._records.networks[network.id] for network in ports.networks]
-            groups = [self._records.groups[group.id] for group in ports.groups]
-            self._parts.firewall.add(held, groups, ports.ports)
+                self._parts.firewall.remove(dropped)
+            self._filter(ports)
             fail("network.prepare.done")
         LOG.info("server %s: network prepared, %d ports", ports.server_id, len(ports.ports))
 
@@ -109,7 +115,7 @@ class LinuxNetwork:
             fail("network.release.tombstone")
             if server is None:
                 return
-            self._parts.firewall.remove(server.ports, ())
+            self._parts.firewall.remove(server.ports)
             fail("network.release.filters")
             self._records.drop_server(server_id)
             fail("network.release.record")
@@ -124,10 +130,11 @@ class LinuxNetwork:
             named = {
                 rule.remote_group_id for group in offered.values() if group.id in known for rule in group.rules
             }
-            news = self._records.put_groups(g for g in offered.values() if g.id in known or g.id in named)
-            fail("network.update_groups.filters")
-            self._parts.firewall.change_groups(news)
-            self._parts.firewall.remove((), self._records.drop_unused_groups())
+            with self._filtering:
+                news = self._records.put_groups(g for g in offered.values() if g.id in known or g.id in named)
+                fail("network.update_groups.filters")
+                self._parts.firewall.change_groups(news)
+                self._records.drop_unneeded_groups()
 
     def update_documents(self, server_id: str, documents: dict[str, str]) -> None:
         """See NetworkRpc.update_documents; a server that is not here has been released meanwhile."""
@@ -177,12 +184,13 @@ class LinuxNetwork:
             self._parts.firewall.remove_all()
             self._records.clear()
 
-    def _recover_network(self, held: HeldNetwork) -> None:
-        with self._explained("recover a network"):
-            if held.is_leaving:
-                self.remove_network(held.network.id)
-            else:
-                self._ensure_network(held.network)
+    def _try(self, work: Callable[[_Subject], None], subject: _Subject) -> None:
+        """Do one thing of a recovery; its failure is logged, and does not keep the rest from being done."""
+        try:
+            with self._explained("recover"):
+                work(subject)
+        except errors.NetworkFailed as failure:
+            LOG.error("network: %s; tried again when a server needs it", failure.text)
 
     def _ensure_network(self, network: Network) -> None:
         """Have the network here, with DHCP for every port that the records know; quick when it is."""
@@ -214,9 +222,17 @@ class LinuxNetwork:
         self._parts.bridges.set_peers(network)
         self._made[network.id] = network
 
+    def _filter(self, ports: ServerPorts) -> None:
+        # One at a time: groups reach the filters in the order in which they reach the records.
+        with self._filtering:
+            self._records.put_groups(ports.groups)
+            groups = [self._records.groups[g.id] for g in ports.groups if g.id in self._records.groups]
+            held = [self._records.networks[network.id] for network in ports.networks]
+            self._parts.firewall.add(held, groups, ports.ports)
+
     def _forget_ports(self, ports: Iterable[Port]) -> None:
         """Take the ports, no longer in the records, from DHCP; and the groups that nobody needs now."""
-        self._parts.firewall.remove((), self._records.drop_unused_groups())
+        self._records.drop_unneeded_groups()
         for network_id in {port.network_id for port in ports}:
             with self._networks.hold(network_id):
                 held = self._records.networks.get(network_id)

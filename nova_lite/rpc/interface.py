@@ -114,7 +114,7 @@ class _Sender:
         return send
 
 
-class _ContextSerializer(messaging.NoOpSerializer):
+class _ContextSerializer(messaging.NoOpSerializer):  # type: ignore[misc]
     def serialize_context(self, ctxt: Context) -> dict[str, object]:
         return ctxt.to_wire()
 

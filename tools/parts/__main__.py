@@ -35,7 +35,9 @@ def _url(part: Part) -> str:
 
 def _known(state: Path) -> dict[str, Part]:
     """Return the parts that `up` was asked for in this directory before."""
-    return {name: make(state / name) for name, make in _MAKE.items() if (state / name / "settings.json").exists()}
+    return {
+        name: make(state / name) for name, make in _MAKE.items() if (state / name / "settings.json").exists()
+    }
 
 
 def _up(names: list[str], *, state: Path, stay: bool) -> int:
@@ -67,21 +69,27 @@ def _down(parts: dict[str, Part], *, purge: bool) -> int:
 
 def _status(parts: dict[str, Part]) -> int:
     ready = {name: part.is_ready() for name, part in parts.items()}
-    sys.stdout.write(json.dumps({name: "ready" if yes else "down" for name, yes in ready.items()}, indent=1) + "\n")
+    sys.stdout.write(
+        json.dumps({name: "ready" if yes else "down" for name, yes in ready.items()}, indent=1) + "\n"
+    )
     return 0 if all(ready.values()) else 1
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m tools.parts", description="Run real parts by hand.")
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="start parts, print their URLs (with passwords) as JSON, and leave them running")
+    up = commands.add_parser(
+        "up", help="start parts, print their URLs (with passwords) as JSON, and leave them running"
+    )
     up.add_argument("parts", nargs="+", choices=sorted(_MAKE), metavar="PART", help=", ".join(_MAKE))
     up.add_argument("--stay", action="store_true", help="stay until SIGINT or SIGTERM, then stop them")
     status = commands.add_parser("status", help="say which of them answer; exit status 1 unless all do")
     down = commands.add_parser("down", help="stop all that run in a directory; data stays")
     down.add_argument("--purge", action="store_true", help="remove their directories too")
     for command in (up, status, down):
-        command.add_argument("--state", type=Path, required=True, metavar="DIR", help="where data, logs and pids are kept")
+        command.add_argument(
+            "--state", type=Path, required=True, metavar="DIR", help="where data, logs and pids are kept"
+        )
     return parser.parse_args()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A compute host of its own on this machine: own network, mounts and name, own libvirtd, joined to the others by a switch."""
+"""A compute host of its own on this machine: own network, mounts, name, libvirtd, and a wire to others."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ _MACHINE_CACHE = Path("/var/cache/libvirt")
 class Host(Part):
     """Network, mount and UTS namespace with a libvirtd in it that believes to be alone on a machine.
 
-    Inside, /run, /etc/hosts, /etc/resolv.conf, libvirt's directories and those of `private` are the host's own, the rest of
-    the file system is the machine's. /run/netns is empty, so network namespaces made inside are the host's own too.
+    Inside, /run, /etc/hosts, /etc/resolv.conf, libvirt's directories and those of `private` are the host's
+    own, the rest of the file system is the machine's. /run/netns is empty, so network namespaces made inside
+    are the host's own too.
 
     :param name: host name and libvirt's idea of it; also names the port on the switch.
     :param tunnel_ip: its address on the switch, without prefix length; the device there is `uplink`.
@@ -51,10 +52,19 @@ class Host(Part):
         super().__init__(state_dir)
         self.name, self.tunnel_ip, self.switch, self.uplink = name, tunnel_ip, switch, uplink
         self._hosts = dict(hosts or {})
-        self._private = {place: self.state_dir / "private" / place.strip("/").replace("/", "-") for place in private}
+        self._private = {
+            place: self.state_dir / "private" / place.strip("/").replace("/", "-") for place in private
+        }
         self._holder = Process("holder", self.state_dir)
         self._daemons = LibvirtDaemons(self.state_dir, enter=self.command)
         self._others: dict[str, Process] = {}
+        hidden = [
+            target for _source, target in self._sandbox().binds if self.state_dir.is_relative_to(target)
+        ]
+        if hidden:
+            raise PartError(
+                f"state of host {name} is inside {hidden[0]}, which the host has its own of; use another"
+            )
 
     @property
     def pid(self) -> int:
@@ -74,26 +84,27 @@ class Host(Part):
         self.start()
 
     def _start(self) -> None:
-        """Make the namespaces, plug it in, start libvirtd and return when that answers; what runs is left as it is."""
+        """Make the namespaces, plug it in, start libvirtd and wait for it; what runs is left as it is."""
         if not self._holder.is_alive():
             self._prepare()
             self._holder.start(self._sandbox().command(["sleep", "infinity"]), env=clean_environment())
             wait_until(self._is_held, deadline_s=20, what=f"making host {self.name}", watch=(self._holder,))
+        if not self.switch.is_plugged(self.name):
             self.switch.plug(self.name, pid=self.pid, address=self.tunnel_ip, device=self.uplink)
         self._daemons.start(is_ready=self.is_ready, listen=True)
 
     def down(self) -> None:
-        """End everything that runs in it, guests and others' daemons too, and remove its port and its directory."""
+        """End everything that runs in it, guests and daemons too, and remove its port and its directory."""
         self.purge()
 
     def stop(self) -> None:
-        """Power it off: everything in it ends, the wire is unplugged; its directories stay, and `start()` boots it again."""
+        """Power it off: all in it ends, the wire is unplugged; directories stay, `start()` boots it again."""
         inside = self.processes()
         cgroups = [path for who in inside for path in guest_cgroups(who.pid)]
         self._daemons.stop()
         keep = {self._holder.identity, *(identify(reaper) for reaper in self._daemons.reapers())}
         for who in inside:
-            if who not in keep:  # the reapers go last, by themselves: ended before, they would leave zombies to process 1
+            if who not in keep:  # the reapers go last, by themselves, else process 1 inherits zombies
                 end(who, deadline_s=5)
         with contextlib.suppress(PartError):
             wait_until(lambda: not self._daemons.reapers(), deadline_s=3, what="reaping")
@@ -116,10 +127,12 @@ class Host(Part):
         return True
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """Return the command line that runs `argv` inside, in the caller's working directory; same pid as `argv` gets."""
+        """Return the command line that becomes `argv` inside, in the caller's working directory, same pid."""
         return ["nsenter", "-t", str(self.pid), "-m", "-n", "-u", f"--wdns={Path.cwd()}", "--", *argv]
 
-    def run(self, argv: Sequence[str], *, timeout_s: float = 60, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float = 60, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command inside and return what it said.
 
         :raises subprocess.CalledProcessError: it failed, unless `check` is False.
@@ -135,7 +148,11 @@ class Host(Part):
         )
 
     def popen(
-        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, output: IO[bytes] | int = subprocess.DEVNULL
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        output: IO[bytes] | int = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         """Start a command inside that the caller looks after; stdout and stderr go to `output`."""
         return subprocess.Popen(
@@ -143,7 +160,7 @@ class Host(Part):
         )
 
     def daemon(self, name: str) -> Process:
-        """Return the daemon of that name; start it by `.start(host.command([…]))`. It ends with the host at the latest.
+        """Return the daemon of that name; start it by `.start(host.command([…]))`. It ends with the host.
 
         Its log and record are in the host's directory, so a later process finds it by the same name.
         """
@@ -182,12 +199,14 @@ class Host(Part):
             place.mkdir(parents=True, exist_ok=True)
         # two hosts with one uuid refuse to migrate to each other; the same directory keeps its uuid
         host_uuid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"nova-lite-host:{here}:{self.name}"))
-        write_configuration(here / "etc", listen="0.0.0.0", tcp=True, host_uuid=host_uuid)  # noqa: S104  own network
+        write_configuration(here / "etc", listen="0.0.0.0", tcp=True, host_uuid=host_uuid)
         known = _MACHINE_CACHE / "qemu" / "capabilities"
         if known.is_dir() and not (here / "cache" / "qemu").exists():
             shutil.copytree(known, here / "cache" / "qemu" / "capabilities")  # saves the 7 s of probing QEMU
         self.write_hosts(self._hosts)
-        (here / "resolv.conf").write_text("# no name server: lookups fail at once instead of waiting for one\n")
+        (here / "resolv.conf").write_text(
+            "# no name server: lookups fail at once instead of waiting for one\n"
+        )
 
     def _sandbox(self) -> Sandbox:
         here = self.state_dir

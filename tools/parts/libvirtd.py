@@ -22,7 +22,8 @@ URI = "qemu:///system"
 _KVM = Path("/dev/kvm")
 _RUN = Path("/run/libvirt")
 
-# dynamic_ownership, security_driver and namespaces: without udev, SELinux or AppArmor QEMU otherwise refuses to start
+# dynamic_ownership, security_driver and namespaces: without udev, SELinux or AppArmor QEMU otherwise refuses
+# to start
 QEMU_CONF = """\
 user = "root"
 group = "root"
@@ -79,7 +80,7 @@ def write_configuration(etc: Path, *, listen: str, tcp: bool, host_uuid: str) ->
 
 
 class LibvirtDaemons:
-    """The pair virtlogd and libvirtd, as two processes of `state_dir`; `enter` makes the command that starts one."""
+    """The pair virtlogd and libvirtd of `state_dir`; `enter` makes a command run where they belong."""
 
     def __init__(self, state_dir: Path, *, enter: Callable[[Sequence[str]], list[str]]) -> None:
         self._state_dir = state_dir
@@ -88,7 +89,7 @@ class LibvirtDaemons:
         self.libvirtd = Process("libvirtd", state_dir)
 
     def start(self, *, is_ready: Callable[[], bool], listen: bool = False) -> None:
-        """Start what does not run and return when `is_ready` says yes: 1 s, 10 s when QEMU was never probed before.
+        """Start what does not run and wait for `is_ready`: 1 s, 10 s when QEMU was never probed before.
 
         :param listen: serve TCP as well, as libvirtd.conf says.
         """
@@ -107,19 +108,20 @@ class LibvirtDaemons:
         self.virtlogd.end()
 
     def guests(self) -> list[Identity]:
-        """Return the QEMU processes that a libvirtd of this directory started, also one that has ended since."""
+        """Return the guests of this directory's libvirtd, and of earlier, crashed ones."""
         return [who for reaper in self.reapers() for who in descendants(reaper) if _is_qemu(who.pid)]
 
     def reapers(self) -> list[int]:
-        """Return the sub-reapers of libvirtd and of earlier, crashed ones; each ends by itself after its last guest."""
+        """Return the sub-reapers of libvirtd and of earlier, crashed ones; each ends after its last guest."""
         return [pid for pid in pids() if _command_line(pid)[4:5] == [str(self.libvirtd.reaper_file)]]
 
 
 class Libvirtd(Part):
     """libvirt of the machine itself, at `qemu:///system`.
 
-    One that answers already is left alone, by `stop()` and `purge()` too. Ours has its configuration and its guests'
-    definitions in `state_dir/etc`; sockets are at the usual /run/libvirt. `stop()` lets guests run on; `purge()` ends them.
+    One that answers already is left alone, by `stop()` and `purge()` too. Ours has its configuration and its
+    guests' definitions in `state_dir/etc`; sockets are at the usual /run/libvirt. `stop()` lets guests run
+    on; `purge()` ends them.
     """
 
     uri = URI
@@ -127,9 +129,11 @@ class Libvirtd(Part):
     def __init__(self, state_dir: Path) -> None:
         super().__init__(state_dir)
         self._host_uuid = str(self._keep({"host_uuid": str(uuid.uuid4())})["host_uuid"])
-        self._etc, self._lib = self.state_dir / "etc", self.state_dir / "lib"
+        self._etc, self._lib, self._log = (self.state_dir / name for name in ("etc", "lib", "log"))
         self._made_run = self.state_dir / "made-run-libvirt"
-        sandbox = Sandbox(binds=((str(self._etc), "/etc/libvirt"), (str(self._lib), "/var/lib/libvirt")))
+        # /run/libvirt stays the machine's, for the sockets; /var/cache/libvirt too: probing QEMU again takes 7 s
+        own = {"/etc/libvirt": self._etc, "/var/lib/libvirt": self._lib, "/var/log/libvirt": self._log}
+        sandbox = Sandbox(binds=tuple((str(source), target) for target, source in own.items()))
         self._daemons = LibvirtDaemons(self.state_dir, enter=lambda argv: sandbox.command(argv))
 
     @property
@@ -146,6 +150,7 @@ class Libvirtd(Part):
                 self._made_run.touch()
             write_configuration(self._etc, listen="127.0.0.1", tcp=False, host_uuid=self._host_uuid)
             self._lib.mkdir(exist_ok=True)
+            self._log.mkdir(exist_ok=True)
             self._daemons.start(is_ready=self.is_ready)
 
     def stop(self) -> None:
@@ -217,7 +222,10 @@ def _command_line(pid: int) -> list[str]:
 
 @contextlib.contextmanager
 def _only_one_starter() -> Iterator[bool]:
-    """Keep a second starter waiting: two libvirtd would take each other's socket away. Yields: was /run/libvirt new."""
+    """Keep a second starter waiting: two libvirtd would take each other's socket away.
+
+    Yields whether /run/libvirt is new.
+    """
     is_new = not _RUN.exists()
     _RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
     handle = os.open(_RUN, os.O_RDONLY | os.O_DIRECTORY)

@@ -9,7 +9,15 @@ import shutil
 from pathlib import Path
 
 from tools.parts.errors import PartError
-from tools.parts.part import Part, ask, check_identifier, clean_environment, free_port, random_password, write_private
+from tools.parts.part import (
+    Part,
+    ask,
+    check_identifier,
+    clean_environment,
+    free_port,
+    random_password,
+    write_private,
+)
 from tools.parts.processes import Process, wait_until
 from tools.parts.sandbox import Sandbox
 
@@ -25,7 +33,12 @@ class MariaDB(Part):
     ) -> None:
         super().__init__(state_dir)
         kept = self._keep(
-            {"address": address, "port": port or free_port(address), "user": user, "password": random_password()}
+            {
+                "address": address,
+                "port": port or free_port(address),
+                "user": user,
+                "password": random_password(),
+            }
         )
         self.address, self.port = str(kept["address"]), int(kept["port"])
         self.user, self.password = str(kept["user"]), str(kept["password"])
@@ -103,7 +116,13 @@ class MariaDB(Part):
         shutil.rmtree(server, ignore_errors=True)  # a half-made one of a run that was cut
         server.mkdir(parents=True, mode=0o700)
         os.chown(server, who.pw_uid, who.pw_gid)
-        argv = ["mariadb-install-db", "--no-defaults", f"--datadir={_HOME}/data", "--skip-test-db", "--skip-name-resolve"]
+        argv = [
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={_HOME}/data",
+            "--skip-test-db",
+            "--skip-name-resolve",
+        ]
         ask(self._sandbox().command(argv), env=clean_environment(), timeout_s=120)
         account = f"'{self.user}'@'%'"
         write_private(

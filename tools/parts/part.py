@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every part has in common: a directory that is its whole state, settings kept there, start, stop and readiness."""
+"""What every part has in common: a directory that is its whole state, settings kept there, start and stop."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 class Part(ABC):
-    """A real program set that we run by hand; `with` starts and stops it, its directory stays until `purge()`.
+    """A real program that we run by hand; `with` starts and stops it, its directory stays until `purge()`.
 
-    Made again with the same directory, also by another process, it speaks for the same running programs: ports and
-    passwords are kept in `settings.json` (mode 0600), pids in `*.process`.
+    Made again with the same directory, also by another process, it speaks for the same running programs:
+    ports and passwords are kept in `settings.json` (mode 0600), pids in `*.process`.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -34,7 +34,8 @@ class Part(ABC):
     def start(self) -> None:
         """Start it and return when it answers; nothing when it already runs.
 
-        :raises PartError: it does not answer in time, and is stopped again; the text ends with its last log lines.
+        :raises PartError: it does not answer in time, and is stopped again; the text ends with its last log
+        lines.
         """
         try:
             self._start()
@@ -51,6 +52,10 @@ class Part(ABC):
         """End what we started; data stays, and `start()` goes on with it. Nothing when it does not run."""
 
     @abstractmethod
+    def kill9(self) -> None:
+        """Crash it by SIGKILL; `start()` brings it back with its data, on its ports."""
+
+    @abstractmethod
     def is_ready(self) -> bool:
         """Ask the real thing whether it works, within seconds."""
 
@@ -64,7 +69,9 @@ class Part(ABC):
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def _keep(self, wanted: Mapping[str, str | int]) -> dict[str, str | int]:
@@ -89,7 +96,8 @@ def write_private(path: Path, text: str) -> None:
 def free_port(address: str = "127.0.0.1") -> int:
     """Return a TCP port that nobody listens on now.
 
-    From 20000 to 32767: below Linux's ephemeral range, so that no outgoing connection takes it while a part restarts.
+    From 20000 to 32767: below Linux's ephemeral range, so that no outgoing connection takes it while a part
+    restarts.
     """
     for _ in range(200):
         port = 20000 + secrets.randbelow(12768)
@@ -114,7 +122,9 @@ def check_identifier(name: str) -> str:
     :raises PartError: it is not.
     """
     if not _IDENTIFIER.fullmatch(name):
-        raise PartError(f"{name!r} is not a database name: a letter, then letters, digits and _; all lower case")
+        raise PartError(
+            f"{name!r} is not a database name: a letter, then letters, digits and _; all lower case"
+        )
     return name
 
 
@@ -125,7 +135,13 @@ def ask(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout_s:
     """
     try:
         done = subprocess.run(
-            argv, env=env, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            argv,
+            env=env,
+            timeout=timeout_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
         )
     except FileNotFoundError:
         raise PartError(f"{argv[0]} is not installed; run tools/install --for test") from None
@@ -137,6 +153,11 @@ def ask(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout_s:
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """Return a small environment for a daemon: nothing of the caller's but the time zone, messages in English."""
+    """Return a small environment for a daemon: of the caller's only the time zone, messages in English."""
     kept = {name: os.environ[name] for name in ("TZ",) if name in os.environ}
-    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **kept, **extra}
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        **kept,
+        **extra,
+    }

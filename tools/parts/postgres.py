@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PostgreSQL server of our own: a fresh, durable cluster in a directory of ours, run as Debian's user `postgres`."""
+"""A PostgreSQL server of our own: fresh, durable, in a directory of ours, run as Debian's user `postgres`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import signal
 from pathlib import Path
 
 from tools.parts.errors import PartError
-from tools.parts.part import Part, ask, check_identifier, clean_environment, free_port, random_password, write_private
+from tools.parts.part import (
+    Part,
+    ask,
+    check_identifier,
+    clean_environment,
+    free_port,
+    random_password,
+    write_private,
+)
 from tools.parts.processes import Process, wait_until
 from tools.parts.sandbox import Sandbox
 
@@ -34,7 +42,12 @@ class Postgres(Part):
     ) -> None:
         super().__init__(state_dir)
         kept = self._keep(
-            {"address": address, "port": port or free_port(address), "user": user, "password": random_password()}
+            {
+                "address": address,
+                "port": port or free_port(address),
+                "user": user,
+                "password": random_password(),
+            }
         )
         self.address, self.port = str(kept["address"]), int(kept["port"])
         self.user, self.password = str(kept["user"]), str(kept["password"])
@@ -46,7 +59,7 @@ class Postgres(Part):
 
     def create_database(self, name: str) -> str:
         """Make an empty database, or keep the one of that name, and return its URL."""
-        known = self.sql(f"SELECT 1 FROM pg_database WHERE datname = '{check_identifier(name)}'")  # noqa: S608
+        known = self.sql(f"SELECT 1 FROM pg_database WHERE datname = '{check_identifier(name)}'")
         if not known.strip():
             self.sql(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
         return self.url(name)
@@ -58,7 +71,7 @@ class Postgres(Part):
     def sql(self, statement: str, *, database: str = "postgres") -> str:
         """Run one statement and return its rows, one a line, columns joined by `|`."""
         options = ["-h", self.address, "-p", str(self.port), "-U", self.user, "-d", database]
-        env = clean_environment(PGPASSWORD=self.password, PGCONNECT_TIMEOUT="5")
+        env = clean_environment(PGPASSWORD=self.password, PGCONNECT_TIMEOUT="2")
         return ask([str(_programs() / "psql"), "-XqAt", *options, "-c", statement], env=env)
 
     def _start(self) -> None:
@@ -92,8 +105,8 @@ class Postgres(Part):
             return False
 
     def _sandbox(self) -> Sandbox:
-        # the server must not run as root, and its user may not be able to reach our directory (below /root, or a
-        # test's 0700 directory), so it sees it at its own home, in a mount namespace of its own
+        # the server must not run as root, and its user may not be able to reach our directory (below /root,
+        # or a test's 0700 directory), so it sees it at its own home, in a mount namespace of its own
         return Sandbox(binds=((str(self.state_dir / "server"), _HOME),), user=_SYSTEM_USER)
 
     def _initialise(self) -> None:
@@ -109,7 +122,14 @@ class Postgres(Part):
         write_private(server / "password", self.password)
         for path in (server, server / "password"):
             os.chown(path, who.pw_uid, who.pw_gid)
-        argv = [str(_programs() / "initdb"), "-D", f"{_HOME}/data", "-U", self.user, f"--pwfile={_HOME}/password"]
+        argv = [
+            str(_programs() / "initdb"),
+            "-D",
+            f"{_HOME}/data",
+            "-U",
+            self.user,
+            f"--pwfile={_HOME}/password",
+        ]
         ask(
             self._sandbox().command([*argv, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]),
             env=clean_environment(),

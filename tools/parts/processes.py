@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names processes so that exactly the ones we started can be ended, also by a later process that only has the record."""
+"""Names processes so that exactly the ones we started can be ended, also by a later run with the record."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def pids() -> Iterator[int]:
 
 
 def end(who: Identity, *, by: signal.Signals = signal.SIGTERM, deadline_s: float = 20) -> None:
-    """End that process: signal `by`, and SIGKILL when it still runs after `deadline_s`. Nothing when it is gone.
+    """End that process: signal `by`, and SIGKILL when it runs after `deadline_s`. Nothing when it is gone.
 
     :raises PartError: it survives SIGKILL for 10 s (stuck in the kernel).
     """
@@ -102,7 +102,9 @@ def end(who: Identity, *, by: signal.Signals = signal.SIGTERM, deadline_s: float
     raise PartError(f"process {who.pid} does not end, not even by SIGKILL; see /proc/{who.pid}/stack")
 
 
-def wait_until(ask: Callable[[], bool], *, deadline_s: float, what: str, watch: Sequence[Process] = ()) -> None:
+def wait_until(
+    ask: Callable[[], bool], *, deadline_s: float, what: str, watch: Sequence[Process] = ()
+) -> None:
     """Ask again and again until the answer is yes.
 
     :raises PartError: no yes within `deadline_s`, or a process of `watch` ended; with its last log lines.
@@ -123,7 +125,8 @@ def wait_until(ask: Callable[[], bool], *, deadline_s: float, what: str, watch: 
 class Process:
     """One process that we start, find again and end; its record and its log live in `state_dir`.
 
-    Another Process object with the same name and directory, also in another Python, speaks for the same process.
+    Another Process object with the same name and directory, also in another Python, speaks for the same
+    process.
     """
 
     def __init__(self, name: str, state_dir: Path) -> None:
@@ -162,8 +165,10 @@ class Process:
         if not self.is_alive():
             self._save(self._spawn(argv, env=env))
 
-    def start_reaped(self, argv: Sequence[str], *, enter: Callable[[Sequence[str]], list[str]] = list) -> None:
-        """Start `argv` under a sub-reaper (see subreaper.py), which stays until the last orphan of `argv` has ended.
+    def start_reaped(
+        self, argv: Sequence[str], *, enter: Callable[[Sequence[str]], list[str]] = list
+    ) -> None:
+        """Start `argv` under a sub-reaper (subreaper.py), which stays until the last orphan has ended.
 
         :param enter: makes of a command the command that runs it elsewhere, as `Host.command` does.
         """
@@ -214,7 +219,7 @@ class Process:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         try:
-            # posix_spawn and not Popen: these processes outlive this Python by intent, so no object may own them
+            # not Popen: these processes outlive this Python by intent, so no object may own them
             return os.posix_spawnp(
                 argv[0],
                 list(argv),

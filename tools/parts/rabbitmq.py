@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A RabbitMQ node of our own: own Erlang port mapper, cookie, user and directory, beside any other on the machine."""
+"""A RabbitMQ node of our own: own port mapper, cookie, user and directory, beside any other there is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _START, _TUNE = (10, 10), (10, 30)  # connection.start and connection.tune, AMQP
 
 
 class RabbitMQ(Part):
-    """One node; `url` is for oslo.messaging. The user `guest` does not exist, classic and quorum queues both work."""
+    """One node; `url` is for oslo.messaging. There is no user `guest`; classic and quorum queues work."""
 
     def __init__(
         self, state_dir: Path, *, address: str = "127.0.0.1", port: int | None = None, user: str = "nova"
@@ -35,8 +35,14 @@ class RabbitMQ(Part):
                 "password": random_password(),
             }
         )
-        self.address, self.user, self.password = str(kept["address"]), str(kept["user"]), str(kept["password"])
-        self.port, self._dist_port, self._epmd_port = (int(kept[n]) for n in ("port", "dist_port", "epmd_port"))
+        self.address, self.user, self.password = (
+            str(kept["address"]),
+            str(kept["user"]),
+            str(kept["password"]),
+        )
+        self.port, self._dist_port, self._epmd_port = (
+            int(kept[n]) for n in ("port", "dist_port", "epmd_port")
+        )
         self._epmd = Process("epmd", self.state_dir)
         self._broker = Process("rabbitmq", self.state_dir)
 
@@ -52,7 +58,8 @@ class RabbitMQ(Part):
     def create_vhost(self, name: str) -> str:
         """Make an empty virtual host, ours to use, and return its transport URL.
 
-        A fresh one is the cure for queues and exchanges declared with other settings (durable or not, quorum or not).
+        A fresh one is the cure for queues and exchanges declared with other settings (durable or not, quorum
+        or not).
         """
         self.ctl("add_vhost", name)
         self.ctl("set_permissions", "-p", name, self.user, ".*", ".*", ".*")
@@ -63,7 +70,7 @@ class RabbitMQ(Part):
         self.ctl("delete_vhost", name)
 
     def ctl(self, *words: str) -> str:
-        """Run `rabbitmqctl` against this node and return its output; a second or two, Erlang starts slowly."""
+        """Run `rabbitmqctl` against this node and return its output; about a second, Erlang starts slowly."""
         return ask([str(_BIN / "rabbitmqctl"), "--quiet", *words], env=self._environment())
 
     def _start(self) -> None:
@@ -71,7 +78,9 @@ class RabbitMQ(Part):
         if not (_BIN / "rabbitmq-server").exists():
             raise PartError("rabbitmq-server is not installed; run tools/install --for test")
         self._configure()
-        self._epmd.start(["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"], env=self._environment())
+        self._epmd.start(
+            ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"], env=self._environment()
+        )
         self._broker.start([str(_BIN / "rabbitmq-server")], env=self._environment())
         wait_until(self.is_ready, deadline_s=90, what="starting RabbitMQ", watch=(self._epmd, self._broker))
 
@@ -81,22 +90,32 @@ class RabbitMQ(Part):
         self._epmd.end()
 
     def kill9(self) -> None:
-        """Crash the node; the port mapper stays, as it does in real life. `start()` brings it back on the same port.
+        """Crash the node; the port mapper stays, as in real life. `start()` brings it back on the same port.
 
-        RabbitMQ 3.10 writes its list of quorum queues to disk only twice a second: one declared just before the crash
-        comes back without a leader, and its consumers wait 65 s for `541 INTERNAL_ERROR`. Older ones lose nothing.
+        RabbitMQ 3.10 writes its list of quorum queues to disk only twice a second: one declared just before
+        the crash comes back without a leader, and its consumers wait 65 s for `541 INTERNAL_ERROR`. Older
+        ones lose nothing.
         """
         self._broker.kill9()
 
     def is_ready(self) -> bool:
         """Log in by AMQP as our user."""
-        with contextlib.suppress(OSError, EOFError), socket.create_connection((self.address, self.port), 5) as wire:
+        with (
+            contextlib.suppress(OSError, EOFError),
+            socket.create_connection((self.address, self.port), 5) as wire,
+        ):
             wire.settimeout(5)
             wire.sendall(b"AMQP\x00\x00\x09\x01")
             if _read_method(wire) != _START:
                 return False
             answer = b"\x00%s\x00%s" % (self.user.encode(), self.password.encode())
-            body = struct.pack(">HHI", 10, 11, 0) + b"\x05PLAIN" + struct.pack(">I", len(answer)) + answer + b"\x05en_US"
+            body = (
+                struct.pack(">HHI", 10, 11, 0)
+                + b"\x05PLAIN"
+                + struct.pack(">I", len(answer))
+                + answer
+                + b"\x05en_US"
+            )
             wire.sendall(struct.pack(">BHI", 1, 0, len(body)) + body + bytes([_FRAME_END]))
             return _read_method(wire) == _TUNE
         return False
@@ -144,7 +163,7 @@ class RabbitMQ(Part):
             RABBITMQ_SCHEMA_DIR=str(here / "schema"),
             RABBITMQ_GENERATED_CONFIG_DIR=str(here / "generated"),
             RABBITMQ_PID_FILE=str(here / "rabbitmq.pid"),
-            # makes the script become Erlang instead of watching it from a shell: one pid, SIGTERM ends it in order
+            # makes the script become Erlang instead of watching it from a shell: one pid to signal
             RUNNING_UNDER_SYSTEMD="1",
             # idle schedulers must not spin: the machines this runs on have two cores
             RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",

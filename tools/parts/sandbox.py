@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a command in namespaces of its own, so that programs with fixed paths can run many times on one machine.
+"""Runs a command in namespaces of its own, so that programs with fixed paths run many times on one machine.
 
-Imported, it describes a sandbox and gives the command line that enters it. Run as a program (sandbox.py JSON), it
-makes the namespaces and mounts and becomes the command: same pid, nothing left in between. Standard library only.
+Imported, it describes a sandbox and gives the command line that enters it. Run as a program (sandbox.py
+JSON), it makes the namespaces and mounts and becomes the command: same pid, nothing left in between. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -57,13 +58,15 @@ class _Mounter:
         for name in names:
             flags |= _CLONE[name]
         self.check(self.libc.unshare(flags), f"unshare {', '.join(names)}")
-        # slave, not private: an unmount on the machine must come here too, else we would pin what it wants rid of
+        # slave, not private: an unmount on the machine must come here too, else we would pin what it wants
+        # rid of
         self.mount(None, "/", flags=_MS_REC | _MS_SLAVE)
 
     def mount(self, source: str | None, target: str, *, kind: str | None = None, flags: int = 0) -> None:
         words = [None if word is None else word.encode() for word in (source, target, kind)]
         self.check(
-            self.libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), None), f"mount {source} on {target}"
+            self.libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), None),
+            f"mount {source} on {target}",
         )
 
     def bind(self, source: str, target: str) -> None:
@@ -76,8 +79,10 @@ class _Mounter:
         self.mount(source, str(place), flags=_MS_BIND | _MS_REC)
 
     def own_sys(self) -> None:
-        """Show this network namespace's devices in /sys, and keep the machine's cgroups, without which libvirt
-        refuses CPU shares."""
+        """Show this network namespace's devices in /sys, and keep the machine's cgroups there.
+
+        Without those libvirt refuses CPU shares.
+        """
         held = os.open("/sys/fs/cgroup", os.O_PATH | os.O_DIRECTORY)
         self.mount("sysfs", "/sys", kind="sysfs")
         self.mount(f"/proc/self/fd/{held}", "/sys/fs/cgroup", flags=_MS_BIND | _MS_REC)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adopts and reaps the orphans of one command, since process 1 here reaps only every two seconds.
 
-libvirtd waits for a destroyed guest's pid to go; QEMU has daemonised, so its parent is process 1 or the nearest
-sub-reaper. Under this one `virsh destroy` takes 0.2 s instead of 2.0 s.
+libvirtd waits for a destroyed guest's pid to go; QEMU has daemonised, so its parent is process 1 or the
+nearest sub-reaper. Under this one `virsh destroy` takes 0.2 s instead of 2.0 s.
 
 Run as a program: subreaper.py PID_FILE COMMAND [ARG…]
-It writes the command's pid to PID_FILE, hands SIGTERM, SIGINT and SIGHUP on to the command, and ends, with the command's
-exit status, when the command and all its orphans have ended. Standard library only; imports nothing of ours.
+It writes the command's pid to PID_FILE, hands SIGTERM, SIGINT and SIGHUP on to the command, and ends, with
+the command's exit status, when the command and all its orphans have ended. Standard library only; imports
+nothing of ours.
 """
 
 import ctypes
@@ -19,13 +20,13 @@ _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 
 def _write_pid(path: str, pid: int) -> None:
-    with open(path + ".new", "w", encoding="ascii") as file:  # noqa: PTH123  pathlib would double the start-up time
+    with open(path + ".new", "w", encoding="ascii") as file:  # no pathlib: it would double the start-up time
         file.write(str(pid))
-    os.rename(path + ".new", path)  # noqa: PTH104  whoever waits for the file never sees it half written
+    os.rename(path + ".new", path)  # whoever waits for the file never sees it half written
 
 
 def run(pid_file: str, argv: list[str]) -> int:
-    """Run `argv`, reap it and every orphan below it, and return its exit status (128 + signal when killed)."""
+    """Run `argv`, reap it and all orphans below it, return its exit status (128 + signal when killed)."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wire between the hosts of a test cloud: one bridge on the machine, on which the machine itself has an address."""
+"""The wire between the hosts of a test cloud: one bridge on the machine, which has an address on it too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME_LIMIT = 15  # IFNAMSIZ - 1, <linux/if.h>
 
 
 class Switch:
-    """An isolated switch: what is plugged in reaches the others and the machine (at `address`), and nothing else.
+    """An isolated switch: what is plugged in reaches the others and the machine, and nothing else.
 
     :param name: of the bridge; also the start of its ports' names, so at most 8 characters.
     :param address: of the machine's end, with prefix length.
@@ -48,7 +48,9 @@ class Switch:
             return
         # a fixed MAC: a bridge otherwise takes its lowest port's, and the hosts' ARP entries for us go stale
         mac = "02:" + ":".join(f"{byte:02x}" for byte in hashlib.sha256(self.name.encode()).digest()[:5])
-        _ip("link", "add", self.name, "address", mac, "type", "bridge", "forward_delay", "0", "stp_state", "0")
+        _ip(
+            "link", "add", self.name, "address", mac, "type", "bridge", "forward_delay", "0", "stp_state", "0"
+        )
         try:
             _ip("link", "set", self.name, "mtu", str(self.mtu))
             _ip("addr", "add", self.address, "dev", self.name)
@@ -68,8 +70,12 @@ class Switch:
         """Say whether a device of our name exists."""
         return Path("/sys/class/net", self.name).exists()
 
+    def is_plugged(self, host: str) -> bool:
+        """Say whether a host has its port."""
+        return Path("/sys/class/net", self.port_of(host)).exists()
+
     def plug(self, host: str, *, pid: int, address: str, device: str) -> None:
-        """Join the network namespace of process `pid` by a device named `device` with `address` (an IP, no prefix)."""
+        """Join the network namespace of process `pid` by a `device` with `address` (no prefix length)."""
         port = self.port_of(host)
         self.unplug(host)
         mtu = ["mtu", str(self.mtu)]
@@ -82,11 +88,11 @@ class Switch:
     def unplug(self, host: str) -> None:
         """Remove a host's port and with it the device at its other end; nothing when there is none."""
         port = self.port_of(host)
-        if Path("/sys/class/net", port).exists():
+        if self.is_plugged(host):
             try:
                 _ip("link", "del", port)
             except PartError:  # the kernel removes it too, a moment after the host's last process has ended
-                if Path("/sys/class/net", port).exists():
+                if self.is_plugged(host):
                     raise
 
     def port_of(self, host: str) -> str:
@@ -100,14 +106,18 @@ class Switch:
         self.up()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.down()
 
     def _check(self) -> None:
         found = json.loads(_ip("-json", "-details", "addr", "show", "dev", self.name))[0]
         addresses = [f"{entry['local']}/{entry['prefixlen']}" for entry in found["addr_info"]]
         if found.get("linkinfo", {}).get("info_kind") != "bridge" or self.address not in addresses:
-            raise PartError(f"device {self.name} exists and is not our switch: remove it by `ip link del {self.name}`")
+            raise PartError(
+                f"device {self.name} exists and is not our switch: remove it by `ip link del {self.name}`"
+            )
 
 
 def _ip(*words: str) -> str:

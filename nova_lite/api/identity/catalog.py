@@ -15,8 +15,14 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, route
 
 ROOT = "/identity/v3"
-INTERFACES = ("public", "internal", "admin")  # the same URL: clients and keystonemiddleware differ in what they take
-_NAMESPACE = uuid.UUID("6f1f4c1c-5d0e-4c0b-9c53-1f3f1d0c2a77")  # ids stay the same over restarts and on all APIs
+INTERFACES = (
+    "public",
+    "internal",
+    "admin",
+)  # the same URL: clients and keystonemiddleware differ in what they take
+_NAMESPACE = uuid.UUID(
+    "6f1f4c1c-5d0e-4c0b-9c53-1f3f1d0c2a77"
+)  # ids stay the same over restarts and on all APIs
 _VERSION_ID = "v3.14"  # the Keystone API whose calls clients expect: Train's
 
 
@@ -49,22 +55,32 @@ def versions(base_url: str) -> Body:
 
 def version(base_url: str) -> Body:
     """The document of `GET /identity/v3`; `base_url`: the URL of that root."""
-    return {"version": {
-        "id": _VERSION_ID,
-        "status": "stable",
-        "updated": "2020-04-07T00:00:00Z",
-        "links": [{"rel": "self", "href": f"{base_url.rstrip('/')}/"}],
-        "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}],
-    }}
+    return {
+        "version": {
+            "id": _VERSION_ID,
+            "status": "stable",
+            "updated": "2020-04-07T00:00:00Z",
+            "links": [{"rel": "self", "href": f"{base_url.rstrip('/')}/"}],
+            "media-types": [
+                {"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}
+            ],
+        }
+    }
 
 
 def catalog(req: Request) -> list[Body]:
     """Each service with its endpoints, as tokens carry it."""
     return [
-        {"id": service.id, "name": service.name, "type": service.type, "endpoints": [
-            {name: endpoint[name] for name in ("id", "interface", "region", "region_id", "url")}
-            for endpoint in _endpoints(req) if endpoint["service_id"] == service.id
-        ]}
+        {
+            "id": service.id,
+            "name": service.name,
+            "type": service.type,
+            "endpoints": [
+                {name: endpoint[name] for name in ("id", "interface", "region", "region_id", "url")}
+                for endpoint in _endpoints(req)
+                if endpoint["service_id"] == service.id
+            ],
+        }
         for service in SERVICES
     ]
 
@@ -78,11 +94,16 @@ def _endpoints(req: Request) -> list[Body]:
     public, region = req.base_url.removesuffix(ROOT), req.conf.api.region
     return [
         {
-            "id": uuid.uuid5(_NAMESPACE, f"{service.type}/{interface}").hex, "interface": interface,
-            "region": region, "region_id": region, "service_id": service.id, "enabled": True,
+            "id": uuid.uuid5(_NAMESPACE, f"{service.type}/{interface}").hex,
+            "interface": interface,
+            "region": region,
+            "region_id": region,
+            "service_id": service.id,
+            "enabled": True,
             "url": f"{public}{service.path}",
         }
-        for service in SERVICES for interface in INTERFACES
+        for service in SERVICES
+        for interface in INTERFACES
     ]
 
 
@@ -92,9 +113,17 @@ def _linked(req: Request, path: str, item: Body) -> Body:
 
 def _services(req: Request) -> list[Body]:
     return [
-        _linked(req, "services", {
-            "id": service.id, "name": service.name, "type": service.type, "description": service.description,
-            "enabled": True})
+        _linked(
+            req,
+            "services",
+            {
+                "id": service.id,
+                "name": service.name,
+                "type": service.type,
+                "description": service.description,
+                "enabled": True,
+            },
+        )
         for service in SERVICES
     ]
 

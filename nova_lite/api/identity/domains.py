@@ -13,8 +13,13 @@ from nova_lite.db import users
 def domain_view(req: Request, domain: users.Domain) -> Body:
     """A domain as Keystone shows it."""
     return {
-        "id": domain.id, "name": domain.name, "description": domain.description, "enabled": domain.enabled,
-        "tags": [], "options": {}, "links": {"self": f"{req.base_url}/domains/{domain.id}"},
+        "id": domain.id,
+        "name": domain.name,
+        "description": domain.description,
+        "enabled": domain.enabled,
+        "tags": [],
+        "options": {},
+        "links": {"self": f"{req.base_url}/domains/{domain.id}"},
     }
 
 

@@ -33,8 +33,15 @@ UPDATE = {
 def project_view(req: Request, project: users.Project) -> Body:
     """A project as Keystone shows it; there are no trees of projects."""
     return {
-        "id": project.id, "name": project.name, "description": project.description, "enabled": project.enabled,
-        "domain_id": project.domain_id, "parent_id": project.domain_id, "is_domain": False, "tags": [], "options": {},
+        "id": project.id,
+        "name": project.name,
+        "description": project.description,
+        "enabled": project.enabled,
+        "domain_id": project.domain_id,
+        "parent_id": project.domain_id,
+        "is_domain": False,
+        "tags": [],
+        "options": {},
         "links": {"self": f"{req.base_url}/projects/{project.id}"},
     }
 
@@ -49,8 +56,12 @@ def asked_enabled(req: Request) -> bool | None:
 def index(req: Request) -> Body:
     """Projects; `name`, `domain_id` and `enabled` filter."""
     found = users.find(
-        req.db, users.Project, name=req.query.get("name"), domain_id=req.query.get("domain_id"),
-        is_enabled=asked_enabled(req))
+        req.db,
+        users.Project,
+        name=req.query.get("name"),
+        domain_id=req.query.get("domain_id"),
+        is_enabled=asked_enabled(req),
+    )
     return collection(req, "projects", "/projects", [project_view(req, project) for project in found])
 
 
@@ -60,8 +71,11 @@ def create(req: Request, body: Body) -> Body:
     asked = body["project"]
     domain = users.get(req.db, users.Domain, asked.get("domain_id") or users.DEFAULT_DOMAIN)
     project = users.Project(
-        domain_id=domain.id, name=asked["name"], description=asked.get("description") or "",
-        enabled=asked.get("enabled", True))
+        domain_id=domain.id,
+        name=asked["name"],
+        description=asked.get("description") or "",
+        enabled=asked.get("enabled", True),
+    )
     return {"project": project_view(req, users.add(req.db, project))}
 
 

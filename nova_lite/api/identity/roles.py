@@ -31,7 +31,11 @@ UPDATE = {
 def role_view(req: Request, role: users.Role) -> Body:
     """A role as Keystone shows it."""
     return {
-        "id": role.id, "name": role.name, "description": role.description or None, "domain_id": None, "options": {},
+        "id": role.id,
+        "name": role.name,
+        "description": role.description or None,
+        "domain_id": None,
+        "options": {},
         "links": {"self": f"{req.base_url}/roles/{role.id}"},
     }
 
@@ -83,7 +87,9 @@ def grant(req: Request, project_id: str, user_id: str, role_id: str) -> None:
 def check(req: Request, project_id: str, user_id: str, role_id: str) -> None:
     """Whether the user has the role in the project: 204 or 404; HEAD does the same."""
     if not users.assignments(req.db, user_id=user_id, project_id=project_id, role_id=role_id):
-        raise errors.NotFound(what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}")
+        raise errors.NotFound(
+            what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}"
+        )
 
 
 @route("DELETE", _GRANT, policy=Rule("identity:revoke_grant", ADMIN), status=204)
@@ -113,8 +119,13 @@ def list_assignments(req: Request) -> Body:
     if not req.ctxt.is_admin and user_id != req.ctxt.user_id:
         raise errors.PolicyForbids(rule=_LIST_ASSIGNMENTS.name)
     has_other_scope = any(name in query for name in ("scope.system", "scope.domain.id", "group.id"))
-    found = [] if has_other_scope else users.assignments(
-        req.db, user_id=user_id, project_id=query.get("scope.project.id"), role_id=query.get("role.id"))
+    found = (
+        []
+        if has_other_scope
+        else users.assignments(
+            req.db, user_id=user_id, project_id=query.get("scope.project.id"), role_id=query.get("role.id")
+        )
+    )
     has_names = query.get("include_names", "false").lower() not in ("0", "false")
     items = [_assignment_view(req, *row, has_names=has_names) for row in found]
     return collection(req, "role_assignments", "/role_assignments", items)
@@ -128,7 +139,9 @@ def _assignment_view(
     return {
         "role": {"id": role.id, **({"name": role.name} if has_names else {})},
         "user": {"id": user.id, **({"name": user.name, "domain": domain} if has_names else {})},
-        "scope": {"project": {"id": project.id, **({"name": project.name, "domain": domain} if has_names else {})}},
+        "scope": {
+            "project": {"id": project.id, **({"name": project.name, "domain": domain} if has_names else {})}
+        },
         "links": {"assignment": f"{req.base_url}{path}"},
     }
 

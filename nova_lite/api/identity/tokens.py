@@ -19,7 +19,12 @@ _ID = {"type": "string", "minLength": 1, "maxLength": 64}
 _DOMAIN = {"type": "object", "properties": {"id": _ID, "name": _NAME}}
 _USER = {
     "type": "object",
-    "properties": {"id": _ID, "name": _NAME, "domain": _DOMAIN, "password": {"type": "string", "maxLength": 1024}},
+    "properties": {
+        "id": _ID,
+        "name": _NAME,
+        "domain": _DOMAIN,
+        "password": {"type": "string", "maxLength": 1024},
+    },
     "required": ["password"],
 }
 _IDENTITY = {
@@ -27,7 +32,11 @@ _IDENTITY = {
     "properties": {
         "methods": {"type": "array", "items": {"type": "string"}, "minItems": 1},
         "password": {"type": "object", "properties": {"user": _USER}, "required": ["user"]},
-        "token": {"type": "object", "properties": {"id": {"type": "string", "maxLength": 4096}}, "required": ["id"]},
+        "token": {
+            "type": "object",
+            "properties": {"id": {"type": "string", "maxLength": 4096}},
+            "required": ["id"],
+        },
     },
     "required": ["methods"],
 }
@@ -41,11 +50,13 @@ _SCOPE = {
 }
 CREATE = {
     "type": "object",
-    "properties": {"auth": {
-        "type": "object",
-        "properties": {"identity": _IDENTITY, "scope": {"anyOf": [_SCOPE, {"enum": ["unscoped"]}]}},
-        "required": ["identity"],
-    }},
+    "properties": {
+        "auth": {
+            "type": "object",
+            "properties": {"identity": _IDENTITY, "scope": {"anyOf": [_SCOPE, {"enum": ["unscoped"]}]}},
+            "required": ["identity"],
+        }
+    },
     "required": ["auth"],
 }
 _VALIDATE = Rule("identity:validate_token", ANYONE)
@@ -71,7 +82,13 @@ def create(req: Request, body: Body) -> Reply:
     proven = _prove(req, auth["identity"])
     project_id = _scope(req, proven.user, auth.get("scope"))
     text, token = tokens.open_tokens(req.conf).mint(
-        proven.user.id, project_id=project_id, methods=proven.methods, parent=proven.parent)
+        proven.user.id,
+        project_id=project_id,
+        methods=proven.methods,
+        # Of the hash that was checked: a password that changes meanwhile ends this token too.
+        password_mark=passwords.mark(proven.user.password_hash),
+        parent=proven.parent,
+    )
     try:
         answer = _token_view(req, token)
     except errors.InvalidToken as wrong:
@@ -116,7 +133,9 @@ def _prove(req: Request, identity: Body) -> _Proven:
             raise errors.Unauthorized()
         methods = tuple(dict.fromkeys((*parent.methods, "token")))
         return _Proven(_holder(req, parent).user, methods, parent)
-    raise errors.Unauthorized("Log in with one of the methods password and token; others are not offered here.")
+    raise errors.Unauthorized(
+        "Log in with one of the methods password and token; others are not offered here."
+    )
 
 
 def _by_password(req: Request, asked: Body) -> users.User:
@@ -125,7 +144,8 @@ def _by_password(req: Request, asked: Body) -> users.User:
         raise errors.InvalidField(field="auth/identity/password/user", reason="needs id, or name and domain")
     with req.database.reader() as session:
         user = users.login_candidate(
-            session, user_id=user_id, name=name, domain_id=domain.get("id"), domain_name=domain.get("name"))
+            session, user_id=user_id, name=name, domain_id=domain.get("id"), domain_name=domain.get("name")
+        )
     is_right = passwords.verify(asked["password"], user.password_hash if user else None)
     if user is None or not is_right or not user.enabled:
         raise errors.Unauthorized()
@@ -142,14 +162,17 @@ def _scope(req: Request, user: users.User, scope: Any) -> str:  # noqa: ANN401 -
             return user.default_project_id if user.default_project_id in may else ""
         asked = scope.get("project")
         if asked is None:
-            raise errors.Unauthorized("Roles are held in projects: ask for a token with the scope of a project.")
+            raise errors.Unauthorized(
+                "Roles are held in projects: ask for a token with the scope of a project."
+            )
         if asked.get("id"):
             return str(asked["id"])
         domain = asked.get("domain", {})
         if not asked.get("name") or not domain:
             raise errors.InvalidField(field="auth/scope/project", reason="needs id, or name and domain")
         project = users.project_by_name(
-            session, asked["name"], domain_id=domain.get("id"), domain_name=domain.get("name"))
+            session, asked["name"], domain_id=domain.get("id"), domain_name=domain.get("name")
+        )
     if project is None:
         raise errors.Unauthorized(f"User {user.id} cannot log in to project {asked['name']}.")
     return project.id
@@ -178,8 +201,13 @@ def _subject(req: Request) -> tuple[str, tokens.Token]:
 def _holder(req: Request, token: tokens.Token) -> users.Holder:
     with req.database.reader() as session:
         return users.holder(
-            session, user_id=token.user_id, project_id=token.project_id, audit_id=token.audit_ids[0],
-            issued_at=_naive(token.issued_at))
+            session,
+            user_id=token.user_id,
+            project_id=token.project_id,
+            audit_id=token.audit_ids[0],
+            issued_at=_naive(token.issued_at),
+            password_mark=token.password_mark,
+        )
 
 
 def _token_view(req: Request, token: tokens.Token) -> Body:

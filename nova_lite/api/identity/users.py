@@ -33,14 +33,16 @@ UPDATE = {
 }
 CHANGE_PASSWORD = {
     "type": "object",
-    "properties": {"user": {
-        "type": "object",
-        "properties": {
-            "password": {"type": "string", "minLength": 1, "maxLength": 1024},
-            "original_password": {"type": "string", "maxLength": 1024},
-        },
-        "required": ["password", "original_password"],
-    }},
+    "properties": {
+        "user": {
+            "type": "object",
+            "properties": {
+                "password": {"type": "string", "minLength": 1, "maxLength": 1024},
+                "original_password": {"type": "string", "maxLength": 1024},
+            },
+            "required": ["password", "original_password"],
+        }
+    },
     "required": ["user"],
 }
 _GET = Rule("identity:get_user", ANYONE)
@@ -51,8 +53,13 @@ _CHANGE_PASSWORD = Rule("identity:change_password", ANYONE)
 def user_view(req: Request, user: users.User) -> Body:
     """A user as Keystone shows it."""
     shown: Body = {
-        "id": user.id, "name": user.name, "domain_id": user.domain_id, "enabled": user.enabled,
-        "description": user.description, "password_expires_at": None, "options": {},
+        "id": user.id,
+        "name": user.name,
+        "domain_id": user.domain_id,
+        "enabled": user.enabled,
+        "description": user.description,
+        "password_expires_at": None,
+        "options": {},
         "links": {"self": f"{req.base_url}/users/{user.id}"},
     }
     if user.email:
@@ -66,8 +73,12 @@ def user_view(req: Request, user: users.User) -> Body:
 def index(req: Request) -> Body:
     """Users; `name`, `domain_id` and `enabled` filter."""
     found = users.find(
-        req.db, users.User, name=req.query.get("name"), domain_id=req.query.get("domain_id"),
-        is_enabled=asked_enabled(req))
+        req.db,
+        users.User,
+        name=req.query.get("name"),
+        domain_id=req.query.get("domain_id"),
+        is_enabled=asked_enabled(req),
+    )
     return collection(req, "users", "/users", [user_view(req, user) for user in found])
 
 
@@ -79,9 +90,14 @@ def create(req: Request, body: Body) -> Body:
     password_hash = passwords.hash_password(asked["password"]) if asked.get("password") else ""
     domain = users.get(req.db, users.Domain, asked.get("domain_id") or users.DEFAULT_DOMAIN)
     user = users.User(
-        domain_id=domain.id, name=asked["name"], email=asked.get("email") or "",
-        description=asked.get("description") or "", enabled=asked.get("enabled", True),
-        default_project_id=asked.get("default_project_id"), password_hash=password_hash)
+        domain_id=domain.id,
+        name=asked["name"],
+        email=asked.get("email") or "",
+        description=asked.get("description") or "",
+        enabled=asked.get("enabled", True),
+        default_project_id=asked.get("default_project_id"),
+        password_hash=password_hash,
+    )
     return {"user": user_view(req, users.add(req.db, user))}
 
 
@@ -106,8 +122,8 @@ def update(req: Request, body: Body, user_id: str) -> Body:
     user.default_project_id = asked.get("default_project_id", user.default_project_id)
     user.enabled = asked.get("enabled", user.enabled)
     if password_hash:
-        user.password_hash = password_hash
-    if password_hash or not user.enabled:
+        user.password_hash = password_hash  # ends his tokens: they carry its mark
+    if not user.enabled:
         users.revoke_all(user)
     users.flush_unique(req.db, user)
     return {"user": user_view(req, user)}
@@ -121,7 +137,9 @@ def delete(req: Request, user_id: str) -> None:
     users.delete(req.db, users.get(req.db, users.User, user_id))
 
 
-@route("POST", "/users/{user_id}/password", policy=_CHANGE_PASSWORD, status=204, body={"2.0": CHANGE_PASSWORD})
+@route(
+    "POST", "/users/{user_id}/password", policy=_CHANGE_PASSWORD, status=204, body={"2.0": CHANGE_PASSWORD}
+)
 def change_password(req: Request, body: Body, user_id: str) -> None:
     """Change one's own password; ends all one's tokens.
 
@@ -137,7 +155,6 @@ def change_password(req: Request, body: Body, user_id: str) -> None:
     new_hash = passwords.hash_password(asked["password"])
     user = users.get(req.db, users.User, user_id)
     user.password_hash = new_hash
-    users.revoke_all(user)
 
 
 @route("GET", "/users/{user_id}/projects", policy=_PROJECTS)
@@ -149,6 +166,6 @@ def list_projects(req: Request, user_id: str) -> Body:
 
 
 def _require_self(req: Request, user_id: str, rule: Rule) -> None:
-    """:raises errors.PolicyForbids: neither the user himself nor an admin; the same for users that do not exist."""
+    """:raises errors.PolicyForbids: neither the user himself nor an admin; the same for unknown users."""
     if user_id != req.ctxt.user_id and not req.ctxt.is_admin:
         raise errors.PolicyForbids(rule=rule.name)

@@ -37,7 +37,7 @@ class MetadataApp:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         http = webob.Request(environ)
-        return self._answer(http)(environ, start_response)  # type: ignore[no-any-return]
+        return self._answer(http)(environ, start_response)
 
     def _answer(self, http: webob.Request) -> webob.Response:
         if http.method not in ("GET", "HEAD"):

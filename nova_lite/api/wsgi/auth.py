@@ -15,14 +15,18 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import sqlalchemy.exc
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 from oslo_context import context as oslo_context
+from oslo_log import log as logging
 
 from nova_lite import errors, tokens
 from nova_lite.context import Context, expand_roles, new_request_id
 from nova_lite.db import users
 from nova_lite.db.engine import Database
+
+LOG = logging.getLogger(__name__)
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -51,7 +55,13 @@ class LocalAuth:
     """
 
     def __init__(
-        self, app: App, database: Database, minted: tokens.Tokens, *, identity_url: str = "", remember_s: float = 5.0,
+        self,
+        app: App,
+        database: Database,
+        minted: tokens.Tokens,
+        *,
+        identity_url: str = "",
+        remember_s: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
@@ -71,6 +81,10 @@ class LocalAuth:
                 identity = self._identify(text)
             except errors.InvalidToken:
                 return refuse(environ, start_response, identity_url=self._identity_url)
+            except sqlalchemy.exc.OperationalError:
+                LOG.exception("the database failed while a token was checked")
+                text = "The database cannot be reached or is busy; try again shortly."
+                return answer_error(start_response, "503 Service Unavailable", 503, text, ("Retry-After", "2"))
             except errors.Unavailable as failed:
                 return answer_error(start_response, "503 Service Unavailable", 503, failed.text)
             set_context(environ, identity)
@@ -89,15 +103,27 @@ class LocalAuth:
 
     def _look_up(self, token: tokens.Token) -> _Identity:
         if token.is_service:
-            return _Identity(token.user_id, token.project_id, expand_roles(set(token.roles)), user_name=token.user_id)
+            return _Identity(
+                token.user_id, token.project_id, expand_roles(set(token.roles)), user_name=token.user_id
+            )
         issued_at = datetime.datetime.fromtimestamp(token.issued_at, datetime.UTC).replace(tzinfo=None)
         with self._database.reader() as session:
             held = users.holder(
-                session, user_id=token.user_id, project_id=token.project_id, audit_id=token.audit_ids[0],
-                issued_at=issued_at)
+                session,
+                user_id=token.user_id,
+                project_id=token.project_id,
+                audit_id=token.audit_ids[0],
+                issued_at=issued_at,
+                password_mark=token.password_mark,
+            )
         return _Identity(
-            held.user.id, token.project_id, expand_roles(held.roles), user_name=held.user.name,
-            project_name=held.project.name if held.project else "", domain_id=held.domain.id)
+            held.user.id,
+            token.project_id,
+            expand_roles(held.roles),
+            user_name=held.user.name,
+            project_name=held.project.name if held.project else "",
+            domain_id=held.domain.id,
+        )
 
     def _remember(self, text: str, until: float, identity: _Identity) -> None:
         with self._lock:
@@ -124,19 +150,29 @@ class KeystoneHeaders:
             if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
                 return refuse(environ, start_response, identity_url=self._identity_url)
             roles = {name.strip() for name in environ.get("HTTP_X_ROLES", "").split(",") if name.strip()}
-            set_context(environ, _Identity(
-                environ.get("HTTP_X_USER_ID", ""), environ.get("HTTP_X_PROJECT_ID", ""), expand_roles(roles),
-                user_name=environ.get("HTTP_X_USER_NAME", ""), project_name=environ.get("HTTP_X_PROJECT_NAME", ""),
-                domain_id=environ.get("HTTP_X_USER_DOMAIN_ID", ""),
-            ))
+            set_context(
+                environ,
+                _Identity(
+                    environ.get("HTTP_X_USER_ID", ""),
+                    environ.get("HTTP_X_PROJECT_ID", ""),
+                    expand_roles(roles),
+                    user_name=environ.get("HTTP_X_USER_NAME", ""),
+                    project_name=environ.get("HTTP_X_PROJECT_NAME", ""),
+                    domain_id=environ.get("HTTP_X_USER_DOMAIN_ID", ""),
+                ),
+            )
         return self._app(environ, start_response)
 
 
 def local_auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
     """The built-in identity's filter in front of `app`."""
     return LocalAuth(
-        app, database, tokens.open_tokens(conf), identity_url=_identity_url(conf),
-        remember_s=conf.identity.token_cache_time)
+        app,
+        database,
+        tokens.open_tokens(conf),
+        identity_url=_identity_url(conf),
+        remember_s=conf.identity.token_cache_time,
+    )
 
 
 def keystone_auth(app: App, *, conf: cfg.ConfigOpts) -> App:
@@ -148,10 +184,15 @@ def keystone_auth(app: App, *, conf: cfg.ConfigOpts) -> App:
     options = {
         "oslo_config_config": conf,
         "www_authenticate_uri": keystone.auth_url,
-        "auth_type": "password", "auth_url": keystone.auth_url,
-        "username": keystone.username, "password": keystone.password, "project_name": keystone.project_name,
-        "user_domain_name": keystone.user_domain_name, "project_domain_name": keystone.project_domain_name,
-        "interface": keystone.interface, "token_cache_time": str(keystone.token_cache_time),
+        "auth_type": "password",
+        "auth_url": keystone.auth_url,
+        "username": keystone.username,
+        "password": keystone.password,
+        "project_name": keystone.project_name,
+        "user_domain_name": keystone.user_domain_name,
+        "project_domain_name": keystone.project_domain_name,
+        "interface": keystone.interface,
+        "token_cache_time": str(keystone.token_cache_time),
         # Requests without a token are for the face to judge: discovery is public.
         "delay_auth_decision": "true",
     }
@@ -169,12 +210,16 @@ def auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
 
 
 def set_context(environ: Environ, identity: _Identity) -> None:
-    """Put the request's Context where faces look for it; log lines of this request name its user and project."""
+    """Put the request's Context where faces look for it; its log lines name the user and project."""
     environ["nova.context"] = Context(
-        user_id=identity.user_id, project_id=identity.project_id, roles=identity.roles,
+        user_id=identity.user_id,
+        project_id=identity.project_id,
+        roles=identity.roles,
         request_id=environ.get("nova.request_id") or new_request_id(),
-        global_request_id=environ.get("nova.global_request_id", ""), user_name=identity.user_name,
-        project_name=identity.project_name, domain_id=identity.domain_id,
+        global_request_id=environ.get("nova.global_request_id", ""),
+        user_name=identity.user_name,
+        project_name=identity.project_name,
+        domain_id=identity.domain_id,
     )
     logged = oslo_context.get_current()
     if logged is not None:
@@ -183,9 +228,12 @@ def set_context(environ: Environ, identity: _Identity) -> None:
 
 def refuse(environ: Environ, start_response: StartResponse, *, identity_url: str) -> Iterable[bytes]:
     """401, saying where to log in."""
-    url = identity_url or f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', 'localhost')}/identity/v3"
+    url = (
+        identity_url or f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', 'localhost')}/identity/v3"
+    )
     return answer_error(
-        start_response, "401 Unauthorized", 401, _UNAUTHORIZED, ("WWW-Authenticate", f'Keystone uri="{url}"'))
+        start_response, "401 Unauthorized", 401, _UNAUTHORIZED, ("WWW-Authenticate", f'Keystone uri="{url}"')
+    )
 
 
 def answer_error(
@@ -194,8 +242,9 @@ def answer_error(
     """An error in the form that keystonemiddleware and all clients know."""
     title = status_line.partition(" ")[2]
     body = json.dumps({"error": {"code": status, "title": title, "message": text}}).encode()
-    start_response(status_line, [
-        ("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
+    start_response(
+        status_line, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers]
+    )
     return [body]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -81,8 +81,8 @@ class Face:
             request_id = environ.get("nova.request_id", "-")
             response = self._fault(500, f"Unexpected API error; tell the operator the request id {request_id}.")
         if self._spec.negotiation and not self._is_legacy:
-            response.headers.update(self._spec.negotiation.headers(version))
-        return response(environ, start_response)  # type: ignore[no-any-return]
+            _set_headers(response, self._spec.negotiation.headers(version))
+        return response(environ, start_response)
 
     def _negotiate(self, http: webob.Request) -> Version:
         if self._spec.negotiation is None:
@@ -109,12 +109,12 @@ class Face:
         self, http: webob.Request, version: Version, base_url: str, candidates: list[Route], variables: dict[str, str]
     ) -> webob.Response:
         chosen = self._choose(http, version, candidates)
-        ctxt = http.environ.get("nova.context")
-        if chosen[0].policy is not PUBLIC and ctxt is None:
+        ctxt: Context | None = http.environ.get("nova.context")
+        if ctxt is None and chosen[0].policy is not PUBLIC:
             raise errors.Unauthorized()
         body = self._body(http, chosen)
         route = _by_action(chosen, body)
-        if route.policy is not PUBLIC:
+        if ctxt is not None and route.policy is not PUBLIC:
             self._policy.check(route.policy, ctxt)
         self._validate(http, route, version, body)
         arguments = variables if body is None else {**variables, "body": body}
@@ -203,8 +203,13 @@ def _response(route: Route, reply: Body | Reply | None) -> webob.Response:
             response.headers.pop("Content-Type", None)  # webob leaves it out of some 204s itself
     else:
         response = _json_response(status, reply.body)
-    response.headers.update(reply.headers)
+    _set_headers(response, reply.headers)
     return response
+
+
+def _set_headers(response: webob.Response, headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        response.headers[name] = value
 
 
 def _json_response(status: int, body: Body) -> webob.Response:

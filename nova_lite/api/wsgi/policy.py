@@ -56,8 +56,11 @@ class Policy:
 
     def _ask(self, name: str, ctxt: Context) -> bool:
         credentials = {
-            "roles": sorted(ctxt.roles), "user_id": ctxt.user_id, "project_id": ctxt.project_id,
-            "domain_id": ctxt.domain_id, "is_admin": ctxt.is_admin,
+            "roles": sorted(ctxt.roles),
+            "user_id": ctxt.user_id,
+            "project_id": ctxt.project_id,
+            "domain_id": ctxt.domain_id,
+            "is_admin": ctxt.is_admin,
         }
         target = {"user_id": ctxt.user_id, "project_id": ctxt.project_id}
         return bool(self._enforcer.enforce(name, target, credentials))

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The outermost filter: gives every request its id, says it on every answer, and logs one line when it is done."""
+"""The outermost filter: gives every request its id, says it on every answer, and logs one line."""
 
 from __future__ import annotations
 
 import re
 import time
+import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ _REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IG
 
 
 class RequestId:
-    """Sets environ's `nova.request_id` and `nova.global_request_id` (the client's own, when it is well-formed)."""
+    """Sets environ's `nova.request_id` and `nova.global_request_id` (the client's own, if well-formed)."""
 
     def __init__(self, app: App, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._app = app
@@ -32,21 +33,30 @@ class RequestId:
         environ["nova.request_id"] = request_id
         environ["nova.global_request_id"] = theirs if _REQUEST_ID.fullmatch(theirs) else ""
         oslo_context.RequestContext(
-            request_id=request_id, global_request_id=environ["nova.global_request_id"] or None, overwrite=True)
+            request_id=request_id, global_request_id=environ["nova.global_request_id"] or None, overwrite=True
+        )
         answer = _Answer(environ, started, self._clock)
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:  # noqa: ANN401 - PEP 3333
             answer.status = status.partition(" ")[0]
             ours = [("x-openstack-request-id", request_id), ("x-compute-request-id", request_id)]
-            kept = [pair for pair in headers if pair[0].lower() not in ("x-openstack-request-id", "x-compute-request-id")]
-            return start_response(status, kept + ours, exc_info) if exc_info else start_response(status, kept + ours)
+            kept = [
+                pair
+                for pair in headers
+                if pair[0].lower() not in ("x-openstack-request-id", "x-compute-request-id")
+            ]
+            return (
+                start_response(status, kept + ours, exc_info)
+                if exc_info
+                else start_response(status, kept + ours)
+            )
 
         answer.chunks = self._app(environ, start)
         return answer
 
 
 class _Answer:
-    """The answer's bytes on their way out; the server calls `close` when the last is sent or the client is gone."""
+    """The answer's bytes on their way out; the server calls `close` after the last, or when the client left."""
 
     def __init__(self, environ: Environ, started: float, clock: Callable[[], float]) -> None:
         self.status = "-"
@@ -70,8 +80,14 @@ class _Answer:
             getattr(self.chunks, "close", lambda: None)()
         finally:
             query = self._environ.get("QUERY_STRING")
-            path = f"{self._environ.get('SCRIPT_NAME', '')}{self._environ.get('PATH_INFO', '')}"
+            # Quoted again: a decoded line feed would let a client write log lines of its own.
+            path = urllib.parse.quote(f"{self._environ.get('SCRIPT_NAME', '')}{self._environ.get('PATH_INFO', '')}")
             LOG.info(
-                '%s "%s %s" status: %s len: %d time: %.4f', self._environ.get("REMOTE_ADDR", "-"),
-                self._environ["REQUEST_METHOD"], f"{path}?{query}" if query else path, self.status, self._sent,
-                self._clock() - self._started)
+                '%s "%s %s" status: %s len: %d time: %.4f',
+                self._environ.get("REMOTE_ADDR", "-"),
+                self._environ["REQUEST_METHOD"],
+                f"{path}?{query}" if query else path,
+                self.status,
+                self._sent,
+                self._clock() - self._started,
+            )

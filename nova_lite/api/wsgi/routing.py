@@ -73,7 +73,7 @@ def route(
     `body` and `query`: {first version: JSON schema}; faces without microversions use "2.0".
     `raw_body`: the body is not JSON; the handler reads `req.http.body_file` itself.
     """
-    return _declare(method, path, policy, status, since, until, body, query, None, raw_body)
+    return _declare(method, path, policy, status, since, until, body, query, raw_body=raw_body)
 
 
 def action(
@@ -81,12 +81,12 @@ def action(
     until: str | None = None, body: Schemas = None,
 ) -> Callable[[_F], _F]:
     """Declare a handler for `POST path` with body `{name: …}`; `body` are schemas of the whole body."""
-    return _declare("POST", path, policy, status, since, until, body, None, name, False)
+    return _declare("POST", path, policy, status, since, until, body, None, action_name=name)
 
 
 def _declare(
     method: str, path: str, policy: Rule, status: int, since: str, until: str | None, body: Schemas,
-    query: Schemas, action_name: str | None, raw_body: bool,
+    query: Schemas, *, action_name: str | None = None, raw_body: bool = False,
 ) -> Callable[[_F], _F]:
     versions = Range(parse(since), parse(until) if until else None)
 

@@ -10,7 +10,7 @@ from nova_lite.api.wsgi.auth import App, Environ, StartResponse, answer_error
 
 
 class SizeLimit:
-    """Answers 413 to a body above `limit` bytes; `PUT`s to paths that end in `upload_suffix` are let through.
+    """Answers 413 to a body above `limit` bytes; `PUT`s to paths that end in `upload_suffix` pass.
 
     A body of unknown length (chunked) is read up to the limit here, so that the applications behind see a length.
     """
@@ -50,8 +50,10 @@ class SizeLimit:
 
     def _is_upload(self, environ: Environ) -> bool:
         return bool(
-            self._upload_suffix and environ["REQUEST_METHOD"] == "PUT"
-            and environ.get("PATH_INFO", "").endswith(self._upload_suffix))
+            self._upload_suffix
+            and environ["REQUEST_METHOD"] == "PUT"
+            and environ.get("PATH_INFO", "").endswith(self._upload_suffix)
+        )
 
     def _refuse(self, start_response: StartResponse) -> Iterable[bytes]:
         text = f"Request is too large: the limit is {self._limit} bytes."

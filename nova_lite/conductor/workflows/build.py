@@ -105,7 +105,7 @@ def try_another_host(run: Run, error: errors.NovaLiteError) -> bool:
         return False
     run.saved.setdefault("tried", []).append({"host": host, "reason": error.text})
     LOG.warning("server %s: host %s could not run it: %s", run.server_id, host, error.text)
-    return run.attempt < run.world.conf.conductor.build_attempts
+    return bool(run.attempt < run.world.conf.conductor.build_attempts)
 
 
 def tell_user(session: Session, run: Run, error: errors.NovaLiteError) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def make_ephemeral(path: Path, *, size_gb: int) -> None:
 def make_swap(path: Path, *, size_mb: int) -> None:
     """Swap space, ready for swapon."""
     make_file(path, ["mkswap", "-q", "-L", "swap0", "{}"], size=size_mb << 20)
+
+
+def cache_mode(instances: Path) -> str:
+    """none, or writeback where files cannot be opened past the page cache (tmpfs before Linux 6.6)."""
+    probe = instances / f".direct{PART}"
+    try:
+        os.close(os.open(probe, os.O_CREAT | os.O_RDWR | os.O_DIRECT, 0o600))
+    except OSError:
+        return "writeback"
+    finally:
+        probe.unlink(missing_ok=True)
+    return "none"
 
 
 def remove(instances: Path, server_id: str) -> None:

@@ -27,7 +27,11 @@ class Disk:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What of the host matters to a domain. `owner` names this worker among all that use the same libvirt."""
+    """What of the host matters to a domain.
+
+    `owner` names this worker among all that use the same libvirt. `disk_cache`: none bypasses the host's page
+    cache, where the file system can.
+    """
 
     owner: str
     virt_type: str
@@ -36,6 +40,7 @@ class Machine:
     emulator: str
     vnc_listen: str
     tb_cache_mb: int
+    disk_cache: str = "none"
 
 
 def domain_xml(guest: Guest, machine: Machine, *, disks: tuple[Disk, ...], console_log: Path) -> str:
@@ -63,7 +68,7 @@ def owner_of(metadata: str) -> str:
 def _metadata(domain: ET.Element, guest: Guest, machine: Machine) -> None:
     holder = ET.SubElement(ET.SubElement(domain, "metadata"), f"{{{NAMESPACE}}}server")
     for name, text in (
-        ("owner", machine.owner), ("id", guest.server_id), ("name", guest.display_name),
+        ("owner", machine.owner), ("id", guest.server_id), ("name", _printable(guest.display_name)),
         ("project", guest.project_id), ("user", guest.user_id),
     ):
         _text(holder, f"{{{NAMESPACE}}}{name}", text)
@@ -77,7 +82,8 @@ def _firmware(domain: ET.Element, guest: Guest, machine: Machine) -> None:
         ("uuid", guest.server_id), ("family", "Virtual Machine"),
     ):
         _text(system, "entry", text, name=name)
-    boot = ET.SubElement(domain, "os")
+    # The virt machine of ARM has no firmware of its own.
+    boot = ET.SubElement(domain, "os", {} if machine.arch == "x86_64" else {"firmware": "efi"})
     kind = guest.image.properties.get("hw_machine_type") or machine.machine
     _text(boot, "type", "hvm", arch=machine.arch, machine=kind)
     ET.SubElement(boot, "boot", dev="hd")
@@ -87,7 +93,8 @@ def _firmware(domain: ET.Element, guest: Guest, machine: Machine) -> None:
 def _processor(domain: ET.Element, machine: Machine) -> None:
     features = ET.SubElement(domain, "features")
     ET.SubElement(features, "acpi")
-    ET.SubElement(features, "apic")
+    if machine.arch == "x86_64":
+        ET.SubElement(features, "apic")
     clock = ET.Element("clock", offset="utc")
     if machine.virt_type == "kvm":
         ET.SubElement(domain, "cpu", mode="host-model")
@@ -107,7 +114,7 @@ def _devices(
     devices = ET.SubElement(domain, "devices")
     _text(devices, "emulator", machine.emulator)
     for letter, disk in zip("abcdefgh", disks, strict=False):
-        _disk(devices, disk, f"vd{letter}")
+        _disk(devices, disk, f"vd{letter}", machine.disk_cache)
     for nic in guest.nics:
         _nic(devices, nic)
     serial = ET.SubElement(devices, "serial", type="pty")
@@ -126,9 +133,9 @@ def _devices(
     ET.SubElement(ET.SubElement(devices, "memballoon", model="virtio"), "stats", period="10")
 
 
-def _disk(devices: ET.Element, disk: Disk, name: str) -> None:
+def _disk(devices: ET.Element, disk: Disk, name: str, cache: str) -> None:
     element = ET.SubElement(devices, "disk", type="file", device="disk")
-    ET.SubElement(element, "driver", name="qemu", type=disk.format, cache="none", discard="unmap")
+    ET.SubElement(element, "driver", name="qemu", type=disk.format, cache=cache, discard="unmap")
     ET.SubElement(element, "source", file=str(disk.path))
     ET.SubElement(element, "target", dev=name, bus="virtio")
     if disk.is_readonly:
@@ -143,6 +150,11 @@ def _nic(devices: ET.Element, nic: Nic) -> None:
     ET.SubElement(element, "model", type="virtio")
     ET.SubElement(element, "target", dev=nic.tap)
     ET.SubElement(element, "mtu", size=str(nic.mtu))
+
+
+def _printable(text: str) -> str:
+    """XML cannot carry control characters, not even escaped."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Element:

@@ -69,6 +69,7 @@ class LibvirtDriver:
         self._emulator = shutil.which(f"qemu-system-{arch}") or f"/usr/bin/qemu-system-{arch}"
         self._virt = capability_probe.Virt(capability_probe.TCG, "not probed yet")
         self._arch = arch
+        self._disk_cache = "none"
 
     def open(self, on_power: PowerSeen) -> None:
         self._on_power = on_power
@@ -78,6 +79,7 @@ class LibvirtDriver:
         self._virt = capability_probe.choose(
             self._conf.libvirt.virt_type, emulator=self._emulator, cache=self._state / "virt.json"
         )
+        self._disk_cache = disks.cache_mode(self._instances)
         self._libvirt.open()
 
     def close(self) -> None:
@@ -244,6 +246,7 @@ class LibvirtDriver:
             owner=self._owner, virt_type=self._virt.type, arch=self._arch,
             machine=self._conf.libvirt.hw_machine_type or default, emulator=self._emulator,
             vnc_listen=self._conf.libvirt.vnc_listen, tb_cache_mb=self._conf.libvirt.tb_cache_mb,
+            disk_cache=self._disk_cache,
         )
         return domain_xml(guest, machine, disks=tuple(kinds), console_log=where / _CONSOLE)
 
