@@ -180,7 +180,8 @@ def is_used_by_others(session: Session, network: Network) -> bool:
     """Whether another project has a port on the network."""
     ports = Base.metadata.tables["ports"]
     query = sa.select(ports.c.id).where(
-        ports.c.network_id == network.id, ports.c.project_id != network.project_id)
+        ports.c.network_id == network.id, ports.c.project_id != network.project_id
+    )
     return session.execute(query.limit(1)).first() is not None
 
 

@@ -233,7 +233,9 @@ def servers_to_refresh(
 
 def one_server_per_host(session: Session, network_id: str) -> list[str]:
     """Ids of servers, one on each host that has a port of the network: a refresh of each reaches all hosts."""
-    query = sa.select(sa.func.min(Port.device_id)).where(Port.network_id == network_id, Port.host.is_not(None))
+    query = sa.select(sa.func.min(Port.device_id)).where(
+        Port.network_id == network_id, Port.host.is_not(None)
+    )
     return [server_id for server_id in session.scalars(query.group_by(Port.host)) if server_id]
 
 

@@ -316,6 +316,29 @@ def release_for_server(session: Session, server_id: str) -> list[str]:
     return groups
 
 
-def delete(session: Session, port: Port) -> None:
-    """Remove the port with its addresses and memberships."""
-    session.execute(sa.delete(Port).where(Port.id == port.id))
+def change_mac(session: Session, port: Port, mac: str) -> None:
+    """Give the port another MAC address.
+
+    :raises errors.Conflict: another port of the network has it.
+    """
+    try:
+        with session.begin_nested():
+            port.mac_address = mac
+    except IntegrityError:
+        raise errors.Conflict(
+            reason=f"Unable to complete operation for network {port.network_id}. "
+            f"The mac address {mac} is in use."
+        ) from None
+
+
+def reread(session: Session, port: Port) -> Port:
+    """The port, whole, as the transaction has left it."""
+    session.flush()
+    query = sa.select(Port).where(Port.id == port.id).options(*_WHOLE)
+    return session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def delete_unused(session: Session, port: Port) -> bool:
+    """Remove the port with its addresses and memberships, unless a server has it: then False."""
+    gone = session.execute(sa.delete(Port).where(Port.id == port.id, Port.device_id == ""))
+    return bool(gone.rowcount)  # type: ignore[attr-defined]

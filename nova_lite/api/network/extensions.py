@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What else clients ask of the network service: extensions, quotas, zones, agents, and what is not here."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.network import shapes
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, MEMBER, READER, Rule, route
+from nova_lite.db import hosts, networks, ports, quotas, security_groups
+from nova_lite.db.base import utcnow
+
+# Alias → name: only what this face really does, since clients send what an extension allows.
+EXTENSIONS = {
+    "agent": "agent",
+    "availability_zone": "Availability Zone",
+    "binding": "Port Binding",
+    "external-net": "Neutron external network",
+    "net-mtu": "Network MTU",
+    "pagination": "Pagination support",
+    "port-security": "Port Security",
+    "port-security-groups-filtering": "Port filtering on security groups",
+    "project-id": "project_id field enabled",
+    "provider": "Provider Network",
+    "quotas": "Quota management support",
+    "quota_details": "Quota details management support",
+    "security-group": "security-group",
+    "sorting": "Sorting support",
+    "standard-attr-description": "standard-attr-description",
+    "standard-attr-timestamp": "Resource timestamps",
+}
+# Neutron's words for quotas, and ours; those without a resource here can only be 0.
+_QUOTAS = {
+    "network": "networks",
+    "subnet": "subnets",
+    "port": "ports",
+    "security_group": "security_groups",
+    "security_group_rule": "security_group_rules",
+}
+_ABSENT = ("router", "floatingip", "subnetpool", "rbac_policy")
+_NO_ROUTERS = "This cloud has no routers: each network has its own gateway to the outside on every host."
+_NO_FLOATING = (
+    "This cloud has no floating IP addresses: guests of shared networks are reached by their own addresses."
+)
+
+
+@route("GET", "/extensions", policy=Rule("get_extensions", READER))
+def index(_req: Request) -> Body:
+    """The extensions that this face does."""
+    return {"extensions": [_extension(alias) for alias in EXTENSIONS]}
+
+
+@route("GET", "/extensions/{alias}", policy=Rule("get_extension", READER))
+def show(_req: Request, alias: str) -> Body:
+    """One extension."""
+    if alias not in EXTENSIONS:
+        raise errors.NotFound(f"Extension with alias {alias} does not exist", what="Extension", id=alias)
+    return {"extension": _extension(alias)}
+
+
+def _extension(alias: str) -> Body:
+    name = EXTENSIONS[alias]
+    return {
+        "alias": alias,
+        "name": name,
+        "description": name,
+        "links": [],
+        "updated": "2026-01-01T00:00:00-00:00",
+    }
+
+
+@route("GET", "/quotas/{project_id}", policy=Rule("get_quota", READER))
+def show_quota(req: Request, project_id: str) -> Body:
+    """The project's limits."""
+    return {"quota": {**_limits(req, _own(req, project_id)), **dict.fromkeys(_ABSENT, 0)}}
+
+
+@route("GET", "/quotas/{project_id}/default", policy=Rule("get_quota", READER))
+def show_default_quota(req: Request, project_id: str) -> Body:
+    """The limits of a project that has none of its own."""
+    _own(req, project_id)
+    return {
+        "quota": {
+            **{word: int(req.conf.quota[name]) for word, name in _QUOTAS.items()},
+            **dict.fromkeys(_ABSENT, 0),
+        }
+    }
+
+
+@route("GET", "/quotas/{project_id}/details", policy=Rule("get_quota", READER))
+@route("GET", "/quotas/{project_id}/details.json", policy=Rule("get_quota", READER))
+def show_quota_details(req: Request, project_id: str) -> Body:
+    """The project's limits with what it uses."""
+    limits = _limits(req, _own(req, project_id))
+    used = {
+        "network": networks.count(req.db, project_id),
+        "subnet": networks.count_subnets(req.db, project_id),
+        "port": ports.count(req.db, project_id),
+        "security_group": security_groups.count(req.db, project_id),
+        "security_group_rule": security_groups.count_rules(req.db, project_id),
+    }
+    found = {word: {"limit": limits[word], "used": used[word], "reserved": 0} for word in _QUOTAS}
+    return {"quota": {**found, **{word: {"limit": 0, "used": 0, "reserved": 0} for word in _ABSENT}}}
+
+
+def _own(req: Request, project_id: str) -> str:
+    if not req.ctxt.is_admin and project_id != req.ctxt.project_id:
+        raise errors.NotFound(what="Quota of project", id=project_id)
+    return project_id
+
+
+def _limits(req: Request, project_id: str) -> dict[str, int]:
+    limits = quotas.limits(req.db, req.conf, project_id)
+    return {word: limits[name] for word, name in _QUOTAS.items()}
+
+
+@route("GET", "/availability_zones", policy=Rule("get_availability_zones", READER))
+def availability_zones(req: Request) -> Body:
+    """The zones that hosts are in: networks reach them all."""
+    zones = sorted({host.availability_zone for host in hosts.hosts(req.db)})
+    return {
+        "availability_zones": [{"name": zone, "resource": "network", "state": "available"} for zone in zones]
+    }
+
+
+@route("GET", "/agents", policy=Rule("get_agents", ADMIN))
+def agents(req: Request) -> Body:
+    """The network workers."""
+    now, down_time_s = utcnow(), float(req.conf.service_down_time)
+    return {
+        "agents": [
+            _agent(row, hosts.is_alive(row, now=now, down_time_s=down_time_s))
+            for row in hosts.services(req.db, binary="nova-network", host=req.query.get("host"))
+        ]
+    }
+
+
+@route("GET", "/agents/{agent_id}", policy=Rule("get_agents", ADMIN))
+def show_agent(req: Request, agent_id: str) -> Body:
+    """One network worker."""
+    row = hosts.get_service(req.db, agent_id)
+    if row.binary != "nova-network":
+        raise errors.NotFound(what="Agent", id=agent_id)
+    return {
+        "agent": _agent(row, hosts.is_alive(row, now=utcnow(), down_time_s=float(req.conf.service_down_time)))
+    }
+
+
+def _agent(row: hosts.Service, is_alive: bool) -> Body:  # noqa: FBT001 - one private caller's word
+    return {
+        "id": row.id,
+        "agent_type": "nova-network",
+        "binary": row.binary,
+        "host": row.host,
+        "alive": is_alive,
+        "admin_state_up": not row.disabled,
+        "availability_zone": row.availability_zone,
+        "topic": "network",
+        "description": row.disabled_reason,
+        "configurations": {},
+        "resources_synced": None,
+        "created_at": shapes.moment(row.created_at),
+        "started_at": shapes.moment(row.created_at),
+        "heartbeat_timestamp": shapes.moment(row.seen_at),
+    }
+
+
+@route("GET", "/routers", policy=Rule("get_routers", READER))
+def routers(_req: Request) -> Body:
+    """There are none."""
+    return {"routers": []}
+
+
+@route("GET", "/routers/{router_id}", policy=Rule("get_router", READER))
+def show_router(_req: Request, router_id: str) -> Body:
+    """There are none."""
+    raise errors.NotFound(f"Router {router_id} could not be found", what="Router", id=router_id)
+
+
+@route("POST", "/routers", policy=Rule("create_router", MEMBER), status=201)
+def create_router(_req: Request) -> Body:
+    """Refused, saying what there is instead."""
+    raise errors.NotImplementedHere(reason=_NO_ROUTERS)
+
+
+@route("GET", "/floatingips", policy=Rule("get_floatingips", READER))
+def floating_ips(_req: Request) -> Body:
+    """There are none."""
+    return {"floatingips": []}
+
+
+@route("GET", "/floatingips/{floating_ip_id}", policy=Rule("get_floatingip", READER))
+def show_floating_ip(_req: Request, floating_ip_id: str) -> Body:
+    """There are none."""
+    raise errors.NotFound(
+        f"Floating IP {floating_ip_id} could not be found", what="Floating IP", id=floating_ip_id
+    )
+
+
+@route("POST", "/floatingips", policy=Rule("create_floatingip", MEMBER), status=201)
+def create_floating_ip(_req: Request) -> Body:
+    """Refused, saying what there is instead."""
+    raise errors.NotImplementedHere(reason=_NO_FLOATING)
+
+
+@route("GET", "/subnetpools", policy=Rule("get_subnetpools", READER))
+def subnet_pools(_req: Request) -> Body:
+    """There are none."""
+    return {"subnetpools": []}
+
+
+@route("GET", "/subnetpools/{pool_id}", policy=Rule("get_subnetpool", READER))
+def show_subnet_pool(_req: Request, pool_id: str) -> Body:
+    """There are none."""
+    raise errors.NotFound(f"Subnet pool {pool_id} could not be found", what="Subnet pool", id=pool_id)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a listing's query as Neutron takes it (filters, order, page, fields) and writes the listing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from nova_lite import errors
+from nova_lite.api.wsgi import paging
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.db import listing
+
+_Row = TypeVar("_Row")
+_BOOLS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
+_KEYWORDS = frozenset({"limit", "marker", "fields", "sort_key", "sort_dir", "page_reverse"})
+# Neutron's timestamps; their columns order listings, but filters on them are another extension's.
+_NEVER_FILTERS = frozenset({"created_at"})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the query asks for; `is_empty`: a filter on a constant field lets nothing through."""
+
+    filters: Mapping[str, Sequence[object]]
+    page: listing.Page
+    is_empty: bool = False
+
+
+def read(
+    req: Request,
+    columns: listing.Columns,
+    *,
+    constants: Mapping[str, str] | None = None,
+    extra: Iterable[str] = (),
+) -> Asked:
+    """The query's filters on `columns`, its order and page. `constants`: fields alike in every row.
+
+    `extra` names parameters that the handler reads itself.
+
+    :raises errors.BadRequest: an unknown parameter or a wrong value, named.
+    """
+    filters: dict[str, Sequence[object]] = {}
+    is_empty = False
+    for name in dict.fromkeys(req.query):
+        values = req.query.getall(name)
+        if name in _KEYWORDS or name in extra:
+            continue
+        if constants is not None and name in constants:
+            is_empty = is_empty or constants[name].lower() not in {value.lower() for value in values}
+        elif name in columns and name not in _NEVER_FILTERS:
+            filters[name] = [_value(name, columns, value) for value in values]
+        else:
+            raise errors.BadRequest(
+                reason=f"Invalid input for operation: {name!r} is not a filter of this resource."
+            )
+    page = listing.Page(limit=_limit(req), marker=req.query.get("marker"), order=_order(req, columns))
+    return Asked(filters=filters, page=page, is_empty=is_empty)
+
+
+def _value(name: str, columns: listing.Columns, text: str) -> object:
+    kind = columns[name].type.python_type
+    if kind is bool:
+        if text.lower() not in _BOOLS:
+            raise errors.BadRequest(reason=f"Invalid input for {name}. Reason: '{text}' is not a boolean.")
+        return _BOOLS[text.lower()]
+    if kind is int:
+        if text in ("", "null", "None"):
+            return None
+        if not text.isdecimal() or len(text) > 9:
+            raise errors.BadRequest(reason=f"Invalid input for {name}. Reason: '{text}' is not an integer.")
+        return int(text)
+    return None if text == "" and columns[name].nullable else text
+
+
+def _limit(req: Request) -> int:
+    # Neutron takes limit=0 for no limit; ours ends at [api] max_limit, and the answer links to the rest.
+    return paging.limit(req) or int(req.conf.api.max_limit)
+
+
+def _order(req: Request, columns: listing.Columns) -> tuple[tuple[str, bool], ...]:
+    keys, directions = req.query.getall("sort_key"), req.query.getall("sort_dir")
+    if req.query.get("page_reverse", "false").lower() not in ("false", "0"):
+        raise errors.BadRequest(reason="page_reverse is not supported: use sort_dir.")
+    if directions and len(directions) != len(keys):
+        raise errors.BadRequest(reason="The number of sort_keys and sort_dirs must be same")
+    order = []
+    for key, direction in zip(keys, directions or ["asc"] * len(keys), strict=True):
+        if key not in columns or columns[key].nullable:
+            raise errors.BadRequest(reason=f"{key} is invalid attribute for sort_key")
+        if direction not in ("asc", "desc"):
+            raise errors.BadRequest(
+                reason=f"{direction} is invalid value for sort_dirs, possible values: asc, desc"
+            )
+        order.append((key, direction == "desc"))
+    return tuple(order) or (("created_at", False),)
+
+
+def write(
+    req: Request, collection: str, rows: Sequence[_Row], asked: Asked, view: Callable[[_Row], Body]
+) -> Body:
+    """The listing: each row's `fields` as asked, and the link to the next page when this one is full."""
+    shown = [view(row) for row in rows]
+    answer: Body = {collection: [only_fields(req, item) for item in shown]}
+    if shown and len(shown) == asked.page.limit:
+        path = f"/{collection.replace('_', '-')}"
+        answer[f"{collection}_links"] = [paging.next_link(req, path=path, marker=str(shown[-1]["id"]))]
+    return answer
+
+
+def only_fields(req: Request, item: Body) -> Body:
+    """The fields that the query names; none named: all."""
+    wanted = set(req.query.getall("fields"))
+    return {name: value for name, value in item.items() if name in wanted} if wanted else item

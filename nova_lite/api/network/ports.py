@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/ports: plugs on networks, those of servers among them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from nova_lite import errors
+from nova_lite.api.network import access, listing, shapes, tell
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, MEMBER, READER, Field, Rule, route, view
+from nova_lite.db import networks, ports, security_groups
+from nova_lite.db.addresses import Wanted
+from nova_lite.db.networks import Network
+from nova_lite.db.ports import Port
+
+FIELDS = (
+    Field("id", lambda p: p.id),
+    Field("name", lambda p: p.name),
+    Field("description", lambda p: p.description),
+    Field("tenant_id", lambda p: p.project_id),
+    Field("project_id", lambda p: p.project_id),
+    Field("network_id", lambda p: p.network_id),
+    Field("mac_address", lambda p: p.mac_address),
+    Field("admin_state_up", lambda p: p.admin_state_up),
+    Field("status", lambda p: p.status),
+    Field("device_id", lambda p: p.device_id),
+    Field("device_owner", lambda p: p.device_owner),
+    Field("fixed_ips", lambda p: [{"subnet_id": a.subnet_id, "ip_address": a.address} for a in p.addresses]),
+    Field("security_groups", lambda p: sorted(member.group_id for member in p.security_groups)),
+    Field("port_security_enabled", lambda p: p.port_security_enabled),
+    Field("binding:vnic_type", lambda _: "normal"),
+    Field("allowed_address_pairs", lambda _: []),
+    Field("extra_dhcp_opts", lambda _: []),
+    Field("tags", lambda _: []),
+    Field("created_at", lambda p: shapes.moment(p.created_at)),
+    Field("updated_at", lambda p: shapes.moment(p.updated_at or p.created_at)),
+    Field("binding:host_id", lambda p: p.host or "", role=ADMIN),
+    Field("binding:vif_type", lambda p: "bridge" if p.host else "unbound", role=ADMIN),
+    Field("binding:vif_details", lambda _: {}, role=ADMIN),
+    Field("binding:profile", lambda _: {}, role=ADMIN),
+)
+_SUPPORTED: dict[str, object] = {
+    "admin_state_up": True,
+    "allowed_address_pairs": [],
+    "extra_dhcp_opts": [],
+    "binding:vnic_type": "normal",
+    "binding:profile": {},
+    "binding:host_id": "",
+    "qos_policy_id": None,
+    "tags": [],
+}
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
+_FIXED_IPS: shapes.Schema = {
+    "type": "array",
+    "maxItems": 5,
+    "items": {
+        "type": "object",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "properties": {"subnet_id": shapes.UUID, "ip_address": shapes.ADDRESS},
+    },
+}
+_CHANGEABLE: shapes.Schema = {
+    "name": shapes.TEXT,
+    "description": shapes.TEXT,
+    "admin_state_up": shapes.BOOL,
+    "fixed_ips": shapes.maybe(_FIXED_IPS),
+    "security_groups": shapes.maybe(shapes.UUIDS),
+    "port_security_enabled": shapes.BOOL,
+    "mac_address": shapes.TEXT,
+    "device_id": shapes.TEXT,
+    "device_owner": shapes.TEXT,
+    "allowed_address_pairs": shapes.maybe({"type": "array"}),
+    "extra_dhcp_opts": shapes.maybe({"type": "array"}),
+    "binding:vnic_type": shapes.TEXT,
+    "binding:profile": shapes.maybe({"type": "object"}),
+    "binding:host_id": shapes.maybe(shapes.TEXT),
+    "qos_policy_id": shapes.maybe(shapes.TEXT),
+}
+CREATE = shapes.body(
+    "port",
+    {
+        **_CHANGEABLE,
+        **shapes.OWNER,
+        "network_id": shapes.UUID,
+        "tags": {"type": "array"},
+    },
+    required=("network_id",),
+)
+UPDATE = shapes.body("port", _CHANGEABLE)
+
+
+@route("GET", "/ports", policy=Rule("get_ports", READER))
+def index(req: Request) -> Body:
+    """The project's ports; `fixed_ips=ip_address=…` and `security_groups=…` filter too."""
+    asked = listing.read(
+        req,
+        ports.PORT_COLUMNS,
+        extra=("fixed_ips", "security_groups"),
+        constants={"binding:vnic_type": "normal"},
+    )
+    rows = (
+        []
+        if asked.is_empty
+        else ports.find(
+            req.db,
+            project_id=req.ctxt.visible_project,
+            filters=asked.filters,
+            page=asked.page,
+            fixed_ips=_asked_addresses(req),
+            group_ids=req.query.getall("security_groups"),
+        )
+    )
+    return listing.write(req, "ports", rows, asked, lambda row: view(FIELDS, row, req))
+
+
+def _asked_addresses(req: Request) -> list[Wanted]:
+    found = []
+    for text in req.query.getall("fixed_ips"):
+        name, _, value = text.partition("=")
+        if name not in ("ip_address", "subnet_id") or not value:
+            raise errors.BadRequest(
+                reason=f"Invalid input for fixed_ips. Reason: '{text}' is neither "
+                "ip_address=ADDRESS nor subnet_id=ID."
+            )
+        found.append(Wanted(address=value) if name == "ip_address" else Wanted(subnet_id=value))
+    return found
+
+
+@route("GET", "/ports/{port_id}", policy=Rule("get_port", READER))
+def show(req: Request, port_id: str) -> Body:
+    """One port."""
+    port = ports.get(req.db, port_id, project_id=req.ctxt.visible_project)
+    return {"port": listing.only_fields(req, view(FIELDS, port, req))}
+
+
+@route("POST", "/ports", policy=Rule("create_port", MEMBER), status=201, body={"2.0": CREATE})
+def create(req: Request, body: Body) -> Body:
+    """A new port of an own or shared network; a server may be given it later."""
+    asked = body["port"]
+    project_id = access.project_of(req, asked)
+    network = networks.get(req.db, asked["network_id"], project_id=req.ctxt.visible_project)
+    _refuse_external(req, network)
+    _refuse_owners_only(req, network, asked, "create_port")
+    access.refuse_unsupported(asked, _SUPPORTED)
+    _refuse_device(asked, "")
+    access.check_quota(req, project_id, "ports", used=ports.count(req.db, project_id))
+    is_secured = asked.get("port_security_enabled", network.port_security_enabled)
+    group_ids = _groups(req, project_id, asked.get("security_groups"), is_secured=is_secured)
+    port = Port(
+        project_id=project_id,
+        name=asked.get("name", ""),
+        description=asked.get("description", ""),
+        port_security_enabled=is_secured,
+    )
+    if asked.get("mac_address"):
+        port.mac_address = _mac(asked["mac_address"])
+    made = ports.create(
+        req.db, port, network=network, wanted=_wanted(asked), group_ids=group_ids, rng=access.RNG
+    )
+    tell.groups(req, group_ids)
+    return {"port": view(FIELDS, made, req)}
+
+
+@route("PUT", "/ports/{port_id}", policy=Rule("update_port", MEMBER), body={"2.0": UPDATE})
+def update(req: Request, port_id: str, body: Body) -> Body:
+    """Change a port; the host of a running server learns of it."""
+    asked = body["port"]
+    port = ports.get(req.db, port_id, project_id=req.ctxt.visible_project)
+    network = networks.get(req.db, port.network_id)
+    changed = {
+        name: value
+        for name, value in asked.items()
+        if name not in ("mac_address", "port_security_enabled") or value != getattr(port, name)
+    }
+    _refuse_owners_only(req, network, changed, "update_port")
+    access.refuse_unsupported(asked, {**_SUPPORTED, "binding:host_id": port.host or ""})
+    _refuse_device(asked, port.device_id)
+    if "mac_address" in changed:
+        if port.device_id:
+            raise errors.Conflict(
+                reason=f"Unable to complete operation on port {port.id}: a server uses it, so its "
+                "MAC address stays."
+            )
+        ports.change_mac(req.db, port, _mac(changed["mac_address"]))
+    for name in ("name", "description", "port_security_enabled"):
+        if name in asked:
+            setattr(port, name, asked[name])
+    old_groups = {member.group_id for member in port.security_groups}
+    new_groups = _new_groups(req, port, asked, old_groups)
+    if asked.get("fixed_ips") is not None:
+        ports.readdress(req.db, port, network=network, wanted=_wanted(asked) or [], rng=access.RNG)
+    ports.regroup(req.db, port, sorted(new_groups))
+    if new_groups != old_groups or "fixed_ips" in asked:
+        tell.groups(req, new_groups | old_groups)
+    tell.servers(req, [port.device_id])
+    return {"port": view(FIELDS, ports.reread(req.db, port), req)}
+
+
+@route("DELETE", "/ports/{port_id}", policy=Rule("delete_port", MEMBER), status=204)
+def delete(req: Request, port_id: str) -> None:
+    """Remove a port that no server uses."""
+    port = ports.get(req.db, port_id, project_id=req.ctxt.visible_project)
+    if not ports.delete_unused(req.db, port):
+        raise errors.Conflict(
+            reason=f"Port {port.id} cannot be deleted directly via the port API: server "
+            f"{port.device_id} uses it; detach it or delete the server."
+        )
+    tell.groups(req, [member.group_id for member in port.security_groups])
+
+
+def _refuse_external(req: Request, network: Network) -> None:
+    """Projects plug into shared networks; an external one is only for what an admin puts there."""
+    is_own = req.ctxt.is_admin or network.project_id == req.ctxt.project_id
+    if not is_own and not network.shared:
+        raise errors.PolicyForbids(rule="create_port")
+
+
+def _refuse_owners_only(req: Request, network: Network, asked: Body, rule: str) -> None:
+    """On a shared network one may not pose as another: MAC and port security are its owner's to change."""
+    if req.ctxt.is_admin or network.project_id == req.ctxt.project_id:
+        return
+    for name in ("mac_address", "port_security_enabled"):
+        default = network.port_security_enabled if name == "port_security_enabled" else None
+        if name in asked and asked[name] != default:
+            raise errors.PolicyForbids(rule=f"{rule}:{name}")
+
+
+def _refuse_device(asked: Body, device_id: str) -> None:
+    """A port comes to a server through the compute API only, which checks whose server it is."""
+    if asked.get("device_id", device_id) != device_id:
+        raise errors.BadRequest(
+            reason="Invalid input for device_id. Reason: attach and detach ports with the "
+            "compute API (os-interface)."
+        )
+    owner = asked.get("device_owner", "")
+    if owner and not device_id:
+        raise errors.BadRequest(
+            reason="Invalid input for device_owner. Reason: it is set when a server gets the port."
+        )
+
+
+def _mac(text: str) -> str:
+    """A unicast MAC address in lower case."""
+    if not _MAC.fullmatch(text) or int(text[:2], 16) & 1 or not text.replace(":", "").strip("0"):
+        raise errors.BadRequest(
+            reason=f"Invalid input for mac_address. Reason: '{text}' is not a valid MAC address."
+        )
+    return text.lower()
+
+
+def _wanted(asked: Body) -> list[Wanted] | None:
+    if asked.get("fixed_ips") is None:
+        return None
+    return [
+        Wanted(subnet_id=item.get("subnet_id"), address=item.get("ip_address")) for item in asked["fixed_ips"]
+    ]
+
+
+def _groups(req: Request, project_id: str, asked: Sequence[str] | None, *, is_secured: bool) -> list[str]:
+    """The groups of a new port: as asked for, else the default one; none when nothing filters the port."""
+    if not is_secured:
+        if asked:
+            raise errors.Conflict(
+                reason="Port Security must be enabled in order to have security groups on a port."
+            )
+        return []
+    if asked is None:
+        return [security_groups.default(req.db, project_id).id]
+    return _existing(req, project_id, asked)
+
+
+def _new_groups(req: Request, port: Port, asked: Body, old: set[str]) -> set[str]:
+    if "security_groups" not in asked:
+        if old and not port.port_security_enabled:
+            raise errors.Conflict(
+                reason=f"Port {port.id} has security groups; take them off to disable port security."
+            )
+        return old
+    wanted = asked["security_groups"] or []
+    return set(_groups(req, port.project_id, wanted, is_secured=port.port_security_enabled))
+
+
+def _existing(req: Request, project_id: str, group_ids: Sequence[str]) -> list[str]:
+    unknown = security_groups.missing(req.db, group_ids, project_id=None if req.ctxt.is_admin else project_id)
+    if unknown:
+        raise errors.NotFound(
+            f"Security group {unknown[0]} does not exist", what="Security group", id=unknown[0]
+        )
+    return list(dict.fromkeys(group_ids))

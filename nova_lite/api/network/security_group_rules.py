@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/security-group-rules: what a group lets in and out."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from nova_lite import errors
+from nova_lite.api.network import access, listing, shapes, tell
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import MEMBER, READER, Field, Rule, route, view
+from nova_lite.db import security_groups
+from nova_lite.db.base import new_id
+from nova_lite.db.security_groups import ETHERTYPES, SecurityGroupRule
+
+FIELDS = (
+    Field("id", lambda r: r.id),
+    Field("description", lambda r: r.description),
+    Field("tenant_id", lambda r: r.project_id),
+    Field("project_id", lambda r: r.project_id),
+    Field("security_group_id", lambda r: r.group_id),
+    Field("direction", lambda r: r.direction),
+    Field("ethertype", lambda r: r.ethertype),
+    Field("protocol", lambda r: r.protocol),
+    Field("port_range_min", lambda r: r.port_min),
+    Field("port_range_max", lambda r: r.port_max),
+    Field("remote_ip_prefix", lambda r: r.remote_cidr),
+    Field("normalized_cidr", lambda r: r.remote_cidr),
+    Field("remote_group_id", lambda r: r.remote_group_id),
+    Field("remote_address_group_id", lambda _: None),
+    Field("belongs_to_default_sg", lambda _: None),
+    Field("tags", lambda _: []),
+    Field("created_at", lambda r: shapes.moment(r.created_at)),
+    Field("updated_at", lambda r: shapes.moment(r.updated_at or r.created_at)),
+)
+_ICMP = frozenset({"icmp", "1", "icmpv6", "ipv6-icmp", "58"})
+_WITH_PORTS = frozenset({"tcp", "6", "udp", "17", "dccp", "33", "sctp", "132", "udplite", "136"})
+# Names as Neutron takes them; the worker's filters know the same.
+_NAMES = (
+    _ICMP
+    | _WITH_PORTS
+    | {
+        "ah",
+        "egp",
+        "esp",
+        "gre",
+        "igmp",
+        "ipip",
+        "ospf",
+        "pgm",
+        "rsvp",
+        "vrrp",
+        "ipv6-encap",
+        "ipv6-frag",
+        "ipv6-nonxt",
+        "ipv6-opts",
+        "ipv6-route",
+    }
+)
+_PORT: shapes.Schema = shapes.maybe({"type": ["integer", "string"]})
+CREATE = shapes.body(
+    "security_group_rule",
+    {
+        **shapes.OWNER,
+        "security_group_id": shapes.UUID,
+        "direction": {"enum": ["ingress", "egress"]},
+        "ethertype": shapes.maybe(shapes.TEXT),
+        "protocol": shapes.maybe({"type": ["integer", "string"]}),
+        "port_range_min": _PORT,
+        "port_range_max": _PORT,
+        "remote_ip_prefix": shapes.maybe(shapes.ADDRESS),
+        "remote_group_id": shapes.maybe(shapes.UUID),
+        "remote_address_group_id": shapes.NULL,
+        "description": shapes.TEXT,
+    },
+    required=("security_group_id", "direction"),
+)
+
+
+@route("GET", "/security-group-rules", policy=Rule("get_security_group_rules", READER))
+def index(req: Request) -> Body:
+    """The project's rules."""
+    asked = listing.read(req, security_groups.RULE_COLUMNS)
+    rows = security_groups.find_rules(
+        req.db, project_id=req.ctxt.visible_project, filters=asked.filters, page=asked.page
+    )
+    return listing.write(req, "security_group_rules", rows, asked, lambda row: view(FIELDS, row, req))
+
+
+@route("GET", "/security-group-rules/{rule_id}", policy=Rule("get_security_group_rule", READER))
+def show(req: Request, rule_id: str) -> Body:
+    """One rule."""
+    rule = security_groups.get_rule(req.db, rule_id, project_id=req.ctxt.visible_project)
+    return {"security_group_rule": listing.only_fields(req, view(FIELDS, rule, req))}
+
+
+@route(
+    "POST",
+    "/security-group-rules",
+    policy=Rule("create_security_group_rule", MEMBER),
+    status=201,
+    body={"2.0": CREATE},
+)
+def create(req: Request, body: Body) -> Body:
+    """A new rule of an own group; hosts filter by it at once."""
+    asked = body["security_group_rule"]
+    access.project_of(req, asked)
+    group = security_groups.get(req.db, asked["security_group_id"], project_id=req.ctxt.visible_project)
+    access.check_quota(
+        req,
+        group.project_id,
+        "security_group_rules",
+        used=security_groups.count_rules(req.db, group.project_id),
+    )
+    rule = _rule(req, asked, group.project_id)
+    security_groups.add_rule(req.db, rule)
+    tell.groups(req, [rule.group_id])
+    return {"security_group_rule": view(FIELDS, rule, req)}
+
+
+@route(
+    "DELETE", "/security-group-rules/{rule_id}", policy=Rule("delete_security_group_rule", MEMBER), status=204
+)
+def delete(req: Request, rule_id: str) -> None:
+    """Remove a rule."""
+    rule = security_groups.get_rule(req.db, rule_id, project_id=req.ctxt.visible_project)
+    security_groups.delete_rule(req.db, rule)
+    tell.groups(req, [rule.group_id])
+
+
+def _rule(req: Request, asked: Body, project_id: str) -> SecurityGroupRule:
+    """The rule that the body means.
+
+    :raises errors.BadRequest: it makes no sense. :raises errors.NotFound: it names a group that the caller has not.
+    """
+    ethertype = {name.lower(): name for name in ETHERTYPES}.get(str(asked.get("ethertype") or "IPv4").lower())
+    if ethertype is None:
+        raise errors.BadRequest(
+            reason=f"Invalid input for ethertype. Reason: '{asked['ethertype']}' is neither IPv4 nor IPv6."
+        )
+    protocol = _protocol(asked.get("protocol"))
+    low, high = _ports(protocol, _number("port_range_min", asked), _number("port_range_max", asked))
+    remote, remote_group = asked.get("remote_ip_prefix"), asked.get("remote_group_id")
+    if remote and remote_group:
+        raise errors.BadRequest(reason="Only remote_ip_prefix or remote_group_id may be provided.")
+    if remote_group:
+        security_groups.get(req.db, remote_group, project_id=req.ctxt.visible_project)
+    return SecurityGroupRule(
+        id=new_id(),
+        group_id=asked["security_group_id"],
+        project_id=project_id,
+        description=asked.get("description", ""),
+        direction=asked["direction"],
+        ethertype=ethertype,
+        protocol=protocol,
+        port_min=low,
+        port_max=high,
+        remote_group_id=remote_group or None,
+        remote_cidr=_prefix(remote, ethertype) if remote else None,
+    )
+
+
+def _protocol(asked: str | int | None) -> str | None:
+    name = str(asked if asked is not None else "any").lower()
+    if name in ("any", "", "-1"):
+        return None
+    if name in _NAMES or (name.isdecimal() and len(name) <= 3 and int(name) <= 255):
+        return "ipv6-icmp" if name == "icmpv6" else name
+    raise errors.BadRequest(
+        reason=f"Security group rule protocol {asked} not supported. Only protocol values "
+        f"{sorted(_NAMES)} and integer representations [0 to 255] are supported."
+    )
+
+
+def _number(name: str, asked: Body) -> int | None:
+    value = asked.get(name)
+    if value is None:
+        return None
+    text = str(value)
+    if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
+        raise errors.BadRequest(reason=f"Invalid value for port {value} in {name}: 0 to 65535 is allowed.")
+    return int(text)
+
+
+def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int | None, int | None]:
+    """Both ends of a port range; type and code for ICMP."""
+    if low is None and high is None:
+        return None, None
+    if protocol in _ICMP:
+        if low is None:
+            raise errors.BadRequest(
+                reason=f"ICMP code (port-range-max) {high} is provided but ICMP type "
+                "(port-range-min) is missing."
+            )
+        if low > 255 or (high or 0) > 255:
+            raise errors.BadRequest(
+                reason=f"Invalid value for ICMP type or code: {low}, {high}; 0 to 255 is allowed."
+            )
+        return low, high
+    if protocol not in _WITH_PORTS:
+        raise errors.BadRequest(
+            reason="Must also specify a protocol that has ports (tcp, udp, dccp, sctp, udplite) "
+            "if port range is given."
+        )
+    if low is None or high is None or low > high:
+        raise errors.BadRequest(reason="For TCP/UDP protocols, port_range_min must be <= port_range_max")
+    if low < 1:
+        raise errors.BadRequest(reason="Invalid value for port 0: 1 to 65535 is allowed.")
+    return low, high
+
+
+def _prefix(text: str, ethertype: str) -> str:
+    try:
+        block = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise errors.BadRequest(
+            reason=f"Invalid input for remote_ip_prefix. Reason: '{text}' is not a valid CIDR."
+        ) from None
+    if f"IPv{block.version}" != ethertype:
+        raise errors.BadRequest(reason=f"Conflicting value ethertype {ethertype} for CIDR {text}")
+    return str(block)
