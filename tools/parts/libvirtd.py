@@ -131,7 +131,7 @@ class Libvirtd(Part):
         self._host_uuid = str(self._keep({"host_uuid": str(uuid.uuid4())})["host_uuid"])
         self._etc, self._lib, self._log = (self.state_dir / name for name in ("etc", "lib", "log"))
         self._made_run = self.state_dir / "made-run-libvirt"
-        # /run/libvirt stays the machine's, for the sockets; /var/cache/libvirt too: probing QEMU again takes 7 s
+        # /run/libvirt stays the machine's, for the sockets; the cache too: probing QEMU takes 7 s
         own = {"/etc/libvirt": self._etc, "/var/lib/libvirt": self._lib, "/var/log/libvirt": self._log}
         sandbox = Sandbox(binds=tuple((str(source), target) for target, source in own.items()))
         self._daemons = LibvirtDaemons(self.state_dir, enter=lambda argv: sandbox.command(argv))
