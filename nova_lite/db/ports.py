@@ -12,7 +12,8 @@ from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relations
 
 from nova_lite import errors
 from nova_lite.db import addresses, listing
-from nova_lite.db.addresses import Address, Wanted
+from nova_lite.db.addresses import Address as Address
+from nova_lite.db.addresses import Wanted
 from nova_lite.db.base import Base, Timestamps, new_id, utcnow
 from nova_lite.db.networks import Network
 from nova_lite.db.security_groups import SecurityGroup
