@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cache of base images: fetched once, checked, safe from hostile files, cleaned."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nova_lite import errors
+from nova_lite.compute.images import Base, ImageCache, key_of
+from nova_lite.rpc.compute import Image
+from tests.guests import ImageServer, image_server
+
+RAW = b"boot" + bytes(3 << 20) + b"end!"
+PADDED = RAW + bytes(-len(RAW) % 512)
+
+
+@pytest.fixture
+def server() -> Iterator[ImageServer]:
+    with image_server(RAW) as made:
+        yield made
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ImageCache:
+    return ImageCache(
+        tmp_path / "_base", host="node1", idle_timeout_s=5, convert_timeout_s=60, wait=lambda seconds: None
+    )
+
+
+def fetch(cache: ImageCache, image: Image, *, room: int | None = None) -> Base:
+    return cache.fetch(image, room=room, check=lambda: None)
+
+
+def fetch_elsewhere(directory: Path, image: Image) -> None:
+    fetch(ImageCache(directory, host="other", idle_timeout_s=5, convert_timeout_s=60), image)
+
+
+def qcow2(tmp_path: Path, *options: str, size: str = "4M") -> bytes:
+    path = tmp_path / "made.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *options, str(path), size], check=True, timeout=30)
+    return path.read_bytes()
+
+
+def test_a_raw_image_arrives_whole_and_padded_to_sectors(server: ImageServer, cache: ImageCache) -> None:
+    base = fetch(cache, server.image(disk_format="raw"))
+    assert base.path.read_bytes() == PADDED
+    assert base.virtual_size == len(PADDED)
+
+
+def test_holes_stay_holes(server: ImageServer, cache: ImageCache) -> None:
+    server.content = bytes(16 << 20) + b"x"
+    base = fetch(cache, server.image(disk_format="raw"))
+    assert base.path.stat().st_blocks * 512 < 1 << 20
+
+
+def test_a_qcow2_image_is_kept_as_raw(server: ImageServer, cache: ImageCache, tmp_path: Path) -> None:
+    server.content = qcow2(tmp_path)
+    base = fetch(cache, server.image())
+    assert (base.virtual_size, base.path.read_bytes()) == (4 << 20, bytes(4 << 20))
+
+
+def test_a_second_fetch_downloads_nothing(server: ImageServer, cache: ImageCache) -> None:
+    first = fetch(cache, server.image(disk_format="raw"))
+    assert fetch(cache, server.image(disk_format="raw")) == first
+    assert server.requests == 1
+
+
+def test_ten_at_once_download_once(server: ImageServer, cache: ImageCache) -> None:
+    image = server.image(disk_format="raw")
+    threads = [threading.Thread(target=fetch, args=(cache, image)) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert server.requests == 1
+
+
+def test_two_processes_at_once_download_once(server: ImageServer, cache: ImageCache, tmp_path: Path) -> None:
+    image = server.image(disk_format="raw")
+    child = multiprocessing.get_context("spawn").Process(target=fetch_elsewhere, args=(tmp_path / "_base", image))
+    child.start()
+    fetch(cache, image)
+    child.join(30)
+    assert (child.exitcode, server.requests) == (0, 1)
+
+
+def test_a_wrong_checksum_is_refused(server: ImageServer, cache: ImageCache, tmp_path: Path) -> None:
+    image = dataclasses.replace(server.image(disk_format="raw"), checksum="0" * 128)
+    with pytest.raises(errors.ImageFailed, match="checksum is not the one"):
+        fetch(cache, image)
+    assert not list((tmp_path / "_base").glob("*.part*"))
+
+
+def test_a_download_that_breaks_off_is_tried_again_and_then_refused(server: ImageServer, cache: ImageCache) -> None:
+    image = server.image(disk_format="raw")
+    server.cut_at = 1000
+    with pytest.raises(errors.ImageFailed, match="1000 of|broke off"):
+        fetch(cache, image)
+    assert server.requests == 3
+
+
+def test_an_image_longer_than_it_says_is_refused(server: ImageServer, cache: ImageCache) -> None:
+    with pytest.raises(errors.ImageFailed, match="longer than"):
+        fetch(cache, dataclasses.replace(server.image(disk_format="raw"), size=10))
+
+
+def test_a_refused_token_is_not_tried_again(server: ImageServer, cache: ImageCache) -> None:
+    with pytest.raises(errors.ImageFailed, match="answered 401"):
+        fetch(cache, dataclasses.replace(server.image(disk_format="raw"), token="old"))
+    assert server.requests == 1
+
+
+def test_an_image_service_that_is_away_is_named(server: ImageServer, cache: ImageCache) -> None:
+    image = dataclasses.replace(server.image(disk_format="raw"), url="http://127.0.0.1:1/x")
+    with pytest.raises(errors.ImageFailed, match="broke off"):
+        fetch(cache, image)
+
+
+def test_a_qcow2_with_a_backing_file_is_refused(server: ImageServer, cache: ImageCache, tmp_path: Path) -> None:
+    server.content = qcow2(tmp_path, "-b", "/etc/passwd", "-F", "raw", "-u")
+    with pytest.raises(errors.ImageFailed, match="has a backing file"):
+        fetch(cache, server.image())
+
+
+def test_a_qcow2_with_a_data_file_is_refused(server: ImageServer, cache: ImageCache, tmp_path: Path) -> None:
+    server.content = qcow2(tmp_path, "-o", f"data_file={tmp_path}/data")
+    with pytest.raises(errors.ImageFailed, match="external data file"):
+        fetch(cache, server.image())
+
+
+def test_a_qcow2_said_to_be_raw_is_refused(server: ImageServer, cache: ImageCache, tmp_path: Path) -> None:
+    server.content = qcow2(tmp_path)
+    with pytest.raises(errors.ImageFailed, match="says to be raw but is qcow2"):
+        fetch(cache, server.image(disk_format="raw"))
+
+
+def test_a_raw_image_said_to_be_qcow2_is_refused(server: ImageServer, cache: ImageCache) -> None:
+    with pytest.raises(errors.ImageFailed, match="says to be qcow2 but is raw"):
+        fetch(cache, server.image())
+
+
+def test_a_format_that_does_not_run_here_is_refused(server: ImageServer, cache: ImageCache) -> None:
+    with pytest.raises(errors.ImageFailed, match="vmdk cannot run here"):
+        fetch(cache, server.image(disk_format="vmdk"))
+
+
+def test_a_broken_qcow2_is_refused_with_the_tools_words(server: ImageServer, cache: ImageCache, tmp_path: Path) -> None:
+    good = bytearray(qcow2(tmp_path))
+    struct.pack_into(">I", good, 20, 99)  # bits of a cluster
+    server.content = bytes(good)
+    with pytest.raises(errors.ImageFailed, match="qemu-img"):
+        fetch(cache, server.image())
+
+
+def test_a_disk_larger_than_the_flavors_is_refused_with_both_sizes(
+    server: ImageServer, cache: ImageCache, tmp_path: Path
+) -> None:
+    server.content = qcow2(tmp_path, size="3G")
+    with pytest.raises(errors.ImageFailed, match="3.00 GiB does not fit in the flavor's 1 GiB"):
+        fetch(cache, server.image(), room=1 << 30)
+
+
+def test_a_base_that_lost_bytes_is_fetched_again(server: ImageServer, cache: ImageCache) -> None:
+    base = fetch(cache, server.image(disk_format="raw"))
+    os.truncate(base.path, 1000)
+    assert fetch(cache, server.image(disk_format="raw")).path.read_bytes() == PADDED
+
+
+def test_a_base_cannot_be_written(server: ImageServer, cache: ImageCache) -> None:
+    base = fetch(cache, server.image(disk_format="raw"))
+    assert base.path.stat().st_mode & 0o777 == 0o444
+
+
+def test_other_bytes_under_the_same_id_are_another_base(server: ImageServer, cache: ImageCache) -> None:
+    first = fetch(cache, server.image(disk_format="raw"))
+    server.content = b"other" * 512
+    assert fetch(cache, server.image(disk_format="raw")).path != first.path
+
+
+def test_giving_up_leaves_nothing_half_made(server: ImageServer, cache: ImageCache, tmp_path: Path) -> None:
+    def give_up() -> None:
+        raise errors.StaleRequest(id="s", fence=1, known=2)
+
+    with pytest.raises(errors.StaleRequest):
+        cache.fetch(server.image(disk_format="raw"), room=None, check=give_up)
+    assert not list((tmp_path / "_base").glob("*.part*"))
+
+
+def test_half_files_of_a_crash_are_removed(server: ImageServer, cache: ImageCache, tmp_path: Path) -> None:
+    fetch(cache, server.image(disk_format="raw"))
+    half = tmp_path / "_base" / "0123.part.raw"
+    half.write_text("x")
+    cache.clean(kept=[], unused_for_s=60)
+    assert not half.exists()
+
+
+def test_a_base_unused_for_long_is_removed(server: ImageServer, cache: ImageCache, tmp_path: Path) -> None:
+    image = server.image(disk_format="raw")
+    base = fetch(cache, image)
+    os.utime(tmp_path / "_base" / f"{key_of(image)}.json", (time.time() - 100, time.time() - 100))
+    cache.clean(kept=[], unused_for_s=60)
+    assert not base.path.exists()
+
+
+def test_a_base_that_a_guest_needs_is_kept(server: ImageServer, cache: ImageCache, tmp_path: Path) -> None:
+    image = server.image(disk_format="raw")
+    base = fetch(cache, image)
+    os.utime(tmp_path / "_base" / f"{key_of(image)}.json", (time.time() - 100, time.time() - 100))
+    cache.clean(kept=[image], unused_for_s=60)
+    assert base.path.exists()
