@@ -10,13 +10,14 @@ from typing import Any
 import webob
 from oslo_config import cfg
 
-from nova_lite.api import compute, image, network
+from nova_lite.api import image, network
+from nova_lite.api.compute import version_documents
 from nova_lite.api.identity import catalog
 from nova_lite.api.wsgi.request import Body
 
 # Root → (status, document of the root's URL), as today's services answer.
 _ROOTS: dict[str, tuple[int, Callable[[str], Body]]] = {
-    "": (200, compute.versions), "/identity": (300, catalog.versions),
+    "": (200, version_documents.versions), "/identity": (300, catalog.versions),
     "/image": (300, image.versions), "/network": (200, network.versions),
 }
 
@@ -39,7 +40,7 @@ class Discovery:
         """Compute answers any other unversioned path with the choices; the others have nothing there."""
         if root:
             return _json(404, {"error": {"code": 404, "title": "Not Found", "message": f"{http.path} is not served here"}})
-        return _json(300, {"choices": compute.choices(base_url, http.path_info)})
+        return _json(300, {"choices": version_documents.choices(base_url, http.path_info)})
 
 
 def _json(status: int, document: Body) -> webob.Response:

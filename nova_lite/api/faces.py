@@ -2,16 +2,17 @@
 """The table of contents of the API: every face, what it is made of, and how it words its faults."""
 
 from nova_lite.api import compute, identity, image, network
+from nova_lite.api.compute import version_documents
 from nova_lite.api.identity import catalog
 from nova_lite.api.wsgi.face import FaceSpec
 from nova_lite.api.wsgi.routing import Rule
 
 # Rules that handlers check beside their route's own (fields and filters that only some may use).
-EXTRA_RULES: tuple[Rule, ...] = ()
+EXTRA_RULES: tuple[Rule, ...] = (*compute.EXTRA_RULES,)
 FACES: dict[str, FaceSpec] = {
     "compute": FaceSpec("compute", compute.RESOURCES, compute.fault_body, negotiation=compute.NEGOTIATION,
-                        has_project_path=True, discovery=compute.version),
+                        has_project_path=True, discovery=version_documents.version),
     "identity": FaceSpec("identity", identity.RESOURCES, identity.fault_body, discovery=catalog.version),
     "image": FaceSpec("image", image.RESOURCES, image.fault_body),
-    "network": FaceSpec("network", network.RESOURCES, network.fault_body),
+    "network": FaceSpec("network", network.RESOURCES, network.fault_body, discovery=network.resources),
 }

@@ -102,3 +102,18 @@ def add(session: Session, flavor: Flavor) -> Flavor:
 def remove(session: Session, flavor: Flavor) -> None:
     """Forget a flavor; servers made with it keep their copy."""
     session.delete(flavor)
+
+
+# The classic flavors: id, name, vCPUs, MiB of memory, GiB of disk; m1.nano fits a machine without KVM.
+DEFAULTS = (
+    ("42", "m1.nano", 1, 128, 1), ("1", "m1.tiny", 1, 512, 1), ("2", "m1.small", 1, 2048, 20),
+    ("3", "m1.medium", 2, 4096, 40), ("4", "m1.large", 4, 8192, 80), ("5", "m1.xlarge", 8, 16384, 160),
+)
+
+
+def bootstrap(session: Session) -> None:
+    """Make the classic flavors in a cloud that has none at all."""
+    if session.scalar(sa.select(sa.func.count()).select_from(Flavor)):
+        return
+    session.add_all(Flavor(id=key, name=name, vcpus=vcpus, ram_mb=ram_mb, disk_gb=disk_gb)
+                    for key, name, vcpus, ram_mb, disk_gb in DEFAULTS)
