@@ -13,8 +13,8 @@ from typing import Any
 import webob
 from oslo_config import cfg
 
-from nova_lite import conf as options
 from nova_lite import concurrency
+from nova_lite import conf as options
 from nova_lite.api import image
 from nova_lite.api.wsgi import routing
 from nova_lite.api.wsgi.face import Face, FaceSpec

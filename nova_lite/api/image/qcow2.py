@@ -35,6 +35,8 @@ class _Header:
     refcount_offset: int
     refcount_clusters: int
     features: int
+    backing_offset: int
+    encryption: int
 
 
 def inspect(file: BinaryIO, *, size: int) -> int:
@@ -62,23 +64,28 @@ def _read_header(file: BinaryIO) -> _Header:
         if len(head) < 104:
             raise _refuse("it is truncated inside its header")
         (features,), (length,) = struct.unpack_from(">Q", head, 72), struct.unpack_from(">I", head, 100)
-    if backing_offset:
+    header = _Header(version, length, 1 << min(cluster_bits, 63), virtual_size, l1_entries, l1_offset, refcount_offset,
+                     refcount_clusters, features, backing_offset, encryption)
+    _check_header(header)
+    return header
+
+
+def _check_header(header: _Header) -> None:
+    if header.backing_offset:
         raise _refuse("it has a backing file, which would let a guest read a file of the host; flatten it first "
                       "(qemu-img convert)")
-    if features & _EXTERNAL_DATA:
+    if header.features & _EXTERNAL_DATA:
         raise _refuse("it keeps its data in another file; flatten it first (qemu-img convert)")
-    if features & _CORRUPT:
+    if header.features & _CORRUPT:
         raise _refuse("it is marked corrupt; repair it first (qemu-img check -r all)")
-    if features & ~_KNOWN_FEATURES:
-        raise _refuse(f"it needs unknown features ({features & ~_KNOWN_FEATURES:#x})")
-    if encryption:
+    if header.features & ~_KNOWN_FEATURES:
+        raise _refuse(f"it needs unknown features ({header.features & ~_KNOWN_FEATURES:#x})")
+    if header.encryption:
         raise _refuse("it is encrypted, which is not supported")
-    if not 9 <= cluster_bits <= 21:
-        raise _refuse(f"its cluster size of 2^{cluster_bits} bytes is not allowed")
-    if version == 3 and not 104 <= length <= 1 << cluster_bits:
-        raise _refuse(f"its header length of {length} bytes is not allowed")
-    return _Header(version, length, 1 << cluster_bits, virtual_size, l1_entries, l1_offset, refcount_offset,
-                   refcount_clusters, features)
+    if not 1 << 9 <= header.cluster <= 1 << 21:
+        raise _refuse(f"its cluster size of {header.cluster} bytes is not allowed")
+    if header.version == 3 and not 104 <= header.length <= header.cluster:
+        raise _refuse(f"its header length of {header.length} bytes is not allowed")
 
 
 def _check_extensions(file: BinaryIO, header: _Header) -> None:

@@ -174,7 +174,8 @@ def clean(store: Store, session: Session, now: datetime.datetime) -> tuple[list[
     used = images.files_in_use(session)
     removed: list[str] = []
     for path in store.names():
-        if path.name.removesuffix(_PART) in used or _stirred(path) >= before:
+        stirred = _stirred(path)
+        if path.name.removesuffix(_PART) in used or stirred is None or stirred >= before:
             continue
         path.unlink(missing_ok=True)
         removed.append(path.name)
@@ -184,12 +185,12 @@ def clean(store: Store, session: Session, now: datetime.datetime) -> tuple[list[
     return requeued, removed
 
 
-def _stirred(path: pathlib.Path) -> datetime.datetime:
-    """When the file was last written, UTC without a zone as rows have it; a file just gone counts as fresh."""
+def _stirred(path: pathlib.Path) -> datetime.datetime | None:
+    """When the file was last written, UTC without a zone as rows have it; None: it is gone."""
     try:
         seconds = path.stat().st_mtime
     except FileNotFoundError:
-        return datetime.datetime.max
+        return None
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None)
 
 
