@@ -202,7 +202,7 @@ class Host(Part):
         write_configuration(here / "etc", listen="0.0.0.0", tcp=True, host_uuid=host_uuid)
         known = _MACHINE_CACHE / "qemu" / "capabilities"
         if known.is_dir() and not (here / "cache" / "qemu").exists():
-            shutil.copytree(known, here / "cache" / "qemu" / "capabilities")  # saves the 7 s of probing QEMU
+            shutil.copytree(known, here / "cache" / "qemu" / "capabilities")  # saves 1 to 8 s of probing QEMU
         self.write_hosts(self._hosts)
         (here / "resolv.conf").write_text(
             "# no name server: lookups fail at once instead of waiting for one\n"

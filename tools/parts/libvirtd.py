@@ -89,7 +89,7 @@ class LibvirtDaemons:
         self.libvirtd = Process("libvirtd", state_dir)
 
     def start(self, *, is_ready: Callable[[], bool], listen: bool = False) -> None:
-        """Start what does not run and wait for `is_ready`: 1 s, 10 s when QEMU was never probed before.
+        """Start what does not run and wait for `is_ready`: below 1 s.
 
         :param listen: serve TCP as well, as libvirtd.conf says.
         """
@@ -131,7 +131,7 @@ class Libvirtd(Part):
         self._host_uuid = str(self._keep({"host_uuid": str(uuid.uuid4())})["host_uuid"])
         self._etc, self._lib, self._log = (self.state_dir / name for name in ("etc", "lib", "log"))
         self._made_run = self.state_dir / "made-run-libvirt"
-        # /run/libvirt stays the machine's, for the sockets; the cache too: probing QEMU takes 7 s
+        # /run/libvirt stays the machine's, for the sockets; the cache too: probing QEMU takes 1 to 8 s
         own = {"/etc/libvirt": self._etc, "/var/lib/libvirt": self._lib, "/var/log/libvirt": self._log}
         sandbox = Sandbox(binds=tuple((str(source), target) for target, source in own.items()))
         self._daemons = LibvirtDaemons(self.state_dir, enter=lambda argv: sandbox.command(argv))
@@ -142,7 +142,7 @@ class Libvirtd(Part):
         return self._daemons.libvirtd.is_alive()
 
     def _start(self) -> None:
-        """Start it unless one answers; 1 s, or 10 s on a machine where libvirt never probed QEMU before."""
+        """Start it unless one answers; below 1 s."""
         with _only_one_starter() as made_run:
             if self.is_ready():
                 return
