@@ -125,9 +125,7 @@ class KeyRepository:
                 with self._lock:
                     self._load(stamp)
         except (OSError, ValueError) as wrong:
-            raise errors.Unavailable(
-                reason=f"The token keys in {self.directory} cannot be read: {wrong}"
-            ) from wrong
+            raise errors.Unavailable(reason=f"The token keys in {self.directory} cannot be read: {wrong}") from wrong
         assert self._keys is not None
         return self._keys
 
@@ -250,9 +248,7 @@ def _from_json(sealed: bytes) -> Token:
 
 
 def _numbers(directory: str) -> list[int]:
-    return (
-        [int(name) for name in os.listdir(directory) if name.isdecimal()] if os.path.isdir(directory) else []
-    )
+    return [int(name) for name in os.listdir(directory) if name.isdecimal()] if os.path.isdir(directory) else []
 
 
 def _read(directory: str, number: int) -> bytes:

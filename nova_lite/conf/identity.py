@@ -5,9 +5,7 @@ from oslo_config import cfg
 
 GROUP = "identity"
 OPTIONS = [
-    cfg.StrOpt(
-        "key_repository", default="", help="Directory of Fernet keys; empty: fernet-keys in state_path."
-    ),
+    cfg.StrOpt("key_repository", default="", help="Directory of Fernet keys; empty: fernet-keys in state_path."),
     cfg.IntOpt("token_expiration", default=3600, min=60, help="Seconds that a token is good for."),
     cfg.FloatOpt(
         "token_cache_time",

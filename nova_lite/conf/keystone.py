@@ -17,9 +17,7 @@ OPTIONS = [
         choices=["public", "internal", "admin"],
         help="Which of Keystone's endpoints the catalog is asked for.",
     ),
-    cfg.StrOpt(
-        "cafile", default="", help="Certificates that Keystone's is checked against; empty: the system's."
-    ),
+    cfg.StrOpt("cafile", default="", help="Certificates that Keystone's is checked against; empty: the system's."),
     cfg.IntOpt(
         "token_cache_time",
         default=10,

@@ -19,9 +19,7 @@ _TURNS = threading.BoundedSemaphore(2)
 def hash_password(password: str) -> str:
     """`scrypt$n$r$p$salt$hash`, the last two in base64."""
     salt = os.urandom(16)
-    return "$".join(
-        ("scrypt", str(_N), str(_R), str(_P), _text(salt), _text(_scrypt(password, salt, _N, _R, _P)))
-    )
+    return "$".join(("scrypt", str(_N), str(_R), str(_P), _text(salt), _text(_scrypt(password, salt, _N, _R, _P))))
 
 
 def verify(password: str, password_hash: str | None) -> bool:

@@ -71,9 +71,7 @@ class RoleAssignment(Base):
     __tablename__ = "role_assignments"
 
     user_id: Mapped[str] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
-    project_id: Mapped[str] = mapped_column(
-        sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True
-    )
+    project_id: Mapped[str] = mapped_column(sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     role_id: Mapped[str] = mapped_column(sa.ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True)
 
 
@@ -167,9 +165,7 @@ def login_candidate(
     return session.scalars(query).one_or_none()
 
 
-def project_by_name(
-    session: Session, name: str, *, domain_id: str | None, domain_name: str | None
-) -> Project | None:
+def project_by_name(session: Session, name: str, *, domain_id: str | None, domain_name: str | None) -> Project | None:
     """The project that a login's scope names."""
     query = sa.select(Project).join(Domain, Domain.id == Project.domain_id).where(Project.name == name)
     if domain_id is not None:
@@ -180,7 +176,13 @@ def project_by_name(
 
 
 def holder(
-    session: Session, *, user_id: str, project_id: str, audit_id: str, issued_at: datetime.datetime, password_mark: str
+    session: Session,
+    *,
+    user_id: str,
+    project_id: str,
+    audit_id: str,
+    issued_at: datetime.datetime,
+    password_mark: str,
 ) -> Holder:
     """Whom a token with these contents stands for, in one query.
 
@@ -275,9 +277,7 @@ def unassign(session: Session, *, user_id: str, project_id: str, role_id: str) -
     """
     row = session.get(RoleAssignment, (user_id, project_id, role_id))
     if row is None:
-        raise errors.NotFound(
-            what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}"
-        )
+        raise errors.NotFound(what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}")
     session.delete(row)
 
 
@@ -303,9 +303,7 @@ def bootstrap(session: Session, admin_password: str) -> None:
     projects = {project.name: project for project in find(session, Project, domain_id=DEFAULT_DOMAIN)}
     for name, description in (("admin", "The operators' project"), ("service", "The services' own project")):
         if name not in projects:
-            projects[name] = add(
-                session, Project(domain_id=DEFAULT_DOMAIN, name=name, description=description)
-            )
+            projects[name] = add(session, Project(domain_id=DEFAULT_DOMAIN, name=name, description=description))
     found = find(session, User, name="admin", domain_id=DEFAULT_DOMAIN)
     admin = (
         found[0]

@@ -20,9 +20,7 @@ INTERFACES = (
     "internal",
     "admin",
 )  # the same URL: clients and keystonemiddleware differ in what they take
-_NAMESPACE = uuid.UUID(
-    "6f1f4c1c-5d0e-4c0b-9c53-1f3f1d0c2a77"
-)  # ids stay the same over restarts and on all APIs
+_NAMESPACE = uuid.UUID("6f1f4c1c-5d0e-4c0b-9c53-1f3f1d0c2a77")  # ids stay the same over restarts and on all APIs
 _VERSION_ID = "v3.14"  # the Keystone API whose calls clients expect: Train's
 
 
@@ -61,9 +59,7 @@ def version(base_url: str) -> Body:
             "status": "stable",
             "updated": "2020-04-07T00:00:00Z",
             "links": [{"rel": "self", "href": f"{base_url.rstrip('/')}/"}],
-            "media-types": [
-                {"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}
-            ],
+            "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}],
         }
     }
 

@@ -87,9 +87,7 @@ def grant(req: Request, project_id: str, user_id: str, role_id: str) -> None:
 def check(req: Request, project_id: str, user_id: str, role_id: str) -> None:
     """Whether the user has the role in the project: 204 or 404; HEAD does the same."""
     if not users.assignments(req.db, user_id=user_id, project_id=project_id, role_id=role_id):
-        raise errors.NotFound(
-            what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}"
-        )
+        raise errors.NotFound(what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}")
 
 
 @route("DELETE", _GRANT, policy=Rule("identity:revoke_grant", ADMIN), status=204)
@@ -139,9 +137,7 @@ def _assignment_view(
     return {
         "role": {"id": role.id, **({"name": role.name} if has_names else {})},
         "user": {"id": user.id, **({"name": user.name, "domain": domain} if has_names else {})},
-        "scope": {
-            "project": {"id": project.id, **({"name": project.name, "domain": domain} if has_names else {})}
-        },
+        "scope": {"project": {"id": project.id, **({"name": project.name, "domain": domain} if has_names else {})}},
         "links": {"assignment": f"{req.base_url}{path}"},
     }
 

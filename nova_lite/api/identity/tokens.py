@@ -133,9 +133,7 @@ def _prove(req: Request, identity: Body) -> _Proven:
             raise errors.Unauthorized()
         methods = tuple(dict.fromkeys((*parent.methods, "token")))
         return _Proven(_holder(req, parent).user, methods, parent)
-    raise errors.Unauthorized(
-        "Log in with one of the methods password and token; others are not offered here."
-    )
+    raise errors.Unauthorized("Log in with one of the methods password and token; others are not offered here.")
 
 
 def _by_password(req: Request, asked: Body) -> users.User:
@@ -162,9 +160,7 @@ def _scope(req: Request, user: users.User, scope: Any) -> str:  # noqa: ANN401 -
             return user.default_project_id if user.default_project_id in may else ""
         asked = scope.get("project")
         if asked is None:
-            raise errors.Unauthorized(
-                "Roles are held in projects: ask for a token with the scope of a project."
-            )
+            raise errors.Unauthorized("Roles are held in projects: ask for a token with the scope of a project.")
         if asked.get("id"):
             return str(asked["id"])
         domain = asked.get("domain", {})

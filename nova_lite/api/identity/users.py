@@ -137,9 +137,7 @@ def delete(req: Request, user_id: str) -> None:
     users.delete(req.db, users.get(req.db, users.User, user_id))
 
 
-@route(
-    "POST", "/users/{user_id}/password", policy=_CHANGE_PASSWORD, status=204, body={"2.0": CHANGE_PASSWORD}
-)
+@route("POST", "/users/{user_id}/password", policy=_CHANGE_PASSWORD, status=204, body={"2.0": CHANGE_PASSWORD})
 def change_password(req: Request, body: Body, user_id: str) -> None:
     """Change one's own password; ends all one's tokens.
 

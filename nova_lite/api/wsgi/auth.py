@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy.exc
+import webob
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 from oslo_context import context as oslo_context
@@ -103,9 +104,7 @@ class LocalAuth:
 
     def _look_up(self, token: tokens.Token) -> _Identity:
         if token.is_service:
-            return _Identity(
-                token.user_id, token.project_id, expand_roles(set(token.roles)), user_name=token.user_id
-            )
+            return _Identity(token.user_id, token.project_id, expand_roles(set(token.roles)), user_name=token.user_id)
         issued_at = datetime.datetime.fromtimestamp(token.issued_at, datetime.UTC).replace(tzinfo=None)
         with self._database.reader() as session:
             held = users.holder(
@@ -228,9 +227,7 @@ def set_context(environ: Environ, identity: _Identity) -> None:
 
 def refuse(environ: Environ, start_response: StartResponse, *, identity_url: str) -> Iterable[bytes]:
     """401, saying where to log in."""
-    url = (
-        identity_url or f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', 'localhost')}/identity/v3"
-    )
+    url = identity_url or f"{webob.Request(environ).host_url}/identity/v3"
     return answer_error(
         start_response, "401 Unauthorized", 401, _UNAUTHORIZED, ("WWW-Authenticate", f'Keystone uri="{url}"')
     )
@@ -242,9 +239,7 @@ def answer_error(
     """An error in the form that keystonemiddleware and all clients know."""
     title = status_line.partition(" ")[2]
     body = json.dumps({"error": {"code": status, "title": title, "message": text}}).encode()
-    start_response(
-        status_line, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers]
-    )
+    start_response(status_line, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
     return [body]
 
 

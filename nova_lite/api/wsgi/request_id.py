@@ -41,15 +41,9 @@ class RequestId:
             answer.status = status.partition(" ")[0]
             ours = [("x-openstack-request-id", request_id), ("x-compute-request-id", request_id)]
             kept = [
-                pair
-                for pair in headers
-                if pair[0].lower() not in ("x-openstack-request-id", "x-compute-request-id")
+                pair for pair in headers if pair[0].lower() not in ("x-openstack-request-id", "x-compute-request-id")
             ]
-            return (
-                start_response(status, kept + ours, exc_info)
-                if exc_info
-                else start_response(status, kept + ours)
-            )
+            return start_response(status, kept + ours, exc_info) if exc_info else start_response(status, kept + ours)
 
         answer.chunks = self._app(environ, start)
         return answer

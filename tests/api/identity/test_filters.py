@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filters in front of every face: whom they believe, what they refuse, what they log; and policy."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import webob
+
+from nova_lite import context
+from nova_lite.api.wsgi.auth import LocalAuth
+from nova_lite.api.wsgi.request_id import RequestId
+from nova_lite.api.wsgi.size_limit import SizeLimit
+from tests.api.identity.cloud import LIMIT, IdentityCloud
+
+
+def test_no_token_is_unauthorized(cloud: IdentityCloud) -> None:
+    answer = cloud.call("GET", "/auth/projects")
+    assert answer.status_int == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Keystone uri=")
+
+
+def test_a_bad_token_is_refused_at_once_even_where_none_is_needed(cloud: IdentityCloud) -> None:
+    answer = cloud.call("GET", "/", token="bad")
+    assert answer.status_int == 401
+    assert answer.headers["WWW-Authenticate"] == 'Keystone uri="http://cloud/identity/v3"'
+    assert answer.json == {
+        "error": {
+            "code": 401,
+            "title": "Unauthorized",
+            "message": "The request you have made requires authentication.",
+        }
+    }
+
+
+def test_identity_headers_of_a_client_are_not_believed(cloud: IdentityCloud, mallory: str) -> None:
+    forged = {
+        "X-User-Id": "root",
+        "X-Roles": "admin",
+        "X-Role": "admin",
+        "X-Project-Id": "p",
+        "X-Is-Admin-Project": "True",
+        "X-Identity-Status": "Confirmed",
+        "X-User-Name": "admin",
+    }
+    assert cloud.call("GET", "/users", headers=forged).status_int == 401
+    assert cloud.call("GET", "/users", headers=forged, token=mallory).status_int == 403
+
+
+def test_an_expired_token_is_refused(cloud: IdentityCloud) -> None:
+    text = cloud.token()
+    assert cloud.call("GET", "/auth/projects", token=text).status_int == 200
+    cloud.clock.added = 3600.1
+    assert cloud.call("GET", "/auth/projects", token=text).status_int == 401
+    cloud.clock.added = 0.0
+
+
+def test_a_revoked_token_ends_within_five_seconds(cloud: IdentityCloud, forget: Callable[[], None]) -> None:
+    text = cloud.token()
+    assert cloud.call("GET", "/users", token=text).status_int == 200
+    assert cloud.call("DELETE", "/auth/tokens", token=text, headers={"X-Subject-Token": text}).status_int == 204
+    forget()
+    assert cloud.call("GET", "/users", token=text).status_int == 401
+
+
+def test_a_disabled_user_is_out_within_five_seconds(
+    cloud: IdentityCloud, admin: str, forget: Callable[[], None]
+) -> None:
+    user_id, _ = cloud.make_user("bob", project="red", role="member", admin=admin)
+    text = cloud.token("bob", "bob secret", project="red")
+    assert cloud.call("GET", "/auth/projects", token=text).status_int == 200
+    cloud.call("PATCH", f"/users/{user_id}", {"user": {"enabled": False}}, token=admin)
+    forget()
+    assert cloud.call("GET", "/auth/projects", token=text).status_int == 401
+    assert cloud.log_in("bob", "bob secret", project="red").status_int == 401
+
+
+def test_tokens_of_a_disabled_user_stay_dead_when_he_is_enabled_again(
+    cloud: IdentityCloud, admin: str, forget: Callable[[], None]
+) -> None:
+    user_id, _ = cloud.make_user("bess", project="red", role="member", admin=admin)
+    text = cloud.token("bess", "bess secret", project="red")
+    cloud.call("PATCH", f"/users/{user_id}", {"user": {"enabled": False}}, token=admin)
+    cloud.call("PATCH", f"/users/{user_id}", {"user": {"enabled": True}}, token=admin)
+    assert cloud.call("GET", "/auth/projects", token=text).status_int == 401
+    assert cloud.log_in("bess", "bess secret", project="red").status_int == 201
+
+
+def test_a_disabled_project_refuses_its_tokens(cloud: IdentityCloud, admin: str, forget: Callable[[], None]) -> None:
+    _, project_id = cloud.make_user("carl", project="closing", role="member", admin=admin)
+    text = cloud.token("carl", "carl secret", project="closing")
+    cloud.call("PATCH", f"/projects/{project_id}", {"project": {"enabled": False}}, token=admin)
+    forget()
+    assert cloud.call("GET", "/auth/projects", token=text).status_int == 401
+    assert cloud.log_in("carl", "carl secret", project="closing").status_int == 401
+
+
+def test_a_token_ends_when_its_user_loses_his_last_role(
+    cloud: IdentityCloud, admin: str, forget: Callable[[], None]
+) -> None:
+    user_id, project_id = cloud.make_user("dora", project="red", role="member", admin=admin)
+    text = cloud.token("dora", "dora secret", project="red")
+    role_id = cloud.call("GET", "/roles?name=member", token=admin).json["roles"][0]["id"]
+    path = f"/projects/{project_id}/users/{user_id}/roles/{role_id}"
+    assert cloud.call("DELETE", path, token=admin).status_int == 204
+    forget()
+    assert cloud.call("GET", "/auth/projects", token=text).status_int == 401
+
+
+def test_changing_ones_password_ends_ones_tokens_and_the_old_password(
+    cloud: IdentityCloud, admin: str, forget: Callable[[], None]
+) -> None:
+    user_id, _ = cloud.make_user("eve", project="red", role="member", admin=admin)
+    text = cloud.token("eve", "eve secret", project="red")
+    change = {"user": {"password": "new secret", "original_password": "eve secret"}}
+    assert cloud.call("POST", f"/users/{user_id}/password", change, token=text).status_int == 204
+    forget()
+    assert cloud.call("GET", "/auth/projects", token=text).status_int == 401
+    assert cloud.log_in("eve", "eve secret", project="red").status_int == 401
+    assert cloud.log_in("eve", "new secret", project="red").status_int == 201
+
+
+def test_a_password_is_not_changed_without_the_old_one(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+    text = cloud.token("alice", "alice secret", project="red")
+    change = {"user": {"password": "new secret", "original_password": "guess"}}
+    assert cloud.call("POST", f"/users/{alice[0]}/password", change, token=text).status_int == 401
+    assert cloud.log_in("alice", "alice secret", project="red").status_int == 201
+
+
+def test_anothers_password_is_not_changed(cloud: IdentityCloud, alice: tuple[str, str], mallory: str) -> None:
+    change = {"user": {"password": "new secret", "original_password": "alice secret"}}
+    assert cloud.call("POST", f"/users/{alice[0]}/password", change, token=mallory).status_int == 403
+
+
+def test_every_answer_has_a_request_id_even_refusals(cloud: IdentityCloud) -> None:
+    answers = [cloud.call("GET", "/"), cloud.call("GET", "/users"), cloud.call("GET", "/", token="bad")]
+    ids = {answer.headers["x-openstack-request-id"] for answer in answers}
+    assert len(ids) == 3
+    assert all(answer.headers["x-compute-request-id"] in ids for answer in answers)
+
+
+def test_a_request_is_logged_once_without_line_feeds_of_the_client(
+    cloud: IdentityCloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "nova_lite.api.wsgi.request_id"):
+        assert cloud.call("GET", "/users%0aforged?x=%0a").body  # the line is written when the body was sent
+    lines = [record.getMessage() for record in caplog.records if record.name == "nova_lite.api.wsgi.request_id"]
+    assert len(lines) == 1
+    assert "\n" not in lines[0]
+    assert "status: 404" in lines[0]
+
+
+def test_a_body_above_the_limit_is_refused_unread(cloud: IdentityCloud) -> None:
+    http = webob.Request.blank("http://cloud/identity/v3/auth/tokens", method="POST")
+    http.environ["CONTENT_LENGTH"] = str(100 * 1024**2)
+    http.environ["wsgi.input"] = None  # reading it would fail
+    answer = http.get_response(cloud.app)
+    assert answer.status_int == 413
+    assert str(LIMIT) in answer.json["error"]["message"]
+
+
+def _chunked(path: str, body: bytes, *, method: str = "POST") -> webob.Request:
+    http = webob.Request.blank(path, method=method, body=body)
+    del http.environ["CONTENT_LENGTH"]
+    http.environ["HTTP_TRANSFER_ENCODING"] = "chunked"
+    return http
+
+
+def _echo(environ: dict[str, object], start_response: Callable[..., object]) -> list[bytes]:
+    body = webob.Request(environ).body
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+def test_a_chunked_body_is_cut_at_the_limit() -> None:
+    app = SizeLimit(_echo, limit=10)
+    assert _chunked("/", b"x" * 11).get_response(app).status_int == 413
+    assert _chunked("/", b"x" * 10).get_response(app).body == b"x" * 10
+
+
+def test_uploads_pass_the_limit_and_only_they() -> None:
+    app = SizeLimit(_echo, limit=10, upload_suffix="/file")
+    assert len(_chunked("/images/1/file", b"x" * 99, method="PUT").get_response(app).body) == 99
+    assert webob.Request.blank("/images/1/file", method="PUT", body=b"x" * 99).get_response(app).status_int == 200
+    assert webob.Request.blank("/images/1/file", method="POST", body=b"x" * 99).get_response(app).status_int == 413
+    assert webob.Request.blank("/images/1", method="PUT", body=b"x" * 99).get_response(app).status_int == 413
+
+
+def test_a_policy_file_overrides_while_the_api_runs(cloud: IdentityCloud, mallory: str, policy_file: Path) -> None:
+    assert cloud.call("GET", "/roles", token=mallory).status_int == 403
+    policy_file.write_text('"identity:list_roles": "role:member"\n')
+    assert cloud.call("GET", "/roles", token=mallory).status_int == 200
+    policy_file.unlink()
+    assert cloud.call("GET", "/roles", token=mallory).status_int == 403
+
+
+def test_a_policy_on_more_than_roles_is_not_remembered_for_others(
+    cloud: IdentityCloud, admin: str, mallory: str, policy_file: Path
+) -> None:
+    policy_file.write_text('"identity:list_roles": "user_id:somebody or role:admin and not role:none"\n')
+    assert cloud.call("GET", "/roles", token=admin).status_int == 200
+    assert cloud.call("GET", "/roles", token=mallory).status_int == 403
+
+
+def test_a_broken_policy_file_leaves_the_rules_before_it(
+    cloud: IdentityCloud, admin: str, mallory: str, policy_file: Path
+) -> None:
+    policy_file.write_text('"identity:list_roles": "role:member"\n')
+    assert cloud.call("GET", "/roles", token=mallory).status_int == 200
+    policy_file.write_text("{ not: [yaml\n")
+    os.utime(policy_file, (1, 1))
+    assert cloud.call("GET", "/roles", token=mallory).status_int == 200
+    assert cloud.call("GET", "/users", token=mallory).status_int == 403
+
+
+def test_a_context_carries_the_clients_own_request_id(cloud: IdentityCloud, admin: str) -> None:
+    seen: dict[str, context.Context] = {}
+
+    def app(environ: dict[str, context.Context], start_response: Callable[..., object]) -> list[bytes]:
+        seen["context"] = environ["nova.context"]
+        start_response("200 OK", [])
+        return []
+
+    outer = RequestId(LocalAuth(app, cloud.database, cloud.tokens))
+    theirs = context.new_request_id()
+    http = webob.Request.blank("/", headers={"X-Auth-Token": admin, "X-OpenStack-Request-Id": theirs})
+    answer = http.get_response(outer)
+    assert seen["context"].global_request_id == theirs
+    assert seen["context"].request_id == answer.headers["x-openstack-request-id"] != theirs
+    assert seen["context"].is_admin
+    http.headers["X-OpenStack-Request-Id"] = "req-not\na-uuid"
+    http.get_response(outer)
+    assert seen["context"].global_request_id == ""

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logging in, and what ends a token."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+
+from tests.api.identity.cloud import IdentityCloud
+
+
+def test_login_gives_a_token_with_roles_and_catalog(cloud: IdentityCloud) -> None:
+    answer = cloud.log_in()
+    token = answer.json["token"]
+    assert answer.status_int == 201
+    assert token["methods"] == ["password"]
+    assert token["user"]["name"] == "admin"
+    assert token["project"]["name"] == "admin"
+    assert {role["name"] for role in token["roles"]} == {"admin", "manager", "member", "reader"}
+    assert {service["type"] for service in token["catalog"]} == {"identity", "compute", "image", "network"}
+    assert len(token["audit_ids"]) == 1
+
+
+def test_catalog_urls_have_the_forms_that_clients_need(cloud: IdentityCloud) -> None:
+    services = cloud.log_in().json["token"]["catalog"]
+    urls = {service["type"]: {endpoint["url"] for endpoint in service["endpoints"]} for service in services}
+    assert urls == {
+        "identity": {"http://cloud/identity"},
+        "compute": {"http://cloud/v2.1"},
+        "image": {"http://cloud/image"},
+        "network": {"http://cloud/network"},
+    }
+
+
+def test_login_without_a_scope_and_without_a_default_project_is_unscoped(
+    cloud: IdentityCloud, alice: tuple[str, str]
+) -> None:
+    token = cloud.log_in("alice", "alice secret", project=None).json["token"]
+    assert "project" not in token
+    assert "roles" not in token
+
+
+def test_login_without_a_scope_takes_the_default_project(cloud: IdentityCloud) -> None:
+    assert cloud.log_in(project=None).json["token"]["project"]["name"] == "admin"
+
+
+def test_login_by_ids_works(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+    user_id, project_id = alice
+    answer = cloud.call(
+        "POST",
+        "/auth/tokens",
+        {
+            "auth": {
+                "identity": {
+                    "methods": ["password"],
+                    "password": {"user": {"id": user_id, "password": "alice secret"}},
+                },
+                "scope": {"project": {"id": project_id}},
+            }
+        },
+    )
+    assert answer.status_int == 201
+    assert {role["name"] for role in answer.json["token"]["roles"]} == {"member", "reader"}
+
+
+def test_a_wrong_password_and_an_unknown_user_get_the_same_answer(cloud: IdentityCloud) -> None:
+    wrong, unknown = cloud.log_in(password="guess"), cloud.log_in("nobody", "guess")
+    assert (wrong.status_int, wrong.body) == (401, unknown.body)
+    assert unknown.status_int == 401
+
+
+def test_a_wrong_password_and_an_unknown_user_take_the_same_time(cloud: IdentityCloud) -> None:
+    def cost(name: str) -> float:
+        began = time.thread_time()
+        cloud.log_in(name, "guess")
+        return time.thread_time() - began
+
+    wrong = statistics.median(cost("admin") for _ in range(5))
+    unknown = statistics.median(cost("nobody") for _ in range(5))
+    assert 0.7 < wrong / unknown < 1.4
+
+
+def test_a_user_without_a_password_cannot_log_in_with_an_empty_one(cloud: IdentityCloud, admin: str) -> None:
+    cloud.call("POST", "/users", {"user": {"name": "locked"}}, token=admin)
+    assert cloud.log_in("locked", "", project=None).status_int == 401
+
+
+def test_login_to_a_project_without_a_role_is_refused(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+    answer = cloud.log_in("alice", "alice secret", project="admin")
+    assert answer.status_int == 401
+    assert "cannot log in to project" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("method", ["application_credential", "totp", "external"])
+def test_other_methods_are_refused_plainly(cloud: IdentityCloud, method: str) -> None:
+    answer = cloud.call("POST", "/auth/tokens", {"auth": {"identity": {"methods": [method], method: {}}}})
+    assert answer.status_int == 401
+    assert "password and token" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"auth": {}},
+        {"auth": {"identity": {}}},
+        {"auth": {"identity": {"methods": "password"}}},
+        {
+            "auth": {
+                "identity": {
+                    "methods": ["password"],
+                    "password": {"user": {"name": "admin", "password": "x"}},
+                }
+            }
+        },
+        {"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": 7, "password": "x"}}}}},
+    ],
+)
+def test_a_malformed_login_is_a_bad_request(cloud: IdentityCloud, body: object) -> None:
+    answer = cloud.call("POST", "/auth/tokens", body)
+    assert answer.status_int == 400
+    assert answer.json["error"]["title"] == "Bad Request"
+
+
+def test_a_token_can_be_traded_for_one_with_another_scope(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+    first = cloud.log_in("alice", "alice secret", project=None)
+    answer = cloud.call(
+        "POST",
+        "/auth/tokens",
+        {
+            "auth": {
+                "identity": {"methods": ["token"], "token": {"id": first.headers["X-Subject-Token"]}},
+                "scope": {"project": {"name": "red", "domain": {"name": "Default"}}},
+            }
+        },
+    )
+    token = answer.json["token"]
+    assert answer.status_int == 201
+    assert token["methods"] == ["password", "token"]
+    assert token["expires_at"] == first.json["token"]["expires_at"]
+    assert token["audit_ids"][1] == first.json["token"]["audit_ids"][0]
+
+
+def test_a_services_token_cannot_be_traded(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+    text = cloud.tokens.mint_service(project_id=alice[1])
+    answer = cloud.call("POST", "/auth/tokens", {"auth": {"identity": {"methods": ["token"], "token": {"id": text}}}})
+    assert answer.status_int == 401
+
+
+def test_showing_ones_own_token_says_what_login_said(cloud: IdentityCloud) -> None:
+    login = cloud.log_in()
+    text = login.headers["X-Subject-Token"]
+    shown = cloud.call("GET", "/auth/tokens", token=text, headers={"X-Subject-Token": text})
+    assert shown.json == login.json
+    assert shown.headers["X-Subject-Token"] == text
+
+
+def test_head_of_a_token_has_no_body(cloud: IdentityCloud, admin: str) -> None:
+    answer = cloud.call("HEAD", "/auth/tokens", token=admin, headers={"X-Subject-Token": admin})
+    assert (answer.status_int, answer.body) == (200, b"")
+
+
+def test_anothers_token_is_not_shown_to_a_member(cloud: IdentityCloud, admin: str, mallory: str) -> None:
+    answer = cloud.call("GET", "/auth/tokens", token=mallory, headers={"X-Subject-Token": admin})
+    assert answer.status_int == 403
+
+
+def test_anothers_token_is_not_revoked_by_a_member(cloud: IdentityCloud, admin: str, mallory: str) -> None:
+    answer = cloud.call("DELETE", "/auth/tokens", token=mallory, headers={"X-Subject-Token": admin})
+    assert answer.status_int == 403
+    assert cloud.call("GET", "/users", token=admin).status_int == 200
+
+
+def test_an_unknown_subject_is_not_found(cloud: IdentityCloud, admin: str) -> None:
+    answer = cloud.call("GET", "/auth/tokens", token=admin, headers={"X-Subject-Token": "nonsense"})
+    assert answer.status_int == 404
+    assert answer.json["error"]["title"] == "Not Found"
