@@ -66,6 +66,7 @@ table inet nova {{
 }}
 """
 
+# Tagged frames are dropped: br_netfilter passes them by, and a guest takes a tag of VLAN 0 as none (CVE-2021-27853).
 # A tap that no record speaks of gets and sends nothing: a guest that is started before its filters has no network.
 _BRIDGE = """\
 table bridge nova {
@@ -81,6 +82,7 @@ table bridge nova {
   iifname "vx-*" goto from_overlay
   iifname != "tap*" accept
   iifname @open accept
+  ether type { 8021q, 8021ad } drop
   iifname . ether saddr != @mac drop
   ether type ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept
   ether type ip udp sport 67 udp dport 68 drop
@@ -118,9 +120,16 @@ table bridge nova {
 """
 
 
-def empty_tables(*, transit_cidr: str) -> str:
+_CLOSED_HOST = """\
+add chain inet nova host { type filter hook input priority filter; policy accept; }
+add rule inet nova host iifname "up-*" ct state new,invalid drop
+"""
+
+
+def empty_tables(*, transit_cidr: str, is_host_open: bool) -> str:
     """Both tables new and without any network, replacing what is there within the same transaction."""
-    return REMOVE_TABLES + _INET.format(transit=ipaddress.IPv4Network(transit_cidr)) + _BRIDGE
+    inet = _INET.format(transit=ipaddress.IPv4Network(transit_cidr))
+    return REMOVE_TABLES + inet + _BRIDGE + ("" if is_host_open else _CLOSED_HOST)
 
 
 def add_network(network: Network, *, index: int) -> list[str]:

@@ -24,8 +24,8 @@ class Firewall:
     """Owns the tables `inet nova` and `bridge nova`. A transaction that the kernel refuses, since somebody changed
     the tables, is answered by making both anew from memory: atomically, guests' connections go on."""
 
-    def __init__(self, *, transit_cidr: str) -> None:
-        self._transit_cidr = transit_cidr
+    def __init__(self, *, transit_cidr: str, is_host_open: bool = True) -> None:
+        self._empty_tables = filters.empty_tables(transit_cidr=transit_cidr, is_host_open=is_host_open)
         self._lock = threading.Lock()
         self._networks: dict[str, HeldNetwork] = {}
         self._groups: dict[str, SecurityGroup] = {}
@@ -204,7 +204,7 @@ class Firewall:
         groups = self._groups.values()
         named = {rule.remote_group_id for group in groups for rule in group.rules if rule.remote_group_id}
         named |= {group_id for port in self._ports.values() for group_id in port.group_ids}
-        lines = [filters.empty_tables(transit_cidr=self._transit_cidr)]
+        lines = [self._empty_tables]
         for held in self._networks.values():
             lines += filters.add_network(held.network, index=held.index)
         for group_id in sorted(named):

@@ -49,10 +49,12 @@ class _Server(wsgi.Server):
 
     def stop(self) -> None:
         self.bind_addr = "stopping"
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes its thread, which looks up twice a second only
         super().stop()
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:  # noqa: FBT001, FBT002
-        LOG.log(level, "metadata server: %s", msg, exc_info=traceback)
+        if self.bind_addr != "stopping":
+            LOG.log(level, "metadata server: %s", msg, exc_info=traceback)
 
 
 class MetadataListeners:

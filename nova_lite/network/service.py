@@ -121,7 +121,7 @@ def make_driver(conf: cfg.ConfigOpts, *, metadata_app_factory: MetadataAppFactor
             directory / "dhcp", domain=options.dns_domain, dns_servers=options.dns_servers,
             lease_s=options.dhcp_lease_s,
         ),
-        firewall=Firewall(transit_cidr=options.transit_cidr),
+        firewall=Firewall(transit_cidr=options.transit_cidr, is_host_open=options.guests_reach_host),
         metadata=MetadataListeners(metadata_app_factory(Documents(records))),
         transit_cidr=options.transit_cidr,
     )

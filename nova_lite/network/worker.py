@@ -178,6 +178,7 @@ class LinuxNetwork:
         """Leave nothing on the host: neither devices nor records; guests lose their network."""
         with self._explained("remove all networks"):
             self._records.load()
+            self._parts.metadata.close_all()
             for network_id in list(self._records.networks):
                 with self._networks.hold(network_id):
                     self._remove_parts(network_id)

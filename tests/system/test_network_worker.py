@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -217,6 +218,58 @@ def test_broadcast_and_foreign_addresses_do_not_get_to_a_secured_guest(lab: Lab,
     pair[0].run("echo x | socat - UDP-DATAGRAM:10.0.0.255:5000,broadcast")
 
     assert sink.communicate()[0].strip() == ""
+
+
+def test_a_priority_tag_does_not_carry_a_packet_past_the_groups(
+    lab: Lab, pair: tuple[Guest, Guest], tmp_path: Path
+) -> None:
+    first, second = pair
+    script = tmp_path / "tagged.py"
+    script.write_text(
+        "import socket, struct\n"
+        f"macs = bytes.fromhex('{second.port.mac}{first.port.mac}'.replace(':', ''))\n"
+        "def total(b): s = sum(struct.unpack(f'!{len(b) // 2}H', b)); s = (s >> 16) + (s & 65535); return 65535 - s\n"
+        "icmp = struct.pack('!BBHHH', 8, 0, 65535 - 0x0801, 0, 1)\n"
+        "head = struct.pack('!BBHHHBBH4s4s', 69, 0, 28, 7, 0, 64, 1, 0, socket.inet_aton('10.0.0.11'),"
+        " socket.inet_aton('10.0.0.12'))\n"
+        "head = head[:10] + struct.pack('!H', total(head)) + head[12:]\n"
+        "s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('eth0', 0))\n"
+        "for tag in (b'', bytes.fromhex('81000000'), bytes.fromhex('88a80000')):\n"
+        "    s.send(macs + tag + b'\\x08\\x00' + head + icmp)\n"
+    )
+    sniff = ["ip", "netns", "exec", "g2", "timeout", "2", "tcpdump", "-elnq", "-i", "eth0", "icmp or vlan"]
+    sink = lab.spawn(*sniff)
+    time.sleep(0.5)
+
+    first.run(f"{sys.executable} {script}")
+
+    assert sink.communicate()[0].strip() == ""
+    lab.ask("update_groups", (group(1, OUT, PING, revision=1),))
+    sink = lab.spawn(*sniff)
+    time.sleep(0.5)
+    first.run(f"{sys.executable} {script}")
+    assert sink.communicate()[0].count("echo request") == 1  # the untagged one: what is sent is well formed
+
+
+def test_a_closed_host_is_not_reached_by_guests_but_the_outside_is(tmp_path: Path) -> None:
+    with running(tmp_path, options=("guests_reach_host = false",)) as lab:
+        only = port(1, NET, "10.0.0.11", groups=(group(1).id,))
+        lab.ask("prepare", server(1, NET, only, groups=(group(1, OUT),)))
+        lab.add_world()
+        lab.listen("world", 8080)
+        lab.listen(None, 8080)
+        guest = lab.plug("g1", only)
+        guest.dhcp()
+
+        assert guest.fetch(WORLD, 8080) == "203.0.113.254"
+        assert guest.fetch("203.0.113.254", 8080) == ""
+
+
+def test_a_guest_reaches_the_host_unless_it_is_closed(lab: Lab, pair: tuple[Guest, Guest]) -> None:
+    lab.add_world()
+    lab.listen(None, 8080)
+
+    assert pair[0].fetch("203.0.113.254", 8080).startswith("100.64.")
 
 
 def test_a_port_without_security_may_send_and_get_everything(lab: Lab, pair: tuple[Guest, Guest]) -> None:
