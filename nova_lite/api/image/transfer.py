@@ -75,6 +75,7 @@ class Pieces:
         while remaining and (piece := self._file.read(min(PIECE, remaining))):
             remaining -= len(piece)
             yield piece
+            _let_others_run()
 
     def close(self) -> None:
         self._file.close()
@@ -132,14 +133,21 @@ def _lost(image_id: str) -> errors.Conflict:
     return errors.Conflict(reason=f"Image {image_id} was deleted, or given up, while its data came in.")
 
 
+def _let_others_run() -> None:
+    # A fast peer's socket is always ready, so a green thread would never give way: other requests waited for the
+    # whole upload. Patched by eventlet, this yields; a native thread passes.
+    time.sleep(0)
+
+
 class _SignOfLife:
-    """Calls `tell` when enough time went by since the last call of it."""
+    """Called after each piece: lets others run, and calls `tell` when enough time went by since its last call."""
 
     def __init__(self, tell: Callable[[], None], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._tell, self._clock = tell, clock
         self._told = clock()
 
     def __call__(self) -> None:
+        _let_others_run()
         if self._clock() - self._told >= _SIGN_OF_LIFE_S:
             self._tell()
             self._told = self._clock()
@@ -167,6 +175,7 @@ class _Body:
         try:
             while dropped < _DRAIN and (piece := self.read(PIECE)):
                 dropped += len(piece)
+                _let_others_run()
         except (OSError, ValueError):
             return
 
