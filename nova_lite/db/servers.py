@@ -196,3 +196,17 @@ def reset(session: Session, server: Server, vm_state: Vm) -> None:
     """Set the state by an operator's word: at rest in `vm_state`, whatever the row said."""
     server.vm_state, server.task_state = str(vm_state), None
     session.flush()
+
+
+def get_any(session: Session, server_id: str, *, project_id: str | None = None) -> Server:
+    """As `get`, and deleted servers too.
+
+    :raises errors.NotFound: none, or another project's.
+    """
+    query = sa.select(Server).where(Server.id == server_id)
+    if project_id is not None:
+        query = query.where(Server.project_id == project_id)
+    server = session.scalars(query).one_or_none()
+    if server is None:
+        raise errors.NotFound(f"Instance {server_id} could not be found.", what="Instance", id=server_id)
+    return server

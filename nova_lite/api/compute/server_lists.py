@@ -158,7 +158,8 @@ def _read_column(name: str, values: list[str], given: dict[str, Any]) -> None:
     if name in PATTERN_COLUMNS:
         given.setdefault("patterns", {})[name] = _pattern(name, values[-1])
     elif name in EQUAL_COLUMNS:
-        given.setdefault("equal", {})[name] = _VALUES.get(name, lambda _, values: values)(name, values)
+        read = _VALUES.get(name)
+        given.setdefault("equal", {})[name] = read(name, values) if read else values
 
 
 def _read_address(name: str, values: list[str], given: dict[str, Any]) -> None:

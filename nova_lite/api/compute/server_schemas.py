@@ -6,7 +6,19 @@ from __future__ import annotations
 from typing import Any
 
 from nova_lite.api.compute.schemas import (
-    BOOLEAN, DISK_CONFIG, HOST, IPV4, IPV6, METADATA, NAME, TEXT_OR_NULL, UUID, Schema, closed, keyed, whole,
+    BOOLEAN,
+    DISK_CONFIG,
+    HOST,
+    IPV4,
+    IPV6,
+    METADATA,
+    NAME,
+    TEXT_OR_NULL,
+    UUID,
+    Schema,
+    closed,
+    keyed,
+    whole,
 )
 
 MAX_USER_DATA = 65535  # characters of base64, as in Nova
