@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""dnsmasq is told exactly the guests that are known, and a release looks as RFC 2131 wants it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nova_lite.network import dhcp
+from nova_lite.network.releases import release_packet
+from nova_lite.rpc.network import Port, Subnet
+
+SUBNET = Subnet(id="s1", cidr="10.0.0.0/24", gateway="10.0.0.1")
+
+
+def plug(address: str, *, hostname: str = "web", mac: str = "FA:16:3E:00:00:01") -> Port:
+    return Port(id="p1", network_id="n1", mac=mac, addresses=(address,), hostname=hostname)
+
+
+def test_a_guest_is_a_line_of_mac_name_and_address() -> None:
+    assert dhcp._hosts([SUBNET], [plug("10.0.0.5")]) == "fa:16:3e:00:00:01,web,10.0.0.5\n"
+
+
+def test_a_name_that_is_no_label_is_replaced() -> None:
+    assert dhcp._hosts([SUBNET], [plug("10.0.0.5", hostname="a,b\n#")]) == "fa:16:3e:00:00:01,host-10-0-0-5,10.0.0.5\n"
+
+
+def test_a_guest_outside_the_served_subnets_gets_no_line() -> None:
+    assert dhcp._hosts([SUBNET], [plug("192.168.0.5")]) == ""
+
+
+def test_a_mac_that_is_none_gets_no_line() -> None:
+    assert dhcp._hosts([SUBNET], [plug("10.0.0.5", mac="x,ignore")]) == ""
+
+
+def test_a_lease_of_an_address_that_went_to_another_mac_is_stale(tmp_path: Path) -> None:
+    leases = tmp_path / "leases"
+    leases.write_text(
+        "1795456989 fa:16:3e:00:00:02 10.0.0.5 old 01:fa\n1795456989 fa:16:3e:00:00:03 10.0.0.6 other *\n"
+    )
+
+    stale = dhcp._stale_leases(leases, [plug("10.0.0.5")])
+    dhcp._drop_leases(leases, stale)
+
+    assert stale == {("fa:16:3e:00:00:02", "10.0.0.5")}
+    assert leases.read_text() == "1795456989 fa:16:3e:00:00:03 10.0.0.6 other *\n"
+
+
+def test_a_release_names_client_address_and_server() -> None:
+    packet = release_packet("fa:16:3e:00:00:01", "10.0.0.5", "10.0.0.1")
+
+    assert packet[0] == 1  # BOOTREQUEST
+    assert packet[12:16] == bytes((10, 0, 0, 5))  # ciaddr
+    assert packet[28:34] == bytes.fromhex("fa163e000001")  # chaddr
+    assert packet[236:] == bytes((99, 130, 83, 99, 53, 1, 7, 54, 4, 10, 0, 0, 1, 255))
