@@ -88,7 +88,7 @@ def test_refuses_a_data_file_whose_feature_bit_is_hidden(disk: pathlib.Path) -> 
 def test_refuses_an_encrypted_qcow2(disk: pathlib.Path) -> None:
     target = disk.with_name("secret")
     qemu_img("create", "--object", "secret,id=s0,data=abc123", "-f", "qcow2", "-o",
-             "encrypt.format=luks,encrypt.key-secret=s0,encrypt.iter-time=10", target, "8M")
+             "encrypt.format=luks,encrypt.key-secret=s0,encrypt.iter-time=500", target, "8M")
     assert "encrypted" in refusal(target.read_bytes(), "qcow2")
 
 
@@ -121,7 +121,7 @@ def test_refuses_other_formats_declared_raw(disk: pathlib.Path, fmt: str, option
 
 def test_refuses_luks_declared_raw(disk: pathlib.Path) -> None:
     target = disk.with_name("luks")
-    qemu_img("create", "--object", "secret,id=s0,data=abc123", "-f", "luks", "-o", "key-secret=s0,iter-time=10", target, "8M")
+    qemu_img("create", "--object", "secret,id=s0,data=abc123", "-f", "luks", "-o", "key-secret=s0,iter-time=500", target, "8M")
     assert "luks" in refusal(target.read_bytes()[:MIB], "raw")
 
 
