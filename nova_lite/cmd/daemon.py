@@ -7,21 +7,16 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-# Upstream announces eventlet's end at every import; docs/decisions has our answer.
-warnings.filterwarnings("ignore", message=".*[Ee]ventlet.*")
-warnings.filterwarnings("ignore", message=".*executor.*")
+import oslo_messaging as messaging
+from oslo_config import cfg
+from oslo_log import log as logging
 
-import oslo_messaging as messaging  # noqa: E402
-from oslo_config import cfg  # noqa: E402
-from oslo_log import log as logging  # noqa: E402
-
-from nova_lite import conf as options  # noqa: E402
-from nova_lite import failpoints  # noqa: E402
-from nova_lite.rpc import transport  # noqa: E402
+from nova_lite import conf as options
+from nova_lite import failpoints
+from nova_lite.rpc import transport
 
 LOG = logging.getLogger(__name__)
 

@@ -14,9 +14,6 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from nova_lite.cmd import daemon
-
-# isort: split
 import oslo_messaging as messaging
 from oslo_config import cfg
 from oslo_log import log as logging
@@ -24,7 +21,7 @@ from oslo_log import log as logging
 from nova_lite import concurrency
 from nova_lite.api.wsgi import paste
 from nova_lite.api.wsgi.request import Parts, RpcClients
-from nova_lite.cmd import cloud_file, db, network, settings
+from nova_lite.cmd import cloud_file, daemon, db, network, settings
 from nova_lite.compute.service import ComputeService
 from nova_lite.conductor.service import ConductorService
 from nova_lite.db import migrate

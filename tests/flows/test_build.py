@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a build promises beyond what holds for every workflow."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from nova_lite import errors
+from nova_lite.conductor.reconcilers import orphans
+from nova_lite.db.hosts import Host, Service
+from tests.flows.one_process import CTXT, OneProcess
+
+
+def test_build_journals_each_step_as_an_event(cloud: OneProcess) -> None:
+    server_id, action_id = cloud.ask_for_server()
+    cloud.run(action_id)
+    assert [(event.name, event.result) for event in cloud.events(action_id)] == [
+        ("pick_host", "Success"), ("prepare_network", "Success"), ("start", "Success")]
+    assert all(event.finish_time and event.host for event in cloud.events(action_id))
+
+
+def test_build_says_per_filter_why_no_host_would_do(cloud: OneProcess) -> None:
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Service).where(Service.host == "node-1", Service.binary == "nova-compute").values(disabled=True))
+    too_much = 10**7
+    server_id, action_id = cloud.ask_for_server(ram_mb=too_much)
+    cloud.run(action_id)
+    server = cloud.server(server_id)
+    assert server.vm_state == "error"
+    message = server.fault["message"]  # type: ignore[index]
+    assert message.startswith("No valid host was found. 2 hosts: ")
+    assert "1× disabled by an operator" in message
+    assert "1× not enough memory" in message
+    assert f"Nearest fit: not enough memory: {too_much} MB asked" in message
+    assert cloud.events(action_id)[0].details == message
+
+
+def test_build_moves_to_another_host_when_one_fails(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    start = cloud.driver.start
+
+    def start_or_fail(guest: object) -> object:
+        tried.append(guest.host)  # type: ignore[attr-defined]
+        if len(tried) == 1:
+            raise errors.HypervisorFailed(host=tried[0], action="start the guest", reason="it is out of order")
+        return start(guest)  # type: ignore[arg-type, return-value, func-returns-value]
+
+    monkeypatch.setattr(cloud.driver, "start", start_or_fail)
+    server_id, action_id = cloud.ask_for_server()
+    cloud.run(action_id)
+    assert cloud.server(server_id).vm_state == "active"
+    assert sorted(tried) == ["node-1", "node-2"]
+    assert cloud.server(server_id).host == tried[1]
+    assert [event.attempt for event in cloud.events(action_id)] == [1, 1, 1, 2, 2, 2]
+
+
+def test_build_tells_what_happened_on_each_host(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(guest: object) -> None:
+        raise errors.HypervisorFailed(host=guest.host, action="start the guest", reason="no power")  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(cloud.driver, "start", fail)
+    server_id, action_id = cloud.ask_for_server()
+    cloud.run(action_id)
+    fault = cloud.server(server_id).fault
+    assert fault is not None
+    assert "No valid host was found. 2 hosts: 2× already tried" in fault["message"]
+    assert "no power" in fault["message"]
+    assert "node-1" in fault["details"]
+    assert "node-2" in fault["details"]
+    assert cloud.leftovers(server_id) == {}
+
+
+def test_delete_wins_over_a_build_that_waits_on_the_host(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+    start = cloud.driver.start
+
+    def wait(guest: object) -> object:
+        reached.set()
+        assert go_on.wait(20)
+        return start(guest)  # type: ignore[arg-type, return-value, func-returns-value]
+
+    monkeypatch.setattr(cloud.driver, "start", wait)
+    server_id, action_id = cloud.ask_for_server()
+    building = threading.Thread(target=cloud.run, args=(action_id,))
+    building.start()
+    assert reached.wait(20)
+    delete_id = cloud.ask_for_delete(server_id)
+    deleting = threading.Thread(target=cloud.run, args=(delete_id,))
+    deleting.start()
+    go_on.set()
+    building.join(20)
+    deleting.join(20)
+    assert cloud.server(server_id).vm_state == "deleted"
+    assert cloud.leftovers(server_id) == {}
+
+
+def test_a_claim_is_never_more_than_the_host_has(cloud: OneProcess) -> None:
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Host).values(ram_mb=300, reserved_ram_mb=0))
+    asked = [cloud.ask_for_server() for _ in range(6)]
+    threads = [threading.Thread(target=cloud.run, args=(action_id,)) for _, action_id in asked]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    states = [cloud.server(server_id).vm_state for server_id, _ in asked]
+    assert sorted(states) == ["active"] * 4 + ["error"] * 2  # two of 128 MB fit on each of two hosts of 300
+
+
+def test_orphans_are_removed_from_hosts_and_claims(cloud: OneProcess) -> None:
+    server_id, action_id = cloud.ask_for_server()
+    cloud.run(action_id)
+    with cloud.database.writer() as session:  # as if the row had gone while the host was away
+        session.execute(sa.text("UPDATE servers SET deleted_at = created_at, vm_state = 'deleted'"))
+    assert set(cloud.leftovers(server_id)) >= {"claims", "held"}
+    orphans.remove(cloud.world)
+    assert not {"claims", "held", "sums"} & set(cloud.leftovers(server_id))
+
+
+def test_what_no_row_knows_is_never_touched(cloud: OneProcess) -> None:
+    server_id, action_id = cloud.ask_for_server()
+    cloud.run(action_id)
+    with cloud.database.writer() as session:
+        for table in ("action_events", "actions", "addresses", "port_security_groups", "ports", "servers"):
+            session.execute(sa.text(f"DELETE FROM {table}"))  # noqa: S608 - names from this line
+    orphans.remove(cloud.world)
+    assert server_id in cloud.build_endpoint.owned(CTXT).server_ids
