@@ -241,6 +241,7 @@ def add_subnet(session: Session, network: Network, subnet: Subnet) -> Subnet:
     _refuse_overlap(session, network, [subnet.cidr], others=network.subnets)
     session.add(subnet)
     session.flush()
+    session.refresh(network, ["subnets"])
     return subnet
 
 

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What workers are told of ports, networks and groups, and which of them are told."""
+
+from __future__ import annotations
+
+from nova_lite.db import networks, plugs, ports, security_groups
+from nova_lite.db.engine import Database
+from nova_lite.db.security_groups import SecurityGroupRule
+from nova_lite.rpc import network as network_rpc
+from tests.unit.network_rows import rows
+
+
+def test_a_server_is_described_whole_in_nine_queries(database: Database) -> None:
+    with database.writer() as session:
+        rows.host(session, "a", tunnel_ip="192.0.2.1")
+        rows.host(session, "b", tunnel_ip="192.0.2.2")
+        rows.host(session, "c", tunnel_ip="192.0.2.3")
+        network = rows.network(session, shared=True)
+        server = rows.server(session, "s1", network, at="a")
+        rows.server(session, "s2", network, at="b")
+    with database.reader() as session, rows.counted(database) as statements:
+        told = plugs.server_ports(session, server, fence=5, documents={"x": "y"})
+    assert len(statements) <= 9
+    assert (told.server_id, told.fence, told.documents) == ("s1", 5, {"x": "y"})
+    assert told.networks[0].peers == ("192.0.2.2",)
+    assert (told.networks[0].is_routed, told.networks[0].subnets[0].gateway) == (True, "10.0.0.1")
+    assert (told.ports[0].hostname, len(told.ports[0].addresses), told.ports[0].is_secured) == ("s1", 1, True)
+    (group,) = told.groups
+    assert told.ports[0].group_ids == (group.id,)
+    assert {rule.direction for rule in group.rules} == {"ingress", "egress"}
+    assert len(group.rules) == 2
+    assert len(group.members) == 2
+    assert group.revision > 0
+
+
+def test_a_group_that_a_rule_names_comes_along_with_its_members(database: Database) -> None:
+    with database.writer() as session:
+        network = rows.network(session)
+        web = security_groups.create(session, project_id=rows.PROJECT, name="web", description="")
+        db = security_groups.create(session, project_id=rows.PROJECT, name="db", description="")
+        security_groups.add_rule(session, SecurityGroupRule(
+            group_id=db.id, project_id=rows.PROJECT, direction="ingress", protocol="tcp", port_min=5432,
+            port_max=5432, remote_group_id=web.id))
+        member = rows.port(session, "s1", network)
+        ports.regroup(session, ports.get(session, member.id), [web.id])
+        address = member.addresses[0].address
+    with database.reader() as session:
+        told = {group.id: group for group in plugs.groups(session, [db.id])}
+    assert set(told) == {web.id, db.id}
+    assert told[web.id].members == (network_rpc.Member(network_id=network.id, address=address),)
+    assert told[db.id].members == ()
+
+
+def test_those_hosts_are_told_whose_groups_name_the_changed_one(database: Database) -> None:
+    with database.writer() as session:
+        for name in ("a", "b", "c"):
+            rows.host(session, name)
+        network = rows.network(session)
+        rows.server(session, "s1", network, at="a")
+        rows.server(session, "s2", network, at="b")
+        rows.server(session, "s3", network, at="c", project_id="other")
+        default = security_groups.default(session, rows.PROJECT).id
+        fresh = security_groups.create(session, project_id=rows.PROJECT, name="x", description="").id
+    with database.reader() as session:
+        assert set(plugs.groups_to_refresh(session, [default])) == {"agent-a", "agent-b"}
+        assert plugs.groups_to_refresh(session, [fresh]) == {}
+        assert plugs.groups_to_refresh(session, []) == {}
+
+
+def test_peers_are_the_other_hosts_of_the_network(database: Database) -> None:
+    with database.writer() as session:
+        rows.host(session, "a", tunnel_ip="192.0.2.1")
+        rows.host(session, "b", tunnel_ip="192.0.2.2")
+        rows.host(session, "c")
+        network = rows.network(session)
+        rows.server(session, "s1", network, at="a")
+    with database.writer() as session:
+        assert plugs.peers_to_refresh(session, network.id) == {}
+        rows.server(session, "s2", networks.get(session, network.id), at="b")
+        rows.server(session, "s3", networks.get(session, network.id), at="c")
+    with database.reader() as session:
+        assert plugs.peers_to_refresh(session, network.id) == {"agent-a": ("192.0.2.2",), "agent-b": ("192.0.2.1",)}
+        assert sorted(plugs.one_server_per_host(session, network.id)) == ["s1", "s2", "s3"]
+
+
+def test_nics_carry_the_networks_mtu_and_the_hosts_names(database: Database) -> None:
+    with database.writer() as session:
+        network = rows.network(session)
+        rows.port(session, "s1", network)
+    with database.reader() as session:
+        (port,) = ports.of_servers(session, ["s1"])["s1"]
+        (nic,) = plugs.nics([port])
+    assert (nic.mtu, nic.mac, nic.bridge) == (1450, port.mac_address, f"br-{network.id[:11]}")
+    assert nic.tap == f"tap{port.id[:11]}"
