@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 from nova_lite.rpc.compute import Guest, Image
 
 TOKEN = "image-token"
+_TOOL = Path(__file__).parents[1] / "tools" / "guest-image"
 
 
 class ImageServer:
@@ -79,3 +82,14 @@ def guest_of(image: Image, *, server_id: str, host: str, number: int = 1, fence:
         },
         extra_specs={}, project_id="p", user_id="u",
     )
+
+
+def guest_image(directory: Path) -> Path:
+    """The small guest that boots by itself; made once below `directory` unless NOVA_LITE_GUEST_IMAGE names one."""
+    given = os.environ.get("NOVA_LITE_GUEST_IMAGE")
+    if given:
+        return Path(given)
+    made = directory / "guest.qcow2"
+    if not made.exists():
+        subprocess.run([str(_TOOL), str(made)], check=True, timeout=300, stdout=subprocess.DEVNULL)
+    return made

@@ -15,6 +15,7 @@ from oslo_log import log as logging
 
 from nova_lite import tokens
 from nova_lite.conductor import journal
+from nova_lite.conductor import world as worlds
 from nova_lite.conductor.reconcilers import RECONCILERS
 from nova_lite.conductor.reports import Heartbeats, Outcomes, PowerChanges
 from nova_lite.conductor.workflow import Run, TryLater, carry_out
@@ -60,7 +61,7 @@ class Workflows:
 
     def _carry_out(self, ctxt: Context, found: journal.Journal) -> None:
         action = found.action
-        run = Run(ctxt=ctxt, server_id=action.server_id, fence=action.id, inputs=action.inputs,
+        run = Run(ctxt=ctxt, server_id=action.server_id, action_id=action.id, inputs=action.inputs,
                   saved=dict(action.saved), world=self._world, attempt=action.attempt)
         began = self._world.now()
         try:
@@ -85,10 +86,9 @@ class ConductorService:
 
     def __init__(self, conf: cfg.ConfigOpts, transport: messaging.RPCTransport, database: Database) -> None:
         minted = tokens.open_tokens(conf)
-        world = World(
-            conf=conf, database=database, transport=transport, now=utcnow, image_token=lambda project_id: minted.mint_service(project_id=project_id),
-            public_url=conf.api.public_url or f"http://{conf.api.listen}:{conf.api.port}",
-        )
+        world = worlds.over(
+            transport, conf=conf, database=database, now=utcnow,
+            image_token=lambda project_id: minted.mint_service(project_id=project_id))
         self._workflows = Workflows(world, owner=f"{conf.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
         self._heartbeats = Heartbeats(world)
         self._server = serve(ConductorRpc, transport, conf.host, [

@@ -17,24 +17,32 @@ from nova_lite.context import Context
 from nova_lite.failpoints import fail
 
 LOG = logging.getLogger(__name__)
+MAX_ATTEMPTS = 99
 Saved = dict[str, Any]  # JSON values that steps hand on to later steps and to a conductor that resumes
 
 
 @dataclasses.dataclass
 class Run:
-    """One action on its way: what steps read. `saved` is what finished steps have returned, merged.
-
-    `fence` orders this action among the server's others; `world` is what steps act through.
-    """
+    """One action on its way: what steps read. `saved` is what finished steps have returned, merged."""
 
     ctxt: Context
     server_id: str
-    fence: int
+    action_id: int
     inputs: Mapping[str, Any]
     saved: Saved
     world: World
     attempt: int = 1
     scratch: dict[str, Any] = dataclasses.field(default_factory=dict)  # spares work; gone after a crash
+
+    @property
+    def fence(self) -> int:
+        """Orders this attempt among all that is asked of workers about the server; grows with every attempt."""
+        return fence_of(self.action_id, self.attempt)
+
+
+def fence_of(action_id: int, attempt: int) -> int:
+    """The fence of an action's attempt; `MAX_ATTEMPTS` stands for any attempt of it."""
+    return action_id * (MAX_ATTEMPTS + 1) + min(attempt, MAX_ATTEMPTS)
 
 
 @dataclasses.dataclass(frozen=True)

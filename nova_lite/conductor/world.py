@@ -17,6 +17,7 @@ from nova_lite.conductor.remembered import Remembered
 from nova_lite.db import hosts
 from nova_lite.db.engine import Database
 from nova_lite.rpc.compute import ComputeRpc
+from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.network import NetworkRpc
 from nova_lite.rpc.scheduler import SchedulerRpc
 
@@ -27,29 +28,20 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """Made once per conductor; `now` is UTC without a zone; `image_token(project_id)` mints a short-lived token
-    with which a worker fetches the project's images."""
+    """Made once per conductor. `now` is UTC without a zone; `compute(agent)` is the worker that listens as `agent`.
+
+    `image_token(project_id)` mints a short-lived token with which a worker fetches the project's images.
+    """
 
     conf: cfg.ConfigOpts
     database: Database
-    transport: messaging.RPCTransport
+    scheduler: SchedulerRpc
+    conductor: ConductorRpc
+    compute: Callable[[str], ComputeRpc]
+    network: Callable[[str], NetworkRpc]
     now: Callable[[], datetime.datetime]
     image_token: Callable[[str], str]
     public_url: str
-
-    @functools.cached_property
-    def scheduler(self) -> SchedulerRpc:
-        return SchedulerRpc.client(self.transport)
-
-    @functools.cached_property
-    def compute(self) -> Callable[[str], ComputeRpc]:
-        """`compute(agent)`: the compute worker that listens as `agent`."""
-        return functools.cache(lambda agent: ComputeRpc.client(self.transport, host=agent))
-
-    @functools.cached_property
-    def network(self) -> Callable[[str], NetworkRpc]:
-        """`network(agent)`: the network worker that listens as `agent`."""
-        return functools.cache(lambda agent: NetworkRpc.client(self.transport, host=agent))
 
     @functools.cached_property
     def _agents(self) -> Remembered[frozenset[str]]:
@@ -74,9 +66,26 @@ class World:
 
         :raises errors.NovaLiteError: the worker is up and could not do it.
         """
+        if not self.is_alive(binary, agent):
+            LOG.warning("%s on %s is down: what it holds is cleaned up when it is back", binary, agent)
+            return
         try:
             call()
         except errors.ServiceDown:
             if self.is_alive(binary, agent):
                 raise
-            LOG.warning("%s on %s is down: what it holds is cleaned up when it is back", binary, agent)
+            LOG.warning("%s on %s went down: what it holds is cleaned up when it is back", binary, agent)
+
+
+def over(
+    transport: messaging.RPCTransport, *, conf: cfg.ConfigOpts, database: Database,
+    now: Callable[[], datetime.datetime], image_token: Callable[[str], str],
+) -> World:
+    """The world that is reached over the message bus."""
+    return World(
+        conf=conf, database=database, now=now, image_token=image_token,
+        scheduler=SchedulerRpc.client(transport), conductor=ConductorRpc.client(transport),
+        compute=functools.cache(lambda agent: ComputeRpc.client(transport, host=agent)),
+        network=functools.cache(lambda agent: NetworkRpc.client(transport, host=agent)),
+        public_url=conf.api.public_url or f"http://{conf.api.listen}:{conf.api.port}",
+    )

@@ -9,7 +9,7 @@ OPTIONS = [
     cfg.IntOpt("lease_s", default=30, min=5,
                help="Seconds after which another conductor may take over the action of a silent one."),
     cfg.IntOpt("reconcile_interval", default=5, min=1, help="Seconds between two looks for lost hints and stale leases."),
-    cfg.IntOpt("build_attempts", default=3, min=1, help="Hosts that a build tries."),
+    cfg.IntOpt("build_attempts", default=3, min=1, max=99, help="Hosts that a build tries."),
     cfg.IntOpt("action_timeout", default=120, min=10,
                help="Seconds after which an action on one host that nobody reported on is asked for again."),
 ]

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,10 +126,20 @@ class ComputeApi:
             sa.event.remove(self.database.engine, "before_cursor_execute", note)
 
 
-def make(tmp_path: Path, args: list[str] | None = None) -> ComputeApi:
+@functools.cache
+def _empty() -> bytes:
+    """A database file with all tables and no rows, made once: tests are many and DDL is slow."""
+    with tempfile.TemporaryDirectory() as directory:
+        database = Database(f"sqlite:///{directory}/empty.sqlite")
+        Base.metadata.create_all(database.engine)
+        database.close()
+        return Path(directory, "empty.sqlite").read_bytes()
+
+
+def make(tmp_path: Path) -> ComputeApi:
     """A face with empty tables, in a directory of its own."""
-    database = Database(f"sqlite:///{tmp_path}/cloud.sqlite")
-    Base.metadata.create_all(database.engine)
-    conf = options.load(["--config-dir", str(tmp_path), *(args or [])], conf=cfg.ConfigOpts(), files=[])
+    path = tmp_path / "cloud.sqlite"
+    path.write_bytes(_empty())
+    conf = options.load([], conf=cfg.ConfigOpts(), files=[])
     conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="api")
-    return ComputeApi(database, conf)
+    return ComputeApi(Database(f"sqlite:///{path}"), conf)

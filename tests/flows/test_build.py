@@ -18,7 +18,7 @@ def test_build_journals_each_step_as_an_event(cloud: OneProcess) -> None:
     server_id, action_id = cloud.ask_for_server()
     cloud.run(action_id)
     assert [(event.name, event.result) for event in cloud.events(action_id)] == [
-        ("pick_host", "Success"), ("prepare_network", "Success"), ("start", "Success")]
+        ("pick_host", "Success"), ("prepare_network", "Success"), ("start_guest", "Success")]
     assert all(event.finish_time and event.host for event in cloud.events(action_id))
 
 

@@ -91,6 +91,7 @@ class Lab:
         self._name = name
         self._worker: subprocess.Popen[str] | None = None
         self._children: list[subprocess.Popen[str]] = []
+        self._log = (directory / "worker.log").open("a")
         self._holder = subprocess.Popen(
             ["unshare", "-n", "-m", "--propagation", "private", "sh", "-c", _HOST], stdout=subprocess.PIPE, text=True
         )
@@ -117,8 +118,7 @@ class Lab:
                 "env", f"PYTHONPATH={_ROOT}", f"NOVA_LITE_FAILPOINTS={failpoints}", sys.executable, "-m",
                 "tests.system.network_process", "--config-file", str(self.directory / "nova.conf"),
             ),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(self.directory / "worker.log").open("a"),
-            text=True, cwd=_ROOT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, cwd=_ROOT,
         )
         self._answer()
 
@@ -128,13 +128,13 @@ class Lab:
         assert self._worker.stdin is not None
         self._worker.stdin.close()
         self._worker.wait(timeout=20)
+        _end(self._worker)
         self._worker = None
 
     def kill_worker(self) -> None:
         """End the worker as a crash does."""
         assert self._worker is not None
-        self._worker.kill()
-        self._worker.wait()
+        _end(self._worker)
         self._worker = None
 
     def ask(self, method: str, *arguments: object, **named: object) -> Any:
@@ -217,15 +217,14 @@ class Lab:
         if self._worker is not None:
             self.kill_worker()
         for child in self._children:
-            child.kill()
-            child.wait()
+            _end(child)
         for pid in self.dnsmasq_pids():
             os.kill(pid, 9)
         for pid in self.sh("for n in $(ip netns | cut -d\" \" -f1); do ip netns pids $n; done", check=False).split():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), 9)
-        self._holder.kill()
-        self._holder.wait()
+        _end(self._holder)
+        self._log.close()
 
     def _on_host(self, *arguments: str) -> list[str]:
         return ["nsenter", f"--net=/proc/{self.pid}/ns/net", f"--mount=/proc/{self.pid}/ns/mnt", "env", "-C", str(_ROOT), *arguments]
@@ -235,11 +234,21 @@ class Lab:
         assert self._worker.stdout is not None
         line = self._worker.stdout.readline()
         if not line:
-            self._worker.wait()
+            self._worker.wait(timeout=20)
+            _end(self._worker)
             self._worker = None
             raise WorkerDied
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
 
 def network(number: int, *, cidr: str = "10.0.0.0/24", gateway: str | None = "10.0.0.1", **fields: Any) -> Network:

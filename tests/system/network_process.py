@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
+from concurrent import futures
 from typing import Any
 
 from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.network.documents import Documents
+from nova_lite.network.driver import NetworkDriver
 from nova_lite.network.service import make_driver
 from nova_lite.rpc.network import SecurityGroup, ServerPorts
 from nova_lite.rpc.payload import from_wire, to_wire
@@ -29,21 +31,33 @@ def documents_app(documents: Documents) -> Callable[[dict[str, Any], Callable[..
 
 
 def main() -> None:
-    """Recover, then answer one line `{"method", "arguments"}` after the other until stdin ends."""
+    """Recover, then answer one line `{"method", "arguments"}` after the other until stdin ends.
+
+    The method `at_once` takes a list of such requests and does them in eight threads, in any order.
+    """
     conf = options.load(sys.argv[1:], files=[])
     driver = make_driver(conf, metadata_app_factory=documents_app)
-    types = {"prepare": ServerPorts, "update_groups": tuple[SecurityGroup, ...]}
     driver.recover()
     print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        arguments = [from_wire(types.get(request["method"], Any), value) for value in request["arguments"]]
-        try:
-            result = getattr(driver, request["method"])(*arguments, **request.get("named", {}))
-            print(json.dumps({"result": to_wire(result)}), flush=True)
-        except errors.NovaLiteError as error:
-            print(json.dumps({"error": type(error).__name__, "text": error.text}), flush=True)
+    with futures.ThreadPoolExecutor(8) as pool:
+        for line in sys.stdin:
+            request = json.loads(line)
+            if request["method"] == "at_once":
+                answers = pool.map(lambda one: answer(driver, one), request["arguments"][0])
+                print(json.dumps({"result": list(answers)}), flush=True)
+            else:
+                print(json.dumps(answer(driver, request)), flush=True)
     driver.stop()
+
+
+def answer(driver: NetworkDriver, request: dict[str, Any]) -> dict[str, Any]:
+    """What the driver returns, as JSON types; a deliberate error as its name and text."""
+    types = {"prepare": ServerPorts, "update_groups": tuple[SecurityGroup, ...]}
+    arguments = [from_wire(types.get(request["method"], Any), value) for value in request["arguments"]]
+    try:
+        return {"result": to_wire(getattr(driver, request["method"])(*arguments, **request.get("named", {})))}
+    except errors.NovaLiteError as error:
+        return {"error": type(error).__name__, "text": error.text}
 
 
 if __name__ == "__main__":

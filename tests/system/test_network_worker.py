@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nova_lite.network import names
+from nova_lite.rpc.payload import to_wire
 from tests.system.network_lab import (
     OUT,
     PING,
@@ -428,6 +429,35 @@ def test_a_crash_while_releasing_or_removing_ends_with_nothing_left(lab: Lab, st
     lab.ask("release", uuid(1, "b"), fence=2)
     lab.ask("remove_network", NET.id)
 
+    assert lab.inventory() == before
+
+
+def test_many_requests_at_once_end_as_if_one_by_one(lab: Lab) -> None:
+    before = lab.inventory()
+    nets = [network(number) for number in range(4)]
+    asked = []
+    for number in range(40):
+        on, groups = nets[number % 4], (group(number % 3, OUT, Rule(direction="ingress", remote_group_id=group(9).id)), group(9))
+        plug = port(number, on, f"10.0.0.{number + 10}", groups=(groups[0].id,))
+        asked.append(server(number, on, plug, groups=groups))
+
+    prepared = lab.ask("at_once", [{"method": "prepare", "arguments": to_wire([one])} for one in asked])
+    rules = lab.sh("nft list ruleset")
+    lab.kill_worker()
+    lab.start_worker()
+    again = lab.sh("nft list ruleset")
+    released = lab.ask("at_once", [
+        {"method": "release", "arguments": [one.server_id], "named": {"fence": 2}} for one in asked
+    ] + [{"method": "prepare", "arguments": to_wire([one])} for one in asked[:8]])
+    leftover = lab.ask("owned")["server_ids"]
+    for server_id in leftover:
+        lab.ask("release", server_id, fence=2)
+    for on in nets:
+        lab.ask("remove_network", on.id)
+
+    assert prepared == [{"result": None}] * 40
+    assert sorted(rules.split()) == sorted(again.split())
+    assert released[:40] == [{"result": None}] * 40
     assert lab.inventory() == before
 
 

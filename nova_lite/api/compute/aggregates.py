@@ -8,6 +8,6 @@ from nova_lite.api.wsgi.routing import ADMIN, Rule, route
 
 
 @route("GET", "/os-aggregates", policy=Rule("os_compute_api:os-aggregates:index", ADMIN))
-def index(req: Request) -> Body:  # noqa: ARG001 - there is nothing to look up
+def index(req: Request) -> Body:
     """All aggregates: none."""
     return {"aggregates": []}

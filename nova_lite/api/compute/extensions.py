@@ -33,13 +33,13 @@ def _show(alias: str, name: str) -> Body:
 
 
 @route("GET", "/extensions", policy=LIST)
-def index(req: Request) -> Body:  # noqa: ARG001 - the same for everyone
+def index(req: Request) -> Body:
     """All of them."""
     return {"extensions": [_show(alias, name) for alias, name in _ALIASES]}
 
 
 @route("GET", "/extensions/{alias}", policy=LIST)
-def show(req: Request, alias: str) -> Body:  # noqa: ARG001 - the same for everyone
+def show(req: Request, alias: str) -> Body:
     """One of them."""
     for known, name in _ALIASES:
         if known == alias:

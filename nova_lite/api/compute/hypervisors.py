@@ -134,7 +134,7 @@ def servers(req: Request, pattern: str) -> Body:
     return {"hypervisors": _documents(req, _named(req, pattern), NAME_FIELDS, with_servers=True)}
 
 
-def _find(req: Request, **which: Any) -> list[Hypervisor]:  # noqa: ANN401 - keywords of `hypervisors`
+def _find(req: Request, **which: Any) -> list[Hypervisor]:
     return host_lists.hypervisors(req.db, now=utcnow(), down_time_s=req.conf.service_down_time, **which)
 
 

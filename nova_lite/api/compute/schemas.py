@@ -38,7 +38,7 @@ def closed(properties: Mapping[str, Any], *, required: tuple[str, ...] = ()) -> 
     return {"type": "object", "properties": dict(properties), "required": list(required), "additionalProperties": False}
 
 
-def keyed(name: str, inner: Mapping[str, Any], **beside: Any) -> Schema:  # noqa: ANN401 - pieces of schema
+def keyed(name: str, inner: Mapping[str, Any], **beside: Any) -> Schema:
     """A body `{name: inner}`, with optional others `beside` it."""
     return closed({name: inner, **beside}, required=(name,))
 

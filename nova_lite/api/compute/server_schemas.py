@@ -94,7 +94,7 @@ def _creates() -> dict[str, Schema]:
                              "is_network_needed": False}
     found = {"2.0": _create(**state)}
 
-    def change(version: str, **changed: Any) -> None:  # noqa: ANN401 - keywords of `_create`
+    def change(version: str, **changed: Any) -> None:
         state.update(changed)
         found[version] = _create(**state)
 

@@ -37,7 +37,7 @@ def delete(req: Request, server_id: str) -> None:
 
 @action("forceDelete", policy=Rule("os_compute_api:os-deferred-delete:force", MEMBER),
         body={"2.0": schemas.empty_action("forceDelete")})
-def force_delete(req: Request, body: Body, server_id: str) -> None:  # noqa: ARG001 - the body carries nothing
+def force_delete(req: Request, body: Body, server_id: str) -> None:
     """As DELETE: nothing is kept for later, so there is nothing to force."""
     _delete(req, server_id)
 

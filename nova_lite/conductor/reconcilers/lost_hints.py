@@ -14,7 +14,6 @@ from nova_lite.context import Context
 from nova_lite.db.actions import OPEN, QUEUED, Action
 from nova_lite.db.servers import Server
 from nova_lite.rpc.compute import RebootType
-from nova_lite.rpc.conductor import ConductorRpc
 
 LOG = logging.getLogger(__name__)
 # A hint takes milliseconds; younger actions are left to it.
@@ -36,10 +35,9 @@ def send_again(world: World) -> None:
             sa.select(Action, Server).join(Server, Server.id == Action.server_id).where(
                 Action.state == QUEUED, Action.name.not_in(WORKFLOWS), Action.updated_at < silent,
             ).order_by(Action.id).limit(BATCH)).all()
-    conductor = ConductorRpc.client(world.transport)
     for action in workflows:
         LOG.info("server %s: %s is taken up again", action.server_id, action.name)
-        conductor.run(_context(action), action_id=action.id)
+        world.conductor.run(_context(action), action_id=action.id)
     for action, server in singles:
         _cast_again(world, action, server)
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from oslo_log import log as logging
 
 from nova_lite import errors
+from nova_lite.conductor.workflow import MAX_ATTEMPTS, fence_of
 from nova_lite.conductor.world import World
 from nova_lite.context import system_context
 from nova_lite.db import claims, hosts
@@ -58,7 +59,7 @@ def _clean(world: World, agent: str, binary: str) -> None:
 
 
 def _gone(world: World, server_ids: tuple[str, ...], agent: str) -> list[tuple[str, int]]:
-    """Those of the servers that are deleted, or run elsewhere, with no action open; with their last action's id.
+    """Those of the servers that are deleted, or run elsewhere, with no action open; with a fence above all that was asked of them.
 
     A server that no row knows is never touched: this may not be its database.
     """
@@ -70,4 +71,4 @@ def _gone(world: World, server_ids: tuple[str, ...], agent: str) -> list[tuple[s
         query = sa.select(Server.id, last).where(
             Server.id.in_(server_ids), ~is_open,
             sa.or_(Server.deleted_at.is_not(None), Server.agent.is_(None), Server.agent != agent))
-        return [(server_id, int(fence or 0)) for server_id, fence in session.execute(query)]
+        return [(server_id, fence_of(int(last_id or 0), MAX_ATTEMPTS)) for server_id, last_id in session.execute(query)]

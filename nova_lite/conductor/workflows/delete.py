@@ -19,7 +19,7 @@ def end_other_actions(run: Run) -> Saved:
     """Whoever builds or changes the server loses its lease; what is in flight to a worker is fenced off there."""
     with run.world.database.writer() as session:
         journal.cancel_others(
-            session, server_id=run.server_id, action_id=run.fence, reason="The server was deleted.", now=run.world.now)
+            session, server_id=run.server_id, action_id=run.action_id, reason="The server was deleted.", now=run.world.now)
         server = session.scalars(sa.select(servers.Server).where(servers.Server.id == run.server_id)).one()
     return {"host": server.host, "agent": server.agent}
 

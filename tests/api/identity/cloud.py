@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The identity face behind its real filters, on SQLite, with a clock that tests set."""
+"""The identity face behind its real filters, on SQLite or another database, with a clock that tests set."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Clock:
 class IdentityCloud:
     """One API process with the identity face under /identity/v3."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, url: str = "") -> None:
         file = directory / "nova.conf"
         file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = kombu+memory://\n")
         self.conf = options.load([], files=[str(file)])
-        self.database = Database(f"sqlite:///{directory}/cloud.sqlite")
+        self.database = Database(url or f"sqlite:///{directory}/cloud.sqlite")
         Base.metadata.create_all(self.database.engine)
         with self.database.writer() as session:
             users.bootstrap(session, ADMIN_PASSWORD)

@@ -34,7 +34,7 @@ def lock(req: Request, body: Body, server_id: str) -> None:
 
 @action("unlock", policy=Rule("os_compute_api:os-lock-server:unlock", MEMBER),
         body={"2.0": schemas.empty_action("unlock")})
-def unlock(req: Request, body: Body, server_id: str) -> None:  # noqa: ARG001 - the body carries nothing
+def unlock(req: Request, body: Body, server_id: str) -> None:
     """Let the server's users act on it again; an admin's lock only by an admin."""
     server = asking.find(req, server_id)
     if server.locked_by == "admin":

@@ -16,7 +16,7 @@ _REBOOT = schemas.keyed("reboot", schemas.closed(
 
 
 def _cast(
-    req: Request, server_id: str, name: str, send: Callable[[ComputeRpc], Callable[..., None]], **more: Any  # noqa: ANN401
+    req: Request, server_id: str, name: str, send: Callable[[ComputeRpc], Callable[..., None]], **more: Any
 ) -> None:
     """Claim the server for the action, then tell its worker; `more` are further arguments of the message."""
     server = asking.find(req, server_id)
@@ -26,13 +26,13 @@ def _cast(
 
 @action("os-start", policy=Rule("os_compute_api:servers:start", MEMBER),
         body={"2.0": schemas.empty_action("os-start")})
-def start(req: Request, body: Body, server_id: str) -> None:  # noqa: ARG001 - bodies of these carry nothing
+def start(req: Request, body: Body, server_id: str) -> None:
     """Power the guest on."""
     _cast(req, server_id, "start", lambda worker: worker.start)
 
 
 @action("os-stop", policy=Rule("os_compute_api:servers:stop", MEMBER), body={"2.0": schemas.empty_action("os-stop")})
-def stop(req: Request, body: Body, server_id: str) -> None:  # noqa: ARG001
+def stop(req: Request, body: Body, server_id: str) -> None:
     """Power the guest off; it is asked by ACPI first."""
     _cast(req, server_id, "stop", lambda worker: worker.stop)
 
@@ -46,27 +46,27 @@ def reboot(req: Request, body: Body, server_id: str) -> None:
 
 @action("pause", policy=Rule("os_compute_api:os-pause-server:pause", MEMBER),
         body={"2.0": schemas.empty_action("pause")})
-def pause(req: Request, body: Body, server_id: str) -> None:  # noqa: ARG001
+def pause(req: Request, body: Body, server_id: str) -> None:
     """Freeze the guest's CPUs; memory stays allocated."""
     _cast(req, server_id, "pause", lambda worker: worker.pause)
 
 
 @action("unpause", policy=Rule("os_compute_api:os-pause-server:unpause", MEMBER),
         body={"2.0": schemas.empty_action("unpause")})
-def unpause(req: Request, body: Body, server_id: str) -> None:  # noqa: ARG001
+def unpause(req: Request, body: Body, server_id: str) -> None:
     """Let a paused guest go on."""
     _cast(req, server_id, "unpause", lambda worker: worker.unpause)
 
 
 @action("suspend", policy=Rule("os_compute_api:os-suspend-server:suspend", MEMBER),
         body={"2.0": schemas.empty_action("suspend")})
-def suspend(req: Request, body: Body, server_id: str) -> None:  # noqa: ARG001
+def suspend(req: Request, body: Body, server_id: str) -> None:
     """Save the guest's memory to its host's disk and power it off."""
     _cast(req, server_id, "suspend", lambda worker: worker.suspend)
 
 
 @action("resume", policy=Rule("os_compute_api:os-suspend-server:resume", MEMBER),
         body={"2.0": schemas.empty_action("resume")})
-def resume(req: Request, body: Body, server_id: str) -> None:  # noqa: ARG001
+def resume(req: Request, body: Body, server_id: str) -> None:
     """Restore a suspended guest's memory and let it go on."""
     _cast(req, server_id, "resume", lambda worker: worker.resume)
