@@ -176,8 +176,9 @@ def project_by_name(session: Session, name: str, *, domain_id: str | None, domai
 
 
 # Built once: building it takes longer than running it, and every request of an unknown token runs it.
+_IS_REVOKED = sa.exists().where(RevokedToken.audit_id == sa.bindparam("audit_id"))
 _HOLDER = (
-    sa.select(User, Domain, Project, Role.name, RevokedToken.audit_id)
+    sa.select(User, Domain, Project, Role.name, _IS_REVOKED)
     .join(Domain, Domain.id == User.domain_id)
     .outerjoin(Project, Project.id == sa.bindparam("project_id"))
     .outerjoin(
@@ -185,7 +186,6 @@ _HOLDER = (
         sa.and_(RoleAssignment.user_id == User.id, RoleAssignment.project_id == Project.id),
     )
     .outerjoin(Role, Role.id == RoleAssignment.role_id)
-    .outerjoin(RevokedToken, RevokedToken.audit_id == sa.bindparam("audit_id"))
     .where(User.id == sa.bindparam("user_id"))
 )
 
@@ -207,9 +207,9 @@ def holder(
     rows = session.execute(_HOLDER, wanted).all()
     if not rows:
         raise errors.InvalidToken(reason="its user is gone")
-    user, domain, project, _, revoked = rows[0]
+    user, domain, project, _, is_revoked = rows[0]
     roles = frozenset(row[3] for row in rows if row[3] is not None)
-    if revoked is not None or (user.revoked_before is not None and issued_at <= user.revoked_before):
+    if is_revoked or (user.revoked_before is not None and issued_at <= user.revoked_before):
         raise errors.InvalidToken(reason="it was revoked")
     if password_mark != mark(user.password_hash):
         raise errors.InvalidToken(reason="its user has a new password")
