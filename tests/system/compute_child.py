@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A compute worker's operation in a process of its own, so that a test can have it killed: CONF build|destroy|recover GUEST."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from nova_lite import conf as options
+from nova_lite.compute.host import Host
+from nova_lite.compute.operations.build import Build
+from nova_lite.compute.records import Records
+from nova_lite.compute.recovery import Recovery
+from nova_lite.compute.virt import drivers
+from nova_lite.context import Context
+from nova_lite.rpc import payload
+from nova_lite.rpc.compute import Guest
+from nova_lite.rpc.conductor import ConductorRpc
+
+
+def main(file: str, what: str, guest_file: str) -> None:
+    conf = options.load([], files=[file])
+    guest = payload.from_wire(Guest, json.loads(Path(guest_file).read_text()))
+    driver = drivers.make(conf)
+    directory = Path(conf.state_path) / "compute"
+    directory.mkdir(parents=True, exist_ok=True)
+    records = Records(directory, is_durable=True)
+    records.load()
+    host = Host(conf=conf, driver=driver, records=records, conductor=ConductorRpc())
+    build = Build(host)
+    recovery = Recovery(host, build, starts_guests=False)
+    recovery.clean()
+    driver.open(host.reports.see)
+    recovery.run()
+    if what == "build":
+        build.build(Context(), guest=guest)
+    elif what == "destroy":
+        build.destroy(Context(), server_id=guest.server_id, fence=guest.fence + 1)
+    sys.stdout.write(json.dumps({"owned": build.owned(Context()).server_ids}))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
