@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_a_subnet_without_gateway_gives_all_host_addresses(cloud: NetworkCloud) 
     ({"cidr": 7}, 400, "cidr"),
 ])
 def test_a_wrong_subnet_is_refused_by_the_name_of_its_field(
-    cloud: NetworkCloud, fields: dict[str, object], status: int, word: str
+    cloud: NetworkCloud, fields: dict[str, Any], status: int, word: str
 ) -> None:
     network_id = cloud.create("network").body["id"]
     answer = cloud.create("subnet", network_id=network_id, **fields)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_a_fixed_address_is_given_once(cloud: NetworkCloud) -> None:
     ({"colour": "red"}, 400, "colour"),
 ])
 def test_a_wrong_port_is_refused_by_the_name_of_its_field(
-    cloud: NetworkCloud, fields: dict[str, object], status: int, word: str
+    cloud: NetworkCloud, fields: dict[str, Any], status: int, word: str
 ) -> None:
     network_id, _ = cloud.network(cidr="10.0.0.0/24")
     answer = cloud.create("port", network_id=network_id, **fields)

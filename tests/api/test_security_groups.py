@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_the_same_rule_twice_is_refused(cloud: NetworkCloud) -> None:
     ({"colour": "red"}, "colour"),
 ])
 def test_a_wrong_rule_is_refused_by_the_name_of_its_field(
-    cloud: NetworkCloud, fields: dict[str, object], word: str
+    cloud: NetworkCloud, fields: dict[str, Any], word: str
 ) -> None:
     rule = {"security_group_id": _default(cloud), "direction": "ingress", **fields}
     answer = cloud.create("security_group_rule", **rule)

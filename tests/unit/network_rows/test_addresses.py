@@ -50,8 +50,10 @@ def test_many_allocators_never_give_an_address_twice(database: Database) -> None
                 rows.port(session, f"s{worker}-{number}", networks.get(session, network_id))
 
     workers = [threading.Thread(target=allocate, args=(worker,)) for worker in range(6)]
-    [worker.start() for worker in workers]
-    [worker.join() for worker in workers]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
     with database.reader() as session:
         given = list(session.scalars(sa.select(Address.address)))
     assert len(given) == len(set(given)) == 120
@@ -138,8 +140,10 @@ def test_two_first_needs_make_one_default_group(database: Database) -> None:
             ids.append(security_groups.default(session, rows.PROJECT).id)
 
     threads = [threading.Thread(target=need) for _ in range(6)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len(ids) == 6
     assert len(set(ids)) == 1
 
