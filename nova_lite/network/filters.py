@@ -67,6 +67,7 @@ table inet nova {{
 """
 
 # Tagged frames are dropped: br_netfilter passes them by, and a guest takes a tag of VLAN 0 as none (CVE-2021-27853).
+# 0x8035 is RARP: QEMU announces a guest's MAC by it after a migration, so that bridges learn the new place.
 # A tap that no record speaks of gets and sends nothing: a guest that is started before its filters has no network.
 _BRIDGE = """\
 table bridge nova {
@@ -89,6 +90,7 @@ table bridge nova {
   ether type ip iifname . ether saddr . ip saddr @source accept
   ether type arp arp saddr ip 0.0.0.0 iifname . arp saddr ether @mac accept
   ether type arp iifname . arp saddr ether . arp saddr ip @source accept
+  ether type 0x8035 accept
   drop
  }
  chain from_overlay {

@@ -87,12 +87,13 @@ class Records:
             self.networks.pop(network_id, None)
 
     def put_server(self, ports: ServerPorts) -> None:
-        """Remember what the server is to have."""
+        """Remember what the server is to have, less its groups: these are shared, and kept by `put_groups`."""
+        kept = dataclasses.replace(ports, groups=())
         with self._guard:
-            if self.servers.get(ports.server_id) != ports:
-                self._write("servers", ports.server_id, ports)
-                self._forget(ports.server_id)
-                self._remember(ports.server_id, ports)
+            if self.servers.get(kept.server_id) != kept:
+                self._write("servers", kept.server_id, kept)
+                self._forget(kept.server_id)
+                self._remember(kept.server_id, kept)
 
     def refuse_stale(self, ports: ServerPorts) -> None:
         """Check that no later request about the server was carried out.

@@ -131,9 +131,9 @@ class LinuxNetwork:
                 rule.remote_group_id for group in offered.values() if group.id in known for rule in group.rules
             }
             with self._filtering:
-                news = self._records.put_groups(g for g in offered.values() if g.id in known or g.id in named)
+                self._records.put_groups(g for g in offered.values() if g.id in known or g.id in named)
                 fail("network.update_groups.filters")
-                self._parts.firewall.change_groups(news)
+                self._parts.firewall.change_groups([known[group_id] for group_id in offered if group_id in known])
                 self._records.drop_unneeded_groups()
 
     def update_documents(self, server_id: str, documents: dict[str, str]) -> None:
