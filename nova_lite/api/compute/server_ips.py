@@ -5,18 +5,14 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.compute import asking
+from nova_lite.api.compute.server_views import plain_addresses
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import READER, Rule, route
 from nova_lite.db import server_lists
 
-_SHOWN = ("version", "addr")  # less than in the server document
-
-
 def _addresses(req: Request, server_id: str) -> dict[str, list[Body]]:
     server = asking.find(req, server_id)
-    by_network = server_lists.addresses(req.db, [server.id]).get(server.id, {})
-    return {network: [{word: address[word] for word in _SHOWN} for address in found]
-            for network, found in by_network.items()}
+    return plain_addresses(server_lists.addresses(req.db, [server.id]).get(server.id, {}))
 
 
 @route("GET", "/servers/{server_id}/ips", policy=Rule("os_compute_api:ips:index", READER))

@@ -56,6 +56,12 @@ def host_id(project_id: str, host: str | None) -> str:
     return hashlib.sha224(f"{project_id}{host}".encode()).hexdigest() if host else ""
 
 
+def plain_addresses(known: dict[str, list[dict[str, Any]]]) -> dict[str, list[Body]]:
+    """Without what extensions added: as PUT (before 2.75) and `ips` show them."""
+    return {network: [{"version": address["version"], "addr": address["addr"]} for address in found]
+            for network, found in known.items()}
+
+
 def _updated(seen: Seen) -> str:
     return seconds(seen.row.updated_at or seen.row.created_at)
 
@@ -74,7 +80,6 @@ _BASE = (
     Field("flavor", _embedded_flavor, since="2.47"),
     Field("created", lambda seen: seconds(seen.row.created_at)),
     Field("updated", _updated),
-    Field("addresses", lambda seen: seen.addresses),
     Field("accessIPv4", lambda seen: seen.row.access_ip_v4 or ""),
     Field("accessIPv6", lambda seen: seen.row.access_ip_v6 or ""),
     Field("OS-DCF:diskConfig", lambda seen: seen.row.disk_config),
@@ -108,14 +113,17 @@ _EXTENDED = (
     Field("OS-EXT-SRV-ATTR:user_data", lambda seen: seen.row.user_data, since="2.3", role=ADMIN),
     Field("host_status", lambda seen: seen.host_status, since="2.16", role=ADMIN),
 )
+_ADDRESSES = Field("addresses", lambda seen: seen.addresses)
 _GROUPS = Field("server_groups", lambda _: [], since="2.71")
 
 INDEX: tuple[Field, ...] = _BASE[:2]
-DETAIL: tuple[Field, ...] = (*_BASE, *_EXTENDED)
+DETAIL: tuple[Field, ...] = (*_BASE, _ADDRESSES, *_EXTENDED)
 SHOW: tuple[Field, ...] = (*DETAIL, _GROUPS)
 # The answer to PUT got what the others have at 2.75; each field is there from the later of the two versions.
-UPDATE: tuple[Field, ...] = (*_BASE, _GROUPS, *(
-    dataclasses.replace(field, since=str(max(field.versions.since, parse("2.75")))) for field in _EXTENDED))
+_PLAIN = Field("addresses", lambda seen: plain_addresses(seen.addresses), until="2.74")
+UPDATE: tuple[Field, ...] = (*_BASE, _PLAIN, _GROUPS, *(
+    dataclasses.replace(field, since=str(max(field.versions.since, parse("2.75"))))
+    for field in (_ADDRESSES, *_EXTENDED)))
 
 Reader = tuple[str, Callable[[Seen], Any]]
 

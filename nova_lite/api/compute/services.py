@@ -54,9 +54,10 @@ def index(req: Request) -> Body:
     return {"services": [_show(req, service) for service in found]}
 
 
-@route("PUT", "/os-services/{word}", policy=UPDATE, until="2.52", body={"2.0": _OLD, "2.11": _OLD_FORCED})
-def update_by_name(req: Request, body: Body, word: str) -> Body:
+@route("PUT", "/os-services/{service_id}", policy=UPDATE, until="2.52", body={"2.0": _OLD, "2.11": _OLD_FORCED})
+def update_by_name(req: Request, body: Body, service_id: str) -> Body:
     """`enable`, `disable`, `disable-log-reason` or `force-down` the daemon that the body names."""
+    word = service_id  # the path is the same as that of the later versions
     if word not in _OLD_WORDS:
         raise errors.NotFound("Unknown action")
     service = host_lists.service(req.db, host=body["host"], binary=body["binary"])
