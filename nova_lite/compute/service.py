@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from nova_lite.rpc.interface import serve
 LOG = logging.getLogger(__name__)
 _CLEAN_EVERY_S = 3600
 _ASK_AGAIN_S = 2.0
+_BOOT_ID = "boot_id"
 
 
 class ComputeService:
@@ -47,21 +47,23 @@ class ComputeService:
         self._heartbeat = Heartbeat(self._conductor, self.report, interval_s=conf.report_interval)
         self._build = build
         self._is_stopping = threading.Event()
-        self._housekeeper = threading.Thread(target=self._keep_house, name="compute-housekeeper", daemon=True)
-        self._recovery: Recovery | None = None
+        self._housekeeper: threading.Thread | None = None
 
     def start(self) -> None:
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._records.load()
         starts = self._conf.compute.resume_guests_state_on_host_boot and self._is_first_since_boot()
-        self._recovery = Recovery(self.host, self._build, starts_guests=starts)
-        self._recovery.clean()
+        recovery = Recovery(self.host, self._build, starts_guests=starts)
+        recovery.clean()
         self.driver.open(self.host.reports.see)
         self.host.reports.start()
         if not self.driver.outlives_machine:
-            self._recovery.run()
+            self._recover(recovery)
         self._server.start()
         self._heartbeat.start()
+        self._housekeeper = threading.Thread(
+            target=self._keep_house, args=(recovery,), name="compute-housekeeper", daemon=True
+        )
         self._housekeeper.start()
 
     def stop(self) -> None:
@@ -69,7 +71,8 @@ class ComputeService:
         self._heartbeat.stop()
         self._server.stop()
         self._server.wait()
-        self._housekeeper.join(timeout=5)
+        if self._housekeeper:
+            self._housekeeper.join(timeout=5)
         self.host.reports.stop()
         self.driver.close()
 
@@ -84,24 +87,28 @@ class ComputeService:
         )
 
     def _is_first_since_boot(self) -> bool:
-        """Whether the machine was restarted since this worker last ran; simulated guests end with the process."""
-        path, boot = self._state / "boot_id", inventory.boot_id() if self.driver.outlives_machine else str(uuid.uuid4())
+        """Whether the machine was restarted since recovery last ran; simulated guests end with the process."""
+        path = self._state / _BOOT_ID
         known = path.read_text() if path.exists() else ""
-        path.write_text(boot)
-        return known != boot
+        return not self.driver.outlives_machine or known != inventory.boot_id()
 
-    def _keep_house(self) -> None:
+    def _recover(self, recovery: Recovery) -> None:
+        """Only when it is through does this boot of the machine count as seen."""
+        recovery.run()
+        (self._state / _BOOT_ID).write_text(inventory.boot_id())
+
+    def _keep_house(self, recovery: Recovery) -> None:
         """What is done now and then, beside requests; errors are reported and it goes on."""
-        if self.driver.outlives_machine and self._recovery and self._is_hypervisor_there():
-            self._safely(self._recovery.run)
+        if self.driver.outlives_machine and self._is_hypervisor_there():
+            self._safely(lambda: self._recover(recovery))
         since_clean = 0.0
         interval: float = self._conf.compute.sync_power_state_interval
         while not self._is_stopping.wait(interval):
             self._safely(lambda: self.host.reports.tell_all(self.driver.list_ours()))
             since_clean += interval
-            if since_clean >= _CLEAN_EVERY_S and self._recovery:
+            if since_clean >= _CLEAN_EVERY_S:
                 since_clean = 0.0
-                self._safely(self._recovery.clean)
+                self._safely(recovery.clean)
 
     def _is_hypervisor_there(self) -> bool:
         """Wait for the hypervisor as long as it takes; False: told to stop meanwhile."""

@@ -43,11 +43,12 @@ class Build:
         fail("destroy.tombstone.before")
         # Before the lock: it is what makes a build at work give up.
         self._host.records.bury(server_id, fence=fence)
+        self._check_destroy(server_id, fence)
+        if self._host.locks.is_held(server_id):
+            # An operation may be waiting for the guest to power off: let it have its way at once.
+            self._host.driver.destroy(server_id)
         with self._host.locks.hold(server_id):
-            record = self._host.records.get(server_id)
-            if record and record.guest.fence > fence:
-                raise errors.StaleRequest(id=server_id, fence=fence, known=record.guest.fence)
-            self.remove(server_id, record)
+            self.remove(server_id, self._check_destroy(server_id, fence))
         LOG.info("server %s: destroy done in %.2f s", server_id, self._host.clock() - began)
 
     def owned(self, ctxt: Context) -> OwnedGuests:
@@ -76,6 +77,13 @@ class Build:
             yield
         finally:
             self._host.builds.release()
+
+    def _check_destroy(self, server_id: str, fence: int) -> Record | None:
+        """The server's record, if it is not newer than the request."""
+        record = self._host.records.get(server_id)
+        if record and record.guest.fence > fence:
+            raise errors.StaleRequest(id=server_id, fence=fence, known=record.guest.fence)
+        return record
 
     def _check(self, guest: Guest) -> None:
         """Go on only while no later request has destroyed the server or built it anew."""

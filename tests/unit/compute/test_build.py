@@ -149,3 +149,28 @@ def test_ten_builds_at_once_all_run(worker: Worker) -> None:
     for thread in threads:
         thread.join(5)
     assert len(worker.driver.list_ours()) == 10
+
+
+def test_a_destroy_ends_a_stop_that_waits_for_the_guest(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker.build.build(worker.ctxt, guest=make_guest())
+    stopping, off = threading.Event(), threading.Event()
+    destroy = worker.driver.destroy
+
+    def stop(server_id: str, *, timeout_s: float) -> None:
+        stopping.set()
+        assert off.wait(5)
+
+    def destroy_and_say(server_id: str) -> None:
+        destroy(server_id)
+        off.set()
+
+    monkeypatch.setattr(worker.driver, "stop", stop)
+    monkeypatch.setattr(worker.driver, "destroy", destroy_and_say)
+    thread = threading.Thread(
+        target=worker.power.stop, args=(worker.ctxt,), kwargs={"server_id": SERVER, "action_id": 2}
+    )
+    thread.start()
+    assert stopping.wait(5)
+    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=3)
+    thread.join(5)
+    assert worker.build.owned(worker.ctxt).server_ids == ()
