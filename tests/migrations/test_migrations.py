@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Migrations on the three databases that we support, for real and with data."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from nova_lite import conf as options
+from nova_lite.cmd.db import bootstrap
+from nova_lite.db import actions, claims, migrate, servers, users
+from nova_lite.db.base import Base
+from nova_lite.db.engine import Database
+from nova_lite.db.hosts import Host
+from tools.parts import MariaDB, Postgres
+
+BACKENDS = ("sqlite", "postgresql", "mariadb")
+
+
+@pytest.fixture(scope="module")
+def servers_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Postgres | MariaDB]]:
+    started: dict[str, Postgres | MariaDB] = {}
+    yield started
+    for part in started.values():
+        part.stop()
+
+
+@pytest.fixture(params=BACKENDS)
+def database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path,
+    servers_of: dict[str, Postgres | MariaDB],
+) -> Iterator[Database]:
+    kind = request.param
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path}/m.sqlite"
+    else:
+        if os.geteuid() != 0:
+            pytest.fail("PostgreSQL and MariaDB are started by root here; run as root")
+        if kind not in servers_of:
+            part = (Postgres if kind == "postgresql" else MariaDB)(tmp_path_factory.mktemp(kind))
+            part.start()
+            servers_of[kind] = part
+        url = servers_of[kind].create_database(f"t{abs(hash(request.node.name)) % 10**9}")
+    made = Database(url)
+    yield made
+    made.close()
+
+
+def test_the_head_is_what_the_models_say(database: Database) -> None:
+    migrate.upgrade(database.engine)
+    with database.engine.connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    assert found == []
+    assert migrate.current(database.engine) == migrate.head()
+
+
+def test_upgrading_twice_and_at_once_is_harmless(database: Database) -> None:
+    url = database.url.render_as_string(hide_password=False)
+    code = "import sys; from nova_lite.db import engine, migrate; migrate.upgrade(engine.Database(sys.argv[1]).engine)"
+    started = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, url]) for _ in range(3)]
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+    migrate.upgrade(database.engine)
+
+
+def test_rows_come_back_as_they_went(database: Database, tmp_path: Path) -> None:
+    migrate.upgrade(database.engine)
+    conf = options.load([], files=[])
+    conf.set_override("state_path", str(tmp_path))
+    bootstrap(conf, database)
+    bootstrap(conf, database)
+    moment = datetime.datetime(2026, 2, 3, 4, 5, 6, 123456)
+    user_data = base64.b64encode(os.urandom(49_000)).decode()
+    with database.writer() as session:
+        server = servers.Server(
+            project_id="p", user_id="u", name="Zoë ☃ 🐢", hostname="zoe", flavor={"ram": 1, "extra_specs": {"a": "ü"}},
+            vcpus=1, ram_mb=1, disk_gb=1, vm_state="building", task_state="scheduling", reservation_id="r",
+            user_data=user_data, launched_at=moment)
+        session.add(server)
+        session.flush()
+        server_id = server.id
+        actions.add(session, server_id=server_id, name="create", request_id="req-1", user_id="u", project_id="p")
+        session.add(Host(name="h", agent="h", vcpus=2, ram_mb=10, disk_gb=10, architecture="x86_64", hypervisor_type="QEMU",
+                         hypervisor_version=1, hypervisor_hostname="h", virt_type="qemu"))
+    with database.writer() as session:
+        size = {"vcpus": 1, "ram_mb": 6, "disk_gb": 1}
+        assert claims.take(session, server_id=server_id, host="h", limits=(1.0, 1.0, 1.0), **size)
+    with database.writer() as session:
+        assert not claims.take(session, server_id="another", host="h", limits=(1.0, 1.0, 1.0), **size)
+    with database.reader() as session:
+        found = servers.get(session, server_id)
+        assert (found.name, found.user_data, found.launched_at) == ("Zoë ☃ 🐢", user_data, moment)
+        assert found.flavor == {"ram": 1, "extra_specs": {"a": "ü"}}
+        assert session.scalar(sa.select(sa.func.count()).select_from(users.Role)) == 5
+
+
+def test_two_callers_never_both_begin_an_action(database: Database) -> None:
+    migrate.upgrade(database.engine)
+    with database.writer() as session:
+        server = servers.Server(
+            project_id="p", user_id="u", name="s", hostname="s", flavor={}, vcpus=1, ram_mb=1, disk_gb=1,
+            vm_state="active", reservation_id="r")
+        session.add(server)
+        session.flush()
+        server_id = server.id
+    outcomes: list[str] = []
+    ready = threading.Barrier(6)
+
+    def begin() -> None:
+        with database.reader() as session:
+            found = servers.get(session, server_id)
+        ready.wait(20)
+        try:
+            with database.writer() as session:
+                servers.begin(session, session.merge(found, load=False), "pause")
+            outcomes.append("won")
+        except Exception as error:  # noqa: BLE001 - counted below
+            outcomes.append(type(error).__name__)
+
+    threads = [threading.Thread(target=begin) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(outcomes) == ["WrongState"] * 5 + ["won"]
