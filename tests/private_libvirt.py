@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -67,6 +68,16 @@ class PrivateLibvirt:
     def kill9(self) -> None:
         """Crash libvirtd; guests go on, `start()` brings it back."""
         self._daemons.libvirtd.crash()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """libvirtd is there, and does not answer."""
+        pid = self._daemons.libvirtd.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End guests and daemons."""

@@ -208,6 +208,14 @@ def test_actions_wait_for_a_libvirtd_that_restarts(cloud: Cloud, server: Guest) 
     restart.join()
 
 
+def test_a_libvirtd_that_does_not_answer_holds_nobody_up(cloud: Cloud, server: Guest) -> None:
+    began = time.monotonic()
+    with cloud.libvirt.frozen(), pytest.raises(errors.HypervisorFailed):
+        cloud.service.driver.pause(server.server_id)
+    assert time.monotonic() - began < 75
+    assert cloud.act("pause", server.server_id) is Power.PAUSED
+
+
 def test_ten_guests_asked_for_at_once_share_one_download(cloud: Cloud) -> None:
     before = cloud.images.requests
     image = dataclasses.replace(cloud.images.image(), id=str(uuid.uuid4()))

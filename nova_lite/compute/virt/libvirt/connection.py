@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 import time
@@ -64,7 +65,7 @@ class Connection:
         for left in reversed(range(_TRIES)):
             live = self._wait_live(action)
             try:
-                return _in_thread(lambda live=live: work(live), limit)  # type: ignore[misc]
+                return _in_thread(functools.partial(work, live), limit)
             except libvirt.libvirtError as error:
                 is_lost = error.get_error_domain() in _LOST or not _is_alive(live)
                 if is_lost:
@@ -99,9 +100,11 @@ class Connection:
                 self._changed.wait_for(lambda: self._live is None or self._is_closed)
                 if self._is_closed:
                     return
+            given_up = threading.Event()
             try:
-                made = _in_thread(self._connect, _CONNECT_S * 2)
+                made = _in_thread(functools.partial(self._connect, given_up), _CONNECT_S * 2)
             except (libvirt.libvirtError, TimeoutError) as error:
+                given_up.set()
                 if str(error) != self._why:
                     LOG.warning("libvirt at %s does not answer: %s", self._uri, error)
                 self._why = str(error) or "no answer"
@@ -121,8 +124,12 @@ class Connection:
         except errors.HypervisorFailed as error:
             LOG.warning("guests' states could not be read: %s", error.text)
 
-    def _connect(self) -> Any:
+    def _connect(self, given_up: threading.Event) -> Any:
+        """A new connection with its callbacks; one that comes after it was `given_up` is closed again."""
         made = libvirt.open(self._uri)
+        if given_up.is_set():
+            made.close()
+            raise TimeoutError("too late")
         made.setKeepAlive(_PING_EVERY_S, _PINGS)
         made.registerCloseCallback(lambda gone, reason, opaque: self._lose(made, f"closed (reason {reason})"), None)
         made.domainEventRegisterAny(
