@@ -24,9 +24,10 @@ from tools.guest.packages import Unpacked, unpacked
 WORK = Path("/var/cache/nova-lite/guest")
 _SOURCES = Path(__file__).parent
 _EPILOG = """\
-Makes OUT.qcow2 (17 MB), and beside it OUT.kernel and OUT.initrd for booting without a disk, and OUT.inputs, by which the
-next run knows that nothing changed. The guest runs in 128 MiB on any QEMU machine with virtio disk and network. It says
-what it does on its serial port, in lines "@@ SECONDS WORD ..."; tools/guest/root/init is the list. ssh as root, by key.
+Makes OUT.qcow2 (17 MB), and beside it OUT.kernel and OUT.initrd for booting without a disk, and OUT.inputs, by which
+the next run knows that nothing changed. The guest runs in 128 MiB on any QEMU machine with virtio disk and network.
+On its serial port it says what it does, in lines "@@ SECONDS WORD ..."; tools/guest/root/init lists them. ssh as root,
+by key.
 
 Exit status: 0 the image is there; 1 it cannot be made; 2 this host lacks something. Both name the remedy.
 """
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     say = _progress()
     if platform.machine() != "x86_64":
-        return _fail(2, f"this machine is {platform.machine()}; the guest is x86_64", remedy="build it on an x86_64 host")
+        return _fail(2, f"this machine is {platform.machine()}; the guest is x86_64", remedy="use an x86_64 host")
     if missing := missing_packages():
         return _fail(2, f"these Debian packages are missing: {' '.join(missing)}", remedy="tools/install")
     try:

@@ -23,8 +23,10 @@ MODULES = (
 PROGRAMS = ("usr/sbin/dropbear", "usr/bin/dropbearkey", "usr/bin/dbclient", "usr/sbin/qemu-ga")
 _LIBRARIES = "lib/x86_64-linux-gnu"
 _LOADER = "ld-linux-x86-64.so.2"
-_DIRECTORIES = ("bin", "dev", "etc/dropbear", "lib64", "lib/modules", _LIBRARIES, "proc", "root", "run", "sbin", "state",
-                "sys", "tmp", "usr/bin", "usr/sbin", "var/log", "config-drive")  # fmt: skip
+_DIRECTORIES = (
+    "bin", "config-drive", "dev", "etc/dropbear", "lib64", "lib/modules", _LIBRARIES, "proc", "root", "run", "sbin",
+    "state", "sys", "tmp", "usr/bin", "usr/sbin", "var/log",
+)  # fmt: skip
 
 
 def make_initrd(target: Path, *, packages: Unpacked, scratch: Path) -> None:
@@ -44,7 +46,8 @@ def make_initrd(target: Path, *, packages: Unpacked, scratch: Path) -> None:
     names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
     archive = scratch / "initrd.cpio"
     # owner 0:0, whoever builds
-    run("cpio", "--create", "--format=newc", "--quiet", "--owner=0:0", "-F", archive, given=names + "\n", directory=root)
+    run("cpio", "--create", "--format=newc", "--quiet", "--owner=0:0", "-F", archive,
+        given=names + "\n", directory=root)  # fmt: skip
     run("lz4", "-l", "-9", "-q", "-f", archive, target)   # -l: the old frame, the only one that the kernel reads
 
 
