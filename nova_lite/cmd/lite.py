@@ -6,9 +6,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nova_lite.cmd import db, keys, up
+from nova_lite.cmd import db, doctor, down, keys, up
 
-COMMANDS = (up, db, keys)
+COMMANDS = (up, down, doctor, db, keys)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from oslo_log import log as logging
 from nova_lite import concurrency
 from nova_lite.api.wsgi import paste
 from nova_lite.api.wsgi.request import Parts, RpcClients
-from nova_lite.cmd import cloud_file, daemon, db, network, settings
+from nova_lite.cmd import cloud_file, daemon, db, network, pid_file, settings
 from nova_lite.compute.service import ComputeService
 from nova_lite.conductor.service import ConductorService
 from nova_lite.db import migrate
@@ -134,7 +134,12 @@ def _services(conf: cfg.ConfigOpts, bus: messaging.RPCTransport, database: Datab
 def _start_in_background(conf: cfg.ConfigOpts) -> int:
     """Start ourselves again without --background, and wait until the API answers."""
     os.makedirs(conf.state_path, mode=0o700, exist_ok=True)
-    log, pid_file = os.path.join(conf.state_path, "nova-lite.log"), os.path.join(conf.state_path, "nova-lite.pid")
+    already = pid_file.running(conf.state_path)
+    if already is not None or _answers(conf.api.public_url):
+        who = f"the cloud of {conf.state_path} (pid {already})" if already else f"something at {conf.api.public_url}"
+        print(f"nova-lite: {who} runs already; nova-lite down stops the cloud", file=sys.stderr)
+        return 1
+    log = os.path.join(conf.state_path, "nova-lite.log")
     command = [sys.executable, "-m", "nova_lite.cmd.lite", *(arg for arg in sys.argv[1:] if arg != "--background")]
     with open(log, "ab") as output:
         child = subprocess.Popen(
@@ -142,8 +147,7 @@ def _start_in_background(conf: cfg.ConfigOpts) -> int:
     deadline = time.monotonic() + READY_S
     while child.poll() is None and time.monotonic() < deadline:
         if _answers(conf.api.public_url):
-            with open(pid_file, "w") as file:
-                file.write(f"{child.pid}\n")
+            pid_file.write(conf.state_path, child.pid)
             print(f"nova_lite is up at {conf.api.public_url} (pid {child.pid}, log {log})\n{cloud_file.how_to_go_on(conf)}")
             return 0
         time.sleep(0.1)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a check says: a result, the reason, and what to do about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from enum import StrEnum
+
+from oslo_config import cfg
+
+
+class Result(StrEnum):
+    """`note`: it works, but somebody may want to know; `problem`: it does not work."""
+
+    OK = "ok"
+    NOTE = "note"
+    PROBLEM = "problem"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """`remedy` is a sentence or a command; empty where nothing needs doing."""
+
+    result: Result
+    reason: str
+    remedy: str = ""
+    name: str = ""
+
+    def named(self, name: str) -> Finding:
+        return dataclasses.replace(self, name=name)
+
+    def as_dict(self) -> dict[str, str]:
+        return {"check": self.name, "result": self.result.value, "reason": self.reason, "remedy": self.remedy}
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A name in the table, and who looks."""
+
+    name: str
+    look: Callable[[cfg.ConfigOpts], Finding]
+
+
+def ok(reason: str) -> Finding:
+    return Finding(Result.OK, reason)
+
+
+def note(reason: str, remedy: str = "") -> Finding:
+    return Finding(Result.NOTE, reason, remedy)
+
+
+def problem(reason: str, remedy: str) -> Finding:
+    return Finding(Result.PROBLEM, reason, remedy)
