@@ -57,6 +57,9 @@ class Database:
 
 def open_database(conf: cfg.ConfigOpts) -> Database:
     """The configured database; its tables are made by migrations (`nova-lite db sync`)."""
+    if not conf.database.connection:
+        # It holds password hashes; SQLite would make it readable by all, and gives its journals the file's mode.
+        os.close(os.open(os.path.join(conf.state_path, "nova-lite.sqlite"), os.O_CREAT | os.O_RDWR, 0o600))
     return Database(url_of(conf), pool_size=conf.database.max_pool_size)
 
 
