@@ -12,7 +12,7 @@ _SECTORS = 2048                      # 512-byte sectors in a MiB
 # The disk: 1 MiB for MBR and alignment | boot, FAT16 | state, ext4 | 1 MiB spare
 BOOT_MIB = 24
 STATE_MIB = 8
-# no_timer_check: a busy host may delay the ticks by which Linux tests its timer; without KVM it then halts at boot
+# no_timer_check: a busy host without KVM delays the ticks by which Linux tests its timer, which it then calls broken
 _SYSLINUX = """\
 SERIAL 0 115200
 DEFAULT guest
