@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may import whom, how large a file may be, and who may write a server's state: rules that are tests."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2] / "nova_lite"
+FILES = sorted(path for path in ROOT.rglob("*.py") if "versions" not in path.parts or "db" not in path.parts)
+NAMES = [str(path.relative_to(ROOT)) for path in FILES]
+LINES, FUNCTION_LINES = 400, 60
+
+# Folder or file → what of nova_lite it may import. Shared parts never import a service; services never each other.
+SHARED = {"errors", "context", "conf", "lifecycle", "rpc", "failpoints", "periodic", "metadata", "concurrency"}
+CONTROL = SHARED | {"db", "tokens"}
+MAY_IMPORT = {
+    "errors": set(), "context": set(), "conf": {"conf"}, "lifecycle": {"errors"}, "failpoints": {"errors"},
+    "concurrency": set(), "periodic": set(), "metadata": {"errors"}, "tokens": {"context", "errors"},
+    "rpc": {"rpc", "errors", "context", "periodic"},
+    "db": {"db", "errors", "lifecycle", "conf", "rpc"},
+    "api": CONTROL | {"api"}, "conductor": CONTROL | {"conductor"}, "scheduler": CONTROL | {"scheduler"},
+    "compute": SHARED | {"compute"}, "network": SHARED | {"network"}, "volume": SHARED | {"volume"},
+}
+
+
+def top(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """The modules of nova_lite that the tree imports, without the package's own name."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "nova_lite":
+            rest = node.module.split(".")[1:]
+            found |= {rest[0]} if rest else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("nova_lite.")}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
+    layer = top(path)
+    if layer in ("cmd", "__init__"):
+        return
+    assert imports(ast.parse(path.read_text())) <= MAY_IMPORT[layer], f"{path} crosses its layer"
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_module_is_within_its_budget_and_says_why_it_exists(path: Path) -> None:
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert text.startswith("# SPDX-License-Identifier: Apache-2.0\n")
+    if path.name != "__init__.py" or len(text.splitlines()) > 1:
+        assert ast.get_docstring(tree), "no docstring"
+    assert len(text.splitlines()) <= LINES
+    too_long = [
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno and node.end_lineno - node.lineno + 1 > FUNCTION_LINES]
+    assert too_long == []
+
+
+def test_hands_have_no_database() -> None:
+    for path in FILES:
+        if top(path) in ("compute", "network", "volume"):
+            assert "sqlalchemy" not in path.read_text(), f"{path} reaches for a database"
+
+
+def test_only_db_servers_assigns_a_servers_state() -> None:
+    for path in FILES:
+        if path == ROOT / "db" / "servers.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            assert not [t for t in targets if isinstance(t, ast.Attribute) and t.attr in ("vm_state", "task_state")], path
+
+
+def test_only_concurrency_imports_eventlet() -> None:
+    for path in FILES:
+        if path.name == "concurrency.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] == "eventlet"], path
+
+
+def test_no_subprocess_is_given_a_shell() -> None:
+    for path in FILES:
+        text = path.read_text()
+        assert "shell=True" not in text, path
+        assert "os.system(" not in text, path
