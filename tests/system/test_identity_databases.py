@@ -14,9 +14,7 @@ from tools.parts import MariaDB, Postgres
 
 
 @pytest.fixture(scope="module", params=[Postgres, MariaDB], ids=["postgresql", "mariadb"])
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Postgres | MariaDB]:
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres | MariaDB]:
     with request.param(tmp_path_factory.mktemp("database")) as running:
         yield running
 

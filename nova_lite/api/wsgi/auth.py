@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import threading
 import time
@@ -148,19 +149,28 @@ class KeystoneHeaders:
         if environ.get("HTTP_X_AUTH_TOKEN"):
             if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
                 return refuse(environ, start_response, identity_url=self._identity_url)
-            roles = {name.strip() for name in environ.get("HTTP_X_ROLES", "").split(",") if name.strip()}
+            said = functools.partial(_said, environ)
+            roles = {name.strip() for name in said("ROLES").split(",") if name.strip()}
             set_context(
                 environ,
                 _Identity(
-                    environ.get("HTTP_X_USER_ID", ""),
-                    environ.get("HTTP_X_PROJECT_ID", ""),
+                    said("USER_ID"),
+                    said("PROJECT_ID"),
                     expand_roles(roles),
-                    user_name=environ.get("HTTP_X_USER_NAME", ""),
-                    project_name=environ.get("HTTP_X_PROJECT_NAME", ""),
-                    domain_id=environ.get("HTTP_X_USER_DOMAIN_ID", ""),
+                    user_name=said("USER_NAME"),
+                    project_name=said("PROJECT_NAME"),
+                    domain_id=said("USER_DOMAIN_ID"),
                 ),
             )
         return self._app(environ, start_response)
+
+
+def _said(environ: Environ, name: str) -> str:
+    """What auth_token says about the token; "" for what the token lacks.
+
+    It puts None there, and for a Context that would mean "of all projects".
+    """
+    return environ.get(f"HTTP_X_{name}") or ""
 
 
 def local_auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
@@ -192,13 +202,20 @@ def keystone_auth(app: App, *, conf: cfg.ConfigOpts) -> App:
         "project_domain_name": keystone.project_domain_name,
         "interface": keystone.interface,
         "token_cache_time": str(keystone.token_cache_time),
-        # Requests without a token are for the face to judge: discovery is public.
-        "delay_auth_decision": "true",
     }
     if keystone.cafile:
         options["cafile"] = keystone.cafile
     inner = KeystoneHeaders(app, identity_url=keystone.auth_url)
-    return auth_token.AuthProtocol(inner, options)  # type: ignore[no-any-return]
+    checked = auth_token.AuthProtocol(inner, options)
+
+    def only_with_token(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        # Requests without a token are for the face to judge: discovery is public. `delay_auth_decision` would
+        # do so too, but also answer 401 instead of 503 while Keystone cannot be reached.
+        environ.pop("nova.context", None)
+        chosen = checked if environ.get("HTTP_X_AUTH_TOKEN") else app
+        return chosen(environ, start_response)
+
+    return only_with_token
 
 
 def auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
