@@ -26,6 +26,11 @@ from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.context import Context, expand_roles
 from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
+from nova_lite.db.flavors import Flavor
+from nova_lite.db.hosts import Host, Service
+from nova_lite.db.images import Image
+from nova_lite.db.networks import Network, Subnet
+from nova_lite.db.servers import Server
 
 PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32}
 ROLES = {"alice": {"member"}, "bob": {"member"}, "admin": {"admin"}, "reader": {"reader"}, "nobody": set()}
@@ -143,3 +148,45 @@ def make(tmp_path: Path) -> ComputeApi:
     conf = options.load([], conf=cfg.ConfigOpts(), files=[])
     conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="api")
     return ComputeApi(Database(f"sqlite:///{path}"), conf)
+
+
+IMAGE = "11111111-1111-4111-8111-111111111111"
+NETWORK = "22222222-2222-4222-8222-222222222222"
+SERVER = {"name": "vm", "flavorRef": "1", "imageRef": IMAGE}
+
+
+def furnish(api: ComputeApi) -> ComputeApi:
+    """A public image, alice's network and a small flavor: what one server needs."""
+    api.add(
+        Image(id=IMAGE, owner=PROJECTS["admin"], name="cirros", status="active", visibility="public",
+              disk_format="qcow2", container_format="bare", size=1000, virtual_size=2000, properties={"os": "linux"}),
+        network(NETWORK, "net"), Flavor(id="1", name="m1", vcpus=1, ram_mb=64, disk_gb=1, extra_specs={"a": "b"}))
+    return api
+
+
+def network(network_id: str, name: str, *, user: str = "alice", segment: int = 1) -> Network:
+    subnet = Subnet(project_id=PROJECTS[user], cidr="10.0.0.0/24", gateway="10.0.0.1", pools=[["10.0.0.2", "10.0.0.254"]])
+    return Network(id=network_id, project_id=PROJECTS[user], name=name, segment=segment, mtu=1450, subnets=[subnet])
+
+
+def host(name: str, *, zone: str = "nova") -> tuple[Host, Service]:
+    """A compute host and its worker, just seen."""
+    return (
+        Host(name=name, agent=name, availability_zone=zone, vcpus=8, ram_mb=4096, disk_gb=100, architecture="x86_64",
+             hypervisor_type="QEMU", hypervisor_version=7002000, hypervisor_hostname=name, virt_type="qemu",
+             virt_reason="/dev/kvm is missing", host_ip="127.0.0.1", disk_free_gb=90, cpu_info='{"arch": "x86_64"}',
+             uptime="up 3 days, 4:05, load average: 0.1, 0.2, 0.3"),
+        Service(binary="nova-compute", host=name, agent=name, availability_zone=zone))
+
+
+def boot(api: ComputeApi, *, user: str = "alice", version: str = "2.1", **fields: Any) -> str:
+    """A new server's id, still building."""
+    made = api.post("/servers", {"server": {**SERVER, **fields}}, user=user, version=version)
+    assert made.status == 202, made.body
+    return str(made.body["server"]["id"])
+
+
+def settle(api: ComputeApi, server_id: str, **columns: Any) -> None:
+    """Set what conductors and workers would have set: by default, active on host h1."""
+    values = {"vm_state": "active", "task_state": None, "host": "h1", "agent": "h1", "power_state": 1, **columns}
+    api.change(lambda session: session.execute(sa.update(Server).where(Server.id == server_id).values(**values)))

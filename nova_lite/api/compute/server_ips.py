@@ -10,6 +10,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import READER, Rule, route
 from nova_lite.db import server_lists
 
+
 def _addresses(req: Request, server_id: str) -> dict[str, list[Body]]:
     server = asking.find(req, server_id)
     return plain_addresses(server_lists.addresses(req.db, [server.id]).get(server.id, {}))
