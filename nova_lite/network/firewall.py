@@ -11,7 +11,7 @@ from pathlib import Path
 
 from oslo_log import log as logging
 
-from nova_lite.network import filters, names
+from nova_lite.network import filters, names, tables
 from nova_lite.network.commands import CommandFailed, run
 from nova_lite.network.records import HeldNetwork, needed_groups
 from nova_lite.rpc.network import Member, Port, SecurityGroup
@@ -25,7 +25,7 @@ class Firewall:
     the tables, is answered by making both anew from memory: atomically, guests' connections go on."""
 
     def __init__(self, *, transit_cidr: str, is_host_open: bool = True) -> None:
-        self._empty_tables = filters.empty_tables(transit_cidr=transit_cidr, is_host_open=is_host_open)
+        self._empty_tables = tables.empty_tables(transit_cidr=transit_cidr, is_host_open=is_host_open)
         self._lock = threading.Lock()
         self._networks: dict[str, HeldNetwork] = {}
         self._groups: dict[str, SecurityGroup] = {}
@@ -99,7 +99,7 @@ class Firewall:
         with self._lock:
             for memory in (self._networks, self._groups, self._ports):
                 memory.clear()
-            run(["nft", "-f", "-"], stdin=filters.REMOVE_TABLES)
+            run(["nft", "-f", "-"], stdin=tables.REMOVE_TABLES)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -37,9 +37,12 @@ def inside(name: str, work: Callable[[], _T]) -> _T:
     """
     results: list[_T] = []
     failures: list[BaseException] = []
+    caller = threading.get_native_id()
 
     def enter() -> None:
         try:
+            if threading.get_native_id() == caller:  # a green thread would take the whole daemon along
+                raise RuntimeError("network namespaces need native threads: run this service with concurrency=threads")
             _enter(name)
             results.append(work())
         except BaseException as error:  # noqa: BLE001 - handed to the caller, below

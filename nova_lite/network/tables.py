@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frame of the host's filters: two nftables tables with their hooks, maps and sets, still empty."""
+
+from __future__ import annotations
+
+import ipaddress
+
+REMOVE_TABLES = """\
+add table inet nova
+delete table inet nova
+add table bridge nova
+delete table bridge nova
+"""
+
+_INET = """\
+table inet nova {{
+ set bridges {{ type ifname; }}
+ map zones {{ typeof iifname : ct zone; }}
+ map egress {{ type ifname . ipv4_addr : verdict; }}
+ map ingress {{ type ifname . ipv4_addr : verdict; }}
+ chain zone {{
+  type filter hook prerouting priority raw; policy accept;
+  ct zone set iifname map @zones
+ }}
+ chain isolate {{
+  type filter hook forward priority filter - 5; policy accept;
+  iifname "up-*" oifname "up-*" drop
+ }}
+ chain out {{
+  type filter hook forward priority filter; policy accept;
+  iifname != @bridges accept
+  ct state vmap {{ established : accept, related : accept, invalid : drop }}
+  iifname . ip saddr vmap @egress
+ }}
+ chain in {{
+  type filter hook forward priority filter + 5; policy accept;
+  oifname != @bridges accept
+  ct state established,related accept
+  oifname . ip daddr vmap @ingress
+ }}
+ chain nat {{
+  type nat hook postrouting priority srcnat; policy accept;
+  ip saddr {transit} oifname != "up-*" oifname != @bridges masquerade
+ }}
+}}
+"""
+
+# Tagged frames are dropped: br_netfilter passes them by, and a guest takes a tag of VLAN 0 as none (CVE-2021-27853).
+# 0x8035 is RARP: QEMU announces a guest's MAC by it after a migration, so that bridges learn the new place.
+# A tap that no record speaks of gets and sends nothing: a guest that is started before its filters has no network.
+_BRIDGE = """\
+table bridge nova {
+ set open { type ifname; }
+ set secured { type ifname; }
+ set mac { type ifname . ether_addr; }
+ set source { type ifname . ether_addr . ipv4_addr; }
+ set address { type ifname . ipv4_addr; }
+ set gateway_mac { type ifname . ether_addr; }
+ set gateway_address { type ifname . ipv4_addr; }
+ chain from_guest {
+  type filter hook prerouting priority -300; policy accept;
+  iifname "vx-*" goto from_overlay
+  iifname != "tap*" accept
+  iifname @open accept
+  ether type { 8021q, 8021ad } drop
+  iifname . ether saddr != @mac drop
+  ether type ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept
+  ether type ip udp sport 67 udp dport 68 drop
+  ether type ip iifname . ether saddr . ip saddr @source accept
+  ether type arp arp saddr ip 0.0.0.0 iifname . arp saddr ether @mac accept
+  ether type arp iifname . arp saddr ether . arp saddr ip @source accept
+  ether type 0x8035 accept
+  drop
+ }
+ chain from_overlay {
+  iifname . ether saddr @gateway_mac drop
+  iifname . ether daddr @gateway_mac drop
+  ether type ip udp sport 67-68 udp dport 67-68 drop
+  ether type arp iifname . arp saddr ip @gateway_address drop
+  ether type arp iifname . arp daddr ip @gateway_address drop
+ }
+ chain to_guest {
+  type filter hook forward priority filter; policy accept;
+  oifname "vx-*" goto to_overlay
+  oifname != "tap*" accept
+  oifname @open accept
+  oifname != @secured drop
+  ether type arp accept
+  ether type ip udp sport 67 udp dport 68 accept
+  ether type ip oifname . ip daddr @address accept
+  drop
+ }
+ chain to_overlay {
+  oifname . ether saddr @gateway_mac drop
+  oifname . ether daddr @gateway_mac drop
+  ether type ip udp sport 67-68 udp dport 67-68 drop
+  ether type arp oifname . arp saddr ip @gateway_address drop
+  ether type arp oifname . arp daddr ip @gateway_address drop
+ }
+}
+"""
+
+
+_CLOSED_HOST = """\
+add chain inet nova host { type filter hook input priority filter; policy accept; }
+add rule inet nova host iifname "up-*" ct state new,invalid drop
+"""
+
+
+def empty_tables(*, transit_cidr: str, is_host_open: bool) -> str:
+    """Both tables new and without any network, replacing what is there within the same transaction."""
+    inet = _INET.format(transit=ipaddress.IPv4Network(transit_cidr))
+    return REMOVE_TABLES + inet + _BRIDGE + ("" if is_host_open else _CLOSED_HOST)
