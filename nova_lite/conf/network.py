@@ -13,6 +13,8 @@ OPTIONS = [
     cfg.StrOpt("dns_domain", default="novalocal", help="Domain of guests' names."),
     cfg.ListOpt("dns_servers", default=[], help="Name servers for guests whose subnet names none."),
     cfg.IntOpt("dhcp_lease_s", default=86400, min=120, help="Seconds for which a guest may use its address without asking again."),
+    cfg.IntOpt("check_interval", default=10, min=1,
+               help="Seconds between two looks whether dnsmasq and the filters of guests are still there."),
     cfg.BoolOpt("guests_reach_host", default=True,
                 help="Whether guests may connect to services on the host itself. Off is safer where the host runs a "
                      "database, a message bus or consoles that listen on more than the loopback."),

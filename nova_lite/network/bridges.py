@@ -9,7 +9,7 @@ import socket
 from oslo_log import log as logging
 
 from nova_lite.network import names
-from nova_lite.network.commands import run
+from nova_lite.network.commands import CommandFailed, run
 from nova_lite.rpc.network import Network
 
 LOG = logging.getLogger(__name__)
@@ -64,13 +64,12 @@ class Bridges:
 
     def remove(self, network_id: str) -> None:
         """Remove the network's devices; host routes by its uplink go with that."""
-        devices = (
-            names.overlay_name(network_id), names.leg_name(network_id), names.uplink_name(network_id),
-            names.bridge_name(network_id),
-        )
-        lines = [f"link del {device}" for device in devices if is_here(device)]
-        if lines:
-            run(["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
+        self.remove_legs(network_id)
+        _delete(names.overlay_name(network_id), names.bridge_name(network_id))
+
+    def remove_legs(self, network_id: str) -> None:
+        """Remove what joins the network's namespace to the bridge and to the host."""
+        _delete(names.leg_name(network_id), names.uplink_name(network_id))
 
     def _bridge(self, network: Network) -> list[str]:
         bridge = names.bridge_name(network.id)
@@ -119,3 +118,15 @@ class Bridges:
             f"link set {overlay} addrgenmode none",
             f"link set {overlay} mtu {network.mtu} master {names.bridge_name(network.id)} up",
         ]
+
+
+def _delete(*devices: str) -> None:
+    lines = [f"link del {device}" for device in devices if is_here(device)]
+    if not lines:
+        return
+    try:
+        run(["ip", "-force", "-batch", "-"], stdin="\n".join(lines) + "\n")
+    except CommandFailed:
+        # A veth also goes with the namespace of its other end, which the kernel takes apart in its own time.
+        if any(is_here(device) for device in devices):
+            raise

@@ -31,6 +31,9 @@ class NetworkDriver(Protocol):
 
     def owned(self) -> OwnedNetworks: ...
 
+    def heal(self) -> None:
+        """Make again what the host has lost meanwhile: devices, a dnsmasq that died, filters that were flushed."""
+
     def stop(self) -> None:
         """End what lives in this process only; guests' traffic goes on."""
 

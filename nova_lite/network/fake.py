@@ -71,6 +71,9 @@ class FakeNetwork:
     def owned(self) -> OwnedNetworks:
         return OwnedNetworks(network_ids=tuple(self._records.networks), server_ids=tuple(self._records.servers))
 
+    def heal(self) -> None:
+        """Memory does not get lost."""
+
     def stop(self) -> None:
         """Nothing runs."""
 

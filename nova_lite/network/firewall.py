@@ -94,6 +94,14 @@ class Firewall:
             if held is not None:
                 self._apply(filters.remove_network(held.network, index=held.index))
 
+    def heal(self) -> None:
+        """Make the tables anew if one is missing: somebody flushed the ruleset, and guests were open since."""
+        with self._lock:
+            present = run(["nft", "list", "tables"]).splitlines()
+            if not {"table inet nova", "table bridge nova"} <= set(present):
+                LOG.warning("filters: somebody removed them, making them anew")
+                self._set_all()
+
     def remove_all(self) -> None:
         """Remove both tables."""
         with self._lock:

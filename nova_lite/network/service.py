@@ -12,6 +12,7 @@ from oslo_log import log as logging
 
 from nova_lite.context import Context
 from nova_lite.network.bridges import Bridges
+from nova_lite.network.caretaker import Caretaker
 from nova_lite.network.dhcp import Dhcp
 from nova_lite.network.documents import Documents
 from nova_lite.network.driver import NetworkDriver
@@ -88,6 +89,7 @@ class NetworkService:
         self._heartbeat = Heartbeat(
             ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval
         )
+        self._caretaker = Caretaker(self.driver, interval_s=conf.network.check_interval)
 
     def start(self) -> None:
         """Recover what the records promise, then serve.
@@ -97,10 +99,12 @@ class NetworkService:
         self.driver.recover()
         self._server.start()
         self._heartbeat.start()
+        self._caretaker.start()
 
     def stop(self) -> None:
         """Finish requests under way and end; guests keep their network."""
         self._heartbeat.stop()
+        self._caretaker.stop()
         self._server.stop()
         self._server.wait()
         self.driver.stop()

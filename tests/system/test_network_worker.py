@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -468,6 +469,29 @@ def test_filters_that_somebody_flushed_come_back_with_the_next_change(lab: Lab, 
     lab.ask("update_groups", (group(1, OUT, SSH, revision=1),))
 
     assert not pair[0].reaches("10.0.0.12")
+
+
+def test_a_look_after_the_host_brings_back_dnsmasq_and_filters(lab: Lab, pair: tuple[Guest, Guest]) -> None:
+    lab.sh("nft flush ruleset")
+    (pid,) = lab.dnsmasq_pids()
+    os.kill(pid, signal.SIGKILL)
+
+    assert lab.ask("heal") is None
+
+    assert not pair[0].reaches("10.0.0.12")
+    assert pair[0].dhcp().startswith("10.0.0.11/24")
+
+
+def test_a_look_after_the_host_brings_back_a_bridge_and_a_namespace(lab: Lab, pair: tuple[Guest, Guest]) -> None:
+    lab.sh(f"ip link del {names.bridge_name(NET.id)}; ip netns del {names.namespace_name(NET.id)}")
+
+    assert lab.ask("heal") is None
+    for guest in pair:
+        tap = names.tap_name(guest.port.id)
+        lab.sh(f"ip link set {tap} master {names.bridge_name(NET.id)}")  # as libvirt would on a new start
+
+    assert pair[0].dhcp().startswith("10.0.0.11/24")
+    assert pair[0].metadata("who") == "server 1"
 
 
 def test_a_second_server_in_a_network_is_prepared_quickly(lab: Lab, pair: tuple[Guest, Guest]) -> None:
