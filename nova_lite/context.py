@@ -47,7 +47,7 @@ class Context:
     @property
     def visible_project(self) -> str | None:
         """The one project whose resources the caller may see; None for an admin: all."""
-        return None if self.is_admin else self.project_id
+        return None if self.is_admin else self.project_id or ""
 
     def to_wire(self) -> dict[str, object]:
         """A dict for the message bus; `from_wire` is its inverse."""

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Named points where tests make a process crash, fail or wait: always compiled in, armed only by option.
+"""Named points where tests make a process crash, fail or wait: always compiled in, armed only by an operator's hand.
 
 Arm with `[DEFAULT] failpoints` or the environment's NOVA_LITE_FAILPOINTS: `build.start_guest.before=crash`,
 `=error`, `=delay:2.5`; several by comma. `=crash:once:FILE` crashes only while FILE does not exist, and makes it.
+NOVA_LITE_FAILPOINTS_FILE names a file with the same text, read at every point: it may change while daemons run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
 from nova_lite import errors
 
 _armed: dict[str, str] = {}
+_file = os.environ.get("NOVA_LITE_FAILPOINTS_FILE", "")
 
 
 def arm(spec: str) -> None:
@@ -29,6 +32,9 @@ def fail(name: str) -> None:
 
     :raises errors.WorkerError: armed with `error`.
     """
+    if _file:
+        with contextlib.suppress(FileNotFoundError), open(_file) as file:
+            arm(file.read())
     if _armed:
         _act(name, _armed.get(name))
 

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`nova-lite up` as a process that tests start, kill and start again; fake, or real within a host of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tools.parts import Host, free_port
+
+READY_S = 90.0
+SETTLED_S = 120.0
+
+
+class AllInOne:
+    """The process and a small client of its API. `host` None: simulated guests on loopback."""
+
+    def __init__(self, directory: Path, *, host: Host | None = None, address: str = "127.0.0.1") -> None:
+        self.directory = directory
+        self.state = directory / "state"
+        self.host = host
+        self.failpoints = directory / "failpoints"
+        self.log = directory / "nova-lite.log"
+        self.url = f"http://{address}:{free_port()}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._token = ""
+
+    def start(self) -> None:
+        """Start and wait until the API answers and a compute host is up."""
+        address, port = self.url.removeprefix("http://").split(":")
+        command = [sys.executable, "-m", "nova_lite.cmd.lite", "up", "--state", str(self.state), "--listen", address,
+                   "--port", port, *([] if self.host else ["--fake"])]
+        environment = {**os.environ, "NOVA_LITE_FAILPOINTS_FILE": str(self.failpoints),
+                       "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        if self.host:
+            command = self.host.command(command)
+        with open(self.log, "ab") as output:
+            self._process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd="/")
+        self.wait(self._is_ready, "the cloud to come up", seconds=READY_S)
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"the cloud ended: {self.tail()}"
+        try:
+            self.log_in()
+            services = self.ask("GET", "/v2.1/os-services?binary=nova-compute", version="2.53")["services"]
+            return any(service["state"] == "up" for service in services)
+        except (OSError, RuntimeError):
+            return False
+
+    def stop(self) -> None:
+        """End it as an operator does."""
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(30)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def wait_for_crash(self, *, seconds: float = 60.0) -> None:
+        """Wait until an armed failpoint has ended the process."""
+        assert self._process is not None
+        assert self._process.wait(seconds) != 0
+
+    def arm(self, spec: str) -> None:
+        """Arm failpoints in the running process; an empty text disarms."""
+        self.failpoints.write_text(spec)
+
+    def tail(self, lines: int = 30) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def log_in(self) -> None:
+        cloud = json.loads((self.state / "clouds.yaml").read_text())["clouds"]["nova-lite"]["auth"]
+        body = {"auth": {"identity": {"methods": ["password"], "password": {"user": {
+            "name": cloud["username"], "domain": {"name": "Default"}, "password": cloud["password"]}}},
+            "scope": {"project": {"name": cloud["project_name"], "domain": {"name": "Default"}}}}}
+        request = urllib.request.Request(f"{self.url}/identity/v3/auth/tokens", json.dumps(body).encode(),
+                                         {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            self._token = answer.headers["X-Subject-Token"]
+
+    def ask(self, method: str, path: str, body: Any = None, *, version: str = "2.96", data: bytes | None = None) -> Any:
+        """One request; the decoded body. :raises RuntimeError: any error status, with the answer's text."""
+        headers = {"X-Auth-Token": self._token, "OpenStack-API-Version": f"compute {version}",
+                   "Content-Type": "application/json" if data is None else "application/octet-stream"}
+        payload = json.dumps(body).encode() if body is not None else data
+        request = urllib.request.Request(f"{self.url}{path}", payload, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as refused:
+            raise RuntimeError(f"{refused.code} {refused.read().decode()}") from None
+        return json.loads(text) if text else None
+
+    def wait(self, reached: Callable[[], bool], what: str, *, seconds: float = SETTLED_S) -> None:
+        deadline = time.monotonic() + seconds
+        while not reached():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {seconds} s for {what}\n{self.tail()}")
+            time.sleep(0.1)
+
+    def make_network(self, name: str, cidr: str) -> str:
+        network = self.ask("POST", "/network/v2.0/networks", {"network": {"name": name}})["network"]["id"]
+        self.ask("POST", "/network/v2.0/subnets", {"subnet": {"network_id": network, "cidr": cidr, "ip_version": 4}})
+        return str(network)
+
+    def make_image(self, path: Path, disk_format: str) -> str:
+        image = self.ask("POST", "/image/v2/images", {
+            "name": path.name, "disk_format": disk_format, "container_format": "bare"})["id"]
+        self.ask("PUT", f"/image/v2/images/{image}/file", data=path.read_bytes())
+        return str(image)
+
+    def boot(self, name: str, *, image: str, network: str, **more: Any) -> str:
+        body = {"name": name, "imageRef": image, "flavorRef": "42", "networks": [{"uuid": network}], **more}
+        return str(self.ask("POST", "/v2.1/servers", {"server": body})["server"]["id"])
+
+    def status(self, server_id: str) -> str:
+        """The server's status; GONE when it is not there."""
+        try:
+            return str(self.ask("GET", f"/v2.1/servers/{server_id}")["server"]["status"])
+        except RuntimeError as refused:
+            if str(refused).startswith("404"):
+                return "GONE"
+            raise
+
+    def wait_for_status(self, server_id: str, status: str) -> None:
+        self.wait(lambda: self.status(server_id) == status, f"server {server_id} to be {status}")
