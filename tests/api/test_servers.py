@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from nova_lite.db.base import utcnow
 from tests.api import compute_api
 from tests.api.compute_api import IMAGE, PROJECTS, ComputeApi, boot, settle
 
@@ -181,7 +182,7 @@ def test_pages_link_to_the_next(api: ComputeApi) -> None:
 
 def test_deleted_servers_are_for_admins_and_those_who_ask_for_changes(api: ComputeApi) -> None:
     server_id = boot(api)
-    settle(api, server_id, vm_state="deleted", deleted_at=compute_api.utcnow(), updated_at=compute_api.utcnow())
+    settle(api, server_id, vm_state="deleted", deleted_at=utcnow(), updated_at=utcnow())
     assert names(api, "") == names(api, "deleted=True") == names(api, "all_tenants=1", user="admin") == []
     assert names(api, "all_tenants=1&deleted=True", user="admin") == ["vm"]
     assert names(api, "changes-since=2020-01-01T00:00:00Z") == ["vm"]
