@@ -173,13 +173,32 @@ def _said(environ: Environ, name: str) -> str:
     return environ.get(f"HTTP_X_{name}") or ""
 
 
+class OwnServices:
+    """Before Keystone: the tokens that the conductor mints for workers are ours, and no Keystone knows them."""
+
+    def __init__(self, app: App, others: App, minted: tokens.Tokens) -> None:
+        self._app, self._others, self._tokens = app, others, minted
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ.pop("nova.context", None)
+        try:
+            token = self._tokens.read(environ.get("HTTP_X_AUTH_TOKEN", ""))
+        except (errors.InvalidToken, errors.Unavailable):
+            return self._others(environ, start_response)
+        if not token.is_service:
+            return self._others(environ, start_response)
+        set_context(environ, _Identity(
+            token.user_id, token.project_id, expand_roles(set(token.roles)), user_name=token.user_id))
+        return self._app(environ, start_response)
+
+
 def local_auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
     """The built-in identity's filter in front of `app`."""
     return LocalAuth(
         app,
         database,
         tokens.open_tokens(conf),
-        identity_url=_identity_url(conf),
+        identity_url=login_url(conf),
         remember_s=conf.identity.token_cache_time,
     )
 
@@ -221,7 +240,7 @@ def keystone_auth(app: App, *, conf: cfg.ConfigOpts) -> App:
 def auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
     """The filter that `[api] auth_strategy` names in front of `app`."""
     if conf.api.auth_strategy == "keystone":
-        return keystone_auth(app, conf=conf)
+        return OwnServices(app, keystone_auth(app, conf=conf), tokens.open_tokens(conf))
     return local_auth(app, conf=conf, database=database)
 
 
@@ -244,10 +263,14 @@ def set_context(environ: Environ, identity: _Identity) -> None:
 
 def refuse(environ: Environ, start_response: StartResponse, *, identity_url: str) -> Iterable[bytes]:
     """401, saying where to log in."""
+    challenged = ("WWW-Authenticate", challenge(environ, identity_url))
+    return answer_error(start_response, "401 Unauthorized", 401, _UNAUTHORIZED, challenged)
+
+
+def challenge(environ: Environ, identity_url: str) -> str:
+    """The WWW-Authenticate of a 401; `identity_url` "": the one at the host that was asked."""
     url = identity_url or f"{webob.Request(environ).host_url}/identity/v3"
-    return answer_error(
-        start_response, "401 Unauthorized", 401, _UNAUTHORIZED, ("WWW-Authenticate", f'Keystone uri="{url}"')
-    )
+    return f'Keystone uri="{url}"'
 
 
 def answer_error(
@@ -260,7 +283,9 @@ def answer_error(
     return [body]
 
 
-def _identity_url(conf: cfg.ConfigOpts) -> str:
+def login_url(conf: cfg.ConfigOpts) -> str:
     """Where to log in; "" when only the request can tell."""
+    if conf.api.auth_strategy == "keystone":
+        return str(conf.keystone.auth_url)
     public = str(conf.api.public_url).rstrip("/")
     return f"{public}/identity/v3" if public else ""

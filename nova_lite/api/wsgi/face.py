@@ -18,6 +18,7 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.api.wsgi import policy as policies
 from nova_lite.api.wsgi import routing
+from nova_lite.api.wsgi.auth import challenge, login_url
 from nova_lite.api.wsgi.request import Body, Parts, Reply, Request
 from nova_lite.api.wsgi.routing import PUBLIC, Route
 from nova_lite.api.wsgi.validation import Validator, read_json
@@ -72,6 +73,8 @@ class Face:
             response = self._answer(http, version)
         except errors.NovaLiteError as error:
             response = self._fault(error.http_status, error.text)
+            if error.http_status == 401:
+                response.headers["WWW-Authenticate"] = challenge(environ, login_url(self._parts.conf))
         except sqlalchemy.exc.OperationalError:
             LOG.exception("%s %s: the database failed", http.method, http.path)
             response = self._fault(503, "The database cannot be reached or is busy; try again shortly.")
@@ -166,8 +169,6 @@ class Face:
 
     def _fault(self, status: int, text: str) -> webob.Response:
         response = _json_response(status, self._spec.fault_body(status, text))
-        if status == 401:
-            response.headers["WWW-Authenticate"] = f'Keystone uri="{self._parts.conf.api.public_url}/identity/v3"'
         return response
 
 
