@@ -28,26 +28,28 @@ Options = Mapping[str, Mapping[str, object]]  # section -> option -> value
 class Daemons:
     """One cloud of separate daemons; `with` starts and stops it, `purge()` removes its directory.
 
-    `hosts`: simulated hosts in one nova-compute. `options` go on top of the written nova.conf.
+    `hosts`: simulated hosts in one nova-compute. `options` go on top of the written nova.conf. `address`: where
+    the broker and the API listen; the database stays on the loopback.
     """
 
     def __init__(
         self, state_dir: Path, *, database: str = "postgres", hosts: int = 10, options: Options | None = None,
-        daemons: tuple[str, ...] = DAEMONS,
+        daemons: tuple[str, ...] = DAEMONS, address: str = "127.0.0.1",
     ) -> None:
         self.state_dir = state_dir.absolute()
-        self.broker = RabbitMQ(self.state_dir / "rabbitmq")
+        self.broker = RabbitMQ(self.state_dir / "rabbitmq", address=address)
         kind = {"postgres": Postgres, "mariadb": MariaDB}[database]
         self.database: Postgres | MariaDB = kind(self.state_dir / database)
         self.processes = {name: Process(name, self.state_dir / "log") for name in daemons}
         self._hosts = hosts
         self._options = options or {}
+        self._address = address
         self._port = 0
 
     @property
     def url(self) -> str:
         """Where the API answers, without a path."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._address}:{self._port}"
 
     @property
     def nova_conf(self) -> Path:
@@ -167,18 +169,18 @@ class Daemons:
         self.stop()
 
     def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        return http.client.HTTPConnection(self._address, self._port, timeout=30)
 
     def _configure(self) -> None:
         """Write nova.conf and clouds.yaml; the port stays what it was."""
         kept = self.state_dir / "api-port"
         if not kept.exists():
-            kept.write_text(str(free_port()))
+            kept.write_text(str(free_port(self._address)))
         self._port = int(kept.read_text())
         sections: dict[str, dict[str, object]] = {
             "DEFAULT": {"host": "fake", "state_path": self.state_dir / "state", "transport_url": self.broker.url,
                         "paste_config": Path(__file__).parent.parent / "etc" / "api-paste.ini"},
-            "api": {"port": self._port, "public_url": self.url},
+            "api": {"listen": self._address, "port": self._port, "public_url": self.url},
             "database": {"connection": self.database.create_database("nova")},
             "compute": {"driver": "fake", "fake_hosts": self._hosts},
             "network": {"driver": "fake"},
