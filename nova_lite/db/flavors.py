@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
@@ -94,8 +95,11 @@ def add(session: Session, flavor: Flavor) -> Flavor:
     if taken is not None:
         what = f"ID {flavor.id}" if taken.id == flavor.id else f"name {flavor.name}"
         raise errors.Conflict(reason=f"Flavor with {what} already exists.")
-    session.add(flavor)
-    session.flush()
+    try:
+        with session.begin_nested():  # the unique keys decide the race between two API workers
+            session.add(flavor)
+    except IntegrityError:
+        raise errors.Conflict(reason=f"Flavor with ID {flavor.id} or name {flavor.name} already exists.") from None
     return flavor
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
@@ -56,8 +57,11 @@ def add(session: Session, keypair: Keypair, *, limit: int) -> Keypair:
         raise errors.Conflict(reason=f"Key pair '{keypair.name}' already exists.")
     if 0 <= limit <= len(names):
         raise errors.OverQuota("Quota exceeded, too many key pairs.")
-    session.add(keypair)
-    session.flush()
+    try:
+        with session.begin_nested():  # the unique key decides the race between two API workers
+            session.add(keypair)
+    except IntegrityError:
+        raise errors.Conflict(reason=f"Key pair '{keypair.name}' already exists.") from None
     return keypair
 
 

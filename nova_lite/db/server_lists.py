@@ -36,6 +36,8 @@ def _filled(column: sa.ColumnElement[Any], instead: object) -> sa.ColumnElement[
 
 def _column(name: str) -> sa.ColumnElement[Any]:
     column = Server.__table__.c[name]
+    if isinstance(column.type, sa.Boolean):
+        return sa.case((column, 1), else_=0)  # PostgreSQL has no order between a boolean and a bound value
     if not column.nullable:
         return column
     return _filled(column, _EPOCH if isinstance(column.type, sa.DateTime) else "")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nova_lite.db.base import utcnow
+from nova_lite.db.server_lists import SORT_COLUMNS
 from tests.api import compute_api
 from tests.api.compute_api import IMAGE, PROJECTS, ComputeApi, boot, settle
 
@@ -254,3 +255,14 @@ def test_a_server_that_is_not_there_is_404(api: ComputeApi) -> None:
 def test_paths_may_carry_a_project(api: ComputeApi) -> None:
     server_id = boot(api)
     assert api.get(f"/{PROJECTS['alice']}/servers/{server_id}").status == 200
+
+
+@pytest.mark.parametrize("key", sorted(set(SORT_COLUMNS)))
+def test_pages_can_be_in_any_order(api: ComputeApi, key: str) -> None:
+    api.post("/servers", {"server": {**compute_api.SERVER, "min_count": 3}}, user="admin")
+    query = f"/servers?sort_key={key}&sort_dir=asc&limit=1"
+    seen: list[str] = []
+    for _ in range(3):
+        page = api.get(f"{query}&marker={seen[-1]}" if seen else query, user="admin").body
+        seen += [server["id"] for server in page["servers"]]
+    assert len(set(seen)) == 3
