@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -155,13 +156,19 @@ def nothing_left(libvirt: PrivateLibvirt, directory: Path) -> bool:
     return (domains, disks, records) == ([], [], [])
 
 
-def type_in(cloud: Cloud, server_id: str, text: str) -> None:
-    """Type on the guest's serial console."""
+@contextlib.contextmanager
+def typed(cloud: Cloud, server_id: str, text: str) -> Iterator[None]:
+    """Type on the guest's serial console and stay at it: QEMU looks only each second whether somebody sits there."""
     domain = ET.fromstring(cloud.libvirt.virsh("dumpxml", server_id) or "")
     source = domain.find("devices/serial/source")
     assert source is not None
-    with Path(source.get("path", "")).open("w") as terminal:
-        terminal.write(text)
+    terminal = os.open(source.get("path", ""), os.O_RDWR | os.O_NOCTTY)
+    try:
+        threading.Event().wait(2)
+        os.write(terminal, text.encode())
+        yield
+    finally:
+        os.close(terminal)
 
 
 def test_a_guest_lives_through_every_action(cloud: Cloud, server: Guest) -> None:
@@ -186,9 +193,10 @@ def test_a_guest_lives_through_every_action(cloud: Cloud, server: Guest) -> None
 
 def test_a_guest_that_powers_itself_off_is_told(cloud: Cloud, server: Guest) -> None:
     assert cloud.says(server.server_id, "READY web")
-    type_in(cloud, server.server_id, "\npoweroff -f\n")
+    assert cloud.says(server.server_id, "built-in shell")
     off = PowerState(server_id=server.server_id, state=Power.SHUTDOWN)
-    assert soon(lambda: off in cloud.conductor.powers)
+    with typed(cloud, server.server_id, "\npoweroff -f\n"):
+        assert soon(lambda: off in cloud.conductor.powers, limit_s=60)
 
 
 def test_what_happened_while_libvirtd_was_dead_is_told(cloud: Cloud, server: Guest) -> None:
