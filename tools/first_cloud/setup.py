@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,7 @@ DEFAULT_PORT = 8774
 # Packages take 1.2 GB on a bare Debian, the virtualenv 0.3, the image with its parts 0.3.
 _LEAST_FREE_MB = 1024
 _SYSTEMD = Path("/run/systemd/system")
+_OWN_LINE = re.compile(r"(?:tools/install: |guest-image +[0-9.]+ s +)(.*)")
 
 
 class Setup:
@@ -72,6 +74,7 @@ class Setup:
         command = [str(ROOT / "tools" / "install"), "--for", "quickstart", "--venv", str(self.venv)]
         lines = run_showing(command, step, what="installing")
         step.did = "installed what was missing" if len(lines) > 1 else "all was there"
+        step.did += f"; virtualenv {self.venv}"
 
     def start_libvirt(self, step: Step) -> None:
         """Have a libvirt that answers: the machine's, by systemd, or one of our own.
@@ -125,7 +128,8 @@ class Setup:
         """
         self.own.mkdir(mode=0o700, exist_ok=True)
         lines = run_showing([str(ROOT / "tools" / "guest-image"), str(self.image)], step, what="making the image")
-        step.did = lines[-1].partition(" s  ")[2] if lines else str(self.image)
+        own = _OWN_LINE.match(lines[-1]) if lines else None
+        step.did = own[1] if own else str(self.image)
 
     def cloud_pid(self) -> int | None:
         """The pid of the cloud that `nova-lite up --background` started on this state; None: it does not run."""
@@ -169,7 +173,9 @@ def run_showing(command: list[str], step: Step, *, what: str) -> list[str]:
         assert running.stdout is not None
         for line in running.stdout:
             lines.append(line.rstrip())
-            step.progress = lines[-1]
+            own = _OWN_LINE.match(lines[-1])
+            if own:                     # of the tool itself, not of apt or pip below it
+                step.progress = own[1]
     if running.returncode:
         raise Failed(f"{what} failed: {' '.join(command)} ended with {running.returncode}", detail="\n".join(lines[-15:]),
                      remedy="see the lines above")  # fmt: skip
