@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documentation is true where a program can tell: generated pages are fresh, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+
+
+def test_the_table_of_routes_is_fresh() -> None:
+    run = subprocess.run([sys.executable, "-W", "ignore", ROOT / "tools" / "api-reach", "--check"], capture_output=True,
+                         text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    dead = [target for target in LINK.findall(page.read_text()) if not (page.parent / target).exists()]
+    assert dead == []
+
+
+def test_the_readme_names_commands_that_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    for tool in set(re.findall(r"\btools/([a-z-]+)", text)):
+        assert (ROOT / "tools" / tool).exists(), tool

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scheduler's filters, weights and words, on hosts that are plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import pytest
+
+from nova_lite.rpc.scheduler import PlacementRequest
+from nova_lite.scheduler import pipeline
+from nova_lite.scheduler.filters import FILTERS
+from nova_lite.scheduler.view import Host
+
+HOST = Host(
+    name="h1", agent="h1", availability_zone="nova", architecture="x86_64", virt_type="kvm", is_alive=True,
+    is_disabled=False, disabled_reason=None, vcpus=4, vcpus_total=16, vcpus_claimed=0, ram_mb_total=8192, ram_mb_claimed=0,
+    disk_gb_total=100, disk_gb_claimed=0, servers_claimed=0)
+REQUEST = PlacementRequest(server_id="s", project_id="p", vcpus=1, ram_mb=512, disk_gb=1)
+
+# Filter → a host and a request that only it refuses, and its words.
+ONLY = {
+    "not_tried_yet": ({}, {"excluded": ("h1",)}, "already tried"),
+    "is_the_forced_host": ({}, {"forced_host": "h2"}, "not the host asked for"),
+    "is_enabled": ({"is_disabled": True}, {}, "disabled by an operator"),
+    "is_alive": ({"is_alive": False}, {}, "nova-compute is down"),
+    "is_in_zone": ({}, {"availability_zone": "z"}, "not in availability zone z"),
+    "runs_architecture": ({}, {"architecture": "aarch64"}, "cannot run aarch64 images"),
+    "has_cores": ({"vcpus_claimed": 16}, {}, "not enough CPUs: 1 asked, 0 left"),
+    "has_memory": ({"ram_mb_claimed": 8000}, {}, "not enough memory: 512 MB asked, 192 MB left"),
+    "has_disk": ({"disk_gb_claimed": 100}, {}, "not enough disk: 1 GB asked, 0 GB left"),
+}
+
+
+def choose(hosts: list[Host], request: PlacementRequest = REQUEST) -> pipeline.Outcome:
+    return pipeline.choose(hosts, request, rng=random.Random(1))
+
+
+def test_every_filter_has_a_case() -> None:
+    assert {check.__name__ for check in FILTERS} == set(ONLY)
+
+
+def test_a_host_with_room_fits() -> None:
+    assert choose([HOST]).fitting == (HOST,)
+
+
+@pytest.mark.parametrize("name", sorted(ONLY))
+def test_a_refusal_names_the_filter_and_what_was_asked_and_left(name: str) -> None:
+    host_change, request_change, words = ONLY[name]
+    outcome = choose([dataclasses.replace(HOST, **host_change)], dataclasses.replace(REQUEST, **request_change))
+    assert outcome.fitting == ()
+    assert [(refusal.filter, refusal.reason) for refusal in outcome.refusals] == [(name, words)]
+    assert words in outcome.explain()
+
+
+def test_a_guest_never_has_more_cpus_than_the_host_though_they_may_be_oversold() -> None:
+    outcome = choose([HOST], dataclasses.replace(REQUEST, vcpus=5))
+    assert "fewer CPUs than the flavor: 5 asked, the host has 4" in outcome.explain()
+
+
+def test_the_explanation_counts_hosts_per_reason_and_names_no_host() -> None:
+    small = [dataclasses.replace(HOST, name=f"secret-{n}", ram_mb_claimed=8192 - n) for n in (0, 100, 300)]
+    off = dataclasses.replace(HOST, name="secret-off", is_disabled=True)
+    text = choose([*small, off]).explain()
+    assert text == ("4 hosts: 3× not enough memory, 1× disabled by an operator. "
+                    "Nearest fit: not enough memory: 512 MB asked, 300 MB left.")
+
+
+def test_no_hosts_at_all_is_said() -> None:
+    assert choose([]).explain() == "There is no compute host."
+
+
+def test_the_emptier_host_comes_first() -> None:
+    busy = dataclasses.replace(HOST, name="busy", ram_mb_claimed=6000, vcpus_claimed=8)
+    assert [host.name for host in choose([busy, HOST]).fitting] == ["h1", "busy"]
+
+
+def test_equal_hosts_are_chosen_at_random_so_that_schedulers_do_not_collide() -> None:
+    hosts = [dataclasses.replace(HOST, name=f"h{n}") for n in range(10)]
+    firsts = {pipeline.choose(hosts, REQUEST, rng=random.Random(seed)).fitting[0].name for seed in range(40)}
+    assert len(firsts) > 5

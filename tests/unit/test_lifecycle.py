@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state table: every row is whole, and what users are shown follows from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from nova_lite.lifecycle.table import ACTIONS, Power, Vm, states_of, status_of, vm_state_of
+
+
+@pytest.mark.parametrize("name", sorted(ACTIONS))
+def test_a_row_is_whole(name: str) -> None:
+    row = ACTIONS[name]
+    assert row.name == name
+    assert row.is_instant or row.task, "an action that takes time shows a task"
+    assert Vm.DELETED not in row.allowed_in
+
+
+def test_no_two_actions_show_the_same_task() -> None:
+    tasks = [row.task for row in ACTIONS.values() if row.task]
+    assert len(tasks) == len(set(tasks))
+
+
+def test_every_state_can_be_left_by_delete() -> None:
+    assert ACTIONS["delete"].allowed_in == frozenset(Vm) - {Vm.DELETED}
+    assert ACTIONS["delete"].over_task
+
+
+@pytest.mark.parametrize(("vm_state", "task", "status"), [
+    ("active", None, "ACTIVE"), ("active", "rebooting", "REBOOT"), ("active", "rebooting_hard", "HARD_REBOOT"),
+    ("stopped", "rebooting_hard", "HARD_REBOOT"), ("building", "spawning", "BUILD"), ("stopped", None, "SHUTOFF"),
+    ("error", None, "ERROR"), ("suspended", "resuming", "SUSPENDED"), ("deleted", None, "DELETED"),
+])
+def test_the_status_shown(vm_state: str, task: str | None, status: str) -> None:
+    assert status_of(vm_state, task) == status
+    assert Vm(vm_state) in states_of(status)
+
+
+def test_a_status_that_does_not_exist_selects_nothing() -> None:
+    assert states_of("bogus") == []
+
+
+def test_what_a_guests_own_change_leads_to() -> None:
+    assert vm_state_of(Power.SHUTDOWN) is Vm.STOPPED
+    assert vm_state_of(Power.NOSTATE) is None
