@@ -7,12 +7,19 @@ Upstream is retiring eventlet, so everything also runs on native threads; see do
 from __future__ import annotations
 
 import configparser
+import importlib
+import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 _is_green = False
 _DEFAULT_FILES = ("/etc/nova/nova.conf",)
+# What is read, and for how long, of a body that the answer did not need.
+DISCARD_BYTES = 256 * 1024 * 1024
+DISCARD_S = 20.0
 
 
 def choose_before_imports(argv: Sequence[str], *, default: str) -> None:
@@ -50,43 +57,105 @@ class HttpServer:
 
     def __init__(self, app: Callable[..., Any], listener: socket.socket, *, threads: int) -> None:
         self._app, self._listener, self._threads = app, listener, threads
-        self._threaded: Any = None
+        # A byte in a pipe ends it, since that is all that a signal handler may safely do.
+        self._asked, self._ask = os.pipe()
 
     def serve(self) -> None:
-        """Answer requests until `stop`."""
+        """Answer requests until `stop`, and then until those in hand are answered."""
         if _is_green:
             self._serve_green()
         else:
             self._serve_threads()
 
+    def stop(self) -> None:
+        """Accept no more; returns at once. For signal handlers and other threads, also before `serve`."""
+        os.write(self._ask, b".")
+
     def _serve_green(self) -> None:
         import eventlet.wsgi
+        from eventlet import hubs
 
-        pool = eventlet.GreenPool(self._threads)
-        eventlet.wsgi.server(
-            self._listener, self._app, custom_pool=pool, log_output=False, socket_timeout=60, debug=False,
-            max_size=self._threads,
+        serving = eventlet.spawn(
+            eventlet.wsgi.server, self._listener, _bound_discards(self._app),
+            custom_pool=eventlet.GreenPool(self._threads), log=_Silent(), log_output=False, socket_timeout=60, debug=False,
         )
+        hubs.trampoline(self._asked, read=True)
+        serving.kill(KeyboardInterrupt)  # what eventlet's server takes as the wish to end in order
+        serving.wait()
 
     def _serve_threads(self) -> None:
-        from cheroot import wsgi
+        from nova_lite import threaded_http
 
-        listener = self._listener
+        server = threaded_http.make(self._app, self._listener, threads=self._threads)
+        serving = threading.Thread(target=server.safe_start, name="http", daemon=True)
+        serving.start()
+        os.read(self._asked, 1)
+        server.stop()
+        serving.join()
 
-        class Server(wsgi.Server):
-            def bind(self, family: int, type: int, proto: int = 0) -> None:  # noqa: A002, ARG002 - cheroot's names
-                self.socket = listener
 
-        address = listener.getsockname()[:2]
-        self._threaded = Server(address, self._app, numthreads=self._threads, request_queue_size=1024, timeout=60)
-        self._threaded.safe_start()
+class _Silent:
+    """eventlet's server says on stderr that it starts and ends; our own log says so already."""
 
-    def stop(self) -> None:
-        """Stop accepting; requests in hand are finished."""
-        if self._threaded is not None:
-            self._threaded.stop()
-        else:
-            self._listener.close()
+    def info(self, *_args: object) -> None: ...
+
+    debug = error = info
+
+
+def _bound_discards(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Let eventlet's server read away a body that nobody wanted up to a limit only; then it closes the connection."""
+    from eventlet import wsgi
+
+    def bounded(environ: dict[str, Any], start_response: Any) -> Any:
+        body = environ["wsgi.input"]
+
+        def discard() -> None:
+            if not discard_body(body.read):
+                raise wsgi.ChunkReadError("more than is worth reading")
+
+        body.discard = discard
+        return app(environ, start_response)
+
+    return bounded
+
+
+def discard_body(read: Callable[[int], bytes]) -> bool:
+    """Read what a client still sends after its answer, so that it can see it; False: it sends too much or too long.
+
+    A client that meets a closed connection while it sends loses the answer, so bodies of 100 MB are read away.
+    """
+    until, size = time.monotonic() + DISCARD_S, 0
+    while size <= DISCARD_BYTES and time.monotonic() < until:
+        piece = read(65536)
+        if not piece:
+            return True
+        size += len(piece)
+    return False
+
+
+def wait_for_child() -> int:
+    """Block this process until a child of it has ended; its pid, or 0 when there is none.
+
+    eventlet's own `os.wait` looks a hundred times a second.
+    """
+    try:
+        return int(_native("os").wait()[0])
+    except ChildProcessError:
+        return 0
+
+
+def block(seconds: float) -> None:
+    """Sleep without a hub, which a process that forks must not have."""
+    _native("time").sleep(seconds)
+
+
+def _native(name: str) -> Any:
+    """A module of the standard library as it is without eventlet."""
+    if _is_green:
+        from eventlet import patcher
+
+        return patcher.original(name)
+    return importlib.import_module(name)
 
 
 def listen(host: str, port: int) -> socket.socket:

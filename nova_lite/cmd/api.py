@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
 import signal
 import socket
 import sys
-import time
+from collections.abc import Iterator
 from typing import Any
 
 from nova_lite import concurrency
+
+_ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)
+_PAUSE_S = 0.2  # a worker that cannot start must not be started again and again without a rest
+_GRACE_S = 15  # for requests in hand
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main() -> None:
@@ -18,6 +26,7 @@ def main() -> None:
     concurrency.choose_before_imports(sys.argv, default="eventlet")
     from oslo_log import log as logging
 
+    from nova_lite.api.wsgi import paste  # noqa: F401 - workers share what is imported before they are forked
     from nova_lite.cmd import daemon
 
     conf = daemon.configure(sys.argv[1:])
@@ -27,47 +36,73 @@ def main() -> None:
         sys.exit(f"nova-api: cannot listen on {conf.api.listen}:{conf.api.port}: {taken.strerror}; "
                  "set [api] listen and port")
     logging.getLogger(__name__).info("nova-api is up on %s:%s", conf.api.listen, conf.api.port)
-    Workers(conf, listener).run()
+    Workers(conf, listener, logging.getLogger(__name__)).run()
 
 
 class Workers:
     """Forks the workers, replaces one that dies, ends them all when asked."""
 
-    def __init__(self, conf: Any, listener: socket.socket) -> None:  # noqa: ANN401 - oslo.config is not imported yet here
+    def __init__(self, conf: Any, listener: socket.socket, log: Any) -> None:  # noqa: ANN401 - not imported when this file is
         self._conf = conf
         self._listener = listener
+        self._log = log
         self._pids: set[int] = set()
         self._is_stopping = False
 
     def run(self) -> None:
-        """Block until SIGTERM or SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        """Block until SIGTERM or SIGINT, and until all workers have ended."""
+        for number in _ASKED_TO_END:
             signal.signal(number, self._stop)
+        gc.collect()
+        gc.freeze()  # a collection in a worker would copy every page that it shares with the others
         for _ in range(self._conf.api.workers):
             self._fork()
-        while self._pids:
-            try:
-                pid, _ = os.wait()
-            except ChildProcessError:
-                break
+        while self._pids and (pid := concurrency.wait_for_child()):
             self._pids.discard(pid)
             if not self._is_stopping:
-                time.sleep(0.2)  # a worker that cannot start must not spin
+                self._log.error("worker %d has ended; another takes its place", pid)
+                concurrency.block(_PAUSE_S)
                 self._fork()
 
     def _fork(self) -> None:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                serve(self._conf, self._listener)
-            finally:
-                os._exit(0)
-        self._pids.add(pid)
+        with _signals_wait():
+            if self._is_stopping:
+                return
+            parent = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                _work(self._conf, self._listener, parent=parent)
+            self._pids.add(pid)
 
     def _stop(self, _number: int, _frame: Any) -> None:  # noqa: ANN401 - the signal module's types
         self._is_stopping = True
         for pid in self._pids:
             os.kill(pid, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """A signal that comes meanwhile is handled afterwards: the parent then knows the child, the child itself."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ASKED_TO_END)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKED_TO_END)
+
+
+def _work(conf: Any, listener: socket.socket, *, parent: int) -> None:  # noqa: ANN401 - as above
+    """Be a worker; never returns. It ends with its parent, so that the port is free for the next one."""
+    status = 1
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        for number in _ASKED_TO_END:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKED_TO_END)
+        if os.getppid() == parent:
+            serve(conf, listener)
+        status = 0
+    finally:
+        os._exit(status)
 
 
 def serve(conf: Any, listener: socket.socket) -> None:  # noqa: ANN401 - as above
@@ -81,8 +116,10 @@ def serve(conf: Any, listener: socket.socket) -> None:  # noqa: ANN401 - as abov
     server = concurrency.HttpServer(paste.load(parts), listener, threads=conf.api.threads)
 
     def stop(_number: int, _frame: Any) -> None:  # noqa: ANN401 - the signal module's types
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+        signal.alarm(_GRACE_S)
         server.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ASKED_TO_END:
         signal.signal(number, stop)
     server.serve()
