@@ -44,7 +44,8 @@ class Daemons:
         self._hosts = hosts
         self._options = options or {}
         self._address = address
-        self._port = 0
+        self._kept_port = self.state_dir / "api-port"
+        self._port = int(self._kept_port.read_text()) if self._kept_port.exists() else 0
 
     @property
     def url(self) -> str:
@@ -173,10 +174,9 @@ class Daemons:
 
     def _configure(self) -> None:
         """Write nova.conf and clouds.yaml; the port stays what it was."""
-        kept = self.state_dir / "api-port"
-        if not kept.exists():
-            kept.write_text(str(free_port(self._address)))
-        self._port = int(kept.read_text())
+        if not self._port:
+            self._port = free_port(self._address)
+            self._kept_port.write_text(str(self._port))
         sections: dict[str, dict[str, object]] = {
             "DEFAULT": {"host": "fake", "state_path": self.state_dir / "state", "transport_url": self.broker.url,
                         "paste_config": Path(__file__).parent.parent / "etc" / "api-paste.ini"},
