@@ -181,14 +181,24 @@ def is_status(status: str) -> bool:
     return any(status_of(vm, task) == status.upper() for vm in Vm for task in (None, *_TASKS))
 
 
+# Built once: to build a query costs more than to run it, and every answer about a server runs these two.
+_ADDRESSES = (
+    sa.select(Port.device_id, Network.name, Port.mac_address, Address.address)
+    .select_from(Port).join(Address, Address.port_id == Port.id).join(Network, Network.id == Port.network_id)
+    .where(Port.device_id.in_(sa.bindparam("server_ids", expanding=True)))
+    .order_by(Port.position, Port.created_at, Address.id))
+_GROUP_NAMES = (
+    sa.select(Port.device_id, SecurityGroup.id, SecurityGroup.name).distinct()
+    .select_from(Port).join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
+    .join(SecurityGroup, SecurityGroup.id == PortSecurityGroup.group_id)
+    .where(Port.device_id.in_(sa.bindparam("server_ids", expanding=True)))
+    .order_by(SecurityGroup.name, SecurityGroup.id))
+
+
 def addresses(session: Session, server_ids: Sequence[str]) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """By server and network name: each address as the API shows it, in the order of the servers' NICs."""
-    query = (
-        sa.select(Port.device_id, Network.name, Port.mac_address, Address.address)
-        .select_from(Port).join(Address, Address.port_id == Port.id).join(Network, Network.id == Port.network_id)
-        .where(Port.device_id.in_(server_ids)).order_by(Port.position, Port.created_at, Address.id))
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for server_id, network, mac, address in session.execute(query):
+    for server_id, network, mac, address in session.execute(_ADDRESSES, {"server_ids": list(server_ids)}):
         found.setdefault(server_id, {}).setdefault(network, []).append({
             "version": 6 if ":" in address else 4, "addr": address, "OS-EXT-IPS:type": "fixed",
             "OS-EXT-IPS-MAC:mac_addr": mac})
@@ -197,13 +207,8 @@ def addresses(session: Session, server_ids: Sequence[str]) -> dict[str, dict[str
 
 def group_names(session: Session, server_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
     """By server: the names of the security groups that its ports are in."""
-    query = (
-        sa.select(Port.device_id, SecurityGroup.id, SecurityGroup.name).distinct()
-        .select_from(Port).join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
-        .join(SecurityGroup, SecurityGroup.id == PortSecurityGroup.group_id)
-        .where(Port.device_id.in_(server_ids)).order_by(SecurityGroup.name, SecurityGroup.id))
     found: dict[str, list[dict[str, str]]] = {}
-    for server_id, _, name in session.execute(query):
+    for server_id, _, name in session.execute(_GROUP_NAMES, {"server_ids": list(server_ids)}):
         found.setdefault(server_id, []).append({"name": name})
     return found
 
