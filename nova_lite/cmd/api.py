@@ -107,6 +107,7 @@ def _work(conf: Any, listener: socket.socket, *, parent: int) -> None:  # noqa: 
 
 def serve(conf: Any, listener: socket.socket) -> None:  # noqa: ANN401 - as above
     """One worker: its own database pool and message bus, made after the fork."""
+    from nova_lite.api.image.caretaker import caretaker
     from nova_lite.api.wsgi import paste
     from nova_lite.api.wsgi.request import Parts, RpcClients
     from nova_lite.cmd import daemon
@@ -114,6 +115,7 @@ def serve(conf: Any, listener: socket.socket) -> None:  # noqa: ANN401 - as abov
 
     parts = Parts(conf, open_database(conf), RpcClients(daemon.connect(conf)))
     server = concurrency.HttpServer(paste.load(parts), listener, threads=conf.api.threads)
+    caretaker(parts).start()
 
     def stop(_number: int, _frame: Any) -> None:  # noqa: ANN401 - the signal module's types
         signal.signal(signal.SIGALRM, lambda *_: os._exit(1))

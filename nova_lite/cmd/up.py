@@ -19,6 +19,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import concurrency
+from nova_lite.api.image.caretaker import caretaker
 from nova_lite.api.wsgi import paste
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.cmd import cloud_file, daemon, db, network, pid_file, settings
@@ -104,8 +105,8 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
     migrate.upgrade(database.engine)
     password = db.bootstrap(conf, database)
     bus = daemon.connect(conf)
-    services = _services(conf, bus, database)
     parts = Parts(conf, database, RpcClients(bus))
+    services = [*_services(conf, bus, database), caretaker(parts)]
     server = concurrency.HttpServer(paste.load(parts), listener, threads=conf.api.threads)
     api = threading.Thread(target=server.serve, name="api", daemon=True)
     started: list[daemon.Service] = []

@@ -97,8 +97,8 @@ class ConductorService:
         self._heartbeat = Heartbeat(ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval)
         self._periodics = [
             Periodic("lease renewal", self._workflows.renew, interval_s=conf.conductor.lease_s / 3),
-            *(Periodic(reconciler.__module__, functools.partial(reconciler, world),
-                       interval_s=conf.conductor.reconcile_interval) for reconciler in RECONCILERS),
+            *(Periodic(reconciler.work.__module__, functools.partial(reconciler.work, world),
+                       interval_s=conf.conductor.reconcile_interval * reconciler.every) for reconciler in RECONCILERS),
         ]
 
     def start(self) -> None:

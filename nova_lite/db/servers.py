@@ -10,8 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
+from nova_lite.db.actions import Action, ActionEvent
 from nova_lite.db.base import Base, LongText, Timestamps, new_id, utcnow
 from nova_lite.lifecycle.table import ACTIONS, Power, Vm
+
+_UNTRACKED: dict[str, Any] = {"synchronize_session": False}
 
 
 class Server(Timestamps, Base):
@@ -155,9 +158,23 @@ def sync_power(session: Session, server_id: str, *, power_state: int, vm_state: 
     if vm_state is not None:
         values["vm_state"] = str(vm_state)
     settled = [str(vm) for vm in (Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED, Vm.SUSPENDED)]
+    is_news = Server.power_state != power_state
+    if vm_state is not None:
+        is_news = sa.or_(is_news, Server.vm_state != str(vm_state))
     return _changed(session, sa.update(Server).where(
-        Server.id == server_id, Server.task_state.is_(None), Server.vm_state.in_(settled),
+        Server.id == server_id, is_news, Server.task_state.is_(None), Server.vm_state.in_(settled),
         Server.deleted_at.is_(None)).values(**values))
+
+
+def purge(session: Session, *, deleted_before: datetime.datetime, limit: int) -> int:
+    """Remove up to `limit` servers that were deleted before then, with their actions and events; how many."""
+    gone = list(session.scalars(sa.select(Server.id).where(Server.deleted_at < deleted_before).limit(limit)))
+    if gone:
+        asked = sa.select(Action.id).where(Action.server_id.in_(gone))
+        session.execute(sa.delete(ActionEvent).where(ActionEvent.action_id.in_(asked)).execution_options(**_UNTRACKED))
+        session.execute(sa.delete(Action).where(Action.server_id.in_(gone)).execution_options(**_UNTRACKED))
+        session.execute(sa.delete(Server).where(Server.id.in_(gone)).execution_options(**_UNTRACKED))
+    return len(gone)
 
 
 def usage(session: Session, project_id: str) -> dict[str, int]:

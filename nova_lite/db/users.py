@@ -229,6 +229,12 @@ def revoke(session: Session, *, audit_id: str, expires_at: datetime.datetime) ->
         session.add(RevokedToken(audit_id=audit_id, expires_at=expires_at))
 
 
+def forget_revoked(session: Session, *, expired_before: datetime.datetime) -> None:
+    """Revoked tokens that would have expired anyway need not be remembered."""
+    session.execute(sa.delete(RevokedToken).where(RevokedToken.expires_at < expired_before)
+                    .execution_options(synchronize_session=False))
+
+
 def revoke_all(user: User) -> None:
     """End all tokens that the user has."""
     user.revoked_before = utcnow()

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 
 import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
-from nova_lite.conductor.reconcilers import orphans
+from nova_lite.conductor.reconcilers import deleted_rows, orphans
+from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import Host, Service
 from tests.flows.one_process import CTXT, OneProcess
 
@@ -128,3 +130,16 @@ def test_what_no_row_knows_is_never_touched(cloud: OneProcess) -> None:
             session.execute(sa.text(f"DELETE FROM {table}"))  # noqa: S608 - names from this line
     orphans.remove(cloud.world)
     assert server_id in cloud.build_endpoint.owned(CTXT).server_ids
+
+
+def test_servers_deleted_long_ago_are_purged_with_their_actions(cloud: OneProcess) -> None:
+    server_id, action_id = cloud.ask_for_server()
+    cloud.run(action_id)
+    cloud.run(cloud.ask_for_delete(server_id))
+    deleted_rows.purge(cloud.world)
+    assert cloud.server(server_id).vm_state == "deleted"
+    cloud.now_is = lambda: utcnow() + datetime.timedelta(days=31)
+    deleted_rows.purge(cloud.world)
+    with cloud.database.reader() as session:
+        counts = [session.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in ("servers", "actions", "action_events")]  # noqa: S608
+    assert counts == [0, 0, 0]

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells hosts again which peers their networks and which members their groups have: what was told once may be lost."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from nova_lite.conductor.world import World
+from nova_lite.context import system_context
+from nova_lite.db import plugs
+from nova_lite.db.ports import Port, PortSecurityGroup
+
+
+def tell_again(world: World) -> None:
+    """Peers of every network, and members of every group, that more than one host has; nothing on a single host."""
+    with world.database.reader() as session:
+        per_network = sa.select(Port.network_id).where(Port.host.is_not(None)).group_by(Port.network_id)
+        network_ids = list(session.scalars(per_network.having(sa.func.count(Port.host.distinct()) > 1)))
+        per_group = sa.select(PortSecurityGroup.group_id).join(Port, Port.id == PortSecurityGroup.port_id)
+        per_group = per_group.where(Port.host.is_not(None)).group_by(PortSecurityGroup.group_id)
+        group_ids = list(session.scalars(per_group.having(sa.func.count(Port.host.distinct()) > 1)))
+    ctxt = system_context()
+    for network_id in network_ids:
+        with world.database.reader() as session:
+            peers = plugs.peers_to_refresh(session, network_id)
+        for agent, addresses in peers.items():
+            world.network(agent).set_peers(ctxt, network_id=network_id, peers=addresses)
+    with world.database.reader() as session:
+        groups = plugs.groups_to_refresh(session, group_ids)
+    for agent, changed in groups.items():
+        world.network(agent).update_groups(ctxt, groups=changed)
