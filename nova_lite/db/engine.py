@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.orm import Session, sessionmaker
+
+_PING_AFTER_S = 1.0
 
 
 def url_of(conf: cfg.ConfigOpts) -> str:
@@ -24,10 +27,12 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
         self.url = sa.engine.make_url(url)
         self._is_sqlite = self.url.get_backend_name() == "sqlite"
-        options: dict[str, Any] = {"pool_pre_ping": not self._is_sqlite}
+        options: dict[str, Any] = {}
         if not self._is_sqlite:
-            options |= {"pool_size": pool_size, "max_overflow": 0, "isolation_level": "READ COMMITTED"}
+            options = {"pool_size": pool_size, "max_overflow": 0, "isolation_level": "READ COMMITTED"}
         self.engine = sa.create_engine(self.url, **options)
+        if not self._is_sqlite:
+            _ping_what_was_idle(self.engine)
         if self._is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -61,6 +66,24 @@ def open_database(conf: cfg.ConfigOpts) -> Database:
         # It holds password hashes; SQLite would make it readable by all, and gives its journals the file's mode.
         os.close(os.open(os.path.join(conf.state_path, "nova-lite.sqlite"), os.O_CREAT | os.O_RDWR, 0o600))
     return Database(url_of(conf), pool_size=conf.database.max_pool_size)
+
+
+def _ping_what_was_idle(engine: sa.Engine) -> None:
+    """As `pool_pre_ping`, but only for connections that lay idle: pinging at every use costs a fifth of a small query."""
+
+    @sa.event.listens_for(engine, "checkin")
+    def note(_connection: Any, record: Any) -> None:  # noqa: ANN401 - the pool's types
+        record.info["idle_since"] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def ping(connection: Any, record: Any, _proxy: Any) -> None:  # noqa: ANN401 - the pool's types
+        idle_since = record.info.get("idle_since")
+        if idle_since is None or time.monotonic() - idle_since < _PING_AFTER_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as gone:
+            raise sa.exc.InvalidatePoolError from gone  # the pool tries again with a new connection, and drops the old
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:  # noqa: ANN401 - DBAPI objects have no type
