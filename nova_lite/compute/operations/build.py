@@ -133,7 +133,8 @@ class Build:
         known = self._host.records.get(guest.server_id)
         if known and (known.phase is Phase.DESTROYING or _disks_of(known.guest) != _disks_of(guest)):
             self.remove(guest.server_id, known)
-        self._host.records.put(Record(guest=guest, phase=Phase.BUILDING, last_action=guest.fence))
+        last_action = known.last_action if known else 0  # ids of actions, which count apart from fences
+        self._host.records.put(Record(guest=guest, phase=Phase.BUILDING, last_action=last_action))
 
     def _finish(self, guest: Guest) -> None:
         record = self._host.records.get(guest.server_id)

@@ -25,6 +25,12 @@ def test_stop_tells_the_conductor_once(built: Worker) -> None:
     assert built.listener.done == [(SERVER, 2, Power.SHUTDOWN)]
 
 
+def test_actions_count_apart_from_the_fences_of_builds(worker: Worker) -> None:
+    worker.build.build(worker.ctxt, guest=make_guest(fence=801))
+    worker.power.stop(worker.ctxt, server_id=SERVER, action_id=9)
+    assert worker.listener.done == [(SERVER, 9, Power.SHUTDOWN)]
+
+
 def test_pause_and_unpause(built: Worker) -> None:
     built.power.pause(built.ctxt, server_id=SERVER, action_id=2)
     built.power.unpause(built.ctxt, server_id=SERVER, action_id=3)
