@@ -11,6 +11,7 @@ from collections.abc import Collection
 from oslo_config import cfg
 
 from nova_lite import errors
+from nova_lite.compute import inventory
 from nova_lite.compute.virt.driver import Check, PowerSeen
 from nova_lite.lifecycle.table import Power
 from nova_lite.rpc.compute import Guest
@@ -172,5 +173,5 @@ def _inventory(conf: cfg.ConfigOpts, host: str) -> Inventory:
         cpu_info=_CPU_INFO, host_ip=conf.my_ip, tunnel_ip=conf.network.tunnel_ip or None,
         reserved_ram_mb=conf.compute.reserved_host_memory_mb,
         reserved_disk_gb=-(-conf.compute.reserved_host_disk_mb // 1024),
-        disk_free_gb=conf.compute.fake_disk_gb,
+        disk_free_gb=conf.compute.fake_disk_gb, uptime=inventory.uptime(),
     )
