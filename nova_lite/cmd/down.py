@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     left = remove_state(conf.state_path)
     print(f"ended {guests} guests; removed the networks of this host, and the state in {conf.state_path}")
     if left:
-        print(f"not ours, so kept in {conf.state_path}: {', '.join(left)}")
+        print(f"kept, since no service made it: {', '.join(left)}; tools/down --purge removes what the quickstart made")
     return 0
 
 

@@ -39,15 +39,29 @@ def main(arguments: Sequence[str]) -> int:
     libvirtd = Libvirtd(state / "libvirt") if (state / "libvirt").exists() else None
     if options.purge and libvirtd is not None:
         libvirtd.start()               # what it runs can be removed only through it
-    command = [str(options.venv / "bin" / "nova-lite"), "down", "--state", str(state)]
-    status = subprocess.run([*command, "--purge"] if options.purge else command, check=False).returncode
+    status = _stop(options.venv.absolute(), state, purges=options.purge)
     if status or not options.purge:
         return status
     if libvirtd is not None:
         libvirtd.purge()
         print("ended the libvirtd of the quickstart")
     shutil.rmtree(state / "quickstart", ignore_errors=True)
-    if state.exists() and not any(state.iterdir()):
+    left = sorted(path.name for path in state.iterdir()) if state.exists() else []
+    if left:
+        print(f"kept, since neither the cloud nor the quickstart made it: {', '.join(left)} in {state}")
+    elif state.exists():
         state.rmdir()
     print("kept: Debian packages, the virtualenv, /var/cache/nova-lite")
     return 0
+
+
+def _stop(venv: Path, state: Path, *, purges: bool) -> int:
+    """What `nova-lite down` does, without its word on what is ours to remove; its exit status."""
+    program = venv / "bin" / "nova-lite"
+    if not program.exists():
+        print(f"tools/down: there is no {program}\n  remedy: tools/install, or --venv DIR", file=sys.stderr)
+        return 1
+    command = [str(program), "down", "--state", str(state), *(["--purge"] if purges else [])]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    print("".join(line for line in done.stdout.splitlines(keepends=True) if not line.startswith("kept,")), end="")
+    return done.returncode
