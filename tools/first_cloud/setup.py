@@ -34,7 +34,6 @@ class Setup:
         self.own = state / "quickstart"
         self.image = self.own / "guest.qcow2"
         self.clouds_file = state / "clouds.yaml"
-        self.libvirtd = Libvirtd(state / "libvirt") if os.geteuid() == 0 else None
         known = known_port(self.clouds_file)
         self.port = port or known or DEFAULT_PORT
         self._known_port = known
@@ -81,27 +80,23 @@ class Setup:
 
         :raises Failed: it does not come up.
         """
-        assert self.libvirtd is not None  # root was checked
-        # QEMU of a libvirt that is not ours runs as another user, who must be able to pass.
-        if not self.libvirtd.is_ready() and _SYSTEMD.is_dir():
-            subprocess.run(["systemctl", "start", "libvirtd"], check=False, timeout=60)
-        if self.libvirtd.is_ready() and not self.libvirtd.is_ours:
-            self.make_state(mode=0o711)
-            step.did = f"{self.libvirtd.uri} answers: this machine's own"
-            return
-        self.make_state(mode=0o700)
-        was_ours = self.libvirtd.is_ours
-        try:
-            self.libvirtd.start()
-        except PartError as error:
-            raise Failed(f"libvirtd does not come up: {error}", remedy=f"see {self.libvirtd.state_dir}/*.log") from error
-        step.did = f"{self.libvirtd.uri} answers: " + ("ours, as before" if was_ours else "started virtlogd and libvirtd")
-
-    def make_state(self, *, mode: int) -> None:
-        """Make the state directory unless it is there."""
         if not self.state.exists():
             self.state.mkdir(parents=True)
-            self.state.chmod(mode)
+            self.state.chmod(0o700)
+        libvirtd = Libvirtd(self.state / "libvirt")
+        if not libvirtd.is_ready() and _SYSTEMD.is_dir():
+            subprocess.run(["systemctl", "start", "libvirtd"], check=False, timeout=60)
+        was_ours = libvirtd.is_ours
+        try:
+            libvirtd.start()
+        except PartError as error:
+            raise Failed(f"libvirtd does not come up: {error}", remedy=f"see {libvirtd.state_dir}/*.log") from error
+        if not libvirtd.is_ours:
+            # QEMU of a libvirt that is not ours runs as another user, who must be able to pass.
+            self.state.chmod(0o711)
+            step.did = f"{libvirtd.uri} answers: this machine's own"
+            return
+        step.did = f"{libvirtd.uri} answers: " + ("ours, as before" if was_ours else "started virtlogd and libvirtd")
 
     def start_cloud(self, step: Step) -> None:
         """`nova-lite up` in the background, unless it runs.
