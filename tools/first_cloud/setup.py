@@ -93,7 +93,7 @@ class Setup:
             raise Failed(f"libvirtd does not come up: {error}", remedy=f"see {libvirtd.state_dir}/*.log") from error
         if not libvirtd.is_ours:
             # QEMU of a libvirt that is not ours runs as another user, who must be able to pass.
-            self.state.chmod(0o711)
+            self.state.chmod(self.state.stat().st_mode | 0o011)
             step.did = f"{libvirtd.uri} answers: this machine's own"
             return
         step.did = f"{libvirtd.uri} answers: " + ("ours, as before" if was_ours else "started virtlogd and libvirtd")
