@@ -100,6 +100,10 @@ def table(found: list[Finding], *, is_coloured: bool) -> list[str]:
         if finding.remedy:
             lines += [indent + line for line in textwrap.wrap(f"remedy: {finding.remedy}", _WIDTH - len(indent))]
     counts = {result: sum(finding.result is result for finding in found) for result in Result}
-    lines.append(f"{counts[Result.OK]} ok, {counts[Result.NOTE]} notes, {counts[Result.PROBLEM]} problems "
-                 f"on {os.uname().nodename}")
+    lines.append(f"on {os.uname().nodename}: {counts[Result.OK]} ok, {_counted(counts[Result.NOTE], 'note')}, "
+                 f"{_counted(counts[Result.PROBLEM], 'problem')}")
     return lines
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

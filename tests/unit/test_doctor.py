@@ -146,7 +146,7 @@ def test_the_table_has_a_line_per_check_and_the_remedy_below_its_reason() -> Non
     lines = doctor.table(found, is_coloured=False)
     assert [line.strip() for line in lines[:5]] == [
         "ok       a   fine", "note     bb  slow", "remedy: buy", "problem  c   bad", "remedy: mend"]
-    assert lines[5].startswith("1 ok, 1 notes, 1 problems")
+    assert lines[5].endswith(": 1 ok, 1 note, 1 problem")
 
 
 def test_the_api_is_looked_for_on_the_port_of_the_cloud_that_was_started_here(conf: cfg.ConfigOpts, state: Path) -> None:
