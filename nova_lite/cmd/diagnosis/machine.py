@@ -178,6 +178,8 @@ def check_libvirt(conf: cfg.ConfigOpts) -> Finding:
                               stdin=subprocess.DEVNULL, check=False)
     except subprocess.TimeoutExpired:
         return problem(f"{uri} does not answer within 15 s", remedy)
+    except OSError as error:
+        return problem(f"not tried: {error}", "run the doctor as root")
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         if "No module named" in said:
