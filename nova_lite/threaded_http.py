@@ -16,7 +16,7 @@ from nova_lite import concurrency
 _SMALL = 128 * 1024
 
 
-class _Request(cheroot_server.HTTPRequest):  # type: ignore[misc]
+class _Request(cheroot_server.HTTPRequest):
     """Answers first and reads a large unwanted body away afterwards, piece by piece."""
 
     def send_headers(self) -> None:
@@ -36,11 +36,11 @@ class _Request(cheroot_server.HTTPRequest):  # type: ignore[misc]
         return bool(getattr(self.rfile, "remaining", 0) > _SMALL)
 
 
-class _Connection(cheroot_server.HTTPConnection):  # type: ignore[misc]
+class _Connection(cheroot_server.HTTPConnection):
     RequestHandlerClass = _Request
 
 
-class _Server(wsgi.Server):  # type: ignore[misc]
+class _Server(wsgi.Server):
     ConnectionClass = _Connection
 
     def __init__(self, listener: socket.socket, app: Callable[..., Any], *, threads: int) -> None:

@@ -38,8 +38,8 @@ class Daemons:
     ) -> None:
         self.state_dir = state_dir.absolute()
         self.broker = RabbitMQ(self.state_dir / "rabbitmq", address=address)
-        kind = {"postgres": Postgres, "mariadb": MariaDB}[database]
-        self.database: Postgres | MariaDB = kind(self.state_dir / database)
+        place = self.state_dir / database
+        self.database: Postgres | MariaDB = MariaDB(place) if database == "mariadb" else Postgres(place)
         self.processes = {name: Process(name, self.state_dir / "log") for name in daemons}
         self._hosts = hosts
         self._options = options or {}

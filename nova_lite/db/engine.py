@@ -36,11 +36,13 @@ class Database:
         if self._is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
-        # Autocommit spares a reader two round trips a request; a reader never needs two queries to agree.
-        reading = self.engine.execution_options(
-            is_reader=True, **({} if self._is_sqlite else {"isolation_level": "AUTOCOMMIT"})
-        )
-        self._readers = sessionmaker(reading, autoflush=False, expire_on_commit=False)
+        # Autocommit spares a reader two round trips a request; a reader never needs two queries to agree. A pool of
+        # its own, since changing the mode of a connection takes a round trip too.
+        self.reading: sa.Engine = self.engine.execution_options(is_reader=True)
+        if not self._is_sqlite:
+            self.reading = sa.create_engine(self.url, **{**options, "isolation_level": "AUTOCOMMIT"})
+            _ping_what_was_idle(self.reading)
+        self._readers = sessionmaker(self.reading, autoflush=False, expire_on_commit=False)
         self._writers = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextlib.contextmanager
@@ -58,6 +60,7 @@ class Database:
     def close(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
+        self.reading.dispose()
 
 
 def open_database(conf: cfg.ConfigOpts) -> Database:

@@ -199,10 +199,14 @@ def addresses(session: Session, server_ids: Sequence[str]) -> dict[str, dict[str
     """By server and network name: each address as the API shows it, in the order of the servers' NICs."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for server_id, network, mac, address in session.execute(_ADDRESSES, {"server_ids": list(server_ids)}):
-        found.setdefault(server_id, {}).setdefault(network, []).append({
-            "version": 6 if ":" in address else 4, "addr": address, "OS-EXT-IPS:type": "fixed",
-            "OS-EXT-IPS-MAC:mac_addr": mac})
+        found.setdefault(server_id, {}).setdefault(network, []).append(shown_address(mac, address))
     return found
+
+
+def shown_address(mac: str, address: str) -> dict[str, Any]:
+    """A fixed address as the API shows it."""
+    return {"version": 6 if ":" in address else 4, "addr": address, "OS-EXT-IPS:type": "fixed",
+            "OS-EXT-IPS-MAC:mac_addr": mac}
 
 
 def group_names(session: Session, server_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
@@ -213,14 +217,26 @@ def group_names(session: Session, server_ids: Sequence[str]) -> dict[str, list[d
     return found
 
 
+_SERVICES = (
+    sa.select(Service.host, Service.seen_at, Service.forced_down, Service.disabled)
+    .where(Service.binary == "nova-compute", Service.host.in_(sa.bindparam("hosts", expanding=True))))
+
+
 def host_statuses(
     session: Session, hosts: Sequence[str], *, now: datetime.datetime, down_time_s: float
 ) -> dict[str, str]:
-    """By host: UP, DOWN (forced), UNKNOWN (silent) or MAINTENANCE (disabled), as Nova's host_status has them."""
-    query = sa.select(Service).where(Service.binary == "nova-compute", Service.host.in_(hosts))
-    found: dict[str, str] = {}
-    for service in session.scalars(query):
-        is_silent = (now - service.seen_at).total_seconds() > down_time_s
-        found[service.host] = ("DOWN" if service.forced_down else "UNKNOWN" if is_silent else
-                               "MAINTENANCE" if service.disabled else "UP")
-    return found
+    """By host: its `host_status`."""
+    return {
+        host: host_status(seen_at, forced_down=forced_down, disabled=disabled, now=now, down_time_s=down_time_s)
+        for host, seen_at, forced_down, disabled in session.execute(_SERVICES, {"hosts": list(hosts)})}
+
+
+def host_status(
+    seen_at: datetime.datetime, *, forced_down: bool, disabled: bool, now: datetime.datetime, down_time_s: float
+) -> str:
+    """UP, DOWN (forced), UNKNOWN (silent) or MAINTENANCE (disabled), as Nova's host_status has them."""
+    if forced_down:
+        return "DOWN"
+    if (now - seen_at).total_seconds() > down_time_s:
+        return "UNKNOWN"
+    return "MAINTENANCE" if disabled else "UP"

@@ -15,7 +15,7 @@ from nova_lite.api.compute.links import micros, seconds
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, READER, Field
 from nova_lite.api.wsgi.versions import Version, parse
-from nova_lite.db import server_lists
+from nova_lite.db import server_lists, server_shown
 from nova_lite.db.base import utcnow
 from nova_lite.db.servers import Server
 from nova_lite.lifecycle.table import status_of
@@ -149,26 +149,40 @@ def documents(req: Request, rows: Sequence[Row], fields: tuple[Field, ...] = DET
     addresses = server_lists.addresses(req.db, ids) if ids else {}
     groups = server_lists.group_names(req.db, ids) if ids else {}
     statuses = _statuses(req, rows) if any(name == "host_status" for name, _ in readers) else {}
-    shows_groups = any(name == "key_name" for name, _ in readers)
-    is_admin = req.ctxt.is_admin
-    found = []
-    for row in rows:
-        seen = Seen(row, root, addresses.get(row.id, {}), groups.get(row.id, []), statuses.get(row.host or "", ""))
-        shown = {name: read(seen) for name, read in readers}
-        shown["links"] = _links(req.base_url, root, row.id)
-        if seen.groups and shows_groups:
-            shown["security_groups"] = seen.groups
-        if shown["status"] in _SHOWS_PROGRESS:
-            shown["progress"] = row.progress
-        if row.fault and shown["status"] in _SHOWS_FAULT:
-            shown["fault"] = fault(row.fault, is_admin=is_admin)
-        found.append(shown)
-    return found
+    return [
+        _document(req, readers, Seen(
+            row, root, addresses.get(row.id, {}), groups.get(row.id, []), statuses.get(row.host or "", "")))
+        for row in rows]
 
 
-def document(req: Request, row: Row, fields: tuple[Field, ...] = SHOW) -> Body:
-    """One server's whole document."""
+def document(req: Request, row: Row, fields: tuple[Field, ...]) -> Body:
+    """One server's whole document, from its row."""
     return documents(req, [row], fields)[0]
+
+
+def shown(req: Request, server_id: str) -> Body:
+    """One server's whole document, in two queries.
+
+    :raises errors.NotFound: none, or another project's.
+    """
+    found = server_shown.get(req.db, server_id, project_id=req.ctxt.visible_project, now=utcnow(),
+                             down_time_s=req.conf.service_down_time)
+    root = req.base_url.rsplit("/", 1)[0]
+    seen = Seen(found.row, root, found.addresses, found.groups, found.host_status)
+    return _document(req, _readers(SHOW, req.version, req.ctxt.roles), seen)
+
+
+def _document(req: Request, readers: tuple[Reader, ...], seen: Seen) -> Body:
+    row = seen.row
+    made = {name: read(seen) for name, read in readers}
+    made["links"] = _links(req.base_url, seen.root, row.id)
+    if seen.groups and "key_name" in made:  # an answer to PUT has neither before 2.75
+        made["security_groups"] = seen.groups
+    if made["status"] in _SHOWS_PROGRESS:
+        made["progress"] = row.progress
+    if row.fault and made["status"] in _SHOWS_FAULT:
+        made["fault"] = fault(row.fault, is_admin=req.ctxt.is_admin)
+    return made
 
 
 def fault(kept: dict[str, Any], *, is_admin: bool) -> Body:

@@ -16,7 +16,7 @@ _COLUMNS = {"name": "name", "description": "description", "hostname": "hostname"
 @route("GET", "/servers/{server_id}", policy=Rule("os_compute_api:servers:show", READER))
 def show(req: Request, server_id: str) -> Body:
     """One server, whole."""
-    return {"server": server_views.document(req, asking.find(req, server_id))}
+    return {"server": server_views.shown(req, server_id)}
 
 
 @route("PUT", "/servers/{server_id}", policy=Rule("os_compute_api:servers:update", MEMBER), body=server_schemas.UPDATE)
