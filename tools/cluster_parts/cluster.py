@@ -68,7 +68,7 @@ class Cluster:
 
     def down(self) -> None:
         """End everything, guests too, and remove the directory."""
-        _each(self.hosts, lambda host: host.real.down())
+        _each(self.hosts, lambda host: host.down())
         self.control.stop()
         self.switch.down()
         shutil.rmtree(self.state / kept.CONTROL)  # last: by the settings in it, a `down` that was cut off is done again
