@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,23 +26,48 @@ class LeaseLost(Exception):  # noqa: N818 - not an error: somebody else has the 
     """Another conductor took the action over, or a later action ended it."""
 
 
+# Statements are built once: building one costs several times what running it does.
+_ACTIONS: Any = Action.__table__
+_EVENTS: Any = ActionEvent.__table__
+_ACTION = sa.select(Action).where(Action.id == sa.bindparam("of")).execution_options(populate_existing=True)
+_TAKE = sa.update(_ACTIONS).where(
+    _ACTIONS.c.id == sa.bindparam("of"), _ACTIONS.c.state.in_(OPEN),
+    sa.or_(_ACTIONS.c.lease_until.is_(None), _ACTIONS.c.lease_until < sa.bindparam("now")),
+).values(
+    lease_owner=sa.bindparam("owner"), lease_until=sa.bindparam("until"), updated_at=sa.bindparam("now"),
+    state=sa.case((_ACTIONS.c.state == UNDOING, UNDOING), else_=RUNNING))
+_OPEN_EVENT = sa.insert(_EVENTS).inline()
+_OF_EVENT = (_EVENTS.c.action_id == sa.bindparam("of"), _EVENTS.c.attempt == sa.bindparam("in_attempt"),
+             _EVENTS.c.name == sa.bindparam("named"))
+_EVENT_ID = sa.select(_EVENTS.c.id).where(*_OF_EVENT)
+_NOTE_EVENT = sa.update(_EVENTS).where(*_OF_EVENT).values(details=sa.bindparam("new_details"))
+_CLOSE_EVENT = sa.update(_EVENTS).where(*_OF_EVENT).values(
+    finish_time=sa.bindparam("now"), result=sa.bindparam("new_result"), details=sa.bindparam("new_details"),
+    host=sa.bindparam("new_host"))
+
+
+@functools.cache
+def _write_to(columns: tuple[str, ...]) -> sa.Update:
+    """An update of these columns of an action whose lease is held."""
+    return sa.update(_ACTIONS).where(
+        _ACTIONS.c.id == sa.bindparam("of"), _ACTIONS.c.lease_owner == sa.bindparam("owner"), _ACTIONS.c.state.in_(OPEN),
+    ).values(updated_at=sa.bindparam("now"), **{column: sa.bindparam(f"new_{column}") for column in columns})
+
+
+def _rowcount(session: Session, statement: sa.Update, values: dict[str, Any]) -> int:
+    return int(session.execute(statement, values).rowcount)  # type: ignore[attr-defined]
+
+
 def take(
     database: Database, action_id: int, *, owner: str, lease_s: float, now: Clock
 ) -> Journal | None:
     """Take the lease of an open action that nobody works on; None: somebody does, or it is closed."""
     with database.writer() as session:
         moment = now()
-        taken = session.execute(
-            sa.update(Action).where(
-                Action.id == action_id, Action.state.in_(OPEN),
-                sa.or_(Action.lease_until.is_(None), Action.lease_until < moment),
-            ).values(
-                lease_owner=owner, lease_until=moment + datetime.timedelta(seconds=lease_s), updated_at=moment,
-                state=sa.case((Action.state == UNDOING, UNDOING), else_=RUNNING),
-            ).execution_options(synchronize_session=False))
-        if not taken.rowcount:  # type: ignore[attr-defined]
+        until = moment + datetime.timedelta(seconds=lease_s)
+        if not _rowcount(session, _TAKE, {"of": action_id, "now": moment, "until": until, "owner": owner}):
             return None
-        action = session.get_one(Action, action_id)
+        action = session.scalars(_ACTION, {"of": action_id}).one()
     return Journal(database, action, owner=owner, now=now)
 
 
@@ -62,9 +88,7 @@ class Journal:
         """The step is about to start; again after a crash is fine."""
         with self._database.writer() as session:
             self._write(session, {})
-            event = session.scalars(sa.select(ActionEvent).where(
-                ActionEvent.action_id == self.action.id, ActionEvent.attempt == run.attempt, ActionEvent.name == name)).first()
-            if event is None:
+            if session.scalar(_EVENT_ID, self._key(name, run)) is None:
                 self._open_event(session, name, run)
 
     def finish(self, name: str, run: Run, *, record: Record | None, following: str | None) -> None:
@@ -91,7 +115,7 @@ class Journal:
         """The step failed but the action only goes forward: it will be tried again."""
         with self._database.writer() as session:
             self._write(session, {"message": error.text, "saved": run.saved})
-            session.execute(self._event(name, run).values(details=error.text))
+            session.execute(_NOTE_EVENT, {**self._key(name, run), "new_details": error.text})
 
     def start_over(self, run: Run) -> None:
         """All is undone; the action begins again as its next attempt."""
@@ -107,25 +131,23 @@ class Journal:
             record(session, run)
 
     def _write(self, session: Session, values: dict[str, Any]) -> None:
-        written = session.execute(
-            sa.update(Action).where(
-                Action.id == self.action.id, Action.lease_owner == self._owner, Action.state.in_(OPEN),
-            ).values(updated_at=self._now(), **values).execution_options(synchronize_session=False))
-        if not written.rowcount:  # type: ignore[attr-defined]
+        new = {f"new_{column}": value for column, value in values.items()}
+        keys = {"of": self.action.id, "owner": self._owner, "now": self._now()}
+        if not _rowcount(session, _write_to(tuple(values)), keys | new):
             raise LeaseLost
 
     def _open_event(self, session: Session, name: str, run: Run) -> None:
-        session.execute(sa.insert(ActionEvent).values(
-            action_id=self.action.id, attempt=run.attempt, name=name, host=run.saved.get("host"), start_time=self._now()))
+        session.execute(_OPEN_EVENT, {
+            "action_id": self.action.id, "attempt": run.attempt, "name": name, "host": run.saved.get("host"),
+            "start_time": self._now()})
 
     def _close_event(self, session: Session, name: str, run: Run, *, result: str, details: str | None) -> None:
-        session.execute(self._event(name, run).values(
-            finish_time=self._now(), result=result, details=details, host=run.saved.get("host")))
+        session.execute(_CLOSE_EVENT, {
+            **self._key(name, run), "now": self._now(), "new_result": result, "new_details": details,
+            "new_host": run.saved.get("host")})
 
-    def _event(self, name: str, run: Run) -> sa.Update:
-        return sa.update(ActionEvent).where(
-            ActionEvent.action_id == self.action.id, ActionEvent.attempt == run.attempt, ActionEvent.name == name,
-        ).execution_options(synchronize_session=False)
+    def _key(self, name: str, run: Run) -> dict[str, Any]:
+        return {"of": self.action.id, "in_attempt": run.attempt, "named": name}
 
 
 def renew(database: Database, action_ids: list[int], *, owner: str, lease_s: float, now: Clock) -> None:

@@ -3,16 +3,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite.db.hosts import Claim, Host
 from nova_lite.db.servers import Server
 
+# Built once: building a statement costs several times what running it does.
+_HOSTS: Any = Host.__table__
+_OF_SERVER = sa.select(Claim).where(Claim.server_id == sa.bindparam("of"))
+_VCPUS, _RAM, _DISK = (sa.bindparam(name, type_=sa.Integer) for name in ("new_vcpus", "new_ram_mb", "new_disk_gb"))
+_CPU_RATIO, _RAM_RATIO, _DISK_RATIO = (
+    sa.bindparam(name, type_=sa.Float) for name in ("cpu_ratio", "ram_ratio", "disk_ratio"))
+_TAKE = sa.update(_HOSTS).where(
+    _HOSTS.c.name == sa.bindparam("on"),
+    sa.exists().where(Server.id == sa.bindparam("of"), Server.deleted_at.is_(None),
+                      sa.func.coalesce(Server.task_state, "") != "deleting"),
+    _HOSTS.c.vcpus_claimed + _VCPUS <= _HOSTS.c.vcpus * _CPU_RATIO,
+    _HOSTS.c.ram_mb_claimed + _RAM <= (_HOSTS.c.ram_mb - _HOSTS.c.reserved_ram_mb) * _RAM_RATIO,
+    _HOSTS.c.disk_gb_claimed + _DISK <= (_HOSTS.c.disk_gb - _HOSTS.c.reserved_disk_gb) * _DISK_RATIO,
+).values(
+    vcpus_claimed=_HOSTS.c.vcpus_claimed + _VCPUS, ram_mb_claimed=_HOSTS.c.ram_mb_claimed + _RAM,
+    disk_gb_claimed=_HOSTS.c.disk_gb_claimed + _DISK, servers_claimed=_HOSTS.c.servers_claimed + 1)
+_CLAIM = sa.insert(Claim.__table__)  # type: ignore[arg-type]
+
 
 def of_server(session: Session, server_id: str) -> list[Claim]:
     """The server's claims; one at rest, two while it moves."""
-    return list(session.scalars(sa.select(Claim).where(Claim.server_id == server_id)))
+    return list(session.scalars(_OF_SERVER, {"of": server_id}))
 
 
 def take(
@@ -24,21 +44,13 @@ def take(
     False: there is not enough room (any more), or the server is gone or being deleted.
     """
     cpu_ratio, ram_ratio, disk_ratio = limits
-    wanted = sa.exists().where(
-        Server.id == server_id, Server.deleted_at.is_(None), sa.func.coalesce(Server.task_state, "") != "deleting")
-    taken = session.execute(
-        sa.update(Host).where(
-            Host.name == host, wanted,
-            Host.vcpus_claimed + vcpus <= Host.vcpus * cpu_ratio,
-            Host.ram_mb_claimed + ram_mb <= (Host.ram_mb - Host.reserved_ram_mb) * ram_ratio,
-            Host.disk_gb_claimed + disk_gb <= (Host.disk_gb - Host.reserved_disk_gb) * disk_ratio,
-        ).values(
-            vcpus_claimed=Host.vcpus_claimed + vcpus, ram_mb_claimed=Host.ram_mb_claimed + ram_mb,
-            disk_gb_claimed=Host.disk_gb_claimed + disk_gb, servers_claimed=Host.servers_claimed + 1,
-        ).execution_options(synchronize_session=False))
+    size = {"vcpus": vcpus, "ram_mb": ram_mb, "disk_gb": disk_gb}
+    asked = {f"new_{name}": value for name, value in size.items()}
+    taken = session.execute(_TAKE, {
+        "of": server_id, "on": host, "cpu_ratio": cpu_ratio, "ram_ratio": ram_ratio, "disk_ratio": disk_ratio, **asked})
     if not taken.rowcount:  # type: ignore[attr-defined]
         return False
-    session.execute(sa.insert(Claim).values(server_id=server_id, host=host, vcpus=vcpus, ram_mb=ram_mb, disk_gb=disk_gb))
+    session.execute(_CLAIM, {"server_id": server_id, "host": host, **size})
     return True
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from typing import Any
 
 import sqlalchemy as sa
@@ -78,13 +79,18 @@ def get(session: Session, server_id: str, *, project_id: str | None = None) -> S
 
     :raises errors.NotFound: none, or another project's.
     """
-    query = sa.select(Server).where(Server.id == server_id, Server.deleted_at.is_(None))
-    if project_id is not None:
-        query = query.where(Server.project_id == project_id)
-    server = session.scalars(query).one_or_none()
+    if project_id is None:
+        server = session.scalars(_GET, {"of": server_id}).one_or_none()
+    else:
+        server = session.scalars(_GET_OF_PROJECT, {"of": server_id, "project": project_id}).one_or_none()
     if server is None:
         raise errors.NotFound(f"Instance {server_id} could not be found.", what="Instance", id=server_id)
     return server
+
+
+# Statements of the build's path are built once: building one costs several times what running it does.
+_GET = sa.select(Server).where(Server.id == sa.bindparam("of"), Server.deleted_at.is_(None))
+_GET_OF_PROJECT = _GET.where(Server.project_id == sa.bindparam("project"))
 
 
 def begin(session: Session, server: Server, action: str) -> None:
@@ -114,7 +120,7 @@ def wrong_state(server: Server, action: str) -> errors.WrongState:
 def finish(session: Session, server_id: str, action: str, *, power_state: int | None = None) -> bool:
     """The action is done: state at rest, no task. False: another action (a delete) has taken the server."""
     row = ACTIONS[action]
-    values: dict[str, Any] = {"task_state": None, "updated_at": utcnow()}
+    values: dict[str, Any] = {"task_state": None}
     if row.leads_to is not None:
         values["vm_state"] = str(row.leads_to)
     if row.leads_to == Vm.ACTIVE:
@@ -126,7 +132,7 @@ def finish(session: Session, server_id: str, action: str, *, power_state: int | 
 
 def abandon(session: Session, server_id: str, action: str, *, fault: dict[str, Any] | None, is_fatal: bool) -> bool:
     """The action failed: no task; in ERROR with `fault` when `is_fatal`, else as it was before."""
-    values: dict[str, Any] = {"task_state": None, "updated_at": utcnow()}
+    values: dict[str, Any] = {"task_state": None}
     if is_fatal:
         values |= {"vm_state": str(Vm.ERROR), "fault": fault}
     return _update_in_task(session, server_id, ACTIONS[action].task, values)
@@ -134,14 +140,13 @@ def abandon(session: Session, server_id: str, action: str, *, fault: dict[str, A
 
 def show_task(session: Session, server_id: str, *, among: tuple[str, ...], task: str) -> bool:
     """Move on within an action: the task shown becomes `task`. False: the server is not in one of `among`."""
-    return _changed(session, sa.update(Server).where(Server.id == server_id, Server.task_state.in_(among))
-                    .values(task_state=task, updated_at=utcnow()))
+    keys = {"of": server_id, "among": list(among), "now": utcnow(), "new_task_state": task}
+    return _changed(session, _update_in(("task_state",)), keys)
 
 
 def place(session: Session, server_id: str, *, host: str | None, agent: str | None, zone: str | None) -> None:
     """Record where the server is (to be) run; None: nowhere."""
-    session.execute(sa.update(Server).where(Server.id == server_id)
-                    .values(host=host, agent=agent, availability_zone=zone, updated_at=utcnow()))
+    session.execute(_PLACE, {"of": server_id, "new_host": host, "new_agent": agent, "new_zone": zone, "now": utcnow()})
 
 
 def mark_deleted(session: Session, server_id: str) -> bool:
@@ -187,18 +192,37 @@ def usage(session: Session, project_id: str) -> dict[str, int]:
 
 def _update_in_task(session: Session, server_id: str, task: str | None, values: dict[str, Any]) -> bool:
     tasks = _TASKS_OF_CREATE if task == ACTIONS["create"].task else (task,)
-    if values.get("vm_state") == Vm.ACTIVE:
-        values["launched_at"] = sa.func.coalesce(Server.launched_at, utcnow())
-    return _changed(session, sa.update(Server).where(
-        Server.id == server_id, Server.task_state.in_(tasks), Server.deleted_at.is_(None)).values(**values))
+    new = {f"new_{column}": value for column, value in values.items()}
+    keys = {"of": server_id, "among": list(tasks), "now": utcnow()}
+    return _changed(session, _update_in(tuple(values), launches=values.get("vm_state") == Vm.ACTIVE), keys | new)
 
 
+@functools.cache
+def _update_in(columns: tuple[str, ...], *, launches: bool = False) -> sa.Update:
+    """An update of these columns of a server that is in one of the tasks `among`."""
+    table = Server.__table__
+    values: dict[str, Any] = {column: sa.bindparam(f"new_{column}", type_=table.c[column].type) for column in columns}
+    values["updated_at"] = sa.bindparam("now")
+    if launches:
+        values["launched_at"] = sa.func.coalesce(table.c.launched_at, sa.bindparam("now"))
+    return sa.update(_SERVERS).where(
+        table.c.id == sa.bindparam("of"), table.c.task_state.in_(sa.bindparam("among", expanding=True)),
+        table.c.deleted_at.is_(None)).values(values)
+
+
+_SERVERS: Any = Server.__table__
+_PLACE = sa.update(_SERVERS).where(_SERVERS.c.id == sa.bindparam("of")).values(
+    host=sa.bindparam("new_host"), agent=sa.bindparam("new_agent"), availability_zone=sa.bindparam("new_zone"),
+    updated_at=sa.bindparam("now"))
 # A build shows how far it is; Nova's words, so that clients' progress lines read as they used to.
 _TASKS_OF_CREATE = ("scheduling", "networking", "spawning")
 
 
-def _changed(session: Session, statement: sa.Update) -> bool:
-    return bool(session.execute(statement.execution_options(synchronize_session=False)).rowcount)  # type: ignore[attr-defined]
+def _changed(session: Session, statement: sa.Update, values: dict[str, Any] | None = None) -> bool:
+    if values is None:
+        statement = statement.execution_options(synchronize_session=False)
+    return bool(session.execute(statement, values).rowcount)  # type: ignore[attr-defined]
+
 
 
 def create(session: Session, made: list[Server]) -> None:
