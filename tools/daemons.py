@@ -69,8 +69,10 @@ class Daemons:
     def start(self) -> None:
         """Start what does not run, in order, and return when every daemon has reported that it lives.
 
-        :raises PartError: one does not; the text ends with its last log lines.
+        :raises PartError: one does not; the text ends with its last log lines. All are ended again, unless some ran
+        before: a cloud in use is not taken down.
         """
+        was_running = any(process.is_alive() for process in self.processes.values())
         try:
             with ThreadPoolExecutor() as pool:
                 for part in [pool.submit(self.broker.start), pool.submit(self.database.start)]:
@@ -82,7 +84,8 @@ class Daemons:
             self.wait_until_up()
             self.write_clouds_yaml()
         except BaseException:
-            self.stop()
+            if not was_running:
+                self.stop()
             raise
 
     def start_daemon(self, name: str) -> None:

@@ -51,7 +51,7 @@ class Cluster:
     def up(self, say: Callable[[str], None]) -> None:
         """Start what does not run; returns when every daemon on every host has reported that it lives.
 
-        :raises PartError: something does not come up; what did stays, to be looked at.
+        :raises PartError: something does not come up; hosts that did stay, to be looked at.
         """
         with ThreadPoolExecutor(2) as pool:
             control = pool.submit(self._start_control, say)

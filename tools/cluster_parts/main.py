@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     except PartError as error:
         print(f"tools/cluster: {error}", file=sys.stderr)
         if options.command == "up":
-            print(f"  what came up is left to be looked at, logs are in {options.state}; tools/cluster down removes it", file=sys.stderr)
+            print(f"  logs: {options.state}/*/*.log and control/log/; tools/cluster down removes what came up", file=sys.stderr)
         return 2
 
 
