@@ -6,10 +6,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+
+_CLEARED = "\r\033[K"                # back to the line's start, and the rest of it away
 
 
 class Failed(Exception):
@@ -58,7 +61,7 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Something that is worth knowing and stops nothing."""
-        print(f"{self._paint('!', '33')} {text}", flush=True)
+        print(f"{_CLEARED if self._is_terminal else ''}{self._paint('!', '33')} {text}", flush=True)
 
     def failure(self, failed: Failed) -> None:
         """Why it ended, on standard error."""
@@ -99,9 +102,10 @@ class Screen:
 
     def _show_in_place(self, step: Step, began: float, is_over: Callable[[float], bool]) -> None:
         while not is_over(0.1):
-            text = f"… {step.name:<16} {step.progress} {time.monotonic() - began:.0f} s"
-            print(f"\r\033[K{text[:os.get_terminal_size().columns - 1]}", end="", flush=True)
-        print("\r\033[K", end="", flush=True)
+            words = (f"… {step.name:<16}", step.progress, f"{time.monotonic() - began:.0f} s")
+            text = " ".join(word for word in words if word)
+            print(f"{_CLEARED}{text[:shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+        print(_CLEARED, end="", flush=True)
 
     def _show_changes(self, step: Step, began: float, is_over: Callable[[float], bool]) -> None:
         shown = ""
