@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session
 
 from nova_lite.db.addresses import Address
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import Host, is_alive, services
-from nova_lite.db.networks import Network
-from nova_lite.db.ports import Port, PortSecurityGroup, of_servers
+from nova_lite.db.networks import Network, Subnet
+from nova_lite.db.ports import Port, PortSecurityGroup
 from nova_lite.db.security_groups import SecurityGroupRule
 from nova_lite.db.servers import Server
 from nova_lite.rpc import compute as compute_rpc
@@ -25,22 +26,121 @@ _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - rows keep UTC without a
 def server_ports(
     session: Session, server: Server, *, fence: int, documents: dict[str, str]
 ) -> network_rpc.ServerPorts:
-    """All that the network worker of the server's host must know of its ports; nine queries at most.
+    """All that the network worker of the server's host must know of its ports; five queries at most.
 
     `server.host` must be set and its ports plugged there (`ports.plug`) and committed before, so that of two
     servers placed at once on two hosts the later one sees the earlier one's host.
     """
-    ports = of_servers(session, [server.id])[server.id]
+    ports = _ports(session, server)
     network_ids = list(dict.fromkeys(port.network_id for port in ports))
-    group_ids = {member.group_id for port in ports for member in port.security_groups}
     return network_rpc.ServerPorts(
         server_id=server.id,
         fence=fence,
         networks=_networks(session, network_ids, host=server.host),
-        ports=tuple(_port(port, server.hostname) for port in ports),
-        groups=groups(session, group_ids),
+        ports=tuple(ports),
+        groups=groups(session, {group_id for port in ports for group_id in port.group_ids}),
         documents=documents,
     )
+
+
+# Statements are built once: building one costs several times what running it does.
+_PORTS = (
+    sa.select(
+        Port.id,
+        Port.network_id,
+        Port.mac_address,
+        Port.port_security_enabled,
+        Address.address,
+        PortSecurityGroup.group_id,
+    )
+    .outerjoin(Address, Address.port_id == Port.id)
+    .outerjoin(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
+    .where(Port.device_id == sa.bindparam("of"))
+    .order_by(Port.position, Port.created_at, Port.id, Address.id)
+)
+_IDS: Any = sa.bindparam("ids", expanding=True)
+_NETWORKS = (
+    sa.select(*Network.__table__.c, *(column.label(f"subnet_{column.name}") for column in Subnet.__table__.c))
+    .select_from(sa.outerjoin(Network.__table__, Subnet.__table__, Subnet.network_id == Network.id))
+    .where(Network.id.in_(_IDS))
+    .order_by(Subnet.created_at)
+)
+_TUNNELS = (
+    sa.select(Port.network_id, Host.name, Host.agent, Host.tunnel_ip)
+    .distinct()
+    .join(Host, Host.name == Port.host)
+    .where(Port.network_id.in_(_IDS), Host.tunnel_ip.is_not(None))
+)
+
+
+def _ports(session: Session, server: Server) -> list[network_rpc.Port]:
+    """The server's ports in the order of its NICs; the query has a row per pair of an address and a group."""
+    facts: dict[str, tuple[str, str, bool]] = {}
+    addresses: dict[str, dict[str, None]] = {}
+    group_ids: dict[str, set[str]] = {}
+    for port_id, network_id, mac, is_secured, address, group_id in session.execute(_PORTS, {"of": server.id}):
+        facts[port_id] = (network_id, mac, is_secured)
+        held, joined = addresses.setdefault(port_id, {}), group_ids.setdefault(port_id, set())
+        if address is not None:
+            held[address] = None
+        if group_id is not None:
+            joined.add(group_id)
+    return [
+        network_rpc.Port(
+            id=port_id,
+            network_id=network_id,
+            mac=mac,
+            hostname=server.hostname,
+            addresses=tuple(addresses[port_id]),
+            group_ids=tuple(sorted(group_ids[port_id])),
+            is_secured=is_secured,
+        )
+        for port_id, (network_id, mac, is_secured) in facts.items()
+    ]
+
+
+def _networks(
+    session: Session, network_ids: Sequence[str], *, host: str | None
+) -> tuple[network_rpc.Network, ...]:
+    if not network_ids:
+        return ()
+    rows: dict[str, list[Any]] = {}
+    for row in session.execute(_NETWORKS, {"ids": list(network_ids)}):
+        rows.setdefault(row.id, []).append(row)
+    tunnels = _tunnels(session, network_ids)
+    return tuple(_network(rows[network_id], _peers(tunnels[network_id], host)) for network_id in network_ids)
+
+
+def _network(rows: list[Any], peers: tuple[str, ...]) -> network_rpc.Network:
+    """From a row for each subnet, or one without any."""
+    first = rows[0]
+    return network_rpc.Network(
+        id=first.id,
+        segment=first.segment,
+        mtu=first.mtu,
+        is_routed=first.shared or first.is_external,
+        peers=peers,
+        subnets=tuple(
+            network_rpc.Subnet(
+                id=row.subnet_id,
+                cidr=row.subnet_cidr,
+                gateway=row.subnet_gateway,
+                dns=tuple(row.subnet_dns_nameservers),
+                enable_dhcp=row.subnet_enable_dhcp,
+            )
+            for row in rows
+            if row.subnet_id is not None
+        ),
+    )
+
+
+def _tunnels(session: Session, network_ids: Sequence[str]) -> dict[str, dict[str, tuple[str, str]]]:
+    """Network id → host name → (agent, tunnel address) of the hosts that have ports of the network."""
+    found: dict[str, dict[str, tuple[str, str]]] = {network_id: {} for network_id in network_ids}
+    for network_id, name, agent, tunnel_ip in session.execute(_TUNNELS, {"ids": list(network_ids)}):
+        if tunnel_ip:
+            found[network_id][name] = (agent, tunnel_ip)
+    return found
 
 
 def nics(ports: Iterable[Port]) -> tuple[compute_rpc.Nic, ...]:
@@ -57,63 +157,6 @@ def nics(ports: Iterable[Port]) -> tuple[compute_rpc.Nic, ...]:
     )
 
 
-def _port(port: Port, hostname: str) -> network_rpc.Port:
-    return network_rpc.Port(
-        id=port.id,
-        network_id=port.network_id,
-        mac=port.mac_address,
-        hostname=hostname,
-        addresses=tuple(address.address for address in port.addresses),
-        group_ids=tuple(sorted(member.group_id for member in port.security_groups)),
-        is_secured=port.port_security_enabled,
-    )
-
-
-def _networks(
-    session: Session, network_ids: Sequence[str], *, host: str | None
-) -> tuple[network_rpc.Network, ...]:
-    if not network_ids:
-        return ()
-    query = sa.select(Network).where(Network.id.in_(network_ids)).options(selectinload(Network.subnets))
-    rows = {
-        network.id: network for network in session.scalars(query.execution_options(populate_existing=True))
-    }
-    tunnels = _tunnels(session, network_ids)
-    return tuple(
-        network_rpc.Network(
-            id=row.id,
-            segment=row.segment,
-            mtu=row.mtu,
-            is_routed=row.is_routed,
-            peers=_peers(tunnels[row.id], host),
-            subnets=tuple(
-                network_rpc.Subnet(
-                    id=subnet.id,
-                    cidr=subnet.cidr,
-                    gateway=subnet.gateway,
-                    dns=tuple(subnet.dns_nameservers),
-                    enable_dhcp=subnet.enable_dhcp,
-                )
-                for subnet in row.subnets
-            ),
-        )
-        for row in (rows[network_id] for network_id in network_ids)
-    )
-
-
-def _tunnels(session: Session, network_ids: Sequence[str]) -> dict[str, dict[str, tuple[str, str]]]:
-    """Network id → host name → (agent, tunnel address) of the hosts that have ports of the network."""
-    found: dict[str, dict[str, tuple[str, str]]] = {network_id: {} for network_id in network_ids}
-    query = sa.select(Port.network_id, Host.name, Host.agent, Host.tunnel_ip).distinct()
-    query = query.join(Host, Host.name == Port.host).where(
-        Port.network_id.in_(network_ids), Host.tunnel_ip.is_not(None)
-    )
-    for network_id, name, agent, tunnel_ip in session.execute(query):
-        if tunnel_ip:
-            found[network_id][name] = (agent, tunnel_ip)
-    return found
-
-
 def _peers(tunnels: dict[str, tuple[str, str]], host: str | None) -> tuple[str, ...]:
     return tuple(sorted(tunnel_ip for name, (_, tunnel_ip) in tunnels.items() if name != host))
 
@@ -126,8 +169,28 @@ def peers_to_refresh(session: Session, network_id: str) -> dict[str, tuple[str, 
     return {agent: _peers(tunnels, name) for name, (agent, _) in tunnels.items()}
 
 
+_RULE: Any = SecurityGroupRule.__table__.c
+_NAMING = sa.select(_RULE.remote_group_id).where(_RULE.ethertype == "IPv4")
+# The rules of the groups, and of every group that these name.
+_RULES = (
+    sa.select(*_RULE)
+    .where(
+        _RULE.ethertype == "IPv4",
+        sa.or_(_RULE.group_id.in_(_IDS), _RULE.group_id.in_(_NAMING.where(_RULE.group_id.in_(_IDS)).correlate(None))),
+    )
+    .order_by(_RULE.created_at, _RULE.id)
+)
+_MEMBERS = (
+    sa.select(PortSecurityGroup.group_id, Port.network_id, Address.address)
+    .join(Port, Port.id == PortSecurityGroup.port_id)
+    .join(Address, Address.port_id == Port.id)
+    .where(PortSecurityGroup.group_id.in_(_IDS), PortSecurityGroup.group_id.in_(_NAMING.where(_RULE.remote_group_id.in_(_IDS))))
+    .order_by(Port.network_id, Address.address)
+)
+
+
 def groups(session: Session, group_ids: Iterable[str]) -> tuple[network_rpc.SecurityGroup, ...]:
-    """These groups and every group that their rules name; four queries.
+    """These groups and every group that their rules name; two queries.
 
     Only IPv4 rules: guests have no IPv6 yet. `revision` is when the rows were read, in microseconds: a row
     that counts changes would make all servers of a group wait for each other.
@@ -138,46 +201,27 @@ def groups(session: Session, group_ids: Iterable[str]) -> tuple[network_rpc.Secu
     if not wanted:
         return ()
     revision = (utcnow() - _EPOCH) // datetime.timedelta(microseconds=1)  # before the first query
-    rules = _rules(session, wanted)
-    remote = {rule.remote_group_id for rule in rules if rule.remote_group_id} - wanted
-    if remote:
-        rules += _rules(session, remote)
-    known = wanted | remote
-    named = set(
-        session.scalars(
-            sa.select(SecurityGroupRule.remote_group_id)
-            .distinct()
-            .where(SecurityGroupRule.remote_group_id.in_(known), SecurityGroupRule.ethertype == "IPv4")
-        )
-    )
-    members: dict[str, list[network_rpc.Member]] = {group_id: [] for group_id in known}
-    if named:
-        query = sa.select(PortSecurityGroup.group_id, Port.network_id, Address.address)
-        query = query.join(Port, Port.id == PortSecurityGroup.port_id).join(
-            Address, Address.port_id == Port.id
-        )
-        query = query.where(PortSecurityGroup.group_id.in_(named)).order_by(Port.network_id, Address.address)
-        for group_id, network_id, address in session.execute(query):
-            members[group_id].append(network_rpc.Member(network_id=network_id, address=address))
+    rules: dict[str, list[network_rpc.Rule]] = {}
+    known = set(wanted)
+    for rule in session.execute(_RULES, {"ids": sorted(wanted)}):
+        rules.setdefault(rule.group_id, []).append(_rule(rule))
+        if rule.group_id in wanted and rule.remote_group_id:
+            known.add(rule.remote_group_id)
+    members: dict[str, list[network_rpc.Member]] = {}
+    for group_id, network_id, address in session.execute(_MEMBERS, {"ids": sorted(known)}):
+        members.setdefault(group_id, []).append(network_rpc.Member(network_id=network_id, address=address))
     return tuple(
         network_rpc.SecurityGroup(
             id=group_id,
             revision=revision,
-            members=tuple(members[group_id]),
-            rules=tuple(_rule(rule) for rule in rules if rule.group_id == group_id),
+            members=tuple(members.get(group_id, ())),
+            rules=tuple(rules.get(group_id, ())),
         )
         for group_id in sorted(known)
     )
 
 
-def _rules(session: Session, group_ids: Iterable[str]) -> list[SecurityGroupRule]:
-    query = sa.select(SecurityGroupRule).where(
-        SecurityGroupRule.group_id.in_(group_ids), SecurityGroupRule.ethertype == "IPv4"
-    )
-    return list(session.scalars(query.order_by(SecurityGroupRule.created_at, SecurityGroupRule.id)))
-
-
-def _rule(rule: SecurityGroupRule) -> network_rpc.Rule:
+def _rule(rule: Any) -> network_rpc.Rule:  # noqa: ANN401 - a row
     return network_rpc.Rule(
         direction=rule.direction,
         protocol=rule.protocol,
@@ -191,7 +235,7 @@ def _rule(rule: SecurityGroupRule) -> network_rpc.Rule:
 def groups_to_refresh(
     session: Session, group_ids: Iterable[str]
 ) -> dict[str, tuple[network_rpc.SecurityGroup, ...]]:
-    """Agent → groups, for `update_groups` after rules or members of `group_ids` changed; six queries.
+    """Agent → groups, for `update_groups` after rules or members of `group_ids` changed; four queries.
 
     The agents are those of hosts with a port in one of them, or in a group whose rules name one of them.
     """
@@ -218,7 +262,7 @@ def groups_to_refresh(
 def servers_to_refresh(
     session: Session, server_ids: Iterable[str]
 ) -> list[tuple[str, network_rpc.ServerPorts]]:
-    """(agent, ports) for `refresh` of each of the servers that has a host; nine queries a server.
+    """(agent, ports) for `refresh` of each of the servers that has a host; five queries a server.
 
     Fence and documents are left out: `refresh` keeps those that the host has.
     """

@@ -10,7 +10,7 @@ from nova_lite.rpc import network as network_rpc
 from tests.unit.network_rows import rows
 
 
-def test_a_server_is_described_whole_in_nine_queries(database: Database) -> None:
+def test_a_server_is_described_whole_in_five_queries(database: Database) -> None:
     with database.writer() as session:
         rows.host(session, "a", tunnel_ip="192.0.2.1")
         rows.host(session, "b", tunnel_ip="192.0.2.2")
@@ -20,7 +20,7 @@ def test_a_server_is_described_whole_in_nine_queries(database: Database) -> None
         rows.server(session, "s2", network, at="b")
     with database.reader() as session, rows.counted(database) as statements:
         told = plugs.server_ports(session, server, fence=5, documents={"x": "y"})
-    assert len(statements) <= 9
+    assert len(statements) <= 5
     assert (told.server_id, told.fence, told.documents) == ("s1", 5, {"x": "y"})
     assert told.networks[0].peers == ("192.0.2.2",)
     assert (told.networks[0].is_routed, told.networks[0].subnets[0].gateway) == (True, "10.0.0.1")
