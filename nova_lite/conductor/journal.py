@@ -58,17 +58,23 @@ def _rowcount(session: Session, statement: sa.Update, values: dict[str, Any]) ->
     return int(session.execute(statement, values).rowcount)  # type: ignore[attr-defined]
 
 
-def take(
-    database: Database, action_id: int, *, owner: str, lease_s: float, now: Clock
+def take(  # noqa: PLR0913 - who, what, for how long, and what comes next
+    database: Database, action_id: int, *, owner: str, lease_s: float, now: Clock,
+    next_step: Callable[[Action], str | None] = lambda action: None,
 ) -> Journal | None:
-    """Take the lease of an open action that nobody works on; None: somebody does, or it is closed."""
+    """Take the lease of an open action that nobody works on; None: somebody does, or it is closed.
+
+    `next_step` says what is about to be done; it is written down in the same transaction.
+    """
     with database.writer() as session:
         moment = now()
         until = moment + datetime.timedelta(seconds=lease_s)
         if not _rowcount(session, _TAKE, {"of": action_id, "now": moment, "until": until, "owner": owner}):
             return None
         action = session.scalars(_ACTION, {"of": action_id}).one()
-    return Journal(database, action, owner=owner, now=now)
+        journal = Journal(database, action, owner=owner, now=now)
+        journal.expect(session, next_step(action))
+    return journal
 
 
 class Journal:
@@ -78,18 +84,26 @@ class Journal:
         self._database = database
         self._owner = owner
         self._now = now
+        self._expected: str | None = None
         self.action = action
         self.step: str | None = action.step
         self.error: errors.NovaLiteError | None = None
         if action.state == UNDOING:
             self.error = errors.WorkerError(action.message or "failed")
 
+    def expect(self, session: Session, name: str | None) -> None:
+        """The step will start next, as far as one knows when the lease is taken."""
+        self._expected = name
+        if name is not None:
+            self._open_event_once(session, name, self.action.attempt, self.action.saved.get("host"))
+
     def begin(self, name: str, run: Run) -> None:
         """The step is about to start; again after a crash is fine."""
+        if name == self._expected and run.attempt == self.action.attempt:
+            return
         with self._database.writer() as session:
             self._write(session, {})
-            if session.scalar(_EVENT_ID, self._key(name, run)) is None:
-                self._open_event(session, name, run)
+            self._open_event_once(session, name, run.attempt, run.saved.get("host"))
 
     def finish(self, name: str, run: Run, *, record: Record | None, following: str | None) -> None:
         """The step is done, its rows are written, and the `following` one is about to start (None: the action is done)."""
@@ -102,7 +116,7 @@ class Journal:
                 record(session, run)
             self._close_event(session, name, run, result="Success", details=None)
             if following is not None:
-                self._open_event(session, following, run)
+                self._open_event(session, following, run.attempt, run.saved.get("host"))
         self.step = name
 
     def begin_undo(self, name: str, run: Run, error: errors.NovaLiteError) -> None:
@@ -136,10 +150,13 @@ class Journal:
         if not _rowcount(session, _write_to(tuple(values)), keys | new):
             raise LeaseLost
 
-    def _open_event(self, session: Session, name: str, run: Run) -> None:
+    def _open_event(self, session: Session, name: str, attempt: int, host: str | None) -> None:
         session.execute(_OPEN_EVENT, {
-            "action_id": self.action.id, "attempt": run.attempt, "name": name, "host": run.saved.get("host"),
-            "start_time": self._now()})
+            "action_id": self.action.id, "attempt": attempt, "name": name, "host": host, "start_time": self._now()})
+
+    def _open_event_once(self, session: Session, name: str, attempt: int, host: str | None) -> None:
+        if session.scalar(_EVENT_ID, {"of": self.action.id, "in_attempt": attempt, "named": name}) is None:
+            self._open_event(session, name, attempt, host)
 
     def _close_event(self, session: Session, name: str, run: Run, *, result: str, details: str | None) -> None:
         session.execute(_CLOSE_EVENT, {

@@ -22,6 +22,7 @@ from nova_lite.conductor.workflow import Run, TryLater, carry_out
 from nova_lite.conductor.workflows import WORKFLOWS
 from nova_lite.conductor.world import World
 from nova_lite.context import Context
+from nova_lite.db.actions import UNDOING, Action
 from nova_lite.db.base import utcnow
 from nova_lite.db.engine import Database
 from nova_lite.periodic import Periodic
@@ -48,7 +49,8 @@ class Workflows:
     def run(self, ctxt: Context, *, action_id: int) -> None:
         with self._slots:
             found = journal.take(
-                self._world.database, action_id, owner=self._owner, lease_s=self._lease_s, now=self._world.now)
+                self._world.database, action_id, owner=self._owner, lease_s=self._lease_s, now=self._world.now,
+                next_step=_next_step)
             if found is None:
                 return
             with self._lock:
@@ -79,6 +81,13 @@ class Workflows:
         with self._lock:
             active = sorted(self._active)
         journal.renew(self._world.database, active, owner=self._owner, lease_s=self._lease_s, now=self._world.now)
+
+
+def _next_step(action: Action) -> str | None:
+    """What the action's workflow will do first; None: it goes backward, or this conductor does not know it."""
+    if action.state == UNDOING or action.name not in WORKFLOWS:
+        return None
+    return WORKFLOWS[action.name].next_step(action.step)
 
 
 class ConductorService:

@@ -81,6 +81,11 @@ class Workflow:
         """How many steps are done when `last` was the last of them."""
         return 0 if last is None else 1 + next(n for n, step in enumerate(self.steps) if step.name == last)
 
+    def next_step(self, last: str | None) -> str | None:
+        """The step after `last`; None: there is none."""
+        position = self.done(last)
+        return self.steps[position].name if position < len(self.steps) else None
+
 
 class TryLater(Exception):  # noqa: N818 - it is not an error: the action stays open and is taken up again
     """The workflow cannot go on now; its lease runs out and a reconciler takes it up again."""

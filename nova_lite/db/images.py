@@ -101,8 +101,10 @@ def by_ids(session: Session, image_ids: Collection[str]) -> dict[str, Image]:
     """The images of these ids that exist, whoever owns them, in one query."""
     if not image_ids:
         return {}
-    query = sa.select(Image).where(Image.id.in_(set(image_ids)), Image.deleted_at.is_(None))
-    return {image.id: image for image in session.scalars(query)}
+    return {image.id: image for image in session.scalars(_BY_IDS, {"ids": sorted(image_ids)})}
+
+
+_BY_IDS = sa.select(Image).where(Image.id.in_(sa.bindparam("ids", expanding=True)), Image.deleted_at.is_(None))
 
 
 def create(session: Session, image: Image) -> None:

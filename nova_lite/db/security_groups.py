@@ -287,8 +287,10 @@ def delete_rule(session: Session, rule: SecurityGroupRule) -> None:
 
 def names(session: Session, group_ids: Iterable[str]) -> list[str]:
     """The names of the groups, sorted."""
-    query = sa.select(SecurityGroup.name).where(SecurityGroup.id.in_(set(group_ids)))
-    return sorted(session.scalars(query))
+    return sorted(session.scalars(_NAMES, {"ids": sorted(group_ids)}))
+
+
+_NAMES = sa.select(SecurityGroup.name).where(SecurityGroup.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def missing(session: Session, group_ids: Iterable[str], *, project_id: str | None) -> list[str]:

@@ -54,7 +54,7 @@ def prepare_network(run: Run) -> None:
 def _ports(run: Run) -> ServerPorts:
     if "ports" not in run.scratch:
         with run.world.database.reader() as session:
-            server = servers.get(session, run.server_id)
+            run.scratch["server"] = server = servers.get(session, run.server_id)
             run.scratch["ports"] = guest.server_ports(session, run.world, server, fence=run.fence)
     ports: ServerPorts = run.scratch["ports"]
     return ports
@@ -81,8 +81,7 @@ def start_guest(run: Run) -> None:
     """Image, disks, config drive and domain, all by the host's compute worker."""
     ports_here = _ports(run)
     with run.world.database.reader() as session:
-        server = servers.get(session, run.server_id)
-        payload = guest.describe(session, run.world, server, fence=run.fence, ports=ports_here)
+        payload = guest.describe(session, run.world, run.scratch["server"], fence=run.fence, ports=ports_here)
     run.world.compute(run.saved["agent"]).build(run.ctxt, guest=payload)
 
 
