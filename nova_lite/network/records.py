@@ -15,7 +15,7 @@ from typing import Any
 
 from nova_lite import errors
 from nova_lite.rpc import payload
-from nova_lite.rpc.network import Network, Port, SecurityGroup, ServerPorts
+from nova_lite.rpc.network import Member, Network, Port, SecurityGroup, ServerPorts
 
 _TOMBSTONE_DAYS = 7  # a message older than that does not come any more: queues and retries end within hours
 
@@ -124,6 +124,29 @@ class Records:
                 self._write("groups", group.id, group)
                 self.groups[group.id] = group
             return news
+
+    def drop_members(self, ports: Iterable[Port]) -> list[SecurityGroup]:
+        """Take the ports' addresses out of their groups; returns the groups that change.
+
+        These count as newer than what was known, so that the message that brought the members cannot do it again.
+        """
+        with self._guard:
+            gone: dict[str, set[Member]] = {}
+            for port in ports:
+                places = {Member(network_id=port.network_id, address=address) for address in port.addresses}
+                for group_id in port.group_ids:
+                    gone.setdefault(group_id, set()).update(places)
+            changed = []
+            for group_id, places in gone.items():
+                old = self.groups.get(group_id)
+                if old is None or places.isdisjoint(old.members):
+                    continue
+                kept = tuple(member for member in old.members if member not in places)
+                new = dataclasses.replace(old, members=kept, revision=old.revision + 1)
+                self._write("groups", group_id, new)
+                self.groups[group_id] = new
+                changed.append(new)
+            return changed
 
     def drop_unneeded_groups(self) -> None:
         """Forget groups that no server here needs."""

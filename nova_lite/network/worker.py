@@ -117,6 +117,7 @@ class LinuxNetwork:
                 return
             self._parts.firewall.remove(server.ports)
             fail("network.release.filters")
+            self._leave_groups(server.ports)
             self._records.drop_server(server_id)
             fail("network.release.record")
             self._forget_ports(server.ports)
@@ -248,6 +249,11 @@ class LinuxNetwork:
             groups = [self._records.groups[g.id] for g in ports.groups if g.id in self._records.groups]
             held = [self._records.networks[network.id] for network in ports.networks]
             self._parts.firewall.add(held, groups, ports.ports)
+
+    def _leave_groups(self, ports: Iterable[Port]) -> None:
+        """Whoever gets the ports' addresses next must not be taken for a member of their groups."""
+        with self._filtering:
+            self._parts.firewall.change_groups(self._records.drop_members(ports))
 
     def _forget_ports(self, ports: Iterable[Port]) -> None:
         """Take the ports, no longer in the records, from DHCP; and the groups that nobody needs now."""
