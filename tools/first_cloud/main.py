@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str]) -> int:
         _use(setup, screen)
     except Failed as failed:
         screen.failure(failed)
+        return 1
+    except (OSError, subprocess.SubprocessError) as error:
+        screen.failure(Failed(str(error), remedy=f"see the message, and {setup.state}/nova-lite.log"))
         return 1
     except KeyboardInterrupt:
         print("\ntools/quickstart: interrupted; run it again to go on, tools/down to stop", file=sys.stderr)
@@ -104,6 +108,16 @@ def _examine(setup: Setup, screen: Screen, step: Step) -> None:
 
 
 def _boot(setup: Setup, screen: Screen) -> None:
+    from keystoneauth1.exceptions import ClientException
+    from openstack.exceptions import SDKException
+
+    try:
+        _boot_first(setup, screen)
+    except (ClientException, SDKException) as error:
+        raise Failed(f"the API said: {error}", remedy=f"read the end of {setup.state}/nova-lite.log") from error
+
+
+def _boot_first(setup: Setup, screen: Screen) -> None:
     from tools.first_cloud.resources import Resources, connect
     from tools.first_cloud.server import FirstServer
 

@@ -90,11 +90,18 @@ class FirstServer:
                     step.did = f"{where}:22 is open: the guest is up"
                     return
             if time.monotonic() > next_look:
+                self._start_if_off(server)
                 step.progress = self._last_words(server)
                 next_look = time.monotonic() + 1
             time.sleep(_POLL_S)
         raise Failed(f"{where}:22 does not open within {_SSH_S:.0f} s", detail=self.console(server),
                      remedy=f"read the console above; openstack console log show {server.id}")  # fmt: skip
+
+    def _start_if_off(self, server: Any) -> None:
+        """A guest may have gone off with the machine; the cloud hears of it a moment after its own start."""
+        now = self._cloud.compute.get_server(server.id)
+        if now.status == "SHUTOFF" and now.task_state is None:
+            self._cloud.compute.start_server(now)
 
     def log_in(self, step: Step, server: Any) -> None:
         """Run a command in the guest, which fetched our key from the metadata service.
