@@ -40,7 +40,7 @@ class ImageService:
 
     def __init__(self, directory: pathlib.Path, *overrides: str) -> None:
         file = directory / "nova.conf"
-        file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = kombu+memory://\n[image]\n"
+        file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = inprocess://\n[image]\n"
                         + "\n".join(overrides))
         self.conf = options.load([], conf=cfg.ConfigOpts(), files=[str(file)])
         self.database = Database(f"sqlite:///{directory}/test.sqlite")

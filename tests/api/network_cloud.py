@@ -51,7 +51,7 @@ class NetworkCloud:
 
     def __init__(self, directory: Path) -> None:
         file = directory / "nova.conf"
-        file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = kombu+memory://\n")
+        file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = inprocess://\n")
         self.conf = options.load([], files=[str(file)])
         self.database = Database(f"sqlite:///{directory}/cloud.sqlite")
         Base.metadata.create_all(self.database.engine)

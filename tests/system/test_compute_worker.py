@@ -114,7 +114,7 @@ def soon(is_true: Callable[[], object], *, limit_s: float = 20) -> bool:
 def configure(directory: Path, uri: str) -> Path:
     file = directory / "nova.conf"
     file.write_text(
-        f"[DEFAULT]\nhost = node1\nstate_path = {directory}/state\ntransport_url = kombu+memory://\n"
+        f"[DEFAULT]\nhost = node1\nstate_path = {directory}/state\ntransport_url = inprocess://\n"
         f"[libvirt]\nconnection_uri = {uri}\n[compute]\nshutdown_timeout = 30\n"
     )
     return file

@@ -20,9 +20,10 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root
 MOMENTS = ("before", "after", "journaled")
 STEPS = {name: [f"{workflow.name}.{step.name}.{moment}" for step in workflow.steps for moment in MOMENTS]
          for name, workflow in WORKFLOWS.items()}
+# Reached only by the first server of a network on its host.
+NETWORK_POINTS = [f"network.prepare.{step}" for step in ("namespace", "links", "dhcp", "filters", "metadata")]
 BUILD_POINTS = [
-    *STEPS["create"], "scheduler.claimed",
-    *(f"network.prepare.{step}" for step in ("record", "namespace", "links", "dhcp", "filters", "metadata", "done")),
+    *STEPS["create"], "scheduler.claimed", "network.prepare.record", "network.prepare.done",
     *(f"build.{step}.before" for step in ("record", "fetch_image", "make_disks", "make_config_drive", "finish")),
 ]
 DELETE_POINTS = [
@@ -92,6 +93,21 @@ def test_a_build_that_is_killed_ends_active(cloud: AllInOne, image: str, network
     cloud.ask("DELETE", f"/v2.1/servers/{server_id}")
     cloud.wait_for_status(server_id, "GONE")
     cloud.wait(lambda: leftovers(cloud) == {}, f"nothing to be left, but there is {leftovers(cloud)}", seconds=30)
+
+
+@pytest.mark.parametrize("point", NETWORK_POINTS)
+def test_a_build_that_is_killed_while_its_network_is_made_ends_active(cloud: AllInOne, image: str, point: str) -> None:
+    fresh = cloud.make_network("fresh", "10.77.0.0/24")
+    test_a_build_that_is_killed_ends_active(cloud, image, fresh, point)
+    cloud.ask("DELETE", f"/network/v2.0/networks/{fresh}")
+    cloud.wait(lambda: not of_network(cloud, fresh), f"network {fresh} to go, but there is {of_network(cloud, fresh)}", seconds=30)
+
+
+def of_network(cloud: AllInOne, network: str) -> list[str]:
+    """The host's devices and namespaces of the network."""
+    assert cloud.host is not None
+    seen = cloud.host.run(["ip", "-br", "link"]).stdout + cloud.host.run(["ip", "netns"]).stdout
+    return [line for line in seen.splitlines() if network[:11] in line]
 
 
 @pytest.mark.parametrize("point", DELETE_POINTS)

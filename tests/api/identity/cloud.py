@@ -46,7 +46,7 @@ class IdentityCloud:
 
     def __init__(self, directory: Path, *, url: str = "") -> None:
         file = directory / "nova.conf"
-        file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = kombu+memory://\n")
+        file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = inprocess://\n")
         self.conf = options.load([], files=[str(file)])
         self.database = Database(url or f"sqlite:///{directory}/cloud.sqlite")
         Base.metadata.create_all(self.database.engine)

@@ -62,7 +62,7 @@ class Bus:
 def bus(tmp_path: Path) -> Iterator[Bus]:
     file = tmp_path / "nova.conf"
     file.write_text(
-        f"[DEFAULT]\ntransport_url = kombu+memory://\nhost = fakes\nstate_path = {tmp_path}\n"
+        f"[DEFAULT]\ntransport_url = inprocess://\nhost = fakes\nstate_path = {tmp_path}\n"
         "[compute]\ndriver = fake\nfake_hosts = 3\n"
     )
     conf = options.load([], files=[str(file)])

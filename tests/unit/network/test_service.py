@@ -33,7 +33,7 @@ def rpc(tmp_path: Path) -> Iterator[NetworkRpc]:
     """A client of a running service of the fake driver."""
     settings = tmp_path / "nova.conf"
     settings.write_text(
-        f"[DEFAULT]\ntransport_url = kombu+memory:////{uuid.uuid4()}\nhost = node-{uuid.uuid4()}\n"
+        f"[DEFAULT]\ntransport_url = inprocess:///{uuid.uuid4()}\nhost = node-{uuid.uuid4()}\n"
         "[network]\ndriver = fake\n"
     )
     conf = options.load([], conf=cfg.ConfigOpts(), files=[str(settings)])

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bus within one process: calls, casts, errors and time-outs as on a real one."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import oslo_messaging as messaging
+import pytest
+
+from nova_lite import conf as options
+from nova_lite import errors
+from nova_lite.context import Context
+from nova_lite.rpc import transport
+from nova_lite.rpc.interface import Interface, call, cast, serve
+
+CTXT = Context(user_id="u", roles=frozenset({"member"}))
+
+
+class Probe(Interface):
+    """A contract of the test."""
+
+    topic, version = "probe", "1.0"
+
+    @call(since="1.0", timeout_s=0.5)
+    def ask(self, ctxt: Context, *, word: str) -> str: ...
+
+    @cast(since="1.0")
+    def tell(self, ctxt: Context, *, word: str) -> None: ...
+
+
+class Endpoint:
+    def __init__(self, name: str) -> None:
+        self.name, self.told, self.heard = name, [], threading.Event()  # type: ignore[var-annotated]
+
+    def ask(self, ctxt: Context, *, word: str) -> str:
+        if word == "refuse":
+            raise errors.NoValidHost(reason="none {left}")
+        if word == "hang":
+            self.heard.wait(2)
+        return f"{self.name} {word} {ctxt.user_id}"
+
+    def tell(self, ctxt: Context, *, word: str) -> None:
+        self.told.append(word)
+        self.heard.set()
+
+
+@pytest.fixture
+def bus() -> Iterator[tuple[messaging.RPCTransport, Callable[[str], Endpoint]]]:
+    conf = options.load([], files=[])
+    conf.register_opts(messaging.transport._transport_opts)  # noqa: SLF001
+    conf.set_override("transport_url", f"inprocess:///{uuid.uuid4()}")
+    made = transport.connect(conf)
+    servers: list[Any] = []
+
+    def start(name: str) -> Endpoint:
+        endpoint = Endpoint(name)
+        servers.append(serve(Probe, made, name, [endpoint]))
+        servers[-1].start()
+        return endpoint
+
+    yield made, start
+    for server in servers:
+        server.stop()
+        server.wait()
+
+
+Bus = tuple[messaging.RPCTransport, Callable[[str], Endpoint]]
+
+
+def test_a_call_reaches_the_named_server_and_comes_back(bus: Bus) -> None:
+    made, start = bus
+    start("a")
+    start("b")
+    assert Probe.client(made, host="b").ask(CTXT, word="x") == "b x u"
+
+
+def test_any_server_of_the_topic_answers_in_turn(bus: Bus) -> None:
+    made, start = bus
+    start("a")
+    start("b")
+    answers = {Probe.client(made).ask(CTXT, word="x") for _ in range(4)}
+    assert answers == {"a x u", "b x u"}
+
+
+def test_an_error_of_ours_arrives_as_itself(bus: Bus) -> None:
+    made, start = bus
+    start("a")
+    with pytest.raises(errors.NoValidHost) as refused:
+        Probe.client(made).ask(CTXT, word="refuse")
+    assert refused.value.text == "No valid host was found. none {left}"
+
+
+def test_a_call_that_nobody_answers_ends_in_time(bus: Bus) -> None:
+    made, start = bus
+    with pytest.raises(errors.ServiceDown):
+        Probe.client(made, host="nobody").ask(CTXT, word="x")
+    start("a")
+    with pytest.raises(errors.ServiceDown):
+        Probe.client(made, host="a").ask(CTXT, word="hang")
+
+
+def test_a_cast_sent_before_its_server_is_up_is_delivered(bus: Bus) -> None:
+    made, start = bus
+    Probe.client(made, host="late").tell(CTXT, word="early")
+    late = start("late")
+    assert late.heard.wait(10)
+    assert late.told == ["early"]
+
+
+def test_the_contract_is_checked_when_serving_starts(bus: Bus) -> None:
+    made, _ = bus
+
+    class Wrong:
+        def ask(self, ctxt: Context, *, word: int) -> str:
+            return ""
+
+        def tell(self, ctxt: Context, *, word: str) -> None:
+            pass
+
+    with pytest.raises(TypeError, match="signature differs"):
+        serve(Probe, made, "a", [Wrong()])
+    with pytest.raises(TypeError, match="0 endpoints"):
+        serve(Probe, made, "a", [])
+    with pytest.raises(TypeError, match="2 endpoints"):
+        serve(Probe, made, "a", [Endpoint("x"), Endpoint("y")])
