@@ -17,6 +17,7 @@ from nova_lite.context import Context
 from nova_lite.rpc import transport
 from nova_lite.rpc.interface import Interface, call, cast, serve
 
+Bus = tuple[Any, Callable[[str], "Endpoint"]]
 CTXT = Context(user_id="u", roles=frozenset({"member"}))
 
 
@@ -49,7 +50,7 @@ class Endpoint:
 
 
 @pytest.fixture
-def bus() -> Iterator[tuple[messaging.RPCTransport, Callable[[str], Endpoint]]]:
+def bus() -> Iterator[Bus]:
     conf = options.load([], files=[])
     conf.register_opts(messaging.transport._transport_opts)  # noqa: SLF001
     conf.set_override("transport_url", f"inprocess:///{uuid.uuid4()}")
@@ -66,9 +67,6 @@ def bus() -> Iterator[tuple[messaging.RPCTransport, Callable[[str], Endpoint]]]:
     for server in servers:
         server.stop()
         server.wait()
-
-
-Bus = tuple[messaging.RPCTransport, Callable[[str], Endpoint]]
 
 
 def test_a_call_reaches_the_named_server_and_comes_back(bus: Bus) -> None:
