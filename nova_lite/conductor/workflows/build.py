@@ -63,8 +63,9 @@ def _ports(run: Run) -> ServerPorts:
 def tell_other_hosts(run: Run) -> None:
     """Other hosts of the networks learn of this one, and of the new members of its groups."""
     ports_here = _ports(run)
-    refresh.groups(run, {group_id for port in ports_here.ports for group_id in port.group_ids})
-    refresh.peers(run, [net.id for net in ports_here.networks])
+    group_ids = {group_id for port in ports_here.ports for group_id in port.group_ids}
+    refresh.groups(run, group_ids, known=ports_here.groups)
+    refresh.peers(run, ports_here.networks)
 
 
 def record_network(session: Session, run: Run) -> None:

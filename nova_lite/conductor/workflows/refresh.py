@@ -1,32 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells other hosts' network workers what a change on one host means for them."""
+"""Tells hosts' network workers what a change on one host means for them."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 from nova_lite.conductor.workflow import Run
 from nova_lite.db import plugs
+from nova_lite.rpc.network import Network, SecurityGroup
 
 
-def groups(run: Run, group_ids: set[str]) -> None:
-    """Members of the groups changed: hosts that use them elsewhere get the new ones."""
+def groups(run: Run, group_ids: set[str], *, known: Iterable[SecurityGroup] = ()) -> None:
+    """Members of the groups changed: hosts that use them get the new ones.
+
+    The run's own host was told `known`. It is told again if that is not so any more: what others said of a change
+    meanwhile it may have heard before it had the group, and dropped.
+    """
     if not run.world.has_other_agents(run.saved["agent"]):
         return
     with run.world.database.reader() as session:
         told = plugs.groups_to_refresh(session, group_ids)
+    already = {_content(group) for group in known}
     for agent, changed in told.items():
-        if agent != run.saved["agent"]:
+        if agent != run.saved["agent"] or not already.issuperset(map(_content, changed)):
             run.world.network(agent).update_groups(run.ctxt, groups=changed)
 
 
-def peers(run: Run, network_ids: Iterable[str]) -> None:
-    """A host joined the networks: the others' VXLANs reach it from now on."""
+def peers(run: Run, networks: Iterable[Network]) -> None:
+    """A host joined the networks: the others' VXLANs reach it from now on.
+
+    `networks` as the host was told of them; it is told again of one that another host joined meanwhile.
+    """
     if not run.world.has_other_agents(run.saved["agent"]):
         return
-    for network_id in network_ids:
+    for network in networks:
         with run.world.database.reader() as session:
-            told = plugs.peers_to_refresh(session, network_id)
+            told = plugs.peers_to_refresh(session, network.id)
         for agent, addresses in told.items():
-            if agent != run.saved["agent"]:
-                run.world.network(agent).set_peers(run.ctxt, network_id=network_id, peers=addresses)
+            if agent != run.saved["agent"] or addresses != network.peers:
+                run.world.network(agent).set_peers(run.ctxt, network_id=network.id, peers=addresses)
+
+
+def _content(group: SecurityGroup) -> SecurityGroup:
+    return dataclasses.replace(group, revision=0)
