@@ -51,12 +51,12 @@ def set_up(conf: cfg.ConfigOpts) -> None:
     os.makedirs(conf.state_path, mode=0o700, exist_ok=True)
 
 
-def connect(conf: cfg.ConfigOpts) -> messaging.RPCTransport:
+def connect(conf: cfg.ConfigOpts) -> messaging.transport.RPCTransport:
     """The message bus with our settings: durable queues, so that a broker's end loses no waiting cast."""
     return transport.connect(conf)
 
 
-def run(name: str, argv: Sequence[str], make: Callable[[cfg.ConfigOpts, messaging.RPCTransport], Service]) -> None:
+def run(name: str, argv: Sequence[str], make: Callable[[cfg.ConfigOpts, messaging.transport.RPCTransport], Service]) -> None:
     """Run one service until SIGTERM or SIGINT."""
     conf = configure(argv)
     service = make(conf, connect(conf))

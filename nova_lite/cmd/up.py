@@ -125,7 +125,7 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
         database.close()
 
 
-def _services(conf: cfg.ConfigOpts, bus: messaging.RPCTransport, database: Database) -> list[daemon.Service]:
+def _services(conf: cfg.ConfigOpts, bus: messaging.transport.RPCTransport, database: Database) -> list[daemon.Service]:
     return [
         ConductorService(conf, bus, database), SchedulerService(conf, bus, database),
         network.make(conf, bus), ComputeService(conf, bus), VolumeService(conf, bus),

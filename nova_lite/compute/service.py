@@ -35,7 +35,7 @@ _BOOT_ID = "boot_id"
 class ComputeService:
     """nova-compute: `start()` begins to serve, `stop()` ends; guests go on."""
 
-    def __init__(self, conf: cfg.ConfigOpts, transport: messaging.RPCTransport, *, driver: Driver | None = None) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, transport: messaging.transport.RPCTransport, *, driver: Driver | None = None) -> None:
         self._conf = conf
         self.driver: Driver = driver or drivers.make(conf)
         self._state = Path(conf.state_path) / "compute"

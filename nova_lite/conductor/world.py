@@ -78,7 +78,7 @@ class World:
 
 
 def over(
-    transport: messaging.RPCTransport, *, conf: cfg.ConfigOpts, database: Database,
+    transport: messaging.transport.RPCTransport, *, conf: cfg.ConfigOpts, database: Database,
     now: Callable[[], datetime.datetime], image_token: Callable[[str], str],
 ) -> World:
     """The world that is reached over the message bus."""

@@ -80,7 +80,7 @@ class NetworkService:
     and returns the WSGI application that answers them (`nova_lite.api.metadata`)."""
 
     def __init__(
-        self, conf: cfg.ConfigOpts, transport: messaging.RPCTransport, *, metadata_app_factory: MetadataAppFactory
+        self, conf: cfg.ConfigOpts, transport: messaging.transport.RPCTransport, *, metadata_app_factory: MetadataAppFactory
     ) -> None:
         self.driver = make_driver(conf, metadata_app_factory=metadata_app_factory)
         endpoints = [Servers(self.driver), Updates(self.driver), Holdings(self.driver)]

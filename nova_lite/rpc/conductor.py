@@ -58,7 +58,7 @@ class PowerState:
 class ConductorRpc(Interface):
     """What other services may tell a conductor."""
 
-    topic, version = "conductor", "1.0"
+    topic, version = "conductor", "1.1"
 
     @cast(since="1.0")
     def run(self, ctxt: Context, *, action_id: int) -> None:
@@ -79,3 +79,7 @@ class ConductorRpc(Interface):
     @cast(since="1.0")
     def report(self, ctxt: Context, *, status: ServiceReport) -> None:
         """A daemon lives; written to the database in batches."""
+
+    @cast(since="1.1")
+    def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:
+        """What the server's guest may read about itself has changed: its host is to answer the new words."""

@@ -55,7 +55,7 @@ class Interface:
     version: typing.ClassVar[str]
 
     @classmethod
-    def client(cls, transport: messaging.RPCTransport, *, host: str | None = None, cap: str | None = None) -> Self:
+    def client(cls, transport: messaging.transport.RPCTransport, *, host: str | None = None, cap: str | None = None) -> Self:
         """A sender typed as this interface; `host` None: any one server of the topic.
 
         `cap`: the newest version that the other side knows; a newer method raises `errors.Unavailable`.
@@ -79,7 +79,7 @@ class _Sender:
     """Sends an interface's methods; made by `Interface.client`, cheap to keep."""
 
     def __init__(
-        self, interface: type[Interface], transport: messaging.RPCTransport, host: str | None, cap: str | None
+        self, interface: type[Interface], transport: messaging.transport.RPCTransport, host: str | None, cap: str | None
     ) -> None:
         self._methods = interface.methods()
         self._hints = {name: typing.get_type_hints(method) for name, method in self._methods.items()}
@@ -123,7 +123,7 @@ class _ContextSerializer(messaging.NoOpSerializer):  # type: ignore[misc]
 
 
 def serve(
-    interface: type[Interface], transport: messaging.RPCTransport, host: str, endpoints: Sequence[object],
+    interface: type[Interface], transport: messaging.transport.RPCTransport, host: str, endpoints: Sequence[object],
 ) -> messaging.RPCServer:
     """A server of the interface, not yet started: call `start()`, later `stop()` and `wait()`.
 

@@ -15,7 +15,7 @@ _RABBIT = "oslo_messaging_rabbit"
 _QUEUES = {"rabbit_quorum_queue": True, "rabbit_transient_quorum_queue": True}
 
 
-def connect(conf: cfg.ConfigOpts) -> messaging.RPCTransport:
+def connect(conf: cfg.ConfigOpts) -> messaging.transport.RPCTransport:
     """The transport of `transport_url`. Remote errors of `nova_lite.errors` come back as themselves."""
     # oslo.messaging 18.3 registers these on the global cfg.CONF only, but reads them from ours on each call.
     conf.register_opts(tracing.oslo_messaging_tracing, group="oslo_messaging_tracing")

@@ -9,11 +9,11 @@ from nova_lite.api.wsgi.routing import Rule
 
 
 def may(req: Request, rule: Rule) -> bool:
-    """Whether the caller has the role that the rule asks for."""
-    return not rule.role or rule.role in req.ctxt.roles
+    """Whether the policy lets the caller, the operator's overrides included."""
+    return req.policy.allows(rule, req.ctxt)
 
 
 def require(req: Request, rule: Rule) -> None:
-    """:raises errors.PolicyForbids: the caller has not the role that the rule asks for."""
+    """:raises errors.PolicyForbids: the policy does not let the caller."""
     if not may(req, rule):
         raise errors.PolicyForbids(rule=rule.name)

@@ -80,4 +80,5 @@ def _set(req: Request, server: Server, items: dict[str, str]) -> dict[str, str]:
     if len(items) > len(server.metadata_items):
         check_metadata(items, quotas.limits(req.db, req.conf, server.project_id)["metadata_items"])
     server.metadata_items = items
+    req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server.id)
     return items

@@ -26,6 +26,7 @@ def update(req: Request, body: Body, server_id: str) -> Body:
     for word, value in body["server"].items():
         setattr(server, _COLUMNS[word], value)
     req.db.flush()
+    req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server.id)
     return {"server": server_views.document(req, server, server_views.UPDATE)}
 
 

@@ -154,7 +154,7 @@ class Face:
         # A raw body may take minutes to arrive: its handler opens its own short transactions.
         is_read = route.method in ("GET", "HEAD") or route.raw_body
         with database.reader() if is_read else database.writer() as session:
-            req = Request(http, ctxt, version, session, self._parts, base_url)
+            req = Request(http, ctxt, version, session, self._parts, base_url, self._policy)
             reply = route.handler(req, **arguments)
         for call in req.after:
             try:

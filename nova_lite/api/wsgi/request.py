@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import oslo_messaging as messaging
 import webob
@@ -18,6 +18,9 @@ from nova_lite.db.engine import Database
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.network import NetworkRpc
+
+if TYPE_CHECKING:
+    from nova_lite.api.wsgi.policy import Policy
 
 Body = dict[str, Any]  # a JSON object; its shape is the route's schema
 
@@ -36,7 +39,7 @@ class Reply:
 class RpcClients:
     """The senders that faces use; made once per process."""
 
-    def __init__(self, transport: messaging.RPCTransport) -> None:
+    def __init__(self, transport: messaging.transport.RPCTransport) -> None:
         self._transport = transport
         self.conductor = ConductorRpc.client(transport)
         self._computes: dict[str, ComputeRpc] = {}
@@ -71,7 +74,8 @@ class Request:
     """
 
     def __init__(
-        self, http: webob.Request, ctxt: Context, version: Version, db: Session, parts: Parts, base_url: str
+        self, http: webob.Request, ctxt: Context, version: Version, db: Session, parts: Parts, base_url: str,
+        policy: Policy,
     ) -> None:
         self.http = http
         self.ctxt = ctxt
@@ -81,6 +85,7 @@ class Request:
         self.rpc = parts.rpc
         self.database = parts.database
         self.base_url = base_url
+        self.policy = policy
         self.after: list[Callable[[], None]] = []
 
     @property
