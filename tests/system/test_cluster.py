@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 UP_S = 400
 # 45 s with two guests on two cores without KVM, several times that beside other work.
 BOOT_S = 400
-HEARD_S = 60
+HEARD_S = 180
 A, B = "10.20.0.11", "10.20.0.22"
 # Says on the console when the peer, or the API beyond the host's NAT, begins or ceases to answer.
 USER_DATA = """#!/bin/sh
