@@ -13,7 +13,7 @@ from nova_lite.rpc.heartbeat import Heartbeat
 class VolumeService:
     """One nova-volume."""
 
-    def __init__(self, conf: cfg.ConfigOpts, transport: messaging.RPCTransport) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, transport: messaging.transport.RPCTransport) -> None:
         status = ServiceReport(binary="nova-volume", agent=conf.host)
         self._heartbeat = Heartbeat(ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval)
 
