@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The separate daemons for tests: real RabbitMQ, real database, guests and networks simulated unless a test says else."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tools.daemons import Daemons, Options
+
+MIB = 1024 * 1024
+
+
+class Cloud(Daemons):
+    """Daemons, with what a test does through their API as the admin."""
+
+    def call(self, method: str, path: str, body: object = None, *, expect: int = 200) -> Any:
+        """The JSON of an answer that must have the status."""
+        status, answer = self.ask(method, path, body, token=self.token())
+        assert status == expect, (method, path, status, answer)
+        return answer
+
+    def prepare(self) -> dict[str, Any]:
+        """An image and a network; the body of a boot from them."""
+        image = self.call("POST", "/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"}, expect=201)
+        self.upload(f"/image/v2/images/{image['id']}/file", bytes(MIB))
+        network = self.call("POST", "/network/v2.0/networks", {"network": {"name": "n"}}, expect=201)["network"]
+        subnet = {"network_id": network["id"], "ip_version": 4, "cidr": "10.66.0.0/24"}
+        self.call("POST", "/network/v2.0/subnets", {"subnet": subnet}, expect=201)
+        flavors = self.call("GET", "/v2.1/flavors/detail")["flavors"]
+        smallest = min((flavor for flavor in flavors if flavor["disk"]), key=lambda flavor: flavor["ram"])
+        return {"imageRef": image["id"], "flavorRef": smallest["id"], "networks": [{"uuid": network["id"]}]}
+
+    def upload(self, path: str, data: bytes) -> None:
+        wire = self._connect()
+        with contextlib.closing(wire):
+            wire.request("PUT", path, data, {"X-Auth-Token": self.token(), "Content-Type": "application/octet-stream"})
+            answer = wire.getresponse()
+            assert answer.status == 204, answer.read()
+
+    def boot(self, wanted: dict[str, Any], name: str) -> str:
+        """Ask for a server; its id."""
+        return str(self.call("POST", "/v2.1/servers", {"server": {**wanted, "name": name}}, expect=202)["server"]["id"])
+
+    def server(self, server_id: str) -> dict[str, Any] | None:
+        """As the API shows it; None: gone."""
+        status, answer = self.ask("GET", f"/v2.1/servers/{server_id}", token=self.token())
+        return None if status == 404 else answer["server"]
+
+    def is_active(self, server_id: str) -> bool:
+        shown = self.server(server_id)
+        assert shown is not None
+        assert shown["status"] != "ERROR", shown["fault"]
+        return bool(shown["status"] == "ACTIVE")
+
+
+def eventually(ask: Callable[[], bool], *, deadline_s: float = 60) -> None:
+    """Wait until the answer is yes."""
+    until = time.monotonic() + deadline_s
+    while not ask():
+        assert time.monotonic() < until, "not in time"
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def running(directory: Path, *, database: str = "postgres", options: Options | None = None) -> Iterator[Cloud]:
+    """A cloud that is up; ended and removed afterwards."""
+    cloud = Cloud(directory, database=database, hosts=3, options=options)
+    try:
+        cloud.start()
+        yield cloud
+    finally:
+        cloud.purge()
