@@ -31,7 +31,7 @@ from nova_lite.scheduler.service import SchedulerService
 from nova_lite.volume.service import VolumeService
 
 LOG = logging.getLogger(__name__)
-READY_S = 60.0
+READY_S = 120.0
 
 
 def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself

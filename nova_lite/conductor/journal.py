@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -192,3 +192,21 @@ def cancel_others(session: Session, *, server_id: str, action_id: int, reason: s
         Action.server_id == server_id, Action.id < action_id, Action.state.in_(OPEN),
     ).values(state=CANCELLED, message=reason, finish_time=now(), lease_owner=None, lease_until=None)
         .execution_options(synchronize_session=False))
+
+
+def free(database: Database, owners: Collection[str], *, now: Clock) -> int:
+    """End the leases of owners that are known to be dead; how many there were."""
+    if not owners:
+        return 0
+    with database.writer() as session:
+        freed = session.execute(sa.update(Action).where(
+            Action.lease_owner.in_(owners), Action.state.in_(OPEN), Action.lease_until.is_not(None),
+        ).values(lease_until=now()).execution_options(synchronize_session=False))
+    return int(freed.rowcount)  # type: ignore[attr-defined]
+
+
+def owners(database: Database) -> set[str]:
+    """Who holds leases of open actions."""
+    with database.reader() as session:
+        return set(session.scalars(sa.select(Action.lease_owner).distinct().where(
+            Action.state.in_(OPEN), Action.lease_owner.is_not(None), Action.lease_until.is_not(None))))

@@ -83,7 +83,7 @@ class Heartbeats:
         self._waiting: dict[tuple[str, str], ServiceReport] = {}
         self._known: dict[tuple[str, str], ServiceReport] = {}
         self._wake = threading.Event()
-        self._is_stopping = False
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="heartbeats", daemon=True)
 
     def report(self, ctxt: Context, *, status: ServiceReport) -> None:
@@ -95,21 +95,20 @@ class Heartbeats:
         self._thread.start()
 
     def stop(self) -> None:
-        self._is_stopping = True
+        self._stopping.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
 
     def _loop(self) -> None:
-        pause = threading.Event()
-        while not self._is_stopping:
+        while not self._stopping.is_set():
             self._wake.wait()
             self._wake.clear()
             try:
                 self.flush()
             except Exception:  # noqa: BLE001 - the next beat brings all of it again
                 LOG.exception("heartbeats could not be written")
-            pause.wait(self._flush_s)
+            self._stopping.wait(self._flush_s)
 
     def flush(self) -> None:
         """Write what has come in."""

@@ -99,6 +99,7 @@ class ConductorService:
         world = worlds.over(
             transport, conf=conf, database=database, now=utcnow,
             image_token=lambda project_id: minted.mint_service(project_id=project_id))
+        self._world = world
         self._workflows = Workflows(world, owner=f"{conf.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
         self._heartbeats = Heartbeats(world)
         self._server = serve(ConductorRpc, transport, conf.host, [
@@ -113,11 +114,20 @@ class ConductorService:
 
     def start(self) -> None:
         """Serve, report and reconcile; returns at once."""
+        self._take_over_from_the_dead()
         self._heartbeats.start()
         self._server.start()
         self._heartbeat.start()
         for periodic in self._periodics:
             periodic.start()
+
+    def _take_over_from_the_dead(self) -> None:
+        """A conductor of this host whose process is gone will not go on: its actions need not wait for their leases."""
+        host = self._world.conf.host
+        dead = [owner for owner in journal.owners(self._world.database) if _is_dead(owner, host)]
+        freed = journal.free(self._world.database, dead, now=self._world.now)
+        if freed:
+            LOG.info("%s actions of conductors that died on this host are taken up again", freed)
 
     def stop(self) -> None:
         """Finish what is in hand; what does not end in time is taken up by another conductor."""
@@ -128,3 +138,8 @@ class ConductorService:
         self._server.wait()
         self._heartbeats.stop()
 
+
+def _is_dead(owner: str, host: str) -> bool:
+    """Whether the owner of a lease is a process of this host that is no more; `owner` as made in ConductorService."""
+    name, pid, _ = owner.rsplit(":", 2)
+    return name == host and int(pid) != os.getpid() and not os.path.exists(f"/proc/{pid}")

@@ -6,7 +6,7 @@ from oslo_config import cfg
 GROUP = "conductor"
 OPTIONS = [
     cfg.IntOpt("workers", default=16, min=1, help="Actions that one conductor carries out at once."),
-    cfg.IntOpt("lease_s", default=30, min=5,
+    cfg.IntOpt("lease_s", default=10, min=5,
                help="Seconds after which another conductor may take over the action of a silent one."),
     cfg.IntOpt("reconcile_interval", default=5, min=1, help="Seconds between two looks for lost hints and stale leases."),
     cfg.IntOpt("build_attempts", default=3, min=1, max=99, help="Hosts that a build tries."),

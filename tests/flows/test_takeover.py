@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who goes on with an action whose conductor is gone, and when."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from nova_lite.conductor import journal
+from nova_lite.conductor.service import _is_dead
+from tests.flows.one_process import OneProcess
+
+
+def test_a_leased_action_is_nobody_elses(cloud: OneProcess) -> None:
+    server_id, action_id = cloud.ask_for_server()
+    assert journal.take(cloud.database, action_id, owner="other", lease_s=30, now=cloud.world.now) is not None
+    cloud.run(action_id)
+    assert cloud.server(server_id).vm_state == "building"
+    cloud.expire_leases()
+    cloud.run(action_id)
+    assert cloud.server(server_id).vm_state == "active"
+
+
+def test_the_leases_of_the_dead_are_freed(cloud: OneProcess) -> None:
+    server_id, action_id = cloud.ask_for_server()
+    assert journal.take(cloud.database, action_id, owner="node:1:x", lease_s=30, now=cloud.world.now) is not None
+    assert journal.owners(cloud.database) == {"node:1:x"}
+    assert journal.free(cloud.database, ["node:1:x"], now=cloud.world.now) == 1
+    cloud.run(action_id)
+    assert cloud.server(server_id).vm_state == "active"
+    assert journal.owners(cloud.database) == set()
+
+
+@pytest.mark.parametrize("host", ["node", "node:with:colons"])
+def test_only_a_process_of_this_host_that_is_gone_is_dead(host: str) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert _is_dead(f"{host}:{ended.pid}:ab", host)
+    assert not _is_dead(f"{host}:{ended.pid}:ab", "another")
+    assert not _is_dead(f"{host}:{os.getpid()}:ab", host)
+    assert not _is_dead(f"{host}:1:ab", host)
