@@ -15,8 +15,9 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
-def test_the_table_of_routes_is_fresh() -> None:
-    run = subprocess.run([sys.executable, "-W", "ignore", ROOT / "tools" / "api-reach", "--check"], capture_output=True,
+@pytest.mark.parametrize("tool", ["api-reach", "draw-states"])
+def test_a_generated_page_is_fresh(tool: str) -> None:
+    run = subprocess.run([sys.executable, "-W", "ignore", ROOT / "tools" / tool, "--check"], capture_output=True,
                          text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr
 
