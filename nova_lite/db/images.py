@@ -77,13 +77,18 @@ def get(session: Session, image_id: str, *, project_id: str | None, is_locked: b
 
     :raises errors.NotFound: there is none, or it is another project's.
     """
-    query = sa.select(Image).where(Image.id == image_id, Image.deleted_at.is_(None))
+    query, wanted = _ONE, {"of": image_id}
     if project_id is not None:
-        query = query.where(sa.or_(Image.owner == project_id, Image.visibility.in_((PUBLIC, COMMUNITY))))
-    image = session.scalars(query.with_for_update() if is_locked else query).one_or_none()
+        query, wanted = _ONE_SEEN, {"of": image_id, "project": project_id}
+    image = session.scalars(query.with_for_update() if is_locked else query, wanted).one_or_none()
     if image is None:
         raise errors.NotFound(what="Image", id=image_id)
     return image
+
+
+# Built once: building a query costs several times what running it does, and every boot runs these.
+_ONE = sa.select(Image).where(Image.id == sa.bindparam("of"), Image.deleted_at.is_(None))
+_ONE_SEEN = _ONE.where(sa.or_(Image.owner == sa.bindparam("project"), Image.visibility.in_((PUBLIC, COMMUNITY))))
 
 
 def usable(session: Session, image_id: str, *, project_id: str | None) -> Image:

@@ -133,8 +133,7 @@ def named(session: Session, project_id: str, wanted: Sequence[str]) -> list[Secu
 
 def default(session: Session, project_id: str) -> SecurityGroup:
     """The project's default group, made when there is none yet: all out, in only from the group itself."""
-    query = sa.select(SecurityGroup).where(SecurityGroup.default_of == project_id)
-    group = session.scalars(query).one_or_none()
+    group = session.scalars(_DEFAULT_OF, {"project": project_id}).one_or_none()
     if group is not None:
         return group
     made = SecurityGroup(
@@ -155,7 +154,10 @@ def default(session: Session, project_id: str) -> SecurityGroup:
             session.add(made)
         return made
     except IntegrityError:
-        return session.scalars(query).one()
+        return session.scalars(_DEFAULT_OF, {"project": project_id}).one()
+
+
+_DEFAULT_OF = sa.select(SecurityGroup).where(SecurityGroup.default_of == sa.bindparam("project"))
 
 
 def has_default(session: Session, project_id: str) -> bool:
