@@ -96,8 +96,11 @@ class User:
         return f"{shown['status']} {shown['OS-EXT-STS:task_state']}"
 
     def settle(self, server: str, status: str) -> None:
-        """Wait until the server has this status and does nothing."""
-        wait_for(lambda: self.status(server) == f"{status} None", f"server {server} to be {status}")
+        """Wait, by the SDK since it is quick, until the server does nothing; then openstack is to say that it is `status`."""
+        with self.sdk() as sdk:
+            server_id = sdk.compute.find_server(server, ignore_missing=False).id
+            wait_for(lambda: sdk.compute.get_server(server_id).task_state is None, f"server {server} to be {status}")
+        assert self.status(server) == f"{status} None"
 
     def _environment(self, client: str) -> dict[str, str]:
         """nova knows no clouds.yaml: it is told by the variables of old."""
