@@ -13,7 +13,9 @@ from nova_lite.context import system_context
 from nova_lite.db import claims, hosts
 from nova_lite.db.actions import OPEN, Action
 from nova_lite.db.hosts import Claim
+from nova_lite.db.networks import Network
 from nova_lite.db.servers import Server
+from nova_lite.rpc.network import OwnedNetworks
 
 LOG = logging.getLogger(__name__)
 
@@ -47,15 +49,32 @@ def _clean(world: World, agent: str, binary: str) -> None:
     ctxt = system_context()
     worker = world.compute(agent) if binary == "nova-compute" else world.network(agent)
     try:
-        held = worker.owned(ctxt).server_ids
-        for server_id, fence in _gone(world, held, agent):
+        owned = worker.owned(ctxt)
+        for server_id, fence in _gone(world, owned.server_ids, agent):
             LOG.warning("server %s: %s on %s still held it and removes it now", server_id, binary, agent)
             if binary == "nova-compute":
                 world.compute(agent).destroy(ctxt, server_id=server_id, fence=fence)
             else:
                 world.network(agent).release(ctxt, server_id=server_id, fence=fence)
+        if isinstance(owned, OwnedNetworks):
+            _clean_networks(world, agent, owned.network_ids)
     except errors.NovaLiteError as error:
         LOG.info("%s on %s could not be compared now: %s", binary, agent, error.text)
+
+
+def _clean_networks(world: World, agent: str, held: tuple[str, ...]) -> None:
+    """Remove networks that no row knows, as after a delete while the host was down.
+
+    Should the rows be another cloud's, nothing is lost: a worker keeps what its servers use, and makes a network anew
+    when a server needs it.
+    """
+    if not held:
+        return
+    with world.database.reader() as session:
+        known = set(session.scalars(sa.select(Network.id).where(Network.id.in_(held))))
+    for network_id in sorted(set(held) - known):
+        LOG.warning("network %s: nova-network on %s still held it and removes it now", network_id, agent)
+        world.network(agent).remove_network(system_context(), network_id=network_id)
 
 
 def _gone(world: World, server_ids: tuple[str, ...], agent: str) -> list[tuple[str, int]]:
