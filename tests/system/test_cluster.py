@@ -29,6 +29,8 @@ UP_S = 400
 BOOT_S = 400
 HEARD_S = 180
 A, B = "10.20.0.11", "10.20.0.22"
+# What `Cloud.inventory` is without servers and networks.
+NOTHING = {"links": ["lo", "uplink0"], "namespaces": [], "guests": "", "filters": [], "instances": [], "networks": []}
 # Says on the console when the peer, or the API beyond the host's NAT, begins or ceases to answer.
 USER_DATA = """#!/bin/sh
 watch() {{
@@ -153,8 +155,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 
 @pytest.fixture(scope="module")
-def pair(cloud: Cloud, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    cloud.make("image", "create", "--file", str(image), "--disk-format", "qcow2", "guest")
+def guest_image(cloud: Cloud, image: Path) -> str:
+    """The image's id; its name is guest."""
+    return cloud.make("image", "create", "--file", str(image), "--disk-format", "qcow2", "guest")
+
+
+@pytest.fixture(scope="module")
+def pair(cloud: Cloud, guest_image: str, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     network = cloud.make("network", "create", "net")
     cloud.make("subnet", "create", "--network", "net", "--subnet-range", "10.20.0.0/24", "subnet")
     group_a, group_b = (cloud.make("security", "group", "create", name) for name in ("a", "b"))
@@ -292,14 +299,26 @@ def test_up_brings_back_hands_that_died_and_guests_do_not_notice(cloud: Cloud, p
 def test_deleted_servers_and_networks_leave_nothing_on_hosts(cloud: Cloud, pair: Pair) -> None:
     cloud.openstack("server", "delete", "--wait", pair.a, pair.b)
     cloud.openstack("network", "delete", pair.network)
-    nothing = {"links": ["lo", "uplink0"], "namespaces": [], "guests": "", "filters": [], "instances": [], "networks": []}
     for host in ("h1", "h2"):
-        wait(functools.partial(cloud.inventory, host), nothing)
+        wait(functools.partial(cloud.inventory, host), NOTHING)
 
 
-def test_down_leaves_nothing_not_even_of_a_running_guest(cloud: Cloud, image: Path) -> None:
-    if not cloud.openstack("image", "list", "-f", "json"):
-        cloud.make("image", "create", "--file", str(image), "--disk-format", "qcow2", "guest")
+def test_what_was_deleted_while_its_host_was_down_goes_when_the_host_is_back(cloud: Cloud, guest_image: str) -> None:
+    network = cloud.make("network", "create", "lost")
+    cloud.make("subnet", "create", "--network", "lost", "--subnet-range", "10.22.0.0/24", "lost")
+    server = cloud.make("server", "create", "--image", "guest", "--flavor", "m1.nano", "--network", "lost", "--wait",
+                        "--availability-zone", "nova:h2", "lost")  # fmt: skip
+    host = cloud.cluster.host("h2")
+    host.real.stop()
+    wait(lambda: {host for _, host in cloud.cluster.reported()} & {"h2"}, set(), seconds=60)
+    cloud.openstack("server", "delete", "--wait", server)
+    cloud.openstack("network", "delete", network)
+    assert [path.name for path in (host.directory / "state" / "instances").glob(server)] == [server]
+    tool("up", "--state", cloud.state)
+    wait(functools.partial(cloud.inventory, "h2"), NOTHING, seconds=90)
+
+
+def test_down_leaves_nothing_not_even_of_a_running_guest(cloud: Cloud, guest_image: str) -> None:
     cloud.make("network", "create", "last")
     cloud.make("subnet", "create", "--network", "last", "--subnet-range", "10.21.0.0/24", "last")
     cloud.make("server", "create", "--image", "guest", "--flavor", "m1.nano", "--network", "last", "--wait", "last")
