@@ -18,7 +18,7 @@ SHARED = {"errors", "context", "conf", "lifecycle", "rpc", "failpoints", "period
 CONTROL = SHARED | {"db", "tokens"}
 MAY_IMPORT = {
     "errors": set(), "context": set(), "conf": {"conf"}, "lifecycle": {"errors"}, "failpoints": {"errors"},
-    "concurrency": set(), "periodic": set(), "metadata": {"errors"}, "tokens": {"context", "errors"},
+    "concurrency": {"threaded_http"}, "threaded_http": {"concurrency"}, "periodic": set(), "metadata": {"errors"}, "tokens": {"context", "errors"},
     "rpc": {"rpc", "errors", "context", "periodic"},
     "db": {"db", "errors", "lifecycle", "conf", "rpc"},
     "api": CONTROL | {"api"}, "conductor": CONTROL | {"conductor"}, "scheduler": CONTROL | {"scheduler"},

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-
 import pytest
 
+from nova_lite.db import passwords
 from tests.api.identity.cloud import IdentityCloud
 
 
@@ -71,15 +69,22 @@ def test_a_wrong_password_and_an_unknown_user_get_the_same_answer(cloud: Identit
     assert unknown.status_int == 401
 
 
-def test_a_wrong_password_and_an_unknown_user_take_the_same_time(cloud: IdentityCloud) -> None:
-    def cost(name: str) -> float:
-        began = time.thread_time()
-        cloud.log_in(name, "guess")
-        return time.thread_time() - began
+def test_a_wrong_password_and_an_unknown_user_cost_the_same_work(
+    cloud: IdentityCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derive, costs = passwords._scrypt, []
 
-    wrong = statistics.median(cost("admin") for _ in range(5))
-    unknown = statistics.median(cost("nobody") for _ in range(5))
-    assert 0.7 < wrong / unknown < 1.4
+    def counted(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
+        costs.append((n, r, p))
+        return derive(password, salt, n, r, p)
+
+    monkeypatch.setattr(passwords, "_scrypt", counted)
+    cloud.log_in("admin", "guess")
+    of_admin = list(costs)
+    costs.clear()
+    cloud.log_in("nobody", "guess")
+    assert of_admin == costs
+    assert len(costs) == 1
 
 
 def test_a_user_without_a_password_cannot_log_in_with_an_empty_one(cloud: IdentityCloud, admin: str) -> None:

@@ -86,10 +86,10 @@ def test_refuses_a_data_file_whose_feature_bit_is_hidden(disk: pathlib.Path) -> 
 
 
 def test_refuses_an_encrypted_qcow2(disk: pathlib.Path) -> None:
-    target = disk.with_name("secret")
-    qemu_img("create", "--object", "secret,id=s0,data=abc123", "-f", "qcow2", "-o",
-             "encrypt.format=luks,encrypt.key-secret=s0,encrypt.iter-time=500", target, "8M")
-    assert "encrypted" in refusal(target.read_bytes(), "qcow2")
+    # Set by hand: qemu-img measures the CPU to choose LUKS's iterations, and gives up on a busy machine.
+    content = bytearray(made(disk, "qcow2"))
+    struct.pack_into(">I", content, 32, 2)  # crypt_method: LUKS
+    assert "encrypted" in refusal(bytes(content), "qcow2")
 
 
 @pytest.mark.parametrize(("place", "form", "value", "reason"), [
@@ -119,10 +119,8 @@ def test_refuses_other_formats_declared_raw(disk: pathlib.Path, fmt: str, option
     assert "not raw as declared" in refusal(made(disk, fmt, *options), "raw")
 
 
-def test_refuses_luks_declared_raw(disk: pathlib.Path) -> None:
-    target = disk.with_name("luks")
-    qemu_img("create", "--object", "secret,id=s0,data=abc123", "-f", "luks", "-o", "key-secret=s0,iter-time=500", target, "8M")
-    assert "luks" in refusal(target.read_bytes()[:MIB], "raw")
+def test_refuses_luks_declared_raw() -> None:
+    assert "luks" in refusal(b"LUKS\xba\xbe\x00\x01" + bytes(MIB), "raw")
 
 
 def test_refuses_raw_declared_qcow2(disk: pathlib.Path) -> None:

@@ -67,7 +67,8 @@ def test_a_file_is_there_only_once_it_is_kept(store: Store) -> None:
         assert names(store) == {"f.part"}
         incoming.keep()
     assert names(store) == {"f"}
-    assert store.open("f").read() == b"abc"
+    with store.open("f") as kept:
+        assert kept.read() == b"abc"
 
 
 def test_what_is_not_kept_leaves_nothing(store: Store) -> None:
