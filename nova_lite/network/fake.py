@@ -30,10 +30,10 @@ class FakeNetwork:
         with self._servers.hold(ports.server_id):
             self._records.refuse_stale(ports)
             fail("network.prepare.record")
-            # Documents and groups are for guests; thousands of simulated servers would only fill memory with them.
-            self._records.put_server(dataclasses.replace(ports, documents={}))
+            self._records.put_server(ports)
             for network in ports.networks:
                 self._records.add_network(network)
+            self._records.put_groups(ports.groups)
             fail("network.prepare.done")
 
     def refresh(self, ports: ServerPorts) -> None:
@@ -52,10 +52,13 @@ class FakeNetwork:
                 self._records.drop_server(server_id)
 
     def update_groups(self, groups: Iterable[SecurityGroup]) -> None:
-        """Nothing is filtered."""
+        self._records.put_groups(group for group in groups if group.id in self._records.groups)
 
     def update_documents(self, server_id: str, documents: dict[str, str]) -> None:
-        """Nobody reads them."""
+        with self._servers.hold(server_id):
+            server = self._records.servers.get(server_id)
+            if server is not None:
+                self._records.put_server(dataclasses.replace(server, documents=documents))
 
     def set_peers(self, network_id: str, peers: tuple[str, ...]) -> None:
         held = self._records.networks.get(network_id)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,3 +142,18 @@ def test_an_unknown_part_of_a_server_is_named(cloud: Cloud, option: str, value: 
     words = [word for pair in asked.items() for word in pair]
     assert "no-such" in cloud.alice.refused("server", "create", *words, "never")
     assert "never" not in [row["Name"] for row in cloud.alice.ask("server", "list")]
+
+
+@pytest.mark.parametrize("version", ["2.1", "2.47", "2.79"])
+def test_clients_of_older_microversions_are_served(cloud: Cloud, vm: str, version: str) -> None:
+    def ask(*words: str) -> Any:
+        return cloud.alice.ask("--os-compute-api-version", version, *words)
+
+    shown = ask("server", "show", vm)
+    assert (shown["status"], list(shown["addresses"])) == ("ACTIVE", ["net"])
+    assert "small" in str(shown["flavor"])
+    assert vm in [row["Name"] for row in ask("server", "list", "--long")]
+    assert [row["Action"] for row in ask("server", "event", "list", vm)] == ["create"]
+    assert "small" in [row["Name"] for row in ask("flavor", "list")]
+    cloud.alice.openstack("--os-compute-api-version", version, "server", "stop", vm)
+    cloud.alice.settle(vm, "SHUTOFF")
