@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging as std_logging
 import os
 import signal
 import sys
@@ -77,6 +78,14 @@ def run(name: str, argv: Sequence[str], make: Callable[[cfg.ConfigOpts, messagin
     wait_for_signal()
     LOG.info("%s stops", name)
     service.stop()
+    leave()
+
+
+def leave() -> None:
+    """End now: a workflow that still waits for a worker goes on elsewhere, and the interpreter would wait for it."""
+    std_logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def wait_for_signal() -> None:

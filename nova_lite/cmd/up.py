@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as taken:
         print(f"nova-lite: {taken}", file=sys.stderr)
         return 1
+    daemon.leave()
     return 0
 
 

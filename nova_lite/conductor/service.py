@@ -7,7 +7,9 @@ import datetime
 import functools
 import os
 import threading
+import time
 import uuid
+from concurrent import futures
 
 import oslo_messaging as messaging
 from oslo_config import cfg
@@ -34,33 +36,61 @@ from nova_lite.rpc.interface import serve
 LOG = logging.getLogger(__name__)
 # How long an action rests after a failure that only time can mend.
 RETRY_S = 5.0
+# How long an ending conductor waits for its workflows: any of them goes on elsewhere from its journal.
+HAND_OVER_S = 3.0
 
 
 class Workflows:
-    """Endpoint: takes an action's lease and carries its workflow out; leases are renewed until it ends."""
+    """Endpoint: takes an action's lease and carries its workflow out; leases are renewed until it ends.
+
+    Workflows have threads of their own: however many wait their turn, outcomes and heartbeats are not held up.
+    """
 
     def __init__(self, world: World, *, owner: str) -> None:
         self._world = world
         self._owner = owner
         self._lease_s = float(world.conf.conductor.lease_s)
-        self._slots = threading.BoundedSemaphore(world.conf.conductor.workers)
+        self._threads = futures.ThreadPoolExecutor(world.conf.conductor.workers, thread_name_prefix="workflow")
         self._lock = threading.Lock()
+        self._waiting: set[int] = set()
         self._active: set[int] = set()
 
     def run(self, ctxt: Context, *, action_id: int) -> None:
-        with self._slots:
-            found = journal.take(
-                self._world.database, action_id, owner=self._owner, lease_s=self._lease_s, now=self._world.now,
-                next_step=_next_step)
-            if found is None:
-                return
+        with self._lock:
+            if action_id in self._waiting:
+                return  # the same hint again: its turn will come
+            self._waiting.add(action_id)
+        self._threads.submit(self._in_turn, ctxt, action_id)
+
+    def _in_turn(self, ctxt: Context, action_id: int) -> None:
+        with self._lock:
+            self._waiting.discard(action_id)
+        try:
+            self.take_up(ctxt, action_id)
+        except Exception:  # noqa: BLE001 - the row is the truth: whatever broke, a reconciler hints again
+            LOG.exception("action %s could not be carried out now", action_id)
+
+    def take_up(self, ctxt: Context, action_id: int) -> None:
+        """Carry the action out now, in this thread; nothing happens when somebody else has its lease."""
+        found = journal.take(
+            self._world.database, action_id, owner=self._owner, lease_s=self._lease_s, now=self._world.now,
+            next_step=_next_step)
+        if found is None:
+            return
+        with self._lock:
+            self._active.add(action_id)
+        try:
+            self._carry_out(ctxt, found)
+        finally:
             with self._lock:
-                self._active.add(action_id)
-            try:
-                self._carry_out(ctxt, found)
-            finally:
-                with self._lock:
-                    self._active.discard(action_id)
+                self._active.discard(action_id)
+
+    def stop(self) -> None:
+        """Give what is under way a moment to end; the rest is for another conductor, or for the next start."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        deadline = time.monotonic() + HAND_OVER_S
+        while self._active and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def _carry_out(self, ctxt: Context, found: journal.Journal) -> None:
         action = found.action
@@ -136,6 +166,7 @@ class ConductorService:
         self._heartbeat.stop()
         self._server.stop()
         self._server.wait()
+        self._workflows.stop()
         self._heartbeats.stop()
 
 

@@ -136,7 +136,7 @@ class OneProcess:
                            project_id=CTXT.project_id).id
 
     def run(self, action_id: int) -> None:
-        self.workflows.run(CTXT, action_id=action_id)
+        self.workflows.take_up(CTXT, action_id)
 
     def server(self, server_id: str) -> Server:
         with self.database.reader() as session:

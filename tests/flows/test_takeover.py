@@ -6,12 +6,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
+from typing import Any
 
 import pytest
 
 from nova_lite.conductor import journal
 from nova_lite.conductor.service import _is_dead
-from tests.flows.one_process import OneProcess
+from tests.flows.one_process import CTXT, OneProcess
 
 
 def test_a_leased_action_is_nobody_elses(cloud: OneProcess) -> None:
@@ -42,3 +45,23 @@ def test_only_a_process_of_this_host_that_is_gone_is_dead(host: str) -> None:
     assert not _is_dead(f"{host}:{ended.pid}:ab", "another")
     assert not _is_dead(f"{host}:{os.getpid()}:ab", host)
     assert not _is_dead(f"{host}:1:ab", host)
+
+
+def test_a_burst_of_builds_holds_nobody_up_and_all_are_carried_out(cloud: OneProcess) -> None:
+    workers = cloud.conf.conductor.workers
+    go_on, start = threading.Event(), cloud.driver.start
+
+    def wait(guest: Any) -> None:
+        assert go_on.wait(30)
+        start(guest)
+
+    cloud.driver.start = wait  # type: ignore[method-assign]
+    asked = [cloud.ask_for_server() for _ in range(workers + 5)]
+    for _, action_id in [*asked, *asked]:  # each hint comes twice, and none waits for a build
+        cloud.workflows.run(CTXT, action_id=action_id)
+    go_on.set()
+    deadline = time.monotonic() + 60
+    while not all(cloud.server(server_id).vm_state == "active" for server_id, _ in asked):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    cloud.workflows.stop()
