@@ -61,6 +61,9 @@ class Conductor:
     def action_failed(self, ctxt: Context, *, server_id: str, action_id: int, host: str, reason: str) -> None:
         self.failed.append(reason)
 
+    def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:
+        raise AssertionError("a worker does not ask for this")
+
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
         self.powers.extend(states)
 
