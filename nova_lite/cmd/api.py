@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 def main() -> None:
     """Run until asked to end."""
-    concurrency.choose_before_imports(sys.argv, default="eventlet")
+    concurrency.choose_before_imports(sys.argv, default="threads")
     from oslo_log import log as logging
 
     from nova_lite.api.wsgi import paste  # noqa: F401 - workers share what is imported before they are forked

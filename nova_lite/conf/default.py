@@ -15,7 +15,7 @@ OPTIONS = [
     cfg.IntOpt("service_down_time", default=20, min=2,
                help="Seconds without a heartbeat after which a daemon counts as down; more than report_interval."),
     cfg.StrOpt("concurrency", default="auto", choices=["auto", "threads", "eventlet"],
-               help="How a daemon waits. auto: eventlet in nova-api, native threads in the others."),
+               help="How nova-api waits; auto: by native threads. The other daemons always use native threads."),
     cfg.StrOpt("failpoints", default="", help="Armed failpoints, for tests: name=crash|error|delay:SECONDS, comma separated."),
     cfg.StrOpt("paste_config", default="api-paste.ini", help="Paste file of the WSGI applications, beside nova.conf or absolute."),
 ]

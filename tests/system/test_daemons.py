@@ -22,7 +22,6 @@ HUGE = 10 * 1024**3
 def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     database, concurrency = request.param
     directory: Path = tmp_path_factory.mktemp(f"daemons-{database}")
-    concurrency = "auto" if concurrency == "eventlet" else concurrency
     with running(directory, database=database, options={"DEFAULT": {"concurrency": concurrency}}) as started:
         yield started
 
