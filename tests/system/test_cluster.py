@@ -325,7 +325,7 @@ def test_down_leaves_nothing_not_even_of_a_running_guest(cloud: Cloud, guest_ima
     traces = Traces(cloud)
     assert traces.left() != []
     tool("down", "--state", cloud.state)
-    wait(traces.left, [])
+    wait(traces.left, [], seconds=60)
     assert not cloud.state.exists()
     assert "nothing to do" in tool("down", "--state", cloud.state).stdout
 
