@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import importlib
 import os
+import signal
 import socket
 import threading
 import time
@@ -59,6 +60,21 @@ class HttpServer:
         self._app, self._listener, self._threads = app, listener, threads
         # A byte in a pipe ends it, since that is all that a signal handler may safely do.
         self._asked, self._ask = os.pipe()
+        os.set_blocking(self._ask, False)
+
+    def end_by(self, signals: Sequence[signal.Signals], *, grace_s: int) -> None:
+        """Let `signals` end it, and this process with it when requests in hand take longer than `grace_s`.
+
+        The kernel may hand a signal to any thread, and a read in the main one, where Python runs handlers, goes on
+        when another got it; the byte in the pipe is written by whichever thread got it.
+        """
+        def bound(_number: int, _frame: object) -> None:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(grace_s)
+
+        signal.set_wakeup_fd(self._ask, warn_on_full_buffer=False)
+        for number in signals:
+            signal.signal(number, bound)
 
     def serve(self) -> None:
         """Answer requests until `stop`, and then until those in hand are answered."""
@@ -87,7 +103,8 @@ class HttpServer:
         from nova_lite import threaded_http
 
         server = threaded_http.make(self._app, self._listener, threads=self._threads)
-        serving = threading.Thread(target=server.safe_start, name="http", daemon=True)
+        server.prepare()
+        serving = threading.Thread(target=server.serve, name="http", daemon=True)
         serving.start()
         os.read(self._asked, 1)
         server.stop()
@@ -142,6 +159,15 @@ def wait_for_child() -> int:
         return int(_native("os").wait()[0])
     except ChildProcessError:
         return 0
+
+
+def end_at_eof(pipe: int) -> None:
+    """Send this process SIGTERM once the other end of `pipe` is closed by all who held it, a killed one too."""
+    def wait() -> None:
+        _native("os").read(pipe, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    _native("threading").Thread(target=wait, name="lifeline", daemon=True).start()
 
 
 def block(seconds: float) -> None:

@@ -53,5 +53,5 @@ class _Server(wsgi.Server):
 
 
 def make(app: Callable[..., Any], listener: socket.socket, *, threads: int) -> Any:  # noqa: ANN401 - cheroot has no types
-    """The server, not yet started: `safe_start()` blocks, `stop()` of another thread ends it."""
+    """The server, not yet started: `prepare()`, then `serve()` blocks until `stop()` of another thread."""
     return _Server(listener, app, threads=threads)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import os
 import signal
@@ -18,7 +17,6 @@ from nova_lite import concurrency
 _ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)
 _PAUSE_S = 0.2  # a worker that cannot start must not be started again and again without a rest
 _GRACE_S = 15  # for requests in hand
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main() -> None:
@@ -48,6 +46,8 @@ class Workers:
         self._log = log
         self._pids: set[int] = set()
         self._is_stopping = False
+        # Held open by this process alone: its workers see the end of it, however it ends.
+        self._lifeline, self._held = os.pipe()
 
     def run(self) -> None:
         """Block until SIGTERM or SIGINT, and until all workers have ended."""
@@ -68,11 +68,23 @@ class Workers:
         with _signals_wait():
             if self._is_stopping:
                 return
-            parent = os.getpid()
             pid = os.fork()
             if pid == 0:
-                _work(self._conf, self._listener, parent=parent)
+                self._work()
             self._pids.add(pid)
+
+    def _work(self) -> None:
+        """Be a worker; never returns. It ends with its parent, so that the port is free for the next one."""
+        status = 1
+        try:
+            os.close(self._held)
+            for number in _ASKED_TO_END:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKED_TO_END)
+            serve(self._conf, self._listener, lifeline=self._lifeline)
+            status = 0
+        finally:
+            os._exit(status)
 
     def _stop(self, _number: int, _frame: Any) -> None:  # noqa: ANN401 - the signal module's types
         self._is_stopping = True
@@ -90,22 +102,7 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKED_TO_END)
 
 
-def _work(conf: Any, listener: socket.socket, *, parent: int) -> None:  # noqa: ANN401 - as above
-    """Be a worker; never returns. It ends with its parent, so that the port is free for the next one."""
-    status = 1
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        for number in _ASKED_TO_END:
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKED_TO_END)
-        if os.getppid() == parent:
-            serve(conf, listener)
-        status = 0
-    finally:
-        os._exit(status)
-
-
-def serve(conf: Any, listener: socket.socket) -> None:  # noqa: ANN401 - as above
+def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa: ANN401 - as above
     """One worker: its own database pool and message bus, made after the fork."""
     from nova_lite.api.image.caretaker import caretaker
     from nova_lite.api.wsgi import paste
@@ -113,15 +110,9 @@ def serve(conf: Any, listener: socket.socket) -> None:  # noqa: ANN401 - as abov
     from nova_lite.cmd import daemon
     from nova_lite.db.engine import open_database
 
+    concurrency.end_at_eof(lifeline)
     parts = Parts(conf, open_database(conf), RpcClients(daemon.connect(conf)))
     server = concurrency.HttpServer(paste.load(parts), listener, threads=conf.api.threads)
     caretaker(parts).start()
-
-    def stop(_number: int, _frame: Any) -> None:  # noqa: ANN401 - the signal module's types
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
-        signal.alarm(_GRACE_S)
-        server.stop()
-
-    for number in _ASKED_TO_END:
-        signal.signal(number, stop)
+    server.end_by(_ASKED_TO_END, grace_s=_GRACE_S)
     server.serve()

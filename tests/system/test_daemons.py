@@ -57,8 +57,15 @@ def test_a_killed_worker_of_the_api_is_replaced(cloud: Cloud) -> None:
     assert cloud.is_answering()
 
 
-def test_workers_end_with_their_parent(cloud: Cloud) -> None:
-    _, *workers = cloud.pids("nova-api")
+@pytest.mark.parametrize("after_s", [None, 0.0, 0.1, 0.3, 1.0])
+def test_workers_end_with_their_parent(cloud: Cloud, after_s: float | None) -> None:
+    """Also one that the parent had just forked, whatever it was doing; None: all have long been serving."""
+    parent, *workers = cloud.pids("nova-api")
+    if after_s is not None:
+        os.kill(workers[0], signal.SIGKILL)
+        eventually(lambda: len(set(cloud.pids("nova-api")) - {parent, workers[0]}) == len(workers))
+        time.sleep(after_s)
+        workers = cloud.pids("nova-api")[1:]
     cloud.processes["nova-api"].crash()
     eventually(lambda: not any(_runs(pid) for pid in workers), deadline_s=20)
     cloud.start_daemon("nova-api")
