@@ -19,6 +19,9 @@ class Vm(StrEnum):
     PAUSED = "paused"
     SUSPENDED = "suspended"
     STOPPED = "stopped"
+    SHELVED = "shelved"  # off, with a snapshot, still on its host
+    SHELVED_OFFLOADED = "shelved_offloaded"  # a snapshot only
+    SOFT_DELETED = "soft-delete"  # off, and reclaimed later
     ERROR = "error"
     DELETED = "deleted"
 
@@ -39,6 +42,7 @@ class OnRestart(StrEnum):
 
     RETRY = "retry"
     RESUME = "resume"  # a workflow: the journal says where
+    GIVE_UP = "give_up"  # it cannot be asked for again: what it needs is not kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Action:
     """One row: `allowed_in` vm_states, `task` shown meanwhile, `leads_to` at rest (None: as it was).
 
     `over_task`: may begin while another action runs. `needs_unlocked`: refused to non-admins on a locked server.
-    `is_instant`: done by the API's own transaction; no worker takes part.
+    `is_instant`: done by the API's own transaction; no worker takes part. `word`: what clients call the action, where
+    that is not its `name`.
     """
 
     name: str
@@ -57,6 +62,12 @@ class Action:
     over_task: bool = False
     needs_unlocked: bool = True
     is_instant: bool = False
+    word: str | None = None
+
+    @property
+    def shown_as(self) -> str:
+        """The action's name in Nova's words."""
+        return self.word or self.name
 
 
 ACTIONS: dict[str, Action] = {}
@@ -72,17 +83,31 @@ def _action(
 # Workflows: the conductor carries them out, step by step.
 _action("create", set(), task="scheduling", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME)
 _action("delete", ANY, task="deleting", leads_to=Vm.DELETED, on_restart=OnRestart.RESUME, over_task=True)
+_action("shelve", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="shelving", leads_to=Vm.SHELVED,
+        on_restart=OnRestart.RESUME)
+_action("shelve_offload", {Vm.SHELVED}, task="shelving_offloading", leads_to=Vm.SHELVED_OFFLOADED,
+        on_restart=OnRestart.RESUME, word="shelveOffload")
+_action("unshelve", {Vm.SHELVED, Vm.SHELVED_OFFLOADED}, task="unshelving", leads_to=Vm.ACTIVE,
+        on_restart=OnRestart.RESUME)
 
 # Power: one operation on the server's host.
 _action("start", {Vm.STOPPED}, task="powering-on", leads_to=Vm.ACTIVE)
 _action("stop", {Vm.ACTIVE, Vm.ERROR}, task="powering-off", leads_to=Vm.STOPPED)
-_action("reboot_soft", {Vm.ACTIVE}, task="rebooting", leads_to=Vm.ACTIVE)
+_action("reboot_soft", {Vm.ACTIVE}, task="rebooting", leads_to=Vm.ACTIVE, word="reboot")
 _action("reboot_hard", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED, Vm.ERROR},
-        task="rebooting_hard", leads_to=Vm.ACTIVE)
+        task="rebooting_hard", leads_to=Vm.ACTIVE, word="reboot")
 _action("pause", {Vm.ACTIVE}, task="pausing", leads_to=Vm.PAUSED)
 _action("unpause", {Vm.PAUSED}, task="unpausing", leads_to=Vm.ACTIVE)
 _action("suspend", {Vm.ACTIVE}, task="suspending", leads_to=Vm.SUSPENDED)
 _action("resume", {Vm.SUSPENDED}, task="resuming", leads_to=Vm.ACTIVE)
+_action("soft_delete", {Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED, Vm.SHELVED, Vm.ERROR},
+        task="soft-deleting", leads_to=Vm.SOFT_DELETED, over_task=True, word="delete")
+_action("restore", {Vm.SOFT_DELETED}, task="restoring", leads_to=Vm.ACTIVE)
+
+# Inside the guest.
+_action("trigger_crash_dump", {Vm.ACTIVE, Vm.PAUSED, Vm.ERROR}, task=None, leads_to=None)
+_action("change_password", {Vm.ACTIVE}, task="updating_password", leads_to=None, on_restart=OnRestart.GIVE_UP,
+        word="changePassword")
 
 # Bookkeeping: done where it is asked.
 _action("lock", ANY, task=None, leads_to=None, over_task=True, needs_unlocked=False, is_instant=True)
@@ -91,10 +116,12 @@ _action("unlock", ANY, task=None, leads_to=None, over_task=True, needs_unlocked=
 # status out of (vm_state, task_state); the task's word wins where the pair is listed.
 _STATUS: dict[Vm, str] = {
     Vm.BUILDING: "BUILD", Vm.ACTIVE: "ACTIVE", Vm.PAUSED: "PAUSED", Vm.SUSPENDED: "SUSPENDED",
-    Vm.STOPPED: "SHUTOFF", Vm.ERROR: "ERROR", Vm.DELETED: "DELETED",
+    Vm.STOPPED: "SHUTOFF", Vm.ERROR: "ERROR", Vm.DELETED: "DELETED", Vm.SHELVED: "SHELVED",
+    Vm.SHELVED_OFFLOADED: "SHELVED_OFFLOADED", Vm.SOFT_DELETED: "SOFT_DELETED",
 }
 _STATUS_OF_TASK: dict[tuple[Vm, str], str] = {
     (Vm.ACTIVE, "rebooting"): "REBOOT", (Vm.ACTIVE, "rebooting_hard"): "HARD_REBOOT",
+    (Vm.ACTIVE, "updating_password"): "PASSWORD",
     **{(vm, "rebooting_hard"): "HARD_REBOOT" for vm in (Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED, Vm.ERROR)},
 }
 

@@ -15,6 +15,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, READER, Field, Rule, route, view
 from nova_lite.db import actions, servers
 from nova_lite.db.actions import Action, ActionEvent
+from nova_lite.lifecycle.table import ACTIONS
 
 LIST = Rule("os_compute_api:os-instance-actions:list", READER)
 SHOW = Rule("os_compute_api:os-instance-actions:show", READER)
@@ -26,8 +27,9 @@ QUERY = {"2.58": schemas.query(("limit", "marker", "changes-since")),
 
 
 def _name(action: Action) -> str:
-    """The word that clients know: soft and hard are one action there."""
-    return action.name.removesuffix("_soft").removesuffix("_hard")
+    """The word that clients know."""
+    known = ACTIONS.get(action.name)
+    return known.shown_as if known else action.name
 
 
 FIELDS = (
