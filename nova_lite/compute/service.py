@@ -16,7 +16,9 @@ from nova_lite.compute import inventory
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
 from nova_lite.compute.operations.console import Console
+from nova_lite.compute.operations.inside import Inside
 from nova_lite.compute.operations.power import Power
+from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.records import Records
 from nova_lite.compute.recovery import Recovery
 from nova_lite.compute.virt import drivers
@@ -43,7 +45,8 @@ class ComputeService:
         self._conductor = ConductorRpc.client(transport)
         self.host = Host(conf=conf, driver=self.driver, records=self._records, conductor=self._conductor)
         build = Build(self.host)
-        self._server = serve(ComputeRpc, transport, conf.host, [build, Power(self.host), Console(self.host)])
+        self._server = serve(ComputeRpc, transport, conf.host, [
+            build, Power(self.host), SoftDelete(self.host), Inside(self.host), Console(self.host)])
         self._heartbeat = Heartbeat(self._conductor, self.report, interval_s=conf.report_interval)
         self._build = build
         self._is_stopping = threading.Event()

@@ -6,8 +6,16 @@ from __future__ import annotations
 from enum import StrEnum
 
 from nova_lite.context import Context
+from nova_lite.rpc.diagnostics import GuestDiagnostics
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.payload import payload
+
+
+class ConsoleType(StrEnum):
+    """Consoles that users may open; the words are Nova's."""
+
+    NOVNC = "novnc"
+    SERIAL = "serial"
 
 
 class RebootType(StrEnum):
@@ -72,6 +80,14 @@ class Guest:
 
 
 @payload(version=1)
+class ConsoleAddress:
+    """Where a host lets console proxies in."""
+
+    host: str
+    port: int
+
+
+@payload(version=1)
 class OwnedGuests:
     """What a compute worker has made and not yet removed: server ids, for the audit."""
 
@@ -81,7 +97,7 @@ class OwnedGuests:
 class ComputeRpc(Interface):
     """What other services may ask of a compute worker."""
 
-    topic, version = "compute", "1.0"
+    topic, version = "compute", "1.1"
 
     @call(since="1.0", timeout_s=600, monitor_s=20)
     def build(self, ctxt: Context, *, guest: Guest) -> None:
@@ -132,3 +148,34 @@ class ComputeRpc(Interface):
     @cast(since="1.0")
     def resume(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         """Restore a suspended guest's memory and let it go on."""
+
+    @cast(since="1.1")
+    def cache_image(self, ctxt: Context, *, image: Image) -> None:
+        """Fetch the image before a guest needs it; a failure is only logged, since a build fetches it again."""
+
+    @cast(since="1.1")
+    def soft_delete(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        """Power off at once; all the guest has stays, for `restore` or a later destroy."""
+
+    @cast(since="1.1")
+    def restore(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        """Power on a guest that was deleted softly."""
+
+    @cast(since="1.1")
+    def trigger_crash_dump(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        """Send an NMI to the guest."""
+
+    @call(since="1.1", timeout_s=30)
+    def change_password(self, ctxt: Context, *, server_id: str, action_id: int, password: str) -> None:
+        """Set the administrator's password by the guest's agent; the conductor is told the outcome too.
+
+        :raises errors.HypervisorFailed: no agent answers in the guest, or it refuses.
+        """
+
+    @call(since="1.1", timeout_s=15)
+    def diagnostics(self, ctxt: Context, *, server_id: str) -> GuestDiagnostics:
+        """What the guest uses now.
+
+        :raises errors.WrongState: it does not run.
+        """
+        ...

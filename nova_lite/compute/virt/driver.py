@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import Guest
+from nova_lite.rpc.compute import Guest, Image
 from nova_lite.rpc.conductor import Inventory
+from nova_lite.rpc.diagnostics import GuestDiagnostics
 
 # Told of each guest whose power state the driver saw change: server id, new state. Must not block.
 PowerSeen = Callable[[str, Power], None]
@@ -49,6 +50,12 @@ class Driver(Protocol):
         :raises errors.ImageFailed: it cannot be had, or is not what it says.
         """
 
+    def cache_image(self, image: Image) -> None:
+        """Have an image on the host that no guest here has asked for yet.
+
+        :raises errors.ImageFailed: it cannot be had, or is not what it says.
+        """
+
     def make_disks(self, guest: Guest) -> None:
         """Make root, ephemeral and swap disks; those that are there stay as they are."""
 
@@ -83,9 +90,25 @@ class Driver(Protocol):
     def resume(self, guest: Guest) -> None:
         """Power on from saved memory."""
 
+    def attach_interface(self, server_id: str, nic: Nic) -> None:
+        """Put a NIC into the guest, at once if it runs; one that is not defined gets it when it is."""
+
+    def detach_interface(self, server_id: str, nic: Nic, *, timeout_s: float) -> None:
+        """Take a NIC out of the guest; a running one must let go of it within `timeout_s`."""
+
     def console_output(self, server_id: str) -> str:
         """What is kept of the serial console, oldest first."""
         ...
+
+    def diagnostics(self, guest: Guest) -> GuestDiagnostics:
+        """What the running guest uses."""
+        ...
+
+    def trigger_crash_dump(self, server_id: str) -> None:
+        """Send an NMI: a guest that is set up for it dumps its memory."""
+
+    def set_password(self, server_id: str, *, user: str, password: str) -> None:
+        """Ask the agent inside the guest to change a user's password; refused when no agent answers."""
 
     def destroy(self, server_id: str) -> None:
         """Power off at once and make the hypervisor forget the guest; its disks stay."""

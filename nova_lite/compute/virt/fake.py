@@ -12,10 +12,12 @@ from oslo_config import cfg
 
 from nova_lite import errors
 from nova_lite.compute import inventory
+from nova_lite.compute.virt import fake_diagnostics
 from nova_lite.compute.virt.driver import Check, PowerSeen
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import Guest
+from nova_lite.rpc.compute import Guest, Image
 from nova_lite.rpc.conductor import Inventory
+from nova_lite.rpc.diagnostics import GuestDiagnostics
 
 _CPU_INFO = json.dumps({
     "arch": "x86_64", "model": "fake", "vendor": "nova_lite", "features": [],
@@ -63,6 +65,9 @@ class FakeDriver:
 
     def fetch_image(self, guest: Guest, *, check: Check) -> None:
         check()
+
+    def cache_image(self, image: Image) -> None:
+        """Nothing to fetch."""
 
     def make_disks(self, guest: Guest) -> None:
         if guest.host not in self._hosts:
@@ -118,6 +123,20 @@ class FakeDriver:
 
     def console_output(self, server_id: str) -> str:
         return "".join(f"{line}\n" for line in self._known(server_id, "read the console").console)
+
+    def diagnostics(self, guest: Guest) -> GuestDiagnostics:
+        self._known(guest.server_id, "read diagnostics")
+        return fake_diagnostics.of(guest)
+
+    def trigger_crash_dump(self, server_id: str) -> None:
+        known = self._known(server_id, "send an NMI to the guest")
+        if known.power not in (Power.RUNNING, Power.PAUSED):
+            reason = "the guest is not running"
+            raise errors.HypervisorFailed(host=known.guest.host, action="send an NMI to the guest", reason=reason)
+        known.console.append("Uhhuh. NMI received for unknown reason 21 on CPU 0.")
+
+    def set_password(self, server_id: str, *, user: str, password: str) -> None:
+        self._known(server_id, "set a password").console.append(f"password of {user} changed by the guest agent")
 
     def destroy(self, server_id: str) -> None:
         with self._lock:

@@ -23,13 +23,14 @@ from nova_lite import errors
 from nova_lite.compute import commands, inventory
 from nova_lite.compute.images import ImageCache
 from nova_lite.compute.virt.driver import Check, PowerSeen
-from nova_lite.compute.virt.libvirt import capability_probe, config_drive, disks
+from nova_lite.compute.virt.libvirt import capability_probe, config_drive, diagnostics, disks
 from nova_lite.compute.virt.libvirt.connection import Connection
 from nova_lite.compute.virt.libvirt.domain_xml import NAMESPACE, Disk, Machine, domain_xml, owner_of
 from nova_lite.compute.virt.libvirt.events import Happening, Waiters, power_of_event, power_of_state
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import Guest
+from nova_lite.rpc.compute import Guest, Image
 from nova_lite.rpc.conductor import Inventory
+from nova_lite.rpc.diagnostics import GuestDiagnostics
 
 LOG = logging.getLogger(__name__)
 _CONSOLE = "console.log"
@@ -108,6 +109,9 @@ class LibvirtDriver:
 
     def fetch_image(self, guest: Guest, *, check: Check) -> None:
         self._images.fetch(guest.image, room=guest.disk_gb << 30 or None, check=check)
+
+    def cache_image(self, image: Image) -> None:
+        self._images.fetch(image, room=None, check=lambda: None)
 
     def make_disks(self, guest: Guest) -> None:
         base = self._images.find(guest.image)
@@ -206,6 +210,16 @@ class LibvirtDriver:
                 return stream.read().decode(errors="replace")
         except FileNotFoundError:
             return ""
+
+    def diagnostics(self, guest: Guest) -> GuestDiagnostics:
+        return self._libvirt.run("read diagnostics", lambda conn: diagnostics.read(
+            conn, _known(conn, guest.server_id), hypervisor=self._virt.type, config_drive=guest.config_drive))
+
+    def trigger_crash_dump(self, server_id: str) -> None:
+        self._libvirt.run("send an NMI to the guest", lambda conn: _known(conn, server_id).injectNMI())
+
+    def set_password(self, server_id: str, *, user: str, password: str) -> None:
+        self._libvirt.run("set a password", lambda conn: _known(conn, server_id).setUserPassword(user, password))
 
     def destroy(self, server_id: str) -> None:
         def work(conn: Any) -> None:
