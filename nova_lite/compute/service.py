@@ -13,9 +13,11 @@ from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.compute import inventory
+from nova_lite.compute.console_gate import ConsoleGate
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
 from nova_lite.compute.operations.console import Console
+from nova_lite.compute.operations.image_cache import ImageCaching
 from nova_lite.compute.operations.inside import Inside
 from nova_lite.compute.operations.power import Power
 from nova_lite.compute.operations.soft_delete import SoftDelete
@@ -44,9 +46,11 @@ class ComputeService:
         self._records = Records(self._state, is_durable=self.driver.outlives_machine)
         self._conductor = ConductorRpc.client(transport)
         self.host = Host(conf=conf, driver=self.driver, records=self._records, conductor=self._conductor)
+        self._consoles = ConsoleGate(
+            address=conf.my_ip, port=conf.compute.console_port, connect=self.driver.connect_console)
         build = Build(self.host)
         self._server = serve(ComputeRpc, transport, conf.host, [
-            build, Power(self.host), SoftDelete(self.host), Inside(self.host), Console(self.host)])
+            build, Power(self.host), SoftDelete(self.host), Inside(self.host), Console(self.host, self._consoles), ImageCaching(self.host)])
         self._heartbeat = Heartbeat(self._conductor, self.report, interval_s=conf.report_interval)
         self._build = build
         self._is_stopping = threading.Event()
@@ -62,6 +66,7 @@ class ComputeService:
         self.host.reports.start()
         if not self.driver.outlives_machine:
             self._recover(recovery)
+        self._consoles.start()
         self._server.start()
         self._heartbeat.start()
         self._housekeeper = threading.Thread(
@@ -76,6 +81,7 @@ class ComputeService:
         self._server.wait()
         if self._housekeeper:
             self._housekeeper.join(timeout=5)
+        self._consoles.stop()
         self.host.reports.stop()
         self.driver.close()
 

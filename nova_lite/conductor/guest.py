@@ -15,9 +15,13 @@ from nova_lite.metadata import documents
 from nova_lite.rpc import compute, network
 
 
-def server_ports(session: Session, world: World, server: Server, *, fence: int) -> network.ServerPorts:
-    """What the network worker of the server's host must know, documents included."""
+def server_ports(
+    session: Session, world: World, server: Server, *, fence: int, without: str | None = None
+) -> network.ServerPorts:
+    """What the network worker of the server's host must know, documents included; `without`: a port that leaves."""
     bare = plugs.server_ports(session, server, fence=fence, documents={})
+    if without is not None:
+        bare = plugs.without(bare, without)
     facts = _facts(session, server, bare)
     return dataclasses.replace(bare, documents=documents.render(facts, dns_domain=world.conf.network.dns_domain))
 
@@ -44,11 +48,18 @@ def _image(session: Session, world: World, server: Server) -> compute.Image:
     image = images.by_ids(session, [str(server.image_id)]).get(str(server.image_id))
     if image is None or image.status != "active":
         raise errors.ImageFailed(host=server.host, id=server.image_id, reason="it was deleted in the meantime")
+    return image_payload(world, image, project_id=server.project_id, properties=dict(server.image_properties))
+
+
+def image_payload(
+    world: World, image: images.Image, *, project_id: str, properties: dict[str, str]
+) -> compute.Image:
+    """Where a worker gets the image, as the project may."""
     base = world.conf.image.url or f"{world.public_url}/image"
     return compute.Image(
         id=image.id, disk_format=str(image.disk_format), size=int(image.size or 0), hash_algo="sha512",
-        checksum=str(image.hash_value), url=f"{base}/v2/images/{image.id}/file", token=world.image_token(server.project_id),
-        properties=dict(server.image_properties),
+        checksum=str(image.hash_value), url=f"{base}/v2/images/{image.id}/file", token=world.image_token(project_id),
+        properties=properties,
     )
 
 

@@ -19,6 +19,7 @@ from nova_lite import tokens
 from nova_lite.conductor import journal
 from nova_lite.conductor import world as worlds
 from nova_lite.conductor.documents import Documents
+from nova_lite.conductor.image_caches import ImageCaches
 from nova_lite.conductor.reconcilers import RECONCILERS
 from nova_lite.conductor.reports import Heartbeats, Outcomes, PowerChanges
 from nova_lite.conductor.workflow import Run, TryLater, carry_out
@@ -133,7 +134,8 @@ class ConductorService:
         self._workflows = Workflows(world, owner=f"{conf.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
         self._heartbeats = Heartbeats(world)
         self._server = serve(ConductorRpc, transport, conf.host, [
-            self._workflows, Outcomes(world), PowerChanges(world), Documents(world), self._heartbeats])
+            self._workflows, Outcomes(world), PowerChanges(world), Documents(world), ImageCaches(world),
+            self._heartbeats])
         status = ServiceReport(binary="nova-conductor", agent=conf.host, availability_zone="internal")
         self._heartbeat = Heartbeat(ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval)
         self._periodics = [

@@ -3,6 +3,8 @@
 
 from nova_lite.db import (
     actions,
+    aggregates,
+    consoles,
     flavors,
     hosts,
     images,
@@ -11,8 +13,12 @@ from nova_lite.db import (
     ports,
     quotas,
     security_groups,
+    server_groups,
     servers,
     users,
 )
 
-RESOURCES = (actions, flavors, hosts, images, keypairs, networks, ports, quotas, security_groups, servers, users)
+RESOURCES = (
+    actions, aggregates, consoles, flavors, hosts, images, keypairs, networks, ports, quotas, security_groups, server_groups,
+    servers, users,
+)

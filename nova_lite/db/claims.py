@@ -21,6 +21,7 @@ _TAKE = sa.update(_HOSTS).where(
     _HOSTS.c.name == sa.bindparam("on"),
     sa.exists().where(Server.id == sa.bindparam("of"), Server.deleted_at.is_(None),
                       sa.func.coalesce(Server.task_state, "") != "deleting"),
+    sa.func.coalesce(sa.bindparam("in_zone", type_=sa.String), _HOSTS.c.availability_zone) == _HOSTS.c.availability_zone,
     _HOSTS.c.vcpus_claimed + _VCPUS <= _HOSTS.c.vcpus * _CPU_RATIO,
     _HOSTS.c.ram_mb_claimed + _RAM <= (_HOSTS.c.ram_mb - _HOSTS.c.reserved_ram_mb) * _RAM_RATIO,
     _HOSTS.c.disk_gb_claimed + _DISK <= (_HOSTS.c.disk_gb - _HOSTS.c.reserved_disk_gb) * _DISK_RATIO,
@@ -37,21 +38,60 @@ def of_server(session: Session, server_id: str) -> list[Claim]:
 
 def take(
     session: Session, *, server_id: str, host: str, vcpus: int, ram_mb: int, disk_gb: int,
-    limits: tuple[float, float, float],
+    limits: tuple[float, float, float], zone: str | None = None,
 ) -> bool:
     """Claim room by one guarded UPDATE; `limits` are the allocation ratios of CPUs, memory and disk.
 
-    False: there is not enough room (any more), or the server is gone or being deleted.
+    False: there is not enough room (any more), the host is not in `zone` any more, or the server is gone or being
+    deleted.
     """
     cpu_ratio, ram_ratio, disk_ratio = limits
     size = {"vcpus": vcpus, "ram_mb": ram_mb, "disk_gb": disk_gb}
     asked = {f"new_{name}": value for name, value in size.items()}
     taken = session.execute(_TAKE, {
-        "of": server_id, "on": host, "cpu_ratio": cpu_ratio, "ram_ratio": ram_ratio, "disk_ratio": disk_ratio, **asked})
+        "of": server_id, "on": host, "cpu_ratio": cpu_ratio, "ram_ratio": ram_ratio, "disk_ratio": disk_ratio,
+        "in_zone": zone, **asked})
     if not taken.rowcount:  # type: ignore[attr-defined]
         return False
     session.execute(_CLAIM, {"server_id": server_id, "host": host, **size})
     return True
+
+
+def change(
+    session: Session, *, server_id: str, host: str, vcpus: int, ram_mb: int, disk_gb: int,
+    limits: tuple[float, float, float] | None,
+) -> bool:
+    """Make the server's claim this large; `limits` guard what it grows by, None: it only shrinks.
+
+    False: there is not enough room, or nothing is claimed. Asked for again, nothing changes.
+    """
+    claim = session.scalars(sa.select(Claim).where(
+        Claim.server_id == server_id, Claim.host == host).with_for_update()).one_or_none()
+    if claim is None:
+        return False
+    grown = {"vcpus": vcpus - claim.vcpus, "ram_mb": ram_mb - claim.ram_mb, "disk_gb": disk_gb - claim.disk_gb}
+    statement = sa.update(Host).where(Host.name == host)
+    if limits is not None:
+        statement = statement.where(*_room_for(grown, limits))
+    changed = session.execute(statement.values(
+        vcpus_claimed=Host.vcpus_claimed + grown["vcpus"], ram_mb_claimed=Host.ram_mb_claimed + grown["ram_mb"],
+        disk_gb_claimed=Host.disk_gb_claimed + grown["disk_gb"]).execution_options(synchronize_session=False))
+    if not changed.rowcount:  # type: ignore[attr-defined]
+        return False
+    claim.vcpus, claim.ram_mb, claim.disk_gb = vcpus, ram_mb, disk_gb
+    session.flush()
+    return True
+
+
+def _room_for(grown: dict[str, int], limits: tuple[float, float, float]) -> list[sa.ColumnElement[bool]]:
+    """What must hold of the host; what does not grow needs no room, also where the host has less than is claimed."""
+    cpu_ratio, ram_ratio, disk_ratio = limits
+    rooms = {
+        "vcpus": Host.vcpus_claimed + grown["vcpus"] <= Host.vcpus * cpu_ratio,
+        "ram_mb": Host.ram_mb_claimed + grown["ram_mb"] <= (Host.ram_mb - Host.reserved_ram_mb) * ram_ratio,
+        "disk_gb": Host.disk_gb_claimed + grown["disk_gb"] <= (Host.disk_gb - Host.reserved_disk_gb) * disk_ratio,
+    }
+    return [room for name, room in rooms.items() if grown[name] > 0]
 
 
 def release(session: Session, *, server_id: str, host: str | None = None) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
+from nova_lite.db import aggregates
 from nova_lite.db.hosts import Claim, Host, Service, is_alive
 from nova_lite.db.servers import Server
 
@@ -100,9 +101,14 @@ def numbered(session: Session, number: int) -> Service:
     return found
 
 
-def zone_of(daemon: Service) -> str:
-    """The zone that the daemon is in; those without guests are in a zone of their own."""
-    return daemon.availability_zone if daemon.binary == COMPUTE else INTERNAL
+def zones(session: Session) -> dict[str, str]:
+    """By compute host: the zone that it is in; one query."""
+    return {name: zone for name, zone in session.execute(sa.select(Host.name, Host.availability_zone))}
+
+
+def zone_of(daemon: Service, zones: Mapping[str, str]) -> str:
+    """The zone that the daemon is in, with `zones` of hosts; those without guests are in a zone of their own."""
+    return zones.get(daemon.host, daemon.availability_zone) if daemon.binary == COMPUTE else INTERNAL
 
 
 def remove_service(session: Session, daemon: Service) -> None:
@@ -116,4 +122,5 @@ def remove_service(session: Session, daemon: Service) -> None:
                                          "delete the instances first.")
         session.execute(sa.delete(Claim).where(Claim.host == daemon.host))
         session.execute(sa.delete(Host).where(Host.name == daemon.host))
+        aggregates.forget_host(session, daemon.host)
     session.delete(daemon)

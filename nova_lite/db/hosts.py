@@ -40,7 +40,8 @@ class Host(Timestamps, Base):
     id: Mapped[str] = mapped_column(sa.String(36), unique=True, default=new_id)
     name: Mapped[str] = mapped_column(unique=True)
     agent: Mapped[str]
-    availability_zone: Mapped[str] = mapped_column(default="nova")
+    availability_zone: Mapped[str] = mapped_column(default="nova")  # its aggregate's, else what its worker says
+    aggregate_zone: Mapped[str | None]
     vcpus: Mapped[int]
     ram_mb: Mapped[int]
     disk_gb: Mapped[int]
@@ -125,7 +126,7 @@ def register(session: Session, status: ServiceReport, *, names: list[str], now: 
         if row is None:
             row = Host(name=inventory.host)
             session.add(row)
-        row.agent, row.availability_zone = status.agent, status.availability_zone
+        row.agent, row.availability_zone = status.agent, row.aggregate_zone or status.availability_zone
         for field in _FROM_INVENTORY:
             setattr(row, field, getattr(inventory, field))
 

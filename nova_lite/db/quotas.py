@@ -14,7 +14,8 @@ from nova_lite.db.base import Base
 from nova_lite.db.keypairs import Keypair
 from nova_lite.db.ports import Port
 from nova_lite.db.security_groups import SecurityGroup
-from nova_lite.db.servers import Server
+from nova_lite.db.server_groups import ServerGroup
+from nova_lite.db.servers import COUNTED, Server
 
 
 class Quota(Base):
@@ -27,6 +28,27 @@ class Quota(Base):
     hard_limit: Mapped[int]
 
 
+class QuotaClass(Base):
+    """One limit of all projects that have none of their own, in place of the configured; only class `default` is read."""
+
+    __tablename__ = "quota_classes"
+
+    class_name: Mapped[str] = mapped_column(primary_key=True)
+    resource: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    hard_limit: Mapped[int]
+
+
+class UserQuota(Base):
+    """One limit of one user in one project, beside the project's."""
+
+    __tablename__ = "user_quotas"
+
+    project_id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    resource: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    hard_limit: Mapped[int]
+
+
 # Built once: building a query costs several times what running it does, and every boot runs these.
 _PROJECT: Any = sa.bindparam("project")
 _LIMITS = sa.select(Quota.resource, Quota.hard_limit).where(Quota.project_id == _PROJECT)
@@ -34,7 +56,8 @@ _USED = sa.select(
     sa.func.count(), sa.func.coalesce(sa.func.sum(Server.vcpus), 0), sa.func.coalesce(sa.func.sum(Server.ram_mb), 0),
     sa.select(sa.func.count()).select_from(Port).where(Port.project_id == _PROJECT).scalar_subquery(),
     sa.select(sa.func.count()).select_from(SecurityGroup).where(SecurityGroup.project_id == _PROJECT).scalar_subquery(),
-).where(Server.project_id == _PROJECT, Server.deleted_at.is_(None))
+    sa.select(sa.func.count()).select_from(ServerGroup).where(ServerGroup.project_id == _PROJECT).scalar_subquery(),
+).where(Server.project_id == _PROJECT, *COUNTED)
 
 
 def limits(session: Session, conf: cfg.ConfigOpts, project_id: str) -> dict[str, int]:
@@ -49,9 +72,9 @@ def defaults(conf: cfg.ConfigOpts) -> dict[str, int]:
 
 
 def used(session: Session, project_id: str) -> dict[str, int]:
-    """What the project has of `instances`, `cores`, `ram` (MiB), `ports` and `security_groups`, in one query."""
+    """What the project has of `instances`, `cores`, `ram` (MiB), `ports`, `security_groups`, `server_groups`; one query."""
     counted = session.execute(_USED, {"project": project_id}).one()
-    return dict(zip(("instances", "cores", "ram", "ports", "security_groups"), map(int, counted), strict=True))
+    return dict(zip(("instances", "cores", "ram", "ports", "security_groups", "server_groups"), map(int, counted), strict=True))
 
 
 def key_pairs_used(session: Session, user_id: str) -> int:

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
+from nova_lite.db import consoles
 from nova_lite.db.actions import Action, ActionEvent
 from nova_lite.db.base import Base, LongText, Timestamps, new_id, utcnow
-from nova_lite.lifecycle.table import ACTIONS, Power, Vm
+from nova_lite.lifecycle.table import ACTIONS, TASKS_OF, Power, Vm
 
 _UNTRACKED: dict[str, Any] = {"synchronize_session": False}
 
@@ -62,11 +63,17 @@ class Server(Timestamps, Base):
     locked_reason: Mapped[str | None]
     launch_index: Mapped[int] = mapped_column(default=0)
     reservation_id: Mapped[str] = mapped_column(sa.String(64))
+    group_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)  # its server group
+    scheduler_hints: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))  # as asked at create
     root_device_name: Mapped[str | None] = mapped_column(default="/dev/vda")
     fault: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     launched_at: Mapped[datetime.datetime | None]
     terminated_at: Mapped[datetime.datetime | None]
     deleted_at: Mapped[datetime.datetime | None]
+    soft_deleted_at: Mapped[datetime.datetime | None]  # when it was last asked for
+    shelved_at: Mapped[datetime.datetime | None]
+    shelved_image_id: Mapped[str | None] = mapped_column(sa.String(36))  # the snapshot that unshelve builds from
+    posted_password: Mapped[str | None] = mapped_column(sa.Text)  # by the guest, encrypted for its owner's key
 
     @property
     def instance_name(self) -> str:
@@ -111,22 +118,29 @@ def begin(session: Session, server: Server, action: str) -> None:
 
 def wrong_state(server: Server, action: str) -> errors.WrongState:
     """The refusal that names the attribute in the way."""
-    word = {"reboot_soft": "reboot", "reboot_hard": "reboot"}.get(action, action)
     in_state = server.vm_state in ACTIONS[action].allowed_in
     attribute, state = ("task_state", server.task_state) if in_state else ("vm_state", server.vm_state)
-    return errors.WrongState(action=word, id=server.id, attribute=attribute, state=state)
+    return errors.WrongState(action=ACTIONS[action].shown_as, id=server.id, attribute=attribute, state=state)
 
 
-def finish(session: Session, server_id: str, action: str, *, power_state: int | None = None) -> bool:
-    """The action is done: state at rest, no task. False: another action (a delete) has taken the server."""
+def finish(
+    session: Session, server_id: str, action: str, *, power_state: int | None = None, vm_state: Vm | None = None
+) -> bool:
+    """The action is done: state at rest, no task. False: another action (a delete) has taken the server.
+
+    `vm_state`: where it led, when that is not what the action's row says.
+    """
     row = ACTIONS[action]
     values: dict[str, Any] = {"task_state": None}
-    if row.leads_to is not None:
-        values["vm_state"] = str(row.leads_to)
-    if row.leads_to == Vm.ACTIVE:
+    leads_to = vm_state or row.leads_to
+    if leads_to is not None:
+        values["vm_state"] = str(leads_to)
+    if leads_to == Vm.ACTIVE:
         values["fault"] = None
     if power_state is not None:
         values["power_state"] = power_state
+    if row.leads_to not in (None, *_WITH_CONSOLES):
+        consoles.forget(session, server_id)
     return _update_in_task(session, server_id, row.task, values)
 
 
@@ -152,6 +166,7 @@ def place(session: Session, server_id: str, *, host: str | None, agent: str | No
 def mark_deleted(session: Session, server_id: str) -> bool:
     """The server is gone; its row stays for `deleted=True` queries. False: it already was."""
     now = utcnow()
+    consoles.forget(session, server_id)
     return _changed(session, sa.update(Server).where(Server.id == server_id, Server.deleted_at.is_(None)).values(
         vm_state=str(Vm.DELETED), task_state=None, power_state=int(Power.NOSTATE), terminated_at=now,
         deleted_at=now, updated_at=now))
@@ -166,9 +181,12 @@ def sync_power(session: Session, server_id: str, *, power_state: int, vm_state: 
     is_news = Server.power_state != power_state
     if vm_state is not None:
         is_news = sa.or_(is_news, Server.vm_state != str(vm_state))
-    return _changed(session, sa.update(Server).where(
+    followed = _changed(session, sa.update(Server).where(
         Server.id == server_id, is_news, Server.task_state.is_(None), Server.vm_state.in_(settled),
         Server.deleted_at.is_(None)).values(**values))
+    if followed and vm_state not in (None, *_WITH_CONSOLES):
+        consoles.forget(session, server_id)
+    return followed
 
 
 def purge(session: Session, *, deleted_before: datetime.datetime, limit: int) -> int:
@@ -182,16 +200,20 @@ def purge(session: Session, *, deleted_before: datetime.datetime, limit: int) ->
     return len(gone)
 
 
+# What counts against quotas: as in Nova, all but what is only kept until it is reclaimed.
+COUNTED = (Server.deleted_at.is_(None), Server.vm_state != str(Vm.SOFT_DELETED))
+
+
 def usage(session: Session, project_id: str) -> dict[str, int]:
     """What counts against the project's quota: `instances`, `cores`, `ram` (MiB)."""
     count, cores, ram = session.execute(
         sa.select(sa.func.count(), sa.func.sum(Server.vcpus), sa.func.sum(Server.ram_mb))
-        .where(Server.project_id == project_id, Server.deleted_at.is_(None))).one()
+        .where(Server.project_id == project_id, *COUNTED)).one()
     return {"instances": int(count), "cores": int(cores or 0), "ram": int(ram or 0)}
 
 
 def _update_in_task(session: Session, server_id: str, task: str | None, values: dict[str, Any]) -> bool:
-    tasks = _TASKS_OF_CREATE if task == ACTIONS["create"].task else (task,)
+    tasks = _TASKS.get(task or "", (task,))
     new = {f"new_{column}": value for column, value in values.items()}
     keys = {"of": server_id, "among": list(tasks), "now": utcnow()}
     return _changed(session, _update_in(tuple(values), launches=values.get("vm_state") == Vm.ACTIVE), keys | new)
@@ -210,12 +232,13 @@ def _update_in(columns: tuple[str, ...], *, launches: bool = False) -> sa.Update
         table.c.deleted_at.is_(None)).values(values)
 
 
+# States whose guests run: tokens that open a console do not outlive them.
+_WITH_CONSOLES = (Vm.ACTIVE, Vm.PAUSED)
 _SERVERS: Any = Server.__table__
 _PLACE = sa.update(_SERVERS).where(_SERVERS.c.id == sa.bindparam("of")).values(
     host=sa.bindparam("new_host"), agent=sa.bindparam("new_agent"), availability_zone=sa.bindparam("new_zone"),
     updated_at=sa.bindparam("now"))
-# A build shows how far it is; Nova's words, so that clients' progress lines read as they used to.
-_TASKS_OF_CREATE = ("scheduling", "networking", "spawning")
+_TASKS: dict[str, tuple[str | None, ...]] = {tasks[0]: tasks for tasks in TASKS_OF.values()}
 
 
 def _changed(session: Session, statement: sa.Update, values: dict[str, Any] | None = None) -> bool:

@@ -88,6 +88,18 @@ class ConsoleAddress:
 
 
 @payload(version=1)
+class GuestSize:
+    """What a resize changes of a `Guest`; the fields mean the same there."""
+
+    vcpus: int
+    ram_mb: int
+    disk_gb: int
+    ephemeral_gb: int
+    swap_mb: int
+    extra_specs: dict[str, str]
+
+
+@payload(version=1)
 class OwnedGuests:
     """What a compute worker has made and not yet removed: server ids, for the audit."""
 
@@ -114,6 +126,16 @@ class ComputeRpc(Interface):
     @call(since="1.0", timeout_s=10)
     def console_output(self, ctxt: Context, *, server_id: str, length: int | None) -> str:
         """The last `length` lines (None: all kept) of the guest's serial console."""
+        ...
+
+    @call(since="1.1", timeout_s=10)
+    def open_console(
+        self, ctxt: Context, *, server_id: str, type: ConsoleType, token_hash: str, ttl_s: int  # noqa: A002
+    ) -> ConsoleAddress:
+        """Let in, for `ttl_s` seconds, whoever shows the token whose SHA-256 in hex is `token_hash`.
+
+        :raises errors.Conflict: the guest is not running. :raises errors.Unavailable: this host lets nobody in.
+        """
         ...
 
     @call(since="1.0", timeout_s=10)
@@ -179,3 +201,17 @@ class ComputeRpc(Interface):
         :raises errors.WrongState: it does not run.
         """
         ...
+
+    @call(since="1.1", timeout_s=120, monitor_s=20)
+    def attach_interface(self, ctxt: Context, *, server_id: str, turn: int, nic: Nic) -> None:
+        """Put the NIC, whose port is prepared, into the guest; done twice, it is done once.
+
+        `turn` orders these requests about one server: one below what was carried out is refused.
+
+        :raises errors.StaleRequest: a later request about its NICs was carried out.
+        :raises errors.HypervisorFailed: it could not be done; the guest is as before.
+        """
+
+    @call(since="1.1", timeout_s=3600, monitor_s=20)
+    def detach_interface(self, ctxt: Context, *, server_id: str, turn: int, port_id: str) -> None:
+        """Take the port's NIC out of the guest, which must let go of it. One that is not there is fine."""

@@ -58,7 +58,7 @@ class PowerState:
 class ConductorRpc(Interface):
     """What other services may tell a conductor."""
 
-    topic, version = "conductor", "1.1"
+    topic, version = "conductor", "1.2"
 
     @cast(since="1.0")
     def run(self, ctxt: Context, *, action_id: int) -> None:
@@ -83,3 +83,7 @@ class ConductorRpc(Interface):
     @cast(since="1.1")
     def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:
         """What the server's guest may read about itself has changed: its host is to answer the new words."""
+
+    @cast(since="1.2")
+    def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
+        """These compute hosts are to have the images before a guest needs them."""

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from nova_lite.context import Context
 from nova_lite.rpc.interface import Interface, call
 from nova_lite.rpc.payload import payload
 
 
-@payload(version=1)
+@payload(version=2)
 class PlacementRequest:
     """What a server needs of its host. `disk_gb` counts root, ephemeral and swap.
 
     `excluded` are hosts already tried; `forced_host` is the only one allowed (filters still apply).
+    `group_policy` and `group_max_per_host` are those of its server group. `same_host`, `different_host`: ids of servers.
     """
 
     server_id: str
@@ -24,6 +27,13 @@ class PlacementRequest:
     availability_zone: str | None = None
     excluded: tuple[str, ...] = ()
     forced_host: str | None = None
+    group_id: str | None = None
+    group_policy: str | None = None
+    group_max_per_host: int = 1
+    same_host: tuple[str, ...] = ()
+    different_host: tuple[str, ...] = ()
+    image_properties: dict[str, str] = dataclasses.field(default_factory=dict)
+    extra_specs: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @payload(version=1)

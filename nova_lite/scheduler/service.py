@@ -23,7 +23,7 @@ from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.scheduler import Placement, PlacementRequest, SchedulerRpc
-from nova_lite.scheduler import pipeline, view
+from nova_lite.scheduler import neighbours, pipeline, view
 
 LOG = logging.getLogger(__name__)
 
@@ -46,11 +46,13 @@ class Placements:
 
     def pick_host(self, ctxt: Context, *, request: PlacementRequest) -> Placement:  # noqa: ARG002 - the contract's shape
         with self._database.writer() as session:
-            placement = self._existing(session, request) or self._claim(session, request, self._recent(session))
+            around = neighbours.of(session, request)
+            placement = self._existing(session, request)
+            placement = placement or self._claim(session, request, around.seen_by(self._recent(session)))
             # A stale view may have refused hosts that have room again, or offered full ones: look once more.
-            placement = placement or self._claim(session, request, self._fresh(session))
+            placement = placement or self._claim(session, request, around.seen_by(self._fresh(session)))
             if placement is None:
-                outcome = pipeline.choose(self._fresh(session), request, rng=self._rng)
+                outcome = pipeline.choose(around.seen_by(self._fresh(session)), request, rng=self._rng)
                 raise errors.NoValidHost(reason=outcome.explain())
         fail("scheduler.claimed")
         LOG.info("server %s: placed on host %s", request.server_id, placement.host)
@@ -67,9 +69,11 @@ class Placements:
     def _claim(self, session: Session, request: PlacementRequest, known: list[view.Host]) -> Placement | None:
         size = {"vcpus": request.vcpus, "ram_mb": request.ram_mb, "disk_gb": request.disk_gb}
         for host in pipeline.choose(known, request, rng=self._rng).fitting:
-            if claims.take(session, server_id=request.server_id, host=host.name, limits=self._limits, **size):
+            if claims.take(session, server_id=request.server_id, host=host.name, limits=self._limits,
+                           zone=host.availability_zone, **size):
                 with self._lock:
-                    self._hosts[host.name] = self._hosts.get(host.name, host).with_claim(**size)
+                    if host.name in self._hosts:
+                        self._hosts[host.name] = self._hosts[host.name].with_claim(**size)
                 return Placement(host=host.name, agent=host.agent, availability_zone=host.availability_zone)
         return None
 

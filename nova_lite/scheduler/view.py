@@ -1,20 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scheduler's view: every compute host as an immutable value, read in two queries and trusted for a moment."""
+"""The scheduler's view: every compute host as an immutable value, read in three queries and trusted for a moment."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Mapping
 
 from oslo_config import cfg
 from sqlalchemy.orm import Session
 
-from nova_lite.db import hosts
+from nova_lite.db import aggregates, hosts
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbours:
+    """What the request's server would find on the host: `group_here` of the `group_all` servers of its group.
+
+    `has_wanted`, `has_unwanted`: a server that it is to be beside, or apart from.
+    """
+
+    group_here: int = 0
+    group_all: int = 0
+    has_wanted: bool = False
+    has_unwanted: bool = False
+
+
+NOBODY = Neighbours()
 
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """One compute host. Sizes `*_total` are what may be sold: inventory less reserve, times the ratio."""
+    """One compute host. Sizes `*_total` are what may be sold: inventory less reserve, times the ratio.
+
+    `aggregates`: all values of each key in the metadata of the aggregates that it is in.
+    """
 
     name: str
     agent: str
@@ -32,6 +52,8 @@ class Host:
     disk_gb_total: float
     disk_gb_claimed: int
     servers_claimed: int
+    aggregates: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict, compare=False)
+    neighbours: Neighbours = NOBODY
 
     @property
     def vcpus_free(self) -> float:
@@ -55,10 +77,15 @@ class Host:
 def read(session: Session, conf: cfg.ConfigOpts, *, now: datetime.datetime) -> list[Host]:
     """All compute hosts as they are in the database."""
     services = {service.host: service for service in hosts.services(session, binary="nova-compute")}
-    return [_host(row, services[row.name], conf, now) for row in hosts.hosts(session) if row.name in services]
+    metadata = aggregates.metadata_by_host(session)
+    return [_host(row, services[row.name], conf, now, metadata.get(row.name, {}))
+            for row in hosts.hosts(session) if row.name in services]
 
 
-def _host(row: hosts.Host, service: hosts.Service, conf: cfg.ConfigOpts, now: datetime.datetime) -> Host:
+def _host(
+    row: hosts.Host, service: hosts.Service, conf: cfg.ConfigOpts, now: datetime.datetime,
+    metadata: Mapping[str, frozenset[str]],
+) -> Host:
     options = conf.scheduler
     return Host(
         name=row.name, agent=row.agent, availability_zone=row.availability_zone, architecture=row.architecture,
@@ -67,5 +94,5 @@ def _host(row: hosts.Host, service: hosts.Service, conf: cfg.ConfigOpts, now: da
         vcpus_total=row.vcpus * options.cpu_allocation_ratio, vcpus_claimed=row.vcpus_claimed,
         ram_mb_total=(row.ram_mb - row.reserved_ram_mb) * options.ram_allocation_ratio, ram_mb_claimed=row.ram_mb_claimed,
         disk_gb_total=(row.disk_gb - row.reserved_disk_gb) * options.disk_allocation_ratio,
-        disk_gb_claimed=row.disk_gb_claimed, servers_claimed=row.servers_claimed,
+        disk_gb_claimed=row.disk_gb_claimed, servers_claimed=row.servers_claimed, aggregates=metadata,
     )

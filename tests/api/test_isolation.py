@@ -53,7 +53,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     alice, bob = cloud.add_member("alice"), cloud.add_member("bob")
     values = _furnish(cloud, alice)
     mine = {value for name, value in values.items() if name.split()[-1] not in (
-        "alias", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "key",
+        "alias", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "key", "aggregate_id",
         "router_id", "floating_ip_id", "pool_id")}
     yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server"})
     cloud.close()
@@ -87,7 +87,10 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
     action = cloud.ask("GET", f"/v2.1/servers/{server}/os-instance-actions", token=alice.token).json["instanceActions"][0]
     port = cloud.ask("GET", f"/network/v2.0/ports?device_id={server}", token=alice.token).json["ports"][0]["id"]
     found = _operators(cloud)
+    server_group = made("/v2.1/os-server-groups", {"server_group": {"name": "alices-group", "policy": "affinity"}})["id"]
+    aggregate = made("/v2.1/os-aggregates", {"aggregate": {"name": "racks"}}, token=admin)["id"]
     return found | {
+        "server_group_id": server_group, "aggregate_id": str(aggregate),
         "server_id": server, "flavor_id": flavor, "network_id": network, "subnet_id": subnet, "group_id": group,
         "rule_id": rule, "image_id": image, "port_id": port, "request_id": action["request_id"], "name": "alices-key",
         "tag": "alices-tag", "key": "hw:cpu_policy", "network": "alices-network", "project_id": alice.project_id,
@@ -127,6 +130,7 @@ def _body(stage: Stage, face: str, route: Route) -> Any:
         "compute PUT /servers/{server_id}/metadata": {"metadata": {"a": "b"}},
         "compute PUT /servers/{server_id}/metadata/{key}": {"meta": {"hw:cpu_policy": "b"}},
         "compute PUT /servers/{server_id}/tags": {"tags": ["b"]},
+        "compute POST /os-server-groups": {"server_group": {"name": "bobs", "policy": "affinity"}},
         "compute POST /os-keypairs": {"keypair": {"name": f"bobs-{uuid.uuid4()}", "public_key": _PUBLIC_KEY}},
         "identity POST /auth/tokens": {"auth": {
             "identity": {"methods": ["token"], "token": {"id": stage.bob.token}}, "scope": {"project": {"id": alice.project_id}}}},

@@ -6,6 +6,8 @@ from __future__ import annotations
 from nova_lite.api.compute import (
     aggregates,
     availability_zones,
+    console_auth_tokens,
+    diagnostics,
     extensions,
     flavor_extra_specs,
     flavors,
@@ -15,28 +17,34 @@ from nova_lite.api.compute import (
     keypairs,
     limits,
     quota_sets,
+    remote_consoles,
     server_create,
+    server_groups,
     server_ips,
     server_lists,
     server_metadata,
+    server_password,
     server_security_groups,
     server_tags,
+    server_topology,
     servers,
     services,
 )
-from nova_lite.api.compute.actions import console, lock, power
+from nova_lite.api.compute.actions import console, fixed_ips, inside, lock, power, soft_delete
 from nova_lite.api.compute.faults import fault_body
-from nova_lite.api.compute.history import HISTORY
+from nova_lite.api.compute.history import MAXIMUM, MINIMUM
 from nova_lite.api.wsgi.versions import Negotiation
 
 __all__ = ["EXTRA_RULES", "NEGOTIATION", "RESOURCES", "fault_body"]
 
 RESOURCES = (
-    server_lists, server_create, servers, power, lock, console, server_metadata, server_tags, server_ips,
-    server_security_groups, interfaces, instance_actions, flavors, flavor_extra_specs, keypairs, limits, quota_sets,
+    server_lists, server_create, servers, remote_consoles, console_auth_tokens, power, lock, console, soft_delete, inside, fixed_ips,
+    diagnostics, server_password, server_topology, server_metadata, server_tags, server_ips,
+    server_security_groups, interfaces, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, quota_sets,
     availability_zones, hypervisors, services, aggregates, extensions,
 )
 # Rules that handlers ask about beside those of their routes.
-EXTRA_RULES = (*server_lists.RULES, *server_create.RULES, *lock.RULES, *instance_actions.RULES, *limits.RULES)
+EXTRA_RULES = (*server_lists.RULES, *server_create.RULES, *lock.RULES, *instance_actions.RULES, *limits.RULES, *server_topology.RULES,
+               *server_groups.RULES)
 NEGOTIATION = Negotiation(
-    "compute", minimum=HISTORY[0][0], maximum=HISTORY[-1][0], legacy_header="X-OpenStack-Nova-API-Version")
+    "compute", minimum=MINIMUM, maximum=MAXIMUM, legacy_header="X-OpenStack-Nova-API-Version")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Availability zones, as the daemons that are in them say."""
+"""Availability zones: those of aggregates, and for other hosts those that their workers say."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from nova_lite.db.hosts import Service
 
 def _zones(req: Request) -> dict[str, list[Service]]:
     found: dict[str, list[Service]] = {}
+    zones = host_lists.zones(req.db)
     for service in hosts.services(req.db):
-        found.setdefault(host_lists.zone_of(service), []).append(service)
+        found.setdefault(host_lists.zone_of(service, zones), []).append(service)
     return found
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every microversion of the Compute API that this face speaks, and what it changed; the last is the maximum."""
+"""Every microversion of the Compute API and what it changed, and the newest one whose promises are kept here."""
 
 from __future__ import annotations
 
@@ -100,4 +100,13 @@ HISTORY: tuple[tuple[str, str], ...] = (
     ("2.94", "host names may be fully qualified"),
     ("2.95", "evacuated servers end stopped"),
     ("2.96", "servers show the zone that they are pinned to"),
+    ("2.97", "shares of servers"),
+    ("2.98", "servers show the properties of their image"),
+    ("2.99", "spice-direct consoles; tls_port of console tokens"),
+    ("2.100", "servers show their scheduler hints"),
+    ("2.101", "attaching a volume does not hold up the answer"),
+    ("2.102", "flavors filter by name, without rxtx_factor and disabled; unknown query parameters are refused everywhere"),
+    ("2.103", "os-volumes_boot is gone"),
+    ("2.104", "the zone that a server is pinned to may change"),
 )
+MINIMUM, MAXIMUM = "2.1", "2.96"

@@ -25,7 +25,7 @@ FIELDS = (
     Field("totalInstancesUsed", lambda seen: seen[1]["instances"]),
     Field("totalCoresUsed", lambda seen: seen[1]["cores"]),
     Field("totalRAMUsed", lambda seen: seen[1]["ram"]),
-    Field("totalServerGroupsUsed", lambda _: 0),
+    Field("totalServerGroupsUsed", lambda seen: seen[1]["server_groups"]),
     Field("maxSecurityGroups", lambda seen: seen[0]["security_groups"], until="2.35"),
     Field("maxSecurityGroupRules", lambda seen: seen[0]["security_group_rules"], until="2.35"),
     Field("totalSecurityGroupsUsed", lambda seen: seen[1]["security_groups"], until="2.35"),

@@ -14,7 +14,7 @@ import uuid
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.api.compute import image_source, schemas, server_networks, server_schemas
+from nova_lite.api.compute import image_source, schemas, server_hints, server_networks, server_schemas
 from nova_lite.api.compute.image_source import BootImage
 from nova_lite.api.compute.links import links
 from nova_lite.api.compute.permissions import require
@@ -35,8 +35,6 @@ RULES = (FORCED_HOST, REQUESTED_HOST, ZERO_DISK)
 GIB = 1024**3
 _PASSWORD_LENGTH = 12
 _RANDOM = random.SystemRandom()
-_HINTS = {"group", "same_host", "different_host", "query", "build_near_host_ip", "cidr", "target_cell",
-          "different_cell"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +49,8 @@ class Place:
 def create(req: Request, body: Body) -> Reply:
     """Write what is wanted and answer; the build is the conductor's work."""
     asked = body["server"]
-    _refuse_what_is_not_there(asked, body)
+    _refuse_what_is_not_there(asked)
+    hints = server_hints.read(req, body)
     flavor, image = _flavor(req, str(asked["flavorRef"])), _image(req, asked)
     _check_fit(req, flavor, image)
     key_name, key_data = _key(req, asked)
@@ -61,8 +60,9 @@ def create(req: Request, body: Body) -> Reply:
     groups = server_networks.group_ids(req, group_names, nics)
     count = Room.of(req).servers(flavor, _counts(asked, nics), ports_each=sum(1 for nic in nics if nic.network),
                                  metadata=asked.get("metadata", {}))
+    server_hints.check_members(req, hints, count)
     reservation_id = f"r-{_word(8, string.ascii_lowercase + string.digits)}"
-    common = _columns(req, asked, flavor, image, place) | {
+    common = _columns(req, asked, flavor, image, place) | hints.columns | {
         "reservation_id": reservation_id, "key_name": key_name, "key_data": key_data}
     made = [Server(**common, **_names(asked, index, count), launch_index=index) for index in range(count)]
     servers.create(req.db, made)
@@ -93,16 +93,12 @@ def _word(length: int, alphabet: str) -> str:
     return "".join(secrets.choice(alphabet) for _ in range(length))
 
 
-def _refuse_what_is_not_there(asked: Body, body: Body) -> None:
+def _refuse_what_is_not_there(asked: Body) -> None:
     """:raises errors.BadRequest: the request needs something that this cloud cannot do yet."""
     if asked.get("personality"):
         raise errors.BadRequest(reason="personality: files are not injected into guests; use user_data")
     if asked.get("trusted_image_certificates"):
         raise errors.BadRequest(reason="trusted_image_certificates: image signatures are not verified by this cloud")
-    hints = {**body.get("os:scheduler_hints", {}), **body.get("OS-SCH-HNT:scheduler_hints", {})}
-    unmet = sorted(_HINTS & hints.keys())
-    if unmet:
-        raise errors.BadRequest(reason=f"os:scheduler_hints: no filter of this cloud heeds {', '.join(unmet)}")
 
 
 def _flavor(req: Request, flavor_id: str) -> Flavor:

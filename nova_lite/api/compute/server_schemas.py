@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nova_lite.api.compute import server_hints
 from nova_lite.api.compute.schemas import (
     BOOLEAN,
     DISK_CONFIG,
@@ -70,7 +71,7 @@ _BASE: Schema = {
 }
 _PERSONALITY = {"type": "array", "items": closed(
     {"path": {"type": "string"}, "contents": {"type": "string"}}, required=("path", "contents"))}
-_HINTS = {name: {"type": "object"} for name in ("os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")}
+_HINTS = {name: server_hints.SCHEMA for name in ("os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")}
 
 
 def _create(

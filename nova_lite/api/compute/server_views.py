@@ -114,7 +114,7 @@ _EXTENDED = (
     Field("host_status", lambda seen: seen.host_status, since="2.16", role=ADMIN),
 )
 _ADDRESSES = Field("addresses", lambda seen: seen.addresses)
-_GROUPS = Field("server_groups", lambda _: [], since="2.71")
+_GROUPS = Field("server_groups", lambda seen: [seen.row.group_id] if seen.row.group_id else [], since="2.71")
 
 INDEX: tuple[Field, ...] = _BASE[:2]
 DETAIL: tuple[Field, ...] = (*_BASE, _ADDRESSES, *_EXTENDED)

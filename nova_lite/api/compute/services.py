@@ -27,13 +27,13 @@ _NEW = schemas.closed(
     {"status": {"enum": ["enabled", "disabled"]}, "disabled_reason": _REASON, "forced_down": schemas.BOOLEAN})
 _OLD_WORDS = {"enable", "disable", "disable-log-reason", "force-down"}
 
-# Read from (service, is it alive).
+# Read from (service, is it alive, its zone).
 FIELDS = (
     Field("id", lambda seen: seen[0].number, until="2.52"),
     Field("id", lambda seen: seen[0].id, since="2.53"),
     Field("binary", lambda seen: seen[0].binary),
     Field("host", lambda seen: seen[0].host),
-    Field("zone", lambda seen: host_lists.zone_of(seen[0])),
+    Field("zone", lambda seen: seen[2]),
     Field("status", lambda seen: "disabled" if seen[0].disabled else "enabled"),
     Field("state", lambda seen: "up" if seen[1] else "down"),
     Field("updated_at", lambda seen: micros(seen[0].seen_at)),
@@ -42,16 +42,17 @@ FIELDS = (
 )
 
 
-def _show(req: Request, service: Service) -> Body:
-    alive = hosts.is_alive(service, now=utcnow(), down_time_s=req.conf.service_down_time)
-    return view(FIELDS, (service, alive), req)
+def _show(req: Request, services: list[Service]) -> list[Body]:
+    now, zones = utcnow(), host_lists.zones(req.db)
+    return [view(FIELDS, (service, hosts.is_alive(service, now=now, down_time_s=req.conf.service_down_time),
+                          host_lists.zone_of(service, zones)), req) for service in services]
 
 
 @route("GET", "/os-services", policy=LIST, query=QUERY)
 def index(req: Request) -> Body:
     """All daemons, or those of one host or one name."""
     found = hosts.services(req.db, binary=req.query.get("binary"), host=req.query.get("host"))
-    return {"services": [_show(req, service) for service in found]}
+    return {"services": _show(req, found)}
 
 
 @route("PUT", "/os-services/{service_id}", policy=UPDATE, until="2.52", body={"2.0": _OLD, "2.11": _OLD_FORCED})
@@ -92,7 +93,7 @@ def update(req: Request, body: Body, service_id: str) -> Body:
         service.disabled_reason = body.get("disabled_reason")
     if "forced_down" in body:
         service.forced_down = schemas.is_true(body["forced_down"])
-    return {"service": _show(req, service)}
+    return {"service": _show(req, [service])[0]}
 
 
 @route("DELETE", "/os-services/{service_id}", policy=DELETE, until="2.52", status=204)

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from nova_lite.api.compute.history import HISTORY
+from nova_lite.api.compute.history import MAXIMUM, MINIMUM
 from nova_lite.api.wsgi.request import Body
 
 _UPDATED = {"v2.0": "2011-01-21T11:33:21Z", "v2.1": "2013-07-23T11:33:21Z"}  # Nova's own dates
-_V2, _V21 = ("v2.0", "v2", "SUPPORTED", "", ""), ("v2.1", "v2.1", "CURRENT", HISTORY[-1][0], HISTORY[0][0])
+_V2, _V21 = ("v2.0", "v2", "SUPPORTED", "", ""), ("v2.1", "v2.1", "CURRENT", MAXIMUM, MINIMUM)
 _Entry = tuple[str, str, str, str, str]
 
 

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Collection
 from typing import Protocol
 
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import Guest, Image
+from nova_lite.rpc.compute import ConsoleType, Guest, Image, Nic
 from nova_lite.rpc.conductor import Inventory
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 
@@ -95,6 +96,10 @@ class Driver(Protocol):
 
     def detach_interface(self, server_id: str, nic: Nic, *, timeout_s: float) -> None:
         """Take a NIC out of the guest; a running one must let go of it within `timeout_s`."""
+
+    def connect_console(self, server_id: str, type: ConsoleType) -> socket.socket:  # noqa: A002
+        """A connection to a console of a running guest: RFB, or the bytes of its first serial port."""
+        ...
 
     def console_output(self, server_id: str) -> str:
         """What is kept of the serial console, oldest first."""

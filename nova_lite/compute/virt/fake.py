@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import socket
 import threading
 from collections.abc import Collection
 
@@ -12,10 +13,10 @@ from oslo_config import cfg
 
 from nova_lite import errors
 from nova_lite.compute import inventory
-from nova_lite.compute.virt import fake_diagnostics
+from nova_lite.compute.virt import fake_consoles, fake_diagnostics
 from nova_lite.compute.virt.driver import Check, PowerSeen
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import Guest, Image
+from nova_lite.rpc.compute import ConsoleType, Guest, Image, Nic
 from nova_lite.rpc.conductor import Inventory
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 
@@ -120,6 +121,26 @@ class FakeDriver:
 
     def resume(self, guest: Guest) -> None:
         self.start(guest)
+
+    def attach_interface(self, server_id: str, nic: Nic) -> None:
+        self._set_nics(server_id, nic, is_in=True)
+
+    def detach_interface(self, server_id: str, nic: Nic, *, timeout_s: float) -> None:
+        self._set_nics(server_id, nic, is_in=False)
+
+    def nics(self, server_id: str) -> tuple[Nic, ...]:
+        """What the guest has, for tests to look at."""
+        return self._guests[server_id].guest.nics
+
+    def _set_nics(self, server_id: str, nic: Nic, *, is_in: bool) -> None:
+        with self._lock:
+            known = self._guests.get(server_id)
+            if known is not None:
+                others = tuple(one for one in known.guest.nics if one.port_id != nic.port_id)
+                known.guest = dataclasses.replace(known.guest, nics=(*others, nic) if is_in else others)
+
+    def connect_console(self, server_id: str, type: ConsoleType) -> socket.socket:  # noqa: A002 - the contract's
+        return fake_consoles.connect(type, self._known(server_id, "open a console").guest.hostname)
 
     def console_output(self, server_id: str) -> str:
         return "".join(f"{line}\n" for line in self._known(server_id, "read the console").console)

@@ -10,13 +10,12 @@ from oslo_log import log as logging
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor import guest
+from nova_lite.conductor import guest, placement
 from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
 from nova_lite.conductor.workflows import faults, refresh
 from nova_lite.db import claims, ports, servers
 from nova_lite.lifecycle.table import Power
 from nova_lite.rpc.network import ServerPorts
-from nova_lite.rpc.scheduler import PlacementRequest
 
 LOG = logging.getLogger(__name__)
 
@@ -24,14 +23,10 @@ LOG = logging.getLogger(__name__)
 def pick_host(run: Run) -> Saved:
     """Ask a scheduler for a host; it claims the room."""
     with run.world.database.reader() as session:
-        server = servers.get(session, run.server_id)
-    placement = run.world.scheduler.pick_host(run.ctxt, request=PlacementRequest(
-        server_id=server.id, project_id=server.project_id, vcpus=server.vcpus, ram_mb=server.ram_mb,
-        disk_gb=server.disk_gb, architecture=server.image_properties.get("hw_architecture"),
-        availability_zone=server.wanted_zone, excluded=tuple(tried["host"] for tried in run.saved.get("tried", [])),
-        forced_host=server.wanted_host,
-    ))
-    return {"host": placement.host, "agent": placement.agent, "zone": placement.availability_zone}
+        wanted = placement.request(
+            session, servers.get(session, run.server_id), excluded=[tried["host"] for tried in run.saved.get("tried", [])])
+    found = run.world.scheduler.pick_host(run.ctxt, request=wanted)
+    return {"host": found.host, "agent": found.agent, "zone": found.availability_zone}
 
 
 def record_host(session: Session, run: Run) -> None:

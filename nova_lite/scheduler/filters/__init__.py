@@ -8,7 +8,15 @@ A reason that begins with the same words counts as one in the report, so put wha
 from collections.abc import Callable
 
 from nova_lite.rpc.scheduler import PlacementRequest
-from nova_lite.scheduler.filters import architecture, availability_zone, capacity, chosen, service
+from nova_lite.scheduler.filters import (
+    aggregates,
+    architecture,
+    availability_zone,
+    capacity,
+    chosen,
+    neighbours,
+    service,
+)
 from nova_lite.scheduler.view import Host
 
 Filter = Callable[[Host, PlacementRequest], str | None]
@@ -19,7 +27,14 @@ FILTERS: tuple[Filter, ...] = (
     service.is_enabled,
     service.is_alive,
     availability_zone.is_in_zone,
+    aggregates.takes_project,
+    aggregates.takes_image,
+    aggregates.has_extra_specs,
     architecture.runs_architecture,
+    neighbours.is_the_groups_host,
+    neighbours.has_place_for_the_group,
+    neighbours.is_beside,
+    neighbours.is_apart,
     capacity.has_cores,
     capacity.has_memory,
     capacity.has_disk,

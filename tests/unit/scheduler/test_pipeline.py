@@ -11,7 +11,8 @@ import pytest
 from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.scheduler import pipeline
 from nova_lite.scheduler.filters import FILTERS
-from nova_lite.scheduler.view import Host
+from nova_lite.scheduler.filters.operators import matches
+from nova_lite.scheduler.view import Host, Neighbours
 
 HOST = Host(
     name="h1", agent="h1", availability_zone="nova", architecture="x86_64", virt_type="kvm", is_alive=True,
@@ -27,6 +28,19 @@ ONLY = {
     "is_alive": ({"is_alive": False}, {}, "nova-compute is down"),
     "is_in_zone": ({}, {"availability_zone": "z"}, "not in availability zone z"),
     "runs_architecture": ({}, {"architecture": "aarch64"}, "cannot run aarch64 images"),
+    "takes_project": ({"aggregates": {"filter_tenant_id": frozenset({"q"})}}, {}, "kept for other projects"),
+    "takes_image": ({"aggregates": {"os": frozenset({"windows"})}}, {"image_properties": {"os": "linux"}},
+                    "kept for other images: os is linux"),
+    "has_extra_specs": ({}, {"extra_specs": {"aggregate_instance_extra_specs:ssd": "true"}},
+                        "in no aggregate that the flavor asks for: ssd true"),
+    "is_the_groups_host": ({"neighbours": Neighbours(group_all=1)}, {"group_policy": "affinity"},
+                           "not where the server group is"),
+    "has_place_for_the_group": (
+        {"neighbours": Neighbours(group_here=2, group_all=2)}, {"group_policy": "anti-affinity", "group_max_per_host": 2},
+        "has servers of the server group: 2 of at most 2"),
+    "is_beside": ({}, {"same_host": ("x",)}, "has none of the servers of same_host"),
+    "is_apart": ({"neighbours": Neighbours(has_unwanted=True)}, {"different_host": ("x",)},
+                 "has a server of different_host"),
     "has_cores": ({"vcpus_claimed": 16}, {}, "not enough CPUs: 1 asked, 0 left"),
     "has_memory": ({"ram_mb_claimed": 8000}, {}, "not enough memory: 512 MB asked, 192 MB left"),
     "has_disk": ({"disk_gb_claimed": 100}, {}, "not enough disk: 1 GB asked, 0 GB left"),
@@ -80,3 +94,20 @@ def test_equal_hosts_are_chosen_at_random_so_that_schedulers_do_not_collide() ->
     hosts = [dataclasses.replace(HOST, name=f"h{n}") for n in range(10)]
     firsts = {pipeline.choose(hosts, REQUEST, rng=random.Random(seed)).fitting[0].name for seed in range(40)}
     assert len(firsts) > 5
+
+
+def test_soft_policies_prefer_or_avoid_the_group_whatever_the_room() -> None:
+    busy = dataclasses.replace(HOST, name="busy", ram_mb_claimed=6000, vcpus_claimed=8,
+                               neighbours=Neighbours(group_here=1, group_all=1))
+    together = dataclasses.replace(REQUEST, group_policy="soft-affinity")
+    apart = dataclasses.replace(REQUEST, group_policy="soft-anti-affinity")
+    assert [host.name for host in choose([busy, HOST], together).fitting] == ["busy", "h1"]
+    assert [host.name for host in choose([busy, HOST], apart).fitting] == ["h1", "busy"]
+
+
+@pytest.mark.parametrize(("value", "wanted", "fits"), [
+    ("ssd", "ssd", True), ("ssd", "hdd", False), ("4", ">= 3", True), ("4", "= 5", False), ("x", ">= 3", False),
+    ("a", "s== a", True), ("a", "s!= a", False), ("a", "<or> b <or> a", True), ("c", "<or> b <or> a", False),
+    ("abc", "<in> b", True), ("abc", "<in> d", False), ("abc", "<all-in> a b", True), ("abc", "<all-in> a d", False)])
+def test_extra_specs_have_operators(value: str, wanted: str, *, fits: bool) -> None:
+    assert matches(value, wanted) is fits

@@ -9,6 +9,7 @@ import os
 import platform
 import queue
 import shutil
+import socket
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Collection
@@ -23,18 +24,16 @@ from nova_lite import errors
 from nova_lite.compute import commands, inventory
 from nova_lite.compute.images import ImageCache
 from nova_lite.compute.virt.driver import Check, PowerSeen
-from nova_lite.compute.virt.libvirt import capability_probe, config_drive, diagnostics, disks
+from nova_lite.compute.virt.libvirt import capability_probe, config_drive, consoles, diagnostics, disks, interfaces
 from nova_lite.compute.virt.libvirt.connection import Connection
 from nova_lite.compute.virt.libvirt.domain_xml import NAMESPACE, Disk, Machine, domain_xml, owner_of
 from nova_lite.compute.virt.libvirt.events import Happening, Waiters, power_of_event, power_of_state
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import Guest, Image
+from nova_lite.rpc.compute import ConsoleType, Guest, Image, Nic
 from nova_lite.rpc.conductor import Inventory
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 
 LOG = logging.getLogger(__name__)
-_CONSOLE = "console.log"
-_CONSOLE_BYTES = 1 << 18
 # A guest that is still booting does not hear the power button; it is pressed again this often.
 _PRESS_EVERY_S = 5.0
 # Saving 64 GiB of memory to a slow disk.
@@ -202,14 +201,18 @@ class LibvirtDriver:
     def resume(self, guest: Guest) -> None:
         self.start(guest)
 
+    def attach_interface(self, server_id: str, nic: Nic) -> None:
+        self._libvirt.run("attach a NIC", lambda conn: interfaces.attach(conn, server_id, nic))
+
+    def detach_interface(self, server_id: str, nic: Nic, *, timeout_s: float) -> None:
+        interfaces.detach(self._libvirt, server_id, nic, host=self._host, timeout_s=timeout_s)
+
     def console_output(self, server_id: str) -> str:
-        log = disks.directory(self._instances, server_id) / _CONSOLE
-        try:
-            with log.open("rb") as stream:
-                stream.seek(max(0, os.fstat(stream.fileno()).st_size - _CONSOLE_BYTES))
-                return stream.read().decode(errors="replace")
-        except FileNotFoundError:
-            return ""
+        return consoles.output(disks.directory(self._instances, server_id) / consoles.LOG_FILE)
+
+    def connect_console(self, server_id: str, type: ConsoleType) -> socket.socket:  # noqa: A002 - the contract's
+        with self._named("open a console"):
+            return self._libvirt.run("open a console", lambda conn: consoles.connect(_known(conn, server_id), type))
 
     def diagnostics(self, guest: Guest) -> GuestDiagnostics:
         return self._libvirt.run("read diagnostics", lambda conn: diagnostics.read(
@@ -259,10 +262,11 @@ class LibvirtDriver:
         machine = Machine(
             owner=self._owner, virt_type=self._virt.type, arch=self._arch,
             machine=self._conf.libvirt.hw_machine_type or default, emulator=self._emulator,
-            vnc_listen=self._conf.libvirt.vnc_listen, tb_cache_mb=self._conf.libvirt.tb_cache_mb,
-            disk_cache=self._disk_cache,
+            tb_cache_mb=self._conf.libvirt.tb_cache_mb, disk_cache=self._disk_cache,
+            has_screen=self._conf.vnc.enabled,
         )
-        return domain_xml(guest, machine, disks=tuple(kinds), console_log=where / _CONSOLE)
+        return domain_xml(guest, machine, disks=tuple(kinds), console_log=where / consoles.LOG_FILE,
+                          serial_socket=consoles.socket_of(self._conf, self._instances, guest.server_id))
 
     @property
     def _owner(self) -> str:

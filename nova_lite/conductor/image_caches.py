@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Has hosts fetch images ahead of time, as an operator asked for an aggregate."""
+
+from __future__ import annotations
+
+from oslo_log import log as logging
+
+from nova_lite.conductor import guest
+from nova_lite.conductor.world import World
+from nova_lite.context import Context
+from nova_lite.db import hosts as host_rows
+from nova_lite.db import images as image_rows
+
+LOG = logging.getLogger(__name__)
+
+
+class ImageCaches:
+    """Endpoint: tells each worker once per image; images and hosts that have gone meanwhile are left out."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
+        with self._world.database.reader() as session:
+            found = image_rows.by_ids(session, image_ids)
+            agents = {host.agent for host in host_rows.hosts(session) if host.name in hosts}
+        for image in found.values():
+            payload = guest.image_payload(self._world, image, project_id=image.owner, properties={})
+            for agent in sorted(agents):
+                self._world.compute(agent).cache_image(ctxt, image=payload)
+        LOG.info("images %s: hosts %s were told to fetch them", ", ".join(found), ", ".join(hosts))
