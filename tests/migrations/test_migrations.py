@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import datetime
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -18,11 +19,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from nova_lite import conf as options
+from nova_lite import errors
 from nova_lite.cmd.db import bootstrap
+from nova_lite.conductor import placement
+from nova_lite.context import Context
 from nova_lite.db import actions, claims, migrate, servers, users
 from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
-from nova_lite.db.hosts import Host
+from nova_lite.db.hosts import Host, Service
+from nova_lite.db.server_groups import ServerGroup
+from nova_lite.scheduler.service import Placements
 from tools.parts import MariaDB, Postgres
 
 BACKENDS = ("sqlite", "postgresql", "mariadb")
@@ -133,3 +139,45 @@ def test_two_callers_never_both_begin_an_action(database: Database) -> None:
     for thread in threads:
         thread.join(60)
     assert sorted(outcomes) == ["WrongState"] * 5 + ["won"]
+
+
+@pytest.mark.parametrize(("policy", "hosts_used"), [("anti-affinity", 3), ("affinity", 1)])
+def test_builds_of_one_group_that_race_never_land_wrongly(database: Database, policy: str, hosts_used: int) -> None:
+    """Three schedulers with views of their own place six servers of a group on three hosts at once."""
+    migrate.upgrade(database.engine)
+    names = [f"h{number}" for number in range(3)]
+    with database.writer() as session:
+        for name in names:
+            session.add(Host(name=name, agent=name, vcpus=64, ram_mb=100, disk_gb=100, architecture="x86_64",
+                             hypervisor_type="QEMU", hypervisor_version=1, hypervisor_hostname=name, virt_type="fake"))
+            session.add(Service(binary="nova-compute", host=name, agent=name, availability_zone="nova"))
+        group = ServerGroup(project_id="p", user_id="u", name="g", policy=policy)
+        session.add(group)
+        session.flush()
+        made = [servers.Server(
+            project_id="p", user_id="u", name="s", hostname="s", flavor={}, vcpus=1, ram_mb=1, disk_gb=1,
+            vm_state="building", reservation_id="r", group_id=group.id) for _ in range(6)]
+        session.add_all(made)
+        session.flush()
+        asked = [placement.request(session, server) for server in made]
+    conf = options.load([], files=[])
+    schedulers = [Placements(conf, database, rng=random.Random(number)) for number in range(3)]
+    ready, outcomes = threading.Barrier(6), []
+
+    def place(number: int) -> None:
+        ready.wait(20)
+        try:
+            outcomes.append(schedulers[number % 3].pick_host(Context(), request=asked[number]).host)
+        except errors.NoValidHost as refused:
+            outcomes.append(refused.text)
+
+    threads = [threading.Thread(target=place, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    placed = [outcome for outcome in outcomes if outcome in names]
+    assert len(set(placed)) == hosts_used
+    assert len(placed) == (6 if policy == "affinity" else 3)
+    refused = [outcome for outcome in outcomes if outcome not in names]
+    assert all("has servers of the server group" in text for text in refused)
