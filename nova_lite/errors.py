@@ -8,6 +8,7 @@ NovaLiteError
 ├─ NotFound 404          one class per resource that a caller tells apart
 ├─ NotAcceptable 406     BadVersion
 ├─ Conflict 409          WrongState, AlreadyExists, InUse, NoCapacity
+├─ Gone 410
 ├─ TooLarge 413          UnsupportedMedia 415
 ├─ NotImplementedHere 501
 ├─ Unavailable 503       ServiceDown
@@ -109,6 +110,11 @@ class InUse(Conflict):
 
 class NoCapacity(Conflict):
     message = "No more {what} available in {where}"
+
+
+class Gone(NovaLiteError):
+    http_status = 410
+    message = "{reason}"
 
 
 class TooLarge(NovaLiteError):

@@ -16,6 +16,10 @@ OPTIONS = [
     cfg.IntOpt("reserved_host_memory_mb", default=512, min=0, help="MiB kept for the host itself."),
     cfg.IntOpt("reserved_host_disk_mb", default=0, min=0, help="MiB of disk kept for the host itself."),
     cfg.IntOpt("shutdown_timeout", default=60, min=0, help="Seconds that a guest gets to power off by itself."),
+    cfg.IntOpt("reclaim_instance_interval", default=0, min=0,
+               help="Seconds that a deleted server can still be restored; 0: deleted at once."),
+    cfg.IntOpt("shelved_offload_time", default=0, min=-1,
+               help="Seconds that a shelved server stays on its host; 0: not at all. -1: until it is asked for."),
     cfg.IntOpt("max_concurrent_builds", default=10, min=1, help="Builds that one worker runs at once."),
     cfg.BoolOpt("resume_guests_state_on_host_boot", default=True,
                 help="After the host was restarted, start the guests that ran before."),
@@ -26,4 +30,6 @@ OPTIONS = [
     cfg.IntOpt("image_timeout", default=30, min=1,
                help="Seconds without a byte from the image service after which a download is tried again."),
     cfg.IntOpt("image_convert_timeout", default=900, min=1, help="Seconds that turning an image into raw may take."),
+    cfg.PortOpt("console_port", default=0,
+                help="Port on my_ip where nova-compute lets the console proxies in, who show a user's token; 0: any free one."),
 ]

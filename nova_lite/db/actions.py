@@ -75,6 +75,22 @@ def add(
     return action
 
 
+def cancel_open(session: Session, *, server_id: str, before: int | None, reason: str) -> None:
+    """End the server's open actions, those older than `before` or all: whoever works on one finds its lease lost."""
+    query = sa.update(Action).where(Action.server_id == server_id, Action.state.in_(OPEN))
+    if before is not None:
+        query = query.where(Action.id < before)
+    session.execute(query.values(
+        state=CANCELLED, message=reason, finish_time=utcnow(), lease_owner=None, lease_until=None,
+    ).execution_options(synchronize_session=False))
+
+
+def outcome(session: Session, action_id: int) -> tuple[str, str | None]:
+    """How the action stands: its state, and why it failed."""
+    state, message = session.execute(sa.select(Action.state, Action.message).where(Action.id == action_id)).one()
+    return state, message
+
+
 def of_server(session: Session, server_id: str) -> list[Action]:
     """The server's actions, newest first."""
     return list(session.scalars(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits of projects that differ from the configured defaults; usage is counted, never stored."""
+"""Limits of projects, of users in them and of all by class, where they differ from the configured; usage is counted."""
 
 from __future__ import annotations
 
@@ -49,32 +49,90 @@ class UserQuota(Base):
     hard_limit: Mapped[int]
 
 
+DEFAULT_CLASS = "default"
+# Options that Nova names otherwise than its API names what they limit.
+_OPTIONS = {"injected_file_path_bytes": "injected_file_path_length"}
+
 # Built once: building a query costs several times what running it does, and every boot runs these.
 _PROJECT: Any = sa.bindparam("project")
-_LIMITS = sa.select(Quota.resource, Quota.hard_limit).where(Quota.project_id == _PROJECT)
-_USED = sa.select(
-    sa.func.count(), sa.func.coalesce(sa.func.sum(Server.vcpus), 0), sa.func.coalesce(sa.func.sum(Server.ram_mb), 0),
-    sa.select(sa.func.count()).select_from(Port).where(Port.project_id == _PROJECT).scalar_subquery(),
-    sa.select(sa.func.count()).select_from(SecurityGroup).where(SecurityGroup.project_id == _PROJECT).scalar_subquery(),
-    sa.select(sa.func.count()).select_from(ServerGroup).where(ServerGroup.project_id == _PROJECT).scalar_subquery(),
-).where(Server.project_id == _PROJECT, *COUNTED)
+_USER: Any = sa.bindparam("user")
+_LIMITS = sa.union_all(
+    sa.select(sa.literal_column("0").label("level"), QuotaClass.resource, QuotaClass.hard_limit).where(
+        QuotaClass.class_name == DEFAULT_CLASS),
+    sa.select(sa.literal_column("1"), Quota.resource, Quota.hard_limit).where(Quota.project_id == _PROJECT),
+    sa.select(sa.literal_column("2"), UserQuota.resource, UserQuota.hard_limit).where(
+        UserQuota.project_id == _PROJECT, UserQuota.user_id == _USER))
 
 
-def limits(session: Session, conf: cfg.ConfigOpts, project_id: str) -> dict[str, int]:
-    """The project's limits by resource: its own, else the configured."""
-    own = {resource: limit for resource, limit in session.execute(_LIMITS, {"project": project_id})}
-    return {**defaults(conf), **own}
+def _of_servers(*more: Any) -> sa.Select[Any]:
+    return sa.select(
+        sa.func.count(), sa.func.coalesce(sa.func.sum(Server.vcpus), 0), sa.func.coalesce(sa.func.sum(Server.ram_mb), 0),
+        *more).where(Server.project_id == _PROJECT, Server.deleted_at.is_(None))
 
 
-def defaults(conf: cfg.ConfigOpts) -> dict[str, int]:
+def _count(table: Any, *conditions: Any) -> Any:
+    return sa.select(sa.func.count()).select_from(table).where(table.project_id == _PROJECT, *conditions).scalar_subquery()
+
+
+_USED = _of_servers(_count(ServerGroup), _count(Port), _count(SecurityGroup))
+_USED_BY_USER = _of_servers(_count(ServerGroup, ServerGroup.user_id == _USER)).where(Server.user_id == _USER)
+_USED_NAMES = ("instances", "cores", "ram", "server_groups", "ports", "security_groups")
+
+
+def limits(session: Session, conf: cfg.ConfigOpts, project_id: str, *, user_id: str | None = None) -> dict[str, int]:
+    """The limits by resource: the user's own (None: of no user), else the project's, else those of all projects."""
+    found, own = _limits(session, conf, project_id, user_id)
+    return {**found, **own}
+
+
+def room(
+    session: Session, conf: cfg.ConfigOpts, project_id: str, *, user_id: str
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Limits and use by resource: of the project, or where that leaves less room of the user. Two queries as a rule."""
+    found, own = _limits(session, conf, project_id, user_id)
+    taken = used(session, project_id)
+    by_user = used(session, project_id, user_id=user_id) if own else {}
+    for name, limit in own.items():
+        if name in by_user and limit >= 0 and (found[name] < 0 or limit - by_user[name] < found[name] - taken[name]):
+            found[name], taken[name] = limit, by_user[name]
+    return found, taken
+
+
+def _limits(
+    session: Session, conf: cfg.ConfigOpts, project_id: str, user_id: str | None
+) -> tuple[dict[str, int], dict[str, int]]:
+    """The project's limits, and those that are the user's own."""
+    levels: tuple[dict[str, int], ...] = ({}, {}, {})
+    for level, resource, limit in session.execute(_LIMITS, {"project": project_id, "user": user_id or ""}):
+        levels[level][resource] = limit
+    return {**configured(conf), **levels[0], **levels[1]}, levels[2]
+
+
+def configured(conf: cfg.ConfigOpts) -> dict[str, int]:
     """The configured limits by resource."""
-    return {name: int(value) for name, value in conf.quota.items()}
+    words = {option: name for name, option in _OPTIONS.items()}
+    return {words.get(name, name): int(value) for name, value in conf.quota.items()}
 
 
-def used(session: Session, project_id: str) -> dict[str, int]:
-    """What the project has of `instances`, `cores`, `ram` (MiB), `ports`, `security_groups`, `server_groups`; one query."""
-    counted = session.execute(_USED, {"project": project_id}).one()
-    return dict(zip(("instances", "cores", "ram", "ports", "security_groups", "server_groups"), map(int, counted), strict=True))
+def defaults(session: Session, conf: cfg.ConfigOpts) -> dict[str, int]:
+    """The limits of a project that has none of its own."""
+    return {**configured(conf), **of_class(session, DEFAULT_CLASS)}
+
+
+def of_class(session: Session, class_name: str) -> dict[str, int]:
+    """What the class sets; only that of DEFAULT_CLASS means anything."""
+    query = sa.select(QuotaClass.resource, QuotaClass.hard_limit).where(QuotaClass.class_name == class_name)
+    return {resource: limit for resource, limit in session.execute(query)}
+
+
+def used(session: Session, project_id: str, *, user_id: str | None = None) -> dict[str, int]:
+    """What the project has of `instances`, `cores`, `ram` (MiB), `server_groups`, `ports` and `security_groups`.
+
+    `user_id`: what that user made of the first four. One query.
+    """
+    query = _USED if user_id is None else _USED_BY_USER
+    counted = session.execute(query, {"project": project_id, "user": user_id}).one()
+    return {name: int(value) for name, value in zip(_USED_NAMES, counted, strict=False)}
 
 
 def key_pairs_used(session: Session, user_id: str) -> int:
@@ -82,16 +140,27 @@ def key_pairs_used(session: Session, user_id: str) -> int:
     return session.scalar(sa.select(sa.func.count()).select_from(Keypair).where(Keypair.user_id == user_id)) or 0
 
 
-def set_limits(session: Session, project_id: str, asked: Mapping[str, int]) -> None:
-    """Give the project these limits of its own."""
-    own = {row.resource: row for row in session.scalars(sa.select(Quota).where(Quota.project_id == project_id))}
+def set_limits(session: Session, project_id: str, asked: Mapping[str, int], *, user_id: str | None = None) -> None:
+    """Give the project, or one user in it, these limits of its own."""
     for resource, limit in asked.items():
-        if resource in own:
-            own[resource].hard_limit = limit
-        else:
-            session.add(Quota(project_id=project_id, resource=resource, hard_limit=limit))
+        session.merge(
+            Quota(project_id=project_id, resource=resource, hard_limit=limit) if user_id is None else
+            UserQuota(project_id=project_id, user_id=user_id, resource=resource, hard_limit=limit))
+    session.flush()
 
 
-def reset(session: Session, project_id: str) -> None:
-    """Take the project's own limits away: the configured ones hold again."""
+def set_class(session: Session, class_name: str, asked: Mapping[str, int]) -> None:
+    """Give the class these limits."""
+    for resource, limit in asked.items():
+        session.merge(QuotaClass(class_name=class_name, resource=resource, hard_limit=limit))
+    session.flush()
+
+
+def reset(session: Session, project_id: str, *, user_id: str | None = None) -> None:
+    """Take away the project's own limits with those of its users, or only the user's: what is above them holds again."""
+    of_users = sa.delete(UserQuota).where(UserQuota.project_id == project_id)
+    if user_id is not None:
+        session.execute(of_users.where(UserQuota.user_id == user_id))
+        return
+    session.execute(of_users)
     session.execute(sa.delete(Quota).where(Quota.project_id == project_id))

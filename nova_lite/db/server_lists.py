@@ -76,12 +76,14 @@ PATTERN_COLUMNS = {"name": "name", "hostname": "hostname", "description": "descr
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Filters:
     """What to list. `project_id` None: of all projects. `deleted` None: both the living and the deleted.
+    Those that wait to be reclaimed are listed with `soft_deleted`, among the deleted, or when their state is asked for.
 
     `equal` and `patterns` are keyed as EQUAL_COLUMNS and PATTERN_COLUMNS; `statuses` as clients write them.
     """
 
     project_id: str | None = None
     deleted: bool | None = False
+    soft_deleted: bool = False
     equal: dict[str, object] = dataclasses.field(default_factory=dict)
     patterns: dict[str, str] = dataclasses.field(default_factory=dict)
     statuses: tuple[str, ...] = ()
@@ -113,8 +115,7 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
     found: list[sa.ColumnElement[bool]] = []
     if filters.project_id is not None:
         found.append(Server.project_id == filters.project_id)
-    if filters.deleted is not None:
-        found.append(Server.deleted_at.is_not(None) if filters.deleted else Server.deleted_at.is_(None))
+    found += _living(filters)
     found += [_equal(name, value) for name, value in filters.equal.items()]
     found += [Server.__table__.c[PATTERN_COLUMNS[name]].regexp_match(pattern)
               for name, pattern in filters.patterns.items()]
@@ -128,6 +129,16 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
     if filters.is_locked is not None:
         found.append(Server.locked_by.is_not(None) if filters.is_locked else Server.locked_by.is_(None))
     return found + _changed(filters) + _tagged(filters)
+
+
+def _living(filters: Filters) -> list[sa.ColumnElement[bool]]:
+    waits = Server.vm_state == str(Vm.SOFT_DELETED)
+    if filters.deleted is None:
+        return []
+    if filters.deleted:
+        return [sa.or_(Server.deleted_at.is_not(None), waits)]
+    names_states = bool(filters.statuses) or "vm_state" in filters.equal
+    return [Server.deleted_at.is_(None)] + ([] if filters.soft_deleted or names_states else [~waits])
 
 
 def _equal(name: str, value: object) -> sa.ColumnElement[bool]:

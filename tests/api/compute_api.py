@@ -37,16 +37,21 @@ ROLES = {"alice": {"member"}, "bob": {"member"}, "admin": {"admin"}, "reader": {
 
 
 class Sender:
-    """Stands for one RPC client: keeps each message as (topic, host, method, arguments)."""
+    """Stands for one RPC client: keeps each message as (topic, host, method, arguments), and answers as told."""
 
-    def __init__(self, sent: list[tuple[str, str, str, dict[str, Any]]], topic: str, host: str) -> None:
-        self._sent, self._topic, self._host = sent, topic, host
+    def __init__(
+        self, sent: list[tuple[str, str, str, dict[str, Any]]], topic: str, host: str, answers: dict[str, Any]
+    ) -> None:
+        self._sent, self._topic, self._host, self._answers = sent, topic, host, answers
 
-    def __getattr__(self, method: str) -> Callable[..., str]:
-        def send(ctxt: Context, **arguments: Any) -> str:
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def send(ctxt: Context, **arguments: Any) -> Any:
             assert isinstance(ctxt, Context)
             self._sent.append((self._topic, self._host, method, arguments))
-            return "console text" if method == "console_output" else ""
+            answer = self._answers.get(method, "")
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
 
         return send
 
@@ -56,13 +61,14 @@ class Rpc:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, str, dict[str, Any]]] = []
-        self.conductor = Sender(self.sent, "conductor", "")
+        self.answers: dict[str, Any] = {"console_output": "console text"}  # an exception is raised
+        self.conductor = Sender(self.sent, "conductor", "", self.answers)
 
     def compute(self, agent: str) -> Sender:
-        return Sender(self.sent, "compute", agent)
+        return Sender(self.sent, "compute", agent, self.answers)
 
     def network(self, agent: str) -> Sender:
-        return Sender(self.sent, "network", agent)
+        return Sender(self.sent, "network", agent, self.answers)
 
 
 @dataclasses.dataclass
@@ -146,7 +152,7 @@ def make(tmp_path: Path) -> ComputeApi:
     path = tmp_path / "cloud.sqlite"
     path.write_bytes(_empty())
     conf = options.load([], conf=cfg.ConfigOpts(), files=[])
-    conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="api")
+    conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="oslo_policy")
     return ComputeApi(Database(f"sqlite:///{path}"), conf)
 
 

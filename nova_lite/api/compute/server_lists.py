@@ -179,6 +179,10 @@ def _read_tags(name: str, values: list[str], given: dict[str, Any]) -> None:
     given[field[name]] = tuple(tag for value in values for tag in value.split(",") if tag)
 
 
+def _read_soft_deleted(name: str, values: list[str], given: dict[str, Any]) -> None:
+    given["soft_deleted"] = _flag(name, values[-1])
+
+
 def _read_locked(name: str, values: list[str], given: dict[str, Any]) -> None:
     given["is_locked"] = _flag(name, values[-1])
 
@@ -186,7 +190,7 @@ def _read_locked(name: str, values: list[str], given: dict[str, Any]) -> None:
 _READERS: dict[str, Callable[[str, list[str], dict[str, Any]], None]] = {
     "ip": _read_address, "ip6": _read_address, "flavor": _read_flavor, "changes-since": _read_time,
     "changes-before": _read_time, "tags": _read_tags, "tags-any": _read_tags, "not-tags": _read_tags,
-    "not-tags-any": _read_tags, "locked": _read_locked,
+    "not-tags-any": _read_tags, "locked": _read_locked, "soft_deleted": _read_soft_deleted,
 }
 
 

@@ -5,17 +5,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Protocol
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Request
 from nova_lite.db import quotas
-from nova_lite.db.flavors import Flavor
 
 
 def check_metadata(items: Mapping[str, str], limit: int) -> None:
     """:raises errors.OverQuota: more items than a server may have."""
     if 0 <= limit < len(items):
         raise errors.OverQuota(f"Maximum number of metadata items exceeds {limit}")
+
+
+class Sized(Protocol):
+    """A flavor, or a server that was made by one."""
+
+    @property
+    def vcpus(self) -> int: ...
+
+    @property
+    def ram_mb(self) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +36,13 @@ class Room:
     used: dict[str, int]
 
     @classmethod
-    def of(cls, req: Request) -> Room:
-        """The caller's project's; two queries."""
-        project_id = req.ctxt.project_id
+    def of(cls, req: Request, *, project_id: str | None = None) -> Room:
+        """A project's, by default the caller's; two queries."""
+        project_id = project_id or req.ctxt.project_id
         return cls(quotas.limits(req.db, req.conf, project_id), quotas.used(req.db, project_id))
 
     def servers(
-        self, flavor: Flavor, counts: tuple[int, int], *, ports_each: int, metadata: Mapping[str, str]
+        self, flavor: Sized, counts: tuple[int, int], *, ports_each: int, metadata: Mapping[str, str]
     ) -> int:
         """How many servers to make: as many of `counts` (least, most) as there is room for.
 

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from nova_lite.api.compute import asking, schemas, server_schemas, server_views
+from nova_lite.api.compute import asking, deletion, server_schemas, server_views
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, action, route
-from nova_lite.lifecycle.table import ACTIONS
+from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
 
 # Words of the request and the columns that they change.
 _COLUMNS = {"name": "name", "description": "description", "hostname": "hostname", "accessIPv4": "access_ip_v4",
@@ -32,21 +31,5 @@ def update(req: Request, body: Body, server_id: str) -> Body:
 
 @route("DELETE", "/servers/{server_id}", policy=Rule("os_compute_api:servers:delete", MEMBER), status=204)
 def delete(req: Request, server_id: str) -> None:
-    """Let the conductor remove the server; asked for again meanwhile, nothing more is done."""
-    _delete(req, server_id)
-
-
-@action("forceDelete", policy=Rule("os_compute_api:os-deferred-delete:force", MEMBER),
-        body={"2.0": schemas.empty_action("forceDelete")})
-def force_delete(req: Request, body: Body, server_id: str) -> None:
-    """As DELETE: nothing is kept for later, so there is nothing to force."""
-    _delete(req, server_id)
-
-
-def _delete(req: Request, server_id: str) -> None:
-    server = asking.find(req, server_id)
-    asking.refuse_locked(req, server)
-    if server.task_state == ACTIONS["delete"].task:
-        return
-    asked = asking.begin(req, server, "delete")
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked.id)
+    """Delete the server, for good or softly; asked for again meanwhile, nothing more is done."""
+    deletion.delete(req, asking.find(req, server_id))

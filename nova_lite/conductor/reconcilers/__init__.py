@@ -4,7 +4,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from nova_lite.conductor.reconcilers import deleted_rows, lost_hints, network_drift, orphans
+from nova_lite.conductor.reconcilers import deleted_rows, lost_hints, network_drift, orphans, soft_deleted
 from nova_lite.conductor.world import World
 
 
@@ -18,5 +18,5 @@ class Reconciler:
 
 RECONCILERS = (
     Reconciler(lost_hints.send_again), Reconciler(orphans.remove, every=2), Reconciler(network_drift.tell_again, every=12),
-    Reconciler(deleted_rows.purge, every=720),
+    Reconciler(soft_deleted.reclaim, every=2), Reconciler(deleted_rows.purge, every=720),
 )

@@ -13,6 +13,7 @@ from nova_lite.conductor.world import World
 from nova_lite.context import Context
 from nova_lite.db.actions import OPEN, QUEUED, Action
 from nova_lite.db.servers import Server
+from nova_lite.lifecycle.table import ACTIONS, OnRestart
 from nova_lite.rpc.compute import RebootType
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ def _cast_again(world: World, action: Action, server: Server) -> None:
             Action.id == action.id, Action.updated_at == action.updated_at).values(updated_at=world.now()))
     if not touched.rowcount:  # type: ignore[attr-defined]
         return
+    if ACTIONS[action.name].on_restart is OnRestart.GIVE_UP:
+        _give_up(world, action, server)
+        return
     LOG.info("server %s: %s is asked of %s again", server.id, action.name, server.agent)
     compute = world.compute(server.agent)
     if action.name in ("reboot_soft", "reboot_hard"):
@@ -57,6 +61,14 @@ def _cast_again(world: World, action: Action, server: Server) -> None:
         compute.reboot(_context(action), server_id=server.id, action_id=action.id, reboot_type=kind)
     else:
         getattr(compute, action.name)(_context(action), server_id=server.id, action_id=action.id)
+
+
+def _give_up(world: World, action: Action, server: Server) -> None:
+    """Nobody can ask again: the request has ended, and with it what it knew."""
+    LOG.info("server %s: nobody reported on %s, which cannot be asked for again", server.id, action.name)
+    world.conductor.action_failed(
+        _context(action), server_id=server.id, action_id=action.id, host=str(server.host), reason=(
+            f"{ACTIONS[action.name].shown_as} did not end within {world.conf.conductor.action_timeout} s; whether it was done is not known"))
 
 
 def _context(action: Action) -> Context:

@@ -47,6 +47,7 @@ def unlock(req: Request, body: Body, server_id: str) -> None:
 def reset_state(req: Request, body: Body, server_id: str) -> None:
     """Say what state the server is in, without looking at its guest."""
     server = asking.find(req, server_id)
+    actions.cancel_open(req.db, server_id=server.id, before=None, reason="An operator has reset the server's state.")
     servers.reset(req.db, server, Vm(body["os-resetState"]["state"]))
 
 

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What reaches into guests, as requests: passwords, crash dumps, diagnostics, topology, addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nova_lite import errors
+from nova_lite.rpc.diagnostics import DiskUse, GuestDiagnostics, NicUse
+from tests.api import compute_api
+from tests.api.compute_api import NETWORK, Answer, ComputeApi, boot, settle
+
+USE = GuestDiagnostics(
+    driver="libvirt", hypervisor="qemu", config_drive=True, cpu_times_ns=(7, 8), memory_maximum_mb=64,
+    memory_used_mb=20, memory={"actual": 65536},
+    disks=(DiskUse(name="vda", read_bytes=1, read_requests=2, write_bytes=3, write_requests=4),),
+    nics=(NicUse(name="tap1", mac="fa:16:3e:00:00:01", rx_octets=1, rx_packets=2, rx_errors=3, rx_drop=4, tx_octets=5,
+                 tx_packets=6, tx_errors=7, tx_drop=8),))
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> ComputeApi:
+    return compute_api.furnish(compute_api.make(tmp_path))
+
+
+@pytest.fixture
+def server_id(api: ComputeApi) -> str:
+    made = boot(api)
+    settle(api, made)
+    api.rpc.sent.clear()
+    return made
+
+
+def act(api: ComputeApi, server_id: str, word: str, value: Any = None, **more: Any) -> Answer:
+    return api.post(f"/servers/{server_id}/action", {word: value}, **more)
+
+
+def test_a_password_is_set_by_the_worker_and_kept_nowhere(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "changePassword", {"adminPass": "secret-1"}).status == 202
+    topic, _, method, arguments = api.rpc.sent[0]
+    assert (topic, method, arguments["password"]) == ("compute", "change_password", "secret-1")
+    shown = api.get(f"/servers/{server_id}").body["server"]
+    assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("PASSWORD", "updating_password")
+    journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
+    assert journal[0]["action"] == "changePassword"
+    assert "secret-1" not in str(journal)
+
+
+def test_a_guest_without_agent_cannot_be_given_a_password(api: ComputeApi, server_id: str) -> None:
+    api.rpc.answers["change_password"] = errors.HypervisorFailed(host="h1", action="set a password", reason="no agent")
+    refused = act(api, server_id, "changePassword", {"adminPass": "x"})
+    assert refused.status == 409
+    assert "no agent" in refused.body["conflictingRequest"]["message"]
+
+
+@pytest.mark.parametrize("body", [{}, {"adminPass": 1}, {"adminPass": "a", "b": 1}])
+def test_a_password_must_be_text(api: ComputeApi, server_id: str, body: Any) -> None:
+    assert act(api, server_id, "changePassword", body).status == 400
+
+
+def test_a_stopped_guest_cannot_be_given_a_password(api: ComputeApi, server_id: str) -> None:
+    settle(api, server_id, vm_state="stopped")
+    assert act(api, server_id, "changePassword", {"adminPass": "x"}).status == 409
+
+
+def test_a_crash_dump_is_asked_of_the_worker(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "trigger_crash_dump", version="2.17").status == 202
+    assert api.rpc.sent[0][:3] == ("compute", "h1", "trigger_crash_dump")
+    assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] is None
+
+
+def test_a_crash_dump_before_its_version_is_unknown(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "trigger_crash_dump", version="2.16").status == 400
+
+
+def test_a_stopped_guest_does_not_crash(api: ComputeApi, server_id: str) -> None:
+    settle(api, server_id, vm_state="stopped")
+    assert act(api, server_id, "trigger_crash_dump", version="2.17").status == 409
+
+
+def test_reset_network_is_gone(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "resetNetwork", user="admin").status == 410
+
+
+def test_network_facts_are_rendered_anew(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "injectNetworkInfo", user="admin").status == 202
+    assert api.rpc.sent[0][:3] == ("conductor", "", "refresh_documents")
+    assert act(api, server_id, "injectNetworkInfo").status == 403
+
+
+def test_diagnostics_in_the_first_form(api: ComputeApi, server_id: str) -> None:
+    api.rpc.answers["diagnostics"] = USE
+    shown = api.get(f"/servers/{server_id}/diagnostics", user="admin").body
+    assert (shown["cpu1_time"], shown["vda_write_req"], shown["vda_errors"]) == (8, 4, -1)
+    assert (shown["tap1_rx"], shown["tap1_tx_packets"], shown["memory"], shown["memory-actual"]) == (1, 6, 65536, 65536)
+
+
+def test_diagnostics_in_the_common_form(api: ComputeApi, server_id: str) -> None:
+    api.rpc.answers["diagnostics"] = USE
+    shown = api.get(f"/servers/{server_id}/diagnostics", user="admin", version="2.48").body
+    assert set(shown) == {
+        "state", "driver", "hypervisor", "hypervisor_os", "uptime", "config_drive", "num_cpus", "num_nics", "num_disks",
+        "cpu_details", "memory_details", "nic_details", "disk_details"}
+    assert shown["cpu_details"] == [{"id": 0, "time": 7, "utilisation": None}, {"id": 1, "time": 8, "utilisation": None}]
+    assert shown["memory_details"] == {"maximum": 64, "used": 20}
+    assert (shown["nic_details"][0]["rx_rate"], shown["nic_details"][0]["tx_octets"]) == (None, 5)
+    assert shown["disk_details"][0]["errors_count"] is None
+
+
+def test_diagnostics_of_a_guest_that_does_not_run_are_refused(api: ComputeApi, server_id: str) -> None:
+    api.rpc.answers["diagnostics"] = errors.WrongState(
+        action="get_diagnostics", id=server_id, attribute="power state", state="shutdown")
+    assert api.get(f"/servers/{server_id}/diagnostics", user="admin").status == 409
+    settle(api, server_id, agent=None)
+    assert api.get(f"/servers/{server_id}/diagnostics", user="admin").status == 409
+
+
+def test_diagnostics_are_for_admins(api: ComputeApi, server_id: str) -> None:
+    assert api.get(f"/servers/{server_id}/diagnostics").status == 403
+
+
+def test_a_server_without_numa_has_no_nodes(api: ComputeApi, server_id: str) -> None:
+    shown = api.get(f"/servers/{server_id}/topology", version="2.78")
+    assert (shown.status, shown.body) == (200, {"nodes": [], "pagesize_kb": None})
+    assert api.get(f"/servers/{server_id}/topology", version="2.77").status == 404
+
+
+def test_a_posted_password_is_shown_and_forgotten(api: ComputeApi, server_id: str) -> None:
+    assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": ""}
+    settle(api, server_id, posted_password="c2VjcmV0")
+    assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": "c2VjcmV0"}
+    assert api.delete(f"/servers/{server_id}/os-server-password").status == 204
+    assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": ""}
+
+
+def addresses(api: ComputeApi, server_id: str) -> list[str]:
+    found = api.get(f"/servers/{server_id}").body["server"]["addresses"]
+    return [address["addr"] for address in found["net"]]
+
+
+def test_a_fixed_address_comes_and_goes(api: ComputeApi, server_id: str) -> None:
+    first = addresses(api, server_id)
+    assert act(api, server_id, "addFixedIp", {"networkId": NETWORK}).status == 202
+    both = addresses(api, server_id)
+    assert len(both) == 2
+    assert both[0] in first
+    assert act(api, server_id, "removeFixedIp", {"address": both[1]}).status == 202
+    assert addresses(api, server_id) == first
+
+
+def test_fixed_addresses_that_are_not_there(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "addFixedIp", {"networkId": "no-such"}).status == 404
+    assert act(api, server_id, "removeFixedIp", {"address": "10.9.9.9"}).status == 400
+    assert act(api, server_id, "addFixedIp", {"networkId": NETWORK}, version="2.44").status == 400
+
+
+def test_a_reset_ends_what_was_under_way(api: ComputeApi, server_id: str) -> None:
+    act(api, server_id, "pause")
+    assert act(api, server_id, "os-resetState", {"state": "active"}, user="admin").status == 202
+    journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
+    assert journal[0]["message"] == "An operator has reset the server's state."

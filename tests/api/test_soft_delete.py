@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Soft delete as requests: what is kept, who sees it, how it comes back or goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nova_lite.db.base import utcnow
+from tests.api import compute_api
+from tests.api.compute_api import Answer, ComputeApi, boot, settle
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> ComputeApi:
+    made = compute_api.furnish(compute_api.make(tmp_path))
+    made.conf.set_override("reclaim_instance_interval", 3600, group="compute")
+    return made
+
+
+@pytest.fixture
+def server_id(api: ComputeApi) -> str:
+    made = boot(api)
+    settle(api, made, launched_at=utcnow())
+    api.rpc.sent.clear()
+    return made
+
+
+def act(api: ComputeApi, server_id: str, word: str, value: Any = None, **more: Any) -> Answer:
+    return api.post(f"/servers/{server_id}/action", {word: value}, **more)
+
+
+def soft_deleted(api: ComputeApi, server_id: str) -> None:
+    assert api.delete(f"/servers/{server_id}").status == 204
+    settle(api, server_id, vm_state="soft-delete", power_state=4)
+    api.rpc.sent.clear()
+
+
+def listed(api: ComputeApi, query: str = "", **more: Any) -> list[str]:
+    return [server["id"] for server in api.get(f"/servers{query}", **more).body["servers"]]
+
+
+def test_a_delete_powers_the_server_off_and_keeps_it(api: ComputeApi, server_id: str) -> None:
+    assert api.delete(f"/servers/{server_id}").status == 204
+    topic, host, method, arguments = api.rpc.sent[0]
+    assert (topic, host, method, arguments["server_id"]) == ("compute", "h1", "soft_delete", server_id)
+    assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] == "soft-deleting"
+    assert api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"][0]["action"] == "delete"
+
+
+def test_a_second_delete_does_nothing_more(api: ComputeApi, server_id: str) -> None:
+    soft_deleted(api, server_id)
+    assert api.delete(f"/servers/{server_id}").status == 204
+    assert api.rpc.sent == []
+    assert api.get(f"/servers/{server_id}").body["server"]["status"] == "SOFT_DELETED"
+
+
+def test_what_never_ran_is_deleted_at_once(api: ComputeApi) -> None:
+    made = boot(api)
+    api.rpc.sent.clear()
+    assert api.delete(f"/servers/{made}").status == 204
+    assert api.rpc.sent[0][:3] == ("conductor", "", "run")
+
+
+def test_a_delete_ends_an_operation_under_way(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "pause").status == 202
+    assert api.delete(f"/servers/{server_id}").status == 204
+    journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
+    assert (journal[1]["action"], journal[1]["message"]) == ("pause", "The server was deleted.")
+
+
+def test_a_delete_without_the_interval_is_final(api: ComputeApi, server_id: str) -> None:
+    api.conf.clear_override("reclaim_instance_interval", group="compute")
+    assert api.delete(f"/servers/{server_id}").status == 204
+    assert api.rpc.sent[0][:3] == ("conductor", "", "run")
+
+
+def test_lists_hide_it_unless_asked(api: ComputeApi, server_id: str) -> None:
+    soft_deleted(api, server_id)
+    assert listed(api) == []
+    assert listed(api, "?status=SOFT_DELETED") == [server_id]
+    assert listed(api, "?deleted=true&all_tenants=1", user="admin") == [server_id]
+    assert listed(api, "?soft_deleted=true&all_tenants=1", user="admin") == [server_id]
+
+
+def test_restore_powers_it_on(api: ComputeApi, server_id: str) -> None:
+    soft_deleted(api, server_id)
+    assert act(api, server_id, "restore").status == 202
+    assert api.rpc.sent[0][:3] == ("compute", "h1", "restore")
+    assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] == "restoring"
+
+
+def test_restore_refuses_a_living_server(api: ComputeApi, server_id: str) -> None:
+    refused = act(api, server_id, "restore")
+    assert refused.status == 409
+    assert "Cannot 'restore'" in refused.body["conflictingRequest"]["message"]
+
+
+def test_it_counts_against_no_quota_until_it_is_restored(api: ComputeApi, server_id: str) -> None:
+    api.conf.set_override("instances", 1, group="quota")
+    soft_deleted(api, server_id)
+    assert boot(api)
+    refused = act(api, server_id, "restore")
+    assert refused.status == 403
+    assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] is None
+
+
+def test_force_delete_is_final(api: ComputeApi, server_id: str) -> None:
+    soft_deleted(api, server_id)
+    assert act(api, server_id, "forceDelete").status == 202
+    assert api.rpc.sent[0][:3] == ("conductor", "", "run")
+
+
+@pytest.mark.parametrize("word", ["restore", "forceDelete"])
+def test_a_locked_server_is_left_alone(api: ComputeApi, server_id: str, word: str) -> None:
+    soft_deleted(api, server_id)
+    act(api, server_id, "lock", user="admin")
+    assert act(api, server_id, word).status == 409
+    assert api.delete(f"/servers/{server_id}").status == 409
