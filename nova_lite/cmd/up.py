@@ -22,7 +22,7 @@ from nova_lite import concurrency
 from nova_lite.api.image.caretaker import caretaker
 from nova_lite.api.wsgi import paste
 from nova_lite.api.wsgi.request import Parts, RpcClients
-from nova_lite.cmd import cloud_file, daemon, db, network, pid_file, settings
+from nova_lite.cmd import cloud_file, console_proxies, daemon, db, network, pid_file, settings
 from nova_lite.compute.service import ComputeService
 from nova_lite.conductor.service import ConductorService
 from nova_lite.db import migrate
@@ -74,6 +74,8 @@ def _overlay(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
         conf.set_override("port", arguments.port, group="api")
     if arguments.listen:
         conf.set_override("listen", arguments.listen, group="api")
+        conf.set_override("novncproxy_host", arguments.listen, group="vnc")
+        conf.set_override("serialproxy_host", arguments.listen, group="serial_console")
     if arguments.fake:
         conf.set_override("driver", "fake", group="compute")
         conf.set_override("fake_hosts", arguments.hosts, group="compute")
@@ -107,7 +109,7 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
     password = db.bootstrap(conf, database)
     bus = daemon.connect(conf)
     parts = Parts(conf, database, RpcClients(bus))
-    services = [*_services(conf, bus, database), caretaker(parts)]
+    services = [*_services(conf, bus, database), *console_proxies.within(conf, database), caretaker(parts)]
     server = concurrency.HttpServer(paste.load(parts), listener, threads=conf.api.threads)
     api = threading.Thread(target=server.serve, name="api", daemon=True)
     started: list[daemon.Service] = []

@@ -19,7 +19,9 @@ from nova_lite.compute.operations.build import Build
 from nova_lite.compute.operations.console import Console
 from nova_lite.compute.operations.image_cache import ImageCaching
 from nova_lite.compute.operations.inside import Inside
+from nova_lite.compute.operations.interfaces import Interfaces
 from nova_lite.compute.operations.power import Power
+from nova_lite.compute.operations.resize import Resize
 from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.records import Records
 from nova_lite.compute.recovery import Recovery
@@ -50,7 +52,8 @@ class ComputeService:
             address=conf.my_ip, port=conf.compute.console_port, connect=self.driver.connect_console)
         build = Build(self.host)
         self._server = serve(ComputeRpc, transport, conf.host, [
-            build, Power(self.host), SoftDelete(self.host), Inside(self.host), Console(self.host, self._consoles), ImageCaching(self.host)])
+            build, Interfaces(self.host), Power(self.host), Resize(self.host), SoftDelete(self.host),
+            Inside(self.host), Console(self.host, self._consoles), ImageCaching(self.host)])
         self._heartbeat = Heartbeat(self._conductor, self.report, interval_s=conf.report_interval)
         self._build = build
         self._is_stopping = threading.Event()

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from oslo_config import cfg
 from oslo_log import log as logging
+from oslo_policy import opts as oslo_policy
 
 from nova_lite.conf import (
     api,
     compute,
     conductor,
+    console,
+    consoleauth,
     database,
     default,
     identity,
@@ -19,15 +22,19 @@ from nova_lite.conf import (
     network,
     quota,
     scheduler,
+    serial_console,
+    vnc,
 )
 
 SECTIONS = (
-    default, api, database, conductor, scheduler, compute, libvirt, network, image, identity, keystone, quota,
+    default, api, database, conductor, scheduler, compute, libvirt, network, image, identity, keystone, quota, console,
+    consoleauth, serial_console, vnc,
 )
 
 
 def register(conf: cfg.ConfigOpts) -> None:
     """Register all options on `conf`; harmless when done again."""
+    oslo_policy.set_defaults(conf)  # [oslo_policy] policy_file
     for section in SECTIONS:
         # oslo.config would make a second section of the name if DEFAULT were given
         conf.register_opts(section.OPTIONS, group=None if section.GROUP == "DEFAULT" else section.GROUP)

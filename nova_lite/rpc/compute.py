@@ -202,6 +202,38 @@ class ComputeRpc(Interface):
         """
         ...
 
+    @call(since="1.1", timeout_s=3600, monitor_s=20)
+    def prepare_resize(self, ctxt: Context, *, server_id: str, fence: int) -> None:
+        """Power the guest off, as it likes, and set its disks aside; `revert_resize` brings both back.
+
+        :raises errors.StaleRequest: a later request was carried out here.
+        """
+
+    @call(since="1.1", timeout_s=3600, monitor_s=20)
+    def finish_resize(self, ctxt: Context, *, server_id: str, fence: int, size: GuestSize, is_on: bool) -> int:
+        """Make the prepared guest this large, from copies of its disks, and power it on if `is_on`.
+
+        The power it ends in, as in nova_lite.lifecycle.table.Power.
+
+        :raises errors.HypervisorFailed: it could not; what was set aside is still there.
+        """
+        ...
+
+    @call(since="1.1", timeout_s=3600, monitor_s=20)
+    def revert_resize(  # noqa: PLR0913 - what, since when, and to what
+        self, ctxt: Context, *, server_id: str, fence: int, resize_fence: int, size: GuestSize, is_on: bool
+    ) -> int:
+        """Give the guest back the disks that the resize `resize_fence` has set aside, and its old `size`.
+
+        Nothing changes when that resize did nothing here. The power it ends in.
+        """
+        ...
+
+    @call(since="1.1", timeout_s=120, monitor_s=20)
+    def confirm_resize(self, ctxt: Context, *, server_id: str, fence: int) -> int:
+        """Remove what a resize has set aside; the power that the guest is in."""
+        ...
+
     @call(since="1.1", timeout_s=120, monitor_s=20)
     def attach_interface(self, ctxt: Context, *, server_id: str, turn: int, nic: Nic) -> None:
         """Put the NIC, whose port is prepared, into the guest; done twice, it is done once.

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "rpc": {"rpc", "errors", "context", "periodic"},
     "db": {"db", "errors", "lifecycle", "conf", "rpc"},
     "api": CONTROL | {"api"}, "conductor": CONTROL | {"conductor"}, "scheduler": CONTROL | {"scheduler"},
+    "console": {"console", "conf", "db", "errors"},
     "compute": SHARED | {"compute"}, "network": SHARED | {"network"}, "volume": SHARED | {"volume"},
 }
 

@@ -19,7 +19,7 @@ from nova_lite.compute.virt.driver import Driver
 from nova_lite.compute.virt.fake import FakeDriver
 from nova_lite.compute.virt.libvirt.driver import LibvirtDriver
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import Guest
+from nova_lite.rpc.compute import ConsoleType, Guest
 from tests.guests import ImageServer, guest_of, image_server
 from tests.private_libvirt import missing, private_libvirt
 
@@ -264,3 +264,22 @@ def test_cleaning_keeps_what_is_needed(subject: Subject) -> None:
     subject.driver.clean([guest])
     subject.driver.reboot_hard(guest)
     assert subject.driver.power_state(guest.server_id) is Power.RUNNING
+
+
+def test_a_running_guest_shows_its_screen(subject: Subject) -> None:
+    guest = subject.started()
+    with subject.driver.connect_console(guest.server_id, ConsoleType.NOVNC) as screen:
+        screen.settimeout(10)
+        assert screen.recv(12) == b"RFB 003.008\n"
+
+
+def test_a_running_guest_has_a_serial_port(subject: Subject) -> None:
+    guest = subject.started()
+    with subject.driver.connect_console(guest.server_id, ConsoleType.SERIAL) as line:
+        line.settimeout(10)
+        line.sendall(b"hello")
+
+
+def test_the_console_of_no_guest_is_refused(subject: Subject) -> None:
+    with pytest.raises(errors.HypervisorFailed):
+        subject.driver.connect_console(str(uuid.uuid4()), ConsoleType.SERIAL)

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations that show what a guest's consoles say."""
+"""Operations that show what a guest's consoles say, and that let users in to them."""
 
 from __future__ import annotations
 
 from nova_lite import errors
+from nova_lite.compute.console_gate import ConsoleGate
 from nova_lite.compute.host import Host
 from nova_lite.context import Context
+from nova_lite.lifecycle.table import Power
+from nova_lite.rpc.compute import ConsoleAddress, ConsoleType
 
 
 class Console:
     """RPC endpoint: consoles."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, gate: ConsoleGate) -> None:
         self._host = host
+        self._gate = gate
 
     def console_output(self, ctxt: Context, *, server_id: str, length: int | None) -> str:
         if self._host.records.get(server_id) is None:
@@ -23,3 +27,10 @@ class Console:
             return text
         lines = text.splitlines(keepends=True)
         return "".join(lines[-length:]) if length > 0 else ""
+
+    def open_console(
+        self, ctxt: Context, *, server_id: str, type: ConsoleType, token_hash: str, ttl_s: int  # noqa: A002
+    ) -> ConsoleAddress:
+        if self._host.driver.power_state(server_id) not in (Power.RUNNING, Power.PAUSED):
+            raise errors.Conflict(reason=f"Instance {server_id} is not ready: it is not running")
+        return self._gate.announce(server_id, type, token_hash=token_hash, ttl_s=ttl_s)

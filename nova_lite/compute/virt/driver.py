@@ -60,6 +60,21 @@ class Driver(Protocol):
     def make_disks(self, guest: Guest) -> None:
         """Make root, ephemeral and swap disks; those that are there stay as they are."""
 
+    def keep_disks(self, server_id: str) -> None:
+        """Set aside the disks of a guest that is off; asked for again, those first set aside stay."""
+
+    def resize_disks(self, guest: Guest) -> None:
+        """Make the guest's disks, as large as it says, from copies of those set aside; those that are there stay.
+
+        :raises errors.HypervisorFailed: a disk would have to shrink.
+        """
+
+    def restore_disks(self, guest: Guest) -> None:
+        """Put what was set aside in the place of what was made since; none is fine. The guest is off."""
+
+    def discard_disks(self, server_id: str) -> None:
+        """Remove what was set aside; none is fine."""
+
     def make_config_drive(self, guest: Guest) -> None:
         """Make the disk that carries `guest.documents`."""
 

@@ -74,6 +74,24 @@ class FakeDriver:
         if guest.host not in self._hosts:
             raise errors.HypervisorFailed(host=guest.host, action="make disks", reason="this worker has no such host")
 
+    def keep_disks(self, server_id: str) -> None:
+        """Nothing to set aside."""
+
+    def resize_disks(self, guest: Guest) -> None:
+        known = self._guests.get(guest.server_id)
+        if known is not None:
+            known.guest = guest
+
+    def restore_disks(self, guest: Guest) -> None:
+        self.resize_disks(guest)
+
+    def discard_disks(self, server_id: str) -> None:
+        """Nothing is set aside."""
+
+    def guest(self, server_id: str) -> Guest:
+        """The guest as it is, for tests to look at."""
+        return self._guests[server_id].guest
+
     def make_config_drive(self, guest: Guest) -> None:
         """Nothing to make."""
 

@@ -17,7 +17,7 @@ GOLDEN = Path(__file__).parent / "golden"
 SERVER = "6c9b1a52-0000-4000-8000-000000000001"
 TCG = Machine(
     owner="node1:/instances", virt_type="qemu", arch="x86_64", machine="pc", emulator="/usr/bin/qemu-system-x86_64",
-    vnc_listen="127.0.0.1", tb_cache_mb=32,
+    tb_cache_mb=32,
 )
 ROOT = Disk(path=Path(f"/instances/{SERVER}/disk"), format="qcow2", serial="root")
 CONFIG = Disk(path=Path(f"/instances/{SERVER}/disk.config"), format="raw", serial="config-2", is_readonly=True)
@@ -44,7 +44,8 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_the_description_is_the_one_that_was_looked_at(name: str) -> None:
     guest, machine, disks = CASES[name]
-    text = domain_xml(guest, machine, disks=disks, console_log=Path(f"/instances/{SERVER}/console.log"))
+    text = domain_xml(guest, machine, disks=disks, console_log=Path(f"/instances/{SERVER}/console.log"),
+                      serial_socket=Path(f"/instances/{SERVER}/serial.sock"))
     golden = GOLDEN / f"{name}.xml"
     if os.environ.get("NOVA_LITE_WRITE_GOLDEN"):
         golden.parent.mkdir(exist_ok=True)

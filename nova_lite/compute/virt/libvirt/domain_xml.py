@@ -38,13 +38,18 @@ class Machine:
     arch: str
     machine: str
     emulator: str
-    vnc_listen: str
     tb_cache_mb: int
     disk_cache: str = "none"
+    has_screen: bool = True
 
 
-def domain_xml(guest: Guest, machine: Machine, *, disks: tuple[Disk, ...], console_log: Path) -> str:
-    """The domain of a guest whose disks, first the root disk, are made."""
+def domain_xml(
+    guest: Guest, machine: Machine, *, disks: tuple[Disk, ...], console_log: Path, serial_socket: Path | None = None
+) -> str:
+    """The domain of a guest whose disks, first the root disk, are made.
+
+    `serial_socket`: where its first serial port is to be reached; None: only by its log.
+    """
     domain = ET.Element("domain", type=machine.virt_type)
     _text(domain, "name", guest.instance_name)
     _text(domain, "uuid", guest.server_id)
@@ -55,9 +60,18 @@ def domain_xml(guest: Guest, machine: Machine, *, disks: tuple[Disk, ...], conso
     _processor(domain, machine)
     for event, what in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
         _text(domain, f"on_{event}", what)
-    _devices(domain, guest, machine, disks, console_log)
+    devices = _devices(domain, guest, machine, disks)
+    _consoles(devices, machine, console_log, serial_socket)
+    _rest(devices)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
+
+
+def nic_xml(nic: Nic) -> str:
+    """One NIC as a running domain is given it."""
+    devices = ET.Element("devices")
+    _nic(devices, nic)
+    return ET.tostring(devices[0], encoding="unicode")
 
 
 def owner_of(metadata: str) -> str:
@@ -108,26 +122,33 @@ def _processor(domain: ET.Element, machine: Machine) -> None:
     domain.append(clock)
 
 
-def _devices(
-    domain: ET.Element, guest: Guest, machine: Machine, disks: tuple[Disk, ...], console_log: Path
-) -> None:
+def _devices(domain: ET.Element, guest: Guest, machine: Machine, disks: tuple[Disk, ...]) -> ET.Element:
     devices = ET.SubElement(domain, "devices")
     _text(devices, "emulator", machine.emulator)
     for letter, disk in zip("abcdefgh", disks, strict=False):
         _disk(devices, disk, f"vd{letter}", machine.disk_cache)
     for nic in guest.nics:
         _nic(devices, nic)
-    serial = ET.SubElement(devices, "serial", type="pty")
+    return devices
+
+
+def _consoles(devices: ET.Element, machine: Machine, console_log: Path, serial_socket: Path | None) -> None:
+    """A serial port whose log goes on with nobody connected, and a screen that listens nowhere: see consoles.py."""
+    serial = ET.SubElement(devices, "serial", type="unix" if serial_socket else "pty")
+    if serial_socket:
+        ET.SubElement(serial, "source", mode="bind", path=str(serial_socket))
     ET.SubElement(serial, "log", file=str(console_log), append="off")
     ET.SubElement(serial, "target", port="0")
-    ET.SubElement(ET.SubElement(devices, "console", type="pty"), "target", type="serial", port="0")
+    if machine.has_screen:
+        ET.SubElement(ET.SubElement(devices, "graphics", type="vnc"), "listen", type="none")
+    ET.SubElement(ET.SubElement(devices, "video"), "model", type="vga" if machine.arch == "x86_64" else "virtio")
+
+
+def _rest(devices: ET.Element) -> None:
     channel = ET.SubElement(devices, "channel", type="unix")
     ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
     # A USB tablet costs a guest without KVM seven seconds of its boot (measured, QEMU 7.2).
     ET.SubElement(devices, "controller", type="usb", model="none")
-    graphics = ET.SubElement(devices, "graphics", type="vnc", autoport="yes", listen=machine.vnc_listen)
-    ET.SubElement(graphics, "listen", type="address", address=machine.vnc_listen)
-    ET.SubElement(ET.SubElement(devices, "video"), "model", type="vga" if machine.arch == "x86_64" else "virtio")
     rng = ET.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
     ET.SubElement(ET.SubElement(devices, "memballoon", model="virtio"), "stats", period="10")

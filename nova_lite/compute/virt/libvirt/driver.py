@@ -24,10 +24,19 @@ from nova_lite import errors
 from nova_lite.compute import commands, inventory
 from nova_lite.compute.images import ImageCache
 from nova_lite.compute.virt.driver import Check, PowerSeen
-from nova_lite.compute.virt.libvirt import capability_probe, config_drive, consoles, diagnostics, disks, interfaces
+from nova_lite.compute.virt.libvirt import (
+    capability_probe,
+    config_drive,
+    consoles,
+    diagnostics,
+    disks,
+    interfaces,
+   
+)
 from nova_lite.compute.virt.libvirt.connection import Connection
 from nova_lite.compute.virt.libvirt.domain_xml import NAMESPACE, Disk, Machine, domain_xml, owner_of
 from nova_lite.compute.virt.libvirt.events import Happening, Waiters, power_of_event, power_of_state
+from nova_lite.compute.virt.libvirt.resized_disks import ResizedDisks
 from nova_lite.lifecycle.table import Power
 from nova_lite.rpc.compute import ConsoleType, Guest, Image, Nic
 from nova_lite.rpc.conductor import Inventory
@@ -45,7 +54,7 @@ _UNDEFINE = (
 )
 
 
-class LibvirtDriver:
+class LibvirtDriver(ResizedDisks):
     """The host's guests through libvirt; see the Protocol for what each method promises."""
 
     outlives_machine = True

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A console proxy: browsers come with a token over a websocket, and are connected with the console that it opens."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import urllib.parse
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from pathlib import Path
+
+from oslo_config import cfg
+from oslo_log import log as oslo_logging
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.sync.server import Server, ServerConnection, serve
+from websockets.typing import Subprotocol
+
+from nova_lite.console import pages
+from nova_lite.db import consoles
+from nova_lite.db.base import utcnow
+from nova_lite.db.engine import Database
+
+LOG = oslo_logging.getLogger(__name__)
+_CONNECT_S = 15.0
+_LONGEST_ANSWER = 1024
+_CHUNK = 1 << 16
+_LARGEST_MESSAGE = 1 << 22  # what a browser may send at once: a clipboard
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer
+    """The console cannot be opened; the text is for its user."""
+
+
+class Connection(ServerConnection):
+    """A websocket, and the console that it was found to open."""
+
+    console: socket.socket | None = None
+    server_id = ""
+
+
+class ConsoleProxy:
+    """nova-novncproxy or nova-serialproxy: `type` is the type of token that it takes.
+
+    `web`: noVNC's files, served to browsers; None: websockets only.
+    """
+
+    def __init__(
+        self, *, type: str, database: Database, listener: socket.socket, allowed_origins: Sequence[str],  # noqa: A002
+        web: Path | None,
+    ) -> None:
+        self._type = type
+        self._database = database
+        self._web = web
+        self._allowed = frozenset(allowed_origins)
+        # The library logs requests with their tokens at debug level.
+        quiet = logging.getLogger("websockets.quiet")
+        quiet.setLevel(logging.CRITICAL)
+        self._server: Server = serve(
+            self._relay, sock=listener, process_request=self._admit, select_subprotocol=_subprotocol, compression=None,
+            create_connection=Connection, max_size=_LARGEST_MESSAGE, logger=quiet, server_header=None,
+        )
+
+    def start(self) -> None:
+        threading.Thread(target=self._server.serve_forever, name=f"{self._type}-proxy", daemon=True).start()
+
+    def stop(self) -> None:
+        """End; consoles that are open are closed."""
+        self._server.shutdown()
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """None: it is a websocket whose console is open now. Else the answer."""
+        is_websocket = request.headers.get("Upgrade", "").lower() == "websocket"
+        token = pages.token_in(request.path)
+        if not is_websocket:
+            return self._page(request, token)
+        if not self._is_welcome(request):
+            return pages.refusal(HTTPStatus.FORBIDDEN, "the page's origin is not in [console] allowed_origins")
+        assert isinstance(connection, Connection)
+        try:
+            connection.server_id, connection.console = self._open(token or _token_of_cookie(request))
+        except Refused as refused:
+            LOG.info("a %s console was refused: %s", self._type, refused)
+            return pages.refusal(HTTPStatus.FORBIDDEN, str(refused))
+        return None
+
+    def _page(self, request: Request, token: str | None) -> Response:
+        if self._web is None:
+            return pages.page(HTTPStatus.UPGRADE_REQUIRED, "Serial consoles are opened by websocket clients.")
+        if token is not None and self._find(token) is None:
+            return pages.page(HTTPStatus.FORBIDDEN, pages.EXPIRED)
+        return pages.file(self._web, request.path)
+
+    def _is_welcome(self, request: Request) -> bool:
+        """Pages of other sites must not open consoles; programs that are no browsers send no Origin."""
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return True
+        host = urllib.parse.urlsplit(origin).hostname
+        return host in self._allowed or host == urllib.parse.urlsplit(f"//{request.headers.get('Host', '')}").hostname
+
+    def _find(self, token: str) -> consoles.ConsoleToken | None:
+        with self._database.reader() as session:
+            found = consoles.find(session, token, now=utcnow())
+        return found if found is not None and found.type == self._type else None
+
+    def _open(self, token: str | None) -> tuple[str, socket.socket]:
+        """The server, and a connection to its console.
+
+        :raises Refused: the token is no good, or the server's host does not let us in.
+        """
+        found = self._find(token) if token else None
+        if found is None or token is None:
+            raise Refused(pages.EXPIRED)
+        try:
+            line = socket.create_connection((found.host, found.port), timeout=_CONNECT_S)
+        except OSError as error:
+            raise Refused(f"the server's host does not answer: {error.strerror or error}") from error
+        try:
+            _show(line, token)
+        except (Refused, OSError) as error:
+            line.close()
+            raise Refused(str(error)) from error
+        return found.server_id, line
+
+    def _relay(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, Connection)
+        line = connection.console
+        assert line is not None
+        LOG.info("server %s: %s console opened", connection.server_id, self._type)
+        back = threading.Thread(target=_to_browser, args=(line, connection), name="console-out", daemon=True)
+        with line:
+            back.start()
+            with contextlib.suppress(ConnectionClosed, OSError):
+                for message in connection:
+                    line.sendall(message.encode() if isinstance(message, str) else message)
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+            back.join()
+        LOG.info("server %s: %s console closed", connection.server_id, self._type)
+
+
+def _to_browser(line: socket.socket, connection: ServerConnection) -> None:
+    with contextlib.suppress(ConnectionClosed, OSError):
+        while data := line.recv(_CHUNK):
+            connection.send(data)
+    connection.close()
+
+
+def _show(line: socket.socket, token: str) -> None:
+    """Show the host the token; it must answer `ok`. Not a byte of what follows is read."""
+    line.sendall(f"{token}\n".encode())
+    answer = b""
+    while not answer.endswith(b"\n") and len(answer) < _LONGEST_ANSWER and (one := line.recv(1)):
+        answer += one
+    if answer != b"ok\n":
+        raise Refused(answer.decode(errors="replace").strip().removeprefix("no ") or "the server's host hung up")
+    line.settimeout(None)
+
+
+def _token_of_cookie(request: Request) -> str | None:
+    """Before its version 1.1 noVNC sent the token so."""
+    for part in request.headers.get("Cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == "token":
+            return value
+    return None
+
+
+def _subprotocol(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """noVNC and its like ask for `binary`; who asks for nothing gets binary frames too."""
+    return next((name for name in offered if name == "binary"), None)
+
+
+Make = Callable[[cfg.ConfigOpts, Database, socket.socket], ConsoleProxy]
+
+
+def novnc(conf: cfg.ConfigOpts, database: Database, listener: socket.socket) -> ConsoleProxy:
+    """nova-novncproxy."""
+    return ConsoleProxy(type="novnc", database=database, listener=listener,
+                        allowed_origins=conf.console.allowed_origins, web=Path(conf.vnc.web))
+
+
+def serial(conf: cfg.ConfigOpts, database: Database, listener: socket.socket) -> ConsoleProxy:
+    """nova-serialproxy."""
+    return ConsoleProxy(type="serial", database=database, listener=listener,
+                        allowed_origins=conf.console.allowed_origins, web=None)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens that open consoles of servers: kept as hashes, good for a while, gone with the server."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from nova_lite.db.base import Base
+
+_UNTRACKED = {"synchronize_session": False}
+
+
+class ConsoleToken(Base):
+    """Leave to open one console. `token_hash` is `digest(token)`; `host` and `port`: where its worker lets proxies in."""
+
+    __tablename__ = "console_tokens"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    token_hash: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    server_id: Mapped[str] = mapped_column(sa.String(36), index=True)
+    type: Mapped[str] = mapped_column(sa.String(16))  # novnc | serial
+    host: Mapped[str]
+    port: Mapped[int]
+    expires_at: Mapped[datetime.datetime] = mapped_column(index=True)
+
+
+def digest(token: str) -> str:
+    """The SHA-256 of the token in lower-case hex: all that is kept of it."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def add(session: Session, made: ConsoleToken, *, now: datetime.datetime) -> None:
+    """Keep the token; those that have expired by `now` go."""
+    session.execute(sa.delete(ConsoleToken).where(ConsoleToken.expires_at <= now).execution_options(**_UNTRACKED))
+    session.add(made)
+    session.flush()
+
+
+def find(session: Session, token: str, *, now: datetime.datetime) -> ConsoleToken | None:
+    """What the token opens; None: nothing, it is unknown or has expired."""
+    wanted = digest(token)
+    found = session.scalars(sa.select(ConsoleToken).where(ConsoleToken.token_hash == wanted)).one_or_none()
+    # Finding a hash by an index tells nothing of the token; comparing takes the same time wherever they differ.
+    if found is None or not hmac.compare_digest(found.token_hash, wanted) or found.expires_at <= now:
+        return None
+    return found
+
+
+def forget(session: Session, server_id: str) -> None:
+    """The server's tokens open nothing any more."""
+    session.execute(sa.delete(ConsoleToken).where(ConsoleToken.server_id == server_id).execution_options(**_UNTRACKED))

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proxy, gate and a simulated guest's consoles, over real sockets: who is let in, and what is carried."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import socket
+import struct
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from nova_lite import errors
+from nova_lite.compute.console_gate import ConsoleGate
+from nova_lite.compute.virt import fake_consoles
+from nova_lite.console.proxy import ConsoleProxy
+from nova_lite.db import consoles
+from nova_lite.db.base import Base, utcnow
+from nova_lite.db.consoles import ConsoleToken
+from nova_lite.db.engine import Database
+from nova_lite.rpc.compute import ConsoleType
+
+SERVER = "6c9b1a52-0000-4000-8000-000000000001"
+LIMIT_S = 10
+
+
+@dataclasses.dataclass
+class Consoles:
+    """A gate, both proxies and the rows that they share."""
+
+    database: Database
+    gate: ConsoleGate
+    ports: dict[ConsoleType, int]
+    web: Path
+    now: list[float]
+
+    def token(self, kind: ConsoleType, *, token: str = "token-1", ttl_s: int = 600, server_id: str = SERVER) -> str:
+        address = self.gate.announce(server_id, kind, token_hash=consoles.digest(token), ttl_s=ttl_s)
+        with self.database.writer() as session:
+            consoles.add(session, ConsoleToken(
+                token_hash=consoles.digest(token), server_id=server_id, type=kind.value, host=address.host,
+                port=address.port, expires_at=utcnow() + datetime.timedelta(seconds=600)), now=utcnow())
+        return token
+
+    def open(self, kind: ConsoleType, token: str, **more: object) -> ClientConnection:
+        url = f"ws://127.0.0.1:{self.ports[kind]}/?token={token}"
+        return connect(url, open_timeout=LIMIT_S, subprotocols=[Subprotocol("binary")], proxy=None, **more)  # type: ignore[arg-type]
+
+    def page(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[ConsoleType.NOVNC]}{path}", timeout=LIMIT_S) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, refused.read().decode()
+
+
+def connect_fake(server_id: str, kind: ConsoleType) -> socket.socket:
+    if server_id != SERVER:
+        raise errors.HypervisorFailed(host="h1", action="open a console", reason="the guest is not defined")
+    return fake_consoles.connect(kind, "web")
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Consoles]:
+    database = Database(f"sqlite:///{tmp_path}/c.sqlite")
+    Base.metadata.create_all(database.engine)
+    web = tmp_path / "novnc"
+    web.mkdir()
+    (web / "vnc_auto.html").write_text("<html>noVNC</html>")
+    (tmp_path / "secret").write_text("secret")
+    now = [0.0]
+    gate = ConsoleGate(address="127.0.0.1", port=0, connect=connect_fake, clock=lambda: now[0])
+    gate.start()
+    made = {}
+    proxies = []
+    for kind in ConsoleType:
+        listener = socket.create_server(("127.0.0.1", 0))
+        made[kind] = listener.getsockname()[1]
+        proxies.append(ConsoleProxy(type=kind.value, database=database, listener=listener, allowed_origins=["portal"],
+                                    web=web if kind is ConsoleType.NOVNC else None))
+        proxies[-1].start()
+    yield Consoles(database, gate, made, web, now)
+    for proxy in proxies:
+        proxy.stop()
+    gate.stop()
+    database.close()
+
+
+def test_a_screen_speaks_rfb_without_a_password(here: Consoles) -> None:
+    with here.open(ConsoleType.NOVNC, here.token(ConsoleType.NOVNC)) as screen:
+        assert screen.subprotocol == "binary"
+        assert screen.recv(LIMIT_S) == b"RFB 003.008\n"
+        screen.send(b"RFB 003.008\n")
+        assert screen.recv(LIMIT_S) == b"\x01\x01"
+        screen.send(b"\x01")
+        assert screen.recv(LIMIT_S) == bytes(4)
+        screen.send(b"\x01")
+        start = screen.recv(LIMIT_S)
+        assert isinstance(start, bytes)
+        assert (struct.unpack(">HH", start[:4]), start[24:]) == ((fake_consoles.WIDTH, fake_consoles.HEIGHT), b"web")
+        screen.send(struct.pack(">BBHHHH", 3, 0, 0, 0, fake_consoles.WIDTH, fake_consoles.HEIGHT))
+        pixels = screen.recv(LIMIT_S)
+        assert pixels[:4] == b"\x00\x00\x00\x01"
+
+
+def test_a_serial_port_takes_text_and_bytes(here: Consoles) -> None:
+    with here.open(ConsoleType.SERIAL, here.token(ConsoleType.SERIAL)) as line:
+        assert line.recv(LIMIT_S) == b"\r\nweb login: "
+        line.send("root\n")
+        assert line.recv(LIMIT_S) == b"root\n"
+        line.send(b"\x00\xff")
+        assert line.recv(LIMIT_S) == b"\x00\xff"
+
+
+def test_who_comes_later_takes_a_serial_port_over(here: Consoles) -> None:
+    token = here.token(ConsoleType.SERIAL)
+    with here.open(ConsoleType.SERIAL, token) as first, here.open(ConsoleType.SERIAL, token) as second:
+        assert second.recv(LIMIT_S) == b"\r\nweb login: "
+        with pytest.raises(ConnectionClosed):
+            while first.recv(LIMIT_S):
+                pass
+
+
+def refusal(here: Consoles, kind: ConsoleType, token: str, **more: object) -> tuple[int, str, bytes]:
+    with pytest.raises(InvalidStatus) as caught:
+        here.open(kind, token, **more)
+    answer = caught.value.response
+    return answer.status_code, answer.headers["X-Console-Refusal"], bytes(answer.body)
+
+
+def test_a_token_nobody_gave_is_refused_without_a_body(here: Consoles) -> None:
+    here.token(ConsoleType.NOVNC)
+    status, why, body = refusal(here, ConsoleType.NOVNC, "bad")
+    assert (status, "unknown, has expired" in why, body) == (403, True, b"")
+
+
+def test_a_token_of_another_kind_of_console_is_refused(here: Consoles) -> None:
+    assert refusal(here, ConsoleType.SERIAL, here.token(ConsoleType.NOVNC))[0] == 403
+
+
+def test_a_token_that_the_rows_have_lost_is_refused(here: Consoles) -> None:
+    token = here.token(ConsoleType.NOVNC)
+    with here.database.writer() as session:
+        consoles.forget(session, SERVER)
+    assert refusal(here, ConsoleType.NOVNC, token)[0] == 403
+
+
+def test_the_host_itself_refuses_a_token_whose_time_is_over(here: Consoles) -> None:
+    token = here.token(ConsoleType.NOVNC, ttl_s=5)
+    here.now[0] = 6.0
+    assert refusal(here, ConsoleType.NOVNC, token)[1] == "the token is unknown to the host, or has expired"
+
+
+def test_what_the_hypervisor_says_reaches_the_user(here: Consoles) -> None:
+    token = here.token(ConsoleType.NOVNC, server_id="6c9b1a52-0000-4000-8000-00000000dead")
+    assert "the guest is not defined" in refusal(here, ConsoleType.NOVNC, token)[1]
+
+
+def test_a_host_that_is_gone_is_named_as_the_reason(here: Consoles) -> None:
+    token = here.token(ConsoleType.NOVNC)
+    here.gate.stop()
+    assert "does not answer" in refusal(here, ConsoleType.NOVNC, token)[1]
+
+
+@pytest.mark.parametrize(("origin", "is_welcome"), [
+    ("http://127.0.0.1:6080", True), ("https://portal", True), ("http://evil.example", False), ("null", False),
+])
+def test_pages_of_other_sites_open_no_consoles(here: Consoles, origin: str, is_welcome: bool) -> None:
+    token = here.token(ConsoleType.NOVNC)
+    if is_welcome:
+        here.open(ConsoleType.NOVNC, token, origin=origin).close()
+    else:
+        assert refusal(here, ConsoleType.NOVNC, token, origin=origin)[0] == 403
+
+
+def test_novnc_is_served_to_who_has_a_good_link_and_others_are_told(here: Consoles) -> None:
+    token = here.token(ConsoleType.NOVNC)
+    assert here.page(f"/vnc_auto.html?path=%3Ftoken%3D{token}") == (200, "<html>noVNC</html>")
+    status, text = here.page("/vnc_auto.html?path=%3Ftoken%3Dbad")
+    assert (status, "has expired" in text) == (403, True)
+
+
+@pytest.mark.parametrize("path", ["/../secret", "/%2e%2e/secret", "/..%2fsecret", "//etc/passwd", "/", "/nothing"])
+def test_nothing_but_novnc_is_served(here: Consoles, path: str) -> None:
+    assert here.page(path)[0] == 404
+
+
+def test_a_proxy_without_novnc_says_what_to_install(here: Consoles) -> None:
+    (here.web / "vnc_auto.html").unlink()
+    here.web.rmdir()
+    status, text = here.page("/vnc_auto.html")
+    assert (status, "Install the package novnc" in text) == (404, True)
+
+
+def test_a_gate_that_cannot_listen_says_so() -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    with taken:
+        gate = ConsoleGate(address="127.0.0.1", port=taken.getsockname()[1], connect=connect_fake)
+        gate.start()
+        with pytest.raises(errors.Unavailable, match="cannot listen"):
+            gate.announce(SERVER, ConsoleType.SERIAL, token_hash="x", ttl_s=1)
