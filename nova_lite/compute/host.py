@@ -34,6 +34,7 @@ class Host:
     ) -> None:
         self.name: str = conf.host
         self.shutdown_timeout_s: float = conf.compute.shutdown_timeout
+        self.detach_timeout_s: float = conf.libvirt.device_detach_attempts * conf.libvirt.device_detach_timeout
         self.driver = driver
         self.records = records
         self.conductor = conductor

@@ -24,6 +24,7 @@ _TMP = ".tmp"
 class Phase(StrEnum):
     BUILDING = "building"
     BUILT = "built"
+    RESIZING = "resizing"
     DESTROYING = "destroying"
 
 
@@ -36,12 +37,18 @@ class Wanted(StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """One guest of this worker. `last_action` is the newest action carried out: older requests are late duplicates."""
+    """One guest of this worker. `last_action` is the newest action carried out: older requests are late duplicates.
+
+    `nic_turn` is the same for requests that attach and detach NICs, which are ordered apart.
+    `resized_by`: the fence of the resize whose old disks are kept; 0: none are.
+    """
 
     guest: Guest
     phase: Phase
     wanted: Wanted = Wanted.ON
     last_action: int = 0
+    nic_turn: int = 0
+    resized_by: int = 0
 
     @property
     def server_id(self) -> str:
@@ -129,7 +136,8 @@ class Records:
 def _encode(record: Record) -> str:
     return json.dumps({
         "guest": payload.to_wire(record.guest), "phase": record.phase.value, "wanted": record.wanted.value,
-        "last_action": record.last_action,
+        "last_action": record.last_action, "nic_turn": record.nic_turn,
+        "resized_by": record.resized_by,
     })
 
 
@@ -138,6 +146,7 @@ def _decode(text: str) -> Record:
     return Record(
         guest=payload.from_wire(Guest, fields["guest"]), phase=Phase(fields["phase"]),
         wanted=Wanted(fields["wanted"]), last_action=int(fields["last_action"]),
+        nic_turn=int(fields.get("nic_turn", 0)), resized_by=int(fields.get("resized_by", 0)),
     )
 
 

@@ -12,7 +12,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.compute import inventory
+from nova_lite.compute import inventory, uploads
 from nova_lite.compute.console_gate import ConsoleGate
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
@@ -22,6 +22,7 @@ from nova_lite.compute.operations.inside import Inside
 from nova_lite.compute.operations.interfaces import Interfaces
 from nova_lite.compute.operations.power import Power
 from nova_lite.compute.operations.resize import Resize
+from nova_lite.compute.operations.snapshot import Snapshot
 from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.records import Records
 from nova_lite.compute.recovery import Recovery
@@ -53,7 +54,7 @@ class ComputeService:
         build = Build(self.host)
         self._server = serve(ComputeRpc, transport, conf.host, [
             build, Interfaces(self.host), Power(self.host), Resize(self.host), SoftDelete(self.host),
-            Inside(self.host), Console(self.host, self._consoles), ImageCaching(self.host)])
+            Snapshot(self.host, upload=uploads.upload, timeout_s=conf.compute.image_timeout), Inside(self.host), Console(self.host, self._consoles), ImageCaching(self.host)])
         self._heartbeat = Heartbeat(self._conductor, self.report, interval_s=conf.report_interval)
         self._build = build
         self._is_stopping = threading.Event()

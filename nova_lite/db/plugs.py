@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -41,6 +42,13 @@ def server_ports(
         groups=groups(session, {group_id for port in ports for group_id in port.group_ids}),
         documents=documents,
     )
+
+
+def without(known: network_rpc.ServerPorts, port_id: str) -> network_rpc.ServerPorts:
+    """The same less one port, and the network that only it was on."""
+    ports = tuple(port for port in known.ports if port.id != port_id)
+    on = {port.network_id for port in ports}
+    return dataclasses.replace(known, ports=ports, networks=tuple(net for net in known.networks if net.id in on))
 
 
 # Statements are built once: building one costs several times what running it does.

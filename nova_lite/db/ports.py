@@ -44,6 +44,7 @@ class Port(Timestamps, Base):
     host: Mapped[str | None] = mapped_column(index=True)
     position: Mapped[int] = mapped_column(default=0)  # order of the server's NICs
     is_ours: Mapped[bool] = mapped_column(default=False)
+    tag: Mapped[str | None] = mapped_column(sa.String(60))  # what its user calls the NIC inside the guest
     port_security_enabled: Mapped[bool] = mapped_column(default=True)
     network: Mapped[Network] = relationship(lazy="raise")
     addresses: Mapped[list[Address]] = relationship(
@@ -313,7 +314,7 @@ _DELETE_OURS = sa.delete(_TABLE).where(_OF_SERVER, _TABLE.c.is_ours)
 _UNBIND = (
     sa.update(_TABLE)
     .where(_OF_SERVER)
-    .values(device_id="", device_owner="", host=None, status="DOWN", position=0, updated_at=sa.bindparam("now"))
+    .values(device_id="", device_owner="", host=None, status="DOWN", position=0, tag=None, updated_at=sa.bindparam("now"))
 )
 _GROUPS_OF_SERVER = (
     sa.select(PortSecurityGroup.group_id)

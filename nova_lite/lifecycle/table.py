@@ -21,6 +21,7 @@ class Vm(StrEnum):
     STOPPED = "stopped"
     SHELVED = "shelved"  # off, with a snapshot, still on its host
     SHELVED_OFFLOADED = "shelved_offloaded"  # a snapshot only
+    RESIZED = "resized"  # runs as it was asked to; what it was is kept until that is confirmed
     SOFT_DELETED = "soft-delete"  # off, and reclaimed later
     ERROR = "error"
     DELETED = "deleted"
@@ -89,6 +90,15 @@ _action("shelve_offload", {Vm.SHELVED}, task="shelving_offloading", leads_to=Vm.
         on_restart=OnRestart.RESUME, word="shelveOffload")
 _action("unshelve", {Vm.SHELVED, Vm.SHELVED_OFFLOADED}, task="unshelving", leads_to=Vm.ACTIVE,
         on_restart=OnRestart.RESUME)
+_action("create_image", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="image_snapshot_pending", leads_to=None,
+        on_restart=OnRestart.RESUME, needs_unlocked=False, word="createImage")
+_action("create_backup", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="image_backup", leads_to=None,
+        on_restart=OnRestart.RESUME, needs_unlocked=False, word="createBackup")
+_action("resize", {Vm.ACTIVE, Vm.STOPPED}, task="resize_prep", leads_to=Vm.RESIZED, on_restart=OnRestart.RESUME)
+_action("confirm_resize", {Vm.RESIZED}, task="resize_confirming", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME,
+        word="confirmResize")  # or to STOPPED
+_action("revert_resize", {Vm.RESIZED}, task="resize_reverting", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME,
+        word="revertResize")  # or to STOPPED
 
 # Power: one operation on the server's host.
 _action("start", {Vm.STOPPED}, task="powering-on", leads_to=Vm.ACTIVE)
@@ -104,8 +114,14 @@ _action("soft_delete", {Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED, Vm.SHELV
         task="soft-deleting", leads_to=Vm.SOFT_DELETED, over_task=True, word="delete")
 _action("restore", {Vm.SOFT_DELETED}, task="restoring", leads_to=Vm.ACTIVE)
 
+# NICs: the words of the tasks are ours, since Nova shows none meanwhile.
+_action("attach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="attaching-interface", leads_to=None,
+        on_restart=OnRestart.RESUME)
+_action("detach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="detaching-interface", leads_to=None,
+        on_restart=OnRestart.RESUME)
+
 # Inside the guest.
-_action("trigger_crash_dump", {Vm.ACTIVE, Vm.PAUSED, Vm.ERROR}, task=None, leads_to=None)
+_action("trigger_crash_dump", {Vm.ACTIVE, Vm.PAUSED, Vm.RESIZED, Vm.ERROR}, task=None, leads_to=None)
 _action("change_password", {Vm.ACTIVE}, task="updating_password", leads_to=None, on_restart=OnRestart.GIVE_UP,
         word="changePassword")
 
@@ -113,15 +129,24 @@ _action("change_password", {Vm.ACTIVE}, task="updating_password", leads_to=None,
 _action("lock", ANY, task=None, leads_to=None, over_task=True, needs_unlocked=False, is_instant=True)
 _action("unlock", ANY, task=None, leads_to=None, over_task=True, needs_unlocked=False, is_instant=True)
 
+# Workflows that show how far they are, in Nova's words, so that clients' progress lines read as they used to.
+TASKS_OF: dict[str, tuple[str, ...]] = {
+    "create": ("scheduling", "networking", "spawning"),
+    "create_image": ("image_snapshot_pending", "image_snapshot", "image_pending_upload", "image_uploading"),
+    "create_backup": ("image_backup", "image_pending_upload", "image_uploading"),
+    "resize": ("resize_prep", "resize_migrating", "resize_migrated", "resize_finish"),
+}
+
 # status out of (vm_state, task_state); the task's word wins where the pair is listed.
 _STATUS: dict[Vm, str] = {
     Vm.BUILDING: "BUILD", Vm.ACTIVE: "ACTIVE", Vm.PAUSED: "PAUSED", Vm.SUSPENDED: "SUSPENDED",
     Vm.STOPPED: "SHUTOFF", Vm.ERROR: "ERROR", Vm.DELETED: "DELETED", Vm.SHELVED: "SHELVED",
-    Vm.SHELVED_OFFLOADED: "SHELVED_OFFLOADED", Vm.SOFT_DELETED: "SOFT_DELETED",
+    Vm.RESIZED: "VERIFY_RESIZE", Vm.SHELVED_OFFLOADED: "SHELVED_OFFLOADED", Vm.SOFT_DELETED: "SOFT_DELETED",
 }
 _STATUS_OF_TASK: dict[tuple[Vm, str], str] = {
     (Vm.ACTIVE, "rebooting"): "REBOOT", (Vm.ACTIVE, "rebooting_hard"): "HARD_REBOOT",
-    (Vm.ACTIVE, "updating_password"): "PASSWORD",
+    (Vm.ACTIVE, "updating_password"): "PASSWORD", (Vm.RESIZED, "resize_reverting"): "REVERT_RESIZE",
+    **{(vm, task): "RESIZE" for vm in (Vm.ACTIVE, Vm.STOPPED) for task in TASKS_OF["resize"]},
     **{(vm, "rebooting_hard"): "HARD_REBOOT" for vm in (Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED, Vm.ERROR)},
 }
 

@@ -42,6 +42,15 @@ class Image:
 
 
 @payload(version=1)
+class ImageUpload:
+    """Where an image's bytes go: `url` takes PUT with header X-Auth-Token `token` (short-lived)."""
+
+    id: str
+    url: str
+    token: str
+
+
+@payload(version=1)
 class Nic:
     port_id: str
     mac: str
@@ -201,6 +210,25 @@ class ComputeRpc(Interface):
         :raises errors.WrongState: it does not run.
         """
         ...
+
+    @call(since="1.1", timeout_s=7200, monitor_s=20)
+    def snapshot(self, ctxt: Context, *, server_id: str, image_id: str, fence: int) -> None:
+        """Copy the guest's root disk, to be uploaded as the image; it goes on meanwhile. The copy is kept.
+
+        :raises errors.StaleRequest: the server was destroyed here by a later request.
+        :raises errors.HypervisorFailed: no copy could be made; nothing is left of it.
+        """
+
+    @call(since="1.1", timeout_s=7200, monitor_s=20)
+    def upload_snapshot(self, ctxt: Context, *, server_id: str, fence: int, image: ImageUpload) -> None:
+        """Send the copy that `snapshot` made to the image service; the image is active afterwards.
+
+        :raises errors.ImageFailed: the image service did not take it.
+        """
+
+    @call(since="1.1", timeout_s=60)
+    def discard_snapshot(self, ctxt: Context, *, server_id: str, image_id: str) -> None:
+        """Remove the copy; none is fine."""
 
     @call(since="1.1", timeout_s=3600, monitor_s=20)
     def prepare_resize(self, ctxt: Context, *, server_id: str, fence: int) -> None:

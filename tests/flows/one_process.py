@@ -16,6 +16,7 @@ from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
+from nova_lite.compute.operations.interfaces import Interfaces
 from nova_lite.compute.operations.power import Power
 from nova_lite.compute.records import Records
 from nova_lite.compute.virt.fake import FakeDriver
@@ -23,7 +24,7 @@ from nova_lite.conductor.reports import Heartbeats, Outcomes
 from nova_lite.conductor.service import Workflows
 from nova_lite.conductor.world import World
 from nova_lite.context import Context
-from nova_lite.db import actions, networks, ports, security_groups
+from nova_lite.db import actions, networks, ports, security_groups, servers
 from nova_lite.db.base import Base, utcnow
 from nova_lite.db.engine import Database
 from nova_lite.db.hosts import Claim
@@ -58,7 +59,8 @@ class OneProcess:
         Base.metadata.create_all(self.database.engine)
         self.now_is: Callable[[], datetime.datetime] = utcnow
         self.driver = FakeDriver(self.conf)
-        self.network = FakeNetwork(NetworkRecords(None))
+        self.network_records = NetworkRecords(None)
+        self.network = FakeNetwork(self.network_records)
         self._start()
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=self.driver.inventory()))
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-network", agent="node"))
@@ -71,7 +73,7 @@ class OneProcess:
         conductor = Together()
         self.compute_host = Host(conf=self.conf, driver=self.driver, records=records, conductor=cast(Any, conductor))
         self.build_endpoint = Build(self.compute_host)
-        compute = Together(self.build_endpoint, Power(self.compute_host))
+        compute = Together(self.build_endpoint, Interfaces(self.compute_host), Power(self.compute_host))
         network = Together(Servers(self.network), Updates(self.network), Holdings(self.network))
         self.world = World(
             conf=self.conf, database=self.database, now=lambda: self.now_is(), image_token=lambda project_id: "token",
@@ -130,10 +132,16 @@ class OneProcess:
             session.execute(sa.update(Server).where(Server.id == server_id).values(task_state="deleting"))
             return self._add(session, server_id, "delete")
 
+    def ask_for(self, server_id: str, name: str, *, inputs: dict[str, Any] | None = None) -> int:
+        """As the compute face writes it: the server is claimed for the action; the action's id."""
+        with self.database.writer() as session:
+            servers.begin(session, servers.get(session, server_id), name)
+            return self._add(session, server_id, name, inputs=inputs)
+
     @staticmethod
-    def _add(session: Any, server_id: str, name: str) -> int:
+    def _add(session: Any, server_id: str, name: str, *, inputs: dict[str, Any] | None = None) -> int:
         return actions.add(session, server_id=server_id, name=name, request_id=CTXT.request_id, user_id=CTXT.user_id,
-                           project_id=CTXT.project_id).id
+                           project_id=CTXT.project_id, inputs=inputs).id
 
     def run(self, action_id: int) -> None:
         self.workflows.take_up(CTXT, action_id)
@@ -141,6 +149,11 @@ class OneProcess:
     def server(self, server_id: str) -> Server:
         with self.database.reader() as session:
             return session.scalars(sa.select(Server).where(Server.id == server_id)).one()
+
+    def ports(self, server_id: str) -> list[Port]:
+        """The server's ports in the order of its NICs."""
+        with self.database.reader() as session:
+            return ports.of_servers(session, [server_id])[server_id]
 
     def events(self, action_id: int) -> list[actions.ActionEvent]:
         with self.database.reader() as session:

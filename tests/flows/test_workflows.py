@@ -13,33 +13,24 @@ from nova_lite.conductor import workflow as engine
 from nova_lite.conductor.workflow import Run, Step, Workflow
 from nova_lite.conductor.workflows import WORKFLOWS
 from tests.flows.one_process import Broken, OneProcess
+from tests.flows.scenarios import SCENARIOS
 
 STEPS = [(name, step.name) for name, workflow in WORKFLOWS.items() for step in workflow.steps]
-UNDOABLE = [(name, step) for name, step in STEPS if name != "delete"]
+UNDOABLE = [(name, step) for name, step in STEPS if SCENARIOS[name].is_undone is not None]
+
+UNDONE = [(name, step.name) for name, workflow in WORKFLOWS.items() for step in workflow.steps
+          if step.undo is not None and SCENARIOS[name].is_undone is not None]
 
 
 class Cut(BaseException):
     """The conductor's process ends here."""
 
 
-def prepare(cloud: OneProcess, name: str) -> tuple[str, int]:
-    """A server at the start of the workflow; (server id, action id)."""
-    server_id, action_id = cloud.ask_for_server()
-    if name == "delete":
-        cloud.run(action_id)
-        assert cloud.server(server_id).vm_state == "active"
-        action_id = cloud.ask_for_delete(server_id)
-    return server_id, action_id
-
-
-def is_reached(cloud: OneProcess, name: str, server_id: str) -> bool:
-    """Whether the workflow's end is there, with nothing missing and nothing left over."""
-    server = cloud.server(server_id)
-    if name == "delete":
-        return server.deleted_at is not None and server.vm_state == "deleted" and cloud.leftovers(server_id) == {}
-    assert name == "create"
-    held = cloud.leftovers(server_id)
-    return (server.vm_state, server.task_state) == ("active", None) and len(held["claims"]) == 1 and len(held["held"]) == 2
+def is_undone(cloud: OneProcess, name: str, server_id: str) -> bool:
+    """Whether all is as before, or says what was broken."""
+    check = SCENARIOS[name].is_undone
+    assert check is not None
+    return check(cloud, server_id, "broken by the test")
 
 
 def change_steps(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[Step], Step]) -> None:
@@ -62,10 +53,10 @@ def test_every_step_may_run_twice(cloud: OneProcess, monkeypatch: pytest.MonkeyP
 
         return dataclasses.replace(step, do=named(do, step.name))
 
-    server_id, action_id = prepare(cloud, name)
+    server_id, action_id = SCENARIOS[name].prepare(cloud)
     change_steps(monkeypatch, name, twice)
     cloud.run(action_id)
-    assert is_reached(cloud, name, server_id)
+    assert SCENARIOS[name].is_reached(cloud, server_id)
 
 
 @pytest.mark.parametrize(("name", "broken"), UNDOABLE)
@@ -87,14 +78,10 @@ def test_a_failure_after_each_step_leaves_nothing_though_undos_run_twice(
 
         return dataclasses.replace(step, do=named(do, step.name), undo=undo if step.undo else None)
 
-    server_id, action_id = prepare(cloud, name)
+    server_id, action_id = SCENARIOS[name].prepare(cloud)
     change_steps(monkeypatch, name, change)
     cloud.run(action_id)
-    server = cloud.server(server_id)
-    assert (server.vm_state, server.task_state) == ("error", None)
-    assert server.fault is not None
-    assert "broken by the test" in server.fault["message"]
-    assert cloud.leftovers(server_id) == {}
+    assert is_undone(cloud, name, server_id)
 
 
 @pytest.mark.parametrize(("name", "at"), STEPS)
@@ -102,16 +89,16 @@ def test_a_failure_after_each_step_leaves_nothing_though_undos_run_twice(
 def test_a_run_that_is_cut_at_any_point_goes_on(
     cloud: OneProcess, monkeypatch: pytest.MonkeyPatch, name: str, at: str, moment: str
 ) -> None:
-    server_id, action_id = prepare(cloud, name)
+    server_id, action_id = SCENARIOS[name].prepare(cloud)
     cut_once(monkeypatch, f"{WORKFLOWS[name].name}.{at}.{moment}")
     with pytest.raises(Cut):
         cloud.run(action_id)
     cloud.restart_conductor()
     cloud.run(action_id)
-    assert is_reached(cloud, name, server_id)
+    assert SCENARIOS[name].is_reached(cloud, server_id)
 
 
-@pytest.mark.parametrize(("name", "at"), UNDOABLE)
+@pytest.mark.parametrize(("name", "at"), UNDONE)
 def test_an_undo_that_is_cut_at_any_point_goes_on(
     cloud: OneProcess, monkeypatch: pytest.MonkeyPatch, name: str, at: str
 ) -> None:
@@ -124,15 +111,14 @@ def test_an_undo_that_is_cut_at_any_point_goes_on(
 
         return dataclasses.replace(step, do=named(do, step.name)) if step.name == last else step
 
-    server_id, action_id = prepare(cloud, name)
+    server_id, action_id = SCENARIOS[name].prepare(cloud)
     change_steps(monkeypatch, name, fail_at_the_end)
     cut_once(monkeypatch, f"{WORKFLOWS[name].name}.{at}.undo")
     with pytest.raises(Cut):
         cloud.run(action_id)
     cloud.restart_conductor()
     cloud.run(action_id)
-    assert cloud.server(server_id).vm_state == "error"
-    assert cloud.leftovers(server_id) == {}
+    assert is_undone(cloud, name, server_id)
 
 
 def cut_once(monkeypatch: pytest.MonkeyPatch, point: str) -> None:

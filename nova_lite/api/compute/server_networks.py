@@ -14,7 +14,7 @@ from nova_lite.db import networks, ports, security_groups
 from nova_lite.db.networks import Network
 from nova_lite.db.security_groups import DEFAULT
 
-_AMBIGUOUS = "Multiple possible networks found, use a Network ID to be more specific."
+AMBIGUOUS = "Multiple possible networks found, use a Network ID to be more specific."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ def wanted(req: Request, asked: str | list[dict[str, Any]] | None) -> list[Nic]:
     if asked == "auto" or not asked:
         usable = networks.usable(req.db, req.ctxt.project_id)
         if len(usable) > 1:
-            raise errors.Conflict(reason=_AMBIGUOUS)
+            raise errors.Conflict(reason=AMBIGUOUS)
         if asked == "auto" and not usable:
             raise errors.BadRequest(reason="Unable to automatically allocate a network for project "
                                            f"{req.ctxt.project_id}: it has none; create one or name one.")

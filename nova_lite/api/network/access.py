@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.db import quotas
+from nova_lite.db import ports, quotas
 
 # Chance enters here: addresses, MACs and segments must not be foreseeable, nor alike in two processes.
 RNG = random.SystemRandom()
@@ -74,3 +74,13 @@ def check_quota(req: Request, project_id: str, resource: str, *, used: int, requ
         raise errors.Conflict(
             reason=f"Quota exceeded for resources: ['{resource.removesuffix('s')}']. {used} of {limit} are used."
         )
+
+
+def check_port_quota(req: Request, project_id: str) -> None:
+    """Refuse a port beyond the quota as the compute API does, with a 403.
+
+    :raises errors.Forbidden: the quota would be exceeded.
+    """
+    limit = quotas.limits(req.db, req.conf, project_id)["ports"]
+    if 0 <= limit <= ports.count(req.db, project_id):
+        raise errors.Forbidden(reason="Maximum number of ports exceeded")

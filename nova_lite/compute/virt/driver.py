@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Collection
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from nova_lite.lifecycle.table import Power
 from nova_lite.rpc.compute import ConsoleType, Guest, Image, Nic
@@ -115,6 +115,16 @@ class Driver(Protocol):
     def connect_console(self, server_id: str, type: ConsoleType) -> socket.socket:  # noqa: A002
         """A connection to a console of a running guest: RFB, or the bytes of its first serial port."""
         ...
+
+    def take_snapshot(self, guest: Guest, snapshot_id: str, *, check: Check) -> None:
+        """Copy the root disk as it is at one moment, whole, as qcow2; kept until removed. It may run meanwhile."""
+
+    def open_snapshot(self, server_id: str, snapshot_id: str) -> BinaryIO:
+        """The copy's bytes, seekable; they stay readable when it is removed meanwhile."""
+        ...
+
+    def remove_snapshot(self, server_id: str, snapshot_id: str) -> None:
+        """Remove the copy; none is fine."""
 
     def console_output(self, server_id: str) -> str:
         """What is kept of the serial console, oldest first."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import socket
 import threading
@@ -31,6 +32,7 @@ class _FakeGuest:
     guest: Guest
     power: Power
     console: list[str]
+    snapshots: dict[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 class FakeDriver:
@@ -159,6 +161,22 @@ class FakeDriver:
 
     def connect_console(self, server_id: str, type: ConsoleType) -> socket.socket:  # noqa: A002 - the contract's
         return fake_consoles.connect(type, self._known(server_id, "open a console").guest.hostname)
+
+    def take_snapshot(self, guest: Guest, snapshot_id: str, *, check: Check) -> None:
+        check()
+        self._known(guest.server_id, "make a snapshot").snapshots[snapshot_id] = empty_qcow2(max(guest.disk_gb, 1) << 30)
+
+    def open_snapshot(self, server_id: str, snapshot_id: str) -> BinaryIO:
+        found = self._known(server_id, "read a snapshot").snapshots.get(snapshot_id)
+        if found is None:
+            host = self._guests[server_id].guest.host
+            raise errors.HypervisorFailed(host=host, action="read a snapshot", reason="there is none")
+        return io.BytesIO(found)
+
+    def remove_snapshot(self, server_id: str, snapshot_id: str) -> None:
+        known = self._guests.get(server_id)
+        if known is not None:
+            known.snapshots.pop(snapshot_id, None)
 
     def console_output(self, server_id: str) -> str:
         return "".join(f"{line}\n" for line in self._known(server_id, "read the console").console)

@@ -2,6 +2,8 @@
 """The workflows: one file is one operation, by the name of its action in lifecycle/table.py."""
 
 from nova_lite.conductor.workflow import Workflow
-from nova_lite.conductor.workflows import build, delete
+from nova_lite.conductor.workflows import build, delete, interfaces, resize
 
-WORKFLOWS: dict[str, Workflow] = {"create": build.BUILD, "delete": delete.DELETE}
+WORKFLOWS: dict[str, Workflow] = {"create": build.BUILD, "delete": delete.DELETE,
+    "attach_interface": interfaces.ATTACH, "detach_interface": interfaces.DETACH,
+    "resize": resize.RESIZE, "confirm_resize": resize.CONFIRM, "revert_resize": resize.REVERT}

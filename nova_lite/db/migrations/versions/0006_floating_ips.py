@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Floating addresses."""
+"""Floating addresses, routers, and tags of NICs."""
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0006"
 down_revision = "0005"
@@ -8,4 +11,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nothing yet."""
+    """Add what is new; nothing that is there changes."""
+    with op.batch_alter_table("ports", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("tag", sa.String(length=60), nullable=True))

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attach and detach of one NIC: the host's network is ready before the guest has it, and let go of after."""
+
+from __future__ import annotations
+
+import functools
+
+from sqlalchemy.orm import Session
+
+from nova_lite import errors
+from nova_lite.conductor import guest
+from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.workflows import refresh
+from nova_lite.db import interfaces, plugs, ports, servers
+from nova_lite.rpc import compute, network
+
+
+def prepare_network(run: Run) -> Saved:
+    """The host learns of all the server's ports, the new one among them."""
+    payload = _server_ports(run)
+    run.scratch["ports"] = payload
+    run.world.network(_agent(run)).prepare(run.ctxt, ports=payload)
+    return {"host": run.scratch["host"], "agent": _agent(run)}
+
+
+def tell_other_hosts(run: Run) -> None:
+    """Other hosts of the port's network learn of this one, and of the new member of its groups."""
+    known: network.ServerPorts = run.scratch["ports"]
+    refresh.groups(run, {group for port in known.ports if port.id == _port_id(run) for group in port.group_ids},
+                   known=known.groups)
+    refresh.peers(run, known.networks)
+
+
+def take_port_back(run: Run) -> None:
+    """The port is gone from the rows, then from the host."""
+    with run.world.database.writer() as session:
+        run.saved["lost"] = [*run.saved.get("lost", []),
+                             *interfaces.take_back(session, run.server_id, _port_id(run))]
+    run.saved["agent"] = _agent(run)
+    run.world.unless_down("nova-network", _agent(run), functools.partial(
+        run.world.network(_agent(run)).prepare, run.ctxt, ports=_server_ports(run)))
+    refresh.groups(run, set(run.saved["lost"]))
+
+
+def compute_attach_interface(run: Run) -> None:
+    """The guest gets the NIC. (Nova's word for this event: clients look for it.)"""
+    run.world.compute(_agent(run)).attach_interface(
+        run.ctxt, server_id=run.server_id, turn=_turn(run), nic=_nic(run))
+
+
+def record_attached(session: Session, run: Run) -> None:
+    interfaces.plug_one(session, run.server_id, _port_id(run))
+    servers.finish(session, run.server_id, "attach_interface")
+
+
+def take_nic_back(run: Run) -> None:
+    run.world.unless_down("nova-compute", _agent(run), functools.partial(
+        run.world.compute(_agent(run)).detach_interface, run.ctxt, server_id=run.server_id, turn=_turn(run) + 1,
+        port_id=_port_id(run)))
+
+
+def unplug_guest(run: Run) -> Saved:
+    """The guest lets go of the NIC; one that runs may take its time."""
+    run.world.compute(_agent(run)).detach_interface(
+        run.ctxt, server_id=run.server_id, turn=_turn(run), port_id=_port_id(run))
+    return {"host": run.scratch["host"], "agent": _agent(run)}
+
+
+def plug_guest_again(run: Run) -> None:
+    run.world.unless_down("nova-compute", _agent(run), functools.partial(
+        run.world.compute(_agent(run)).attach_interface, run.ctxt, server_id=run.server_id, turn=_turn(run) + 1,
+        nic=_nic(run)))
+
+
+def withdraw_network(run: Run) -> None:
+    """The host forgets the port; its connections are cut."""
+    run.world.network(_agent(run)).prepare(run.ctxt, ports=_server_ports(run, without=_port_id(run)))
+
+
+def prepare_again(run: Run) -> None:
+    run.world.unless_down("nova-network", _agent(run), functools.partial(
+        run.world.network(_agent(run)).prepare, run.ctxt, ports=_server_ports(run)))
+
+
+def compute_detach_interface(run: Run) -> None:
+    """Nothing has the port any more: it goes in the transaction that ends the action. (The name is Nova's.)"""
+
+
+def record_detached(session: Session, run: Run) -> None:
+    run.scratch["lost"] = interfaces.take_back(session, run.server_id, _port_id(run))
+    servers.finish(session, run.server_id, "detach_interface")
+
+
+def tell_of_lost_member(run: Run) -> None:
+    refresh.groups(run, set(run.scratch["lost"]))
+
+
+def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
+    return False
+
+
+def server_stays_attach(session: Session, run: Run, error: errors.NovaLiteError) -> None:
+    servers.abandon(session, run.server_id, "attach_interface", fault=None, is_fatal=False)
+
+
+def server_stays_detach(session: Session, run: Run, error: errors.NovaLiteError) -> None:
+    servers.abandon(session, run.server_id, "detach_interface", fault=None, is_fatal=False)
+
+
+def _port_id(run: Run) -> str:
+    return str(run.inputs["port_id"])
+
+
+def _turn(run: Run) -> int:
+    """Orders what is asked of the guest's host about NICs: an undo, one more, comes after what it undoes."""
+    return 2 * run.action_id
+
+
+def _agent(run: Run) -> str:
+    """:raises errors.WorkerError: the server has no host any more."""
+    if "agent" not in run.scratch:
+        with run.world.database.reader() as session:
+            server = servers.get(session, run.server_id)
+        if server.agent is None:
+            raise errors.WorkerError(reason="the server is on no host")
+        run.scratch["agent"], run.scratch["host"] = server.agent, server.host
+    return str(run.scratch["agent"])
+
+
+def _server_ports(run: Run, *, without: str | None = None) -> network.ServerPorts:
+    with run.world.database.reader() as session:
+        server = servers.get(session, run.server_id)
+        return guest.server_ports(session, run.world, server, fence=run.fence, without=without)
+
+
+def _nic(run: Run) -> compute.Nic:
+    with run.world.database.reader() as session:
+        return plugs.nics([ports.get(session, _port_id(run))])[0]
+
+
+ATTACH = Workflow(
+    "attach_interface",
+    (
+        Step(prepare_network, after=tell_other_hosts, undo=take_port_back),
+        Step(compute_attach_interface, record=record_attached, undo=take_nic_back),
+    ),
+    again=never_start_over,
+    failed=server_stays_attach,
+)
+DETACH = Workflow(
+    "detach_interface",
+    (
+        Step(unplug_guest, undo=plug_guest_again),
+        Step(withdraw_network, undo=prepare_again),
+        Step(compute_detach_interface, record=record_detached, after=tell_of_lost_member),
+    ),
+    again=never_start_over,
+    failed=server_stays_detach,
+)
