@@ -6,9 +6,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nova_lite.cmd import db, doctor, down, keys, up
+from nova_lite.cmd import db, doctor, down, keys, policy, up
 
-COMMANDS = (up, down, doctor, db, keys)
+COMMANDS = (up, down, doctor, db, keys, policy)
 
 
 def main() -> None:

@@ -15,5 +15,4 @@ OPTIONS = [
     cfg.IntOpt("max_request_body_size", default=114688, help="Bytes of a request body (image data excepted), as in Nova."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most items of one page."),
     cfg.StrOpt("region", default="RegionOne", help="Region name in the catalog."),
-    cfg.StrOpt("policy_file", default="policy.yaml", help="Overrides of the default policies, beside nova.conf or absolute."),
 ]

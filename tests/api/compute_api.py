@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 
 from nova_lite import conf as options
 from nova_lite.api import compute
-from nova_lite.api.wsgi.face import Face, FaceSpec
+from nova_lite.api.faces import FACES
+from nova_lite.api.wsgi.face import Face
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts
 from nova_lite.api.wsgi.routing import routes_of
@@ -32,8 +33,9 @@ from nova_lite.db.images import Image
 from nova_lite.db.networks import Network, Subnet
 from nova_lite.db.servers import Server
 
-PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32}
-ROLES = {"alice": {"member"}, "bob": {"member"}, "admin": {"admin"}, "reader": {"reader"}, "nobody": set()}
+PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32,
+            "manager": "a" * 32, "service": "d" * 32}
+ROLES = {"alice": {"member"}, "manager": {"manager"}, "service": {"service"}, "bob": {"member"}, "admin": {"admin"}, "reader": {"reader"}, "nobody": set()}
 
 
 class Sender:
@@ -84,10 +86,8 @@ class ComputeApi:
     def __init__(self, database: Database, conf: cfg.ConfigOpts) -> None:
         self.database, self.conf, self.rpc = database, conf, Rpc()
         rules = [made.policy for made in routes_of(compute.RESOURCES)] + list(compute.EXTRA_RULES)
-        spec = FaceSpec("compute", compute.RESOURCES, compute.fault_body, negotiation=compute.NEGOTIATION,
-                        has_project_path=True)
         parts = Parts(conf, database, self.rpc)  # type: ignore[arg-type]
-        self._face = Face(spec, parts, Policy(conf, rules))
+        self._face = Face(FACES["compute"], parts, Policy(conf, rules))
 
     def ask(
         self, method: str, path: str, body: Any = None, *, user: str = "alice", version: str = "2.1"

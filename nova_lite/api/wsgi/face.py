@@ -14,6 +14,7 @@ import routes
 import sqlalchemy.exc
 import webob
 from oslo_log import log as logging
+from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.api.wsgi import policy as policies
@@ -35,7 +36,7 @@ class FaceSpec:
     """What makes a face: its resources, how it words faults, its microversions.
 
     `has_project_path`: every path may be prefixed by a project id. `discovery(base_url)`: the document of the root.
-    `extra_properties`: unknown properties are tolerated (compute's /v2).
+    `owner(session, ctxt, path variables)`: whose thing the path names, for policies that ask.
     """
 
     name: str
@@ -44,6 +45,7 @@ class FaceSpec:
     negotiation: Negotiation | None = None
     has_project_path: bool = False
     discovery: Callable[[str], Body] | None = None
+    owner: Callable[[Session, Context, Mapping[str, str]], policies.Target | None] | None = None
 
 
 class Face:
@@ -118,11 +120,18 @@ class Face:
         body = self._body(http, chosen)
         route = _by_action(chosen, body)
         if ctxt is not None and route.policy is not PUBLIC:
-            self._policy.check(route.policy, ctxt)
+            self._policy.check(route.policy, ctxt, self._target(route, ctxt, variables))
         self._validate(http, route, version, body)
         arguments = variables if body is None else {**variables, "body": body}
         reply = self._run(http, version, base_url, route, ctxt or Context(), arguments)
         return _response(route, reply)
+
+    def _target(self, route: Route, ctxt: Context, variables: dict[str, str]) -> policies.Target | None:
+        """Whose thing it is, read only for a rule that asks: by default none does."""
+        if self._spec.owner is None or not self._policy.asks_whose(route.policy):
+            return None
+        with self._parts.database.reader() as session:
+            return self._spec.owner(session, ctxt, variables)
 
     def _choose(self, http: webob.Request, version: Version, candidates: list[Route]) -> list[Route]:
         method = "GET" if http.method == "HEAD" and all(r.method != "HEAD" for r in candidates) else http.method

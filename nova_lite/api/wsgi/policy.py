@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from oslo_config import cfg
 from oslo_log import log as logging
@@ -12,15 +12,17 @@ from oslo_policy import _checks as checks
 from oslo_policy import policy as oslo_policy
 
 from nova_lite import errors
-from nova_lite.api.wsgi.routing import ANYONE, Rule
-from nova_lite.context import ADMIN, Context
+from nova_lite.api.wsgi.base_rules import base_defaults, default_check
+from nova_lite.api.wsgi.routing import Rule
+from nova_lite.context import Context
 
 LOG = logging.getLogger(__name__)
+Target = Mapping[str, str]  # `project_id` and `user_id` of whose thing it is
 _MAX_REMEMBERED = 4096
 
 
 class Policy:
-    """Decides on rules: by default the rule's role or an admin; `[api] policy_file` overrides.
+    """Decides on rules: by default the rule's role or an admin; `[oslo_policy] policy_file` overrides.
 
     The file may be missing, and is reread when it changes. One that cannot be read refuses to start; if a
     running process meets it, the last good rules stay in force.
@@ -35,26 +37,33 @@ class Policy:
         self._stamp = self._stat()
         self._enforcer = self._load()
 
-    def check(self, rule: Rule, ctxt: Context) -> None:
+    def check(self, rule: Rule, ctxt: Context, target: Target | None = None) -> None:
         """:raises errors.PolicyForbids: the caller may not."""
-        if not self.allows(rule, ctxt):
+        if not self.allows(rule, ctxt, target):
             raise errors.PolicyForbids(rule=rule.name)
 
-    def allows(self, rule: Rule, ctxt: Context) -> bool:
-        """Whether the caller may; a rule that no face declares is refused."""
+    def allows(self, rule: Rule, ctxt: Context, target: Target | None = None) -> bool:
+        """Whether the caller may; `target` None: with what is the caller's own. An undeclared rule is refused."""
         self._reread_if_changed()
+        if target is not None:
+            return rule.name in self._rules and self._ask(rule.name, ctxt, target)
         key = (rule.name, ctxt.roles)
         known = self._remembered.get(key)
         if known is not None:
             return known
-        answer = rule.name in self._rules and self._ask(rule.name, ctxt)
+        answer = rule.name in self._rules and self._ask(rule.name, ctxt, _own(ctxt))
         if self._is_by_role_only(rule.name):
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = answer
         return answer
 
-    def _ask(self, name: str, ctxt: Context) -> bool:
+    def asks_whose(self, rule: Rule) -> bool:
+        """Whether the answer depends on whose the thing is, beyond the project that the caller sees anyway."""
+        self._reread_if_changed()
+        return rule.name in self._rules and not self._is_by_role_only(rule.name)
+
+    def _ask(self, name: str, ctxt: Context, target: Target) -> bool:
         credentials = {
             "roles": sorted(ctxt.roles),
             "user_id": ctxt.user_id,
@@ -62,8 +71,7 @@ class Policy:
             "domain_id": ctxt.domain_id,
             "is_admin": ctxt.is_admin,
         }
-        target = {"user_id": ctxt.user_id, "project_id": ctxt.project_id}
-        return bool(self._enforcer.enforce(name, target, credentials))
+        return bool(self._enforcer.enforce(name, dict(target), credentials))
 
     def _is_by_role_only(self, name: str) -> bool:
         if name not in self._by_role_only:
@@ -80,6 +88,8 @@ class Policy:
             return self._reads_only_roles(check.rule, seen=seen)
         if isinstance(check, checks.RoleCheck):
             return "%" not in check.match
+        if isinstance(check, checks.GenericCheck):
+            return (check.kind, check.match) == ("project_id", "%(project_id)s")  # true of all that a caller sees
         if isinstance(check, checks.RuleCheck) and check.match not in seen:
             other = self._enforcer.rules.get(check.match)
             return other is not None and self._reads_only_roles(other, seen=seen | {check.match})
@@ -103,6 +113,7 @@ class Policy:
         enforcer = oslo_policy.Enforcer(self._conf, policy_file=self._path)
         # One file, ours: policy.d beside it would be read without being asked for.
         self._conf.set_default("policy_dirs", [], group="oslo_policy")
+        enforcer.register_defaults(base_defaults())
         for rule in self._rules.values():
             enforcer.register_default(oslo_policy.RuleDefault(rule.name, default_check(rule)))
         enforcer.load_rules(force_reload=True)
@@ -117,16 +128,13 @@ class Policy:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def default_check(rule: Rule) -> str:
-    """The rule's default in oslo.policy's language."""
-    if rule.role == ANYONE:
-        return "@"
-    return f"role:{ADMIN}" if rule.role == ADMIN else f"role:{ADMIN} or role:{rule.role}"
+def _own(ctxt: Context) -> Target:
+    return {"user_id": ctxt.user_id, "project_id": ctxt.project_id}
 
 
 def _path_of(conf: cfg.ConfigOpts) -> str:
     """The policy file's absolute path; where it would be, when it is not there."""
-    name = str(conf.api.policy_file)
+    name = str(conf.oslo_policy.policy_file)
     if os.path.isabs(name):
         return name
     found = conf.find_file(name)
