@@ -67,7 +67,7 @@ _LIMITS = sa.union_all(
 def _of_servers(*more: Any) -> sa.Select[Any]:
     return sa.select(
         sa.func.count(), sa.func.coalesce(sa.func.sum(Server.vcpus), 0), sa.func.coalesce(sa.func.sum(Server.ram_mb), 0),
-        *more).where(Server.project_id == _PROJECT, Server.deleted_at.is_(None))
+        *more).where(Server.project_id == _PROJECT, *COUNTED)
 
 
 def _count(table: Any, *conditions: Any) -> Any:

@@ -202,7 +202,7 @@ def test_quotas_are_set_counted_against_and_reset(api: ComputeApi) -> None:
     ({"instances": -2}, "2.1", 400), ({"instances": "x"}, "2.1", 400), ({"colour": 1}, "2.1", 400),
     ({"instances": 0}, "2.1", 400), ({"instances": 0, "force": True}, "2.1", 200), ({"instances": -1}, "2.1", 200),
     ({"security_groups": 5}, "2.35", 200), ({"security_groups": 5}, "2.36", 400), ({"injected_files": 0}, "2.57", 400),
-    ({"floating_ips": 5}, "2.1", 400),
+    ({"floating_ips": 5}, "2.1", 200), ({"injected_files": 5}, "2.56", 200), ({"ram": "9" * 11}, "2.1", 400),
 ])
 def test_a_quota_must_make_sense(api: ComputeApi, asked: dict[str, Any], version: str, status: int) -> None:
     boot(api)
@@ -214,6 +214,46 @@ def test_quotas_of_others_are_for_admins(api: ComputeApi) -> None:
     assert get(api, f"/os-quota-sets/{ALICE}/detail", user="bob").status == 403
     assert api.put(f"/os-quota-sets/{ALICE}", {"quota_set": {"cores": 99}}).status == 403
     assert api.delete(f"/os-quota-sets/{ALICE}").status == 403
+
+
+def test_a_user_has_limits_within_those_of_the_project(api: ComputeApi) -> None:
+    path = f"/os-quota-sets/{ALICE}"
+    boot(api)
+    assert api.put(f"{path}?user_id=alice", {"quota_set": {"instances": 1}}, user="admin").body["quota_set"]["instances"] == 1
+    assert api.post("/servers", {"server": compute_api.SERVER}).status == 403
+    assert api.put(f"{path}?user_id=alice", {"quota_set": {"instances": 11}}, user="admin").status == 400
+    assert api.put(f"{path}?user_id=alice", {"quota_set": {"instances": 0}}, user="admin").status == 400
+    assert get(api, f"{path}?user_id=alice").body["quota_set"]["instances"] == 1
+    detail = get(api, f"{path}/detail?user_id=alice").body["quota_set"]["instances"]
+    assert detail == {"limit": 1, "in_use": 1, "reserved": 0}
+    assert get(api, path).body["quota_set"]["instances"] == 10
+    assert api.delete(f"{path}?user_id=alice", user="admin").status == 202
+    assert api.post("/servers", {"server": compute_api.SERVER}).status == 202
+
+
+def test_the_default_class_holds_for_projects_without_limits_of_their_own(api: ComputeApi) -> None:
+    path = "/os-quota-class-sets/default"
+    assert api.put(path, {"quota_class_set": {"instances": 1, "ram": "-1"}}, user="admin").body["quota_class_set"]["ram"] == -1
+    assert get(api, path).body["quota_class_set"]["id"] == "default"
+    assert get(api, f"/os-quota-sets/{ALICE}").body["quota_set"]["instances"] == 1
+    assert get(api, f"/os-quota-sets/{ALICE}/defaults").body["quota_set"]["instances"] == 1
+    boot(api)
+    assert api.post("/servers", {"server": compute_api.SERVER}).status == 403
+    assert api.put("/os-quota-class-sets/other", {"quota_class_set": {"instances": 5}}, user="admin").status == 200
+    assert api.post("/servers", {"server": compute_api.SERVER}).status == 403
+    api.put(f"/os-quota-sets/{ALICE}", {"quota_set": {"instances": 2}}, user="admin")
+    assert api.post("/servers", {"server": compute_api.SERVER}).status == 202
+    assert get(api, path, user="alice").status == 403
+    assert api.put(path, {"quota_class_set": {"colour": 1}}, user="admin").status == 400
+
+
+@pytest.mark.parametrize(("version", "has", "lacks"), [
+    ("2.49", "fixed_ips", "server_groups"), ("2.50", "server_groups", "fixed_ips"), ("2.56", "injected_files", "fixed_ips"),
+    ("2.57", "server_group_members", "injected_files")])
+def test_a_quota_class_shows_what_its_version_has(api: ComputeApi, version: str, has: str, lacks: str) -> None:
+    shown = get(api, "/os-quota-class-sets/default", version).body["quota_class_set"]
+    assert has in shown
+    assert lacks not in shown
 
 
 def test_extensions_are_listed(api: ComputeApi) -> None:

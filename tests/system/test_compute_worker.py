@@ -64,6 +64,9 @@ class Conductor:
     def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:
         raise AssertionError("a worker does not ask for this")
 
+    def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
+        raise AssertionError("a worker does not ask for this")
+
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
         self.powers.extend(states)
 

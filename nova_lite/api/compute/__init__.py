@@ -16,6 +16,7 @@ from nova_lite.api.compute import (
     interfaces,
     keypairs,
     limits,
+    quota_class_sets,
     quota_sets,
     remote_consoles,
     server_create,
@@ -40,7 +41,7 @@ __all__ = ["EXTRA_RULES", "NEGOTIATION", "RESOURCES", "fault_body"]
 RESOURCES = (
     server_lists, server_create, servers, remote_consoles, console_auth_tokens, power, lock, console, soft_delete, inside, fixed_ips,
     diagnostics, server_password, server_topology, server_metadata, server_tags, server_ips,
-    server_security_groups, interfaces, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, quota_sets,
+    server_security_groups, interfaces, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, quota_sets, quota_class_sets,
     availability_zones, hypervisors, services, aggregates, extensions,
 )
 # Rules that handlers ask about beside those of their routes.

@@ -15,7 +15,8 @@ from nova_lite.db.keypairs import Keypair
 
 # A user has keypairs without any role in a project; whose they are is checked in `_owner`.
 INDEX, SHOW, CREATE, DELETE = (
-    Rule(f"os_compute_api:os-keypairs:{word}", ANYONE) for word in ("index", "show", "create", "delete"))
+    Rule(f"os_compute_api:os-keypairs:{word}", ANYONE, check="rule:context_is_admin or user_id:%(user_id)s")
+    for word in ("index", "show", "create", "delete"))
 
 LIST_FIELDS = (
     Field("name", lambda keypair: keypair.name),
@@ -119,7 +120,7 @@ def create(req: Request, body: Body) -> Body:
         pair = keys.new_ssh_key("Generated-by-nova_lite") if kind == "ssh" else keys.new_certificate(owner, now=utcnow())
         public_key, private_key = pair
     fingerprint = keys.ssh_fingerprint(public_key) if kind == "ssh" else keys.x509_fingerprint(public_key)
-    limit = quotas.limits(req.db, req.conf, req.ctxt.project_id)["key_pairs"]
+    limit = quotas.limits(req.db, req.conf, req.ctxt.project_id, user_id=owner)["key_pairs"]
     made = keypairs.add(req.db, limit=limit, keypair=Keypair(
         user_id=owner, name=asked["name"], type=kind, public_key=public_key, fingerprint=fingerprint))
     shown = view(CREATE_FIELDS, made, req)

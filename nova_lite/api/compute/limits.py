@@ -13,7 +13,7 @@ OTHER_PROJECT = Rule("os_compute_api:limits:other_project", ADMIN)
 RULES = (OTHER_PROJECT,)
 QUERY = {"2.75": schemas.query(("tenant_id", "reserved"))}
 
-# Read from (limits, used); what this cloud has none of is 0.
+# Read from (limits, used).
 FIELDS = (
     Field("maxTotalInstances", lambda seen: seen[0]["instances"]),
     Field("maxTotalCores", lambda seen: seen[0]["cores"]),
@@ -29,11 +29,11 @@ FIELDS = (
     Field("maxSecurityGroups", lambda seen: seen[0]["security_groups"], until="2.35"),
     Field("maxSecurityGroupRules", lambda seen: seen[0]["security_group_rules"], until="2.35"),
     Field("totalSecurityGroupsUsed", lambda seen: seen[1]["security_groups"], until="2.35"),
-    Field("maxTotalFloatingIps", lambda _: 0, until="2.35"),
-    Field("totalFloatingIpsUsed", lambda _: 0, until="2.35"),
+    Field("maxTotalFloatingIps", lambda seen: seen[0]["floating_ips"], until="2.35"),
+    Field("totalFloatingIpsUsed", lambda seen: seen[1].get("floating_ips", 0), until="2.35"),
     Field("maxImageMeta", lambda seen: seen[0]["metadata_items"], until="2.38"),
-    Field("maxPersonality", lambda _: 0, until="2.56"),
-    Field("maxPersonalitySize", lambda _: 0, until="2.56"),
+    Field("maxPersonality", lambda seen: seen[0]["injected_files"], until="2.56"),
+    Field("maxPersonalitySize", lambda seen: seen[0]["injected_file_content_bytes"], until="2.56"),
 )
 
 

@@ -56,6 +56,6 @@ def check_members(req: Request, hints: Hints, count: int) -> None:
     if hints.group_id is None:
         return
     server_groups.get(req.db, hints.group_id, project_id=req.ctxt.project_id, is_locked=True)
-    limit = quotas.limits(req.db, req.conf, req.ctxt.project_id)["server_group_members"]
+    limit = quotas.limits(req.db, req.conf, req.ctxt.project_id, user_id=req.ctxt.user_id)["server_group_members"]
     if 0 <= limit < count + server_groups.count_members(req.db, hints.group_id, user_id=req.ctxt.user_id):
         raise errors.OverQuota("Quota exceeded, too many servers in group")

@@ -39,7 +39,7 @@ class Room:
     def of(cls, req: Request, *, project_id: str | None = None) -> Room:
         """A project's, by default the caller's; two queries."""
         project_id = project_id or req.ctxt.project_id
-        return cls(quotas.limits(req.db, req.conf, project_id), quotas.used(req.db, project_id))
+        return cls(*quotas.room(req.db, req.conf, project_id, user_id=req.ctxt.user_id))
 
     def servers(
         self, flavor: Sized, counts: tuple[int, int], *, ports_each: int, metadata: Mapping[str, str]

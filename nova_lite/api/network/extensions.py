@@ -81,7 +81,7 @@ def show_default_quota(req: Request, project_id: str) -> Body:
     _own(req, project_id)
     return {
         "quota": {
-            **{word: int(req.conf.quota[name]) for word, name in _QUOTAS.items()},
+            **{word: quotas.defaults(req.db, req.conf)[name] for word, name in _QUOTAS.items()},
             **dict.fromkeys(_ABSENT, 0),
         }
     }
