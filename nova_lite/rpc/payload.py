@@ -43,13 +43,22 @@ def fingerprint(cls: type) -> str:
 
 def to_wire(value: Any) -> Any:
     """Plain JSON types for a payload, or anything made of payloads, lists, tuples and dicts."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_wire(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [to_wire(item) for item in value]
-    if isinstance(value, dict):
-        return {key: to_wire(item) for key, item in value.items()}
-    return value.value if isinstance(value, enum.Enum) else value
+    return _writer(type(value))(value)
+
+
+@functools.cache
+def _writer(cls: type) -> Callable[[Any], Any]:
+    """The function that writes values of a class, made once per class."""
+    if dataclasses.is_dataclass(cls):
+        names = tuple(field.name for field in dataclasses.fields(cls))
+        return lambda value: {name: to_wire(getattr(value, name)) for name in names}
+    if issubclass(cls, list | tuple | set | frozenset):
+        return lambda value: [to_wire(item) for item in value]
+    if issubclass(cls, dict):
+        return lambda value: {key: to_wire(item) for key, item in value.items()}
+    if issubclass(cls, enum.Enum):
+        return lambda value: value.value
+    return lambda value: value
 
 
 def from_wire(annotation: Any, value: Any) -> Any:
