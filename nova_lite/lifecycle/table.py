@@ -134,6 +134,8 @@ TASKS_OF: dict[str, tuple[str, ...]] = {
     "create": ("scheduling", "networking", "spawning"),
     "create_image": ("image_snapshot_pending", "image_snapshot", "image_pending_upload", "image_uploading"),
     "create_backup": ("image_backup", "image_pending_upload", "image_uploading"),
+    "shelve": ("shelving", "shelving_image_pending_upload", "shelving_image_uploading", "shelving_offloading"),
+    "unshelve": ("unshelving", "spawning"),
     "resize": ("resize_prep", "resize_migrating", "resize_migrated", "resize_finish"),
 }
 

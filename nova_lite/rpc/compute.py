@@ -192,6 +192,17 @@ class ComputeRpc(Interface):
     def restore(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         """Power on a guest that was deleted softly."""
 
+    @call(since="1.1", timeout_s=3600, monitor_s=20)
+    def shelve(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        """Power the guest off, as it likes, and keep it off: its disk is about to become a snapshot.
+
+        :raises errors.StaleRequest: `unshelve` of the same or a later action was carried out here.
+        """
+
+    @call(since="1.1", timeout_s=120, monitor_s=20)
+    def unshelve(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+        """Power on a guest that `shelve` powered off, and that is still here."""
+
     @cast(since="1.1")
     def trigger_crash_dump(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         """Send an NMI to the guest."""

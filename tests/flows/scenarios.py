@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from nova_lite.db import interfaces, networks, ports, security_groups
 from nova_lite.db.ports import Port
+from tests.flows import disk_scenarios
+from tests.flows import resizing
 from tests.flows.one_process import CTXT, OneProcess
 
 
@@ -98,6 +100,12 @@ def _has_nics(cloud: OneProcess, server_id: str, count: int) -> bool:
 SCENARIOS: dict[str, Scenario] = {
     "create": Scenario(OneProcess.ask_for_server, _is_built, _is_in_error),
     "delete": Scenario(_delete, _is_deleted),
+    "resize": Scenario(resizing.resize, resizing.is_resized, resizing.is_as_before),
+    "confirm_resize": Scenario(resizing.confirm, resizing.is_confirmed),
+    "revert_resize": Scenario(resizing.revert, resizing.is_reverted),
+    "create_image": Scenario(disk_scenarios.create_image, disk_scenarios.has_image, disk_scenarios.has_no_image),
+    "create_backup": Scenario(
+        disk_scenarios.create_backup, disk_scenarios.has_new_backup, disk_scenarios.has_old_backup),
     "attach_interface": Scenario(
         _attach, lambda cloud, server_id: _has_nics(cloud, server_id, 2),
         lambda cloud, server_id, _reason: _has_nics(cloud, server_id, 1)),

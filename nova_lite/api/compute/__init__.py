@@ -16,6 +16,7 @@ from nova_lite.api.compute import (
     interfaces,
     keypairs,
     limits,
+    migrations,
     quota_class_sets,
     quota_sets,
     remote_consoles,
@@ -31,7 +32,18 @@ from nova_lite.api.compute import (
     servers,
     services,
 )
-from nova_lite.api.compute.actions import console, fixed_ips, inside, lock, power, soft_delete
+from nova_lite.api.compute.actions import (
+    console,
+    fixed_ips,
+    images,
+    inside,
+    lock,
+    migrate,
+    power,
+    resize,
+    shelve,
+    soft_delete,
+)
 from nova_lite.api.compute.faults import fault_body
 from nova_lite.api.compute.history import MAXIMUM, MINIMUM
 from nova_lite.api.wsgi.versions import Negotiation
@@ -39,13 +51,13 @@ from nova_lite.api.wsgi.versions import Negotiation
 __all__ = ["EXTRA_RULES", "NEGOTIATION", "RESOURCES", "fault_body"]
 
 RESOURCES = (
-    server_lists, server_create, servers, remote_consoles, console_auth_tokens, power, lock, console, soft_delete, inside, fixed_ips,
-    diagnostics, server_password, server_topology, server_metadata, server_tags, server_ips,
-    server_security_groups, interfaces, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, quota_sets, quota_class_sets,
+    server_lists, server_create, servers, resize, migrate, remote_consoles, console_auth_tokens, power, lock, console, soft_delete, shelve, inside, fixed_ips,
+    images, diagnostics, server_password, server_topology, server_metadata, server_tags, server_ips,
+    server_security_groups, interfaces, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, quota_sets, quota_class_sets,
     availability_zones, hypervisors, services, aggregates, extensions,
 )
 # Rules that handlers ask about beside those of their routes.
-EXTRA_RULES = (*server_lists.RULES, *server_create.RULES, *lock.RULES, *instance_actions.RULES, *limits.RULES, *server_topology.RULES,
+EXTRA_RULES = (*server_lists.RULES, *server_create.RULES, *lock.RULES, *images.RULES, *instance_actions.RULES, *limits.RULES, *migrations.RULES, *server_topology.RULES, *shelve.RULES,
                *server_groups.RULES)
 NEGOTIATION = Negotiation(
     "compute", minimum=MINIMUM, maximum=MAXIMUM, legacy_header="X-OpenStack-Nova-API-Version")

@@ -22,13 +22,17 @@ _DRAIN = 1024**3  # bytes of a refused upload that are read and dropped, so that
 _OCTETS = "application/octet-stream"
 
 
-@route("PUT", "/images/{image_id}/file", policy=Rule("upload_image", MEMBER), status=204, raw_body=True)
+@route("PUT", "/images/{image_id}/file", policy=Rule("upload_image", ANYONE), status=204, raw_body=True)
 def upload(req: Request, image_id: str) -> None:
     """Take the image's bytes; on any refusal the image is queued again and nothing is left.
+
+    Workers come with the role `service`, for snapshots: the token's project is the image's owner.
 
     :raises errors.Conflict: it has data, or another upload is under way.
     :raises errors.InvalidImage: the bytes are not what disk_format says.
     """
+    if not req.ctxt.roles & {MEMBER, SERVICE}:
+        raise errors.PolicyForbids(rule="upload_image")
     body = _body(req)
     try:
         _receive(req, image_id, body)

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 from collections.abc import Collection
+from typing import BinaryIO
 
 from oslo_config import cfg
 
@@ -16,6 +17,7 @@ from nova_lite import errors
 from nova_lite.compute import inventory
 from nova_lite.compute.virt import fake_consoles, fake_diagnostics
 from nova_lite.compute.virt.driver import Check, PowerSeen
+from nova_lite.compute.virt.fake_snapshots import empty_qcow2
 from nova_lite.lifecycle.table import Power
 from nova_lite.rpc.compute import ConsoleType, Guest, Image, Nic
 from nova_lite.rpc.conductor import Inventory
@@ -172,6 +174,10 @@ class FakeDriver:
             host = self._guests[server_id].guest.host
             raise errors.HypervisorFailed(host=host, action="read a snapshot", reason="there is none")
         return io.BytesIO(found)
+
+    def snapshots(self, server_id: str) -> list[str]:
+        """The copies that are kept, for tests to look at."""
+        return sorted(self._guests[server_id].snapshots)
 
     def remove_snapshot(self, server_id: str, snapshot_id: str) -> None:
         known = self._guests.get(server_id)

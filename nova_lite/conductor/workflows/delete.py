@@ -12,7 +12,7 @@ from nova_lite import errors
 from nova_lite.conductor import journal
 from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
 from nova_lite.conductor.workflows import refresh
-from nova_lite.db import claims, ports, servers
+from nova_lite.db import claims, moves, ports, servers, shelving, snapshots
 
 
 def end_other_actions(run: Run) -> Saved:
@@ -20,6 +20,7 @@ def end_other_actions(run: Run) -> Saved:
     with run.world.database.writer() as session:
         journal.cancel_others(
             session, server_id=run.server_id, action_id=run.action_id, reason="The server was deleted.", now=run.world.now)
+        snapshots.discard_unfinished(session, run.server_id)
         server = session.scalars(sa.select(servers.Server).where(servers.Server.id == run.server_id)).one()
     return {"host": server.host, "agent": server.agent}
 
@@ -47,6 +48,9 @@ def forget(run: Run) -> None:
 def record_deleted(session: Session, run: Run) -> None:
     run.scratch["group_ids"] = ports.release_for_server(session, run.server_id)
     claims.release(session, server_id=run.server_id)
+    moves.end_open(session, run.server_id, status=moves.CONFIRMED)
+    shelved_as = shelving.image_of(session, run.server_id)
+    snapshots.discard(session, [shelved_as] if shelved_as else [])
     servers.mark_deleted(session, run.server_id)
 
 

@@ -31,12 +31,12 @@ from nova_lite.compute.virt.libvirt import (
     diagnostics,
     disks,
     interfaces,
-   
 )
 from nova_lite.compute.virt.libvirt.connection import Connection
 from nova_lite.compute.virt.libvirt.domain_xml import NAMESPACE, Disk, Machine, domain_xml, owner_of
 from nova_lite.compute.virt.libvirt.events import Happening, Waiters, power_of_event, power_of_state
 from nova_lite.compute.virt.libvirt.resized_disks import ResizedDisks
+from nova_lite.compute.virt.libvirt.snapshots import Snapshots
 from nova_lite.lifecycle.table import Power
 from nova_lite.rpc.compute import ConsoleType, Guest, Image, Nic
 from nova_lite.rpc.conductor import Inventory
@@ -54,7 +54,7 @@ _UNDEFINE = (
 )
 
 
-class LibvirtDriver(ResizedDisks):
+class LibvirtDriver(ResizedDisks, Snapshots):
     """The host's guests through libvirt; see the Protocol for what each method promises."""
 
     outlives_machine = True
@@ -247,6 +247,7 @@ class LibvirtDriver(ResizedDisks):
             disks.remove(self._instances, server_id)
 
     def clean(self, kept: Collection[Guest]) -> None:
+        self.clean_snapshots()
         self._images.clean(
             kept=[guest.image for guest in kept],
             unused_for_s=self._conf.compute.remove_unused_base_images_after,

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sends a snapshot's bytes to the image service over HTTP, a piece at a time."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+_PIECE = 1 << 20
+_TRIES = 3
+_WAIT_S = 1.0
+
+
+class UploadFailed(Exception):
+    """The text says why; `is_passing`: asking again may help."""
+
+    def __init__(self, reason: str, *, is_passing: bool = False) -> None:
+        super().__init__(reason)
+        self.is_passing = is_passing
+
+
+def upload(
+    source: BinaryIO, *, url: str, token: str, timeout_s: float, check: Callable[[], None],
+    wait: Callable[[float], None] = time.sleep,
+) -> None:
+    """PUT all of `source` to `url`; the image is active when this returns.
+
+    `timeout_s` bounds the wait for each piece and for the answer; `check` is called between pieces and may raise.
+
+    :raises UploadFailed: no connection, or a refusal.
+    """
+    for left in reversed(range(_TRIES)):
+        check()
+        try:
+            return _put(source, url=url, token=token, timeout_s=timeout_s, check=check)
+        except UploadFailed as failed:
+            if not (failed.is_passing and left):
+                raise
+            wait(_WAIT_S)
+
+
+def _put(source: BinaryIO, *, url: str, token: str, timeout_s: float, check: Callable[[], None]) -> None:
+    size = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    address = urllib.parse.urlsplit(url)
+    kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}.get(address.scheme)
+    if kind is None or not address.hostname:
+        raise UploadFailed("its address is not one of HTTP")
+    connection = kind(address.hostname, address.port, timeout=timeout_s)
+    try:
+        connection.request(
+            "PUT", address.path or "/", body=_pieces(source, check),
+            headers={"X-Auth-Token": token, "Content-Type": "application/octet-stream", "Content-Length": str(size)})
+        answer = connection.getresponse()
+        words = answer.read(_PIECE)
+    except (OSError, http.client.HTTPException) as error:
+        raise UploadFailed(f"the image service broke off: {error!r}", is_passing=True) from error
+    finally:
+        connection.close()
+    if answer.status != http.client.NO_CONTENT:
+        # 409: the upload of a worker that died may not be given up yet.
+        is_passing = answer.status >= 500 or answer.status == http.client.CONFLICT
+        text = words.decode(errors="replace")[:200]
+        raise UploadFailed(f"the image service answered {answer.status} {answer.reason}: {text}", is_passing=is_passing)
+
+
+def _pieces(source: BinaryIO, check: Callable[[], None]) -> Iterator[bytes]:
+    while piece := source.read(_PIECE):
+        check()
+        yield piece
