@@ -57,7 +57,7 @@ def kept(api: ComputeApi) -> list[ConsoleToken]:
 def test_a_vnc_console_is_a_page_of_novnc_with_a_token(api: ComputeApi, server_id: str) -> None:
     answer = ask(api, server_id, NOVNC)
     assert (answer.status, {**answer.body["remote_console"], "url": ""}) == (200, {**NOVNC, "url": ""})
-    assert answer.body["remote_console"]["url"].startswith("http://127.0.0.1:6080/vnc_auto.html?path=%3Ftoken%3D")
+    assert answer.body["remote_console"]["url"].startswith("http://127.0.0.1:6080/vnc_lite.html?path=%3Ftoken%3D")
 
 
 def test_a_serial_console_is_a_websocket_with_a_token(api: ComputeApi, server_id: str) -> None:

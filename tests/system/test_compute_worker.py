@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 import uuid
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from nova_lite.compute.service import ComputeService
 from nova_lite.context import Context
 from nova_lite.lifecycle.table import Power
 from nova_lite.rpc import payload, transport
-from nova_lite.rpc.compute import ComputeRpc, Guest, RebootType
+from nova_lite.rpc.compute import ComputeRpc, ConsoleType, Guest, RebootType
 from nova_lite.rpc.conductor import ConductorRpc, PowerState, ServiceReport
 from nova_lite.rpc.interface import serve
 from tests.guests import ImageServer, guest_image, guest_of, image_server
@@ -164,17 +163,10 @@ def nothing_left(libvirt: PrivateLibvirt, directory: Path) -> bool:
 
 @contextlib.contextmanager
 def typed(cloud: Cloud, server_id: str, text: str) -> Iterator[None]:
-    """Type on the guest's serial console and stay at it: QEMU looks only each second whether somebody sits there."""
-    domain = ET.fromstring(cloud.libvirt.virsh("dumpxml", server_id) or "")
-    source = domain.find("devices/serial/source")
-    assert source is not None
-    terminal = os.open(source.get("path", ""), os.O_RDWR | os.O_NOCTTY)
-    try:
-        threading.Event().wait(2)
-        os.write(terminal, text.encode())
+    """Type on the guest's serial console and stay at it."""
+    with cloud.service.driver.connect_console(server_id, ConsoleType.SERIAL) as terminal:
+        terminal.sendall(text.encode())
         yield
-    finally:
-        os.close(terminal)
 
 
 def test_a_guest_lives_through_every_action(cloud: Cloud, server: Guest) -> None:

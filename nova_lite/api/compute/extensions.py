@@ -16,13 +16,13 @@ _ALIASES = (
     ("OS-EXT-STS", "ExtendedStatus"), ("OS-FLV-DISABLED", "FlavorDisabled"), ("OS-FLV-EXT-DATA", "FlavorExtraData"),
     ("OS-SRV-USG", "ServerUsage"), ("os-admin-actions", "AdminActions"), ("os-attach-interfaces", "AttachInterfaces"),
     ("os-availability-zone", "AvailabilityZone"), ("os-config-drive", "ConfigDrive"),
-    ("os-console-output", "ConsoleOutput"), ("os-extended-hypervisors", "ExtendedHypervisors"),
+    ("os-console-auth-tokens", "ConsoleAuthTokens"), ("os-console-output", "ConsoleOutput"), ("os-extended-hypervisors", "ExtendedHypervisors"),
     ("os-extended-quotas", "ExtendedQuotas"), ("os-extended-services", "ExtendedServices"),
     ("os-flavor-access", "FlavorAccess"), ("os-flavor-extra-specs", "FlavorExtraSpecs"),
     ("os-flavor-manage", "FlavorManage"), ("os-flavor-rxtx", "FlavorRxtx"), ("os-flavor-swap", "FlavorSwap"),
     ("os-hypervisor-status", "HypervisorStatus"), ("os-hypervisors", "Hypervisors"),
     ("os-instance-actions", "InstanceActions"), ("os-keypairs", "Keypairs"), ("os-multiple-create", "MultipleCreate"),
-    ("os-quota-sets", "Quotas"), ("os-server-start-stop", "ServerStartStop"), ("os-services", "Services"),
+    ("os-quota-sets", "Quotas"), ("os-remote-consoles", "Consoles"), ("os-server-start-stop", "ServerStartStop"), ("os-services", "Services"),
     ("os-used-limits", "UsedLimits"), ("os-user-data", "UserData"),
 )
 

@@ -120,7 +120,7 @@ def _base_url(conf: cfg.ConfigOpts, console: ConsoleType) -> str:
     """What the operator set, or where the proxy listens."""
     if console is ConsoleType.NOVNC:
         given, host, port = conf.vnc.novncproxy_base_url, conf.vnc.novncproxy_host, conf.vnc.novncproxy_port
-        return str(given) or f"http://{_reachable(conf, host)}:{port}/vnc_auto.html"
+        return str(given) or f"http://{_reachable(conf, host)}:{port}/vnc_lite.html"
     given, host, port = conf.serial_console.base_url, conf.serial_console.serialproxy_host, conf.serial_console.serialproxy_port
     return str(given) or f"ws://{_reachable(conf, host)}:{port}/"
 

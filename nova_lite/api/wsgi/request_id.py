@@ -17,6 +17,8 @@ from nova_lite.context import new_request_id
 
 LOG = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# Who reads the log must not be able to open consoles.
+_SECRET = re.compile(r"(/os-console-auth-tokens/)[^/]+")
 
 
 class RequestId:
@@ -76,6 +78,7 @@ class _Answer:
             query = self._environ.get("QUERY_STRING")
             # Quoted again: a decoded line feed would let a client write log lines of its own.
             path = urllib.parse.quote(f"{self._environ.get('SCRIPT_NAME', '')}{self._environ.get('PATH_INFO', '')}")
+            path = _SECRET.sub(r"\1***", path)
             LOG.info(
                 '%s "%s %s" status: %s len: %d time: %.4f',
                 self._environ.get("REMOTE_ADDR", "-"),

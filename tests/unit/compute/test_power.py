@@ -6,10 +6,11 @@ from __future__ import annotations
 import pytest
 
 from nova_lite import errors, failpoints
+from nova_lite.compute.console_gate import ConsoleGate
 from nova_lite.compute.operations.console import Console
 from nova_lite.compute.recovery import Recovery
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import RebootType
+from nova_lite.rpc.compute import ConsoleType, RebootType
 from nova_lite.rpc.conductor import PowerState
 from tests.unit.compute.conftest import SERVER, Worker, make_guest, make_worker
 
@@ -131,7 +132,7 @@ def test_recovery_reports_one_bad_guest_and_goes_on(built: Worker, tmp_path) -> 
 
 
 def test_console_output_shows_the_last_lines(built: Worker) -> None:
-    text = Console(built.host).console_output(built.ctxt, server_id=SERVER, length=1)
+    text = console_of(built).console_output(built.ctxt, server_id=SERVER, length=1)
     assert text == "web login:\n"
 
 
@@ -140,3 +141,14 @@ def test_failpoints_of_actions_are_told_as_failures(built: Worker) -> None:
     built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
     failpoints.arm("")
     assert built.listener.failed[0][2] == "failpoint stop.before"
+
+
+def console_of(worker: Worker) -> Console:
+    return Console(worker.host, ConsoleGate(address="127.0.0.1", port=0, connect=worker.driver.connect_console))
+
+
+def test_a_guest_that_is_off_has_no_console_to_open(built: Worker) -> None:
+    built.driver.power_off_from_inside(SERVER)
+    with pytest.raises(errors.Conflict, match="it is not running"):
+        console_of(built).open_console(
+            built.ctxt, server_id=SERVER, type=ConsoleType.SERIAL, token_hash="0", ttl_s=1)
