@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cloud that is judged: `nova-lite up`, simulated on loopback or with real guests in a host of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tools.parts import Host, Process, Switch, free_port
+from tools.parts.processes import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+# In the host's own namespace, and of the switch that joins it to this one.
+_HOST_ADDRESS, _SWITCH_ADDRESS = "10.197.9.1", "10.197.9.254/24"
+READY_S = 120.0
+
+
+@contextlib.contextmanager
+def running(directory: Path, *, is_real: bool, options: str) -> Iterator[Path]:
+    """Yields the cloud's clouds.yaml once it answers; ends it afterwards. `options`: text of its nova.conf."""
+    with contextlib.ExitStack() as stack:
+        if is_real:
+            switch = stack.enter_context(Switch("nltempest", address=_SWITCH_ADDRESS))
+            host = stack.enter_context(
+                Host("tempest1", state_dir=directory / "host", tunnel_ip=_HOST_ADDRESS, switch=switch))
+            yield _start(stack, directory, host.command, _HOST_ADDRESS, (), options)
+        else:
+            yield _start(stack, directory, list, "127.0.0.1", ("--fake",), options)
+
+
+def _start(
+    stack: contextlib.ExitStack, directory: Path, enter: object, address: str, more: Sequence[str], options: str
+) -> Path:
+    state, port = directory / "state", free_port()
+    config = directory / "nova.conf"
+    config.write_text(options)
+    cloud = Process("nova-lite", directory)
+    command = [sys.executable, "-m", "nova_lite.cmd.lite", "up", "--config-file", str(config), "--state", str(state),
+               "--listen", address, "--port", str(port), *more]
+    stack.callback(cloud.end, deadline_s=40)
+    cloud.start(enter(command), env={**os.environ, "PYTHONPATH": str(ROOT)})  # type: ignore[operator]
+    url = f"http://{address}:{port}"
+    wait_until(lambda: _answers(url), deadline_s=READY_S, what=url, watch=[cloud])
+    return state / "clouds.yaml"
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def guest_image(directory: Path, *, is_real: bool) -> Path:
+    """The image that servers boot from: nothing, or Debian's kernel with busybox, made once."""
+    if not is_real:
+        blank = directory / "blank.raw"
+        blank.write_bytes(bytes(1 << 20))
+        return blank
+    made = directory / "guest.qcow2"
+    subprocess.run([str(ROOT / "tools" / "guest-image"), str(made)], check=True, timeout=600)
+    return made

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Tempest is told of the cloud: accounts, an image, flavors, networks, and which features hold."""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+# Moves between hosts and volumes come later; a guest's own agent is not in the small guest image.
+FEATURES = {
+    "resize": True, "console_output": True, "vnc_console": True, "serial_console": True, "rescue": True,
+    "stable_rescue": True, "shelve": True, "snapshot": True, "pause": True, "suspend": True, "personality": True,
+    "interface_attach": True, "config_drive": True, "metadata_service": True, "enable_instance_password": True,
+    "change_password": False, "shelve_migrate": False, "cold_migration": False, "live_migration": False,
+    "attach_encrypted_volume": False, "swap_volume": False, "volume_multiattach": False, "spice_console": False,
+}
+NETWORK, PUBLIC = "tempest", "public"
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """Ids of what Tempest uses."""
+
+    image: str
+    image_alt: str
+    flavor: str
+    flavor_alt: str
+    network: str
+    public: str
+
+
+def make(cloud: Any, image: Path, *, is_real: bool) -> Made:  # noqa: ANN401 - openstacksdk is untyped
+    """Make what tests boot from and plug into; `cloud` is an openstack.connection.Connection of an admin."""
+    disk_format = "qcow2" if image.suffix == ".qcow2" else "raw"
+    images = [cloud.image.create_image(name, filename=str(image), disk_format=disk_format, container_format="bare",
+                                       visibility="public").id for name in ("tempest", "tempest-alt")]
+    ram_mb = 128 if is_real else 64
+    flavors = [cloud.compute.create_flavor(name=f"tempest{number}", ram=ram_mb * number, vcpus=1, disk=1).id
+               for number in (1, 2)]
+    network = cloud.network.create_network(name=NETWORK, shared=True)
+    cloud.network.create_subnet(name=NETWORK, network_id=network.id, ip_version=4, cidr="10.71.0.0/20")
+    public = cloud.network.create_network(name=PUBLIC, is_router_external=True)
+    cloud.network.create_subnet(name=PUBLIC, network_id=public.id, ip_version=4, cidr="10.72.0.0/20", is_dhcp_enabled=False)
+    return Made(*images, *flavors, network.id, public.id)
+
+
+def write_accounts(cloud: Any, path: Path, *, projects: int) -> None:  # noqa: ANN401 - as above
+    """Users of every kind that tests ask for, in `projects` projects; their names and passwords go to the file."""
+    roles = {role.name: role for role in cloud.identity.roles()}
+    accounts = []
+    for number in range(projects):
+        project = cloud.identity.create_project(name=f"tempest{number}")
+        cloud.set_compute_quotas(project.id, cores=200, instances=100, ram=512000)
+        for kind in (("member",), ("reader",), ("manager",), ("admin",), ("admin", "service")):
+            name, password = f"tempest{number}-{'-'.join(kind)}", secrets.token_urlsafe(18)
+            user = cloud.identity.create_user(name=name, password=password, default_project_id=project.id)
+            # What a role implies in a real Keystone: tests look for users by all that they may.
+            held = {"member": ("member", "reader"), "manager": ("manager", "member", "reader")}.get(kind[-1], kind)
+            for role in held:
+                cloud.identity.assign_project_role_to_user(project, user, roles[role])
+            accounts.append({"username": name, "project_name": project.name, "domain_name": None, "password": password,
+                             "user_domain_name": "Default", "project_domain_name": "Default", "roles": list(held),
+                             "resources": {"network": NETWORK}})
+            accounts[-1].pop("domain_name")
+            if "admin" in kind and "service" not in kind:
+                accounts[-1]["types"] = ["admin"]
+    path.write_text(json.dumps(accounts, indent=1))  # JSON is YAML
+    path.chmod(0o600)
+
+
+def write(path: Path, made: Made, auth: dict[str, Any], *, accounts: Path | None, is_real: bool) -> None:
+    """tempest.conf; `accounts` None: Tempest makes its own users and networks. `auth`: the admin's of clouds.yaml."""
+    config = configparser.RawConfigParser()
+    own_networks = {} if accounts is None else {"test_accounts_file": str(accounts)}
+    config["DEFAULT"] = {"log_file": str(path.parent / "tempest.log"), "debug": "true"}
+    config["auth"] = {
+        "use_dynamic_credentials": str(accounts is None).lower(), **own_networks, "admin_username": auth["username"],
+        "admin_password": auth["password"], "admin_project_name": auth["project_name"], "admin_domain_name": "Default"}
+    config["identity"] = {"uri_v3": f"{auth['auth_url'].rstrip('/').removesuffix('/v3')}/v3", "auth_version": "v3",
+                          "region": "RegionOne", "v3_endpoint_type": "public"}
+    config["compute"] = {
+        "image_ref": made.image, "image_ref_alt": made.image_alt, "flavor_ref": made.flavor,
+        "flavor_ref_alt": made.flavor_alt, "min_microversion": "2.1", "max_microversion": "latest",
+        "build_timeout": "120", "hypervisor_type": "QEMU" if is_real else "fake",
+        **({"fixed_network_name": NETWORK} if accounts else {})}
+    config["compute-feature-enabled"] = {name: str(holds).lower() for name, holds in FEATURES.items()}
+    config["network"] = {"public_network_id": made.public, "floating_network_name": PUBLIC}
+    config["network-feature-enabled"] = {"ipv6": "false"}
+    config["service_available"] = {"cinder": "false", "swift": "false", "horizon": "false", "glance": "true",
+                                   "neutron": "true", "nova": "true"}
+    config["validation"] = {"run_validation": "false"}
+    config["oslo_concurrency"] = {"lock_path": str(path.parent / "locks")}
+    with path.open("w") as file:
+        config.write(file)
+    path.chmod(0o600)
