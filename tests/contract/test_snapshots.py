@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every compute driver promises of copies of a guest's root disk."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from nova_lite import errors
+from nova_lite.compute import commands
+from nova_lite.lifecycle.table import Power
+from nova_lite.rpc.compute import Guest
+from tests.contract.test_compute_driver import Subject, _nothing_left, subject  # noqa: F401 - fixtures
+
+
+def take(subject: Subject, guest: Guest, tmp_path: Path) -> Path:  # noqa: F811
+    """A copy of the guest as a file that qemu-img finds whole; nothing of it is left with the driver."""
+    server_id = guest.server_id
+    snapshot_id = str(uuid.uuid4())
+    for _ in range(2):
+        subject.driver.take_snapshot(guest, snapshot_id, check=lambda: None)
+    copy = tmp_path / "copy.qcow2"
+    with subject.driver.open_snapshot(server_id, snapshot_id) as source:
+        copy.write_bytes(source.read())
+    commands.run(["qemu-img", "check", "-q", str(copy)], timeout_s=10)
+    assert "backing" not in commands.run(["qemu-img", "info", str(copy)], timeout_s=10)
+    for _ in range(2):
+        subject.driver.remove_snapshot(server_id, snapshot_id)
+    with pytest.raises(errors.HypervisorFailed):
+        subject.driver.open_snapshot(server_id, snapshot_id)
+    return copy
+
+
+@pytest.mark.parametrize("power", [Power.RUNNING, Power.PAUSED, Power.SHUTDOWN, Power.SUSPENDED])
+def test_a_snapshot_is_whole_and_leaves_the_guest_as_it_was(subject: Subject, tmp_path: Path, power: Power) -> None:  # noqa: F811
+    guest = subject.started()
+    {
+        Power.RUNNING: lambda: None, Power.PAUSED: lambda: subject.driver.pause(guest.server_id),
+        Power.SHUTDOWN: lambda: subject.driver.stop(guest.server_id, timeout_s=0),
+        Power.SUSPENDED: lambda: subject.driver.suspend(guest.server_id),
+    }[power]()
+    copy = take(subject, guest, tmp_path)
+    assert subject.driver.power_state(guest.server_id) is power
+    assert copy.stat().st_size > 0
