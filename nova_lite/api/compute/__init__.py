@@ -6,20 +6,28 @@ from __future__ import annotations
 from nova_lite.api.compute import (
     aggregates,
     availability_zones,
+    baremetal_nodes,
     console_auth_tokens,
     diagnostics,
     extensions,
     flavor_extra_specs,
     flavors,
+    gone,
+    gone_networks,
+    hosts,
     hypervisors,
+    image_metadata,
+    image_proxy,
     instance_actions,
     interfaces,
     keypairs,
     limits,
     migrations,
+    networks,
     quota_class_sets,
     quota_sets,
     remote_consoles,
+    security_groups,
     server_create,
     server_groups,
     server_ips,
@@ -44,6 +52,7 @@ from nova_lite.api.compute.actions import (
     shelve,
     soft_delete,
 )
+from nova_lite.api.compute.actions import security_groups as security_group_actions
 from nova_lite.api.compute.faults import fault_body
 from nova_lite.api.compute.history import MAXIMUM, MINIMUM
 from nova_lite.api.wsgi.versions import Negotiation
@@ -53,8 +62,9 @@ __all__ = ["EXTRA_RULES", "NEGOTIATION", "RESOURCES", "fault_body"]
 RESOURCES = (
     server_lists, server_create, servers, resize, migrate, remote_consoles, console_auth_tokens, power, lock, console, soft_delete, shelve, inside, fixed_ips,
     images, diagnostics, server_password, server_topology, server_metadata, server_tags, server_ips,
-    server_security_groups, interfaces, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, quota_sets, quota_class_sets,
-    availability_zones, hypervisors, services, aggregates, extensions,
+    server_security_groups, security_group_actions, interfaces, gone_networks, networks, security_groups, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, quota_sets, quota_class_sets,
+    availability_zones, hypervisors, services, aggregates, hosts, image_proxy, image_metadata,
+    baremetal_nodes, gone, gone_cells, extensions,
 )
 # Rules that handlers ask about beside those of their routes.
 EXTRA_RULES = (*server_lists.RULES, *server_create.RULES, *lock.RULES, *images.RULES, *instance_actions.RULES, *limits.RULES, *migrations.RULES, *server_topology.RULES, *shelve.RULES,

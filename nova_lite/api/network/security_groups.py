@@ -32,7 +32,7 @@ UPDATE = shapes.body("security_group", _CHANGEABLE)
 @route("GET", "/security-groups", policy=Rule("get_security_groups", READER))
 def index(req: Request) -> Body:
     """The project's groups, its default one always among them."""
-    _have_default(req)
+    have_default(req)
     asked = listing.read(req, security_groups.GROUP_COLUMNS, constants=_CONSTANTS)
     rows = (
         []
@@ -44,7 +44,7 @@ def index(req: Request) -> Body:
     return listing.write(req, "security_groups", rows, asked, lambda row: _view(req, row))
 
 
-def _have_default(req: Request) -> None:
+def have_default(req: Request) -> None:
     """Make the caller's default group when it is missing; `req.db` only reads, and starts afresh afterwards."""
     project_id = req.query.get("project_id") or req.query.get("tenant_id") or req.ctxt.project_id
     if project_id != req.ctxt.project_id and not req.ctxt.is_admin:
