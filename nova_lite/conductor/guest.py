@@ -27,9 +27,10 @@ def server_ports(
 
 
 def describe(
-    session: Session, world: World, server: Server, *, fence: int, ports: network.ServerPorts
+    session: Session, world: World, server: Server, *, fence: int, ports: network.ServerPorts,
+    image: compute.Image | None = None,
 ) -> compute.Guest:
-    """What the compute worker of the server's host must know.
+    """What the compute worker of the server's host must know; `image`: what to build it from, if not its own.
 
     :raises errors.ImageFailed: the image has gone since the server was asked for.
     """
@@ -38,7 +39,7 @@ def describe(
         server_id=server.id, fence=fence, host=str(server.host), instance_name=server.instance_name,
         display_name=server.name, hostname=server.hostname, vcpus=server.vcpus, ram_mb=server.ram_mb,
         disk_gb=int(flavor["disk"]), ephemeral_gb=int(flavor["ephemeral"]), swap_mb=int(flavor["swap"]),
-        image=_image(session, world, server), nics=_nics(ports), config_drive=server.config_drive,
+        image=image or _image(session, world, server), nics=_nics(ports), config_drive=server.config_drive,
         documents=ports.documents, extra_specs=dict(flavor["extra_specs"]), project_id=server.project_id,
         user_id=server.user_id,
     )

@@ -20,6 +20,8 @@ OPTIONS = [
                help="Seconds that a deleted server can still be restored; 0: deleted at once."),
     cfg.IntOpt("shelved_offload_time", default=0, min=-1,
                help="Seconds that a shelved server stays on its host; 0: not at all. -1: until it is asked for."),
+    cfg.IntOpt("resize_confirm_window", default=0, min=0,
+               help="Seconds after which a resize is confirmed by itself; 0: only when it is asked for."),
     cfg.IntOpt("max_concurrent_builds", default=10, min=1, help="Builds that one worker runs at once."),
     cfg.BoolOpt("resume_guests_state_on_host_boot", default=True,
                 help="After the host was restarted, start the guests that ran before."),

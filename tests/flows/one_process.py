@@ -19,7 +19,9 @@ from nova_lite.compute.operations.build import Build
 from nova_lite.compute.operations.interfaces import Interfaces
 from nova_lite.compute.operations.power import Power
 from nova_lite.compute.operations.resize import Resize
+from nova_lite.compute.operations.shelve import Shelve
 from nova_lite.compute.operations.snapshot import Snapshot
+from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.records import Records
 from nova_lite.compute.virt.fake import FakeDriver
 from nova_lite.conductor.reports import Heartbeats, Outcomes
@@ -74,9 +76,11 @@ class OneProcess:
         records.load()
         conductor = Together()
         self.compute_host = Host(conf=self.conf, driver=self.driver, records=records, conductor=cast(Any, conductor))
-        self.build_endpoint = Build(self.compute_host)
+        self.build_endpoint, self.soft_delete = Build(self.compute_host), SoftDelete(self.compute_host)
         compute = Together(self.build_endpoint, Interfaces(self.compute_host), Power(self.compute_host),
-                           Snapshot(self.compute_host, upload=self._receive, timeout_s=1))
+                           Resize(self.compute_host),
+                           Snapshot(self.compute_host, upload=self._receive, timeout_s=1), Shelve(self.compute_host),
+                           self.soft_delete)
         network = Together(Servers(self.network), Updates(self.network), Holdings(self.network))
         self.world = World(
             conf=self.conf, database=self.database, now=lambda: self.now_is(), image_token=lambda project_id: "token",

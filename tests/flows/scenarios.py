@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 from nova_lite.db import interfaces, networks, ports, security_groups
 from nova_lite.db.ports import Port
-from tests.flows import disk_scenarios
-from tests.flows import resizing
+from tests.flows import disk_scenarios, resizing, shelving
 from tests.flows.one_process import CTXT, OneProcess
 
 
@@ -112,4 +111,7 @@ SCENARIOS: dict[str, Scenario] = {
     "detach_interface": Scenario(
         _detach, lambda cloud, server_id: _has_nics(cloud, server_id, 1),
         lambda cloud, server_id, _reason: _has_nics(cloud, server_id, 2)),
+    "shelve": Scenario(shelving.prepare_shelve, shelving.is_offloaded, shelving.is_back_without_reason),
+    "shelve_offload": Scenario(shelving.prepare_offload, shelving.is_offloaded),
+    "unshelve": Scenario(shelving.prepare_unshelve, shelving.is_back, shelving.is_still_offloaded),
 }

@@ -64,7 +64,7 @@ RESOURCES = (
     images, diagnostics, server_password, server_topology, server_metadata, server_tags, server_ips,
     server_security_groups, security_group_actions, interfaces, gone_networks, networks, security_groups, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, quota_sets, quota_class_sets,
     availability_zones, hypervisors, services, aggregates, hosts, image_proxy, image_metadata,
-    baremetal_nodes, gone, gone_cells, extensions,
+    baremetal_nodes, gone, extensions,
 )
 # Rules that handlers ask about beside those of their routes.
 EXTRA_RULES = (*server_lists.RULES, *server_create.RULES, *lock.RULES, *images.RULES, *instance_actions.RULES, *limits.RULES, *migrations.RULES, *server_topology.RULES, *shelve.RULES,

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Request
-from nova_lite.db import quotas
+from nova_lite.db import quota_locks, quotas
 
 
 def check_metadata(items: Mapping[str, str], limit: int) -> None:
@@ -37,8 +37,9 @@ class Room:
 
     @classmethod
     def of(cls, req: Request, *, project_id: str | None = None) -> Room:
-        """A project's, by default the caller's; two queries."""
+        """A project's, by default the caller's; two queries, after which no other request of it counts until the commit."""
         project_id = project_id or req.ctxt.project_id
+        quota_locks.take(req.db, project_id)
         return cls(*quotas.room(req.db, req.conf, project_id, user_id=req.ctxt.user_id))
 
     def servers(
@@ -56,8 +57,17 @@ class Room:
             return fitting
         over = [name for name, size in each.items()
                 if size and self._is_limited(name) and self._free(name) < size * least]
-        raise errors.OverQuota("Quota exceeded for {}: Requested {}, but already used {} of {} {}".format(
-            ", ".join(over), ", ".join(str(each[name] * least) for name in over),
+        raise self._over({name: each[name] * least for name in over})
+
+    def growth(self, by: Mapping[str, int]) -> None:
+        """:raises errors.OverQuota: there is no room for what a server grows by."""
+        over = {name: size for name, size in by.items() if self._is_limited(name) and self._free(name) < size}
+        if over:
+            raise self._over(over)
+
+    def _over(self, over: Mapping[str, int]) -> errors.OverQuota:
+        return errors.OverQuota("Quota exceeded for {}: Requested {}, but already used {} of {} {}".format(
+            ", ".join(over), ", ".join(str(size) for size in over.values()),
             ", ".join(str(self.used[name]) for name in over), ", ".join(str(self.limits[name]) for name in over),
             ", ".join(over)))
 

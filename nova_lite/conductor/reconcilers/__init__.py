@@ -4,7 +4,15 @@
 import dataclasses
 from collections.abc import Callable
 
-from nova_lite.conductor.reconcilers import deleted_rows, lost_hints, network_drift, orphans, soft_deleted
+from nova_lite.conductor.reconcilers import (
+    deleted_rows,
+    lost_hints,
+    network_drift,
+    orphans,
+    shelved,
+    soft_deleted,
+    unconfirmed_resizes,
+)
 from nova_lite.conductor.world import World
 
 
@@ -18,5 +26,6 @@ class Reconciler:
 
 RECONCILERS = (
     Reconciler(lost_hints.send_again), Reconciler(orphans.remove, every=2), Reconciler(network_drift.tell_again, every=12),
-    Reconciler(soft_deleted.reclaim, every=2), Reconciler(deleted_rows.purge, every=720),
+    Reconciler(shelved.offload, every=2), Reconciler(soft_deleted.reclaim, every=2), Reconciler(unconfirmed_resizes.confirm, every=2),
+    Reconciler(deleted_rows.purge, every=720),
 )

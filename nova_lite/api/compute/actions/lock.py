@@ -7,7 +7,7 @@ from nova_lite.api.compute import asking, schemas
 from nova_lite.api.compute.permissions import require
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, MEMBER, Rule, action
-from nova_lite.db import actions, servers
+from nova_lite.db import actions, servers, snapshots
 from nova_lite.db.servers import Server
 from nova_lite.lifecycle.table import Vm
 
@@ -48,6 +48,7 @@ def reset_state(req: Request, body: Body, server_id: str) -> None:
     """Say what state the server is in, without looking at its guest."""
     server = asking.find(req, server_id)
     actions.cancel_open(req.db, server_id=server.id, before=None, reason="An operator has reset the server's state.")
+    snapshots.discard_unfinished(req.db, server.id)
     servers.reset(req.db, server, Vm(body["os-resetState"]["state"]))
 
 

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shelve a server: off, as a snapshot, and off its host; unshelve builds it again from there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nova_lite import errors
+from nova_lite.api.compute import asking, schemas
+from nova_lite.api.compute.permissions import require
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, MEMBER, Rule, action
+from nova_lite.api.wsgi.versions import parse
+from nova_lite.db import hosts, shelving, snapshots
+from nova_lite.db.servers import Server
+from nova_lite.lifecycle.table import Vm
+
+TO_HOST = Rule("os_compute_api:os-shelve:unshelve_to_host", ADMIN)
+RULES = (TO_HOST,)
+_PLACED = parse("2.77")  # from here on the body may say where; before, whatever it says is heard as null
+_ZONE: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 255}
+_TO_ZONE = schemas.keyed("unshelve", {
+    "anyOf": [{"type": "null"}, schemas.closed({"availability_zone": _ZONE}, required=("availability_zone",))]})
+_TO_HOST = schemas.keyed("unshelve", {"anyOf": [{"type": "null"}, schemas.closed({
+    "availability_zone": {"anyOf": [{"type": "null"}, _ZONE]}, "host": schemas.HOST})]})
+
+
+def _hand_over(req: Request, server: Server, name: str, inputs: Body | None = None) -> None:
+    asked = asking.begin(req, server, name)
+    asked.inputs = inputs or {}
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked.id)
+
+
+@action("shelve", policy=Rule("os_compute_api:os-shelve:shelve", MEMBER), body={"2.0": schemas.empty_action("shelve")})
+def shelve(req: Request, body: Body, server_id: str) -> None:
+    """Power off, take a snapshot, and leave the host when `[compute] shelved_offload_time` says so."""
+    server = asking.find(req, server_id)
+    asked = asking.begin(req, server, "shelve")
+    if server.agent is None:
+        raise errors.Conflict(reason=f"Cannot 'shelve' server {server.id}: it is on no host, since its build failed")
+    image = snapshots.make(
+        req.db, server, name=f"{server.name}-shelved", kind=snapshots.SNAPSHOT, owner=server.project_id,
+        user_id=req.ctxt.user_id, properties={})
+    shelving.keep(req.db, server.id, image_id=image.id, now=None)
+    asked.inputs = {"image_id": image.id, "was": server.vm_state}
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked.id)
+
+
+@action("shelveOffload", policy=Rule("os_compute_api:os-shelve:shelve_offload", ADMIN),
+        body={"2.0": schemas.empty_action("shelveOffload")})
+def shelve_offload(req: Request, body: Body, server_id: str) -> None:
+    """Take a shelved server off its host now."""
+    _hand_over(req, asking.find(req, server_id), "shelve_offload")
+
+
+@action("unshelve", policy=Rule("os_compute_api:os-shelve:unshelve", MEMBER),
+        body={"2.0": schemas.empty_action("unshelve"), "2.77": _TO_ZONE, "2.91": _TO_HOST})
+def unshelve(req: Request, body: Body, server_id: str) -> None:
+    """Bring the server back, where it is or on a host that a scheduler picks; `host` and zones are for offloaded ones.
+
+    `availability_zone` pins the server to the zone; null unpins it.
+    """
+    server, asked = asking.find(req, server_id), body["unshelve"]
+    wanted: Body = asked if isinstance(asked, dict) and req.version >= _PLACED else {}
+    zone, host = wanted.get("availability_zone"), wanted.get("host")
+    if host is not None:
+        require(req, TO_HOST)
+    if wanted and server.vm_state != Vm.SHELVED_OFFLOADED:
+        raise errors.Conflict(reason=(
+            f"Specifying an availability zone or a host when unshelving server '{server_id}' with status "
+            f"'{server.vm_state}' is not supported, only when it is 'SHELVED_OFFLOADED'"))
+    _check_place(req, zone, host)
+    if "availability_zone" in wanted:
+        server.wanted_zone = zone
+    _hand_over(req, server, "unshelve", {"host": host} if host else {})
+
+
+def _check_place(req: Request, zone: str | None, host: str | None) -> None:
+    """:raises errors.BadRequest: no such zone or host, or the host is not in the zone."""
+    if zone is None and host is None:
+        return
+    known = hosts.hosts(req.db)
+    if zone is not None and zone not in {found.availability_zone for found in known}:
+        raise errors.BadRequest(reason="The requested availability zone is not available")
+    among = [found for found in known if host in (None, found.name)]
+    if not among:
+        raise errors.BadRequest(reason=f"Compute host {host} could not be found.")
+    if zone is not None and all(found.availability_zone != zone for found in among):
+        raise errors.BadRequest(reason=f"Host '{host}' is not in availability zone '{zone}'.")
