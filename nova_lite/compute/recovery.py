@@ -51,6 +51,8 @@ class Recovery:
                 LOG.info("server %s: its destroy was cut off; finished", record.server_id)
             elif record.phase is Phase.BUILDING:
                 self._recover_build(record)
+            elif record.phase is Phase.RESIZING:
+                LOG.info("server %s: its resize was cut off; waiting to be asked again", record.server_id)
             else:
                 self._recover_power(record)
         except errors.NovaLiteError as error:

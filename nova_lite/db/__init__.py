@@ -9,8 +9,10 @@ from nova_lite.db import (
     hosts,
     images,
     keypairs,
+    moves,
     networks,
     ports,
+    quota_locks,
     quotas,
     security_groups,
     server_groups,
@@ -19,6 +21,6 @@ from nova_lite.db import (
 )
 
 RESOURCES = (
-    actions, aggregates, consoles, flavors, hosts, images, keypairs, networks, ports, quotas, security_groups, server_groups,
-    servers, users,
+    actions, aggregates, consoles, flavors, hosts, images, keypairs, moves, networks, ports, quota_locks,
+    quotas, security_groups, server_groups, servers, users,
 )

@@ -41,7 +41,7 @@ class Flavor(Timestamps, Base):
 
     def copy(self) -> dict[str, Any]:
         """What a server keeps of its flavor."""
-        return {"id": self.id, "name": self.name, "vcpus": self.vcpus, "ram": self.ram_mb, "disk": self.disk_gb,
+        return {"id": self.id, "number": self.number, "name": self.name, "vcpus": self.vcpus, "ram": self.ram_mb, "disk": self.disk_gb,
                 "ephemeral": self.ephemeral_gb, "swap": self.swap_mb, "extra_specs": dict(self.extra_specs)}
 
     def may_use(self, project_id: str | None) -> bool:

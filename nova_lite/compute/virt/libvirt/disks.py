@@ -71,7 +71,7 @@ def clean(instances: Path, server_id: str) -> None:
             part.unlink(missing_ok=True)
 
 
-def make_file(path: Path, arguments: list[str], *, size: int = 0) -> None:
+def make_file(path: Path, arguments: list[str], *, size: int = 0, timeout_s: float = _TIMEOUT_S) -> None:
     """Run a tool on a temporary name, its `{}`, and rename; a file that is there already is kept."""
     if path.exists():
         return
@@ -81,7 +81,7 @@ def make_file(path: Path, arguments: list[str], *, size: int = 0) -> None:
         part.chmod(0o600)
         stream.truncate(size)
     try:
-        commands.run([str(part) if word == "{}" else word for word in arguments], timeout_s=_TIMEOUT_S)
+        commands.run([str(part) if word == "{}" else word for word in arguments], timeout_s=timeout_s)
         part.rename(path)
     finally:
         part.unlink(missing_ok=True)

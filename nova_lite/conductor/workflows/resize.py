@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resize on the same host, and what ends it: its confirmation, or its revert."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from nova_lite import errors
+from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.workflows import faults
+from nova_lite.db import claims, moves, servers
+from nova_lite.db.hosts import Host
+from nova_lite.db.moves import Move
+from nova_lite.db.servers import Server
+from nova_lite.lifecycle.table import Power, Vm
+from nova_lite.rpc.compute import GuestSize
+
+
+def find_move(run: Run) -> Saved:
+    """What is to change, and what it was; the rest of the workflow works from this."""
+    with run.world.database.reader() as session:
+        server = servers.get(session, run.server_id)
+        move = moves.latest(session, run.server_id)
+        own = {"host": server.host, "agent": server.agent}
+    return {**own, "move": move.number, "old": move.old_flavor, "new": move.new_flavor,
+            "was_on": move.old_vm_state == str(Vm.ACTIVE), "resize_fence": move.fence}
+
+
+def claim_room(run: Run) -> None:
+    """Claim what the guest needs as it was and as it is to be: it may end as either.
+
+    :raises errors.NoValidHost: the host has not that much left.
+    """
+    options = run.world.conf.scheduler
+    limits = (options.cpu_allocation_ratio, options.ram_allocation_ratio, options.disk_allocation_ratio)
+    room = _both(run.saved["old"], run.saved["new"])
+    with run.world.database.writer() as session:
+        if not claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=limits, **room):
+            raise errors.NoValidHost(reason=(
+                f"1 host: 1× not enough room. The server's own host has less left than {room['vcpus']} VCPUs, "
+                f"{room['ram_mb']} MB of memory and {room['disk_gb']} GB of disk, with what the server has now."))
+
+
+def release_room(run: Run) -> None:
+    with run.world.database.writer() as session:
+        claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run.saved["old"]))
+
+
+def record_room(session: Session, run: Run) -> None:
+    move = _move(session, run)
+    move.status = moves.MIGRATING
+    move.target_address = session.scalar(sa.select(Host.host_ip).where(Host.name == move.target_host)) or ""
+    servers.show_task(session, run.server_id, among=("resize_prep",), task="resize_migrating")
+
+
+def stop_guest(run: Run) -> None:
+    """The guest is off, its disks are set aside."""
+    run.world.compute(run.saved["agent"]).prepare_resize(run.ctxt, server_id=run.server_id, fence=run.fence)
+
+
+def start_old_guest(run: Run) -> None:
+    """Whatever of the resize has happened on the host, undo it; the fence is above that of a late duplicate."""
+    run.world.compute(run.saved["agent"]).revert_resize(
+        run.ctxt, server_id=run.server_id, fence=run.fence + 1, resize_fence=run.fence,
+        size=_guest_size(run.saved["old"]), is_on=run.saved["was_on"])
+
+
+def record_stopped(session: Session, run: Run) -> None:
+    move = _move(session, run)
+    move.status, move.fence = "post-migrating", run.fence
+    servers.show_task(session, run.server_id, among=("resize_migrating",), task="resize_finish")
+
+
+def start_resized_guest(run: Run) -> Saved:
+    """New disks from the old ones, the domain described anew, and on again if it was."""
+    power = run.world.compute(run.saved["agent"]).finish_resize(
+        run.ctxt, server_id=run.server_id, fence=run.fence, size=_guest_size(run.saved["new"]), is_on=run.saved["was_on"])
+    return {"power": power}
+
+
+def record_resized(session: Session, run: Run) -> None:
+    _move(session, run).status = moves.FINISHED
+    _show_flavor(session, run, run.saved["new"])
+    servers.finish(session, run.server_id, "resize", power_state=run.saved["power"])
+
+
+def refresh_documents(run: Run) -> None:
+    """The metadata service names the flavor."""
+    run.world.conductor.refresh_documents(run.ctxt, server_id=run.server_id)
+
+
+def give_up(session: Session, run: Run, error: errors.NovaLiteError) -> None:
+    """All is undone: the server is as it was, and the action says why."""
+    move = moves.latest(session, run.server_id)
+    move.status = moves.ERROR
+    server = servers.get_any(session, run.server_id)
+    server.disk_config = move.old_disk_config
+    fault = faults.fault(error.text, details=f"resize: {error.text}", now=run.world.now())
+    servers.abandon(session, run.server_id, "resize", fault=fault, is_fatal=False)
+
+
+def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
+    return False
+
+
+def discard_old_disks(run: Run) -> Saved:
+    """From here on there is no way back."""
+    power = run.world.compute(run.saved["agent"]).confirm_resize(run.ctxt, server_id=run.server_id, fence=run.fence)
+    return {"power": power}
+
+
+def record_confirmed(session: Session, run: Run) -> None:
+    claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run.saved["new"]))
+    _move(session, run).status = moves.CONFIRMED
+    servers.finish(session, run.server_id, "confirm_resize", power_state=run.saved["power"],
+                   vm_state=_at_rest(run.saved["power"]))
+
+
+def restore_guest(run: Run) -> Saved:
+    """The old disks and the old size, whatever the guest has done since the resize."""
+    power = run.world.compute(run.saved["agent"]).revert_resize(
+        run.ctxt, server_id=run.server_id, fence=run.fence, resize_fence=run.saved["resize_fence"],
+        size=_guest_size(run.saved["old"]), is_on=run.saved["was_on"])
+    return {"power": power}
+
+
+def record_reverted(session: Session, run: Run) -> None:
+    claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run.saved["old"]))
+    move = _move(session, run)
+    move.status = moves.REVERTED
+    _show_flavor(session, run, run.saved["old"]).disk_config = move.old_disk_config
+    servers.finish(session, run.server_id, "revert_resize", power_state=run.saved["power"],
+                   vm_state=_at_rest(run.saved["power"]))
+
+
+def record_confirming(session: Session, run: Run) -> None:
+    _move(session, run).status = moves.CONFIRMING
+
+
+def record_reverting(session: Session, run: Run) -> None:
+    _move(session, run).status = moves.REVERTING
+
+
+def stay_resized(session: Session, run: Run, error: errors.NovaLiteError) -> None:
+    """Nothing was done: what was asked for may be asked for again."""
+    for name in ("confirm_resize", "revert_resize"):
+        servers.abandon(session, run.server_id, name, fault=None, is_fatal=False)
+
+
+def _move(session: Session, run: Run) -> Move:
+    return session.get_one(Move, run.saved["move"])
+
+
+def _show_flavor(session: Session, run: Run, flavor: dict[str, Any]) -> Server:
+    server = servers.get_any(session, run.server_id)
+    size = _size(flavor)
+    server.flavor, server.vcpus, server.ram_mb, server.disk_gb = flavor, size["vcpus"], size["ram_mb"], size["disk_gb"]
+    session.flush()
+    return server
+
+
+def _at_rest(power: int) -> Vm:
+    return Vm.STOPPED if power in (Power.SHUTDOWN, Power.CRASHED, Power.NOSTATE) else Vm.ACTIVE
+
+
+def _size(flavor: dict[str, Any]) -> dict[str, int]:
+    """What a claim takes for it; `flavor` as a move keeps it."""
+    disk_gb = int(flavor["root_gb"]) + int(flavor["ephemeral"]) + -(-int(flavor["swap"]) // 1024)
+    return {"vcpus": int(flavor["vcpus"]), "ram_mb": int(flavor["ram"]), "disk_gb": disk_gb}
+
+
+def _both(old: dict[str, Any], new: dict[str, Any]) -> dict[str, int]:
+    """One guest runs, as large as either; the disks of both are there."""
+    before, after = _size(old), _size(new)
+    return {"vcpus": max(before["vcpus"], after["vcpus"]), "ram_mb": max(before["ram_mb"], after["ram_mb"]),
+            "disk_gb": before["disk_gb"] + after["disk_gb"]}
+
+
+def _guest_size(flavor: dict[str, Any]) -> GuestSize:
+    return GuestSize(
+        vcpus=int(flavor["vcpus"]), ram_mb=int(flavor["ram"]), disk_gb=int(flavor["disk"]),
+        ephemeral_gb=int(flavor["ephemeral"]), swap_mb=int(flavor["swap"]), extra_specs=dict(flavor["extra_specs"]))
+
+
+RESIZE = Workflow(
+    "resize",
+    (
+        Step(find_move),
+        Step(claim_room, record=record_room, undo=release_room),
+        Step(stop_guest, record=record_stopped, undo=start_old_guest),
+        Step(start_resized_guest, record=record_resized, after=refresh_documents),
+    ),
+    again=never_start_over,
+    failed=give_up,
+)
+CONFIRM = Workflow(
+    "confirm_resize",
+    (
+        Step(find_move, record=record_confirming),
+        Step(discard_old_disks, record=record_confirmed, pivot=True),
+    ),
+    again=never_start_over,
+    failed=stay_resized,
+)
+REVERT = Workflow(
+    "revert_resize",
+    (
+        Step(find_move, record=record_reverting),
+        Step(restore_guest, record=record_reverted, after=refresh_documents, pivot=True),
+    ),
+    again=never_start_over,
+    failed=stay_resized,
+)

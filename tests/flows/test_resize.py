@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a resize does beyond its steps: stopped servers, full hosts, duplicates, resets, deletes, time that runs out."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+import sqlalchemy as sa
+
+from nova_lite import errors
+from nova_lite.conductor.reconcilers import unconfirmed_resizes
+from nova_lite.db.actions import Action
+from nova_lite.db.base import utcnow
+from nova_lite.db.hosts import Host
+from nova_lite.db.servers import Server
+from nova_lite.lifecycle.table import Power, status_of
+from tests.flows import resizing
+from tests.flows.one_process import CTXT, OneProcess
+from tests.flows.resizing import BOTH, LARGE, LARGE_SIZE, SMALL_SIZE, ask_for_resize, looks
+
+
+def stopped(cloud: OneProcess) -> str:
+    server_id = resizing.built(cloud)
+    cloud.world.compute("node").stop(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, "stop"))
+    assert cloud.server(server_id).vm_state == "stopped"
+    return server_id
+
+
+@pytest.mark.parametrize(("ending", "size"), [("confirm_resize", LARGE_SIZE), ("revert_resize", SMALL_SIZE)])
+def test_a_stopped_server_stays_off_through_all_of_it(cloud: OneProcess, ending: str, size: tuple[int, ...]) -> None:
+    server_id = stopped(cloud)
+    cloud.run(ask_for_resize(cloud, server_id))
+    assert looks(cloud, server_id, power=Power.SHUTDOWN)[0] == "resized"
+    cloud.run(cloud.ask_for(server_id, ending))
+    assert looks(cloud, server_id, power=Power.SHUTDOWN)[::2] == ("stopped", size, {"confirm_resize": "confirmed"}.get(ending, "reverted"))
+
+
+def test_a_full_host_leaves_the_server_as_it_was_and_says_why(cloud: OneProcess) -> None:
+    server_id = resizing.built(cloud)
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Host).values(ram_mb=Host.reserved_ram_mb + 200))
+    action_id = ask_for_resize(cloud, server_id)
+    cloud.run(action_id)
+    assert resizing.is_as_before(cloud, server_id, "")
+    with cloud.database.reader() as session:
+        message = session.get_one(Action, action_id).message
+    assert "No valid host was found." in str(message)
+    assert "256 MB of memory" in str(message)
+
+
+def test_the_shown_states_are_novas(cloud: OneProcess) -> None:
+    seen = []
+    server_id, action_id = resizing.resize(cloud)
+
+    def note() -> datetime.datetime:
+        server = cloud.server(server_id)
+        seen.append((server.task_state, status_of(server.vm_state, server.task_state)))
+        return utcnow()
+
+    cloud.now_is = note
+    cloud.run(action_id)
+    assert dict.fromkeys(seen) == dict.fromkeys(
+        [("resize_prep", "RESIZE"), ("resize_migrating", "RESIZE"), ("resize_finish", "RESIZE"), (None, "VERIFY_RESIZE")])
+    assert status_of("resized", "resize_reverting") == "REVERT_RESIZE"
+
+
+def test_late_duplicates_change_nothing_once_it_was_reverted(cloud: OneProcess) -> None:
+    server_id, action_id = resizing.revert(cloud)
+    record = cloud.compute_host.records.get(server_id)
+    assert record is not None
+    cloud.run(action_id)
+    worker = cloud.world.compute("node")
+    with pytest.raises(errors.StaleRequest):
+        worker.prepare_resize(CTXT, server_id=server_id, fence=record.resized_by)
+    with pytest.raises(errors.StaleRequest):
+        worker.confirm_resize(CTXT, server_id=server_id, fence=record.resized_by)
+    assert resizing.is_reverted(cloud, server_id)
+
+
+def test_delete_wins_over_a_resize_between_its_steps(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    server_id, action_id = resizing.resize(cloud)
+    driver = cloud.driver
+    keep = driver.keep_disks
+
+    def delete_meanwhile(of: str) -> None:
+        keep(of)
+        with cloud.database.writer() as session:
+            session.execute(sa.update(Server).values(task_state="deleting"))
+        cloud.compute_host.records.bury(server_id, fence=10**9)
+
+    monkeypatch.setattr(driver, "keep_disks", delete_meanwhile)
+    cloud.run(action_id)
+    monkeypatch.undo()
+    assert cloud.driver.power_state(server_id) is Power.SHUTDOWN
+    assert cloud.server(server_id).task_state == "deleting"
+
+
+@pytest.mark.parametrize("asked", ["resize", "confirm_resize", "revert_resize"])
+def test_delete_leaves_nothing_of_a_resized_server(cloud: OneProcess, asked: str) -> None:
+    server_id, _ = {"resize": resizing.resize, "confirm_resize": resizing.confirm, "revert_resize": resizing.revert}[asked](cloud)
+    cloud.run(cloud.ask_for_delete(server_id))
+    assert cloud.server(server_id).vm_state == "deleted"
+    assert cloud.leftovers(server_id) == {}
+
+
+def test_a_resize_after_an_operators_reset_starts_clean(cloud: OneProcess) -> None:
+    server_id, action_id = resizing.resize(cloud)
+    cloud.run(action_id)
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Server).values(vm_state="active"))
+    cloud.run(ask_for_resize(cloud, server_id, {**LARGE, "id": "3", "name": "huge", "vcpus": 4}))
+    assert looks(cloud, server_id)[1:4] == ("huge", (4, 256, 3), (4, 256, 6))
+    cloud.run(cloud.ask_for(server_id, "revert_resize"))
+    assert looks(cloud, server_id)[:4] == ("active", "large", LARGE_SIZE, LARGE_SIZE)
+
+
+def test_a_resize_is_confirmed_when_its_window_is_over_and_not_before(cloud: OneProcess) -> None:
+    server_id, action_id = resizing.resize(cloud)
+    cloud.run(action_id)
+    unconfirmed_resizes.confirm(cloud.world)
+    cloud.conf.set_override("resize_confirm_window", 60, group="compute")
+    unconfirmed_resizes.confirm(cloud.world)
+    assert looks(cloud, server_id)[3:] == (BOTH, "finished")
+    cloud.now_is = lambda: utcnow() + datetime.timedelta(seconds=61)
+    unconfirmed_resizes.confirm(cloud.world)
+    assert cloud.server(server_id).task_state == "resize_confirming"
+    cloud.workflows.stop()
+    with cloud.database.reader() as session:
+        action_id = session.scalars(sa.select(Action.id).order_by(Action.id.desc())).first() or 0
+    cloud.restart_conductor()
+    cloud.run(action_id)
+    assert resizing.is_confirmed(cloud, server_id)
