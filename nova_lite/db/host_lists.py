@@ -79,6 +79,15 @@ def guests(session: Session, names: Sequence[str]) -> dict[str, list[tuple[str, 
     return found
 
 
+def claimed_by_project(session: Session, name: str) -> dict[str, tuple[int, int, int]]:
+    """By project: CPUs, MiB of memory and GiB of disk that its servers have claimed on the host."""
+    query = sa.select(
+        Server.project_id, sa.func.sum(Claim.vcpus), sa.func.sum(Claim.ram_mb), sa.func.sum(Claim.disk_gb),
+    ).join(Server, Server.id == Claim.server_id).where(Claim.host == name).group_by(Server.project_id)
+    return {project_id: (int(vcpus), int(ram_mb), int(disk_gb))
+            for project_id, vcpus, ram_mb, disk_gb in session.execute(query)}
+
+
 def service(session: Session, *, host: str, binary: str) -> Service:
     """The daemon of this host and name.
 

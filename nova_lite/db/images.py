@@ -68,6 +68,7 @@ class Filters:
     visibility: str | None = None
     size_min: int | None = None
     size_max: int | None = None
+    changed_since: datetime.datetime | None = None
 
 
 def get(session: Session, image_id: str, *, project_id: str | None, is_locked: bool = False) -> Image:
@@ -249,6 +250,8 @@ def _where(filters: Filters) -> list[sa.ColumnElement[bool]]:
         kept.append(Image.size >= filters.size_min)
     if filters.size_max is not None:
         kept.append(Image.size <= filters.size_max)
+    if filters.changed_since is not None:
+        kept.append(sa.func.coalesce(Image.updated_at, Image.created_at) >= filters.changed_since)
     return kept
 
 
