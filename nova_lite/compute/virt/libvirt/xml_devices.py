@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest's lesser devices: screen adapter, input, watchdog, random numbers, TPM, agent, spare slots."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+from nova_lite.compute.virt.libvirt.xml_text import text
+from nova_lite.hardware.wishes import Hardware
+
+# A PCIe machine takes devices while it runs only into root ports that it was started with.
+_ROOT_PORTS = 12
+
+
+def video(devices: ET.Element, hardware: Hardware, *, arch: str) -> None:
+    """The adapter whose screen VNC shows."""
+    model = hardware.video_model or ("vga" if arch == "x86_64" else "virtio")
+    more = {"vram": str(hardware.video_ram_mb << 10)} if hardware.video_ram_mb else {}
+    ET.SubElement(ET.SubElement(devices, "video"), "model", type=model, **more)
+
+
+def write(devices: ET.Element, hardware: Hardware, *, machine: str) -> None:
+    """All that comes after disks, NICs and consoles."""
+    if hardware.has_agent:
+        channel = ET.SubElement(devices, "channel", type="unix")
+        ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
+    _controllers(devices, hardware, machine)
+    _input(devices, hardware)
+    if hardware.watchdog not in (None, "disabled"):
+        ET.SubElement(devices, "watchdog", model="i6300esb", action=str(hardware.watchdog))
+    if hardware.tpm_version is not None:
+        tpm = ET.SubElement(devices, "tpm", model=hardware.tpm_model or "tpm-tis")
+        ET.SubElement(tpm, "backend", type="emulator", version=hardware.tpm_version)
+    if hardware.has_rng:
+        _rng(devices, hardware)
+    ET.SubElement(ET.SubElement(devices, "memballoon", model="virtio"), "stats", period="10")
+
+
+def serial_ports(devices: ET.Element, hardware: Hardware) -> None:
+    """Those after the first."""
+    for number in range(1, hardware.serial_ports):
+        ET.SubElement(ET.SubElement(devices, "serial", type="pty"), "target", port=str(number))
+
+
+def _controllers(devices: ET.Element, hardware: Hardware, machine: str) -> None:
+    needs_usb = hardware.pointer == "usbtablet" or "usb" in (
+        hardware.input_bus, hardware.disk_bus, hardware.cdrom_bus)
+    # A USB tablet costs a guest without KVM seven seconds of its boot (measured, QEMU 7.2).
+    ET.SubElement(devices, "controller", type="usb", model="qemu-xhci" if needs_usb else "none")
+    if "scsi" in (hardware.disk_bus, hardware.cdrom_bus):
+        ET.SubElement(devices, "controller", type="scsi", index="0", model=hardware.scsi_model or "virtio-scsi")
+    if "q35" in machine:
+        for _ in range(_ROOT_PORTS):
+            ET.SubElement(devices, "controller", type="pci", model="pcie-root-port")
+
+
+def _input(devices: ET.Element, hardware: Hardware) -> None:
+    """Every x86 machine has a PS/2 keyboard and mouse by itself."""
+    if hardware.pointer == "usbtablet":
+        ET.SubElement(devices, "input", type="tablet", bus=hardware.input_bus or "usb")
+    if hardware.input_bus is not None:
+        ET.SubElement(devices, "input", type="keyboard", bus=hardware.input_bus)
+
+
+def _rng(devices: ET.Element, hardware: Hardware) -> None:
+    rng = ET.SubElement(devices, "rng", model="virtio")
+    if hardware.rng_bytes is not None:
+        ET.SubElement(rng, "rate", bytes=str(hardware.rng_bytes), period=str(hardware.rng_period_ms or 1000))
+    text(rng, "backend", "/dev/urandom", model="random")

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processors, memory and clock of a guest: topology, NUMA, pinning, pages, shares, and what Windows wants."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+from nova_lite.compute.virt.libvirt import xml_firmware
+from nova_lite.compute.virt.libvirt.xml_text import text
+from nova_lite.hardware.wishes import Hardware
+
+_TUNE = (("cpu_shares", "shares"), ("cpu_period", "period"), ("cpu_quota", "quota"))
+# What Nova turns on for guests whose os_type is windows, against clock drift and needless exits.
+_HYPERV = (("relaxed", {}), ("vapic", {}), ("spinlocks", {"retries": "8191"}))
+
+
+def write(
+    domain: ET.Element, hardware: Hardware, *, arch: str, is_kvm: bool, tb_cache_mb: int, pins: tuple[int, ...]
+) -> None:
+    """All about processors; `pins`: the host's CPU for each of the guest's, or empty."""
+    _memory(domain, hardware)
+    _tune(domain, hardware, pins)
+    is_windows = (hardware.os_type or "").lower() == "windows"
+    features = ET.SubElement(domain, "features")
+    ET.SubElement(features, "acpi")
+    if arch == "x86_64":
+        ET.SubElement(features, "apic")
+    if xml_firmware.is_secure(hardware):
+        ET.SubElement(features, "smm", state="on")
+    if is_kvm and is_windows:
+        hyperv = ET.SubElement(features, "hyperv")
+        for name, more in _HYPERV:
+            ET.SubElement(hyperv, name, state="on", **more)
+    if is_kvm and hardware.is_hidden:
+        ET.SubElement(ET.SubElement(features, "kvm"), "hidden", state="on")
+    if not is_kvm:
+        # QEMU would keep 1 GiB of translated code for each guest.
+        text(ET.SubElement(features, "tcg"), "tb-cache", str(tb_cache_mb), unit="MiB")
+    _cpu(domain, hardware, is_kvm=is_kvm)
+    _clock(domain, hardware, is_kvm=is_kvm, is_windows=is_windows)
+
+
+def _memory(domain: ET.Element, hardware: Hardware) -> None:
+    if hardware.page_size not in (None, "small", "any"):
+        pages = ET.SubElement(ET.SubElement(domain, "memoryBacking"), "hugepages")
+        if isinstance(hardware.page_size, int):
+            ET.SubElement(pages, "page", size=str(hardware.page_size), unit="KiB")
+    if hardware.cells:
+        # Each of the guest's nodes on the host's node of its number.
+        tune = ET.SubElement(domain, "numatune")
+        ET.SubElement(tune, "memory", mode="strict", nodeset=f"0-{len(hardware.cells) - 1}")
+        for number in range(len(hardware.cells)):
+            ET.SubElement(tune, "memnode", cellid=str(number), mode="strict", nodeset=str(number))
+
+
+def _tune(domain: ET.Element, hardware: Hardware, pins: tuple[int, ...]) -> None:
+    limits = [(tag, hardware.quota[name]) for name, tag in _TUNE if name in hardware.quota]
+    if not limits and not pins:
+        return
+    tune = ET.SubElement(domain, "cputune")
+    for tag, limit in limits:
+        text(tune, tag, str(limit))
+    for vcpu, cpu in enumerate(pins):
+        ET.SubElement(tune, "vcpupin", vcpu=str(vcpu), cpuset=str(cpu))
+    if pins:
+        ET.SubElement(tune, "emulatorpin", cpuset=",".join(str(cpu) for cpu in pins))
+
+
+def _cpu(domain: ET.Element, hardware: Hardware, *, is_kvm: bool) -> None:
+    cpu = ET.SubElement(domain, "cpu", mode="host-model" if is_kvm else "maximum")
+    shape = hardware.topology
+    if shape is not None:
+        ET.SubElement(cpu, "topology", sockets=str(shape.sockets), cores=str(shape.cores), threads=str(shape.threads))
+    if hardware.cells:
+        numa = ET.SubElement(cpu, "numa")
+        for number, cell in enumerate(hardware.cells):
+            ET.SubElement(numa, "cell", id=str(number), cpus=",".join(str(n) for n in cell.cpus),
+                          memory=str(cell.memory_mb), unit="MiB")
+
+
+def _clock(domain: ET.Element, hardware: Hardware, *, is_kvm: bool, is_windows: bool) -> None:
+    clock = ET.SubElement(domain, "clock", offset="localtime" if is_windows else "utc")
+    if is_kvm:
+        ET.SubElement(clock, "timer", name="pit", tickpolicy="delay")
+        ET.SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
+    if is_kvm or hardware.has_hpet is not None:
+        ET.SubElement(clock, "timer", name="hpet", present="yes" if hardware.has_hpet else "no")
+    if is_kvm and is_windows:
+        ET.SubElement(clock, "timer", name="hypervclock", present="yes")

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads what flavor and image ask of a guest's hardware, once, with every refusal; the API checks and drivers obey."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from nova_lite import errors
+from nova_lite.hardware import names, topology
+from nova_lite.hardware.topology import Cell, Topology
+
+# Where both may speak and the image wins: as in Nova. Elsewhere the flavor does, who knows its host.
+_IMAGE_WINS = frozenset({"watchdog", "video_model", "boot_menu", "pointer", "input_bus", "cdrom_bus"})
+_LARGE = ("large", "any")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """What was asked for; None and empty: nothing was, so the host's own default holds.
+
+    `page_size`: small, large, any or KiB. `quota`: libvirt's names with cpu_, disk_ or vif_ before them.
+    """
+
+    disk_bus: str | None = None
+    cdrom_bus: str | None = None
+    scsi_model: str | None = None
+    vif_model: str | None = None
+    vif_multiqueue: bool = False
+    video_model: str | None = None
+    video_ram_mb: int | None = None
+    machine_type: str | None = None
+    watchdog: str | None = None
+    has_rng: bool = True
+    rng_bytes: int | None = None
+    rng_period_ms: int | None = None
+    has_agent: bool = True
+    topology: Topology | None = None
+    page_size: int | str | None = None
+    cpu_policy: str | None = None
+    cells: tuple[Cell, ...] = ()
+    firmware: str | None = None
+    secure_boot: str | None = None
+    tpm_version: str | None = None
+    tpm_model: str | None = None
+    boot_menu: bool | None = None
+    has_hpet: bool | None = None
+    os_type: str | None = None
+    pointer: str | None = None
+    input_bus: str | None = None
+    is_hidden: bool = False
+    serial_ports: int = 1
+    quota: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def root_device(self) -> str:
+        """The root disk's name as the API shows it."""
+        return {"virtio": "/dev/vda", "ide": "/dev/hda"}.get(self.disk_bus or "virtio", "/dev/sda")
+
+
+def read(*, specs: Mapping[str, str], image: Mapping[str, str], vcpus: int, ram_mb: int) -> Hardware:
+    """What a flavor's extra specs and an image's properties ask for.
+
+    :raises errors.BadRequest: a value that is none, two that contradict, or one that this cloud does not offer.
+    """
+    _refuse_what_is_not_offered(specs, image)
+    found = {field: names.read(wish, specs, image) for field, wish in names.WISHES.items()}
+    values = {field: _one(field, said) for field, said in found.items()}
+    _limit_by_flavor(specs, image)
+    _check_firmware(values)
+    values["is_hidden"] = bool(values.pop("is_hidden") or values.pop("is_hidden_old"))
+    values["has_rng"] = values.pop("rng_allowed") is not False
+    values["has_agent"] = values["has_agent"] is not False
+    values["vif_multiqueue"] = bool(values["vif_multiqueue"])
+    wanted = (values.pop("cpu_sockets"), values.pop("cpu_cores"), values.pop("cpu_threads"))
+    most = (values.pop("max_sockets"), values.pop("max_cores"), values.pop("max_threads"))
+    nodes = values.pop("numa_nodes")
+    for unused in ("rng_model", "max_video_ram_mb", "cpu_thread_policy"):
+        values.pop(unused)
+    values["serial_ports"] = values["serial_ports"] or 1
+    return Hardware(
+        **values, topology=topology.choose(vcpus, wanted=wanted, most=most), page_size=_page_size(specs, image),
+        cells=topology.cells(nodes, vcpus=vcpus, ram_mb=ram_mb, specs=specs, image=image), quota=_quota(specs))
+
+
+def _one(field: str, said: Mapping[str, str | bool | int]) -> Any:  # noqa: ANN401 - each field has a type of its own
+    """What counts of what specs and image said, which come in this order."""
+    spoken = list(said.values())
+    if not spoken:
+        return None
+    return spoken[-1] if field in _IMAGE_WINS else spoken[0]
+
+
+def _refuse_what_is_not_offered(specs: Mapping[str, str], image: Mapping[str, str]) -> None:
+    for name in names.NOT_OFFERED:
+        value = str(specs.get(name, image.get(name, "")))
+        if value and value.lower() not in ("false", "no", "0", "off", "none", "share"):
+            raise errors.BadRequest(reason=f"{name}={value} is not offered by this cloud")
+
+
+def _limit_by_flavor(specs: Mapping[str, str], image: Mapping[str, str]) -> None:
+    """The image may not take more than the flavor grants; the sentences are Nova's."""
+    ram = int(names.read(names.WISHES["video_ram_mb"], {}, image).get("hw_video_ram", 0))
+    most = int(names.read(names.WISHES["max_video_ram_mb"], specs, {}).get("hw_video:ram_max_mb", 0))
+    if ram > most:
+        raise errors.BadRequest(reason=(
+            f"The requested amount of video memory {ram} is higher than the maximum allowed by flavor {most} "
+            "(image property hw_video_ram, extra spec hw_video:ram_max_mb)."))
+    for field in ("cpu_sockets", "cpu_cores", "cpu_threads"):
+        limit = names.WISHES[field.replace("cpu_", "max_")]
+        allowed = names.read(limit, specs, {}).get(limit.spec)
+        for name in (names.WISHES[field].image, limit.image):
+            asked = names.read(names.Wish("", name, kind="count"), {}, image).get(name)
+            if asked and allowed and int(asked) > int(allowed):
+                raise errors.BadRequest(reason=f"{name}={asked} of the image is more than {limit.spec}={allowed} allows")
+    ports = names.read(names.WISHES["serial_ports"], specs, image)
+    if int(ports.get("hw_serial_port_count", 0)) > int(ports.get("hw:serial_port_count", 1 << 30)):
+        raise errors.BadRequest(reason="hw_serial_port_count of the image is more than hw:serial_port_count allows")
+    policies = names.read(names.WISHES["cpu_policy"], specs, image)
+    if policies.get("hw:cpu_policy") == "shared" and policies.get("hw_cpu_policy") == "dedicated":
+        raise errors.BadRequest(reason="hw_cpu_policy=dedicated of the image contradicts hw:cpu_policy=shared")
+
+
+def _check_firmware(values: Mapping[str, Any]) -> None:
+    if values["secure_boot"] == "required" and values["firmware"] != "uefi":
+        raise errors.BadRequest(reason="os_secure_boot=required needs hw_firmware_type=uefi")
+    if values["tpm_model"] and not values["tpm_version"]:
+        raise errors.BadRequest(reason="hw:tpm_model needs hw:tpm_version")
+    if values["tpm_model"] == "tpm-crb" and values["tpm_version"] == "1.2":
+        raise errors.BadRequest(reason="hw:tpm_model=tpm-crb needs hw:tpm_version=2.0")
+
+
+def _page_size(specs: Mapping[str, str], image: Mapping[str, str]) -> int | str | None:
+    """As in Nova an image may choose only where the flavor leaves the choice."""
+    flavor = names.page_kib("hw:mem_page_size", str(specs["hw:mem_page_size"])) if "hw:mem_page_size" in specs else None
+    if "hw_mem_page_size" not in image:
+        return flavor
+    chosen = names.page_kib("hw_mem_page_size", str(image["hw_mem_page_size"]))
+    if flavor not in _LARGE:
+        raise errors.BadRequest(reason="hw_mem_page_size of the image needs a flavor with hw:mem_page_size large or any")
+    return chosen
+
+
+def _quota(specs: Mapping[str, str]) -> dict[str, int]:
+    """The limits of quota:cpu_*, quota:disk_* and quota:vif_*."""
+    quota = {}
+    for name in (*names.QUOTA_CPU, *names.QUOTA_DISK, *names.QUOTA_VIF):
+        if f"quota:{name}" in specs:
+            quota[name] = names.count(f"quota:{name}", str(specs[f"quota:{name}"]), least=0)
+    for unit in ("bytes", "iops"):
+        if f"disk_total_{unit}_sec" in quota and {f"disk_read_{unit}_sec", f"disk_write_{unit}_sec"} & quota.keys():
+            raise errors.BadRequest(reason=f"quota:disk_total_{unit}_sec cannot be set together with read and write limits")
+    for way in ("inbound", "outbound"):
+        if {f"vif_{way}_peak", f"vif_{way}_burst"} & quota.keys() and f"vif_{way}_average" not in quota:
+            raise errors.BadRequest(reason=f"quota:vif_{way}_peak and _burst need quota:vif_{way}_average")
+    if not 1000 <= quota.get("cpu_period", 1000) <= 1000000:
+        raise names.refuse("quota:cpu_period", quota["cpu_period"], "it is 1000 to 1000000 microseconds")
+    if quota.get("cpu_quota", 1000) < 1000:
+        raise names.refuse("quota:cpu_quota", quota["cpu_quota"], "it is 1000 microseconds or more")
+    return quota
