@@ -7,7 +7,7 @@ import pytest
 import webob
 
 from nova_lite import errors
-from nova_lite.api.wsgi.validation import Validator, read_json
+from nova_lite.api.wsgi.validation import Validator, drop_unknown, read_json
 from nova_lite.api.wsgi.versions import Negotiation, Version, parse
 
 NOVA = Negotiation("compute", minimum="2.1", maximum="2.96", legacy_header="X-OpenStack-Nova-API-Version")
@@ -61,3 +61,9 @@ def test_a_body_that_is_no_json_object_is_a_bad_request(raw: bytes, kind: str) -
 def test_another_content_type_is_refused() -> None:
     with pytest.raises(errors.UnsupportedMedia):
         read_json(webob.Request.blank("/", method="POST", body=b"<a/>", content_type="application/xml"))
+
+
+def test_the_oldest_api_tolerates_unknown_properties() -> None:
+    body = {"server": {"name": "n", "colour": "blue"}, "beside": 1}
+    drop_unknown(SCHEMA, body)
+    assert body == {"server": {"name": "n"}}

@@ -17,17 +17,18 @@ from oslo_log import log as logging
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
+from nova_lite.api.wsgi import openapi, routing
 from nova_lite.api.wsgi import policy as policies
-from nova_lite.api.wsgi import routing
 from nova_lite.api.wsgi.auth import challenge, login_url
 from nova_lite.api.wsgi.request import Body, Parts, Reply, Request
 from nova_lite.api.wsgi.routing import PUBLIC, Route
-from nova_lite.api.wsgi.validation import Validator, read_json
+from nova_lite.api.wsgi.validation import Validator, drop_unknown, read_json
 from nova_lite.api.wsgi.versions import Negotiation, Version
 from nova_lite.context import Context
 
 LOG = logging.getLogger(__name__)
 UNVERSIONED = Version(2, 0)
+DOCUMENT = "/openapi.json"
 _PROJECT = re.compile(r"^/[0-9a-f][0-9a-f-]{31,35}(?=/|$)")
 
 
@@ -36,6 +37,7 @@ class FaceSpec:
     """What makes a face: its resources, how it words faults, its microversions.
 
     `has_project_path`: every path may be prefixed by a project id. `discovery(base_url)`: the document of the root.
+    `answers(route, version)`: the shape of what a route gives, for the OpenAPI document.
     `owner(session, ctxt, path variables)`: whose thing the path names, for policies that ask.
     """
 
@@ -45,7 +47,15 @@ class FaceSpec:
     negotiation: Negotiation | None = None
     has_project_path: bool = False
     discovery: Callable[[str], Body] | None = None
+    answers: openapi.Answers | None = None
     owner: Callable[[Session, Context, Mapping[str, str]], policies.Target | None] | None = None
+
+
+def described(spec: FaceSpec, version: Version, base_url: str) -> Body:
+    """The face's OpenAPI document at this microversion."""
+    return openapi.document(
+        spec.name, routing.routes_of(spec.resources), version, url=base_url, fault_body=spec.fault_body,
+        negotiation=spec.negotiation, answers=spec.answers)
 
 
 class Face:
@@ -101,6 +111,8 @@ class Face:
         path = http.path_info.rstrip("/") or "/"
         if path == "/" and self._spec.discovery:
             return _json_response(200, self._spec.discovery(base_url))
+        if path == DOCUMENT and http.method == "GET":
+            return _json_response(200, described(self._spec, self._described_version(http, version), base_url))
         if self._spec.has_project_path:
             path = _PROJECT.sub("", path, count=1) or "/"
         found = self._mapper.match(path)
@@ -109,6 +121,13 @@ class Face:
         candidates = self._by_path[found.pop("found")]
         variables = {name: value for name, value in found.items() if name not in ("controller", "action")}
         return self._dispatch(http, version, base_url, candidates, variables)
+
+    def _described_version(self, http: webob.Request, version: Version) -> Version:
+        """The version that is asked for; by none the newest, which says most."""
+        negotiation = self._spec.negotiation
+        if negotiation is None or self._is_legacy or negotiation.is_asked(http.headers):
+            return version
+        return negotiation.maximum
 
     def _dispatch(
         self, http: webob.Request, version: Version, base_url: str, candidates: list[Route], variables: dict[str, str]
@@ -151,6 +170,8 @@ class Face:
     def _validate(self, http: webob.Request, route: Route, version: Version, body: Body | None) -> None:
         schema = route.schema_for(version)
         if body is not None and schema is not None:
+            if self._is_legacy:
+                drop_unknown(schema, body)
             self._validator.body(schema, body)
         query = route.query_for(version)
         if query is not None:

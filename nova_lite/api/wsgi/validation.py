@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -57,6 +58,21 @@ def _refusal(wrong: fastjsonschema.JsonSchemaValueException) -> errors.InvalidFi
         extra = reason.split("{", 1)[-1].split("}", 1)[0]
         reason = f"Additional properties are not allowed ({extra} was unexpected)"
     return errors.InvalidField(field="/".join(path) or "body", reason=reason)
+
+
+def drop_unknown(schema: Mapping[str, Any], value: Any) -> None:
+    """Take out of the body, in place, the properties that the schema would refuse as unknown: /v2 always tolerated them."""
+    if isinstance(value, dict):
+        known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+        if schema.get("additionalProperties") is False:
+            for name in [name for name in value if name not in known and not any(re.search(p, name) for p in patterns)]:
+                del value[name]
+        for name, inner in known.items():
+            if name in value:
+                drop_unknown(inner, value[name])
+    elif isinstance(value, list) and isinstance(schema.get("items"), Mapping):
+        for item in value:
+            drop_unknown(schema["items"], item)
 
 
 def read_json(http: webob.Request) -> Body:
