@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nova_lite.db import actions, ports, servers
 from tests.api.network_cloud import PROJECTS, NetworkCloud
 
 
@@ -122,13 +123,12 @@ def test_projects_do_not_plug_into_external_networks(cloud: NetworkCloud) -> Non
     assert cloud.create("port", user="admin", network_id=network_id).status == 201
 
 
-def test_a_servers_port_is_shown_and_not_deleted(cloud: NetworkCloud) -> None:
+def test_a_servers_port_is_shown(cloud: NetworkCloud) -> None:
     network_id, _ = cloud.network()
     port_id = cloud.boot("server-1", network_id)
     found = cloud.get("/ports?device_id=server-1").body["ports"]
     assert [(row["id"], row["status"], row["device_owner"]) for row in found] == [(port_id, "ACTIVE", "compute:nova")]
     assert cloud.get(f"/ports/{port_id}", user="admin").body["port"]["binding:host_id"] == "host-a"
-    assert cloud.delete(f"/ports/{port_id}").status == 409
     assert cloud.update("port", port_id, mac_address="fa:16:3e:00:00:01").status == 409
     assert cloud.update("port", port_id, device_id="server-2").status == 400
 
@@ -183,3 +183,23 @@ def test_more_ports_than_the_quota_are_refused(cloud: NetworkCloud) -> None:
     network_id, _ = cloud.network()
     assert cloud.create("port", network_id=network_id).status == 201
     assert cloud.create("port", network_id=network_id).fault.startswith("Quota exceeded for resources: ['port']")
+
+
+def test_deleting_a_servers_port_detaches_it_first(cloud: NetworkCloud) -> None:
+    network_id, _ = cloud.network()
+    port_id = cloud.boot("s1", network_id)
+    assert cloud.delete(f"/ports/{port_id}").status == 204
+    with cloud.database.reader() as session:
+        server = servers.get(session, "s1")
+        begun = actions.of_server(session, "s1")[0]
+        assert (server.task_state, begun.name, begun.inputs) == (
+            "detaching-interface", "detach_interface", {"port_id": port_id})
+        assert ports.get(session, port_id).is_ours
+
+
+def test_a_port_of_a_server_that_is_busy_stays(cloud: NetworkCloud) -> None:
+    network_id, _ = cloud.network()
+    port_id = cloud.boot("s1", network_id)
+    with cloud.database.writer() as session:
+        servers.begin(session, servers.get(session, "s1"), "pause")
+    assert cloud.delete(f"/ports/{port_id}").status == 409

@@ -12,6 +12,7 @@ from nova_lite import errors
 from nova_lite.api.wsgi.request import Request
 from nova_lite.db import networks, ports, security_groups
 from nova_lite.db.networks import Network
+from nova_lite.db.ports import Port
 from nova_lite.db.security_groups import DEFAULT
 
 AMBIGUOUS = "Multiple possible networks found, use a Network ID to be more specific."
@@ -24,6 +25,7 @@ class Nic:
     network: Network | None = None
     port_id: str | None = None
     fixed_ip: str | None = None
+    tag: str | None = None
 
 
 def wanted(req: Request, asked: str | list[dict[str, Any]] | None) -> list[Nic]:
@@ -52,12 +54,12 @@ def _nic(entry: dict[str, Any], known: dict[str, Network]) -> Nic:
         if entry.get("fixed_ip"):
             raise errors.BadRequest(reason=f"Specified Fixed IP '{entry['fixed_ip']}' cannot be used with port "
                                            f"'{entry['port']}': the two cannot be specified together.")
-        return Nic(port_id=entry["port"])
+        return Nic(port_id=entry["port"], tag=entry.get("tag"))
     if not entry.get("uuid"):
         raise errors.BadRequest(reason="Bad networks format: network uuid is not in proper format (None)")
     if entry["uuid"] not in known:
         raise errors.BadRequest(reason=f"Network {entry['uuid']} could not be found.")
-    return Nic(known[entry["uuid"]], fixed_ip=entry.get("fixed_ip"))
+    return Nic(known[entry["uuid"]], fixed_ip=entry.get("fixed_ip"), tag=entry.get("tag"))
 
 
 def group_ids(req: Request, asked: Sequence[str], nics: Sequence[Nic]) -> list[str]:
@@ -85,15 +87,18 @@ def plug(req: Request, server_id: str, nics: Sequence[Nic], groups: Sequence[str
     project_id = req.ctxt.project_id
     for position, nic in enumerate(nics):
         if nic.network is None:
-            _bind(req, str(nic.port_id), server_id, position=position)
+            _bind(req, str(nic.port_id), server_id, position=position).tag = nic.tag
             continue
         secured = groups if nic.network.port_security_enabled else ()
-        ports.make_for_server(req.db, server_id=server_id, project_id=project_id, network=nic.network,
-                              fixed_ip=nic.fixed_ip, group_ids=secured, position=position, rng=rng)
+        made = ports.make_for_server(
+            req.db, server_id=server_id, project_id=project_id, network=nic.network, fixed_ip=nic.fixed_ip,
+            group_ids=secured, position=position, rng=rng)
+        if nic.tag:
+            made.tag = nic.tag
 
 
-def _bind(req: Request, port_id: str, server_id: str, *, position: int) -> None:
+def _bind(req: Request, port_id: str, server_id: str, *, position: int) -> Port:
     try:
-        ports.bind_given(req.db, port_id, server_id, project_id=req.ctxt.project_id, position=position)
+        return ports.bind_given(req.db, port_id, server_id, project_id=req.ctxt.project_id, position=position)
     except errors.NotFound as missing:
         raise errors.BadRequest(reason=missing.text) from None

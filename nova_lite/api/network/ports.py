@@ -10,7 +10,7 @@ from nova_lite import errors
 from nova_lite.api.network import access, listing, shapes, tell
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, MEMBER, READER, Field, Rule, route, view
-from nova_lite.db import networks, ports, security_groups
+from nova_lite.db import actions, interfaces, networks, ports, security_groups, servers
 from nova_lite.db.addresses import Wanted
 from nova_lite.db.networks import Network
 from nova_lite.db.ports import Port
@@ -201,14 +201,33 @@ def update(req: Request, port_id: str, body: Body) -> Body:
 
 @route("DELETE", "/ports/{port_id}", policy=Rule("delete_port", MEMBER), status=204)
 def delete(req: Request, port_id: str) -> None:
-    """Remove a port that no server uses."""
+    """Remove a port; one that a server uses is detached first, and goes when the guest has let go of it."""
     port = ports.get(req.db, port_id, project_id=req.ctxt.visible_project)
     if not ports.delete_unused(req.db, port):
-        raise errors.Conflict(
-            reason=f"Port {port.id} cannot be deleted directly via the port API: server "
-            f"{port.device_id} uses it; detach it or delete the server."
-        )
+        _detach(req, port)
+        return
     tell.groups(req, [member.group_id for member in port.security_groups])
+
+
+def _detach(req: Request, port: Port) -> None:
+    """:raises errors.Conflict: the server's state forbids it, or something else than a server has the port."""
+    if port.device_owner != ports.SERVER_OWNER:
+        raise errors.Conflict(
+            reason=f"Port {port.id} cannot be deleted directly via the port API: has device owner {port.device_owner}."
+        )
+    server = servers.get(req.db, port.device_id)
+    servers.begin(req.db, server, "detach_interface")
+    action = actions.add(
+        req.db,
+        server_id=server.id,
+        name="detach_interface",
+        request_id=req.ctxt.request_id,
+        user_id=req.ctxt.user_id,
+        project_id=req.ctxt.project_id,
+        inputs={"port_id": port.id},
+    )
+    interfaces.give_up(req.db, server.id, port.id)
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action.id)
 
 
 def _refuse_external(req: Request, network: Network) -> None:
