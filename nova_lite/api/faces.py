@@ -2,7 +2,7 @@
 """The table of contents of the API: every face, what it is made of, and how it words its faults."""
 
 from nova_lite.api import compute, identity, image, network
-from nova_lite.api.compute import targets, version_documents
+from nova_lite.api.compute import answers, targets, version_documents
 from nova_lite.api.identity import catalog
 from nova_lite.api.wsgi.face import FaceSpec
 from nova_lite.api.wsgi.routing import Rule
@@ -11,7 +11,8 @@ from nova_lite.api.wsgi.routing import Rule
 EXTRA_RULES: tuple[Rule, ...] = (*compute.EXTRA_RULES,)
 FACES: dict[str, FaceSpec] = {
     "compute": FaceSpec("compute", compute.RESOURCES, compute.fault_body, negotiation=compute.NEGOTIATION,
-                        has_project_path=True, discovery=version_documents.version, owner=targets.owner),
+                        has_project_path=True, discovery=version_documents.version, owner=targets.owner,
+                        answers=answers.answers),
     "identity": FaceSpec("identity", identity.RESOURCES, identity.fault_body, discovery=catalog.version),
     "image": FaceSpec("image", image.RESOURCES, image.fault_body),
     "network": FaceSpec("network", network.RESOURCES, network.fault_body, discovery=network.resources),

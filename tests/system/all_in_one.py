@@ -91,6 +91,11 @@ class AllInOne:
         with urllib.request.urlopen(request, timeout=20) as answer:
             self._token = answer.headers["X-Subject-Token"]
 
+    @property
+    def token(self) -> str:
+        """Of the first admin."""
+        return self._token
+
     def ask(self, method: str, path: str, body: Any = None, *, version: str = "2.96", data: bytes | None = None) -> Any:
         """One request; the decoded body. :raises RuntimeError: any error status, with the answer's text."""
         headers = {"X-Auth-Token": self._token, "OpenStack-API-Version": f"compute {version}",

@@ -45,7 +45,7 @@ def show(req: Request, server_id: str, tag: str) -> None:
     _refuse_missing(asking.find(req, server_id), tag)
 
 
-@route("PUT", "/servers/{server_id}/tags/{tag}", since="2.26", status=201,
+@route("PUT", "/servers/{server_id}/tags/{tag}", since="2.26", status=201, also=(204,),
        policy=Rule("os_compute_api:os-server-tags:update", MEMBER))
 def update(req: Request, server_id: str, tag: str) -> Reply:
     """Add a tag; 204 when it is there."""

@@ -23,6 +23,9 @@ def version(base_url: str) -> Body:
     described = _described(entry, f"{base_url.rstrip('/')}/")
     described["links"].append({
         "rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"})
+    if entry is _V21:  # RFC 8631
+        described["links"].append({"rel": "service-desc", "type": "application/vnd.oai.openapi+json;version=3.1",
+                                   "href": f"{base_url.rstrip('/')}/openapi.json"})
     return {"version": {**described, "media-types": [_media_type(entry)]}}
 
 

@@ -40,7 +40,8 @@ PUBLIC = Rule("public", ANYONE)  # no token needed; an arch test lists who may u
 class Route:
     """One handler's rules. `schemas`: (first version, JSON schema) ascending; None: takes no body.
 
-    `action`: the one key of the body that selects this handler among those of the path.
+    `action`: the one key of the body that selects this handler among those of the path. `also`: other statuses
+    of success that the handler may reply with.
     """
 
     method: str
@@ -53,6 +54,7 @@ class Route:
     queries: tuple[tuple[Version, Mapping[str, Any] | None], ...]
     action: str | None = None
     raw_body: bool = False
+    also: tuple[int, ...] = ()
 
     def schema_for(self, version: Version) -> Mapping[str, Any] | None:
         """The body's schema at this version."""
@@ -68,14 +70,14 @@ Schemas = Mapping[str, Mapping[str, Any] | None] | Mapping[str, Any] | None
 
 def route(
     method: str, path: str, *, policy: Rule, status: int = 200, since: str = _FIRST, until: str | None = None,
-    body: Schemas = None, query: Schemas = None, raw_body: bool = False,
+    body: Schemas = None, query: Schemas = None, raw_body: bool = False, also: tuple[int, ...] = (),
 ) -> Callable[[_F], _F]:
     """Declare a handler `f(req, [body,] **path variables)`.
 
     `body` and `query`: {first version: JSON schema}; faces without microversions use "2.0".
-    `raw_body`: the body is not JSON; the handler reads `req.http.body_file` itself.
+    `raw_body`: the body is not JSON; the handler reads `req.http.body_file` itself. `also`: see Route.
     """
-    return _declare(method, path, policy, status, since, until, body, query, raw_body=raw_body)
+    return _declare(method, path, policy, status, since, until, body, query, raw_body=raw_body, also=also)
 
 
 def action(
@@ -88,13 +90,13 @@ def action(
 
 def _declare(
     method: str, path: str, policy: Rule, status: int, since: str, until: str | None, body: Schemas,
-    query: Schemas, *, action_name: str | None = None, raw_body: bool = False,
+    query: Schemas, *, action_name: str | None = None, raw_body: bool = False, also: tuple[int, ...] = (),
 ) -> Callable[[_F], _F]:
     versions = Range(parse(since), parse(until) if until else None)
 
     def mark(handler: _F) -> _F:
         made = Route(method, path, handler, policy, status, versions, _by_version(body), _by_version(query),
-                     action_name, raw_body)
+                     action_name, raw_body, also)
         handler.__dict__.setdefault("routes", []).append(made)
         return handler
 

@@ -64,6 +64,10 @@ class Negotiation:
             raise errors.BadVersion(version=version, minimum=self.minimum, maximum=self.maximum)
         return version
 
+    def is_asked(self, headers: Mapping[str, str]) -> bool:
+        """Whether the headers ask for any version."""
+        return self._asked(headers) is not None
+
     def _asked(self, headers: Mapping[str, str]) -> str | None:
         for entry in headers.get("OpenStack-API-Version", "").split(","):
             service, _, version = entry.strip().partition(" ")

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API against its own OpenAPI document: whatever is sent, no 500 and no answer that the document does not tell."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import openapi_spec_validator
+import pytest
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.checks import CheckFunction
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from nova_lite.api.faces import FACES
+from nova_lite.api.wsgi.face import described
+from nova_lite.api.wsgi.versions import parse
+from tests.system.all_in_one import AllInOne
+
+FACE = FACES["compute"]
+assert FACE.negotiation is not None
+VERSIONS = [str(FACE.negotiation.minimum), str(FACE.negotiation.maximum)]
+OPERATIONS = [(version, method.upper(), path) for version in VERSIONS
+              for path, entry in described(FACE, parse(version), "")["paths"].items() for method in entry if method != "parameters"]
+EXAMPLES = 5  # of each operation and of each action in one; the whole is to take about a minute
+CHECKS: list[CheckFunction] = [
+    content_type_conformance, response_headers_conformance, response_schema_conformance, status_code_conformance]
+HOW = hypothesis.settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck),
+                          phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
+
+
+class Stage:
+    """A running cloud with one of most things; `known` are their ids by the names of path variables."""
+
+    def __init__(self, cloud: AllInOne) -> None:
+        self.cloud = cloud
+        ask, self._numbers = cloud.ask, itertools.count(1)
+        self.network = cloud.make_network("net", "10.77.0.0/16")
+        self.image = ask("POST", "/image/v2/images", {"name": "image", "disk_format": "raw", "container_format": "bare"})["id"]
+        ask("PUT", f"/image/v2/images/{self.image}/file", data=b"0" * 1024)
+        self.schemas = {version: self._schema(version) for version in VERSIONS}
+        aggregate = ask("POST", "/v2.1/os-aggregates", {"aggregate": {"name": "racks"}})["aggregate"]["id"]
+        group = ask("POST", "/v2.1/os-server-groups", {"server_group": {"name": "group", "policy": "affinity"}})["server_group"]["id"]
+        ask("POST", "/v2.1/os-keypairs", {"keypair": {"name": "key", "public_key": PUBLIC_KEY}})
+        hypervisor = ask("GET", "/v2.1/os-hypervisors")["hypervisors"][0]["id"]
+        self.known = {"aggregate_id": str(aggregate), "server_group_id": group, "name": "key", "hypervisor_id": hypervisor,
+                      "key": "a", "tag": "tag", "network": "net", "pattern": "node", "alias": "os-keypairs"}
+
+    def _schema(self, version: str) -> Any:
+        document = self.cloud.ask("GET", "/v2.1/openapi.json", version=version)
+        openapi_spec_validator.validate(document)
+        schema = schemathesis.openapi.from_dict(document)
+        schema.config.generation.update(modes=list(schemathesis.GenerationMode))
+        return schema
+
+    def renew(self) -> None:
+        """Have an own flavor, and a server at rest whose actions tell of it."""
+        ask = self.cloud.ask
+        server = self.known.get("server_id")
+        if server is None or self.cloud.status(server) in ("GONE", "ERROR", "DELETED", "SOFT_DELETED"):
+            number = next(self._numbers)
+            flavor = ask("POST", "/v2.1/flavors", {"flavor": {
+                "name": f"f{number}", "ram": 64, "vcpus": 1, "disk": 1, "id": f"f{number}"}})["flavor"]["id"]
+            server = ask("POST", "/v2.1/servers", {"server": {
+                "name": f"s{number}", "imageRef": self.image, "flavorRef": flavor, "networks": [{"uuid": self.network}],
+                "metadata": {"a": "b"}, "tags": ["tag"]}})["server"]["id"]
+            self.cloud.wait_for_status(server, "ACTIVE")
+            action = ask("GET", f"/v2.1/servers/{server}/os-instance-actions")["instanceActions"][0]
+            port = ask("GET", f"/network/v2.0/ports?device_id={server}")["ports"][0]["id"]
+            self.known |= {"server_id": server, "flavor_id": flavor, "request_id": action["request_id"], "port_id": port}
+
+
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEZ2CtG8TGSuSoIpVY3oPqg50vXnKy8OswhqH9n2u20P alice@cloud"
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    cloud = AllInOne(tmp_path_factory.mktemp("openapi"))
+    try:
+        cloud.start()
+        yield Stage(cloud)
+    finally:
+        cloud.stop()
+
+
+@pytest.mark.parametrize(("version", "method", "path"), OPERATIONS, ids=[" ".join(one) for one in OPERATIONS])
+def test_whatever_is_sent_the_answer_is_as_the_document_says(stage: Stage, version: str, method: str, path: str) -> None:
+    stage.renew()
+    operation = stage.schemas[version][path][method]
+    cases = st.one_of(operation.as_strategy(generation_mode=mode) for mode in schemathesis.GenerationMode)
+
+    @hypothesis.settings(HOW, max_examples=EXAMPLES * len(operation.definition.raw["x-nova-lite"]))
+    @hypothesis.given(case=cases, is_real=st.integers(0, 3))
+    def send(case: Any, is_real: int) -> None:
+        for name, value in stage.known.items() if is_real else ():
+            if isinstance(case.path_parameters, dict) and name in case.path_parameters:
+                case.path_parameters[name] = value
+        case.headers["OpenStack-API-Version"] = f"compute {version}"  # else the answer is another version's
+        answer = case.call(base_url=f"{stage.cloud.url}/v2.1", headers={"X-Auth-Token": stage.cloud.token}, timeout=30)
+        assert answer.status_code not in (500, 503), f"{case.as_curl_command()}\n{answer.text}\n{stage.cloud.tail(20)}"
+        case.validate_response(answer, checks=CHECKS)
+
+    send()
