@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,8 +23,8 @@ from nova_lite.db.security_groups import SecurityGroup
 from nova_lite.db.servers import Server
 from nova_lite.lifecycle.table import ACTIONS, Vm, status_of
 
-# Long texts that no list shows; `user_data` is added for those who may see it.
-_NOT_LISTED = ("user_data", "key_data", "image_properties")
+# Long texts that lists do not show, but for those that the caller asks for.
+_NOT_LISTED = frozenset({"user_data", "key_data", "image_properties", "posted_password"})
 _TASKS = sorted({row.task for row in ACTIONS.values() if row.task})
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - rows keep UTC without a zone
 
@@ -58,6 +58,7 @@ SORT_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "task_state": _column("task_state"), "terminated_at": _column("terminated_at"), "user_id": _column("user_id"),
     "updated_at": _filled(Server.__table__.c.updated_at, Server.__table__.c.created_at),
     "vm_state": _column("vm_state"),
+    "kernel_id": sa.literal(""), "ramdisk_id": sa.literal(""),
 }
 # Filters that ask for equality of one column.
 EQUAL_COLUMNS = {
@@ -99,13 +100,13 @@ class Filters:
 
 
 def find(
-    session: Session, filters: Filters, *, page: listing.Page, with_user_data: bool = False
+    session: Session, filters: Filters, *, page: listing.Page, texts: Collection[str] = ()
 ) -> Sequence[sa.Row[Any]]:
-    """One page of servers, each a tuple with the names of Server's columns; texts that lists do not show left out.
+    """One page of servers, each a tuple with the names of Server's columns, without long texts other than `texts`.
 
     :raises errors.InvalidMarker: the marker is none of the servers that the filters select.
     """
-    skipped = _NOT_LISTED[1:] if with_user_data else _NOT_LISTED
+    skipped = _NOT_LISTED.difference(texts)
     columns = [column for column in Server.__table__.c if column.name not in skipped]
     query: sa.Select[Any] = sa.select(*columns).where(*_conditions(filters))
     return session.execute(listing.paged(session, query, SORT_COLUMNS, page)).all()

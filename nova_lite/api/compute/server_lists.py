@@ -53,6 +53,7 @@ _SINCE = {"tags": "2.26", "tags-any": "2.26", "not-tags": "2.26", "not-tags-any"
           "locked": "2.73"}
 _ALIASES = {"display_name": "name", "display_description": "description", "image_ref": "image",
             "tenant_id": "project_id"}
+_WITH_IMAGE_PROPERTIES = parse("2.98")
 _ADMIN_SORT_KEYS = {"host", "node"}
 
 
@@ -76,17 +77,23 @@ def _page(req: Request, path: str, all_tenants: Rule) -> tuple[Sequence[sa.Row[A
     if filters is None:
         return [], {}
     page = Page(limit=limit + 1, marker=req.query.get("marker"), order=_order(req))
-    rows = server_lists.find(req.db, filters, page=page, with_user_data=req.ctxt.is_admin)
+    rows = server_lists.find(req.db, filters, page=page, texts=_texts(req))
     if len(rows) > limit > 0:
         return rows[:limit], {"servers_links": [paging.next_link(req, path=path, marker=rows[limit - 1].id)]}
     return rows[:limit], {}
+
+
+def _texts(req: Request) -> set[str]:
+    """Long columns that this caller sees at this version."""
+    wanted = {"user_data"} if may(req, server_views.EXTENDED) else set()
+    return wanted | ({"image_properties"} if req.version >= _WITH_IMAGE_PROPERTIES else set())
 
 
 def _order(req: Request) -> tuple[tuple[str, bool], ...]:
     keys, directions = req.query.getall("sort_key"), req.query.getall("sort_dir")
     order = []
     for position, key in enumerate(keys or ["created_at"]):
-        if key not in SORT_COLUMNS:
+        if key not in SORT_COLUMNS or parse(_SINCE.get(key, "2.0")) > req.version:
             raise errors.InvalidField(field="sort_key", reason=f"'{key}' is not one of {sorted(SORT_COLUMNS)}")
         if key in _ADMIN_SORT_KEYS and not req.ctxt.is_admin:
             raise errors.Forbidden(reason=f"Only administrators can sort servers by {key}")
@@ -114,6 +121,9 @@ def read_filters(req: Request, all_tenants: Rule) -> Filters | None:
         return None
     for name, values in asked.items():
         _READERS.get(name, _read_column)(name, values, given)
+    since, before = given.get("changed_since"), given.get("changed_before")
+    if since and before and since > before:
+        raise errors.BadRequest(reason="The value of changes-since must be less than or equal to changes-before.")
     project_id = given.get("equal", {}).pop("project_id", None)
     return Filters(project_id=project_id, **given)
 

@@ -69,7 +69,7 @@ _BASE: Schema = {
         "type": "object", "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 255}}}},
     "user_data": {"type": "string", "maxLength": MAX_USER_DATA},
 }
-_PERSONALITY = {"type": "array", "items": closed(
+PERSONALITY = {"type": "array", "items": closed(
     {"path": {"type": "string"}, "contents": {"type": "string"}}, required=("path", "contents"))}
 _HINTS = {name: server_hints.SCHEMA for name in ("os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")}
 
@@ -91,7 +91,7 @@ def _create(
 
 def _creates() -> dict[str, Schema]:
     """Each version that changed the body, with what it changed beside what came before."""
-    state: dict[str, Any] = {"device": _DEVICE, "network": _NETWORK, "more": {"personality": _PERSONALITY},
+    state: dict[str, Any] = {"device": _DEVICE, "network": _NETWORK, "more": {"personality": PERSONALITY},
                              "is_network_needed": False}
     found = {"2.0": _create(**state)}
 
@@ -116,6 +116,7 @@ def _creates() -> dict[str, Schema]:
 
 
 CREATE = _creates()
+_ZONE_OR_NULL: Schema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255}
 UPDATE = {
     "2.0": keyed("server", {**closed(_CHANGEABLE), "minProperties": 1}),
     "2.19": keyed("server", {**closed({**_CHANGEABLE, "description": TEXT_OR_NULL}), "minProperties": 1}),
@@ -123,4 +124,7 @@ UPDATE = {
         **closed({**_CHANGEABLE, "description": TEXT_OR_NULL, "hostname": HOSTNAME}), "minProperties": 1}),
     "2.94": keyed("server", {
         **closed({**_CHANGEABLE, "description": TEXT_OR_NULL, "hostname": FQDN}), "minProperties": 1}),
+    "2.104": keyed("server", {**closed({
+        **_CHANGEABLE, "description": TEXT_OR_NULL, "hostname": FQDN, "pinned_availability_zone": _ZONE_OR_NULL,
+    }), "minProperties": 1}),
 }

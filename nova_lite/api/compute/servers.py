@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from nova_lite.api.compute import asking, deletion, server_schemas, server_views
+from nova_lite import errors
+from nova_lite.api.compute import asking, deletion, places, server_schemas, server_views
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.db.servers import Server
 
 # Words of the request and the columns that they change.
 _COLUMNS = {"name": "name", "description": "description", "hostname": "hostname", "accessIPv4": "access_ip_v4",
-            "accessIPv6": "access_ip_v6", "OS-DCF:diskConfig": "disk_config"}
+            "accessIPv6": "access_ip_v6", "OS-DCF:diskConfig": "disk_config", "pinned_availability_zone": "wanted_zone"}
 
 
 @route("GET", "/servers/{server_id}", policy=Rule("os_compute_api:servers:show", READER))
@@ -22,11 +24,20 @@ def show(req: Request, server_id: str) -> Body:
 def update(req: Request, body: Body, server_id: str) -> Body:
     """Change what may change while the guest runs; the guest sees a new host name in its metadata only."""
     server = asking.find(req, server_id)
+    _check_pin(req, server, body["server"].get("pinned_availability_zone"))
     for word, value in body["server"].items():
         setattr(server, _COLUMNS[word], value)
     req.db.flush()
     req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server.id)
     return {"server": server_views.document(req, server, server_views.UPDATE)}
+
+
+def _check_pin(req: Request, server: Server, zone: str | None) -> None:
+    """:raises errors.BadRequest: no such zone. :raises errors.Conflict: the server is in another."""
+    places.check(req, zone=zone)
+    if zone is not None and server.host is not None and server.availability_zone != zone:
+        raise errors.Conflict(reason=(
+            f"Cannot pin server {server.id} to availability zone {zone}: it runs in {server.availability_zone}"))
 
 
 @route("DELETE", "/servers/{server_id}", policy=Rule("os_compute_api:servers:delete", MEMBER), status=204)

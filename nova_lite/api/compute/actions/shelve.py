@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.api.compute import asking, schemas
+from nova_lite.api.compute import asking, places, schemas
 from nova_lite.api.compute.permissions import require
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, MEMBER, Rule, action
 from nova_lite.api.wsgi.versions import parse
-from nova_lite.db import hosts, shelving, snapshots
+from nova_lite.db import shelving, snapshots
 from nova_lite.db.servers import Server
 from nova_lite.lifecycle.table import Vm
 
@@ -69,21 +69,7 @@ def unshelve(req: Request, body: Body, server_id: str) -> None:
         raise errors.Conflict(reason=(
             f"Specifying an availability zone or a host when unshelving server '{server_id}' with status "
             f"'{server.vm_state}' is not supported, only when it is 'SHELVED_OFFLOADED'"))
-    _check_place(req, zone, host)
+    places.check(req, zone=zone, host=host)
     if "availability_zone" in wanted:
         server.wanted_zone = zone
     _hand_over(req, server, "unshelve", {"host": host} if host else {})
-
-
-def _check_place(req: Request, zone: str | None, host: str | None) -> None:
-    """:raises errors.BadRequest: no such zone or host, or the host is not in the zone."""
-    if zone is None and host is None:
-        return
-    known = hosts.hosts(req.db)
-    if zone is not None and zone not in {found.availability_zone for found in known}:
-        raise errors.BadRequest(reason="The requested availability zone is not available")
-    among = [found for found in known if host in (None, found.name)]
-    if not among:
-        raise errors.BadRequest(reason=f"Compute host {host} could not be found.")
-    if zone is not None and all(found.availability_zone != zone for found in among):
-        raise errors.BadRequest(reason=f"Host '{host}' is not in availability zone '{zone}'.")
