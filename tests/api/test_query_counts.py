@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,9 +53,9 @@ def _furnished(path: Path, number: int) -> tuple[ComputeApi, str]:
 
 
 @pytest.fixture(scope="module")
-def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[ComputeApi, str]]]:
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[ComputeApi, str]]:
     directory = tmp_path_factory.mktemp("counts")
-    yield [_furnished(directory / str(number), number) for number in (1, MANY)]
+    return [_furnished(directory / str(number), number) for number in (1, MANY)]
 
 
 def _count(cloud: tuple[ComputeApi, str], made: Route) -> tuple[int, int]:
