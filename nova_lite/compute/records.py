@@ -97,7 +97,10 @@ class Records:
 
     def put(self, record: Record) -> None:
         """Keep the record; it is on disk when this returns. The image's token, a secret, is not kept."""
-        bare = dataclasses.replace(record.guest, image=dataclasses.replace(record.guest.image, token=""))
+        rescue = record.guest.rescue
+        bare = dataclasses.replace(
+            record.guest, image=dataclasses.replace(record.guest.image, token=""),
+            rescue=dataclasses.replace(rescue, token="") if rescue else None)
         record = dataclasses.replace(record, guest=bare)
         _write(self._guests / record.server_id, _encode(record), is_durable=self._is_durable)
         with self._lock:

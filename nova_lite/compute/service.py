@@ -21,6 +21,7 @@ from nova_lite.compute.operations.image_cache import ImageCaching
 from nova_lite.compute.operations.inside import Inside
 from nova_lite.compute.operations.interfaces import Interfaces
 from nova_lite.compute.operations.power import Power
+from nova_lite.compute.operations.rebuild import Rebuild
 from nova_lite.compute.operations.resize import Resize
 from nova_lite.compute.operations.shelve import Shelve
 from nova_lite.compute.operations.snapshot import Snapshot
@@ -55,7 +56,7 @@ class ComputeService:
         build = Build(self.host)
         self._server = serve(ComputeRpc, transport, conf.host, [
             build, Interfaces(self.host), Power(self.host), Resize(self.host), SoftDelete(self.host), Shelve(self.host),
-            Snapshot(self.host, upload=uploads.upload, timeout_s=conf.compute.image_timeout), Inside(self.host), Console(self.host, self._consoles), ImageCaching(self.host)])
+            Rebuild(self.host), Snapshot(self.host, upload=uploads.upload, timeout_s=conf.compute.image_timeout), Inside(self.host), Console(self.host, self._consoles), ImageCaching(self.host)])
         self._heartbeat = Heartbeat(self._conductor, self.report, interval_s=conf.report_interval)
         self._build = build
         self._is_stopping = threading.Event()

@@ -88,7 +88,7 @@ class Workflow:
 
 
 class TryLater(Exception):  # noqa: N818 - it is not an error: the action stays open and is taken up again
-    """The workflow cannot go on now; its lease runs out and a reconciler takes it up again."""
+    """The workflow cannot go on now; its lease runs out and a reconciler takes it up again. Steps may raise it."""
 
 
 def carry_out(workflow: Workflow, run: Run, journal: Journal) -> bool:
@@ -142,6 +142,8 @@ def _do(workflow: Workflow, step: Step, run: Run) -> errors.NovaLiteError | None
         run.saved.update(step.do(run) or {})
     except errors.NovaLiteError as error:
         return error
+    except TryLater:
+        raise
     except Exception as error:  # noqa: BLE001 - one of the three places: what was done must be undone whatever happens
         LOG.exception("server %s: step %s of %s broke", run.server_id, step.name, workflow.name)
         return errors.WorkerError(reason=f"{step.name} broke unexpectedly ({type(error).__name__}); see the log")

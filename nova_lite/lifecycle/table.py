@@ -18,6 +18,7 @@ class Vm(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"
     SUSPENDED = "suspended"
+    RESCUED = "rescued"  # runs from another disk than its own
     STOPPED = "stopped"
     SHELVED = "shelved"  # off, with a snapshot, still on its host
     SHELVED_OFFLOADED = "shelved_offloaded"  # a snapshot only
@@ -90,6 +91,10 @@ _action("shelve_offload", {Vm.SHELVED}, task="shelving_offloading", leads_to=Vm.
         on_restart=OnRestart.RESUME, word="shelveOffload")
 _action("unshelve", {Vm.SHELVED, Vm.SHELVED_OFFLOADED}, task="unshelving", leads_to=Vm.ACTIVE,
         on_restart=OnRestart.RESUME)
+_action("rebuild", {Vm.ACTIVE, Vm.STOPPED, Vm.ERROR}, task="rebuilding", leads_to=Vm.ACTIVE,
+        on_restart=OnRestart.RESUME)  # or to STOPPED
+_action("rescue", {Vm.ACTIVE, Vm.STOPPED, Vm.ERROR}, task="rescuing", leads_to=Vm.RESCUED, on_restart=OnRestart.RESUME)
+_action("unrescue", {Vm.RESCUED}, task="unrescuing", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME)
 _action("create_image", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="image_snapshot_pending", leads_to=None,
         on_restart=OnRestart.RESUME, needs_unlocked=False, word="createImage")
 _action("create_backup", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="image_backup", leads_to=None,
@@ -121,7 +126,7 @@ _action("detach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="detaching-
         on_restart=OnRestart.RESUME)
 
 # Inside the guest.
-_action("trigger_crash_dump", {Vm.ACTIVE, Vm.PAUSED, Vm.RESIZED, Vm.ERROR}, task=None, leads_to=None)
+_action("trigger_crash_dump", {Vm.ACTIVE, Vm.PAUSED, Vm.RESCUED, Vm.RESIZED, Vm.ERROR}, task=None, leads_to=None)
 _action("change_password", {Vm.ACTIVE}, task="updating_password", leads_to=None, on_restart=OnRestart.GIVE_UP,
         word="changePassword")
 
@@ -132,6 +137,7 @@ _action("unlock", ANY, task=None, leads_to=None, over_task=True, needs_unlocked=
 # Workflows that show how far they are, in Nova's words, so that clients' progress lines read as they used to.
 TASKS_OF: dict[str, tuple[str, ...]] = {
     "create": ("scheduling", "networking", "spawning"),
+    "rebuild": ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning"),
     "create_image": ("image_snapshot_pending", "image_snapshot", "image_pending_upload", "image_uploading"),
     "create_backup": ("image_backup", "image_pending_upload", "image_uploading"),
     "shelve": ("shelving", "shelving_image_pending_upload", "shelving_image_uploading", "shelving_offloading"),
@@ -143,11 +149,12 @@ TASKS_OF: dict[str, tuple[str, ...]] = {
 _STATUS: dict[Vm, str] = {
     Vm.BUILDING: "BUILD", Vm.ACTIVE: "ACTIVE", Vm.PAUSED: "PAUSED", Vm.SUSPENDED: "SUSPENDED",
     Vm.STOPPED: "SHUTOFF", Vm.ERROR: "ERROR", Vm.DELETED: "DELETED", Vm.SHELVED: "SHELVED",
-    Vm.RESIZED: "VERIFY_RESIZE", Vm.SHELVED_OFFLOADED: "SHELVED_OFFLOADED", Vm.SOFT_DELETED: "SOFT_DELETED",
+    Vm.RESIZED: "VERIFY_RESIZE", Vm.RESCUED: "RESCUE", Vm.SHELVED_OFFLOADED: "SHELVED_OFFLOADED", Vm.SOFT_DELETED: "SOFT_DELETED",
 }
 _STATUS_OF_TASK: dict[tuple[Vm, str], str] = {
     (Vm.ACTIVE, "rebooting"): "REBOOT", (Vm.ACTIVE, "rebooting_hard"): "HARD_REBOOT",
     (Vm.ACTIVE, "updating_password"): "PASSWORD", (Vm.RESIZED, "resize_reverting"): "REVERT_RESIZE",
+    **{(vm, task): "REBUILD" for vm in (Vm.ACTIVE, Vm.STOPPED, Vm.ERROR) for task in TASKS_OF["rebuild"]},
     **{(vm, task): "RESIZE" for vm in (Vm.ACTIVE, Vm.STOPPED) for task in TASKS_OF["resize"]},
     **{(vm, "rebooting_hard"): "HARD_REBOOT" for vm in (Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED, Vm.ERROR)},
 }

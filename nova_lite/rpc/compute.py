@@ -59,13 +59,13 @@ class Nic:
     mtu: int
 
 
-@payload(version=1)
+@payload(version=2)
 class Guest:
     """One server as its host must run it. `host` names the (simulated or real) host of the worker.
 
     `fence` orders requests about one server: one not above what the host has destroyed is refused.
     `documents` is the metadata tree for the config drive: path to text; the drive is made if `config_drive`.
-    `disk_gb` 0: the root disk keeps the image's virtual size.
+    `disk_gb` 0: the root disk keeps the image's virtual size. `rescue`: what it boots from while it is rescued.
     """
 
     server_id: str
@@ -86,6 +86,7 @@ class Guest:
     extra_specs: dict[str, str]
     project_id: str
     user_id: str
+    rescue: Image | None = None
 
 
 @payload(version=1)
@@ -221,6 +222,26 @@ class ComputeRpc(Interface):
         :raises errors.WrongState: it does not run.
         """
         ...
+
+    @call(since="1.1", timeout_s=3600, monitor_s=20)
+    def rebuild(self, ctxt: Context, *, guest: Guest, keeps_ephemeral: bool, is_on: bool) -> None:
+        """Replace the guest by this one, with new disks; powered on if `is_on`.
+
+        :raises errors.StaleRequest: a later request was carried out here.
+        :raises errors.ImageFailed: the old guest is still there. :raises errors.HypervisorFailed: it may not be.
+        """
+
+    @call(since="1.1", timeout_s=3600, monitor_s=20)
+    def rescue(self, ctxt: Context, *, server_id: str, fence: int, image: Image) -> None:
+        """Power the guest off, as it likes, and on again from a disk made of the image, beside its own disks.
+
+        The image's properties hw_rescue_device and hw_rescue_bus say where that disk goes: last, then, so that the
+        others keep their names; without them it is the first.
+        """
+
+    @call(since="1.1", timeout_s=600, monitor_s=20)
+    def unrescue(self, ctxt: Context, *, server_id: str, fence: int, is_on: bool) -> None:
+        """Power the guest off at once, drop the rescue disk, and power it on from its own if `is_on`."""
 
     @call(since="1.1", timeout_s=7200, monitor_s=20)
     def snapshot(self, ctxt: Context, *, server_id: str, image_id: str, fence: int) -> None:

@@ -71,3 +71,60 @@ def has_new_backup(cloud: OneProcess, server_id: str) -> bool:
 
 def has_old_backup(cloud: OneProcess, server_id: str, reason: str) -> bool:
     return _is_at_rest(cloud, server_id) and [i.name for i in images_of(cloud, server_id)] == ["first"]
+
+
+def rebuild(cloud: OneProcess) -> tuple[str, int]:
+    """From another image, under another name."""
+    server_id = active(cloud)
+    with cloud.database.writer() as session:
+        server = servers.get(session, server_id)
+        other = Image(owner=CTXT.project_id, name="other", status="active", disk_format="raw", container_format="bare",
+                      size=1, hash_value="1" * 128)
+        session.add(other)
+        session.flush()
+        server.image_id, server.name = other.id, "renamed"
+    return server_id, cloud.ask_for(server_id, "rebuild", inputs={"preserve_ephemeral": False, "is_on": True})
+
+
+def is_rebuilt(cloud: OneProcess, server_id: str) -> bool:
+    server, guest = cloud.server(server_id), cloud.driver.guest(server_id)
+    record = cloud.compute_host.records.get(server_id)
+    held = cloud.network_records.servers[server_id]
+    assert record is not None
+    return ((server.vm_state, server.task_state, server.power_state) == ("active", None, 1)
+            and (guest.image.id, guest.display_name) == (server.image_id, "renamed") and record.phase == "built"
+            and record.guest.image.id == server.image_id and len(guest.nics) == 1
+            and "renamed" in held.documents["openstack/latest/meta_data.json"])
+
+
+def is_in_error_on_its_host(cloud: OneProcess, server_id: str, reason: str) -> bool:
+    server = cloud.server(server_id)
+    return ((server.vm_state, server.task_state) == ("error", None) and server.host is not None
+            and server.fault is not None and reason in server.fault["message"] and len(cloud.leftovers(server_id)["held"]) == 2)
+
+
+def rescue(cloud: OneProcess) -> tuple[str, int]:
+    server_id = active(cloud)
+    return server_id, cloud.ask_for(server_id, "rescue", inputs={"image_id": cloud.image_id, "is_on": True})
+
+
+def unrescue(cloud: OneProcess) -> tuple[str, int]:
+    server_id, action_id = rescue(cloud)
+    cloud.run(action_id)
+    assert is_rescued(cloud, server_id)
+    return server_id, cloud.ask_for(server_id, "unrescue")
+
+
+def is_rescued(cloud: OneProcess, server_id: str) -> bool:
+    return _runs_from(cloud, server_id, "rescued", cloud.image_id)
+
+
+def runs_from_its_own(cloud: OneProcess, server_id: str, reason: str = "") -> bool:
+    return _runs_from(cloud, server_id, "active", None)
+
+
+def _runs_from(cloud: OneProcess, server_id: str, vm_state: str, rescue_id: str | None) -> bool:
+    server, record = cloud.server(server_id), cloud.compute_host.records.get(server_id)
+    assert record is not None
+    seen = [guest.rescue and guest.rescue.id for guest in (cloud.driver.guest(server_id), record.guest)]
+    return (server.vm_state, server.task_state, server.power_state) == (vm_state, None, 1) and seen == [rescue_id, rescue_id]

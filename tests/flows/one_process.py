@@ -20,6 +20,7 @@ from nova_lite.compute.operations.interfaces import Interfaces
 from nova_lite.compute.operations.power import Power
 from nova_lite.compute.operations.resize import Resize
 from nova_lite.compute.operations.shelve import Shelve
+from nova_lite.compute.operations.rebuild import Rebuild
 from nova_lite.compute.operations.snapshot import Snapshot
 from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.records import Records
@@ -79,7 +80,7 @@ class OneProcess:
         self.build_endpoint, self.soft_delete = Build(self.compute_host), SoftDelete(self.compute_host)
         compute = Together(self.build_endpoint, Interfaces(self.compute_host), Power(self.compute_host),
                            Resize(self.compute_host),
-                           Snapshot(self.compute_host, upload=self._receive, timeout_s=1), Shelve(self.compute_host),
+                           Rebuild(self.compute_host), Snapshot(self.compute_host, upload=self._receive, timeout_s=1), Shelve(self.compute_host),
                            self.soft_delete)
         network = Together(Servers(self.network), Updates(self.network), Holdings(self.network))
         self.world = World(

@@ -102,6 +102,10 @@ SCENARIOS: dict[str, Scenario] = {
     "resize": Scenario(resizing.resize, resizing.is_resized, resizing.is_as_before),
     "confirm_resize": Scenario(resizing.confirm, resizing.is_confirmed),
     "revert_resize": Scenario(resizing.revert, resizing.is_reverted),
+    "rebuild": Scenario(disk_scenarios.rebuild, disk_scenarios.is_rebuilt, disk_scenarios.is_in_error_on_its_host),
+    "rescue": Scenario(disk_scenarios.rescue, disk_scenarios.is_rescued, disk_scenarios.runs_from_its_own),
+    "unrescue": Scenario(disk_scenarios.unrescue, disk_scenarios.runs_from_its_own,
+                         lambda cloud, server_id, _reason: cloud.server(server_id).vm_state == "rescued"),
     "create_image": Scenario(disk_scenarios.create_image, disk_scenarios.has_image, disk_scenarios.has_no_image),
     "create_backup": Scenario(
         disk_scenarios.create_backup, disk_scenarios.has_new_backup, disk_scenarios.has_old_backup),

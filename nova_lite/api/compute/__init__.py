@@ -37,6 +37,7 @@ from nova_lite.api.compute import (
     server_security_groups,
     server_tags,
     server_topology,
+    server_views,
     servers,
     services,
 )
@@ -48,6 +49,8 @@ from nova_lite.api.compute.actions import (
     lock,
     migrate,
     power,
+    rebuild,
+    rescue,
     resize,
     shelve,
     soft_delete,
@@ -61,13 +64,13 @@ __all__ = ["EXTRA_RULES", "NEGOTIATION", "RESOURCES", "fault_body"]
 
 RESOURCES = (
     server_lists, server_create, servers, resize, migrate, remote_consoles, console_auth_tokens, power, lock, console, soft_delete, shelve, inside, fixed_ips,
-    images, diagnostics, server_password, server_topology, server_metadata, server_tags, server_ips,
+    images, rebuild, rescue, diagnostics, server_password, server_topology, server_metadata, server_tags, server_ips,
     server_security_groups, security_group_actions, interfaces, gone_networks, networks, security_groups, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, quota_sets, quota_class_sets,
     availability_zones, hypervisors, services, aggregates, hosts, image_proxy, image_metadata,
     baremetal_nodes, gone, extensions,
 )
 # Rules that handlers ask about beside those of their routes.
-EXTRA_RULES = (*server_lists.RULES, *server_create.RULES, *lock.RULES, *images.RULES, *instance_actions.RULES, *limits.RULES, *migrations.RULES, *server_topology.RULES, *shelve.RULES,
+EXTRA_RULES = (*server_lists.RULES, *server_views.RULES, *server_create.RULES, *lock.RULES, *images.RULES, *rebuild.RULES, *instance_actions.RULES, *limits.RULES, *migrations.RULES, *server_topology.RULES, *shelve.RULES,
                *server_groups.RULES)
 NEGOTIATION = Negotiation(
     "compute", minimum=MINIMUM, maximum=MAXIMUM, legacy_header="X-OpenStack-Nova-API-Version")

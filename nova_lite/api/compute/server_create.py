@@ -25,6 +25,7 @@ from nova_lite.db import actions, flavors, hosts, keypairs, servers
 from nova_lite.db.base import new_id
 from nova_lite.db.flavors import Flavor
 from nova_lite.db.servers import Server
+from nova_lite.hardware import wishes
 
 CREATE = Rule("os_compute_api:servers:create", MEMBER)
 FORCED_HOST = Rule("os_compute_api:servers:create:forced_host", ADMIN)
@@ -52,8 +53,8 @@ def create(req: Request, body: Body) -> Reply:
     _refuse_what_is_not_there(asked)
     hints = server_hints.read(req, body)
     flavor, image = _flavor(req, str(asked["flavorRef"])), _image(req, asked)
-    _check_fit(req, flavor, image)
-    key_name, key_data = _key(req, asked)
+    check_fit(req, flavor, image)
+    key_name, key_data = find_key(req, asked)
     place = _place(req, asked)
     nics = server_networks.wanted(req, asked.get("networks"))
     group_names = list(dict.fromkeys(group["name"] for group in asked.get("security_groups", ()) if "name" in group))
@@ -83,10 +84,15 @@ def _answer(req: Request, asked: Body, made: list[Server], group_names: list[str
     location = {"Location": f"{req.base_url}/servers/{first.id}"}
     if schemas.is_true(asked.get("return_reservation_id")):
         return Reply({"reservation_id": first.reservation_id}, headers=location)
-    password = asked.get("adminPass") or _word(_PASSWORD_LENGTH, string.ascii_letters + string.digits)
+    password = asked.get("adminPass") or new_password()
     return Reply({"server": {
         "id": first.id, "links": links(req, f"/servers/{first.id}"), "OS-DCF:diskConfig": first.disk_config,
         "security_groups": server_networks.names(group_names), "adminPass": password}}, headers=location)
+
+
+def new_password() -> str:
+    """An administrator's password, for a request that brings none."""
+    return _word(_PASSWORD_LENGTH, string.ascii_letters + string.digits)
 
 
 def _word(length: int, alphabet: str) -> str:
@@ -133,8 +139,15 @@ def _image(req: Request, asked: Body) -> BootImage:
     return image_source.find(req, image_id)
 
 
-def _check_fit(req: Request, flavor: Flavor, image: BootImage) -> None:
+def _hardware(flavor: Flavor, image: BootImage) -> wishes.Hardware:
+    """:raises errors.BadRequest: an extra spec or image property asks for what is not there; it is named."""
+    return wishes.read(
+        specs=flavor.extra_specs, image=image.properties, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb)
+
+
+def check_fit(req: Request, flavor: Flavor, image: BootImage) -> None:
     """:raises errors.BadRequest: the image needs a larger flavor. The sentences are Nova's."""
+    _hardware(flavor, image)
     if flavor.ram_mb < image.min_ram_mb:
         raise errors.BadRequest(reason="Flavor's memory is too small for requested image.")
     if flavor.disk_gb == 0:
@@ -156,7 +169,7 @@ def _check_fit(req: Request, flavor: Flavor, image: BootImage) -> None:
             f"Flavor's disk is too small for requested image. Flavor disk is {disk} bytes, image is {needed} bytes."))
 
 
-def _key(req: Request, asked: Body) -> tuple[str | None, str | None]:
+def find_key(req: Request, asked: Body) -> tuple[str | None, str | None]:
     """Name and text of the caller's key."""
     name = asked.get("key_name")
     if name is None:
@@ -212,7 +225,8 @@ def _columns(req: Request, asked: Body, flavor: Flavor, image: BootImage, place:
         "project_id": req.ctxt.project_id, "user_id": req.ctxt.user_id, "description": asked.get("description"),
         "flavor": flavor.copy(), "vcpus": flavor.vcpus, "ram_mb": flavor.ram_mb,
         "disk_gb": root_gb + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024),
-        "image_id": image.id, "image_properties": image.properties, "user_data": _user_data(asked),
+        "image_id": image.id, "image_properties": image.properties, "user_data": checked_user_data(asked.get("user_data")),
+        "root_device_name": _hardware(flavor, image).root_device,
         "config_drive": schemas.is_true(asked.get("config_drive")), "metadata_items": asked.get("metadata", {}),
         "tags": list(dict.fromkeys(asked.get("tags", ()))), "wanted_zone": place.zone, "wanted_host": place.host,
         "disk_config": asked.get("OS-DCF:diskConfig", "MANUAL"),
@@ -220,8 +234,8 @@ def _columns(req: Request, asked: Body, flavor: Flavor, image: BootImage, place:
     }
 
 
-def _user_data(asked: Body) -> str | None:
-    text = asked.get("user_data")
+def checked_user_data(text: str | None) -> str | None:
+    """:raises errors.InvalidField: it is not base64."""
     if text is None:
         return None
     try:

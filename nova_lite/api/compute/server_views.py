@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
@@ -56,6 +57,10 @@ def _image(seen: Seen) -> Body | str:
     return _linked("images", seen.row.image_id, seen.root) if seen.row.image_id else ""
 
 
+def _canonical(address: str | None) -> str:
+    return str(ipaddress.ip_address(address)) if address else ""
+
+
 def _image_with_properties(seen: Seen) -> Body | str:
     shown = _image(seen)
     return {**shown, "properties": seen.row.image_properties} if isinstance(shown, dict) else shown
@@ -99,7 +104,7 @@ _BASE = (
     Field("created", lambda seen: seconds(seen.row.created_at)),
     Field("updated", _updated),
     Field("accessIPv4", lambda seen: seen.row.access_ip_v4 or ""),
-    Field("accessIPv6", lambda seen: seen.row.access_ip_v6 or ""),
+    Field("accessIPv6", lambda seen: _canonical(seen.row.access_ip_v6)),
     Field("OS-DCF:diskConfig", lambda seen: seen.row.disk_config),
     Field("locked", lambda seen: seen.row.locked_by is not None, since="2.9"),
     Field("description", lambda seen: seen.row.description, since="2.19"),

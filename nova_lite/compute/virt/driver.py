@@ -116,6 +116,15 @@ class Driver(Protocol):
         """A connection to a console of a running guest: RFB, or the bytes of its first serial port."""
         ...
 
+    def clear_disks(self, server_id: str, *, keeps_ephemeral: bool) -> None:
+        """Remove the disks of a destroyed guest, so that they are made anew; its other files stay."""
+
+    def make_rescue_disk(self, guest: Guest) -> None:
+        """Make the disk that `guest.rescue` says, whose image is cached; one that is there stays as it is."""
+
+    def remove_rescue_disk(self, server_id: str) -> None:
+        """Remove it; none is fine."""
+
     def take_snapshot(self, guest: Guest, snapshot_id: str, *, check: Check) -> None:
         """Copy the root disk as it is at one moment, whole, as qcow2; kept until removed. It may run meanwhile."""
 

@@ -101,7 +101,9 @@ class FakeDriver:
 
     def define(self, guest: Guest) -> None:
         with self._lock:
-            self._guests.setdefault(guest.server_id, _FakeGuest(guest, Power.SHUTDOWN, []))
+            known = self._guests.setdefault(guest.server_id, _FakeGuest(guest, Power.SHUTDOWN, []))
+            if known.power is Power.SHUTDOWN:
+                known.guest = guest
 
     def start(self, guest: Guest) -> None:
         self.define(guest)
@@ -126,6 +128,7 @@ class FakeDriver:
     def reboot_hard(self, guest: Guest) -> None:
         self.define(guest)
         known = self._known(guest.server_id, "reboot")
+        known.guest = guest
         _boot(known)
         self._set(known, Power.RUNNING)
 
@@ -163,6 +166,15 @@ class FakeDriver:
 
     def connect_console(self, server_id: str, type: ConsoleType) -> socket.socket:  # noqa: A002 - the contract's
         return fake_consoles.connect(type, self._known(server_id, "open a console").guest.hostname)
+
+    def clear_disks(self, server_id: str, *, keeps_ephemeral: bool) -> None:
+        """Nothing to remove."""
+
+    def make_rescue_disk(self, guest: Guest) -> None:
+        """Nothing to make."""
+
+    def remove_rescue_disk(self, server_id: str) -> None:
+        """Nothing to remove."""
 
     def take_snapshot(self, guest: Guest, snapshot_id: str, *, check: Check) -> None:
         check()

@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import queue
 import shutil
 import socket
 import time
-import xml.etree.ElementTree as ET
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -28,13 +26,16 @@ from nova_lite.compute.virt.libvirt import (
     capability_probe,
     config_drive,
     consoles,
+    descriptions,
     diagnostics,
     disks,
     interfaces,
 )
 from nova_lite.compute.virt.libvirt.connection import Connection
-from nova_lite.compute.virt.libvirt.domain_xml import NAMESPACE, Disk, Machine, domain_xml, owner_of
+from nova_lite.compute.virt.libvirt.descriptions import Descriptions
+from nova_lite.compute.virt.libvirt.domain_xml import NAMESPACE, owner_of
 from nova_lite.compute.virt.libvirt.events import Happening, Waiters, power_of_event, power_of_state
+from nova_lite.compute.virt.libvirt.replaced_disks import ReplacedDisks
 from nova_lite.compute.virt.libvirt.resized_disks import ResizedDisks
 from nova_lite.compute.virt.libvirt.snapshots import Snapshots
 from nova_lite.lifecycle.table import Power
@@ -54,7 +55,7 @@ _UNDEFINE = (
 )
 
 
-class LibvirtDriver(ResizedDisks, Snapshots):
+class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
     """The host's guests through libvirt; see the Protocol for what each method promises."""
 
     outlives_machine = True
@@ -69,6 +70,7 @@ class LibvirtDriver(ResizedDisks, Snapshots):
             convert_timeout_s=conf.compute.image_convert_timeout,
         )
         self._waiters = Waiters()
+        Descriptions.__init__(self)
         self._on_power: PowerSeen = lambda server_id, power: None
         self._libvirt = Connection(
             conf.libvirt.connection_uri, host=self._host, timeout_s=conf.libvirt.call_timeout,
@@ -104,7 +106,7 @@ class LibvirtDriver(ResizedDisks, Snapshots):
             host=self._host, vcpus=os.cpu_count() or 1, ram_mb=inventory.ram_mb(), disk_gb=total,
             architecture=self._arch, hypervisor_type="QEMU", hypervisor_version=version,
             hypervisor_hostname=self._host, virt_type=self._virt.type, virt_reason=self._virt.reason,
-            cpu_info=_cpu_info(capabilities), host_ip=self._conf.my_ip,
+            cpu_info=descriptions.cpu_info(capabilities), host_ip=self._conf.my_ip,
             tunnel_ip=self._conf.network.tunnel_ip or None, reserved_ram_mb=compute.reserved_host_memory_mb,
             reserved_disk_gb=-(-compute.reserved_host_disk_mb // 1024), disk_free_gb=free, uptime=inventory.uptime(),
         ),)
@@ -116,6 +118,7 @@ class LibvirtDriver(ResizedDisks, Snapshots):
         return self._libvirt.run("read a guest's state", lambda conn: _power(_find(conn, server_id)))
 
     def fetch_image(self, guest: Guest, *, check: Check) -> None:
+        self.refuse_what_is_missing(guest)
         self._images.fetch(guest.image, room=guest.disk_gb << 30 or None, check=check)
 
     def cache_image(self, image: Image) -> None:
@@ -249,34 +252,14 @@ class LibvirtDriver(ResizedDisks, Snapshots):
     def clean(self, kept: Collection[Guest]) -> None:
         self.clean_snapshots()
         self._images.clean(
-            kept=[guest.image for guest in kept],
+            kept=[image for guest in kept for image in (guest.image, guest.rescue) if image],
             unused_for_s=self._conf.compute.remove_unused_base_images_after,
         )
 
     def _define(self, conn: Any, guest: Guest) -> Any:
         """The guest's domain, described anew unless it runs."""
         domain = _find(conn, guest.server_id)
-        return domain if domain is not None and domain.isActive() else conn.defineXML(self.describe(guest))
-
-    def describe(self, guest: Guest) -> str:
-        """The guest's domain XML."""
-        where = disks.directory(self._instances, guest.server_id)
-        kinds = [Disk(path=where / disks.ROOT, format="qcow2", serial="root")]
-        if guest.ephemeral_gb:
-            kinds.append(Disk(path=where / disks.EPHEMERAL, format="raw", serial="ephemeral0"))
-        if guest.swap_mb:
-            kinds.append(Disk(path=where / disks.SWAP, format="raw", serial="swap0"))
-        if guest.config_drive:
-            kinds.append(Disk(path=where / disks.CONFIG, format="raw", serial="config-2", is_readonly=True))
-        default = "pc" if self._arch == "x86_64" else "virt"
-        machine = Machine(
-            owner=self._owner, virt_type=self._virt.type, arch=self._arch,
-            machine=self._conf.libvirt.hw_machine_type or default, emulator=self._emulator,
-            tb_cache_mb=self._conf.libvirt.tb_cache_mb, disk_cache=self._disk_cache,
-            has_screen=self._conf.vnc.enabled,
-        )
-        return domain_xml(guest, machine, disks=tuple(kinds), console_log=where / consoles.LOG_FILE,
-                          serial_socket=consoles.socket_of(self._conf, self._instances, guest.server_id))
+        return domain if domain is not None and domain.isActive() else self.define_anew(conn, guest)
 
     @property
     def _owner(self) -> str:
@@ -373,17 +356,3 @@ def _gone_is_fine() -> Any:
     except libvirt.libvirtError as error:
         if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_DOMAIN_METADATA):
             raise
-
-
-def _cpu_info(capabilities: str) -> str:
-    """The host's processor as JSON text, in the shape of os-hypervisors."""
-    cpu = ET.fromstring(capabilities).find("host/cpu")
-    if cpu is None:
-        return "{}"
-    topology = cpu.find("topology")
-    return json.dumps({
-        "arch": cpu.findtext("arch", ""), "model": cpu.findtext("model", ""), "vendor": cpu.findtext("vendor", ""),
-        "topology": {name: int(topology.get(name, "1")) for name in ("sockets", "cores", "threads")}
-        if topology is not None else {},
-        "features": sorted(feature.get("name", "") for feature in cpu.findall("feature")),
-    })

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rebuild: the server starts over from an image; what it is called and what its guest may read may change with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nova_lite import errors
+from nova_lite.api.compute import asking, image_source, schemas, server_create, server_schemas, server_views
+from nova_lite.api.compute.server_quota import check_metadata
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.db import quotas
+from nova_lite.db.flavors import Flavor
+from nova_lite.db.servers import Server
+from nova_lite.lifecycle.table import Vm
+
+# Asked about trusted image certificates, which this cloud does not check and so refuses.
+RULES = (Rule("os_compute_api:servers:rebuild:trusted_certs", MEMBER),)
+_KEY: schemas.Schema = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "null"}]}
+_USER_DATA: schemas.Schema = {"type": ["string", "null"], "maxLength": server_schemas.MAX_USER_DATA}
+_CERTIFICATES: schemas.Schema = {
+    "type": ["array", "null"], "items": {"type": "string", "minLength": 1}, "minItems": 1, "maxItems": 50}
+_FIRST: schemas.Schema = {
+    "imageRef": schemas.UUID, "name": schemas.NAME, "adminPass": {"type": "string"}, "metadata": schemas.METADATA,
+    "preserve_ephemeral": schemas.BOOLEAN, "OS-DCF:diskConfig": schemas.DISK_CONFIG, "accessIPv4": schemas.IPV4,
+    "accessIPv6": schemas.IPV6, "personality": server_schemas.PERSONALITY,
+}
+# Words of the request and the columns that they change.
+_COLUMNS = {"name": "name", "description": "description", "hostname": "hostname", "accessIPv4": "access_ip_v4",
+            "accessIPv6": "access_ip_v6", "OS-DCF:diskConfig": "disk_config", "metadata": "metadata_items"}
+
+
+def _bodies() -> dict[str, schemas.Schema]:
+    """Each version that changed the body."""
+    fields, found = dict(_FIRST), {}
+    for version, more in (
+        ("2.0", {}), ("2.19", {"description": schemas.TEXT_OR_NULL}), ("2.54", {"key_name": _KEY}),
+        ("2.57", {"user_data": _USER_DATA}), ("2.63", {"trusted_image_certificates": _CERTIFICATES}),
+        ("2.90", {"hostname": server_schemas.HOSTNAME}), ("2.94", {"hostname": server_schemas.FQDN}),
+    ):
+        fields |= more
+        if version == "2.57":
+            del fields["personality"]
+        found[version] = schemas.keyed("rebuild", schemas.closed(fields, required=("imageRef",)))
+    return found
+
+
+@action("rebuild", policy=Rule("os_compute_api:servers:rebuild", MEMBER), body=_bodies())
+def rebuild(req: Request, body: Body, server_id: str) -> Body:
+    """Write what the server is to be and hand over; its ports, addresses and volumes stay."""
+    asked = body["rebuild"]
+    if asked.get("trusted_image_certificates"):
+        raise errors.BadRequest(reason="trusted_image_certificates: image signatures are not verified by this cloud")
+    server = asking.find(req, server_id)
+    image = image_source.find(req, asked["imageRef"])
+    server_create.check_fit(req, _flavor_of(server), image)
+    if "metadata" in asked:
+        check_metadata(asked["metadata"], quotas.limits(req.db, req.conf, server.project_id)["metadata_items"])
+    changes = _changes(req, asked)
+    asked_for, _agent = asking.begin_on_host(req, server, "rebuild")
+    asked_for.inputs = {"preserve_ephemeral": schemas.is_true(asked.get("preserve_ephemeral")),
+                        "is_on": server.vm_state != Vm.STOPPED}
+    changes |= {"image_id": image.id, "image_properties": image.properties, "progress": 0}
+    for column, value in changes.items():
+        setattr(server, column, value)
+    req.db.flush()
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked_for.id)
+    shown = server_views.document(req, server, server_views.REBUILD)
+    return {"server": {**shown, "adminPass": asked.get("adminPass") or server_create.new_password()}}
+
+
+def _changes(req: Request, asked: Body) -> dict[str, Any]:
+    """The columns that the request changes."""
+    found = {column: asked[word] for word, column in _COLUMNS.items() if word in asked}
+    if "key_name" in asked:
+        found["key_name"], found["key_data"] = server_create.find_key(req, asked)
+    if "user_data" in asked:
+        found["user_data"] = server_create.checked_user_data(asked["user_data"])
+    return found
+
+
+def _flavor_of(server: Server) -> Flavor:
+    """The flavor that the server was made by: it may have changed or gone since."""
+    kept = server.flavor
+    return Flavor(id=kept["id"], name=kept["name"], vcpus=kept["vcpus"], ram_mb=kept["ram"], disk_gb=kept["disk"],
+                  extra_specs=kept["extra_specs"])

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rescue and unrescue: boot from another disk, to mend the server's own."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.compute import asking, image_source, schemas, server_create
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.lifecycle.table import Vm
+
+_RESCUE = schemas.keyed("rescue", {
+    **schemas.closed({"adminPass": {"type": "string"}, "rescue_image_ref": schemas.UUID}), "type": ["object", "null"]})
+
+
+@action("rescue", policy=Rule("os_compute_api:os-rescue", MEMBER), status=200, body={"2.0": _RESCUE})
+def rescue(req: Request, body: Body, server_id: str) -> Body:
+    """Boot from the given image, by default the server's own, with its disk as the second one.
+
+    :raises errors.BadRequest: there is no such image to boot from.
+    """
+    asked = body["rescue"] or {}
+    server = asking.find(req, server_id)
+    wanted = asked.get("rescue_image_ref") or server.image_id
+    if wanted is None:
+        raise errors.BadRequest(reason=f"Instance {server_id} cannot be rescued: name a rescue_image_ref")
+    image = image_source.find(req, wanted)
+    was = server.vm_state
+    asked_for, _agent = asking.begin_on_host(req, server, "rescue")
+    asked_for.inputs = {"image_id": image.id, "is_on": was != Vm.STOPPED}
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked_for.id)
+    return {"adminPass": asked.get("adminPass") or server_create.new_password()}
+
+
+@action("unrescue", policy=Rule("os_compute_api:os-unrescue", MEMBER), body={"2.0": schemas.empty_action("unrescue")})
+def unrescue(req: Request, body: Body, server_id: str) -> None:
+    """Boot from the server's own disk again."""
+    server = asking.find(req, server_id)
+    asked_for, _agent = asking.begin_on_host(req, server, "unrescue")
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked_for.id)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rescue: the guest boots from another disk beside its own; unrescue: as it was before."""
+
+from __future__ import annotations
+
+import functools
+
+from sqlalchemy.orm import Session
+
+from nova_lite import errors
+from nova_lite.conductor import guest
+from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.workflows import patience
+from nova_lite.db import images, servers
+from nova_lite.lifecycle.table import Power
+
+
+def find_server(run: Run) -> Saved:
+    """Where it is."""
+    with run.world.database.reader() as session:
+        server = servers.get(session, run.server_id)
+    if server.agent is None:
+        raise errors.WorkerError(reason="the server is on no host")
+    return {"host": server.host, "agent": server.agent}
+
+
+def compute_rescue_instance(run: Run) -> None:
+    """The host restarts the guest from the rescue image. (Nova's word for this event: clients look for it.)"""
+    image_id = str(run.inputs["image_id"])
+    with run.world.database.reader() as session:
+        server = servers.get(session, run.server_id)
+        image = images.by_ids(session, [image_id]).get(image_id)
+    if image is None or image.status != images.ACTIVE:
+        raise errors.ImageFailed(host=server.host, id=image_id, reason="it was deleted in the meantime")
+    wanted = guest.image_payload(run.world, image, project_id=server.project_id, properties=dict(image.properties))
+    worker = run.world.compute(run.saved["agent"])
+    patience.compute(run, run.saved["agent"], functools.partial(
+        worker.rescue, run.ctxt, server_id=run.server_id, fence=run.fence, image=wanted))
+
+
+def record_rescued(session: Session, run: Run) -> None:
+    servers.finish(session, run.server_id, "rescue", power_state=int(Power.RUNNING))
+
+
+def end_rescue(run: Run) -> None:
+    """The guest has its own disks only, and its power as before."""
+    if "agent" not in run.saved:
+        return
+    run.world.unless_down("nova-compute", run.saved["agent"], functools.partial(
+        run.world.compute(run.saved["agent"]).unrescue, run.ctxt, server_id=run.server_id, fence=run.fence,
+        is_on=bool(run.inputs["is_on"])))
+
+
+def compute_unrescue_instance(run: Run) -> None:
+    """The host restarts the guest from its own disk. (Nova's word for this event.)"""
+    worker = run.world.compute(run.saved["agent"])
+    patience.compute(run, run.saved["agent"], functools.partial(
+        worker.unrescue, run.ctxt, server_id=run.server_id, fence=run.fence, is_on=True))
+
+
+def record_unrescued(session: Session, run: Run) -> None:
+    servers.finish(session, run.server_id, "unrescue", power_state=int(Power.RUNNING))
+
+
+def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
+    return False
+
+
+def server_stays(session: Session, run: Run, error: errors.NovaLiteError) -> None:
+    """It is as it was; the action says why."""
+    servers.abandon(session, run.server_id, "rescue", fault=None, is_fatal=False)
+
+
+def server_stays_rescued(session: Session, run: Run, error: errors.NovaLiteError) -> None:
+    servers.abandon(session, run.server_id, "unrescue", fault=None, is_fatal=False)
+
+
+RESCUE = Workflow(
+    "rescue",
+    (Step(find_server), Step(compute_rescue_instance, record=record_rescued, undo=end_rescue)),
+    again=never_start_over,
+    failed=server_stays,
+)
+UNRESCUE = Workflow(
+    "unrescue",
+    (Step(find_server), Step(compute_unrescue_instance, record=record_unrescued)),
+    again=never_start_over,
+    failed=server_stays_rescued,
+)
