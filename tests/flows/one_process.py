@@ -18,9 +18,9 @@ from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
 from nova_lite.compute.operations.interfaces import Interfaces
 from nova_lite.compute.operations.power import Power
+from nova_lite.compute.operations.rebuild import Rebuild
 from nova_lite.compute.operations.resize import Resize
 from nova_lite.compute.operations.shelve import Shelve
-from nova_lite.compute.operations.rebuild import Rebuild
 from nova_lite.compute.operations.snapshot import Snapshot
 from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.records import Records
