@@ -32,6 +32,8 @@ OPTIONS = [
     cfg.IntOpt("image_timeout", default=30, min=1,
                help="Seconds without a byte from the image service after which a download is tried again."),
     cfg.IntOpt("image_convert_timeout", default=900, min=1, help="Seconds that turning an image into raw may take."),
+    cfg.StrOpt("cpu_dedicated_set", default="",
+               help="CPUs of the host, such as 2-7,^4, that only guests with hw:cpu_policy=dedicated use, each for itself."),
     cfg.PortOpt("console_port", default=0,
                 help="Port on my_ip where nova-compute lets the console proxies in, who show a user's token; 0: any free one."),
 ]

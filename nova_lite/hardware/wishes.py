@@ -69,7 +69,8 @@ def read(*, specs: Mapping[str, str], image: Mapping[str, str], vcpus: int, ram_
     values = {field: _one(field, said) for field, said in found.items()}
     _limit_by_flavor(specs, image)
     _check_firmware(values)
-    values["is_hidden"] = bool(values.pop("is_hidden") or values.pop("is_hidden_old"))
+    is_hidden_old = values.pop("is_hidden_old")
+    values["is_hidden"] = bool(values["is_hidden"] or is_hidden_old)
     values["has_rng"] = values.pop("rng_allowed") is not False
     values["has_agent"] = values["has_agent"] is not False
     values["vif_multiqueue"] = bool(values["vif_multiqueue"])

@@ -11,6 +11,7 @@ from nova_lite.api.wsgi.routing import MEMBER, Rule, action
 from nova_lite.db import flavors, images, moves
 from nova_lite.db.flavors import Flavor
 from nova_lite.db.servers import Server
+from nova_lite.hardware import wishes
 
 _RESIZE = schemas.keyed("resize", schemas.closed({
     "flavorRef": {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "integer"}]},
@@ -69,6 +70,7 @@ def _check_change(req: Request, server: Server, flavor: Flavor) -> None:
     old = server.flavor
     if flavor.id == old["id"]:
         raise errors.BadRequest(reason="When resizing, instances must change flavor!")
+    wishes.read(specs=flavor.extra_specs, image=server.image_properties, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb)
     if flavor.disk_gb == 0 and old["disk"]:
         raise errors.BadRequest(reason="Server disk was unable to be resized because: Resize to zero disk flavor is "
                                        "not allowed.")

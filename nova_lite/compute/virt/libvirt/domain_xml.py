@@ -38,6 +38,7 @@ class Machine:
     tb_cache_mb: int
     disk_cache: str = "none"
     has_screen: bool = True
+    shared_cpus: str = ""  # of the host, for guests that have none of their own; "": any
 
 
 def hardware_of(guest: Guest) -> Hardware:
@@ -65,7 +66,7 @@ def domain_xml(  # noqa: PLR0913 - each is of another origin
     text(domain, "uuid", guest.server_id)
     _metadata(domain, guest, machine)
     text(domain, "memory", str(guest.ram_mb), unit="MiB")
-    text(domain, "vcpu", str(guest.vcpus))
+    text(domain, "vcpu", str(guest.vcpus), **({"cpuset": machine.shared_cpus} if machine.shared_cpus and not pins else {}))
     xml_firmware.write(domain, hardware, server_id=guest.server_id, arch=machine.arch, machine=machine.machine,
                        is_ordered=any(disk.boots_first for disk in disks))
     xml_processor.write(

@@ -261,10 +261,6 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
         domain = _find(conn, guest.server_id)
         return domain if domain is not None and domain.isActive() else self.define_anew(conn, guest)
 
-    @property
-    def _owner(self) -> str:
-        return f"{self._host}:{self._instances}"
-
     def _press_until(self, server_id: str, press: Any, action: str, timeout_s: float) -> Happening | None:
         """Press the power button until the guest goes off or restarts; None: it does not in time, or is off."""
         deadline = time.monotonic() + timeout_s

@@ -15,8 +15,9 @@ _ROOT_PORTS = 12
 def video(devices: ET.Element, hardware: Hardware, *, arch: str) -> None:
     """The adapter whose screen VNC shows."""
     model = hardware.video_model or ("vga" if arch == "x86_64" else "virtio")
-    more = {"vram": str(hardware.video_ram_mb << 10)} if hardware.video_ram_mb else {}
-    ET.SubElement(ET.SubElement(devices, "video"), "model", type=model, **more)
+    adapter = ET.SubElement(ET.SubElement(devices, "video"), "model", type=model)
+    if hardware.video_ram_mb:
+        adapter.set("vram", str(hardware.video_ram_mb << 10))
 
 
 def write(devices: ET.Element, hardware: Hardware, *, machine: str) -> None:

@@ -11,7 +11,8 @@ from nova_lite.hardware.wishes import Hardware
 
 _TUNE = (("cpu_shares", "shares"), ("cpu_period", "period"), ("cpu_quota", "quota"))
 # What Nova turns on for guests whose os_type is windows, against clock drift and needless exits.
-_HYPERV = (("relaxed", {}), ("vapic", {}), ("spinlocks", {"retries": "8191"}))
+_HYPERV: tuple[tuple[str, dict[str, str]], ...] = (
+    ("relaxed", {}), ("vapic", {}), ("spinlocks", {"retries": "8191"}))
 
 
 def write(
@@ -30,7 +31,7 @@ def write(
     if is_kvm and is_windows:
         hyperv = ET.SubElement(features, "hyperv")
         for name, more in _HYPERV:
-            ET.SubElement(hyperv, name, state="on", **more)
+            ET.SubElement(hyperv, name, {"state": "on", **more})
     if is_kvm and hardware.is_hidden:
         ET.SubElement(ET.SubElement(features, "kvm"), "hidden", state="on")
     if not is_kvm:

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of the driver that tells libvirt what a guest is, and refuses one that this host cannot be home to."""
+
+from __future__ import annotations
+
+import json
+import threading
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+from nova_lite import errors
+from nova_lite.compute.virt.libvirt import abilities, consoles, disks, pins
+from nova_lite.compute.virt.libvirt.capability_probe import Virt
+from nova_lite.compute.virt.libvirt.domain_xml import Disk, Machine, domain_xml, hardware_of
+from nova_lite.rpc.compute import Guest
+
+
+class Descriptions:
+    """See the Protocol for what the driver promises."""
+
+    _conf: cfg.ConfigOpts
+    _host: str
+    _instances: Path
+    _arch: str
+    _virt: Virt
+    _emulator: str
+    _disk_cache: str
+
+    def __init__(self) -> None:
+        self._pinning = threading.Lock()
+
+    def disks_of(self, guest: Guest) -> tuple[Disk, ...]:
+        """The guest's disks; the part of the driver that replaces them knows."""
+        raise NotImplementedError
+
+    @property
+    def _owner(self) -> str:
+        return f"{self._host}:{self._instances}"
+
+    def refuse_what_is_missing(self, guest: Guest) -> None:
+        """:raises errors.HypervisorFailed: this host lacks something that the guest's flavor or image asks for."""
+        lack = abilities.missing(hardware_of(guest), ram_mb=guest.ram_mb, arch=self._arch, conf=self._conf)
+        if lack is not None:
+            raise errors.HypervisorFailed(host=self._host, action="make such a guest", reason=lack)
+
+    def define_anew(self, conn: Any, guest: Guest) -> Any:
+        """Describe a guest that does not run; its domain."""
+        if hardware_of(guest).cpu_policy != "dedicated":
+            return conn.defineXML(self.describe(guest))
+        with self._pinning:
+            try:
+                own = pins.choose(conn, guest.server_id, vcpus=guest.vcpus, among=pins.dedicated(self._conf))
+            except ValueError as lack:
+                raise errors.HypervisorFailed(host=self._host, action="make such a guest", reason=lack) from lack
+            return conn.defineXML(self.describe(guest, own=own))
+
+    def describe(self, guest: Guest, *, own: tuple[int, ...] = ()) -> str:
+        """The guest's domain XML; `own`: the host's CPUs that are its alone."""
+        default = "pc" if self._arch == "x86_64" else "virt"
+        machine = Machine(
+            owner=self._owner, virt_type=self._virt.type, arch=self._arch,
+            machine=self._conf.libvirt.hw_machine_type or default, emulator=self._emulator,
+            tb_cache_mb=self._conf.libvirt.tb_cache_mb, disk_cache=self._disk_cache,
+            has_screen=self._conf.vnc.enabled, shared_cpus=pins.shared(self._conf),
+        )
+        log = disks.directory(self._instances, guest.server_id) / consoles.LOG_FILE
+        return domain_xml(guest, machine, disks=self.disks_of(guest), console_log=log, pins=own,
+                          serial_socket=consoles.socket_of(self._conf, self._instances, guest.server_id))
+
+
+def cpu_info(capabilities: str) -> str:
+    """The host's processor as JSON text, in the shape of os-hypervisors."""
+    cpu = ET.fromstring(capabilities).find("host/cpu")
+    if cpu is None:
+        return "{}"
+    topology = cpu.find("topology")
+    return json.dumps({
+        "arch": cpu.findtext("arch", ""), "model": cpu.findtext("model", ""), "vendor": cpu.findtext("vendor", ""),
+        "topology": {name: int(topology.get(name, "1")) for name in ("sockets", "cores", "threads")}
+        if topology is not None else {},
+        "features": sorted(feature.get("name", "") for feature in cpu.findall("feature")),
+    })
