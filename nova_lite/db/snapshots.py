@@ -37,7 +37,7 @@ def make(  # noqa: PLR0913 - what it is of, what it is to be, and whose
     image = Image(
         owner=owner, name=name, status=QUEUED, visibility=PRIVATE, disk_format=DISK_FORMAT,
         container_format=CONTAINER_FORMAT, min_disk_gb=max(int(server.flavor["disk"]), base.min_disk_gb if base else 0),
-        min_ram_mb=base.min_ram_mb if base else 0, tags=[], properties={**inherited, **properties, **own})
+        min_ram_mb=base.min_ram_mb if base else 0, tags=[], properties={**inherited, **own, **properties})
     images.create(session, image)
     return image
 
@@ -58,11 +58,15 @@ def discard_unfinished(session: Session, server_id: str) -> None:
             sa.select(Image.id).where(Image.id.in_(wanted), Image.status.in_((QUEUED, SAVING))))))
 
 
-def rotate(session: Session, server_id: str, *, backup_type: str, keep: int) -> None:
-    """Delete the server's oldest backups of this type beyond the newest `keep`; protected ones stay."""
+def rotate(session: Session, server_id: str, *, image_id: str, backup_type: str, keep: int) -> None:
+    """Delete the server's oldest backups of this type and of the new one's owner beyond the newest `keep`.
+
+    Protected ones stay.
+    """
+    owner = sa.select(Image.owner).where(Image.id == image_id).scalar_subquery()
     found: Any = session.scalars(
         sa.select(Image.id).where(
-            Image.deleted_at.is_(None), Image.protected.is_(False),
+            Image.deleted_at.is_(None), Image.protected.is_(False), Image.owner == owner,
             Image.properties["instance_uuid"].as_string() == server_id,
             Image.properties["image_type"].as_string() == BACKUP,
             Image.properties["backup_type"].as_string() == backup_type,

@@ -24,7 +24,7 @@ DATA = os.urandom(3 * 1024**2 + 17)
 NOWHERE = "11111111-2222-3333-4444-555555555555"
 EACH_ROUTE = [
     ("GET", ""), ("PATCH", ""), ("DELETE", ""), ("PUT", "/file"), ("GET", "/file"), ("PUT", "/tags/t"),
-    ("DELETE", "/tags/t"), ("GET", "/members"),
+    ("DELETE", "/tags/t"), ("GET", "/members"), ("GET", "/tasks"),
 ]
 
 

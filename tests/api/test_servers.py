@@ -124,7 +124,8 @@ def test_lists_hold_the_callers_project_only(api: ComputeApi) -> None:
     boot(api, name="his", user="bob")
     assert (names(api, ""), names(api, "", user="bob"), names(api, "", user="admin")) == (["hers"], ["his"], [])
     assert names(api, "all_tenants=1", user="admin") == ["his", "hers"]
-    assert names(api, f"project_id={PROJECTS['bob']}", user="admin") == ["his"]
+    assert names(api, f"all_tenants=1&project_id={PROJECTS['bob']}", user="admin") == ["his"]
+    assert names(api, f"project_id={PROJECTS['bob']}", user="admin") == []  # counts with all_tenants only
     assert names(api, f"project_id={PROJECTS['bob']}") == ["hers"]  # a user's filter, dropped
     assert api.get("/servers?all_tenants=True").status == 403
     assert api.get("/servers/detail?all_tenants=True").status == 403
@@ -224,6 +225,9 @@ def test_put_changes_what_may_change(api: ComputeApi) -> None:
     shown = show(api, server_id, version="2.90")
     assert (shown["accessIPv4"], shown["accessIPv6"], shown["OS-DCF:diskConfig"]) == ("192.0.2.1", "2001:db8::1", "AUTO")
     assert show(api, server_id, version="2.90") == changed
+    long = "0000:0000:0000:0000:0000:babe:220.12.22.2"
+    changed = api.put(f"/servers/{server_id}", {"server": {"accessIPv6": long}}).body["server"]
+    assert changed["accessIPv6"] == "::babe:dc0c:1602"
 
 
 def test_put_shows_less_before_2_75(api: ComputeApi) -> None:

@@ -16,7 +16,7 @@ _ALIASES = (
     ("OS-EXT-STS", "ExtendedStatus"), ("OS-FLV-DISABLED", "FlavorDisabled"), ("OS-FLV-EXT-DATA", "FlavorExtraData"),
     ("OS-SRV-USG", "ServerUsage"), ("os-admin-actions", "AdminActions"), ("os-attach-interfaces", "AttachInterfaces"),
     ("os-availability-zone", "AvailabilityZone"), ("os-config-drive", "ConfigDrive"),
-    ("os-console-auth-tokens", "ConsoleAuthTokens"), ("os-console-output", "ConsoleOutput"), ("os-extended-hypervisors", "ExtendedHypervisors"),
+    ("os-consoles", "Consoles"), ("os-hosts", "Hosts"), ("os-console-auth-tokens", "ConsoleAuthTokens"), ("os-console-output", "ConsoleOutput"), ("os-extended-hypervisors", "ExtendedHypervisors"),
     ("os-extended-quotas", "ExtendedQuotas"), ("os-extended-services", "ExtendedServices"),
     ("os-flavor-access", "FlavorAccess"), ("os-flavor-extra-specs", "FlavorExtraSpecs"),
     ("os-flavor-manage", "FlavorManage"), ("os-flavor-rxtx", "FlavorRxtx"), ("os-flavor-swap", "FlavorSwap"),

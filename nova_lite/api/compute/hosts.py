@@ -19,7 +19,7 @@ UPDATE = {"2.0": {**schemas.closed({"status": _SWITCH, "maintenance_mode": _SWIT
 @route("GET", "/os-hosts", policy=Rule(f"{_RULE}:list", ADMIN), until=_LAST)
 def index(req: Request) -> Body:
     """Every daemon's host, or those of one zone."""
-    zones, wanted = host_lists.zones(req.db), req.query.get("zone")
+    zones, wanted = host_lists.zones(req.db), req.query.get("zone") or None
     found = [(service, host_lists.zone_of(service, zones)) for service in hosts.services(req.db)]
     return {"hosts": [{"host_name": service.host, "service": service.binary.removeprefix("nova-"), "zone": zone}
                       for service, zone in found if wanted in (None, zone)]}

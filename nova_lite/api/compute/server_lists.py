@@ -114,7 +114,7 @@ def read_filters(req: Request, all_tenants: Rule) -> Filters | None:
     wants_all = _flag("all_tenants", asked.pop("all_tenants", ["0"])[-1] or "1")
     if wants_all:
         require(req, all_tenants)
-    elif not req.ctxt.is_admin or "project_id" not in asked:
+    else:  # a project that is asked for counts with all_tenants only
         asked["project_id"] = [req.ctxt.project_id]
     given: dict[str, Any] = {"deleted": _deleted(req, asked)}
     if not _read_statuses(req, asked, given):

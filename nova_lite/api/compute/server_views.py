@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import functools
 import hashlib
+import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -103,6 +103,13 @@ def remove_tag(req: Request, image_id: str, tag: str) -> None:
     image.tags = [kept for kept in image.tags if kept != tag]
 
 
+@route("GET", "/images/{image_id}/tasks", policy=Rule("get_image", READER))
+def tasks(req: Request, image_id: str) -> Body:
+    """Uploads and imports under way as tasks: bytes come by PUT here, and what keeps them waiting is the status."""
+    images.get(req.db, image_id, project_id=req.ctxt.visible_project)
+    return {"tasks": []}
+
+
 @route("GET", "/images/{image_id}/members", policy=Rule("get_members", READER))
 def members(req: Request, image_id: str) -> Body:
     """Projects that the image is shared with: none, since sharing with single projects is not offered."""

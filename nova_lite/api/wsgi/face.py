@@ -156,6 +156,8 @@ class Face:
         method = "GET" if http.method == "HEAD" and all(r.method != "HEAD" for r in candidates) else http.method
         of_method = [route for route in candidates if route.method == method]
         if not of_method:
+            if http.path_info.endswith("/"):
+                raise errors.NotFound("The resource could not be found: the path ends where an id is expected.")
             raise _MethodNotAllowed(sorted({route.method for route in candidates}))
         chosen = [route for route in of_method if route.versions.holds(version)]
         if not chosen:

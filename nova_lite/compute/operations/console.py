@@ -25,8 +25,8 @@ class Console:
         text = self._host.driver.console_output(server_id)
         if length is None:
             return text
-        lines = text.splitlines(keepends=True)
-        return "".join(lines[-length:]) if length > 0 else ""
+        # Without the last line end: clients count lines by splitting at it.
+        return "\n".join(text.splitlines()[-length:]) if length > 0 else ""
 
     def open_console(
         self, ctxt: Context, *, server_id: str, type: ConsoleType, token_hash: str, ttl_s: int  # noqa: A002

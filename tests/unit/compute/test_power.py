@@ -133,7 +133,7 @@ def test_recovery_reports_one_bad_guest_and_goes_on(built: Worker, tmp_path) -> 
 
 def test_console_output_shows_the_last_lines(built: Worker) -> None:
     text = console_of(built).console_output(built.ctxt, server_id=SERVER, length=1)
-    assert text == "web login:\n"
+    assert text == "web login:"
 
 
 def test_failpoints_of_actions_are_told_as_failures(built: Worker) -> None:
