@@ -25,14 +25,15 @@ SHARED = {
     "compute GET /os-quota-sets/{project_id}/defaults", "network GET /quotas/{project_id}/default",
 }
 # What is always empty here: alice has none of these either.
-EMPTY = {"network GET /routers/{router_id}", "network GET /floatingips/{floating_ip_id}", "network GET /subnetpools/{pool_id}"}
+EMPTY = {"network GET /routers/{router_id}", "network GET /floatingips/{floating_ip_id}", "network GET /subnetpools/{pool_id}",
+         "compute GET /servers/{server_id}/shares/{share_id}"}
 # What this cloud does not have, and says so.
 ABSENT = {
     "network POST /routers", "network POST /floatingips", "compute DELETE /os-baremetal-nodes/{node_id}",
     "compute POST /os-baremetal-nodes/{node_id}/action",
 }
 # Only operators may, whatever the rule's role: the handler decides by the query.
-OPERATORS = {"identity GET /role_assignments"}
+OPERATORS = {"identity GET /role_assignments", "compute GET /os-migrations", "compute GET /servers/{server_id}/migrations"}
 
 
 @dataclasses.dataclass
@@ -56,7 +57,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     alice, bob = cloud.add_member("alice"), cloud.add_member("bob")
     values = _furnish(cloud, alice)
     mine = {value for name, value in values.items() if name.split()[-1] not in (
-        "alias", "gone_id", "gone_domain", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "key", "aggregate_id", "node_id", "host_name", "class_name",
+        "alias", "gone_id", "gone_domain", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "migration_id", "before", "key", "aggregate_id", "node_id", "host_name", "class_name", "share_id",
         "router_id", "floating_ip_id", "pool_id")}
     yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server"})
     cloud.close()
@@ -93,7 +94,7 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
     server_group = made("/v2.1/os-server-groups", {"server_group": {"name": "alices-group", "policy": "affinity"}})["id"]
     aggregate = made("/v2.1/os-aggregates", {"aggregate": {"name": "racks"}}, token=admin)["id"]
     return found | {
-        "node_id": "1", "host_name": "h1", "class_name": "default", "compute key": "hw:cpu_policy",
+        "node_id": "1", "share_id": "66666666-6666-4666-8666-666666666666", "migration_id": "1", "before": "2026-03-10%2012:00:00", "host_name": "h1", "class_name": "default", "compute key": "hw:cpu_policy",
         "server_group_id": server_group, "aggregate_id": str(aggregate),
         "server_id": server, "flavor_id": flavor, "network_id": network, "subnet_id": subnet, "group_id": group,
         "rule_id": rule, "image_id": image, "port_id": port, "request_id": action["request_id"], "name": "alices-key",
@@ -142,6 +143,8 @@ def _body(stage: Stage, face: str, route: Route) -> Any:
         "compute PUT /os-security-groups/{group_id}": {"security_group": {"name": "b", "description": "b"}},
         "compute POST /os-security-group-rules": {"security_group_rule": {
             "parent_group_id": value["group_id"], "ip_protocol": "tcp", "from_port": 1, "to_port": 2}},
+        "compute POST /os-server-external-events": {"events": [{"name": "network-changed", "server_uuid": value["server_id"]}]},
+        "compute POST /servers/{server_id}/shares": {"share": {"share_id": "66666666-6666-4666-8666-666666666666"}},
         "compute POST /os-server-groups": {"server_group": {"name": "bobs", "policy": "affinity"}},
         "compute POST /os-keypairs": {"keypair": {"name": f"bobs-{uuid.uuid4()}", "public_key": _PUBLIC_KEY}},
         "identity POST /auth/tokens": {"auth": {
@@ -163,8 +166,9 @@ def _body(stage: Stage, face: str, route: Route) -> Any:
 
 
 _BARE_ACTIONS = ("forceDelete", "os-start", "os-stop", "pause", "unpause", "suspend", "resume", "lock", "unlock",
-                 "add_interface", "remove_interface", "restore", "trigger_crash_dump", "resetNetwork", "shelve", "unshelve")
-_ACTIONS = {"reboot": {"type": "HARD"}, "os-getConsoleOutput": {}, "changePassword": {"adminPass": "b"},
+                 "add_interface", "remove_interface", "restore", "trigger_crash_dump", "resetNetwork", "shelve", "unshelve",
+                 "confirmResize", "revertResize", "migrate", "os-migrateLive", "force_complete")
+_ACTIONS = {"reboot": {"type": "HARD"}, "resize": {"flavorRef": "1"}, "os-getConsoleOutput": {}, "changePassword": {"adminPass": "b"},
             "addSecurityGroup": {"name": "default"}, "removeSecurityGroup": {"name": "default"},
             "reserve": None, "unreserve": None, **dict.fromkeys(
                 ("disassociate", "disassociate_host", "disassociate_project", "associate_host")),

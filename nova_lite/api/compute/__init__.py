@@ -19,6 +19,7 @@ from nova_lite.api.compute import (
     image_metadata,
     image_proxy,
     instance_actions,
+    instance_usage_audit_log,
     interfaces,
     keypairs,
     limits,
@@ -29,17 +30,20 @@ from nova_lite.api.compute import (
     remote_consoles,
     security_groups,
     server_create,
+    server_external_events,
     server_groups,
     server_ips,
     server_lists,
     server_metadata,
     server_password,
     server_security_groups,
+    server_shares,
     server_tags,
     server_topology,
     server_views,
     servers,
     services,
+    simple_tenant_usage,
 )
 from nova_lite.api.compute.actions import (
     console,
@@ -65,9 +69,10 @@ __all__ = ["EXTRA_RULES", "NEGOTIATION", "RESOURCES", "fault_body"]
 RESOURCES = (
     server_lists, server_create, servers, resize, migrate, remote_consoles, console_auth_tokens, power, lock, console, soft_delete, shelve, inside, fixed_ips,
     images, rebuild, rescue, diagnostics, server_password, server_topology, server_metadata, server_tags, server_ips,
-    server_security_groups, security_group_actions, interfaces, gone_networks, networks, security_groups, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, quota_sets, quota_class_sets,
+    server_security_groups, security_group_actions, interfaces, gone_networks, networks, security_groups, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, simple_tenant_usage,
+    instance_usage_audit_log, server_external_events, quota_sets, quota_class_sets,
     availability_zones, hypervisors, services, aggregates, hosts, image_proxy, image_metadata,
-    baremetal_nodes, gone, extensions,
+    baremetal_nodes, server_shares, gone, extensions,
 )
 # Rules that handlers ask about beside those of their routes.
 EXTRA_RULES = (*server_lists.RULES, *server_views.RULES, *server_create.RULES, *lock.RULES, *images.RULES, *rebuild.RULES, *instance_actions.RULES, *limits.RULES, *migrations.RULES, *server_topology.RULES, *shelve.RULES,

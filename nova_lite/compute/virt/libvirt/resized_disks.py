@@ -117,6 +117,6 @@ def _grow(path: Path, *, size_gb: int, disk_format: str) -> None:
     try:
         commands.run(["qemu-img", "resize", "-q", "-f", disk_format, str(path), f"{size_gb}G"], timeout_s=60.0)
     except commands.CommandFailed as failed:
-        if "--shrink" in str(failed):
+        if "hrink" in str(failed):
             raise ValueError("Unable to resize disk down.") from failed
         raise
