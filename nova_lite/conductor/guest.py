@@ -82,6 +82,7 @@ def _facts(session: Session, server: Server, ports: network.ServerPorts) -> docu
         key_name=server.key_name, key_data=server.key_data, metadata_items=dict(server.metadata_items),
         user_data=server.user_data, nics=tuple(_nic_facts(port, networks[port.network_id]) for port in ports.ports),
         group_names=tuple(sorted(security_groups.names(session, group_ids))),
+        files=tuple((file["path"], file["contents"]) for file in server.files or ()),
     )
 
 

@@ -44,6 +44,7 @@ class Server(Timestamps, Base):
     key_name: Mapped[str | None]
     key_data: Mapped[str | None] = mapped_column(sa.Text)
     user_data: Mapped[str | None] = mapped_column(LongText)  # base64, as it came
+    files: Mapped[list[dict[str, str]] | None] = mapped_column(sa.JSON(none_as_null=True))  # path, contents in base64
     config_drive: Mapped[bool] = mapped_column(default=False)
     metadata_items: Mapped[dict[str, str]] = mapped_column(default=dict)
     tags: Mapped[list[str]] = mapped_column(default=list)

@@ -29,7 +29,10 @@ class NicFacts:
 
 @dataclasses.dataclass(frozen=True)
 class ServerFacts:
-    """What the documents say of a server. `user_data` is base64, as clients send it."""
+    """What the documents say of a server. `user_data` is base64, as clients send it.
+
+    `files` are those given with the server: path in the guest, and contents in base64.
+    """
 
     id: str
     number: int
@@ -47,6 +50,7 @@ class ServerFacts:
     user_data: str | None
     nics: tuple[NicFacts, ...]
     group_names: tuple[str, ...]
+    files: tuple[tuple[str, str], ...] = ()
 
 
 def to_text(raw: bytes) -> str:
@@ -71,7 +75,13 @@ def render(facts: ServerFacts, *, dns_domain: str) -> Documents:
     if facts.user_data:
         raw = to_text(base64.b64decode(facts.user_data))
         documents |= {"openstack/latest/user_data": raw, "ec2/latest/user-data": raw}
+    for number, (_path, contents) in enumerate(facts.files):
+        documents[f"openstack{_content_path(number)}"] = to_text(base64.b64decode(contents))
     return documents
+
+
+def _content_path(number: int) -> str:
+    return f"/content/{number:04d}"
 
 
 def _json(document: dict[str, Any]) -> str:
@@ -90,6 +100,9 @@ def _openstack(facts: ServerFacts, dns_domain: str) -> dict[str, Any]:
     }
     if facts.metadata_items:
         document["meta"] = facts.metadata_items
+    if facts.files:
+        document["files"] = [
+            {"path": path, "content_path": _content_path(number)} for number, (path, _) in enumerate(facts.files)]
     if facts.key_name and facts.key_data:
         document["public_keys"] = {facts.key_name: facts.key_data}
         document["keys"] = [{"name": facts.key_name, "type": "ssh", "data": facts.key_data}]

@@ -14,7 +14,7 @@ import uuid
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.api.compute import image_source, schemas, server_hints, server_networks, server_schemas
+from nova_lite.api.compute import image_source, personality, schemas, server_hints, server_networks, server_schemas
 from nova_lite.api.compute.image_source import BootImage
 from nova_lite.api.compute.links import links
 from nova_lite.api.compute.permissions import require
@@ -101,8 +101,6 @@ def _word(length: int, alphabet: str) -> str:
 
 def _refuse_what_is_not_there(asked: Body) -> None:
     """:raises errors.BadRequest: the request needs something that this cloud cannot do yet."""
-    if asked.get("personality"):
-        raise errors.BadRequest(reason="personality: files are not injected into guests; use user_data")
     if asked.get("trusted_image_certificates"):
         raise errors.BadRequest(reason="trusted_image_certificates: image signatures are not verified by this cloud")
 
@@ -181,26 +179,30 @@ def find_key(req: Request, asked: Body) -> tuple[str | None, str | None]:
 
 
 def _place(req: Request, asked: Body) -> Place:
-    """What `availability_zone` (`zone`, or by an admin `zone:host`), `host` and `hypervisor_hostname` mean."""
+    """What `availability_zone` (`zone`; by an admin `zone:host:node`, either may be left out), `host` and
+    `hypervisor_hostname` mean. A node that is named must be the host's own.
+    """
     zone, _, forced = (asked.get("availability_zone") or "").partition(":")
-    wanted = asked.get("host") or asked.get("hypervisor_hostname")
-    if forced and wanted:
+    names = {name for name in (asked.get("host"), asked.get("hypervisor_hostname")) if name}
+    if forced.count(":") > 1:
+        raise errors.BadRequest(reason=f"Invalid availability_zone: {asked['availability_zone']} is not zone:host:node")
+    if forced and names:
         raise errors.BadRequest(reason="host and hypervisor_hostname cannot be used together with zone:host")
     if forced:
         require(req, FORCED_HOST)
-        wanted = forced.rstrip(":").split(":")[0]
-    elif wanted:
+        names = {name for name in forced.split(":") if name}
+    elif names:
         require(req, REQUESTED_HOST)
-    if not zone and not wanted:
+    if not zone and not names:
         return Place()
     known = hosts.hosts(req.db)
     if zone and zone not in {host.availability_zone for host in known}:
         raise errors.BadRequest(reason="The requested availability zone is not available")
-    if not wanted:
+    if not names:
         return Place(zone=zone)
-    host = next((host for host in known if wanted in (host.name, host.hypervisor_hostname)), None)
+    host = next((host for host in known if names <= {host.name, host.hypervisor_hostname}), None)
     if host is None:
-        raise errors.BadRequest(reason=f"Compute host {wanted} could not be found.")
+        raise errors.BadRequest(reason=f"Compute host {' with node '.join(sorted(names))} could not be found.")
     return Place(zone=zone or None, host=host.name)
 
 
@@ -227,6 +229,7 @@ def _columns(req: Request, asked: Body, flavor: Flavor, image: BootImage, place:
         "disk_gb": root_gb + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024),
         "image_id": image.id, "image_properties": image.properties, "user_data": checked_user_data(asked.get("user_data")),
         "root_device_name": _hardware(flavor, image).root_device,
+        "files": personality.checked(req, asked["personality"]) if asked.get("personality") else None,
         "config_drive": schemas.is_true(asked.get("config_drive")), "metadata_items": asked.get("metadata", {}),
         "tags": list(dict.fromkeys(asked.get("tags", ()))), "wanted_zone": place.zone, "wanted_host": place.host,
         "disk_config": asked.get("OS-DCF:diskConfig", "MANUAL"),

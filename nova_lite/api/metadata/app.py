@@ -64,6 +64,9 @@ def answer(documents: Documents, path: str) -> bytes | None:
 def _openstack(documents: Documents, parts: list[str]) -> bytes | None:
     if not parts:
         return _listing(OPENSTACK_VERSIONS)
+    if parts[0] == "content" and len(parts) == 2:  # files given with the server; only meta_data.json names them
+        text = documents.get("openstack/" + "/".join(parts))
+        return None if text is None else to_bytes(text)
     if parts[0] not in OPENSTACK_VERSIONS:
         return None
     root = "openstack/latest/"

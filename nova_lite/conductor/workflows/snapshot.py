@@ -122,7 +122,7 @@ def rotate_backups(run: Run) -> None:
 
 def record_backup(session: Session, run: Run) -> None:
     snapshots.rotate(
-        session, run.server_id, backup_type=str(run.inputs["backup_type"]), keep=int(run.inputs["rotation"]))
+        session, run.server_id, image_id=image_id(run), backup_type=str(run.inputs["backup_type"]), keep=int(run.inputs["rotation"]))
     servers.finish(session, run.server_id, "create_backup")
 
 

@@ -89,3 +89,11 @@ def test_the_guest_is_known_by_network_and_address_and_by_no_header() -> None:
 def test_only_get_is_answered() -> None:
     request = webob.Request.blank("/", method="POST", environ={"REMOTE_ADDR": "10.0.0.5", "nova.network_id": "n"})
     assert request.get_response(MetadataApp(lambda network_id, address: DOCUMENTS)).status_code == 405
+
+
+def test_files_given_with_the_server_stand_beside_its_metadata() -> None:
+    facts = dataclasses.replace(FACTS, files=(("/etc/motd", base64.b64encode(b"\xffhi").decode()),))
+    rendered = render(facts, dns_domain="")
+    assert json.loads(rendered["openstack/latest/meta_data.json"])["files"] == [
+        {"path": "/etc/motd", "content_path": "/content/0000"}]
+    assert to_bytes(rendered["openstack/content/0000"]) == b"\xffhi"

@@ -6,7 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.api.compute import asking, image_source, schemas, server_create, server_schemas, server_views
+from nova_lite.api.compute import (
+    asking,
+    image_source,
+    personality,
+    schemas,
+    server_create,
+    server_schemas,
+    server_views,
+)
 from nova_lite.api.compute.server_quota import check_metadata
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, Rule, action
@@ -75,6 +83,8 @@ def _changes(req: Request, asked: Body) -> dict[str, Any]:
     found = {column: asked[word] for word, column in _COLUMNS.items() if word in asked}
     if "key_name" in asked:
         found["key_name"], found["key_data"] = server_create.find_key(req, asked)
+    if "personality" in asked:
+        found["files"] = personality.checked(req, asked["personality"]) or None
     if "user_data" in asked:
         found["user_data"] = server_create.checked_user_data(asked["user_data"])
     return found

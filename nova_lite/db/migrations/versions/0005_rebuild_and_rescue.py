@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rebuild and rescue keep."""
+"""Files given with a server."""
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0005"
 down_revision = "0004"
@@ -8,4 +11,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nothing yet."""
+    op.add_column("servers", sa.Column("files", sa.JSON(), nullable=True))
