@@ -128,6 +128,17 @@ def test_a_server_without_numa_has_no_nodes(api: ComputeApi, server_id: str) -> 
     assert api.get(f"/servers/{server_id}/topology", version="2.77").status == 404
 
 
+def test_nodes_are_as_the_flavor_asks(api: ComputeApi, server_id: str) -> None:
+    flavor = {"id": "1", "name": "m1", "vcpus": 2, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0,
+              "extra_specs": {"hw:numa_nodes": "2", "hw:mem_page_size": "2048"}}
+    settle(api, server_id, flavor=flavor, vcpus=2)
+    shown = api.get(f"/servers/{server_id}/topology", version="2.78").body
+    assert shown == {"pagesize_kb": 2048, "nodes": [
+        {"memory_mb": 32, "siblings": [], "vcpu_set": [0]}, {"memory_mb": 32, "siblings": [], "vcpu_set": [1]}]}
+    nodes = api.get(f"/servers/{server_id}/topology", version="2.78", user="admin").body["nodes"]
+    assert [(node["host_node"], node["cpu_pinning"]) for node in nodes] == [(0, {}), (1, {})]
+
+
 def test_a_posted_password_is_shown_and_forgotten(api: ComputeApi, server_id: str) -> None:
     assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": ""}
     settle(api, server_id, posted_password="c2VjcmV0")
