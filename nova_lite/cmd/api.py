@@ -109,10 +109,15 @@ def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa
     from nova_lite.api.wsgi.request import Parts, RpcClients
     from nova_lite.cmd import daemon
     from nova_lite.db.engine import open_database
+    from nova_lite.notifications import emitter
 
     concurrency.end_at_eof(lifeline)
-    parts = Parts(conf, open_database(conf), RpcClients(daemon.connect(conf)))
+    database = open_database(conf)
+    told = emitter.attach(conf, database, binary="nova-api")
+    parts = Parts(conf, database, RpcClients(daemon.connect(conf)))
     server = concurrency.HttpServer(paste.load(parts), listener, threads=conf.api.threads)
     caretaker(parts).start()
     server.end_by(_ASKED_TO_END, grace_s=_GRACE_S)
     server.serve()
+    if told is not None:
+        told.stop()

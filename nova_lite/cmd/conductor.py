@@ -5,11 +5,30 @@ from __future__ import annotations
 
 import sys
 
+import oslo_messaging as messaging
+from oslo_config import cfg
+
 from nova_lite.cmd import daemon
 from nova_lite.conductor.service import ConductorService
 from nova_lite.db.engine import open_database
+from nova_lite.notifications import emitter
 
 
 def main() -> None:
     """Run until asked to end."""
-    daemon.run("nova-conductor", sys.argv[1:], lambda conf, bus: ConductorService(conf, bus, open_database(conf)))
+    daemon.run("nova-conductor", sys.argv[1:], Conductor)
+
+
+class Conductor(ConductorService):
+    """The service with a database of its own; notifies of what it commits if that is configured."""
+
+    def __init__(self, conf: cfg.ConfigOpts, bus: messaging.transport.RPCTransport) -> None:
+        database = open_database(conf)
+        self._emitter = emitter.attach(conf, database, binary="nova-conductor")
+        super().__init__(conf, bus, database)
+
+    def stop(self) -> None:
+        """Finish what is in hand, and what is to be told of it."""
+        super().stop()
+        if self._emitter is not None:
+            self._emitter.stop()

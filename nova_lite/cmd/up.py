@@ -27,6 +27,7 @@ from nova_lite.compute.service import ComputeService
 from nova_lite.conductor.service import ConductorService
 from nova_lite.db import migrate
 from nova_lite.db.engine import Database, open_database
+from nova_lite.notifications import emitter
 from nova_lite.scheduler.service import SchedulerService
 from nova_lite.volume.service import VolumeService
 
@@ -108,6 +109,7 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
     migrate.upgrade(database.engine)
     password = db.bootstrap(conf, database)
     bus = daemon.connect(conf)
+    told = emitter.attach(conf, database, binary="nova-lite")
     parts = Parts(conf, database, RpcClients(bus))
     services = [*_services(conf, bus, database), *console_proxies.within(conf, database), caretaker(parts)]
     server = concurrency.HttpServer(paste.load(parts), listener, threads=conf.api.threads)
@@ -124,6 +126,8 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
         server.stop()
         for service in reversed(started):
             service.stop()
+        if told is not None:
+            told.stop()
         bus.cleanup()
         database.close()
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
+from nova_lite.db import changes
 from nova_lite.db.actions import CANCELLED, DONE, FAILED, OPEN, RUNNING, UNDOING, Action, ActionEvent
 from nova_lite.db.engine import Database
 
@@ -117,6 +118,8 @@ class Journal:
             self._close_event(session, name, run, result="Success", details=None)
             if following is not None:
                 self._open_event(session, following, run.attempt, run.saved.get("host"))
+            else:
+                changes.note(session, self.action.id, changes.Phase.END)
         self.step = name
 
     def begin_undo(self, name: str, run: Run, error: errors.NovaLiteError) -> None:
@@ -143,6 +146,7 @@ class Journal:
         with self._database.writer() as session:
             self._write(session, {"state": FAILED, "message": error.text, "finish_time": self._now(), "lease_until": None})
             record(session, run)
+            changes.note(session, self.action.id, changes.Phase.ERROR)
 
     def _write(self, session: Session, values: dict[str, Any]) -> None:
         new = {f"new_{column}": value for column, value in values.items()}

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from nova_lite.conductor.workflows import faults
 from nova_lite.conductor.world import World
 from nova_lite.context import Context
-from nova_lite.db import hosts, servers
+from nova_lite.db import changes, hosts, servers
 from nova_lite.db.actions import DONE, FAILED, OPEN, Action, ActionEvent
 from nova_lite.lifecycle.table import vm_state_of
 from nova_lite.rpc.conductor import PowerState, ServiceReport
@@ -55,6 +55,7 @@ class Outcomes:
         session.add(ActionEvent(
             action_id=action_id, name=f"compute_{action.name}", host=host, start_time=action.start_time, finish_time=now,
             result="Success" if error is None else "Error", details=error))
+        changes.note(session, action_id, changes.Phase.END if error is None else changes.Phase.ERROR)
         return action
 
 

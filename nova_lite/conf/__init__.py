@@ -20,6 +20,7 @@ from nova_lite.conf import (
     keystone,
     libvirt,
     network,
+    notifications,
     quota,
     scheduler,
     serial_console,
@@ -27,7 +28,7 @@ from nova_lite.conf import (
 )
 
 SECTIONS = (
-    default, api, database, conductor, scheduler, compute, libvirt, network, image, identity, keystone, quota, console,
+    default, api, database, conductor, scheduler, compute, libvirt, network, notifications, image, identity, keystone, quota, console,
     consoleauth, serial_console, vnc,
 )
 

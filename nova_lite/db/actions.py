@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from nova_lite.db import changes
 from nova_lite.db.base import Base, LongText, utcnow
 
 # An action's `state`: how its work stands. Ends are DONE, FAILED and CANCELLED.
@@ -72,6 +73,7 @@ def add(
         action.finish_time = utcnow()
     session.add(action)
     session.flush()
+    changes.note(session, action.id, changes.Phase.ALONE if state == DONE else changes.Phase.START)
     return action
 
 

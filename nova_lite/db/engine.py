@@ -6,12 +6,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.orm import Session, sessionmaker
+
+from nova_lite.db.changes import KEY, Change
 
 _PING_AFTER_S = 1.0
 
@@ -22,10 +24,14 @@ def url_of(conf: cfg.ConfigOpts) -> str:
 
 
 class Database:
-    """Sessions of one database. `reader()` sees committed rows; `writer()` is one transaction."""
+    """Sessions of one database. `reader()` sees committed rows; `writer()` is one transaction.
+
+    `listeners` are told, after each commit, what changes.note() has noted in it; they must not raise.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
         self.url = sa.engine.make_url(url)
+        self.listeners: list[Callable[[Sequence[Change]], None]] = []
         self._is_sqlite = self.url.get_backend_name() == "sqlite"
         options: dict[str, Any] = {}
         if not self._is_sqlite:
@@ -54,8 +60,14 @@ class Database:
     @contextlib.contextmanager
     def writer(self) -> Iterator[Session]:
         """One transaction: committed at the end, rolled back on any error."""
+        noted: list[Change] = []
         with self._writers() as session, session.begin():
+            if self.listeners:
+                session.info[KEY] = noted
             yield session
+        if noted:
+            for tell in self.listeners:
+                tell(noted)
 
     def close(self) -> None:
         """Close all pooled connections."""

@@ -15,11 +15,12 @@ LINES, FUNCTION_LINES = 400, 60
 
 # Folder or file → what of nova_lite it may import. Shared parts never import a service; services never each other.
 SHARED = {"hardware", "errors", "context", "conf", "lifecycle", "rpc", "failpoints", "periodic", "metadata", "concurrency"}
-CONTROL = SHARED | {"db", "tokens"}
+CONTROL = SHARED | {"db", "tokens", "notifications"}
 MAY_IMPORT = {
     "errors": set(), "hardware": {"hardware", "errors"}, "context": set(), "conf": {"conf"}, "lifecycle": {"errors"}, "failpoints": {"errors"},
     "concurrency": {"threaded_http"}, "threaded_http": {"concurrency"}, "periodic": set(), "metadata": {"errors"}, "tokens": {"context", "errors"},
     "rpc": {"rpc", "errors", "context", "periodic"},
+    "notifications": {"notifications", "db", "lifecycle"},
     "db": {"db", "errors", "lifecycle", "conf", "rpc"},
     "api": CONTROL | {"api"}, "conductor": CONTROL | {"conductor"}, "scheduler": CONTROL | {"scheduler"},
     "console": {"console", "conf", "db", "errors"},

@@ -22,6 +22,7 @@ from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.request_id import RequestId
 from nova_lite.api.wsgi.size_limit import SizeLimit
 from nova_lite.db.engine import open_database
+from nova_lite.notifications import emitter
 from nova_lite.rpc import transport
 
 App = Callable[..., Iterable[bytes]]
@@ -64,7 +65,9 @@ def _parts_of(global_conf: GlobalConf) -> Parts:
         key = global_conf.get(_KEY, "foreign")
         if key not in _parts:
             conf = options.load([])
-            _parts[key] = Parts(conf, open_database(conf), RpcClients(transport.connect(conf)))
+            database = open_database(conf)
+            emitter.attach(conf, database, binary="nova-api")
+            _parts[key] = Parts(conf, database, RpcClients(transport.connect(conf)))
         return _parts[key]
 
 

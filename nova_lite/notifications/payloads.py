@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The payloads of notifications about servers, in the envelope of Nova's versioned objects."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from nova_lite.db.actions import Action
+from nova_lite.db.ports import Port
+from nova_lite.db.servers import Server
+from nova_lite.lifecycle.table import Power
+from nova_lite.notifications.names import Kind
+
+Body = dict[str, Any]
+_POWER = {Power.NOSTATE: "pending", Power.RUNNING: "running", Power.PAUSED: "paused", Power.SHUTDOWN: "shutdown",
+          Power.CRASHED: "crashed", Power.SUSPENDED: "suspended"}
+
+
+def enveloped(name: str, version: str, data: Body) -> Body:
+    """The data as a versioned object of Nova's."""
+    return {"nova_object.name": name, "nova_object.namespace": "nova", "nova_object.version": version,
+            "nova_object.data": data}
+
+
+def payload(kind: Kind, server: Server, action: Action, ports: Sequence[Port], *, error: str | None) -> Body:
+    """What the notification of this kind says; `error`: why the action failed."""
+    data = _server(server) | {
+        "ip_addresses": [_address(port, number, address.address) for number, port in enumerate(ports) for address in port.addresses],
+        "fault": _fault(error) if error is not None else None,
+        "request_id": action.request_id, "action_initiator_user": action.user_id, "action_initiator_project": action.project_id,
+    }
+    return enveloped(kind.payload, kind.version, data | _special(kind, server, action))
+
+
+def _server(server: Server) -> Body:
+    return {
+        "uuid": server.id, "user_id": server.user_id, "tenant_id": server.project_id, "reservation_id": server.reservation_id,
+        "display_name": server.name, "display_description": server.description, "host_name": server.hostname,
+        "host": server.host, "node": server.host, "os_type": server.image_properties.get("os_type"),
+        "architecture": server.image_properties.get("architecture"), "availability_zone": server.availability_zone,
+        "flavor": _flavor(server.flavor), "image_uuid": server.image_id or "", "key_name": server.key_name,
+        "kernel_id": "", "ramdisk_id": "", "created_at": _time(server.created_at), "launched_at": _time(server.launched_at),
+        "terminated_at": _time(server.terminated_at), "deleted_at": _time(server.deleted_at),
+        "updated_at": _time(server.updated_at), "state": server.vm_state, "task_state": server.task_state,
+        "power_state": _POWER.get(Power(server.power_state), "pending"), "progress": server.progress, "block_devices": [],
+        "metadata": dict(server.metadata_items), "locked": server.locked_by is not None, "locked_reason": server.locked_reason,
+        "auto_disk_config": server.disk_config,
+    }
+
+
+def _special(kind: Kind, server: Server, action: Action) -> Body:
+    """What only payloads of this name have."""
+    known = {**action.inputs, **action.saved}
+    if kind.payload == "InstanceCreatePayload":
+        return {"keypairs": [], "tags": list(server.tags), "trusted_image_certificates": None,
+                "instance_name": server.instance_name}
+    if kind.payload == "InstanceActionRebuildPayload":
+        return {"trusted_image_certificates": None}
+    if kind.payload == "InstanceActionRescuePayload":
+        return {"rescue_image_ref": known.get("image_id") or server.image_id}
+    if kind.payload == "InstanceActionSnapshotPayload":
+        return {"snapshot_image_id": known.get("image_id") or ""}
+    return {}
+
+
+def _flavor(flavor: Body) -> Body:
+    return enveloped("FlavorPayload", "1.4", {
+        "flavorid": flavor.get("id"), "name": flavor.get("name"), "memory_mb": flavor.get("ram"), "vcpus": flavor.get("vcpus"),
+        "root_gb": flavor.get("disk"), "ephemeral_gb": flavor.get("ephemeral"), "swap": flavor.get("swap"), "rxtx_factor": 1.0,
+        "vcpu_weight": 0, "disabled": False, "is_public": True, "extra_specs": dict(flavor.get("extra_specs") or {}),
+        "projects": None, "description": None,
+    })
+
+
+def _address(port: Port, number: int, address: str) -> Body:
+    return enveloped("IpPayload", "1.0", {
+        "label": port.network.name, "mac": port.mac_address, "meta": {}, "port_uuid": port.id,
+        "version": 6 if ":" in address else 4, "address": address, "device_name": f"nic{number}"})
+
+
+def _fault(error: str) -> Body:
+    return enveloped("ExceptionPayload", "1.1", {
+        "function_name": "", "module_name": "", "exception": "InstanceFault", "exception_message": error, "traceback": ""})
+
+
+def _time(moment: datetime.datetime | None) -> str | None:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notifications as a consumer on the bus gets them: names, order, envelope; nothing when they are off."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from nova_lite import conf as options
+from nova_lite import errors
+from nova_lite.db import actions
+from nova_lite.db.changes import KEY
+from nova_lite.lifecycle.table import ACTIONS
+from nova_lite.notifications import emitter
+from nova_lite.notifications.names import KINDS, kind_of
+from tests.flows.notified import Consumer, configure
+from tests.flows.one_process import CTXT, OneProcess
+
+MEMORY = "kombu+memory:////"
+
+
+@pytest.fixture
+def consumer(cloud: OneProcess) -> Iterator[Consumer]:
+    configure(cloud.conf, MEMORY)
+    made = Consumer(cloud.conf)
+    emitting = emitter.attach(cloud.conf, cloud.database, binary="nova-conductor")
+    assert emitting is not None
+    yield made
+    emitting.stop()
+    made.stop()
+
+
+def test_a_server_is_told_of_from_its_build_to_its_end(cloud: OneProcess, consumer: Consumer) -> None:
+    server_id, action_id = cloud.ask_for_server(name="told", metadata_items={"a": "b"})
+    cloud.run(action_id)
+    heard = consumer.take(2)
+    cloud.run(cloud.ask_for_delete(server_id))
+    heard += consumer.take(2)
+    assert [(priority, event) for priority, event, _ in heard] == [
+        ("INFO", "instance.create.start"), ("INFO", "instance.create.end"),
+        ("INFO", "instance.delete.start"), ("INFO", "instance.delete.end")]
+    created = heard[1][2]
+    assert (created["nova_object.name"], created["nova_object.namespace"], created["nova_object.version"]) == (
+        "InstanceCreatePayload", "nova", "1.12")
+    data = created["nova_object.data"]
+    assert (data["uuid"], data["state"], data["task_state"], data["power_state"]) == (server_id, "active", None, "running")
+    assert (data["display_name"], data["metadata"], data["fault"]) == ("told", {"a": "b"}, None)
+    assert (data["action_initiator_user"], data["request_id"]) == (CTXT.user_id, CTXT.request_id)
+    assert data["flavor"]["nova_object.data"]["memory_mb"] == 128
+    [address] = [found["nova_object.data"] for found in data["ip_addresses"]]
+    assert (address["label"], address["version"]) == ("net", 4)
+    assert heard[3][2]["nova_object.data"]["deleted_at"]
+
+
+def test_a_failure_is_told_as_an_error_with_its_reason(cloud: OneProcess, consumer: Consumer) -> None:
+    _, action_id = cloud.ask_for_server(vcpus=10**6)
+    cloud.run(action_id)
+    _, (priority, event, payload) = consumer.take(2)
+    assert (priority, event) == ("ERROR", "instance.create.error")
+    fault = payload["nova_object.data"]["fault"]
+    assert fault["nova_object.name"] == "ExceptionPayload"
+    assert "No valid host" in fault["nova_object.data"]["exception_message"]
+
+
+def test_an_action_of_one_host_is_told_of_when_its_worker_reports(cloud: OneProcess, consumer: Consumer) -> None:
+    server_id, action_id = cloud.ask_for_server()
+    cloud.run(action_id)
+    stop = cloud.ask_for(server_id, "stop")
+    cloud.world.conductor.action_done(CTXT, server_id=server_id, action_id=stop, host="node-0", power_state=4)
+    reboot = cloud.ask_for(server_id, "reboot_hard")
+    cloud.world.conductor.action_failed(CTXT, server_id=server_id, action_id=reboot, host="node-0", reason="no power")
+    heard = consumer.take(6)[2:]
+    assert sorted(event for _, event, _ in heard) == [
+        "instance.power_off.end", "instance.power_off.start", "instance.reboot.error", "instance.reboot.start"]
+
+
+def test_an_instant_action_is_told_once(cloud: OneProcess, consumer: Consumer) -> None:
+    server_id, _ = cloud.ask_for_server()
+    with cloud.database.writer() as session:
+        actions.add(session, server_id=server_id, name="lock", request_id="req-1", user_id="u", project_id="p", state=actions.DONE)
+    assert [event for _, event, _ in consumer.take(2)] == ["instance.create.start", "instance.lock"]
+
+
+def test_what_is_rolled_back_is_not_told(cloud: OneProcess, consumer: Consumer) -> None:
+    server_id, _ = cloud.ask_for_server()
+    with pytest.raises(errors.Conflict), cloud.database.writer() as session:
+        actions.add(session, server_id=server_id, name="lock", request_id="req-1", user_id="u", project_id="p")
+        raise errors.Conflict(reason="no")
+    with cloud.database.writer() as session:
+        actions.add(session, server_id=server_id, name="unlock", request_id="req-1", user_id="u", project_id="p", state=actions.DONE)
+    assert [event for _, event, _ in consumer.take(2)] == ["instance.create.start", "instance.unlock"]
+
+
+def test_a_broken_broker_harms_nobody(cloud: OneProcess) -> None:
+    configure(cloud.conf, "rabbit://nobody:wrong@127.0.0.1:1/")
+    cloud.conf.set_override("retry", 0, group="oslo_messaging_notifications")
+    emitting = emitter.attach(cloud.conf, cloud.database, binary="nova-conductor")
+    assert emitting is not None
+    server_id, action_id = cloud.ask_for_server()
+    cloud.run(action_id)
+    assert cloud.server(server_id).vm_state == "active"
+    emitting.stop(within_s=0.1)
+
+
+@pytest.mark.parametrize(("form", "driver"), [("unversioned", ["messagingv2"]), ("versioned", []), ("both", ["noop"])])
+def test_off_keeps_and_starts_nothing(cloud: OneProcess, form: str, driver: list[str]) -> None:
+    configure(cloud.conf, MEMORY)
+    cloud.conf.set_override("notification_format", form, group="notifications")
+    cloud.conf.set_override("driver", driver, group="oslo_messaging_notifications")
+    before = threading.active_count()
+    assert emitter.attach(cloud.conf, cloud.database, binary="nova-conductor") is None
+    with cloud.database.writer() as session:
+        assert KEY not in session.info
+    assert threading.active_count() == before
+
+
+def test_off_is_the_default() -> None:
+    conf = options.load([], files=[])
+    emitter.register(conf)
+    assert (conf.notifications.notification_format, conf.oslo_messaging_notifications.driver) == ("unversioned", [])
+
+
+def test_every_name_is_of_an_action() -> None:
+    assert set(KINDS) <= set(ACTIONS)
+    kinds = [kind for name in ACTIONS if (kind := kind_of(name)) is not None]
+    assert all(kind.event and kind.payload.startswith("Instance") for kind in kinds)
