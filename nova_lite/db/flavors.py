@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -67,6 +68,7 @@ _ONE = sa.select(Flavor).where(Flavor.id == sa.bindparam("of"))
 def find(
     session: Session, *, project_id: str | None, is_public: bool | None, min_ram_mb: int = 0, min_disk_gb: int = 0,
     sort_key: str = "flavorid", is_descending: bool = False, marker: str | None = None, limit: int | None = None,
+    name_pattern: re.Pattern[str] | None = None,
 ) -> list[Flavor]:
     """Flavors in order, after `marker`. `is_public` None: both kinds; `project_id` None: whoever has access.
 
@@ -79,7 +81,8 @@ def find(
     column = getattr(Flavor, SORT_KEYS[sort_key])
     order = (column.desc(), Flavor.id.desc()) if is_descending else (column, Flavor.id)
     # A cloud has tens of flavors: access and paging are cheaper here than in three dialects' JSON.
-    listed = [flavor for flavor in session.scalars(query.order_by(*order)) if flavor.may_use(project_id)]
+    listed = [flavor for flavor in session.scalars(query.order_by(*order)) if flavor.may_use(project_id)
+              and (name_pattern is None or name_pattern.search(flavor.name))]
     if marker is not None:
         position = next((index for index, flavor in enumerate(listed) if flavor.id == marker), None)
         if position is None:

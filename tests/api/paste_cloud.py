@@ -13,6 +13,7 @@ import webob
 
 from nova_lite import conf as options
 from nova_lite import tokens
+from nova_lite.api.compute.history import MAXIMUM
 from nova_lite.api.wsgi import paste
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.db import users
@@ -23,7 +24,7 @@ from nova_lite.rpc import transport
 from tests.api.compute_api import host
 
 ADMIN_PASSWORD = "admin secret"
-NEWEST = "2.96"
+NEWEST = MAXIMUM
 
 
 @dataclasses.dataclass(frozen=True)

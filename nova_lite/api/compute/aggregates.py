@@ -25,7 +25,6 @@ _ITEMS: schemas.Schema = {
 SET_METADATA = schemas.keyed("set_metadata", schemas.closed({"metadata": _ITEMS}, required=("metadata",)))
 CACHE = schemas.closed({"cache": {"type": "array", "minItems": 1, "uniqueItems": True, "items": schemas.closed(
     {"id": schemas.UUID}, required=("id",))}}, required=("cache",))
-NO_QUERY = {"2.102": schemas.query(())}
 
 FIELDS = (
     Field("id", lambda aggregate: aggregate.number),
@@ -55,7 +54,7 @@ def _get(req: Request, aggregate_id: str, *, is_locked: bool = False) -> Aggrega
     return aggregates.get(req.db, int(aggregate_id), is_locked=is_locked)
 
 
-@route("GET", "/os-aggregates", policy=Rule(f"{_RULE}:index", ADMIN), query=NO_QUERY)
+@route("GET", "/os-aggregates", policy=Rule(f"{_RULE}:index", ADMIN))
 def index(req: Request) -> Body:
     """All aggregates."""
     found = aggregates.find(req.db)
@@ -71,7 +70,7 @@ def create(req: Request, body: Body) -> Body:
     return {"aggregate": view(FIELDS, aggregates.add(req.db, made), req)}
 
 
-@route("GET", "/os-aggregates/{aggregate_id}", policy=Rule(f"{_RULE}:show", ADMIN), query=NO_QUERY)
+@route("GET", "/os-aggregates/{aggregate_id}", policy=Rule(f"{_RULE}:show", ADMIN))
 def show(req: Request, aggregate_id: str) -> Body:
     """One aggregate."""
     return _show(req, _get(req, aggregate_id))

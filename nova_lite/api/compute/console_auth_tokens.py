@@ -15,6 +15,7 @@ FIELDS = (
     Field("instance_uuid", lambda row: row.server_id),
     Field("host", lambda row: row.host),
     Field("port", lambda row: row.port),
+    Field("tls_port", lambda _: None, since="2.99"),
     # The worker that listens there asks for the token itself.
     Field("internal_access_path", lambda row: None),
 )

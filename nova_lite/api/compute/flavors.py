@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 from nova_lite import errors
@@ -11,6 +12,7 @@ from nova_lite.api.compute.links import links
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, ANYONE, READER, Field, Rule, action, route, view
+from nova_lite.api.wsgi.versions import parse
 from nova_lite.db import flavors
 from nova_lite.db.flavors import Flavor
 
@@ -30,9 +32,9 @@ FIELDS = (
     Field("swap", lambda flavor: flavor.swap_mb or "", until="2.74"),
     Field("swap", lambda flavor: flavor.swap_mb, since="2.75"),
     Field("OS-FLV-EXT-DATA:ephemeral", lambda flavor: flavor.ephemeral_gb),
-    Field("OS-FLV-DISABLED:disabled", lambda flavor: flavor.disabled),
+    Field("OS-FLV-DISABLED:disabled", lambda flavor: flavor.disabled, until="2.101"),
     Field("os-flavor-access:is_public", lambda flavor: flavor.is_public),
-    Field("rxtx_factor", lambda flavor: flavor.rxtx_factor),
+    Field("rxtx_factor", lambda flavor: flavor.rxtx_factor, until="2.101"),
     Field("extra_specs", lambda flavor: flavor.extra_specs, since="2.61", role=SHOW_SPECS.role),
 )
 
@@ -52,17 +54,21 @@ _DESCRIPTION = {"type": ["string", "null"], "maxLength": 65535}
 CREATE = schemas.keyed("flavor", schemas.closed(_CREATE, required=_NEEDED))
 CREATE_DESCRIBED = schemas.keyed(
     "flavor", schemas.closed({**_CREATE, "description": _DESCRIPTION}, required=_NEEDED))
+CREATE_WITHOUT_RXTX = schemas.keyed("flavor", schemas.closed(
+    {**{name: _CREATE[name] for name in _CREATE if name != "rxtx_factor"}, "description": _DESCRIPTION}, required=_NEEDED))
 UPDATE = schemas.keyed("flavor", schemas.closed({"description": _DESCRIPTION}, required=("description",)))
 _ACCESS = schemas.closed({"tenant": {"type": "string", "minLength": 1, "maxLength": 255,
                                      "pattern": r"^[a-zA-Z0-9-]*$"}}, required=("tenant",))
-QUERY = schemas.query(("is_public", "limit", "marker", "minDisk", "minRam", "sort_dir", "sort_key"))
+_KNOWN = ("is_public", "limit", "marker", "minDisk", "minRam", "sort_dir", "sort_key")
+QUERY = {"2.75": schemas.query(_KNOWN), "2.102": schemas.query((*_KNOWN, "name"))}
+_NAMES_SINCE = parse("2.102")
 
 
 def _show(req: Request, flavor: Flavor) -> Body:
     return {**view(FIELDS, flavor, req), "links": links(req, f"/flavors/{flavor.id}")}
 
 
-@route("GET", "/flavors", policy=SHOW, query={"2.75": QUERY})
+@route("GET", "/flavors", policy=SHOW, query=QUERY)
 def index(req: Request) -> Body:
     """Names and ids of the flavors that the caller may use."""
     found, more = _page(req, "/flavors")
@@ -70,7 +76,7 @@ def index(req: Request) -> Body:
     return {"flavors": listed, **more}
 
 
-@route("GET", "/flavors/detail", policy=SHOW, query={"2.75": QUERY})
+@route("GET", "/flavors/detail", policy=SHOW, query=QUERY)
 def detail(req: Request) -> Body:
     """All of the flavors that the caller may use."""
     found, more = _page(req, "/flavors/detail")
@@ -85,11 +91,22 @@ def _page(req: Request, path: str) -> tuple[list[Flavor], Body]:
     found = flavors.find(
         req.db, project_id=req.ctxt.visible_project, is_public=_kind(req), min_ram_mb=_number(req, "minRam"),
         min_disk_gb=_number(req, "minDisk"), sort_key=sort_key, is_descending=req.query.get("sort_dir") == "desc",
-        marker=req.query.get("marker"), limit=limit + 1)
+        marker=req.query.get("marker"), limit=limit + 1, name_pattern=_name(req))
     page = found[:limit]
     if len(found) > limit and page:
         return page, {"flavors_links": [paging.next_link(req, path=path, marker=page[-1].id)]}
     return page, {}
+
+
+def _name(req: Request) -> re.Pattern[str] | None:
+    """The regular expression that names are to match."""
+    text = req.query.get("name")
+    if text is None or req.version < _NAMES_SINCE:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as wrong:
+        raise errors.InvalidField(field="name", reason=f"'{text}' is not a 'regex': {wrong}") from None
 
 
 def _kind(req: Request) -> bool | None:
@@ -118,7 +135,7 @@ def show(req: Request, flavor_id: str) -> Body:
 
 
 @route("POST", "/flavors", policy=Rule("os_compute_api:os-flavor-manage:create", ADMIN),
-       body={"2.0": CREATE, "2.55": CREATE_DESCRIBED})
+       body={"2.0": CREATE, "2.55": CREATE_DESCRIBED, "2.102": CREATE_WITHOUT_RXTX})
 def create(req: Request, body: Body) -> Body:
     """Add a flavor; without an id, or with `auto`, it gets a UUID."""
     asked = body["flavor"]

@@ -109,4 +109,4 @@ HISTORY: tuple[tuple[str, str], ...] = (
     ("2.103", "os-volumes_boot is gone"),
     ("2.104", "the zone that a server is pinned to may change"),
 )
-MINIMUM, MAXIMUM = "2.1", "2.96"
+MINIMUM, MAXIMUM = "2.1", "2.104"

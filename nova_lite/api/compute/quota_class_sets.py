@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import operator
 
-from nova_lite.api.compute import quota_names, schemas
+from nova_lite.api.compute import quota_names
 from nova_lite.api.compute.quota_names import ALL_NAMES, FILE_NAMES, NAMES, NETWORK_NAMES
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, Field, Rule, route, view
@@ -29,8 +29,7 @@ def _limits(req: Request, class_name: str) -> dict[str, int]:
     return {**quotas.configured(req.conf), **quotas.of_class(req.db, class_name)}
 
 
-@route("GET", "/os-quota-class-sets/{class_name}", policy=Rule("os_compute_api:os-quota-class-sets:show", ADMIN),
-       query={"2.102": schemas.query(())})
+@route("GET", "/os-quota-class-sets/{class_name}", policy=Rule("os_compute_api:os-quota-class-sets:show", ADMIN))
 def show(req: Request, class_name: str) -> Body:
     """The class's limits."""
     return {"quota_class_set": {"id": class_name, **view(FIELDS, _limits(req, class_name), req)}}

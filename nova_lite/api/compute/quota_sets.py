@@ -16,7 +16,6 @@ from nova_lite.db import quotas
 SHOW = Rule("os_compute_api:os-quota-sets:show", READER)
 DETAIL = Rule("os_compute_api:os-quota-sets:detail", READER)
 QUERY = {"2.75": schemas.query(("user_id",))}
-NO_QUERY = {"2.102": schemas.query(())}
 _BESIDE = {"force": schemas.BOOLEAN, "tenant_id": {"type": "string"}}
 
 FIELDS = (
@@ -50,8 +49,7 @@ def detail(req: Request, project_id: str) -> Body:
     return {"quota_set": {"id": project_id, **view(FIELDS, seen, req)}}
 
 
-@route("GET", "/os-quota-sets/{project_id}/defaults", policy=Rule("os_compute_api:os-quota-sets:defaults", ANYONE),
-       query=NO_QUERY)
+@route("GET", "/os-quota-sets/{project_id}/defaults", policy=Rule("os_compute_api:os-quota-sets:defaults", ANYONE))
 def defaults(req: Request, project_id: str) -> Body:
     """The limits of a project that has none of its own."""
     return {"quota_set": {"id": project_id, **view(FIELDS, quotas.defaults(req.db, req.conf), req)}}

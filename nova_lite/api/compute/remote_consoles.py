@@ -20,8 +20,8 @@ from nova_lite.rpc.compute import ConsoleType
 OPEN = Rule("os_compute_api:os-remote-consoles", MEMBER)
 # What was never in one cloud with libvirt, or not in this one: refused by name, so that users learn it is not a typo.
 _PROTOCOLS = {
-    "vnc": ("novnc", "xvpvnc"), "spice": ("spice-html5",), "rdp": ("rdp-html5",), "serial": ("serial",),
-    "mks": ("webmks",), "spice-direct": ("spice-direct",),
+    "vnc": ("novnc", "xvpvnc"), "spice": ("spice-html5", "spice-direct"), "rdp": ("rdp-html5",), "serial": ("serial",),
+    "mks": ("webmks",),
 }
 
 
@@ -34,6 +34,7 @@ _TYPES = ("novnc", "xvpvnc", "spice-html5", "rdp-html5", "serial")
 CREATE = {
     "2.6": _schema("vnc", "spice", "rdp", "serial", types=_TYPES),
     "2.8": _schema("vnc", "spice", "rdp", "serial", "mks", types=(*_TYPES, "webmks")),
+    "2.99": _schema("vnc", "spice", "rdp", "serial", "mks", types=(*_TYPES, "webmks", "spice-direct")),
 }
 
 

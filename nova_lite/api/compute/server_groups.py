@@ -52,7 +52,6 @@ CREATE = {"2.64": schemas.keyed("server_group", schemas.closed({
     "name": schemas.NAME, "policy": {"enum": _ALL},
     "rules": schemas.closed({"max_server_per_host": schemas.whole(1)})}, required=("name", "policy")))}
 QUERY = {"2.75": schemas.query(("all_projects", "limit", "offset"))}
-NO_QUERY = {"2.102": schemas.query(())}
 
 
 def _show(req: Request, group: ServerGroup) -> Body:
@@ -79,7 +78,7 @@ def _offset(req: Request) -> int:
     return int(text)
 
 
-@route("GET", "/os-server-groups/{server_group_id}", policy=Rule(f"{_RULE}:show", READER), query=NO_QUERY)
+@route("GET", "/os-server-groups/{server_group_id}", policy=Rule(f"{_RULE}:show", READER))
 def show(req: Request, server_group_id: str) -> Body:
     """One group with the servers in it."""
     return _show(req, server_groups.get(req.db, server_group_id, project_id=req.ctxt.visible_project))

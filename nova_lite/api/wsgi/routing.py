@@ -16,6 +16,9 @@ ANYONE, READER, MEMBER, MANAGER, ADMIN, SERVICE = (
     "", context.READER, context.MEMBER, context.MANAGER, context.ADMIN, context.SERVICE,
 )
 _FIRST = "2.0"
+# Compute's; the faces without microversions never get there.
+_CLOSED_SINCE = parse("2.102")
+_NO_QUERY: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
 _F = TypeVar("_F", bound=Callable[..., Any])
 Handler = Callable[..., Body | Reply | None]
 
@@ -61,8 +64,9 @@ class Route:
         return _newest(self.schemas, version)
 
     def query_for(self, version: Version) -> Mapping[str, Any] | None:
-        """The query's schema at this version."""
-        return _newest(self.queries, version)
+        """The query's schema at this version; a GET that declares none takes no parameters from 2.102 on."""
+        declared = _newest(self.queries, version)
+        return _NO_QUERY if declared is None and self.method == "GET" and version >= _CLOSED_SINCE and self.status < 400 else declared
 
 
 Schemas = Mapping[str, Mapping[str, Any] | None] | Mapping[str, Any] | None
