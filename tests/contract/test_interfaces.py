@@ -48,15 +48,15 @@ def nic(subject: Subject) -> Iterator[Nic]:  # noqa: F811
 
 def test_a_running_guest_gets_a_nic_at_once_and_it_may_be_asked_twice(subject: Subject, nic: Nic) -> None:  # noqa: F811
     guest = subject.started()
-    subject.driver.attach_interface(guest.server_id, nic)
-    subject.driver.attach_interface(guest.server_id, nic)
+    subject.driver.attach_interface(guest, nic)
+    subject.driver.attach_interface(guest, nic)
     assert macs(subject, guest.server_id) == [[nic.mac], [nic.mac]]
 
 
 def test_a_guest_that_is_off_gets_and_loses_a_nic(subject: Subject, nic: Nic) -> None:  # noqa: F811
     guest = subject.started()
     subject.driver.stop(guest.server_id, timeout_s=0)
-    subject.driver.attach_interface(guest.server_id, nic)
+    subject.driver.attach_interface(guest, nic)
     assert macs(subject, guest.server_id)[1] == [nic.mac]
     subject.driver.detach_interface(guest.server_id, nic, timeout_s=5)
     subject.driver.detach_interface(guest.server_id, nic, timeout_s=5)

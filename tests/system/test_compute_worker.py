@@ -165,6 +165,13 @@ def nothing_left(libvirt: PrivateLibvirt, directory: Path) -> bool:
 def typed(cloud: Cloud, server_id: str, text: str) -> Iterator[None]:
     """Type on the guest's serial console and stay at it."""
     with cloud.service.driver.connect_console(server_id, ConsoleType.SERIAL) as terminal:
+        terminal.settimeout(2)
+        said, limit = b"", time.monotonic() + BOOT_S
+        # What comes before the guest's shell has opened its terminal is lost.
+        while b"shell2" not in said and time.monotonic() < limit:
+            terminal.sendall(b"\necho shell$((1+1))\n")
+            with contextlib.suppress(TimeoutError):
+                said += terminal.recv(4096)
         terminal.sendall(text.encode())
         yield
 

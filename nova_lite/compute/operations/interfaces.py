@@ -35,7 +35,7 @@ class Interfaces:
             self._keep(record, turn, (*others, nic))
             fail("attach_interface.guest.before")
             try:
-                self._host.driver.attach_interface(server_id, nic)
+                self._host.driver.attach_interface(record.guest, nic)
             except errors.NovaLiteError:
                 self._keep(record, turn, others)
                 raise

@@ -106,8 +106,11 @@ class Driver(Protocol):
     def resume(self, guest: Guest) -> None:
         """Power on from saved memory."""
 
-    def attach_interface(self, server_id: str, nic: Nic) -> None:
-        """Put a NIC into the guest, at once if it runs; one that is not defined gets it when it is."""
+    def attach_interface(self, guest: Guest, nic: Nic) -> None:
+        """Put a NIC into the guest, at once if it runs; one that is not defined gets it when it is.
+
+        Its model and limits are those that the guest's image and flavor ask for.
+        """
 
     def detach_interface(self, server_id: str, nic: Nic, *, timeout_s: float) -> None:
         """Take a NIC out of the guest; a running one must let go of it within `timeout_s`."""

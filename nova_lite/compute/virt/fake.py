@@ -147,8 +147,8 @@ class FakeDriver:
     def resume(self, guest: Guest) -> None:
         self.start(guest)
 
-    def attach_interface(self, server_id: str, nic: Nic) -> None:
-        self._set_nics(server_id, nic, is_in=True)
+    def attach_interface(self, guest: Guest, nic: Nic) -> None:
+        self._set_nics(guest.server_id, nic, is_in=True)
 
     def detach_interface(self, server_id: str, nic: Nic, *, timeout_s: float) -> None:
         self._set_nics(server_id, nic, is_in=False)

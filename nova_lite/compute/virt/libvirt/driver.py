@@ -213,8 +213,8 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
     def resume(self, guest: Guest) -> None:
         self.start(guest)
 
-    def attach_interface(self, server_id: str, nic: Nic) -> None:
-        self._libvirt.run("attach a NIC", lambda conn: interfaces.attach(conn, server_id, nic))
+    def attach_interface(self, guest: Guest, nic: Nic) -> None:
+        self._libvirt.run("attach a NIC", lambda conn: interfaces.attach(conn, guest, nic))
 
     def detach_interface(self, server_id: str, nic: Nic, *, timeout_s: float) -> None:
         interfaces.detach(self._libvirt, server_id, nic, host=self._host, timeout_s=timeout_s)

@@ -15,7 +15,7 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.compute.virt.libvirt.connection import Connection
 from nova_lite.compute.virt.libvirt.domain_xml import nic_xml
-from nova_lite.rpc.compute import Nic
+from nova_lite.rpc.compute import Guest, Nic
 
 LOG = logging.getLogger(__name__)
 _LIVE, _CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
@@ -26,14 +26,14 @@ _LOOK_S = 0.1
 _ASKED_BEFORE = "already in the process of unplug"
 
 
-def attach(conn: Any, server_id: str, nic: Nic) -> None:
+def attach(conn: Any, guest: Guest, nic: Nic) -> None:
     """Have the NIC in the guest, running or not; one that libvirt does not know gets it when it is defined."""
-    domain = _find(conn, server_id)
+    domain = _find(conn, guest.server_id)
     if domain is None:
         return
     for flag in _parts(domain):
         if not _has(domain, nic.mac, flag):
-            domain.attachDeviceFlags(nic_xml(nic), flag)
+            domain.attachDeviceFlags(nic_xml(nic, guest), flag)
 
 
 def detach(

@@ -51,6 +51,7 @@ def _controllers(devices: ET.Element, hardware: Hardware, machine: str) -> None:
     if "scsi" in (hardware.disk_bus, hardware.cdrom_bus):
         ET.SubElement(devices, "controller", type="scsi", index="0", model=hardware.scsi_model or "virtio-scsi")
     if "q35" in machine:
+        ET.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
         for _ in range(_ROOT_PORTS):
             ET.SubElement(devices, "controller", type="pci", model="pcie-root-port")
 

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real guests with much of what flavors and images may ask for: they boot, and libvirt and the guest have it."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nova_lite import errors
+from nova_lite.context import Context
+from nova_lite.rpc.compute import Guest
+from tests.private_libvirt import missing
+from tests.system.test_compute_worker import Cloud, cloud, typed
+
+__all__ = ["cloud"]
+pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not here: {', '.join(missing())}")
+
+# As one flavor and one image would have it; the guest's kernel has drivers for virtio and SCSI.
+SPECS = {
+    "hw:cpu_sockets": "1", "hw:cpu_cores": "2", "hw:watchdog_action": "reset", "hw:serial_port_count": "2",
+    "hw_rng:rate_bytes": "4096", "hw:tpm_version": "2.0", "hw:tpm_model": "tpm-crb", "hw:numa_nodes": "1",
+    "quota:disk_read_bytes_sec": "104857600", "quota:disk_write_iops_sec": "5000", "quota:cpu_shares": "512",
+    "quota:cpu_period": "20000", "quota:cpu_quota": "40000",
+}
+IMAGE = {
+    "hw_machine_type": "q35", "hw_disk_bus": "scsi", "hw_scsi_model": "virtio-scsi", "hw_cdrom_bus": "scsi",
+    "hw_video_model": "virtio", "hw_boot_menu": "true", "hw_time_hpet": "true", "os_type": "linux",
+}
+
+
+def asking(cloud: Cloud, specs: dict[str, str], image: dict[str, str], **changes: object) -> Guest:
+    guest = cloud.guest(extra_specs=specs, **changes)
+    return dataclasses.replace(guest, server_id=str(uuid.uuid4()), image=dataclasses.replace(guest.image, properties=image))
+
+
+@pytest.fixture
+def mixed(cloud: Cloud) -> Iterator[Guest]:
+    guest = asking(cloud, SPECS, IMAGE, vcpus=2)
+    cloud.compute.build(Context(), guest=guest)
+    yield guest
+    cloud.compute.destroy(Context(), server_id=guest.server_id, fence=10_000)
+
+
+def test_a_guest_with_much_of_its_own_boots_and_has_it(cloud: Cloud, mixed: Guest) -> None:
+    name = mixed.server_id
+    assert cloud.says(name, "READY web")
+    # From within: two CPUs of one socket, a SCSI disk, and the configuration from a CD.
+    with typed(cloud, name, "\necho sockets=$(grep 'physical id' /proc/cpuinfo | sort -u | wc -l) "
+                            "cpus=$(nproc) disk=$(ls -d /sys/block/sda) cd=$(ls -d /sys/block/sr0)\n"):
+        assert cloud.says(name, "sockets=1 cpus=2 disk=/sys/block/sda cd=/sys/block/sr0")
+    assert "USERDATA-RAN" in cloud.console(name)
+    tune = (cloud.libvirt.virsh("blkdeviotune", name, "sda") or "").split()
+    assert tune[tune.index("read_bytes_sec") + 2] == "104857600"
+    assert tune[tune.index("write_iops_sec") + 2] == "5000"
+    shares = (cloud.libvirt.virsh("schedinfo", name) or "").split()
+    assert [shares[shares.index(what) + 2] for what in ("cpu_shares", "vcpu_period", "vcpu_quota")] == ["512", "20000", "40000"]
+    devices = ET.fromstring(cloud.libvirt.virsh("dumpxml", name) or "").find("devices")
+    assert devices is not None
+    assert {child.tag for child in devices} >= {"watchdog", "tpm", "rng"}
+    assert len(devices.findall("serial")) == 2
+
+
+def test_a_firmware_of_uefi_starts(cloud: Cloud) -> None:
+    guest = asking(cloud, {}, {"hw_firmware_type": "uefi", "hw_machine_type": "q35"})
+    cloud.compute.build(Context(), guest=guest)
+    try:
+        described = ET.fromstring(cloud.libvirt.virsh("dumpxml", guest.server_id) or "")
+        assert "OVMF" in described.findtext("os/loader", "")
+        assert Path(described.findtext("os/nvram", "")).name.endswith(".fd")
+    finally:
+        cloud.compute.destroy(Context(), server_id=guest.server_id, fence=10_000)
+
+
+@pytest.mark.parametrize(("specs", "said"), [
+    ({"hw:mem_page_size": "1GB"}, "not enough free huge pages"), ({"hw:cpu_policy": "dedicated"}, "cpu_dedicated_set is empty"),
+    ({"hw:numa_nodes": "64"}, "each of a guest's needs one of its own"),
+])
+def test_what_the_host_lacks_is_the_builds_refusal(cloud: Cloud, specs: dict[str, str], said: str) -> None:
+    guest = asking(cloud, specs, {}, vcpus=64)
+    with pytest.raises(errors.HypervisorFailed, match=said):
+        cloud.compute.build(Context(), guest=guest)
+    assert guest.server_id not in cloud.compute.owned(Context()).server_ids
+
+
+def test_dedicated_cpus_are_one_guests_alone(cloud: Cloud) -> None:
+    conf = cloud.service._conf  # noqa: SLF001 - as if the worker had been started with it
+    conf.set_override("cpu_dedicated_set", "1", group="compute")
+    first, second = (asking(cloud, {"hw:cpu_policy": "dedicated"}, {}) for _ in range(2))
+    try:
+        cloud.compute.build(Context(), guest=first)
+        assert (cloud.libvirt.virsh("vcpupin", first.server_id) or "").split()[-1] == "1"
+        with pytest.raises(errors.HypervisorFailed, match="0 of the host's dedicated CPUs are free, 1 are needed"):
+            cloud.compute.build(Context(), guest=second)
+    finally:
+        conf.clear_override("cpu_dedicated_set", group="compute")
+        cloud.compute.destroy(Context(), server_id=first.server_id, fence=10_000)
