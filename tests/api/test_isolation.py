@@ -165,10 +165,12 @@ def _body(stage: Stage, face: str, route: Route) -> Any:
     return known[f"{face} {route.method} {route.path}"]
 
 
-_BARE_ACTIONS = ("forceDelete", "os-start", "os-stop", "pause", "unpause", "suspend", "resume", "lock", "unlock",
+_BARE_ACTIONS = ("forceDelete", "os-start", "os-stop", "pause", "unpause", "suspend", "resume", "lock", "unlock", "unrescue",
                  "add_interface", "remove_interface", "restore", "trigger_crash_dump", "resetNetwork", "shelve", "unshelve",
                  "confirmResize", "revertResize", "migrate", "os-migrateLive", "force_complete")
-_ACTIONS = {"reboot": {"type": "HARD"}, "resize": {"flavorRef": "1"}, "os-getConsoleOutput": {}, "changePassword": {"adminPass": "b"},
+_ACTIONS = {"reboot": {"type": "HARD"}, "createImage": {"name": "b"}, "rescue": None,
+            "createBackup": {"name": "b", "backup_type": "daily", "rotation": 1},
+            "rebuild": {"imageRef": "00000000-0000-4000-8000-000000000001"}, "resize": {"flavorRef": "1"}, "os-getConsoleOutput": {}, "changePassword": {"adminPass": "b"},
             "addSecurityGroup": {"name": "default"}, "removeSecurityGroup": {"name": "default"},
             "reserve": None, "unreserve": None, **dict.fromkeys(
                 ("disassociate", "disassociate_host", "disassociate_project", "associate_host")),
