@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.workflows import patience
 from nova_lite.db import images, servers, snapshots
 from nova_lite.lifecycle.table import TASKS_OF
 from nova_lite.rpc.compute import ImageUpload
@@ -38,8 +39,9 @@ def steps(tasks: Tasks) -> tuple[Step, ...]:
     def compute_snapshot_instance(run: Run) -> Saved:
         """The host copies the disk. (Nova's word for this event: clients look for it.)"""
         where = _place(run)
-        run.world.compute(where["agent"]).snapshot(
-            run.ctxt, server_id=run.server_id, image_id=image_id(run), fence=run.fence)
+        patience.compute(run, where["agent"], functools.partial(
+            run.world.compute(where["agent"]).snapshot, run.ctxt, server_id=run.server_id, image_id=image_id(run),
+            fence=run.fence))
         return where
 
     def record_copied(session: Session, run: Run) -> None:
@@ -49,15 +51,8 @@ def steps(tasks: Tasks) -> tuple[Step, ...]:
         """The host sends the copy to the image service."""
         with run.world.database.writer() as session:
             servers.show_task(session, run.server_id, among=(tasks.pending,), task=tasks.uploading)
-            image = images.get(session, image_id(run), project_id=None)
-            owner, is_there = image.owner, image.status == images.ACTIVE
-        if is_there:
-            return
-        base = run.world.conf.image.url or f"{run.world.public_url}/image"
-        wanted = ImageUpload(id=image_id(run), url=f"{base}/v2/images/{image_id(run)}/file",
-                             token=run.world.image_token(owner))
-        run.world.compute(run.saved["agent"]).upload_snapshot(
-            run.ctxt, server_id=run.server_id, fence=run.fence, image=wanted)
+        if not _is_active(run):
+            _upload(run)
 
     def discard_copy(run: Run) -> None:
         """The host's copy has served."""
@@ -68,6 +63,27 @@ def steps(tasks: Tasks) -> tuple[Step, ...]:
         Step(upload_image, undo=forget_image),
         Step(discard_copy),
     )
+
+
+def _upload(run: Run) -> None:
+    """:raises errors.ImageFailed: the image service did not take it."""
+    with run.world.database.reader() as session:
+        owner = images.get(session, image_id(run), project_id=None).owner
+    base = run.world.conf.image.url or f"{run.world.public_url}/image"
+    wanted = ImageUpload(id=image_id(run), url=f"{base}/v2/images/{image_id(run)}/file", token=run.world.image_token(owner))
+    try:
+        patience.compute(run, run.saved["agent"], functools.partial(
+            run.world.compute(run.saved["agent"]).upload_snapshot, run.ctxt, server_id=run.server_id, fence=run.fence,
+            image=wanted))
+    except errors.ImageFailed:
+        # Its answer may have been lost: then a second try was refused, since the image has its data.
+        if not _is_active(run):
+            raise
+
+
+def _is_active(run: Run) -> bool:
+    with run.world.database.reader() as session:
+        return images.get(session, image_id(run), project_id=None).status == images.ACTIVE
 
 
 def forget_all(run: Run) -> None:
