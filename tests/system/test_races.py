@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many clients on one server at the same moment, on real databases: never do two win, and delete always does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+
+import pytest
+import sqlalchemy as sa
+
+from nova_lite import errors
+from nova_lite.db import actions, servers
+from nova_lite.db.base import Base
+from nova_lite.db.engine import Database
+from nova_lite.db.servers import Server
+from nova_lite.lifecycle.table import ACTIONS, Vm
+from tools.parts import MariaDB, Postgres
+
+ROUNDS = 15
+RIVALS = ("stop", "pause", "suspend", "reboot_soft", "reboot_hard", "resize", "rebuild", "shelve")
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    directory = tmp_path_factory.mktemp(request.param)
+    if request.param == "sqlite":
+        yield f"sqlite:///{directory}/races.sqlite"
+        return
+    with {"postgresql": Postgres, "mariadb": MariaDB}[request.param](directory) as running:
+        yield running.create_database("races")
+
+
+@pytest.fixture(scope="module")
+def clients(url: str) -> Iterator[list[Database]]:
+    """As many API processes as there are rivals: each with connections of its own."""
+    made = [Database(url, pool_size=2) for _ in RIVALS]
+    Base.metadata.create_all(made[0].engine)
+    yield made
+    for database in made:
+        database.close()
+
+
+def _server(database: Database) -> str:
+    with database.writer() as session:
+        server = Server(project_id="p", user_id="u", name="s", hostname="s", flavor={}, vcpus=1, ram_mb=1, disk_gb=1,
+                        vm_state=str(Vm.ACTIVE), task_state=None, reservation_id="r-1")
+        session.add(server)
+        session.flush()
+        return server.id
+
+
+def _begin(database: Database, server_id: str, name: str) -> None:
+    """As the API does it: find, claim, write down, in one transaction."""
+    with database.writer() as session:
+        servers.begin(session, servers.get(session, server_id), name)
+        actions.add(session, server_id=server_id, name=name, request_id="req-1", user_id="u", project_id="p")
+
+
+def _race(calls: list[Callable[[], None]]) -> list[bool]:
+    """All at the same moment; which ones won."""
+    start = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], None]) -> bool:
+        start.wait()
+        try:
+            call()
+        except errors.WrongState:
+            return False
+        return True
+
+    with futures.ThreadPoolExecutor(len(calls)) as pool:
+        return [ran.result(60) for ran in [pool.submit(run, call) for call in calls]]
+
+
+def _seen(database: Database, server_id: str) -> tuple[str | None, list[str]]:
+    """The server's task, and the actions that were written down."""
+    with database.reader() as session:
+        task = session.scalars(sa.select(Server.task_state).where(Server.id == server_id)).one()
+        return task, [action.name for action in actions.of_server(session, server_id)]
+
+
+def test_of_many_actions_at_once_one_wins(clients: list[Database]) -> None:
+    winners: set[str] = set()
+    for _ in range(ROUNDS):
+        server_id = _server(clients[0])
+        won = _race([lambda d=database, n=name, s=server_id: _begin(d, s, n)  # type: ignore[misc]
+                     for database, name in zip(clients, RIVALS, strict=True)])
+        assert sum(won) == 1
+        winner = RIVALS[won.index(True)]
+        assert _seen(clients[0], server_id) == (ACTIONS[winner].task, [winner])
+        winners.add(winner)
+    assert len(winners) > 1, "that was no race"
+
+
+def test_of_many_that_ask_for_the_same_one_wins(clients: list[Database]) -> None:
+    for _ in range(ROUNDS):
+        server_id = _server(clients[0])
+        won = _race([lambda d=database, s=server_id: _begin(d, s, "stop") for database in clients])  # type: ignore[misc]
+        assert sum(won) == 1
+        assert _seen(clients[0], server_id) == ("powering-off", ["stop"])
+
+
+def test_delete_wins_whoever_else_asks(clients: list[Database]) -> None:
+    for _ in range(ROUNDS):
+        server_id = _server(clients[0])
+        names = ["delete", *RIVALS[1:]]
+        won = _race([lambda d=database, n=name, s=server_id: _begin(d, s, n)  # type: ignore[misc]
+                     for database, name in zip(clients, names, strict=True)])
+        assert won[0]
+        task, written = _seen(clients[0], server_id)
+        assert task == "deleting"
+        assert len(written) == sum(won) <= 2  # one that came before the delete, at most
+        assert written[0] == "delete"
+
+
+def test_one_that_ends_and_one_that_begins_do_not_both_hold_the_server(clients: list[Database]) -> None:
+    """A worker's late report must not free the server from the action that came after."""
+    for _ in range(ROUNDS):
+        server_id = _server(clients[0])
+        _begin(clients[0], server_id, "stop")
+
+        def finish(of: str = server_id) -> None:
+            with clients[1].writer() as session:
+                servers.finish(session, of, "stop", power_state=4)
+
+        won = _race([finish, lambda s=server_id: _begin(clients[2], s, "start"), finish])  # type: ignore[misc]
+        task, written = _seen(clients[0], server_id)
+        assert (task, written[0]) == (("powering-on", "start") if won[1] else (None, "stop"))
