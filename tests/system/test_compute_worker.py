@@ -166,12 +166,15 @@ def typed(cloud: Cloud, server_id: str, text: str) -> Iterator[None]:
     """Type on the guest's serial console and stay at it."""
     with cloud.service.driver.connect_console(server_id, ConsoleType.SERIAL) as terminal:
         terminal.settimeout(2)
-        said, limit = b"", time.monotonic() + BOOT_S
-        # What comes before the guest's shell has opened its terminal is lost.
-        while b"shell2" not in said and time.monotonic() < limit:
-            terminal.sendall(b"\necho shell$((1+1))\n")
-            with contextlib.suppress(TimeoutError):
-                said += terminal.recv(4096)
+        said, is_quiet, limit = b"", True, time.monotonic() + BOOT_S
+        # What comes before the guest's shell waits for it is lost: ask until it answers, and let it come to rest.
+        while not (b"shell2" in said and is_quiet) and time.monotonic() < limit:
+            if is_quiet:
+                terminal.sendall(b"\necho shell$((1+1))\n")
+            try:
+                said, is_quiet = said + terminal.recv(4096), False
+            except TimeoutError:
+                is_quiet = True
         terminal.sendall(text.encode())
         yield
 

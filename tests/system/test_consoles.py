@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import socket
@@ -63,12 +62,15 @@ class Guest:
 
 def until(line: ClientConnection, wanted: bytes, *, typing: str) -> None:
     """Type until the console says `wanted`: what comes before the guest's shell has opened its terminal is lost."""
-    said, deadline = b"", time.monotonic() + BOOT_S
+    said, is_quiet, deadline = b"", True, time.monotonic() + BOOT_S
     while wanted not in said:
         assert time.monotonic() < deadline, said[-1000:]
-        line.send(typing)
-        with contextlib.suppress(TimeoutError):
-            said += bytes(line.recv(2, decode=False))
+        if is_quiet:
+            line.send(typing)
+        try:
+            said, is_quiet = said + bytes(line.recv(2, decode=False)), False
+        except TimeoutError:
+            is_quiet = True
 
 
 @pytest.fixture(scope="module")
