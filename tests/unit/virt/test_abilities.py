@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host says it lacks, and which CPUs it gives to whom."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+
+from nova_lite import conf as options
+from nova_lite.compute.virt.libvirt import abilities, pins
+from nova_lite.hardware.topology import Cell
+from nova_lite.hardware.wishes import Hardware
+
+
+@pytest.fixture
+def conf() -> cfg.ConfigOpts:
+    return options.load([], conf=cfg.ConfigOpts(), files=[])
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host with plain UEFI for x86_64, 8 free pages of 2 MiB, two NUMA nodes and no swtpm."""
+    for name in ("firmware", "pages/hugepages-2048kB", "nodes/node0", "nodes/node1"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "firmware" / "60.json").write_text(json.dumps({
+        "interface-types": ["uefi"], "targets": [{"architecture": "x86_64", "machines": ["pc-*"]}], "features": []}))
+    (tmp_path / "pages" / "hugepages-2048kB" / "free_hugepages").write_text("8\n")
+    monkeypatch.setattr(abilities, "_FIRMWARES", tmp_path / "firmware")
+    monkeypatch.setattr(abilities, "_PAGES", tmp_path / "pages")
+    monkeypatch.setattr(abilities, "_NODES", tmp_path / "nodes")
+    monkeypatch.setattr(abilities, "_SWTPM", ("no-such-program",))
+    return tmp_path
+
+
+CELLS = tuple(Cell((n,), 8) for n in range(3))
+
+
+@pytest.mark.parametrize(("hardware", "lack"), [
+    (Hardware(), None), (Hardware(firmware="uefi"), None), (Hardware(firmware="bios"), None),
+    (Hardware(firmware="uefi", secure_boot="required"), "package ovmf"), (Hardware(tpm_version="2.0"), "no swtpm"),
+    (Hardware(page_size="small"), None), (Hardware(page_size=4), None), (Hardware(page_size="large"), None),
+    (Hardware(page_size=2048), None), (Hardware(page_size=1048576), "huge pages"), (Hardware(cells=CELLS[:2]), None),
+    (Hardware(cells=CELLS), "the host has 2"), (Hardware(cpu_policy="dedicated"), "cpu_dedicated_set is empty"),
+])
+def test_a_host_says_what_it_lacks(host: Path, conf: cfg.ConfigOpts, hardware: Hardware, lack: str | None) -> None:
+    said = abilities.missing(hardware, ram_mb=16, arch="x86_64", conf=conf)
+    assert said is None if lack is None else lack in (said or "")
+
+
+def test_pages_that_others_took_are_missing(host: Path, conf: cfg.ConfigOpts) -> None:
+    assert "not enough free huge pages for 18 MiB" in str(
+        abilities.missing(Hardware(page_size="large"), ram_mb=18, arch="x86_64", conf=conf))
+
+
+def test_firmware_of_another_architecture_is_none(host: Path, conf: cfg.ConfigOpts) -> None:
+    assert abilities.missing(Hardware(firmware="uefi"), ram_mb=1, arch="aarch64", conf=conf) is not None
+
+
+@dataclasses.dataclass
+class Domain:
+    """As libvirt has it, pinned to these CPUs."""
+
+    name: str
+    cpus: tuple[int, ...]
+
+    def UUIDString(self) -> str:  # noqa: N802 - libvirt's name
+        return self.name
+
+    def XMLDesc(self, _flags: int) -> str:  # noqa: N802 - libvirt's name
+        pinned = "".join(f"<vcpupin vcpu='{n}' cpuset='{cpu}'/>" for n, cpu in enumerate(self.cpus))
+        return f"<domain><cputune>{pinned}</cputune></domain>"
+
+
+@dataclasses.dataclass
+class Domains:
+    all: tuple[Domain, ...]
+
+    def listAllDomains(self) -> list[Domain]:  # noqa: N802 - libvirt's name
+        return list(self.all)
+
+
+def test_cpus_that_nobody_has_are_given_lowest_first() -> None:
+    conn = Domains((Domain("other", (2, 4)), Domain("shared", ())))
+    assert pins.choose(conn, "mine", vcpus=2, among=(2, 3, 4, 5)) == (3, 5)
+
+
+def test_a_guest_keeps_the_cpus_that_it_has() -> None:
+    assert pins.choose(Domains((Domain("mine", (5, 4)),)), "mine", vcpus=2, among=(2, 3, 4, 5)) == (5, 4)
+
+
+def test_a_guest_that_has_grown_is_given_others() -> None:
+    assert pins.choose(Domains((Domain("mine", (5,)),)), "mine", vcpus=2, among=(2, 3, 5)) == (2, 3)
+
+
+def test_too_few_cpus_are_counted_in_the_refusal() -> None:
+    with pytest.raises(pins.NoneFree, match="1 of the host's dedicated CPUs are free, 2 are needed"):
+        pins.choose(Domains((Domain("other", (2,)),)), "mine", vcpus=2, among=(2, 3))
+
+
+@pytest.mark.parametrize("said", ["zero", "0-", "99999"])
+def test_a_set_of_cpus_that_is_none_is_refused(conf: cfg.ConfigOpts, said: str) -> None:
+    conf.set_override("cpu_dedicated_set", said, group="compute")
+    with pytest.raises(ValueError, match="cpu_dedicated_set"):
+        pins.dedicated(conf)
