@@ -118,13 +118,10 @@ def _creates() -> dict[str, Schema]:
 CREATE = _creates()
 _ZONE_OR_NULL: Schema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255}
 UPDATE = {
-    "2.0": keyed("server", {**closed(_CHANGEABLE), "minProperties": 1}),
-    "2.19": keyed("server", {**closed({**_CHANGEABLE, "description": TEXT_OR_NULL}), "minProperties": 1}),
-    "2.90": keyed("server", {
-        **closed({**_CHANGEABLE, "description": TEXT_OR_NULL, "hostname": HOSTNAME}), "minProperties": 1}),
-    "2.94": keyed("server", {
-        **closed({**_CHANGEABLE, "description": TEXT_OR_NULL, "hostname": FQDN}), "minProperties": 1}),
-    "2.104": keyed("server", {**closed({
-        **_CHANGEABLE, "description": TEXT_OR_NULL, "hostname": FQDN, "pinned_availability_zone": _ZONE_OR_NULL,
-    }), "minProperties": 1}),
+    "2.0": keyed("server", closed(_CHANGEABLE)),  # an empty one changes nothing, and is fine with Nova
+    "2.19": keyed("server", closed({**_CHANGEABLE, "description": TEXT_OR_NULL})),
+    "2.90": keyed("server", closed({**_CHANGEABLE, "description": TEXT_OR_NULL, "hostname": HOSTNAME})),
+    "2.94": keyed("server", closed({**_CHANGEABLE, "description": TEXT_OR_NULL, "hostname": FQDN})),
+    "2.104": keyed("server", closed({
+        **_CHANGEABLE, "description": TEXT_OR_NULL, "hostname": FQDN, "pinned_availability_zone": _ZONE_OR_NULL})),
 }
