@@ -56,7 +56,7 @@ _OPTIONS = {"injected_file_path_bytes": "injected_file_path_length"}
 # Built once: building a query costs several times what running it does, and every boot runs these.
 _PROJECT: Any = sa.bindparam("project")
 _USER: Any = sa.bindparam("user")
-_LIMITS = sa.union_all(
+_LIMITS: sa.CompoundSelect[Any] = sa.union_all(
     sa.select(sa.literal_column("0").label("level"), QuotaClass.resource, QuotaClass.hard_limit).where(
         QuotaClass.class_name == DEFAULT_CLASS),
     sa.select(sa.literal_column("1"), Quota.resource, Quota.hard_limit).where(Quota.project_id == _PROJECT),

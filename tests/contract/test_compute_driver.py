@@ -241,6 +241,13 @@ def test_a_console_can_be_read(subject: Subject) -> None:
     assert isinstance(subject.driver.console_output(guest.server_id), str)
 
 
+def test_an_image_is_fetched_before_any_guest_needs_it(subject: Subject) -> None:
+    guest = subject.guest()
+    subject.driver.cache_image(guest.image)
+    subject.driver.cache_image(guest.image)
+    subject.driver.make_disks(guest)
+
+
 def test_a_check_that_raises_ends_the_fetching(subject: Subject) -> None:
     guest = subject.guest()
     image = dataclasses.replace(guest.image, id=str(uuid.uuid4()))
