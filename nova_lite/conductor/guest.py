@@ -37,7 +37,7 @@ def describe(
     flavor = server.flavor
     return compute.Guest(
         server_id=server.id, fence=fence, host=str(server.host), instance_name=server.instance_name,
-        display_name=server.name, hostname=server.hostname, vcpus=server.vcpus, ram_mb=server.ram_mb,
+        display_name=server.name, hostname=server.hostname, vcpus=int(flavor["vcpus"]), ram_mb=int(flavor["ram"]),
         disk_gb=int(flavor["disk"]), ephemeral_gb=int(flavor["ephemeral"]), swap_mb=int(flavor["swap"]),
         image=image or _image(session, world, server), nics=_nics(ports), config_drive=server.config_drive,
         documents=ports.documents, extra_specs=dict(flavor["extra_specs"]), project_id=server.project_id,

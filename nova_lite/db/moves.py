@@ -50,7 +50,7 @@ def begin(
     session: Session, server: Server, *, user_id: str, new_flavor: dict[str, Any], old_vm_state: str,
     old_disk_config: str,
 ) -> Move:
-    """Write down a resize that was asked for.
+    """Write down a resize that was asked for; until its end the server counts, for quotas, as the larger of both.
 
     The copies of flavors have `root_gb`, what the root disk takes where a flavor leaves that to the image.
     """
@@ -61,6 +61,8 @@ def begin(
         source_host=str(server.host), target_host=str(server.host), old_flavor={**old, "root_gb": root_gb},
         new_flavor={**new_flavor, "root_gb": int(new_flavor["disk"]) or root_gb},
         old_vm_state=old_vm_state, old_disk_config=old_disk_config, updated_at=utcnow())
+    server.vcpus = max(server.vcpus, int(new_flavor["vcpus"]))
+    server.ram_mb = max(server.ram_mb, int(new_flavor["ram"]))
     session.add(move)
     session.flush()
     return move

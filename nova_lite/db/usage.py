@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -14,10 +15,10 @@ from nova_lite.db.servers import Server
 
 # Rows of a long span are read by this many, so that memory stays bounded.
 _BATCH = 1000
-_COLUMNS = (Server.id, Server.name, Server.project_id, Server.flavor, Server.vcpus, Server.ram_mb, Server.vm_state,
-            Server.launched_at, Server.terminated_at)
+_COLUMNS = (Server.id, Server.name, Server.project_id, Server.flavor, Server.vm_state, Server.launched_at,
+            Server.terminated_at)
 Span = tuple[datetime.datetime, datetime.datetime]
-Row = sa.Row[tuple[str, str, str, dict[str, object], int, int, str, datetime.datetime | None, datetime.datetime | None]]
+Row = sa.Row[tuple[str, str, str, dict[str, Any], str, datetime.datetime | None, datetime.datetime | None]]
 
 
 def running(

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from nova_lite.db import moves
+from nova_lite.db import moves, servers
 from nova_lite.db.hosts import Claim
 from nova_lite.lifecycle.table import Power
 from tests.flows.one_process import CTXT, OneProcess
@@ -22,7 +22,7 @@ def ask_for_resize(cloud: OneProcess, server_id: str, flavor: dict[str, Any] | N
     """As the compute face writes it: the server is claimed, the move is written down; the action's id."""
     action_id = cloud.ask_for(server_id, "resize")
     with cloud.database.writer() as session:
-        server = cloud.server(server_id)
+        server = servers.get(session, server_id)
         moves.begin(session, server, user_id=CTXT.user_id, new_flavor=flavor or LARGE, old_vm_state=server.vm_state,
                     old_disk_config=server.disk_config)
     return action_id
@@ -77,7 +77,9 @@ def looks(cloud: OneProcess, server_id: str, *, power: Power = Power.RUNNING) ->
     assert record is not None
     assert (server.task_state, server.power_state, cloud.driver.power_state(server_id)) == (None, power, power)
     assert _size_of(record.guest) == _size_of(guest)
-    assert (server.vcpus, server.ram_mb, server.disk_gb) == _size_of(guest)
+    assert (server.flavor["vcpus"], server.flavor["ram"], server.disk_gb) == _size_of(guest)
+    counted = (server.vcpus, server.ram_mb)
+    assert counted == _size_of(guest)[:2] or (server.vm_state == "resized" and counted > _size_of(guest)[:2])
     assert record.phase == "built"
     assert bool(record.resized_by) == (server.vm_state == "resized")
     with cloud.database.reader() as session:

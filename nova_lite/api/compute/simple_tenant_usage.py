@@ -113,7 +113,7 @@ def _summary(project_id: str, rows: Iterable[Row], span: Span, *, is_detailed: b
     now, listed = utcnow(), []
     for row in rows:
         hours, local_gb = _hours(row, span), _local_gb(row)
-        for name, size in zip(totals, (1, local_gb, row.ram_mb, row.vcpus), strict=True):
+        for name, size in zip(totals, (1, local_gb, row.flavor["ram"], row.flavor["vcpus"]), strict=True):
             totals[name] += size * hours
         if is_detailed:
             listed.append(_server(row, hours=hours, local_gb=local_gb, now=now))
@@ -124,8 +124,8 @@ def _summary(project_id: str, rows: Iterable[Row], span: Span, *, is_detailed: b
 def _server(row: Row, *, hours: float, local_gb: int, now: datetime.datetime) -> Body:
     launched: Any = row.launched_at
     return {
-        "instance_id": row.id, "name": row.name, "tenant_id": row.project_id, "hours": hours, "vcpus": row.vcpus,
-        "memory_mb": row.ram_mb, "local_gb": local_gb, "flavor": row.flavor["name"], "started_at": micros(launched),
+        "instance_id": row.id, "name": row.name, "tenant_id": row.project_id, "hours": hours, "vcpus": row.flavor["vcpus"],
+        "memory_mb": row.flavor["ram"], "local_gb": local_gb, "flavor": row.flavor["name"], "started_at": micros(launched),
         "ended_at": micros(row.terminated_at), "state": "terminated" if row.terminated_at else row.vm_state,
         "uptime": int(((row.terminated_at or now) - launched).total_seconds()),
     }

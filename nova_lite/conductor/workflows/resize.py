@@ -96,8 +96,8 @@ def give_up(session: Session, run: Run, error: errors.NovaLiteError) -> None:
     """All is undone: the server is as it was, and the action says why."""
     move = moves.latest(session, run.server_id)
     move.status = moves.ERROR
-    server = servers.get_any(session, run.server_id)
-    server.disk_config = move.old_disk_config
+    _show_flavor(session, run, move.old_flavor).disk_config = move.old_disk_config
+    _count_as(session, run, move.old_flavor)
     fault = faults.fault(error.text, details=f"resize: {error.text}", now=run.world.now())
     servers.abandon(session, run.server_id, "resize", fault=fault, is_fatal=False)
 
@@ -115,6 +115,7 @@ def discard_old_disks(run: Run) -> Saved:
 def record_confirmed(session: Session, run: Run) -> None:
     claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run.saved["new"]))
     _move(session, run).status = moves.CONFIRMED
+    _count_as(session, run, run.saved["new"])
     servers.finish(session, run.server_id, "confirm_resize", power_state=run.saved["power"],
                    vm_state=_at_rest(run.saved["power"]))
 
@@ -132,6 +133,7 @@ def record_reverted(session: Session, run: Run) -> None:
     move = _move(session, run)
     move.status = moves.REVERTED
     _show_flavor(session, run, run.saved["old"]).disk_config = move.old_disk_config
+    _count_as(session, run, run.saved["old"])
     servers.finish(session, run.server_id, "revert_resize", power_state=run.saved["power"],
                    vm_state=_at_rest(run.saved["power"]))
 
@@ -156,10 +158,16 @@ def _move(session: Session, run: Run) -> Move:
 
 def _show_flavor(session: Session, run: Run, flavor: dict[str, Any]) -> Server:
     server = servers.get_any(session, run.server_id)
-    size = _size(flavor)
-    server.flavor, server.vcpus, server.ram_mb, server.disk_gb = flavor, size["vcpus"], size["ram_mb"], size["disk_gb"]
+    server.flavor, server.disk_gb = flavor, _size(flavor)["disk_gb"]
     session.flush()
     return server
+
+
+def _count_as(session: Session, run: Run, flavor: dict[str, Any]) -> None:
+    """It was decided: from here on the server counts, for quotas, as this and no more as the larger of both."""
+    server = servers.get_any(session, run.server_id)
+    server.vcpus, server.ram_mb = int(flavor["vcpus"]), int(flavor["ram"])
+    session.flush()
 
 
 def _at_rest(power: int) -> Vm:

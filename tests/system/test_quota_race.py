@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simultaneous requests of one project against its quota, on real PostgreSQL and MariaDB: never more than it allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+
+from nova_lite import conf as options
+from nova_lite.db.base import Base
+from nova_lite.db.engine import Database
+from nova_lite.db.flavors import Flavor
+from nova_lite.db.quotas import Quota
+from tests.api import compute_api
+from tests.api.compute_api import PROJECTS, SERVER, ComputeApi, host, settle
+from tools.parts import MariaDB, Postgres
+
+AT_ONCE, LIMIT = 8, 3
+
+
+@pytest.fixture(scope="module", params=[Postgres, MariaDB], ids=["postgresql", "mariadb"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres | MariaDB]:
+    with request.param(tmp_path_factory.mktemp("database")) as running:
+        yield running
+
+
+@pytest.fixture
+def api(server: Postgres | MariaDB, tmp_path: Path) -> Iterator[ComputeApi]:
+    database = Database(server.create_database("race"))
+    Base.metadata.create_all(database.engine)
+    conf = options.load([], conf=cfg.ConfigOpts(), files=[])
+    conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="oslo_policy")
+    yield compute_api.furnish(ComputeApi(database, conf))
+    database.close()
+    server.drop_database("race")
+
+
+def test_boots_at_once_do_not_pass_the_quota_together(api: ComputeApi) -> None:
+    api.add(Quota(project_id=PROJECTS["alice"], resource="instances", hard_limit=LIMIT))
+    with futures.ThreadPoolExecutor(AT_ONCE) as threads:
+        answers = list(threads.map(lambda _: api.post("/servers", {"server": SERVER}).status, range(AT_ONCE)))
+    assert sorted(answers) == [202] * LIMIT + [403] * (AT_ONCE - LIMIT)
+
+
+def test_resizes_at_once_do_not_pass_the_quota_together(api: ComputeApi) -> None:
+    api.add(Flavor(id="2", name="large", vcpus=2, ram_mb=64, disk_gb=1), *host("h1"),
+            Quota(project_id=PROJECTS["alice"], resource="cores", hard_limit=4))
+    ids = [str(api.post("/servers", {"server": SERVER}).body["server"]["id"]) for _ in range(3)]
+    for server_id in ids:
+        settle(api, server_id)
+    with futures.ThreadPoolExecutor(len(ids)) as threads:
+        answers = list(threads.map(
+            lambda one: api.post(f"/servers/{one}/action", {"resize": {"flavorRef": "2"}}).status, ids))
+    assert sorted(answers) == [202, 403, 403]
