@@ -237,6 +237,17 @@ def test_patch_adds_replaces_and_removes(service: ImageService) -> None:
     assert "os_distro" not in shown
 
 
+def test_patch_takes_glances_first_form(service: ImageService) -> None:
+    made = service.create(os_distro="debian")["id"]
+    body = b'[{"add": "/hw_rescue_bus", "value": "scsi"}, {"remove": "/os_distro"}, {"replace": "/name", "value": "n"}]'
+    old = "application/openstack-images-v2.0-json-patch"
+    answer = service.ask("PATCH", f"/images/{made}", body=body, content_type=old)
+    assert (answer.status_int, answer.json["hw_rescue_bus"], answer.json["name"]) == (200, "scsi", "n")
+    assert "os_distro" not in answer.json
+    for wrong in (b"[{}]", b"[5]", b"{}", b'[{"add": "/a", "remove": "/b", "value": "v"}]'):
+        assert service.ask("PATCH", f"/images/{made}", body=wrong, content_type=old).status_int == 400
+
+
 def test_a_protected_image_is_not_deleted(service: ImageService) -> None:
     made = service.create(protected=True)["id"]
     answer = service.ask("DELETE", f"/images/{made}")

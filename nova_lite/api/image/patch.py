@@ -18,6 +18,8 @@ from nova_lite.db import images
 from nova_lite.db.images import Image
 
 MEDIA_TYPE = "application/openstack-images-v2.1-json-patch"
+# Glance's first: `{"replace": "/name", "value": …}` instead of `{"op": "replace", "path": "/name", "value": …}`.
+OLD_MEDIA_TYPE = "application/openstack-images-v2.0-json-patch"
 _MAX_BYTES = 1024**2
 READ_ONLY = frozenset({
     "id", "status", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "created_at", "updated_at",
@@ -45,7 +47,7 @@ def read(http: webob.Request, validator: Validator) -> list[Operation]:
 
     :raises errors.UnsupportedMedia: of another media type. :raises errors.BadRequest: not a patch.
     """
-    if http.content_type != MEDIA_TYPE:
+    if http.content_type not in (MEDIA_TYPE, OLD_MEDIA_TYPE):
         raise errors.UnsupportedMedia(f"Unsupported Content-Type {http.content_type or 'none'}: send {MEDIA_TYPE}")
     if (http.content_length or 0) > _MAX_BYTES:
         raise errors.TooLarge(limit=_MAX_BYTES)
@@ -53,6 +55,8 @@ def read(http: webob.Request, validator: Validator) -> list[Operation]:
         steps = json.loads(http.body_file.read(_MAX_BYTES + 1))
     except (ValueError, RecursionError) as wrong:
         raise errors.BadRequest(reason=f"The body is not valid JSON: {wrong}") from None
+    if http.content_type == OLD_MEDIA_TYPE and isinstance(steps, list):
+        steps = [_translated(step) for step in steps]
     validator.body(schemas.PATCH, steps)
     return [_operation(step, validator) for step in steps]
 
@@ -101,6 +105,16 @@ def refuse_read_only(names: Iterable[str]) -> None:
             raise errors.Forbidden(reason=f"Attribute '{name}' is read-only.")
         if name.startswith("os_glance_"):
             raise errors.Forbidden(reason=f"Attribute '{name}' is reserved.")
+
+
+def _translated(step: Any) -> Any:  # noqa: ANN401 - not validated yet
+    """A step of the old media type as one of the new; what is none is left to the validation."""
+    if not isinstance(step, dict):
+        return step
+    found = [op for op in ("add", "replace", "remove") if op in step]
+    if len(found) != 1:
+        return step
+    return {**{key: value for key, value in step.items() if key != found[0]}, "op": found[0], "path": step[found[0]]}
 
 
 def _operation(step: dict[str, Any], validator: Validator) -> Operation:
