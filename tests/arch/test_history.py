@@ -18,7 +18,7 @@ from nova_lite.api.wsgi.versions import Range, Version, parse
 
 # What changed nothing that a route could name, or only what is for a later issue.
 _VOLUMES = "volumes come with the volume service; their routes are not here at any version"
-_MOVES = "live migration and evacuation come with several hosts; their routes are not here at any version"
+_MOVES = "live migration and evacuation come with several hosts; until then they are refused at every version"
 ELSEWHERE = {
     "2.1": "the first",
     "2.4": "its routes are 410 at every version, in Nova too",
