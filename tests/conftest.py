@@ -3,15 +3,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 _REAL = ("tests/system/", "tests/contract/", "tests/migrations/")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist, keep the tests of real parts in one process, first as they take longest, and each other file in one."""
-    if items and items[0].config.getoption("dist", "no") != "no":
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a process of pytest-xdist, the tests of real parts come first: they take longest."""
+    if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not item.nodeid.startswith(_REAL))
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group("real parts" if file.startswith(_REAL) else file))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - pytest-xdist's types
+    """All tests of real parts go to one process; every other file is a piece of its own.
+
+    pytest-xdist 3.8's own groups are lost on pytest 9.2, which does not let it rename tests.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByParts(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "real parts" if nodeid.startswith(_REAL) else nodeid.partition("::")[0]
+
+    return ByParts(config, log)
