@@ -49,7 +49,7 @@ def test_a_create_writes_the_server_its_port_and_its_action_then_hints_a_conduct
     server, port, action = rows(api, Server)[0], rows(api, Port)[0], rows(api, Action)[0]
     assert (server.vm_state, server.task_state, server.project_id) == ("building", "scheduling", PROJECTS["alice"])
     assert (server.hostname, server.image_properties, server.disk_gb) == ("vm", {"os": "linux"}, 1)
-    assert server.flavor == {"id": "1", "name": "m1", "vcpus": 1, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0,
+    assert server.flavor == {"id": "1", "number": 1, "name": "m1", "vcpus": 1, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0,
                              "extra_specs": {"a": "b"}}
     assert (port.device_id, port.is_ours, port.network_id) == (server.id, True, NETWORK)
     assert (action.server_id, action.name, action.state) == (server.id, "create", "queued")
@@ -97,7 +97,7 @@ def test_a_key_is_copied_into_the_server(api: ComputeApi) -> None:
     ({"security_groups": [{"name": "nope"}]}, "Security group nope not found"),
     ({"min_count": 0}, "min_count"), ({"min_count": 3, "max_count": 2}, "min_count must be <= max_count"),
     ({"availability_zone": "mars"}, "The requested availability zone is not available"),
-    ({"personality": [{"path": "/x", "contents": "eA=="}]}, "user_data"), ({"config_drive": "perhaps"}, "config_drive"),
+    ({"config_drive": "perhaps"}, "config_drive"),
     ({"accessIPv4": "nope"}, "accessIPv4"), ({"OS-DCF:diskConfig": "FULL"}, "diskConfig"),
     ({"block_device_mapping_v2": [{**ROOT_DISK, "destination_type": "volume"}]}, "volumes"),
     ({"block_device_mapping_v2": [ROOT_DISK, {"source_type": "blank", "destination_type": "volume"}]}, "volumes"),
@@ -259,7 +259,8 @@ def test_too_many_metadata_items_are_over_quota(api: ComputeApi) -> None:
 
 @pytest.mark.parametrize(("fields", "version", "zone", "host"), [
     ({"availability_zone": "nova"}, "2.1", "nova", None), ({"availability_zone": "nova:h1"}, "2.1", "nova", "h1"),
-    ({"availability_zone": "nova:h1:h1"}, "2.1", "nova", "h1"), ({"host": "h1", "networks": "none"}, "2.74", None, "h1"),
+    ({"availability_zone": "nova:h1:h1"}, "2.1", "nova", "h1"), ({"availability_zone": "nova::h1"}, "2.1", "nova", "h1"),
+    ({"availability_zone": ":h1"}, "2.1", None, "h1"), ({"host": "h1", "networks": "none"}, "2.74", None, "h1"),
     ({"hypervisor_hostname": "h1", "networks": "none"}, "2.74", None, "h1"),
 ])
 def test_an_admin_names_zone_and_host(
@@ -275,7 +276,9 @@ def test_only_admins_name_hosts(api: ComputeApi) -> None:
     assert create(api, availability_zone="nova").status == 202
     assert create(api, availability_zone="nova:h1").status == 403
     assert create(api, version="2.74", host="h1", networks="none").status == 403
-    assert create(api, user="admin", availability_zone="nova:h9").status == 400
+    for wrong in ("nova:h9", "nova:h1:h9", "nova::h9", "nova:h1:h1:h1"):
+        assert create(api, user="admin", availability_zone=wrong).status == 400
+    assert create(api, user="admin", version="2.74", host="h1", hypervisor_hostname="h9", networks="none").status == 400
 
 
 def test_hints_that_no_filter_heeds_are_refused_rather_than_ignored(api: ComputeApi) -> None:
