@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Passwords, crash dumps and diagnostics between worker and conductor: each ends, whatever became of it."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+import sqlalchemy as sa
+
+from nova_lite import errors
+from nova_lite.compute.operations.inside import Inside
+from nova_lite.conductor.reconcilers import lost_hints
+from nova_lite.db.actions import Action
+from nova_lite.db.base import utcnow
+from tests.flows import shelving
+from tests.flows.one_process import CTXT, OneProcess
+
+
+@pytest.fixture
+def inside(cloud: OneProcess) -> Inside:
+    return Inside(cloud.compute_host)
+
+
+def state(cloud: OneProcess, server_id: str, action_id: int) -> tuple[str | None, str, str | None]:
+    """The server's task, the action's state, and its message."""
+    with cloud.database.reader() as session:
+        action = session.get_one(Action, action_id)
+        return cloud.server(server_id).task_state, action.state, action.message
+
+
+def test_a_password_is_set_and_the_server_is_free_again(cloud: OneProcess, inside: Inside) -> None:
+    server_id = shelving.active(cloud)
+    action_id = cloud.ask_for(server_id, "change_password")
+    inside.change_password(CTXT, server_id=server_id, action_id=action_id, password="secret-2")  # noqa: S106
+    assert state(cloud, server_id, action_id) == (None, "done", None)
+    assert "password of root" in cloud.driver.console_output(server_id)
+    assert "secret-2" not in cloud.driver.console_output(server_id)
+
+
+def test_a_refused_password_reaches_the_caller_and_the_journal(
+    cloud: OneProcess, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(server_id: str, *, user: str, password: str) -> None:
+        raise errors.HypervisorFailed(host="node-1", action="set a password", reason="no agent")
+
+    monkeypatch.setattr(cloud.driver, "set_password", refuse)
+    server_id = shelving.active(cloud)
+    action_id = cloud.ask_for(server_id, "change_password")
+    with pytest.raises(errors.HypervisorFailed, match="no agent"):
+        inside.change_password(CTXT, server_id=server_id, action_id=action_id, password="x")  # noqa: S106
+    task, ended, message = state(cloud, server_id, action_id)
+    assert (task, ended) == (None, "failed")
+    assert "no agent" in str(message)
+    assert cloud.server(server_id).vm_state == "active"
+
+
+def test_a_password_that_nobody_reported_on_is_given_up(cloud: OneProcess) -> None:
+    server_id = shelving.active(cloud)
+    action_id = cloud.ask_for(server_id, "change_password")
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Action).where(Action.id == action_id).values(
+            updated_at=utcnow() - datetime.timedelta(hours=1)))
+    lost_hints.send_again(cloud.world)
+    task, ended, message = state(cloud, server_id, action_id)
+    assert (task, ended) == (None, "failed")
+    assert "not known" in str(message)
+
+
+def test_a_crash_dump_is_one_event(cloud: OneProcess, inside: Inside) -> None:
+    server_id = shelving.active(cloud)
+    action_id = cloud.ask_for(server_id, "trigger_crash_dump")
+    inside.trigger_crash_dump(CTXT, server_id=server_id, action_id=action_id)
+    assert state(cloud, server_id, action_id) == (None, "done", None)
+    assert [event.name for event in cloud.events(action_id)] == ["compute_trigger_crash_dump"]
+    assert "NMI" in cloud.driver.console_output(server_id)
+
+
+def test_diagnostics_need_a_guest_that_runs(cloud: OneProcess, inside: Inside) -> None:
+    server_id = shelving.active(cloud)
+    assert inside.diagnostics(CTXT, server_id=server_id).memory_maximum_mb == 128
+    cloud.driver.stop(server_id, timeout_s=0)
+    with pytest.raises(errors.WrongState, match="power state"):
+        inside.diagnostics(CTXT, server_id=server_id)
