@@ -135,7 +135,8 @@ def _hours(row: Row, span: Span) -> float:
     """How long of the span the server existed."""
     start, stop = span
     began: Any = row.launched_at
-    return max(0.0, (min(row.terminated_at or stop, stop) - max(began, start)).total_seconds() / 3600)
+    seconds: float = (min(row.terminated_at or stop, stop) - max(began, start)).total_seconds()
+    return max(0.0, seconds / 3600)
 
 
 def _local_gb(row: Row) -> int:
