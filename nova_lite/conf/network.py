@@ -18,5 +18,8 @@ OPTIONS = [
     cfg.BoolOpt("guests_reach_host", default=True,
                 help="Whether guests may connect to services on the host itself. Off is safer where the host runs a "
                      "database, a message bus or consoles that listen on more than the loopback."),
+    cfg.StrOpt("external_interface", default="",
+               help="The host's device on the link of external networks: it answers ARP for floating addresses there. "
+                    "Empty: these are routed to the host some other way."),
     cfg.StrOpt("driver", default="linux", choices=["linux", "fake"], help="linux: bridges, dnsmasq, nftables. fake: memory only."),
 ]

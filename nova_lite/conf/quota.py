@@ -17,6 +17,7 @@ OPTIONS = [
     cfg.IntOpt("server_group_members", default=10, min=-1, help="Servers of one server group."),
     cfg.IntOpt("floating_ips", default=50, min=-1, help="Floating addresses of a project."),
     cfg.IntOpt("fixed_ips", default=-1, min=-1, help="Fixed addresses of a project; shown, but `ports` is what is counted."),
+    cfg.IntOpt("routers", default=10, min=-1, help="Routers of a project."),
     cfg.IntOpt("networks", default=100, min=-1, help="Networks of a project."),
     cfg.IntOpt("subnets", default=100, min=-1, help="Subnets of a project."),
     cfg.IntOpt("ports", default=500, min=-1, help="Ports of a project."),

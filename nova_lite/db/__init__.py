@@ -6,6 +6,7 @@ from nova_lite.db import (
     aggregates,
     consoles,
     flavors,
+    floating_ips,
     hosts,
     images,
     keypairs,
@@ -14,6 +15,7 @@ from nova_lite.db import (
     ports,
     quota_locks,
     quotas,
+    routers,
     security_groups,
     server_groups,
     servers,
@@ -21,6 +23,6 @@ from nova_lite.db import (
 )
 
 RESOURCES = (
-    actions, aggregates, consoles, flavors, hosts, images, keypairs, moves, networks, ports, quota_locks,
-    quotas, security_groups, server_groups, servers, users,
+    actions, aggregates, consoles, flavors, floating_ips, hosts, images, keypairs, moves, networks, ports, quota_locks,
+    quotas, routers, security_groups, server_groups, servers, users,
 )

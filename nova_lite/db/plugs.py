@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from nova_lite.db.addresses import Address
 from nova_lite.db.base import utcnow
+from nova_lite.db.floating_ips import FloatingIp
 from nova_lite.db.hosts import Host, is_alive, services
 from nova_lite.db.networks import Network, Subnet
 from nova_lite.db.ports import Port, PortSecurityGroup
@@ -60,9 +61,12 @@ _PORTS = (
         Port.port_security_enabled,
         Address.address,
         PortSecurityGroup.group_id,
+        FloatingIp.address,
+        FloatingIp.fixed_address,
     )
     .outerjoin(Address, Address.port_id == Port.id)
     .outerjoin(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
+    .outerjoin(FloatingIp, FloatingIp.port_id == Port.id)
     .where(Port.device_id == sa.bindparam("of"))
     .order_by(Port.position, Port.created_at, Port.id, Address.id)
 )
@@ -82,17 +86,22 @@ _TUNNELS = (
 
 
 def _ports(session: Session, server: Server) -> list[network_rpc.Port]:
-    """The server's ports in the order of its NICs; the query has a row per pair of an address and a group."""
+    """The server's ports in the order of its NICs; the query has a row per address, group and floating address."""
     facts: dict[str, tuple[str, str, bool]] = {}
     addresses: dict[str, dict[str, None]] = {}
     group_ids: dict[str, set[str]] = {}
-    for port_id, network_id, mac, is_secured, address, group_id in session.execute(_PORTS, {"of": server.id}):
+    floating: dict[str, dict[str, str]] = {}
+    for port_id, network_id, mac, is_secured, address, group_id, outer, inner in session.execute(
+        _PORTS, {"of": server.id}
+    ):
         facts[port_id] = (network_id, mac, is_secured)
         held, joined = addresses.setdefault(port_id, {}), group_ids.setdefault(port_id, set())
         if address is not None:
             held[address] = None
         if group_id is not None:
             joined.add(group_id)
+        if outer is not None:
+            floating.setdefault(port_id, {})[outer] = inner
     return [
         network_rpc.Port(
             id=port_id,
@@ -102,6 +111,10 @@ def _ports(session: Session, server: Server) -> list[network_rpc.Port]:
             addresses=tuple(addresses[port_id]),
             group_ids=tuple(sorted(group_ids[port_id])),
             is_secured=is_secured,
+            floating=tuple(
+                network_rpc.Floating(address=outer, fixed_address=inner)
+                for outer, inner in sorted(floating.get(port_id, {}).items())
+            ),
         )
         for port_id, (network_id, mac, is_secured) in facts.items()
     ]

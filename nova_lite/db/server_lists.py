@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite.db import listing
+from nova_lite.db.floating_ips import FloatingIp
 from nova_lite.db.hosts import Service
 from nova_lite.db.networks import Network
 from nova_lite.db.ports import Address, Port, PortSecurityGroup
@@ -195,8 +196,9 @@ def is_status(status: str) -> bool:
 
 # Built once: to build a query costs more than to run it, and every answer about a server runs these two.
 _ADDRESSES = (
-    sa.select(Port.device_id, Network.name, Port.mac_address, Address.address)
+    sa.select(Port.device_id, Network.name, Port.mac_address, Address.address, FloatingIp.address)
     .select_from(Port).join(Address, Address.port_id == Port.id).join(Network, Network.id == Port.network_id)
+    .outerjoin(FloatingIp, sa.and_(FloatingIp.port_id == Port.id, FloatingIp.fixed_address == Address.address))
     .where(Port.device_id.in_(sa.bindparam("server_ids", expanding=True)))
     .order_by(Port.position, Port.created_at, Address.id))
 _GROUP_NAMES = (
@@ -209,15 +211,19 @@ _GROUP_NAMES = (
 
 def addresses(session: Session, server_ids: Sequence[str]) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """By server and network name: each address as the API shows it, in the order of the servers' NICs."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for server_id, network, mac, address in session.execute(_ADDRESSES, {"server_ids": list(server_ids)}):
-        found.setdefault(server_id, {}).setdefault(network, []).append(shown_address(mac, address))
-    return found
+    found: dict[str, dict[str, dict[tuple[str, str, str], None]]] = {}
+    for server_id, network, mac, address, floating in session.execute(_ADDRESSES, {"server_ids": list(server_ids)}):
+        held = found.setdefault(server_id, {}).setdefault(network, {})
+        held[mac, address, "fixed"] = None
+        if floating is not None:
+            held[mac, floating, "floating"] = None
+    return {server_id: {network: [shown_address(*one) for one in held] for network, held in by_network.items()}
+            for server_id, by_network in found.items()}
 
 
-def shown_address(mac: str, address: str) -> dict[str, Any]:
-    """A fixed address as the API shows it."""
-    return {"version": 6 if ":" in address else 4, "addr": address, "OS-EXT-IPS:type": "fixed",
+def shown_address(mac: str, address: str, kind: str) -> dict[str, Any]:
+    """An address as the API shows it; `kind` is fixed or floating."""
+    return {"version": 6 if ":" in address else 4, "addr": address, "OS-EXT-IPS:type": kind,
             "OS-EXT-IPS-MAC:mac_addr": mac}
 
 

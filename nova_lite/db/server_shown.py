@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
+from nova_lite.db.floating_ips import FloatingIp
 from nova_lite.db.hosts import Service
 from nova_lite.db.networks import Network
 from nova_lite.db.ports import Address, Port, PortSecurityGroup
@@ -28,10 +29,12 @@ _SERVER = (
 _SERVER_OF_PROJECT = _SERVER.where(Server.project_id == sa.bindparam("project_id"))
 # A row for each pair of an address and a group of a port: one for nearly every server.
 _PORTS = (
-    sa.select(Network.name, Port.mac_address, Address.address, SecurityGroup.id, SecurityGroup.name)
+    sa.select(Network.name, Port.mac_address, Address.address, SecurityGroup.id, SecurityGroup.name, FloatingIp.address)
     .select_from(
         sa.join(Port.__table__, Network.__table__, Network.id == Port.network_id)
         .outerjoin(Address.__table__, Address.port_id == Port.id)
+        .outerjoin(FloatingIp.__table__, sa.and_(
+            FloatingIp.port_id == Port.id, FloatingIp.fixed_address == Address.address))
         .outerjoin(PortSecurityGroup.__table__, PortSecurityGroup.port_id == Port.id)
         .outerjoin(SecurityGroup.__table__, SecurityGroup.id == PortSecurityGroup.group_id))
     .where(Port.device_id == sa.bindparam("server_id"))
@@ -62,15 +65,17 @@ def get(
     row: Any = connection.execute(query, wanted).first()
     if row is None:
         raise errors.NotFound(f"Instance {server_id} could not be found.", what="Instance", id=server_id)
-    addresses: dict[str, dict[tuple[str, str], None]] = {}
+    addresses: dict[str, dict[tuple[str, str, str], None]] = {}
     groups: dict[str, str] = {}
-    for network, mac, address, group_id, group in connection.execute(_PORTS, {"server_id": server_id}):
+    for network, mac, address, group_id, group, floating in connection.execute(_PORTS, {"server_id": server_id}):
         if address is not None:
-            addresses.setdefault(network, {})[mac, address] = None
+            addresses.setdefault(network, {})[mac, address, "fixed"] = None
+        if floating is not None:
+            addresses.setdefault(network, {})[mac, floating, "floating"] = None
         if group_id is not None:
             groups[group_id] = group
     status = "" if row.host_seen_at is None else host_status(
         row.host_seen_at, forced_down=row.host_forced_down, disabled=row.host_disabled, now=now, down_time_s=down_time_s)
     return Shown(
-        row, {network: [shown_address(mac, address) for mac, address in held] for network, held in addresses.items()},
+        row, {network: [shown_address(*one) for one in held] for network, held in addresses.items()},
         [{"name": name} for name, _ in sorted((name, group_id) for group_id, name in groups.items())], status)

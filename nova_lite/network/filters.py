@@ -96,7 +96,7 @@ def add_port(port: Port) -> list[str]:
     """The port may send as itself, and its groups decide; unsecured: it may do anything."""
     tap, bridge, mac = names.tap_name(port.id), names.bridge_name(port.network_id), _mac(port.mac)
     if not port.is_secured:
-        return [_add("bridge", "open", f'"{tap}"')]
+        return [_add("bridge", "open", f'"{tap}"'), *_floating_elements(port)]
     into, out = f"pi-{port.id}", f"pe-{port.id}"
     lines = [
         f"add chain inet nova {into}", f"flush chain inet nova {into}",
@@ -202,7 +202,12 @@ def _port_elements(port: Port, tap: str, bridge: str, mac: str) -> list[str]:
         *(_add("bridge", "address", f'"{tap}" . {address}') for address in addresses),
         *(_add("inet", "egress", f'"{bridge}" . {address} : jump pe-{port.id}') for address in addresses),
         *(_add("inet", "ingress", f'"{bridge}" . {address} : jump pi-{port.id}') for address in addresses),
+        *_floating_elements(port),
     ]
+
+
+def _floating_elements(port: Port) -> list[str]:
+    return [_add("inet", "floating", _ip(floating.address)) for floating in port.floating]
 
 
 def _add(family: str, name: str, elements: str) -> str:

@@ -18,6 +18,7 @@ from nova_lite.network.documents import Documents
 from nova_lite.network.driver import NetworkDriver
 from nova_lite.network.fake import FakeNetwork
 from nova_lite.network.firewall import Firewall
+from nova_lite.network.floating import FloatingAddresses
 from nova_lite.network.metadata import MetadataListeners, WSGIApplication
 from nova_lite.network.records import Records
 from nova_lite.network.worker import LinuxNetwork, Parts
@@ -125,6 +126,8 @@ def make_driver(conf: cfg.ConfigOpts, *, metadata_app_factory: MetadataAppFactor
             directory / "dhcp", domain=options.dns_domain, dns_servers=options.dns_servers,
             lease_s=options.dhcp_lease_s,
         ),
+        floating=FloatingAddresses(
+            transit_cidr=options.transit_cidr, external_interface=options.external_interface),
         firewall=Firewall(transit_cidr=options.transit_cidr, is_host_open=options.guests_reach_host),
         metadata=MetadataListeners(metadata_app_factory(Documents(records))),
         transit_cidr=options.transit_cidr,

@@ -15,6 +15,7 @@ delete table bridge nova
 _INET = """\
 table inet nova {{
  set bridges {{ type ifname; }}
+ set floating {{ type ipv4_addr; }}
  map zones {{ typeof iifname : ct zone; }}
  map egress {{ type ifname . ipv4_addr : verdict; }}
  map ingress {{ type ifname . ipv4_addr : verdict; }}
@@ -24,6 +25,8 @@ table inet nova {{
  }}
  chain isolate {{
   type filter hook forward priority filter - 5; policy accept;
+  iifname "up-*" oifname "up-*" ct state established,related accept
+  iifname "up-*" oifname "up-*" ip daddr @floating accept
   iifname "up-*" oifname "up-*" drop
  }}
  chain out {{

@@ -18,6 +18,7 @@ from nova_lite.network.bridges import Bridges, is_here
 from nova_lite.network.commands import CommandFailed
 from nova_lite.network.dhcp import Dhcp
 from nova_lite.network.firewall import Firewall, require_bridge_filter
+from nova_lite.network.floating import FloatingAddresses
 from nova_lite.network.locks import Locks
 from nova_lite.network.metadata import MetadataListeners
 from nova_lite.network.records import Records
@@ -33,6 +34,7 @@ class Parts:
 
     bridges: Bridges
     dhcp: Dhcp
+    floating: FloatingAddresses
     firewall: Firewall
     metadata: MetadataListeners
     transit_cidr: str
@@ -95,6 +97,8 @@ class LinuxNetwork:
             if dropped:
                 self._parts.firewall.remove(dropped)
             self._filter(ports)
+            if dropped:
+                self._forget_ports(dropped)
             fail("network.prepare.done")
         LOG.info("server %s: network prepared, %d ports", ports.server_id, len(ports.ports))
 
@@ -219,6 +223,13 @@ class LinuxNetwork:
                 self._change_peers(network)
             fail("network.prepare.dhcp")
             self._parts.dhcp.ensure(network, self._ports_on(network.id))
+            fail("network.prepare.floating")
+            self._lead_floating(network)
+
+    def _lead_floating(self, network: Network) -> None:
+        """Have the floating addresses of the network's ports here, and no others; quick when nothing changed."""
+        held = self._records.networks[network.id]
+        self._parts.floating.ensure(held.network, index=held.index, ports=self._ports_on(network.id))
 
     def _make_network(self, network: Network) -> None:
         held = self._records.add_network(network)
@@ -226,6 +237,7 @@ class LinuxNetwork:
         if gateway.create(network.id):
             # What belongs to a namespace whose name somebody removed lives on unseen.
             self._parts.bridges.remove_legs(network.id)
+            self._parts.floating.forget(network.id)
             self._parts.metadata.close(network.id)
             self._parts.dhcp.stop(network.id)
         # Filters before devices: a guest that waits for the bridge finds them in place.
@@ -264,6 +276,7 @@ class LinuxNetwork:
                 if held is not None and network_id in self._made:
                     self._parts.dhcp.release(held.network, [p for p in ports if p.network_id == network_id])
                     self._parts.dhcp.ensure(held.network, self._ports_on(network_id))
+                    self._lead_floating(held.network)
 
     def _ports_on(self, network_id: str) -> list[Port]:
         servers = self._records.servers_on(network_id)
@@ -271,6 +284,7 @@ class LinuxNetwork:
 
     def _remove_parts(self, network_id: str) -> None:
         self._made.pop(network_id, None)
+        self._parts.floating.forget(network_id)
         self._parts.metadata.close(network_id)
         self._parts.dhcp.remove(network_id)
         fail("network.remove_network.dhcp")

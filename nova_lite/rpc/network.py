@@ -73,6 +73,14 @@ class SecurityGroup:
 
 
 @payload(version=1)
+class Floating:
+    """A floating address that leads to a fixed one of the port."""
+
+    address: str
+    fixed_address: str
+
+
+@payload(version=2)
 class Port:
     """One NIC's plug. `tap` is the host interface name (see `tap_name`); `addresses` IPv4 dotted quads.
 
@@ -86,6 +94,7 @@ class Port:
     hostname: str
     group_ids: tuple[str, ...] = ()
     is_secured: bool = True
+    floating: tuple[Floating, ...] = ()
 
 
 @payload(version=1)

@@ -25,11 +25,11 @@ SHARED = {
     "compute GET /os-quota-sets/{project_id}/defaults", "network GET /quotas/{project_id}/default",
 }
 # What is always empty here: alice has none of these either.
-EMPTY = {"network GET /routers/{router_id}", "network GET /floatingips/{floating_ip_id}", "network GET /subnetpools/{pool_id}",
+EMPTY = {"network GET /subnetpools/{pool_id}",
          "compute GET /servers/{server_id}/shares/{share_id}"}
 # What this cloud does not have, and says so.
 ABSENT = {
-    "network POST /routers", "network POST /floatingips", "compute DELETE /os-baremetal-nodes/{node_id}",
+    "compute DELETE /os-baremetal-nodes/{node_id}",
     "compute POST /os-baremetal-nodes/{node_id}/action",
 }
 # Only operators may, whatever the rule's role: the handler decides by the query.
@@ -58,7 +58,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     values = _furnish(cloud, alice)
     mine = {value for name, value in values.items() if name.split()[-1] not in (
         "alias", "gone_id", "gone_domain", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "migration_id", "before", "key", "aggregate_id", "node_id", "host_name", "class_name", "share_id",
-        "router_id", "floating_ip_id", "pool_id")}
+        "pool_id")}
     yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server"})
     cloud.close()
 
@@ -93,7 +93,12 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
     found = _operators(cloud)
     server_group = made("/v2.1/os-server-groups", {"server_group": {"name": "alices-group", "policy": "affinity"}})["id"]
     aggregate = made("/v2.1/os-aggregates", {"aggregate": {"name": "racks"}}, token=admin)["id"]
+    outside = made("/network/v2.0/networks", {"network": {"name": "outside", "router:external": True}}, token=admin)["id"]
+    made("/network/v2.0/subnets", {"subnet": {"network_id": outside, "cidr": "172.24.4.0/24", "ip_version": 4}}, token=admin)
+    router = made("/network/v2.0/routers", {"router": {"name": "alices-router"}})["id"]
+    floating = made("/network/v2.0/floatingips", {"floatingip": {"floating_network_id": outside}})["id"]
     return found | {
+        "router_id": router, "floating_ip_id": floating,
         "node_id": "1", "share_id": "66666666-6666-4666-8666-666666666666", "migration_id": "1", "before": "2026-03-10%2012:00:00", "host_name": "h1", "class_name": "default", "compute key": "hw:cpu_policy",
         "server_group_id": server_group, "aggregate_id": str(aggregate),
         "server_id": server, "flavor_id": flavor, "network_id": network, "subnet_id": subnet, "group_id": group,
@@ -113,7 +118,7 @@ def _operators(cloud: PasteCloud) -> dict[str, str]:
         "identity service_id": first("/identity/v3/services", "services"), "alias": "os-keypairs", "network alias": "security-group",
         "endpoint_id": first("/identity/v3/endpoints", "endpoints"), "service_id": first("/v2.1/os-services", "services"),
         "hypervisor_id": first("/v2.1/os-hypervisors", "hypervisors"), "pattern": "h1",
-        **dict.fromkeys(("agent_id", "gone_id", "gone_domain", "router_id", "floating_ip_id", "pool_id"), "11111111-2222-4333-8444-555555555555"),
+        **dict.fromkeys(("agent_id", "gone_id", "gone_domain", "pool_id"), "11111111-2222-4333-8444-555555555555"),
     }
 
 
@@ -155,6 +160,13 @@ def _body(stage: Stage, face: str, route: Route) -> Any:
         "network PUT /networks/{network_id}": {"network": {"name": "b"}},
         "network POST /subnets": {"subnet": {"network_id": value["network_id"], "cidr": "10.9.0.0/24", "ip_version": 4}},
         "network PUT /subnets/{subnet_id}": {"subnet": {"name": "b"}},
+        "network POST /floatingips": {"floatingip": {"floating_network_id": value["network_id"]}},
+        "network PUT /floatingips/{floating_ip_id}": {"floatingip": {"port_id": None}},
+        "network POST /routers": {"router": {"name": "b", "project_id": alice.project_id}},
+        "network PUT /routers/{router_id}": {"router": {"name": "b"}},
+        "network PUT /routers/{router_id}/add_router_interface": {"subnet_id": value["subnet_id"]},
+        "network PUT /routers/{router_id}/remove_router_interface": {"subnet_id": value["subnet_id"]},
+        "compute POST /os-floating-ips": {"pool": "alices-network"},
         "network POST /ports": {"port": {"network_id": value["network_id"]}},
         "network PUT /ports/{port_id}": {"port": {"name": "b"}},
         "network POST /security-groups": {"security_group": {"name": "b", "project_id": alice.project_id}},
@@ -171,6 +183,7 @@ _BARE_ACTIONS = ("forceDelete", "os-start", "os-stop", "pause", "unpause", "susp
 _ACTIONS = {"reboot": {"type": "HARD"}, "createImage": {"name": "b"}, "rescue": None,
             "createBackup": {"name": "b", "backup_type": "daily", "rotation": 1},
             "rebuild": {"imageRef": "00000000-0000-4000-8000-000000000001"}, "resize": {"flavorRef": "1"}, "os-getConsoleOutput": {}, "changePassword": {"adminPass": "b"},
+            "addFloatingIp": {"address": "172.24.4.9"}, "removeFloatingIp": {"address": "172.24.4.9"},
             "addSecurityGroup": {"name": "default"}, "removeSecurityGroup": {"name": "default"},
             "reserve": None, "unreserve": None, **dict.fromkeys(
                 ("disassociate", "disassociate_host", "disassociate_project", "associate_host")),

@@ -52,7 +52,7 @@ def main() -> None:
 
 def answer(driver: NetworkDriver, request: dict[str, Any]) -> dict[str, Any]:
     """What the driver returns, as JSON types; a deliberate error as its name and text."""
-    types = {"prepare": ServerPorts, "update_groups": tuple[SecurityGroup, ...]}
+    types = {"prepare": ServerPorts, "refresh": ServerPorts, "update_groups": tuple[SecurityGroup, ...]}
     arguments = [from_wire(types.get(request["method"], Any), value) for value in request["arguments"]]
     try:
         return {"result": to_wire(getattr(driver, request["method"])(*arguments, **request.get("named", {})))}

@@ -12,6 +12,7 @@ from nova_lite.api.compute import (
     extensions,
     flavor_extra_specs,
     flavors,
+    floating_ips,
     gone,
     gone_networks,
     hosts,
@@ -59,6 +60,7 @@ from nova_lite.api.compute.actions import (
     shelve,
     soft_delete,
 )
+from nova_lite.api.compute.actions import floating_ips as floating_ip_actions
 from nova_lite.api.compute.actions import security_groups as security_group_actions
 from nova_lite.api.compute.faults import fault_body
 from nova_lite.api.compute.history import MAXIMUM, MINIMUM
@@ -69,7 +71,8 @@ __all__ = ["EXTRA_RULES", "NEGOTIATION", "RESOURCES", "fault_body"]
 RESOURCES = (
     server_lists, server_create, servers, resize, migrate, remote_consoles, console_auth_tokens, power, lock, console, soft_delete, shelve, inside, fixed_ips,
     images, rebuild, rescue, diagnostics, server_password, server_topology, server_metadata, server_tags, server_ips,
-    server_security_groups, security_group_actions, interfaces, gone_networks, networks, security_groups, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, simple_tenant_usage,
+    server_security_groups, security_group_actions, interfaces, floating_ip_actions,
+    gone_networks, networks, security_groups, floating_ips, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, simple_tenant_usage,
     instance_usage_audit_log, server_external_events, quota_sets, quota_class_sets,
     availability_zones, hypervisors, services, aggregates, hosts, image_proxy, image_metadata,
     baremetal_nodes, server_shares, gone, extensions,

@@ -7,7 +7,7 @@ from nova_lite.api.compute import schemas
 from nova_lite.api.compute.permissions import require
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Field, Rule, route, view
-from nova_lite.db import quotas
+from nova_lite.db import floating_ips, quotas
 
 OTHER_PROJECT = Rule("os_compute_api:limits:other_project", ADMIN)
 RULES = (OTHER_PROJECT,)
@@ -43,5 +43,6 @@ def index(req: Request) -> Body:
     project_id = req.query.get("tenant_id") or req.ctxt.project_id
     if project_id != req.ctxt.project_id:
         require(req, OTHER_PROJECT)
-    seen = quotas.limits(req.db, req.conf, project_id), quotas.used(req.db, project_id)
+    seen = quotas.limits(req.db, req.conf, project_id), {
+        **quotas.used(req.db, project_id), "floating_ips": floating_ips.count(req.db, project_id)}
     return {"limits": {"rate": [], "absolute": view(FIELDS, seen, req)}}

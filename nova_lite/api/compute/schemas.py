@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ Schema = dict[str, Any]
 # Printable, and no white space at either end.
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^(?!\s)[^\x00-\x1f\x7f]+(?<!\s)$"}
 UUID: Schema = {"type": "string", "format": "uuid"}
+UUID_FORM = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 TEXT_OR_NULL: Schema = {"type": ["string", "null"], "minLength": 0, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]*$"}
 DISK_CONFIG: Schema = {"enum": ["AUTO", "MANUAL"]}
 IPV4: Schema = {"type": "string", "format": "ipv4"}

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from nova_lite import errors
@@ -19,7 +18,6 @@ from nova_lite.db.security_groups import SecurityGroup
 
 _UNTIL = "2.35"
 _WITH_PORTS = ("TCP", "UDP")
-_UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 # Nova's proxy leaves all checks of values to the network service.
 _NAMED = schemas.keyed("security_group", {"type": "object", "required": ["name", "description"]})
 _RULE = schemas.keyed("security_group_rule", {"type": "object", "required": ["parent_group_id"]})
@@ -107,7 +105,7 @@ def _group(req: Request, group_id: str) -> SecurityGroup:
 
 
 def _uuid(text: str) -> str:
-    if not _UUID.fullmatch(text):
+    if not schemas.UUID_FORM.fullmatch(text):
         raise errors.BadRequest(reason="Security group id should be uuid")
     return text
 

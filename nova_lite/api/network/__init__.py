@@ -1,10 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network face: Neutron's v2.0 API as far as stock clients need it."""
 
-from nova_lite.api.network import extensions, networks, ports, security_group_rules, security_groups, subnets
+from nova_lite.api.network import (
+    extensions,
+    floating_ips,
+    networks,
+    ports,
+    routers,
+    security_group_rules,
+    security_groups,
+    subnets,
+)
 from nova_lite.api.wsgi.request import Body
 
-RESOURCES = (networks, subnets, ports, security_groups, security_group_rules, extensions)
+RESOURCES = (networks, subnets, ports, security_groups, security_group_rules, floating_ips, routers, extensions)
 _TYPES = {
     400: "BadRequest",
     401: "Unauthorized",
@@ -40,6 +49,8 @@ def resources(base_url: str) -> Body:
         "ports",
         "security-groups",
         "security-group-rules",
+        "floatingips",
+        "routers",
         "extensions",
         "quotas",
     )

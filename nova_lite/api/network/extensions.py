@@ -6,8 +6,8 @@ from __future__ import annotations
 from nova_lite import errors
 from nova_lite.api.network import shapes
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, MEMBER, READER, Rule, route
-from nova_lite.db import hosts, networks, ports, quotas, security_groups
+from nova_lite.api.wsgi.routing import ADMIN, READER, Rule, route
+from nova_lite.db import floating_ips, hosts, networks, ports, quotas, routers, security_groups
 from nova_lite.db.base import utcnow
 
 # Alias → name: only what this face really does, since clients send what an extension allows.
@@ -25,6 +25,7 @@ EXTENSIONS = {
     "quotas": "Quota management support",
     "quota_details": "Quota details management support",
     "security-group": "security-group",
+    "router": "Neutron L3 Router",
     "sorting": "Sorting support",
     "standard-attr-description": "standard-attr-description",
     "standard-attr-timestamp": "Resource timestamps",
@@ -36,12 +37,10 @@ _QUOTAS = {
     "port": "ports",
     "security_group": "security_groups",
     "security_group_rule": "security_group_rules",
+    "floatingip": "floating_ips",
+    "router": "routers",
 }
-_ABSENT = ("router", "floatingip", "subnetpool", "rbac_policy")
-_NO_ROUTERS = "This cloud has no routers: each network has its own gateway to the outside on every host."
-_NO_FLOATING = (
-    "This cloud has no floating IP addresses: guests of shared networks are reached by their own addresses."
-)
+_ABSENT = ("subnetpool", "rbac_policy")
 
 
 @route("GET", "/extensions", policy=Rule("get_extensions", READER))
@@ -98,6 +97,8 @@ def show_quota_details(req: Request, project_id: str) -> Body:
         "port": ports.count(req.db, project_id),
         "security_group": security_groups.count(req.db, project_id),
         "security_group_rule": security_groups.count_rules(req.db, project_id),
+        "floatingip": floating_ips.count(req.db, project_id),
+        "router": routers.count(req.db, project_id),
     }
     found = {word: {"limit": limits[word], "used": used[word], "reserved": 0} for word in _QUOTAS}
     return {"quota": {**found, **{word: {"limit": 0, "used": 0, "reserved": 0} for word in _ABSENT}}}
@@ -163,44 +164,6 @@ def _agent(row: hosts.Service, is_alive: bool) -> Body:  # noqa: FBT001 - one pr
         "started_at": shapes.moment(row.created_at),
         "heartbeat_timestamp": shapes.moment(row.seen_at),
     }
-
-
-@route("GET", "/routers", policy=Rule("get_routers", READER))
-def routers(_req: Request) -> Body:
-    """There are none."""
-    return {"routers": []}
-
-
-@route("GET", "/routers/{router_id}", policy=Rule("get_router", READER))
-def show_router(_req: Request, router_id: str) -> Body:
-    """There are none."""
-    raise errors.NotFound(f"Router {router_id} could not be found", what="Router", id=router_id)
-
-
-@route("POST", "/routers", policy=Rule("create_router", MEMBER), status=201)
-def create_router(_req: Request) -> Body:
-    """Refused, saying what there is instead."""
-    raise errors.NotImplementedHere(reason=_NO_ROUTERS)
-
-
-@route("GET", "/floatingips", policy=Rule("get_floatingips", READER))
-def floating_ips(_req: Request) -> Body:
-    """There are none."""
-    return {"floatingips": []}
-
-
-@route("GET", "/floatingips/{floating_ip_id}", policy=Rule("get_floatingip", READER))
-def show_floating_ip(_req: Request, floating_ip_id: str) -> Body:
-    """There are none."""
-    raise errors.NotFound(
-        f"Floating IP {floating_ip_id} could not be found", what="Floating IP", id=floating_ip_id
-    )
-
-
-@route("POST", "/floatingips", policy=Rule("create_floatingip", MEMBER), status=201)
-def create_floating_ip(_req: Request) -> Body:
-    """Refused, saying what there is instead."""
-    raise errors.NotImplementedHere(reason=_NO_FLOATING)
 
 
 @route("GET", "/subnetpools", policy=Rule("get_subnetpools", READER))

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/routers: what joins a project's networks to an external one, as far as stock clients ask for it."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.network import access, listing, shapes
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.db import floating_ips, networks, routers
+from nova_lite.db.base import new_id
+from nova_lite.db.networks import Network
+from nova_lite.db.ports import Port
+from nova_lite.db.routers import Router
+
+_SUPPORTED: dict[str, object] = {
+    "admin_state_up": True, "ha": False, "distributed": False, "flavor_id": None, "routes": [],
+    "availability_zone_hints": [], "tags": []}
+_GATEWAY: shapes.Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "network_id": shapes.UUID,
+        "enable_snat": shapes.BOOL,
+        "external_fixed_ips": {"type": "array"},
+        "qos_policy_id": shapes.NULL,
+    },
+}
+_CHANGEABLE: shapes.Schema = {
+    "name": shapes.TEXT,
+    "description": shapes.TEXT,
+    "admin_state_up": shapes.BOOL,
+    "external_gateway_info": shapes.maybe(_GATEWAY),
+    "ha": shapes.BOOL,
+    "distributed": shapes.BOOL,
+    "flavor_id": shapes.maybe(shapes.TEXT),
+    "routes": {"type": "array"},
+}
+CREATE = shapes.body(
+    "router", {**_CHANGEABLE, **shapes.OWNER, "availability_zone_hints": {"type": "array"}, "tags": {"type": "array"}})
+UPDATE = shapes.body("router", _CHANGEABLE)
+INTERFACE: shapes.Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"subnet_id": shapes.UUID, "port_id": shapes.UUID, "router_id": shapes.UUID},
+}
+
+
+@route("GET", "/routers", policy=Rule("get_routers", READER))
+def index(req: Request) -> Body:
+    """The project's routers."""
+    asked = listing.read(req, routers.COLUMNS, constants={"status": "ACTIVE"})
+    rows = [] if asked.is_empty else routers.find(
+        req.db, project_id=req.ctxt.visible_project, filters=asked.filters, page=asked.page)
+    shown = {item["id"]: item for item in _view_all(req, rows)}
+    return listing.write(req, "routers", rows, asked, lambda row: shown[row.id])
+
+
+@route("GET", "/routers/{router_id}", policy=Rule("get_router", READER))
+def show(req: Request, router_id: str) -> Body:
+    """One router."""
+    return {"router": listing.only_fields(req, _view_all(req, [_own(req, router_id)])[0])}
+
+
+@route("POST", "/routers", policy=Rule("create_router", MEMBER), status=201, body={"2.0": CREATE})
+def create(req: Request, body: Body) -> Body:
+    """A new router, joined to an external network if that is said."""
+    asked = body["router"]
+    project_id = access.project_of(req, asked)
+    access.refuse_unsupported(asked, _SUPPORTED)
+    access.check_quota(req, project_id, "routers", used=routers.count(req.db, project_id))
+    router = Router(
+        id=new_id(), project_id=project_id, name=asked.get("name", ""), description=asked.get("description", ""))
+    req.db.add(router)
+    req.db.flush()
+    _set_gateway(req, router, asked)
+    return {"router": _view_all(req, [router])[0]}
+
+
+@route("PUT", "/routers/{router_id}", policy=Rule("update_router", MEMBER), body={"2.0": UPDATE})
+def update(req: Request, router_id: str, body: Body) -> Body:
+    """Change name, description and the external network."""
+    asked = body["router"]
+    router = _own(req, router_id)
+    access.refuse_unsupported(asked, _SUPPORTED)
+    for name in ("name", "description"):
+        if name in asked:
+            setattr(router, name, asked[name])
+    _set_gateway(req, router, asked)
+    req.db.flush()
+    return {"router": _view_all(req, [router])[0]}
+
+
+@route("DELETE", "/routers/{router_id}", policy=Rule("delete_router", MEMBER), status=204)
+def delete(req: Request, router_id: str) -> None:
+    """Remove a router that joins no network.
+
+    :raises errors.Conflict: it does.
+    """
+    router = _own(req, router_id)
+    if routers.interfaces(req.db, router.id):
+        raise errors.Conflict(reason=f"Router {router.id} still has ports")
+    routers.delete(req.db, router)
+
+
+@route("PUT", "/routers/{router_id}/add_router_interface", policy=Rule("add_router_interface", MEMBER),
+       body={"2.0": INTERFACE})
+def add_interface(req: Request, router_id: str, body: Body) -> Body:
+    """Join a network by one of its subnets.
+
+    :raises errors.BadRequest: the body names no subnet, or the router has joined another network.
+    """
+    router = _own(req, router_id)
+    if "subnet_id" not in body:
+        raise errors.BadRequest(
+            reason="Bad router request: give a subnet_id. This cloud joins a subnet by its gateway address, so a port of "
+            "one's own cannot be given.")
+    subnet = networks.get_subnet(req.db, body["subnet_id"], project_id=req.ctxt.visible_project)
+    joined = {port.network_id for port in routers.interfaces(req.db, router.id)}
+    if joined - {subnet.network_id}:
+        raise errors.BadRequest(
+            reason="Bad router request: This cloud's routers join one network to the outside; they do not route between "
+            f"networks, and router {router.id} has joined network {joined.pop()} already.")
+    port = routers.add_interface(req.db, router, subnet, rng=access.RNG)
+    return _interface(router, port, subnet.id)
+
+
+@route("PUT", "/routers/{router_id}/remove_router_interface", policy=Rule("remove_router_interface", MEMBER),
+       body={"2.0": INTERFACE})
+def remove_interface(req: Request, router_id: str, body: Body) -> Body:
+    """Part from a subnet.
+
+    :raises errors.NotFound: it was not joined. :raises errors.Conflict: floating addresses lead into it.
+    """
+    router = _own(req, router_id)
+    for port in routers.interfaces(req.db, router.id):
+        subnet_ids = [address.subnet_id for address in port.addresses]
+        if port.id == body.get("port_id") or body.get("subnet_id") in subnet_ids:
+            _refuse_floating(req, router, port)
+            routers.remove_interface(req.db, port)
+            return _interface(router, port, subnet_ids[0])
+    raise errors.NotFound(
+        f"Router {router.id} does not have an interface on subnet or port "
+        f"{body.get('subnet_id') or body.get('port_id')}", what="Router interface", id=router.id)
+
+
+def _refuse_floating(req: Request, router: Router, interface: Port) -> None:
+    for floating in floating_ips.find(req.db, project_id=router.project_id, is_used=True):
+        if floating.port is not None and floating.port.network_id == interface.network_id:
+            raise errors.Conflict(
+                reason=f"Router interface for subnet {interface.addresses[0].subnet_id} on router {router.id} cannot be "
+                "deleted, as it is required by one or more floating IPs.")
+
+
+def _own(req: Request, router_id: str) -> Router:
+    return routers.get(req.db, router_id, project_id=req.ctxt.visible_project)
+
+
+def _set_gateway(req: Request, router: Router, asked: Body) -> None:
+    """:raises errors.BadRequest: the network is not external."""
+    if "external_gateway_info" not in asked:
+        return
+    info = asked["external_gateway_info"] or {}
+    if info.get("enable_snat") is False:
+        raise errors.BadRequest(reason="Invalid input for enable_snat. Reason: only true is supported by this cloud.")
+    network: Network | None = None
+    if info.get("network_id"):
+        network = networks.get(req.db, info["network_id"], project_id=req.ctxt.visible_project)
+        if not network.is_external:
+            raise errors.BadRequest(reason=f"Bad router request: Network {network.id} is not an external network")
+    routers.set_gateway(req.db, router, network, rng=access.RNG)
+
+
+def _interface(router: Router, port: Port, subnet_id: str) -> Body:
+    return {
+        "id": router.id, "tenant_id": router.project_id, "project_id": router.project_id, "port_id": port.id,
+        "network_id": port.network_id, "subnet_id": subnet_id, "subnet_ids": [subnet_id], "tags": []}
+
+
+def _view_all(req: Request, rows: list[Router]) -> list[Body]:
+    addresses = routers.gateway_addresses(req.db, rows)
+    return [
+        {
+            "id": row.id, "name": row.name, "description": row.description, "tenant_id": row.project_id,
+            "project_id": row.project_id, "admin_state_up": row.admin_state_up, "status": "ACTIVE",
+            "external_gateway_info": None if row.network_id is None else {
+                "network_id": row.network_id, "enable_snat": True, "external_fixed_ips": [
+                    {"subnet_id": address.subnet_id, "ip_address": address.address}
+                    for address in addresses.get(row.gateway_port_id or "", ())]},
+            "routes": [], "ha": False, "distributed": False, "flavor_id": None, "availability_zones": [],
+            "availability_zone_hints": [], "tags": [],
+            "created_at": shapes.moment(row.created_at), "updated_at": shapes.moment(row.updated_at or row.created_at),
+        }
+        for row in rows
+    ]
