@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
+from oslo_log import log as logging
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
@@ -17,6 +18,8 @@ from nova_lite.conductor.workflows import patience
 from nova_lite.db import images, servers, snapshots
 from nova_lite.lifecycle.table import TASKS_OF
 from nova_lite.rpc.compute import ImageUpload
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +58,12 @@ def steps(tasks: Tasks) -> tuple[Step, ...]:
             _upload(run)
 
     def discard_copy(run: Run) -> None:
-        """The host's copy has served."""
-        _discard_copy(run)
+        """The host's copy has served; a worker that has been down until now is just starting."""
+        try:
+            run.world.compute(run.saved["agent"]).discard_snapshot(
+                run.ctxt, server_id=run.server_id, image_id=image_id(run))
+        except errors.ServiceDown as down:
+            LOG.warning("server %s: its copy stays for some hours: %s", run.server_id, down.text)
 
     return (
         Step(compute_snapshot_instance, record=record_copied, undo=forget_all),

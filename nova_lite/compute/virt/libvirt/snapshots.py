@@ -26,8 +26,8 @@ _PREFIX = "snapshot."
 _LOOK_S = 0.2
 # A guest's agent that does not answer within this is as good as none.
 _AGENT_S = 10
-# What nobody has fetched for this long belongs to an action that has ended.
-_FORGOTTEN_S = 24 * 3600.0
+# Longer than a copy and its upload may take: what is older belongs to an action that has ended.
+_FORGOTTEN_S = 3 * 3600.0
 
 
 class Snapshots:
