@@ -100,7 +100,7 @@ def _ports(session: Session, server: Server) -> list[network_rpc.Port]:
             held[address] = None
         if group_id is not None:
             joined.add(group_id)
-        if outer is not None:
+        if outer is not None and inner is not None:
             floating.setdefault(port_id, {})[outer] = inner
     return [
         network_rpc.Port(
