@@ -522,3 +522,11 @@ def test_usable_tells_why_not(service: ImageService, active: dict[str, Any]) -> 
         with pytest.raises(errors.InvalidImage, match="queued"):
             images.usable(session, queued, project_id="red")
         assert set(images.by_ids(session, [active["id"], queued, NOWHERE])) == {active["id"], queued}
+
+
+def test_a_worker_uploads_for_the_project_of_its_token_only(service: ImageService) -> None:
+    red, blue = service.create()["id"], service.create(user="bob")["id"]
+    assert service.upload(blue, b"bytes", user="worker").status_int == 404
+    assert service.upload(red, b"bytes", user="rita").status_int == 403
+    assert service.upload(red, b"bytes", user="worker").status_int == 204
+    assert service.ask("GET", f"/images/{red}").json["status"] == "active"
