@@ -57,7 +57,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     alice, bob = cloud.add_member("alice"), cloud.add_member("bob")
     values = _furnish(cloud, alice)
     mine = {value for name, value in values.items() if name.split()[-1] not in (
-        "alias", "gone_id", "gone_domain", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "migration_id", "before", "key", "aggregate_id", "node_id", "host_name", "class_name", "share_id",
+        "alias", "gone_id", "gone_domain", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "migration_id", "before", "key", "aggregate_id", "node_id", "host_name", "class_name", "share_id", "token",
         "pool_id")}
     yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server"})
     cloud.close()
@@ -99,7 +99,7 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
     floating = made("/network/v2.0/floatingips", {"floatingip": {"floating_network_id": outside}})["id"]
     return found | {
         "router_id": router, "floating_ip_id": floating,
-        "node_id": "1", "share_id": "66666666-6666-4666-8666-666666666666", "migration_id": "1", "before": "2026-03-10%2012:00:00", "host_name": "h1", "class_name": "default", "compute key": "hw:cpu_policy",
+        "node_id": "1", "token": "no-such-token", "share_id": "66666666-6666-4666-8666-666666666666", "migration_id": "1", "before": "2026-03-10%2012:00:00", "host_name": "h1", "class_name": "default", "compute key": "hw:cpu_policy",
         "server_group_id": server_group, "aggregate_id": str(aggregate),
         "server_id": server, "flavor_id": flavor, "network_id": network, "subnet_id": subnet, "group_id": group,
         "rule_id": rule, "image_id": image, "port_id": port, "request_id": action["request_id"], "name": "alices-key",
@@ -150,6 +150,7 @@ def _body(stage: Stage, face: str, route: Route) -> Any:
             "parent_group_id": value["group_id"], "ip_protocol": "tcp", "from_port": 1, "to_port": 2}},
         "compute POST /os-server-external-events": {"events": [{"name": "network-changed", "server_uuid": value["server_id"]}]},
         "compute POST /servers/{server_id}/shares": {"share": {"share_id": "66666666-6666-4666-8666-666666666666"}},
+        "compute POST /servers/{server_id}/remote-consoles": {"remote_console": {"protocol": "vnc", "type": "novnc"}},
         "compute POST /os-server-groups": {"server_group": {"name": "bobs", "policy": "affinity"}},
         "compute POST /os-keypairs": {"keypair": {"name": f"bobs-{uuid.uuid4()}", "public_key": _PUBLIC_KEY}},
         "identity POST /auth/tokens": {"auth": {
@@ -180,7 +181,9 @@ def _body(stage: Stage, face: str, route: Route) -> Any:
 _BARE_ACTIONS = ("forceDelete", "os-start", "os-stop", "pause", "unpause", "suspend", "resume", "lock", "unlock", "unrescue",
                  "add_interface", "remove_interface", "restore", "trigger_crash_dump", "resetNetwork", "shelve", "unshelve",
                  "confirmResize", "revertResize", "migrate", "os-migrateLive", "force_complete")
-_ACTIONS = {"reboot": {"type": "HARD"}, "createImage": {"name": "b"}, "rescue": None,
+_ACTIONS = {"os-getVNCConsole": {"type": "novnc"}, "os-getSPICEConsole": {"type": "spice-html5"},
+            "os-getSerialConsole": {"type": "serial"}, "os-getRDPConsole": {"type": "rdp-html5"},
+            "reboot": {"type": "HARD"}, "createImage": {"name": "b"}, "rescue": None,
             "createBackup": {"name": "b", "backup_type": "daily", "rotation": 1},
             "rebuild": {"imageRef": "00000000-0000-4000-8000-000000000001"}, "resize": {"flavorRef": "1"}, "os-getConsoleOutput": {}, "changePassword": {"adminPass": "b"},
             "addFloatingIp": {"address": "172.24.4.9"}, "removeFloatingIp": {"address": "172.24.4.9"},

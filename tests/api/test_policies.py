@@ -38,8 +38,6 @@ UNSERVED = {
     r".* /os-volumes_boot.*": "the same as /servers, which clients use",
     r".* /(os-volumes|os-snapshots|os-assisted-volume-snapshots)\b.*": "volumes come in a later issue",
     r".* /servers/{}/os-volume_attachments.*": "volumes come in a later issue",
-    r".* /os-floating-ip(s|-pools)\b.*": "floating addresses come with routers",
-    r"POST /servers/{}/action (add|remove)FloatingIp": "floating addresses come with routers",
 }
 # Rules that Nova asks beside a route's own and this cloud does not, and why.
 UNASKED = {
