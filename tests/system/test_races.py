@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
 from nova_lite.db.servers import Server
 from nova_lite.lifecycle.table import ACTIONS, Vm
+from tests.system.all_in_one import AllInOne
 from tools.parts import MariaDB, Postgres
 
 ROUNDS = 15
@@ -128,3 +130,41 @@ def test_one_that_ends_and_one_that_begins_do_not_both_hold_the_server(clients: 
         won = _race([finish, lambda s=server_id: _begin(clients[2], s, "start"), finish])  # type: ignore[misc]
         task, written = _seen(clients[0], server_id)
         assert (task, written[0]) == (("powering-on", "start") if won[1] else (None, "stop"))
+
+
+def test_of_many_requests_at_once_one_is_accepted(tmp_path: Path) -> None:
+    """By HTTP: 202 for one, 409 that names action and state for the others; then a delete ends it."""
+    cloud = AllInOne(tmp_path)
+    try:
+        cloud.start()
+        network = cloud.make_network("net", "10.78.0.0/24")
+        image = cloud.ask("POST", "/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"})["id"]
+        cloud.ask("PUT", f"/image/v2/images/{image}/file", data=b"0" * 512)
+        server = cloud.boot("raced", image=image, network=network)
+        cloud.wait_for_status(server, "ACTIVE")
+        start = threading.Barrier(len(BODIES))
+
+        def ask(body: dict[str, object]) -> str:
+            start.wait()
+            try:
+                cloud.ask("POST", f"/v2.1/servers/{server}/action", body)
+            except RuntimeError as refused:
+                return str(refused)
+            return "202"
+
+        with futures.ThreadPoolExecutor(len(BODIES)) as pool:
+            said = list(pool.map(ask, BODIES))
+        # One that comes when the first is done may win too: what it asks for is allowed in the state that it finds.
+        recorded = cloud.ask("GET", f"/v2.1/servers/{server}/os-instance-actions")["instanceActions"]
+        assert said.count("202") == len(recorded) - 1
+        refusals = [text for text in said if text != "202"]
+        assert refusals
+        assert all(text.startswith("409") and "Cannot '" in text and "_state" in text for text in refusals), said
+        cloud.ask("DELETE", f"/v2.1/servers/{server}")
+        cloud.wait_for_status(server, "GONE")
+    finally:
+        cloud.stop()
+
+
+BODIES: tuple[dict[str, object], ...] = (
+    {"os-stop": None}, {"pause": None}, {"suspend": None}, {"reboot": {"type": "HARD"}}, {"os-stop": None}, {"pause": None})

@@ -22,8 +22,8 @@ _TEXTS = {
     409: "Not in the present state", 410: "Gone for good", 413: "The body is too large",
     415: "The body is not of this media type", 501: "Not offered here", 503: "Try again shortly",
 }
-_ALWAYS = (400, 401, 403, 404, 501, 503)
-_CHANGING = (409, 413, 415)
+_ALWAYS = (400, 401, 403, 404, 409, 501, 503)
+_CHANGING = (413, 415)
 
 
 def document(
