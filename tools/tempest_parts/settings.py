@@ -48,28 +48,36 @@ def make(cloud: Any, image: Path, *, is_real: bool) -> Made:  # noqa: ANN401 - o
     return Made(*images, *flavors, network.id, public.id)
 
 
+# The first is what tests ask for; the others are what it implies in a real Keystone.
+_USERS = (("member", "reader"), ("reader",), ("manager", "member", "reader"))
+# In projects of their own, since tests expect that an admin's own project has no servers of others.
+_OPERATORS = (("admin",), ("admin", "service"))
+
+
 def write_accounts(cloud: Any, path: Path, *, projects: int) -> None:  # noqa: ANN401 - as above
-    """Users of every kind that tests ask for, in `projects` projects; their names and passwords go to the file."""
+    """Users of every kind that tests ask for, in twice `projects` projects; names and passwords go to the file."""
     roles = {role.name: role for role in cloud.identity.roles()}
     accounts = []
     for number in range(projects):
-        project = cloud.identity.create_project(name=f"tempest{number}")
-        cloud.set_compute_quotas(project.id, cores=200, instances=100, ram=512000)
-        for kind in (("member",), ("reader",), ("manager",), ("admin",), ("admin", "service")):
-            name, password = f"tempest{number}-{'-'.join(kind)}", secrets.token_urlsafe(18)
-            user = cloud.identity.create_user(name=name, password=password, default_project_id=project.id)
-            # What a role implies in a real Keystone: tests look for users by all that they may.
-            held = {"member": ("member", "reader"), "manager": ("manager", "member", "reader")}.get(kind[-1], kind)
-            for role in held:
-                cloud.identity.assign_project_role_to_user(project, user, roles[role])
-            accounts.append({"username": name, "project_name": project.name, "domain_name": None, "password": password,
-                             "user_domain_name": "Default", "project_domain_name": "Default", "roles": list(held),
-                             "resources": {"network": NETWORK}})
-            accounts[-1].pop("domain_name")
-            if "admin" in kind and "service" not in kind:
-                accounts[-1]["types"] = ["admin"]
+        for name, kinds in ((f"tempest{number}", _USERS), (f"tempest{number}-operators", _OPERATORS)):
+            project = cloud.identity.create_project(name=name)
+            for held in kinds:
+                accounts.append(_account(cloud, project, [roles[role] for role in held]))
     path.write_text(json.dumps(accounts, indent=1))  # JSON is YAML
     path.chmod(0o600)
+
+
+def _account(cloud: Any, project: Any, roles: list[Any]) -> dict[str, Any]:  # noqa: ANN401 - as above
+    """A new user with those roles in the project, as an accounts file has it."""
+    is_admin = roles[0].name == "admin"
+    names = [role.name for role in (roles if is_admin else roles[:1])]
+    user, password = f"{project.name}-{'-'.join(names)}", secrets.token_urlsafe(18)
+    made = cloud.identity.create_user(name=user, password=password, default_project_id=project.id)
+    for role in roles:
+        cloud.identity.assign_project_role_to_user(project, made, role)
+    return {"username": user, "project_name": project.name, "password": password, "user_domain_name": "Default",
+            "project_domain_name": "Default", "roles": names, "resources": {"network": NETWORK},
+            **({"types": ["admin"]} if names == ["admin"] else {})}
 
 
 def write(path: Path, made: Made, auth: dict[str, Any], *, accounts: Path | None, is_real: bool) -> None:

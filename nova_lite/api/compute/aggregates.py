@@ -49,7 +49,7 @@ def _whole(req: Request, aggregate: Aggregate, hosts: list[str]) -> Body:
 
 def _get(req: Request, aggregate_id: str, *, is_locked: bool = False) -> Aggregate:
     """:raises errors.BadRequest: no number. :raises errors.NotFound: there is none."""
-    if not aggregate_id.isdecimal() or int(aggregate_id) > 0x7FFFFFFF:
+    if not aggregate_id.removeprefix("-").isdecimal() or int(aggregate_id) > 0x7FFFFFFF:
         raise errors.BadRequest(reason=f"aggregate id must be a whole number, not {aggregate_id}")
     return aggregates.get(req.db, int(aggregate_id), is_locked=is_locked)
 
