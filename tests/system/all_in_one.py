@@ -22,14 +22,16 @@ SETTLED_S = 120.0
 
 
 class AllInOne:
-    """The process and a small client of its API. `host` None: simulated guests on loopback."""
+    """The process and a small client of its API. `host` None: simulated guests on loopback; `options`: text of a nova.conf."""
 
-    def __init__(self, directory: Path, *, host: Host | None = None, address: str = "127.0.0.1") -> None:
+    def __init__(self, directory: Path, *, host: Host | None = None, address: str = "127.0.0.1", options: str = "") -> None:
         self.directory = directory
         self.state = directory / "state"
         self.host = host
         self.failpoints = directory / "failpoints"
         self.log = directory / "nova-lite.log"
+        self.config = directory / "nova.conf"
+        self.config.write_text(options)
         self.url = f"http://{address}:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
         self._token = ""
@@ -38,7 +40,7 @@ class AllInOne:
         """Start and wait until the API answers and a compute host is up."""
         address, port = self.url.removeprefix("http://").split(":")
         command = [sys.executable, "-m", "nova_lite.cmd.lite", "up", "--state", str(self.state), "--listen", address,
-                   "--port", port, *([] if self.host else ["--fake"])]
+                   "--port", port, "--config-file", str(self.config), *([] if self.host else ["--fake"])]
         environment = {**os.environ, "NOVA_LITE_FAILPOINTS_FILE": str(self.failpoints),
                        "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
         if self.host:
