@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -248,7 +249,7 @@ def _rule(rule: Any) -> network_rpc.Rule:  # noqa: ANN401 - a row
         protocol=rule.protocol,
         port_min=rule.port_min,
         port_max=rule.port_max,
-        remote_cidr=rule.remote_cidr,
+        remote_cidr=str(ipaddress.ip_network(rule.remote_cidr, strict=False)) if rule.remote_cidr else None,
         remote_group_id=rule.remote_group_id,
     )
 

@@ -43,7 +43,8 @@ def fingerprint(cls: type) -> str:
 
 def to_wire(value: Any) -> Any:
     """Plain JSON types for a payload, or anything made of payloads, lists, tuples and dicts."""
-    return _writer(type(value))(value)
+    writer: Callable[[Any], Any] = _writer(typing.cast(typing.Hashable, type(value)))
+    return writer(value)
 
 
 @functools.cache

@@ -56,6 +56,10 @@ def test_ssh_and_ping_are_let_in(cloud: NetworkCloud) -> None:
     ping = cloud.create("security_group_rule", security_group_id=group_id, direction="ingress", protocol="icmp",
                         remote_ip_prefix="10.0.0.7").body
     assert ping["remote_ip_prefix"] == "10.0.0.7/32"
+    inside = cloud.create("security_group_rule", security_group_id=group_id, direction="ingress", protocol="udp",
+                          remote_ip_prefix="10.2.3.124/24").body
+    assert inside["remote_ip_prefix"] == "10.2.3.124/24"  # as it was written
+    assert cloud.delete(f"/security-group-rules/{inside['id']}").status == 204
     listed = cloud.get(f"/security-group-rules?security_group_id={group_id}").body["security_group_rules"]
     assert len(listed) == 6
     assert cloud.get(f"/security-group-rules/{ping['id']}").body["security_group_rule"]["protocol"] == "icmp"

@@ -45,7 +45,8 @@ def main() -> int:
     try:
         venv = installed()
         with cloud.running(directory, is_real=arguments.real, options=_OPTIONS) as clouds_file:
-            workspace = prepare(directory, clouds_file, is_real=arguments.real, has_accounts=arguments.accounts)
+            workspace = prepare(directory, clouds_file, is_real=arguments.real, has_accounts=arguments.accounts,
+                                at_once=arguments.concurrency)
             counts = run(venv, workspace, arguments.run, at_once=arguments.concurrency)
     except (PartError, subprocess.CalledProcessError, OSError) as failed:
         print(f"tools/tempest: {failed}", file=sys.stderr)
@@ -80,7 +81,7 @@ def installed() -> Path:
     return venv
 
 
-def prepare(directory: Path, clouds_file: Path, *, is_real: bool, has_accounts: bool) -> Path:
+def prepare(directory: Path, clouds_file: Path, *, is_real: bool, has_accounts: bool, at_once: int) -> Path:
     """Tempest's workspace: tempest.conf, accounts, and what its tests use in the cloud."""
     admin = connect(clouds_file, "nova-lite")
     _wait_for_host(admin)
@@ -89,7 +90,7 @@ def prepare(directory: Path, clouds_file: Path, *, is_real: bool, has_accounts: 
     (workspace / "etc").mkdir(parents=True, exist_ok=True)
     accounts = workspace / "etc" / "accounts.yaml" if has_accounts else None
     if accounts is not None:
-        settings.write_accounts(admin, accounts, projects=4 * _AT_ONCE)
+        settings.write_accounts(admin, accounts, projects=4 * at_once)
     auth: dict[str, Any] = json.loads(clouds_file.read_text())["clouds"]["nova-lite"]["auth"]
     settings.write(workspace / "etc" / "tempest.conf", made, auth, accounts=accounts, is_real=is_real)
     (workspace / "logs").mkdir(exist_ok=True)

@@ -210,6 +210,7 @@ def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int
 
 
 def _prefix(text: str, ethertype: str) -> str:
+    """As it was written, for it is shown so; hosts are told the range."""
     try:
         block = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -218,4 +219,4 @@ def _prefix(text: str, ethertype: str) -> str:
         ) from None
     if f"IPv{block.version}" != ethertype:
         raise errors.BadRequest(reason=f"Conflicting value ethertype {ethertype} for CIDR {text}")
-    return str(block)
+    return text if "/" in text else str(block)

@@ -51,6 +51,16 @@ def test_a_group_that_a_rule_names_comes_along_with_its_members(database: Databa
     assert told[db.id].members == ()
 
 
+def test_hosts_are_told_the_range_of_a_rule_that_was_written_by_an_address_in_it(database: Database) -> None:
+    with database.writer() as session:
+        group = security_groups.create(session, project_id=rows.PROJECT, name="web", description="")
+        security_groups.add_rule(session, SecurityGroupRule(
+            group_id=group.id, project_id=rows.PROJECT, direction="ingress", remote_cidr="10.2.3.124/24"))
+    with database.reader() as session:
+        (told,) = plugs.groups(session, [group.id])
+    assert "10.2.3.0/24" in {rule.remote_cidr for rule in told.rules}
+
+
 def test_those_hosts_are_told_whose_groups_name_the_changed_one(database: Database) -> None:
     with database.writer() as session:
         for name in ("a", "b", "c"):
