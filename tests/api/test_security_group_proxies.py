@@ -13,6 +13,8 @@ from nova_lite.db import ports
 from tests.api import compute_api
 from tests.api.compute_api import PROJECTS, Answer, ComputeApi, boot, settle
 
+NOWHERE = "11111111-2222-3333-4444-555555555555"
+
 
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
@@ -156,7 +158,7 @@ def test_the_same_rule_twice_is_refused(api: ComputeApi) -> None:
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), [
     ("GET", "/os-security-groups/x", None, 400), ("DELETE", "/os-security-groups/x", None, 400),
-    ("GET", f"/os-security-groups/{uuid.uuid4()}", None, 404), ("DELETE", f"/os-security-group-rules/{uuid.uuid4()}", None, 404),
+    ("GET", f"/os-security-groups/{NOWHERE}", None, 404), ("DELETE", f"/os-security-group-rules/{NOWHERE}", None, 404),
     ("DELETE", "/os-security-group-rules/1", None, 400), ("POST", "/os-security-groups", {"security_group": {"name": "x"}}, 400),
     ("POST", "/os-security-groups", {"security_group": {"name": "x" * 256, "description": ""}}, 400),
     ("POST", "/os-security-groups", {"security_group": {"name": "default", "description": ""}}, 400),

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from kombu.transport import memory
 
 from nova_lite import conf as options
 from nova_lite import errors
@@ -23,6 +24,8 @@ MEMORY = "kombu+memory:////"
 
 @pytest.fixture
 def consumer(cloud: OneProcess) -> Iterator[Consumer]:
+    # One for the whole process: other tests' exchanges of the same name are of another kind.
+    memory.Transport.global_state.clear()
     configure(cloud.conf, MEMORY)
     made = Consumer(cloud.conf)
     emitting = emitter.attach(cloud.conf, cloud.database, binary="nova-conductor")
