@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kills the cloud at every step of shelve, offload and unshelve, on real libvirt: each ends as asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from nova_lite.conductor.workflows import shelve, unshelve
+from tests.system.all_in_one import AllInOne
+from tests.system.test_crash_sweep import (  # noqa: F401 - fixtures
+    MOMENTS,
+    crash_and_restart,
+    image,
+    leftovers,
+    network,
+)
+from tools.parts import Host, Switch
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
+
+SHELVE_POINTS = [
+    *(f"shelve.{step.name}.{moment}" for step in shelve.SHELVE.steps for moment in MOMENTS),
+    "shelve.stop.before", "snapshot.take.before", "snapshot.take.after", "snapshot.upload.before", "snapshot.upload.after",
+]
+UNSHELVE_POINTS = [f"unshelve.{step.name}.{moment}" for step in unshelve.UNSHELVE.steps for moment in MOMENTS]
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
+    """A host with names of its own: two sweeps may run at once."""
+    directory = tmp_path_factory.mktemp("sweep_shelve")
+    switch = Switch("nlshswp", address="10.198.10.254/24")
+    with switch, Host("shsweep1", state_dir=directory / "host", tunnel_ip="10.198.10.1", switch=switch) as host:
+        made = AllInOne(directory, host=host, address="10.198.10.1")
+        made.start()
+        yield made
+        made.stop()
+
+
+def act(cloud: AllInOne, server_id: str, word: str) -> None:
+    cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {word: None})
+
+
+def paused(cloud: AllInOne, image: str, network: str) -> str:  # noqa: F811
+    """Its CPUs stand still, so that nobody waits for a guest without a system to hear the power button."""
+    server_id = cloud.boot("swept", image=image, network=network)
+    cloud.wait_for_status(server_id, "ACTIVE")
+    act(cloud, server_id, "pause")
+    cloud.wait_for_status(server_id, "PAUSED")
+    return server_id
+
+
+def gone(cloud: AllInOne, server_id: str) -> None:
+    cloud.ask("DELETE", f"/v2.1/servers/{server_id}")
+    cloud.wait_for_status(server_id, "GONE")
+    cloud.wait(lambda: leftovers(cloud) == {}, f"nothing to be left, but there is {leftovers(cloud)}", seconds=30)
+    snapshots = [one["name"] for one in cloud.ask("GET", "/image/v2/images")["images"] if one["name"].endswith("-shelved")]
+    assert snapshots == []
+
+
+@pytest.mark.parametrize("point", SHELVE_POINTS)
+def test_a_shelve_that_is_killed_ends_offloaded(cloud: AllInOne, image: str, network: str, point: str) -> None:  # noqa: F811
+    server_id = paused(cloud, image, network)
+    cloud.arm(f"{point}=crash")
+    act(cloud, server_id, "shelve")
+    crash_and_restart(cloud)
+    cloud.wait_for_status(server_id, "SHELVED_OFFLOADED")
+    assert not (cloud.state / "instances" / server_id).exists()
+    gone(cloud, server_id)
+
+
+@pytest.mark.parametrize("point", UNSHELVE_POINTS)
+def test_an_unshelve_that_is_killed_ends_active(cloud: AllInOne, image: str, network: str, point: str) -> None:  # noqa: F811
+    server_id = paused(cloud, image, network)
+    act(cloud, server_id, "shelve")
+    cloud.wait_for_status(server_id, "SHELVED_OFFLOADED")
+    cloud.arm(f"{point}=crash")
+    act(cloud, server_id, "unshelve")
+    crash_and_restart(cloud)
+    cloud.wait_for_status(server_id, "ACTIVE")
+    gone(cloud, server_id)
