@@ -116,8 +116,10 @@ class Face:
         if self._spec.has_project_path:
             path = _PROJECT.sub("", path, count=1) or "/"
         found = self._mapper.match(path)
-        if found is None or (self._spec.negotiation and http.path_info.endswith("/")):
+        if found is None:
             raise errors.NotFound("The resource could not be found.")
+        if self._spec.negotiation and http.path_info.endswith("/"):
+            raise errors.NotFound("The resource could not be found: the path ends where an id is expected.")
         candidates = self._by_path[found.pop("found")]
         variables = {name: value for name, value in found.items() if name not in ("controller", "action")}
         return self._dispatch(http, version, base_url, candidates, variables)
