@@ -42,6 +42,8 @@ class _Connection(cheroot_server.HTTPConnection):
 
 class _Server(wsgi.Server):
     ConnectionClass = _Connection
+    # cheroot's 10 made clients connect anew for each request as soon as more of them came.
+    keep_alive_conn_limit = 1000
 
     def __init__(self, listener: socket.socket, app: Callable[..., Any], *, threads: int) -> None:
         super().__init__(
@@ -50,6 +52,14 @@ class _Server(wsgi.Server):
 
     def bind(self, family: int, type: int, proto: int = 0) -> None:  # noqa: A002, ARG002 - cheroot's names
         self.socket = self._listener
+
+    def prepare(self) -> None:
+        """As cheroot's; but a connection that another worker was quicker to accept must not be waited for.
+
+        cheroot lets `accept` wait a second, in which it serves nobody: it does not know that a socket can be shared.
+        """
+        super().prepare()
+        self._listener.settimeout(0)
 
 
 def make(app: Callable[..., Any], listener: socket.socket, *, threads: int) -> Any:  # noqa: ANN401 - cheroot has no types
