@@ -25,7 +25,7 @@ def running(directory: Path, *, is_real: bool, options: str) -> Iterator[Path]:
     """Yields the cloud's clouds.yaml once it answers; ends it afterwards. `options`: text of its nova.conf."""
     with contextlib.ExitStack() as stack:
         if is_real:
-            switch = stack.enter_context(Switch("nltempest", address=_SWITCH_ADDRESS))
+            switch = stack.enter_context(Switch("nltemp", address=_SWITCH_ADDRESS))
             host = stack.enter_context(
                 Host("tempest1", state_dir=directory / "host", tunnel_ip=_HOST_ADDRESS, switch=switch))
             yield _start(stack, directory, host.command, _HOST_ADDRESS, (), options)
