@@ -41,9 +41,14 @@ def head() -> str:
 
 
 def _lock(connection: sa.Connection) -> None:
-    """PostgreSQL releases the lock with the transaction, MariaDB with the connection; SQLite's writer lock is enough."""
+    """PostgreSQL and SQLite release the lock with the transaction, MariaDB with the connection.
+
+    A transaction that is open before alembic looks is left open by it; else it commits between migrations.
+    """
     backend = connection.dialect.name
     if backend == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(823540017)"))
     elif backend in ("mysql", "mariadb"):
         connection.execute(sa.text("SELECT GET_LOCK('nova_lite_migrate', 60)"))
+    else:
+        connection.execute(sa.text("SELECT 1"))  # begins a transaction, which takes SQLite's one writer lock
