@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -202,18 +201,6 @@ def test_a_list_asks_the_database_as_often_for_many_as_for_one(api: ComputeApi) 
     with api.counted() as for_many:
         assert len(names(api, "all_tenants=1", user="admin")) == 21
     assert len(for_many) == len(for_one) <= 5
-
-
-def test_two_hundred_servers_are_listed_in_milliseconds(api: ComputeApi) -> None:
-    for _ in range(4):
-        api.post("/servers", {"server": {**compute_api.SERVER, "min_count": 50}})
-    api.get("/servers/detail", version="2.96")
-    took = []
-    for _ in range(5):
-        started = time.process_time()
-        assert len(api.get("/servers/detail", version="2.96").body["servers"]) == 200
-        took.append(time.process_time() - started)
-    assert min(took) < 0.06  # CPU, the parsing of the answer here included; the mark is 30 ms of the server
 
 
 def test_put_changes_what_may_change(api: ComputeApi) -> None:
