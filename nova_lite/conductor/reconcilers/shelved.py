@@ -5,16 +5,9 @@ from __future__ import annotations
 
 import datetime
 
-from oslo_log import log as logging
-
-from nova_lite import errors
+from nova_lite.conductor.reconcilers import overdue
 from nova_lite.conductor.world import World
-from nova_lite.context import system_context
-from nova_lite.db import actions, servers, shelving
-from nova_lite.failpoints import fail
-
-LOG = logging.getLogger(__name__)
-BATCH = 50
+from nova_lite.db import shelving
 
 
 def offload(world: World) -> None:
@@ -24,23 +17,7 @@ def offload(world: World) -> None:
         return
     with world.database.reader() as session:
         due = shelving.on_hosts(
-            session, shelved_before=world.now() - datetime.timedelta(seconds=wait_s), limit=BATCH)
+            session, shelved_before=world.now() - datetime.timedelta(seconds=wait_s), limit=overdue.BATCH)
     for server_id in due:
-        _offload(world, server_id)
-
-
-def _offload(world: World, server_id: str) -> None:
-    ctxt = system_context()
-    fail("offload.before")
-    with world.database.writer() as session:
-        try:
-            server = servers.get(session, server_id)
-            servers.begin(session, server, "shelve_offload")
-        except errors.NovaLiteError:
-            return  # unshelved or deleted at the last moment
-        action_id = actions.add(
-            session, server_id=server_id, name="shelve_offload", request_id=ctxt.request_id, user_id=server.user_id,
-            project_id=server.project_id).id
-    fail("offload.after")
-    LOG.info("server %s: has been shelved long enough, and leaves its host", server_id)
-    world.conductor.run(ctxt, action_id=action_id)
+        overdue.ask(world, server_id, "shelve_offload", point="offload",
+                    because="has been shelved long enough, and leaves its host")
