@@ -78,6 +78,8 @@ def test_a_rescued_guest_has_its_own_disk_second_and_comes_back(subject: Subject
     ({"hw_rescue_bus": "virtio"}, ("disk", "vdc", "rescue", "1")),
     ({"hw_rescue_device": "cdrom"}, ("cdrom", "sda", "rescue", "1")),
     ({"hw_rescue_device": "disk", "hw_rescue_bus": "scsi"}, ("disk", "sda", "rescue", "1")),
+    ({"hw_rescue_device": "disk", "hw_rescue_bus": "usb"}, ("disk", "sda", "rescue", "1")),
+    ({"hw_rescue_device": "cdrom", "hw_rescue_bus": "usb"}, ("cdrom", "sda", "rescue", "1")),
 ])
 def test_a_stable_rescue_leaves_the_guests_own_disks_in_their_place(
     subject: Subject, properties: dict[str, str], last: tuple[str, ...]  # noqa: F811

@@ -20,7 +20,8 @@ MODULES = (
     "isofs", "fat", "vfat", "nls_cp437", "nls_iso8859-1", "nls_ascii",
     "crc32c-intel",                                       # ext4 asks for crc32c
 )  # fmt: skip
-PROGRAMS = ("usr/sbin/dropbear", "usr/bin/dropbearkey", "usr/bin/dbclient", "usr/sbin/qemu-ga")
+# busybox has a blkid, but not by label, and no lsblk: Tempest asks guests for both.
+PROGRAMS = ("usr/sbin/dropbear", "usr/bin/dropbearkey", "usr/bin/dbclient", "usr/sbin/qemu-ga", "sbin/blkid", "bin/lsblk")
 _LIBRARIES = "lib/x86_64-linux-gnu"
 _LOADER = "ld-linux-x86-64.so.2"
 _DIRECTORIES = (
@@ -64,6 +65,7 @@ def _add_programs(root: Path, *, packages: Unpacked) -> None:
     libraries = {path.name: path for path in packages.root.rglob("*.so*")}
     todo: list[Path] = []
     for name in PROGRAMS:
+        (root / "bin" / Path(name).name).unlink(missing_ok=True)  # busybox's
         shutil.copy2(packages.root / name, root / name)
         todo.append(root / name)
     names = [_LOADER, "libnss_files.so.2"]   # opened by name, so no NEEDED entry tells of them

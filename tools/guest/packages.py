@@ -17,9 +17,10 @@ from tools.guest.commands import BuildError, run
 KERNEL_META = "linux-image-cloud-amd64"
 # Programs, then the libraries they need. The closure is checked when the initrd is made, so a gap is an error there.
 PACKAGES = (
-    "busybox-static", "dropbear-bin", "qemu-guest-agent",
-    "libc6", "libcrypt1", "libglib2.0-0", "libgmp10", "libnuma1", "libpcre2-8-0", "libtomcrypt1", "libtommath1",
-    "libudev1", "liburing2", "zlib1g",
+    "busybox-static", "dropbear-bin", "qemu-guest-agent", "util-linux",
+    "libblkid1", "libc6", "libcrypt1", "libglib2.0-0", "libgmp10", "libmount1", "libnuma1", "libpcre2-8-0",
+    "libselinux1", "libsmartcols1", "libtinfo6", "libtomcrypt1", "libtommath1", "libudev1", "liburing2",
+    "zlib1g",
 )  # fmt: skip
 _LISTS = Path("/var/lib/apt/lists")
 # As root, apt would drop to a user that cannot write our directory, and warn about it.
@@ -28,11 +29,12 @@ _APT = ("-o", "APT::Sandbox::User=root", "-o", "DPkg::Lock::Timeout=120", "-q")
 
 @dataclass(frozen=True, kw_only=True)
 class PackageSet:
-    """What is unpacked: `key` names the exact versions, `lists_ns` the age of apt's lists that chose them."""
+    """What is unpacked: `key` names the exact versions of `names`, `lists_ns` the age of apt's lists that chose them."""
 
     key: str
     kernel: str
     lists_ns: int
+    names: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,7 @@ def _kept(work: Path) -> PackageSet | None:
         kept = PackageSet(**json.loads((work / "packages.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return kept if (work / kept.key).is_dir() else None
+    return kept if kept.names == list(PACKAGES) and (work / kept.key).is_dir() else None
 
 
 def _lists_ns() -> int:
@@ -109,7 +111,7 @@ def _wanted(say: Callable[[str], None]) -> PackageSet:
     # 'URI' FILE SIZE SHA256:HASH - the host of the URI may change, what is behind it not
     files = sorted(line.split("' ", 1)[1] for line in uris.splitlines() if line.startswith("'"))
     digest = hashlib.sha256("\n".join(files).encode()).hexdigest()[:16]
-    return PackageSet(key=f"packages-{digest}", kernel=kernel, lists_ns=_lists_ns())
+    return PackageSet(key=f"packages-{digest}", kernel=kernel, lists_ns=_lists_ns(), names=list(PACKAGES))
 
 
 def _fetch(work: Path, wanted: PackageSet, *, say: Callable[[str], None]) -> None:

@@ -85,7 +85,7 @@ def prepare(directory: Path, clouds_file: Path, *, is_real: bool, has_accounts: 
     """Tempest's workspace: tempest.conf, accounts, and what its tests use in the cloud."""
     admin = connect(clouds_file, "nova-lite")
     _wait_for_host(admin)
-    made = settings.make(admin, cloud.guest_image(directory, is_real=is_real), is_real=is_real)
+    made = settings.make(admin, cloud.guest_image(directory, is_real=is_real), is_real=is_real, has_accounts=has_accounts)
     workspace = directory / "workspace"
     (workspace / "etc").mkdir(parents=True, exist_ok=True)
     accounts = workspace / "etc" / "accounts.yaml" if has_accounts else None

@@ -10,12 +10,12 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-# Moves between hosts and volumes come later; a guest's own agent is not in the small guest image.
-FEATURES = {
+# Moves between hosts and volumes come later.
+FEATURES: dict[str, bool | str] = {
     "resize": True, "console_output": True, "vnc_console": True, "serial_console": True, "rescue": True,
     "stable_rescue": True, "shelve": True, "snapshot": True, "pause": True, "suspend": True, "personality": True,
     "interface_attach": True, "config_drive": True, "metadata_service": True, "enable_instance_password": True,
-    "change_password": False, "shelve_migrate": False, "cold_migration": False, "live_migration": False,
+    "change_password": True, "hostname_fqdn_sanitization": True, "dhcp_domain": "", "shelve_migrate": False, "cold_migration": False, "live_migration": False,
     "attach_encrypted_volume": False, "swap_volume": False, "volume_multiattach": False, "spice_console": False,
 }
 NETWORK, PUBLIC = "tempest", "public"
@@ -33,15 +33,18 @@ class Made:
     public: str
 
 
-def make(cloud: Any, image: Path, *, is_real: bool) -> Made:  # noqa: ANN401 - openstacksdk is untyped
-    """Make what tests boot from and plug into; `cloud` is an openstack.connection.Connection of an admin."""
+def make(cloud: Any, image: Path, *, is_real: bool, has_accounts: bool) -> Made:  # noqa: ANN401 - openstacksdk is untyped
+    """Make what tests boot from and plug into; `cloud` is an openstack.connection.Connection of an admin.
+
+    The network is shared when projects `has_accounts` use it; with dynamic credentials each project gets its own.
+    """
     disk_format = "qcow2" if image.suffix == ".qcow2" else "raw"
     images = [cloud.image.create_image(name, filename=str(image), disk_format=disk_format, container_format="bare",
-                                       visibility="public").id for name in ("tempest", "tempest-alt")]
+                                       visibility="public", hw_qemu_guest_agent="yes").id for name in ("tempest", "tempest-alt")]
     ram_mb = 128 if is_real else 64
     flavors = [cloud.compute.create_flavor(name=f"tempest{number}", ram=ram_mb * number, vcpus=1, disk=1).id
                for number in (1, 2)]
-    network = cloud.network.create_network(name=NETWORK, shared=True)
+    network = cloud.network.create_network(name=NETWORK, shared=has_accounts)
     cloud.network.create_subnet(name=NETWORK, network_id=network.id, ip_version=4, cidr="10.71.0.0/20")
     public = cloud.network.create_network(name=PUBLIC, is_router_external=True)
     cloud.network.create_subnet(name=PUBLIC, network_id=public.id, ip_version=4, cidr="10.72.0.0/20", is_dhcp_enabled=False)
@@ -95,14 +98,15 @@ def write(path: Path, made: Made, auth: dict[str, Any], *, accounts: Path | None
         "flavor_ref_alt": made.flavor_alt, "min_microversion": "2.1", "max_microversion": "latest",
         "build_timeout": "120", "hypervisor_type": "QEMU" if is_real else "fake",
         **({"fixed_network_name": NETWORK} if accounts else {})}
-    config["compute-feature-enabled"] = {name: str(holds).lower() for name, holds in FEATURES.items()}
+    config["compute-feature-enabled"] = {name: str(value).lower() for name, value in FEATURES.items()}
     # A simulated snapshot is done at once: a test that wants to see one under way gives up after this long, and passes.
     config["image"] = {"build_timeout": "300" if is_real else "10"}
     config["network"] = {"public_network_id": made.public, "floating_network_name": PUBLIC}
     config["network-feature-enabled"] = {"ipv6": "false"}
     config["service_available"] = {"cinder": "false", "swift": "false", "horizon": "false", "glance": "true",
                                    "neutron": "true", "nova": "true"}
-    config["validation"] = {"run_validation": "false"}
+    # Tests log in to real guests: to the address that they give them, as root, by the key that metadata brought.
+    config["validation"] = {"run_validation": str(is_real).lower(), "image_ssh_user": "root"}
     config["oslo_concurrency"] = {"lock_path": str(path.parent / "locks")}
     with path.open("w") as file:
         config.write(file)

@@ -81,7 +81,8 @@ def domain_xml(  # noqa: PLR0913 - each is of another origin
     _consoles(devices, machine, console_log, serial_socket)
     xml_devices.serial_ports(devices, hardware)
     xml_devices.video(devices, hardware, arch=machine.arch)
-    xml_devices.write(devices, hardware, machine=xml_firmware.machine_type(hardware, default=machine.machine))
+    xml_devices.write(devices, hardware, machine=xml_firmware.machine_type(hardware, default=machine.machine),
+                      disk_buses=xml_disks.buses(disks, hardware))
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
 

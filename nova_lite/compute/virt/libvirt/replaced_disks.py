@@ -14,7 +14,7 @@ from nova_lite.rpc.compute import Guest, Image
 
 RESCUE = "disk.rescue"
 # Device and bus that a rescue image may ask for (hw_rescue_device, hw_rescue_bus), and what each alone implies.
-_ALLOWED = {"disk": ("virtio", "scsi", "sata"), "cdrom": ("sata", "scsi", "ide")}
+_ALLOWED = {"disk": ("virtio", "scsi", "sata", "usb"), "cdrom": ("sata", "scsi", "ide", "usb")}
 
 
 class ReplacedDisks:
@@ -73,7 +73,7 @@ class ReplacedDisks:
         if bus not in _ALLOWED.get(device, ()):
             raise errors.ImageFailed(
                 host=self._host, id=image.id, reason=f"a rescue from device {device} on bus {bus or '(none)'} is not "
-                "possible here: hw_rescue_device may be disk (virtio, scsi, sata) or cdrom (ide, scsi, sata)")
+                "possible here: hw_rescue_device may be disk (virtio, scsi, sata, usb) or cdrom (ide, scsi, sata, usb)")
         return device, bus
 
 

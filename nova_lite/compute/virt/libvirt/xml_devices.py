@@ -20,12 +20,12 @@ def video(devices: ET.Element, hardware: Hardware, *, arch: str) -> None:
         adapter.set("vram", str(hardware.video_ram_mb << 10))
 
 
-def write(devices: ET.Element, hardware: Hardware, *, machine: str) -> None:
-    """All that comes after disks, NICs and consoles."""
+def write(devices: ET.Element, hardware: Hardware, *, machine: str, disk_buses: set[str]) -> None:
+    """All that comes after disks, NICs and consoles. `disk_buses`: those that the guest's disks are on."""
     if hardware.has_agent:
         channel = ET.SubElement(devices, "channel", type="unix")
         ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
-    _controllers(devices, hardware, machine)
+    _controllers(devices, hardware, machine, disk_buses)
     _input(devices, hardware)
     if hardware.watchdog not in (None, "disabled"):
         ET.SubElement(devices, "watchdog", model="i6300esb", action=str(hardware.watchdog))
@@ -43,12 +43,12 @@ def serial_ports(devices: ET.Element, hardware: Hardware) -> None:
         ET.SubElement(ET.SubElement(devices, "serial", type="pty"), "target", port=str(number))
 
 
-def _controllers(devices: ET.Element, hardware: Hardware, machine: str) -> None:
-    needs_usb = hardware.pointer == "usbtablet" or "usb" in (
-        hardware.input_bus, hardware.disk_bus, hardware.cdrom_bus)
+def _controllers(devices: ET.Element, hardware: Hardware, machine: str, disk_buses: set[str]) -> None:
+    buses = disk_buses | {hardware.disk_bus, hardware.cdrom_bus}  # the latter two: for disks that come later
+    needs_usb = hardware.pointer == "usbtablet" or hardware.input_bus == "usb" or "usb" in buses
     # A USB tablet costs a guest without KVM seven seconds of its boot (measured, QEMU 7.2).
     ET.SubElement(devices, "controller", type="usb", model="qemu-xhci" if needs_usb else "none")
-    if "scsi" in (hardware.disk_bus, hardware.cdrom_bus):
+    if "scsi" in buses:
         ET.SubElement(devices, "controller", type="scsi", index="0", model=hardware.scsi_model or "virtio-scsi")
     if "q35" in machine:
         ET.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")

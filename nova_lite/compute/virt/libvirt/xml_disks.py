@@ -48,6 +48,11 @@ def write(devices: ET.Element, disks: tuple[Disk, ...], hardware: Hardware, *, c
             _limit(element, hardware)
 
 
+def buses(disks: tuple[Disk, ...], hardware: Hardware) -> set[str]:
+    """The buses that the disks are on."""
+    return {_place(disk, hardware)[0] for disk in disks}
+
+
 def _place(disk: Disk, hardware: Hardware) -> tuple[str, str]:
     """Bus and device; the config drive is a CD where the image says on which bus it looks for one."""
     if disk.bus is None and disk.is_readonly and hardware.cdrom_bus is not None:
