@@ -10,6 +10,8 @@ OPTIONS = [
     cfg.IntOpt("mtu", default=1450, min=576, max=9000, help="MTU of guests' networks: the underlay's less 50 bytes of VXLAN."),
     cfg.StrOpt("transit_cidr", default="100.64.0.0/16",
                help="Range for the point-to-point links between a host and the namespaces of its networks (RFC 6598)."),
+    cfg.StrOpt("auto_cidr", default="10.0.0.0/24", help="Range of the network made for a project that asks for "
+               "`networks: auto` and has none; projects' ranges may be alike."),
     cfg.StrOpt("dns_domain", default="novalocal", help="Domain of guests' names."),
     cfg.ListOpt("dns_servers", default=[], help="Name servers for guests whose subnet names none."),
     cfg.IntOpt("dhcp_lease_s", default=86400, min=120, help="Seconds for which a guest may use its address without asking again."),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other services may ask of a scheduler: one host for one server, claimed."""
+"""What other services may ask of a scheduler: one host for one server, claimed; and whether it would do for more."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Placement:
 class SchedulerRpc(Interface):
     """What other services may ask of a scheduler."""
 
-    topic, version = "scheduler", "1.0"
+    topic, version = "scheduler", "1.1"
 
     @call(since="1.0", timeout_s=30)
     def pick_host(self, ctxt: Context, *, request: PlacementRequest) -> Placement:
@@ -57,3 +57,12 @@ class SchedulerRpc(Interface):
         :raises errors.NoValidHost: with, per filter, how many hosts it refused and the nearest fit.
         """
         ...
+
+    @call(since="1.1", timeout_s=30)
+    def resize_claim(self, ctxt: Context, *, request: PlacementRequest) -> None:
+        """Let the server's claim on its host, the request's `forced_host`, become as large as the request.
+
+        All filters are asked about that host; what the server has there counts as free. Asked again, nothing changes.
+
+        :raises errors.NoValidHost: with the filter that refused the host, and why.
+        """

@@ -58,6 +58,22 @@ class Placements:
         LOG.info("server %s: placed on host %s", request.server_id, placement.host)
         return placement
 
+    def resize_claim(self, ctxt: Context, *, request: PlacementRequest) -> None:  # noqa: ARG002 - the contract's shape
+        size = {"vcpus": request.vcpus, "ram_mb": request.ram_mb, "disk_gb": request.disk_gb}
+        with self._database.writer() as session:
+            around = neighbours.of(session, request)
+            held = next((claim for claim in claims.of_server(session, request.server_id)
+                         if claim.host == request.forced_host), None)
+            own = [] if held is None else [
+                host.without(vcpus=held.vcpus, ram_mb=held.ram_mb, disk_gb=held.disk_gb)
+                for host in self._fresh(session) if host.name == request.forced_host]
+            outcome = pipeline.choose(around.seen_by(own), request, rng=self._rng)
+            if not outcome.fitting:
+                raise errors.NoValidHost(reason=outcome.explain())
+            if not claims.change(session, server_id=request.server_id, host=outcome.fitting[0].name, limits=self._limits,
+                                 **size):
+                raise errors.NoValidHost(reason="Another server has just taken the room on the server's host.")
+
     def _existing(self, session: Session, request: PlacementRequest) -> Placement | None:
         """The claim of an earlier delivery of this same request."""
         for claim in claims.of_server(session, request.server_id):

@@ -73,6 +73,17 @@ class Host:
             self, vcpus_claimed=self.vcpus_claimed + vcpus, ram_mb_claimed=self.ram_mb_claimed + ram_mb,
             disk_gb_claimed=self.disk_gb_claimed + disk_gb, servers_claimed=self.servers_claimed + 1)
 
+    def without(self, *, vcpus: int, ram_mb: int, disk_gb: int) -> Host:
+        """The host as a server of this size, which is there, would find it without itself.
+
+        Its own room is its own, also where the host has come to have less than is claimed.
+        """
+        return dataclasses.replace(
+            self, vcpus_claimed=int(min(self.vcpus_claimed, self.vcpus_total) - vcpus),
+            ram_mb_claimed=int(min(self.ram_mb_claimed, self.ram_mb_total) - ram_mb),
+            disk_gb_claimed=int(min(self.disk_gb_claimed, self.disk_gb_total) - disk_gb),
+            servers_claimed=self.servers_claimed - 1)
+
 
 def read(session: Session, conf: cfg.ConfigOpts, *, now: datetime.datetime) -> list[Host]:
     """All compute hosts as they are in the database."""

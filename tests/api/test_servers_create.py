@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from nova_lite.db.actions import Action
 from nova_lite.db.flavors import Flavor
 from nova_lite.db.images import Image
+from nova_lite.db.networks import Network
 from nova_lite.db.ports import Port
 from nova_lite.db.security_groups import SecurityGroup
 from nova_lite.db.servers import Server
@@ -152,10 +153,23 @@ def test_networks_are_required_from_2_37_on(api: ComputeApi) -> None:
     assert len(rows(api, Port)) == 2
 
 
-def test_auto_needs_a_network_and_absent_networks_do_not(api: ComputeApi) -> None:
-    refused = create(api, user="bob", version="2.37", networks="auto")
-    assert (refused.status, "Unable to automatically allocate a network" in message(refused)) == (400, True)
+def test_auto_makes_a_network_once_where_there_is_none(api: ComputeApi) -> None:
     assert create(api, user="bob").status == 202
+    assert not [port for port in rows(api, Port) if port.project_id == PROJECTS["bob"]]
+    for _ in range(2):
+        assert create(api, user="bob", version="2.37", networks="auto", min_count=2).status == 202
+    ports = [port for port in rows(api, Port) if port.project_id == PROJECTS["bob"] and port.device_owner == "compute:nova"]
+    assert len(ports) == 4
+    assert len({port.network_id for port in ports}) == 1
+    made = next(network for network in rows(api, Network) if network.id == ports[0].network_id)
+    assert (made.name, made.project_id, made.shared) == ("auto_allocated_network", PROJECTS["bob"], False)
+
+
+def test_auto_obeys_the_quota_of_networks(api: ComputeApi) -> None:
+    api.conf.set_override("networks", 0, group="quota")
+    refused = create(api, user="bob", version="2.37", networks="auto")
+    assert (refused.status, "networks" in message(refused)) == (403, True)
+    assert not [port for port in rows(api, Port) if port.project_id == PROJECTS["bob"]]
 
 
 @pytest.mark.parametrize("version", ["2.1", "2.37"])

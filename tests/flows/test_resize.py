@@ -7,6 +7,7 @@ import datetime
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor.reconcilers import unconfirmed_resizes
@@ -46,22 +47,25 @@ def test_a_full_host_leaves_the_server_as_it_was_and_says_why(cloud: OneProcess)
     with cloud.database.reader() as session:
         message = session.get_one(Action, action_id).message
     assert "No valid host was found." in str(message)
-    assert "256 MB of memory" in str(message)
+    assert "1 host: 1× not enough memory. Nearest fit: not enough memory: 256 MB asked, 200 MB left." in str(message)
 
 
 def test_the_shown_states_are_novas(cloud: OneProcess) -> None:
     seen = []
     server_id, action_id = resizing.resize(cloud)
 
-    def note() -> datetime.datetime:
+    def note(_session: object) -> None:
         server = cloud.server(server_id)
         seen.append((server.task_state, status_of(server.vm_state, server.task_state)))
-        return utcnow()
 
-    cloud.now_is = note
-    cloud.run(action_id)
-    assert dict.fromkeys(seen) == dict.fromkeys(
-        [("resize_prep", "RESIZE"), ("resize_migrating", "RESIZE"), ("resize_finish", "RESIZE"), (None, "VERIFY_RESIZE")])
+    sa.event.listen(Session, "after_commit", note)
+    try:
+        cloud.run(action_id)
+    finally:
+        sa.event.remove(Session, "after_commit", note)
+    assert list(dict.fromkeys(seen)) == [
+        ("resize_prep", "RESIZE"), ("resize_migrating", "RESIZE"), ("resize_migrated", "RESIZE"),
+        ("resize_finish", "RESIZE"), (None, "VERIFY_RESIZE")]
     assert status_of("resized", "resize_reverting") == "REVERT_RESIZE"
 
 

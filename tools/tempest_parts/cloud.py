@@ -17,6 +17,7 @@ from tools.parts.processes import wait_until
 ROOT = Path(__file__).resolve().parents[2]
 # In the host's own namespace, and of the switch that joins it to this one.
 _HOST_ADDRESS, _SWITCH_ADDRESS = "10.197.9.1", "10.197.9.254/24"
+PUBLIC_RANGE = "10.72.0.0/20"  # of the external network
 READY_S = 120.0
 
 
@@ -28,6 +29,8 @@ def running(directory: Path, *, is_real: bool, options: str) -> Iterator[Path]:
             switch = stack.enter_context(Switch("nltemp", address=_SWITCH_ADDRESS))
             host = stack.enter_context(
                 Host("tempest1", state_dir=directory / "host", tunnel_ip=_HOST_ADDRESS, switch=switch))
+            # As an operator's router would: floating addresses are reached through the host. Gone with the switch.
+            subprocess.run(["ip", "route", "add", PUBLIC_RANGE, "via", _HOST_ADDRESS], check=True, timeout=10)
             yield _start(stack, directory, host.command, _HOST_ADDRESS, (), options)
         else:
             yield _start(stack, directory, list, "127.0.0.1", ("--fake",), options)

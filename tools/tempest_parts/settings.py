@@ -10,6 +10,8 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from tools.tempest_parts.cloud import PUBLIC_RANGE
+
 # Moves between hosts and volumes come later.
 FEATURES: dict[str, bool | str] = {
     "resize": True, "console_output": True, "vnc_console": True, "serial_console": True, "rescue": True,
@@ -47,7 +49,7 @@ def make(cloud: Any, image: Path, *, is_real: bool, has_accounts: bool) -> Made:
     network = cloud.network.create_network(name=NETWORK, shared=has_accounts)
     cloud.network.create_subnet(name=NETWORK, network_id=network.id, ip_version=4, cidr="10.71.0.0/20")
     public = cloud.network.create_network(name=PUBLIC, is_router_external=True)
-    cloud.network.create_subnet(name=PUBLIC, network_id=public.id, ip_version=4, cidr="10.72.0.0/20", is_dhcp_enabled=False)
+    cloud.network.create_subnet(name=PUBLIC, network_id=public.id, ip_version=4, cidr=PUBLIC_RANGE, is_dhcp_enabled=False)
     return Made(*images, *flavors, network.id, public.id)
 
 

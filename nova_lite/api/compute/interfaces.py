@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.api.compute import asking, schemas, server_networks
+from nova_lite.api.compute import asking, schemas
 from nova_lite.api.network import access
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, READER, Field, Rule, route, view
-from nova_lite.db import actions, interfaces, networks, ports, security_groups
+from nova_lite.db import actions, auto_networks, interfaces, networks, ports, security_groups
 from nova_lite.db.actions import Action
 from nova_lite.db.networks import Network
 from nova_lite.db.ports import Port
@@ -142,7 +142,7 @@ def _network(req: Request, server: Server, network_id: str | None) -> Network:
     if network_id is not None and not usable:
         raise errors.NotFound(f"Network {network_id} could not be found.", what="Network", id=network_id)
     if len(usable) > 1:
-        raise errors.BadRequest(reason=server_networks.AMBIGUOUS)
+        raise errors.BadRequest(reason=auto_networks.AMBIGUOUS)
     if not usable:
         raise errors.BadRequest(reason=f"No specific network was requested and none are available for project "
                                        f"'{server.project_id}'.")

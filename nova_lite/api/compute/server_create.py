@@ -56,7 +56,7 @@ def create(req: Request, body: Body) -> Reply:
     check_fit(req, flavor, image)
     key_name, key_data = find_key(req, asked)
     place = _place(req, asked)
-    nics = server_networks.wanted(req, asked.get("networks"))
+    nics = server_networks.wanted(req, asked.get("networks"), rng=_RANDOM)
     group_names = list(dict.fromkeys(group["name"] for group in asked.get("security_groups", ()) if "name" in group))
     groups = server_networks.group_ids(req, group_names, nics)
     count = Room.of(req).servers(flavor, _counts(asked, nics), ports_each=sum(1 for nic in nics if nic.network),

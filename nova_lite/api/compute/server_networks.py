@@ -10,12 +10,10 @@ from typing import Any
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Request
-from nova_lite.db import networks, ports, security_groups
+from nova_lite.db import auto_networks, networks, ports, security_groups
 from nova_lite.db.networks import Network
 from nova_lite.db.ports import Port
 from nova_lite.db.security_groups import DEFAULT
-
-AMBIGUOUS = "Multiple possible networks found, use a Network ID to be more specific."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +26,9 @@ class Nic:
     tag: str | None = None
 
 
-def wanted(req: Request, asked: str | list[dict[str, Any]] | None) -> list[Nic]:
-    """What `networks` of the request means. None and []: the project's one network, or no NIC if it has none.
+def wanted(req: Request, asked: str | list[dict[str, Any]] | None, *, rng: random.Random) -> list[Nic]:
+    """What `networks` of the request means. None and []: the project's one network, or no NIC if it has none;
+    auto: the same, but one is made if it has none.
 
     :raises errors.BadRequest: a network is unknown. :raises errors.Conflict: it could be several.
     """
@@ -38,10 +37,9 @@ def wanted(req: Request, asked: str | list[dict[str, Any]] | None) -> list[Nic]:
     if asked == "auto" or not asked:
         usable = networks.usable(req.db, req.ctxt.project_id)
         if len(usable) > 1:
-            raise errors.Conflict(reason=AMBIGUOUS)
+            raise errors.Conflict(reason=auto_networks.AMBIGUOUS)
         if asked == "auto" and not usable:
-            raise errors.BadRequest(reason="Unable to automatically allocate a network for project "
-                                           f"{req.ctxt.project_id}: it has none; create one or name one.")
+            usable = [auto_networks.obtain(req.db, req.conf, req.ctxt.project_id, rng=rng)]
         return [Nic(network) for network in usable]
     assert not isinstance(asked, str)  # the schema knows no other word
     ids = [entry["uuid"] for entry in asked if not entry.get("port") and entry.get("uuid")]

@@ -2,6 +2,7 @@
 """The network face: Neutron's v2.0 API as far as stock clients need it."""
 
 from nova_lite.api.network import (
+    auto_topology,
     extensions,
     floating_ips,
     networks,
@@ -13,7 +14,7 @@ from nova_lite.api.network import (
 )
 from nova_lite.api.wsgi.request import Body
 
-RESOURCES = (networks, subnets, ports, security_groups, security_group_rules, floating_ips, routers, extensions)
+RESOURCES = (networks, subnets, ports, security_groups, security_group_rules, floating_ips, routers, auto_topology, extensions)
 _TYPES = {
     400: "BadRequest",
     401: "Unauthorized",

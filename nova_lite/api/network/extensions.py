@@ -13,6 +13,7 @@ from nova_lite.db.base import utcnow
 # Alias → name: only what this face really does, since clients send what an extension allows.
 EXTENSIONS = {
     "agent": "agent",
+    "auto-allocated-topology": "Auto Allocated Topology Services",
     "availability_zone": "Availability Zone",
     "binding": "Port Binding",
     "external-net": "Neutron external network",

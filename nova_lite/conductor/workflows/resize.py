@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
+from nova_lite.conductor import placement
 from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
 from nova_lite.conductor.workflows import faults
 from nova_lite.db import claims, moves, servers
 from nova_lite.db.hosts import Host
 from nova_lite.db.moves import Move
 from nova_lite.db.servers import Server
-from nova_lite.lifecycle.table import Power, Vm
+from nova_lite.lifecycle.table import TASKS_OF, Power, Vm
 from nova_lite.rpc.compute import GuestSize
+
+_PREP, _MIGRATING, _MIGRATED, _FINISH = TASKS_OF["resize"]
 
 
 def find_move(run: Run) -> Saved:
@@ -30,18 +34,15 @@ def find_move(run: Run) -> Saved:
 
 
 def claim_room(run: Run) -> None:
-    """Claim what the guest needs as it was and as it is to be: it may end as either.
+    """Have a scheduler's filters look at the host for the new flavor, and claim what the guest needs as either size.
 
-    :raises errors.NoValidHost: the host has not that much left.
+    :raises errors.NoValidHost: with the filter that refused, and why.
     """
-    options = run.world.conf.scheduler
-    limits = (options.cpu_allocation_ratio, options.ram_allocation_ratio, options.disk_allocation_ratio)
-    room = _both(run.saved["old"], run.saved["new"])
-    with run.world.database.writer() as session:
-        if not claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=limits, **room):
-            raise errors.NoValidHost(reason=(
-                f"1 host: 1× not enough room. The server's own host has less left than {room['vcpus']} VCPUs, "
-                f"{room['ram_mb']} MB of memory and {room['disk_gb']} GB of disk, with what the server has now."))
+    new = run.saved["new"]
+    with run.world.database.reader() as session:
+        wanted = placement.request(session, servers.get(session, run.server_id))
+    run.world.scheduler.resize_claim(run.ctxt, request=dataclasses.replace(
+        wanted, forced_host=run.saved["host"], extra_specs=dict(new["extra_specs"]), **_both(run.saved["old"], new)))
 
 
 def release_room(run: Run) -> None:
@@ -53,7 +54,7 @@ def record_room(session: Session, run: Run) -> None:
     move = _move(session, run)
     move.status = moves.MIGRATING
     move.target_address = session.scalar(sa.select(Host.host_ip).where(Host.name == move.target_host)) or ""
-    servers.show_task(session, run.server_id, among=("resize_prep",), task="resize_migrating")
+    servers.show_task(session, run.server_id, among=(_PREP,), task=_MIGRATING)
 
 
 def stop_guest(run: Run) -> None:
@@ -71,11 +72,13 @@ def start_old_guest(run: Run) -> None:
 def record_stopped(session: Session, run: Run) -> None:
     move = _move(session, run)
     move.status, move.fence = "post-migrating", run.fence
-    servers.show_task(session, run.server_id, among=("resize_migrating",), task="resize_finish")
+    servers.show_task(session, run.server_id, among=(_MIGRATING,), task=_MIGRATED)
 
 
 def start_resized_guest(run: Run) -> Saved:
     """New disks from the old ones, the domain described anew, and on again if it was."""
+    with run.world.database.writer() as session:
+        servers.show_task(session, run.server_id, among=(_MIGRATED,), task=_FINISH)
     power = run.world.compute(run.saved["agent"]).finish_resize(
         run.ctxt, server_id=run.server_id, fence=run.fence, size=_guest_size(run.saved["new"]), is_on=run.saved["was_on"])
     return {"power": power}

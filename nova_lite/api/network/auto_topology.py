@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/auto-allocated-topology: a network, subnet and router for a project that has none, in one request."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.network import access
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import MEMBER, Rule, route
+from nova_lite.db import auto_networks
+
+
+@route("GET", "/auto-allocated-topology/{project_id}", policy=Rule("get_auto_allocated_topology", MEMBER))
+def obtain(req: Request, project_id: str) -> Body:
+    """The project's network, made if it has none, as Neutron does on GET; `fields=dry-run` makes nothing."""
+    project_id = _own(req, project_id)
+    if "dry-run" in req.query.getall("fields"):
+        return _view("dry-run=pass", project_id)
+    with req.database.writer() as session:
+        network = auto_networks.obtain(session, req.conf, project_id, rng=access.RNG)
+    return _view(network.id, project_id)
+
+
+@route("DELETE", "/auto-allocated-topology/{project_id}", policy=Rule("delete_auto_allocated_topology", MEMBER), status=204)
+def delete(req: Request, project_id: str) -> None:
+    """Take away what was made; 409 while a server uses it."""
+    project_id = _own(req, project_id)
+    auto_networks.remove(req.db, project_id)
+
+
+def _own(req: Request, project_id: str) -> str:
+    """The project meant; clients that know no id send None."""
+    if project_id in ("None", req.ctxt.project_id):
+        return req.ctxt.project_id
+    if not req.ctxt.is_admin:
+        raise errors.NotFound(what="Auto-allocated topology of project", id=project_id)
+    return project_id
+
+
+def _view(network_id: str, project_id: str) -> Body:
+    return {"auto_allocated_topology": {"id": network_id, "tenant_id": project_id, "project_id": project_id}}
