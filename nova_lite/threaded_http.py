@@ -115,7 +115,7 @@ class _Connection(cheroot_server.HTTPConnection):
         self._soon.register(connection, select.POLLIN)
 
     def communicate(self) -> bool:
-        while super().communicate():
+        while super().communicate():  # type: ignore[no-untyped-call]
             if not self._comes_soon():
                 return True
         return False
