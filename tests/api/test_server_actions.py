@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,26 @@ def test_events_show_by_version_and_role(
     path, request_id = journal(api, server_id)
     shown = api.get(f"{path}/{request_id}", version=version, user=user).body["instanceAction"]
     assert (shown["action"], set(shown["events"][0])) == ("create", fields)
+
+
+def test_steps_that_are_one_event_of_novas_are_shown_as_one_per_attempt(api: ComputeApi, server_id: str) -> None:
+    path, request_id = journal(api, server_id)
+    with api.database.reader() as session:
+        action = session.scalars(sa.select(Action).where(Action.request_id == request_id)).one()
+    begun = action.start_time
+    second = datetime.timedelta(seconds=1)
+    for number, (attempt, name, result) in enumerate([
+            (2, "pick_host", "Success"), (2, "prepare_network", "Success"), (2, "start_guest", "Error"),
+            (3, "prepare_network", "Success"), (3, "start_guest", None)]):
+        api.add(ActionEvent(
+            action_id=action.id, attempt=attempt, name=name, host="h2", result=result, start_time=begun + number * second,
+            finish_time=begun + (number + 1) * second if result else None, details="no" if result == "Error" else None))
+    shown = api.get(f"{path}/{request_id}", version="2.84", user="admin").body["instanceAction"]["events"]
+    assert [(event["event"], event["result"], event["details"]) for event in shown] == [
+        ("compute__do_build_and_run_instance", None, None), ("compute__do_build_and_run_instance", "Error", "no"),
+        ("schedule_instances", "Success", None), ("schedule_instances", "Error", "h1: full")]
+    assert shown[0]["finish_time"] is None
+    assert shown[1]["start_time"] < shown[1]["finish_time"]
 
 
 def test_before_2_51_events_are_for_admins(api: ComputeApi, server_id: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from nova_lite.conductor.workflows import WORKFLOWS
+from nova_lite.lifecycle.events import EVENTS, event_of
 from nova_lite.lifecycle.table import ACTIONS, Power, Vm, states_of, status_of, vm_state_of
 
 
@@ -43,3 +45,18 @@ def test_a_status_that_does_not_exist_selects_nothing() -> None:
 def test_what_a_guests_own_change_leads_to() -> None:
     assert vm_state_of(Power.SHUTDOWN) is Vm.STOPPED
     assert vm_state_of(Power.NOSTATE) is None
+
+
+def test_every_action_but_bookkeeping_has_events_in_novas_words() -> None:
+    assert set(EVENTS) == {name for name, row in ACTIONS.items() if not row.is_instant}
+
+
+@pytest.mark.parametrize("name", sorted(name for name, known in EVENTS.items() if isinstance(known, dict)))
+def test_every_step_of_a_workflow_belongs_to_an_event(name: str) -> None:
+    assert set(EVENTS[name]) == {step.name for step in WORKFLOWS[name].steps}
+
+
+def test_a_shelved_server_that_stays_on_its_host_shows_no_offload() -> None:
+    assert event_of("shelve", "destroy_guest") == "compute_shelve_offload_instance"
+    assert event_of("shelve", "destroy_guest", stays_on_host=True) is None
+    assert event_of("shelve", "power_off", stays_on_host=True) == "compute_shelve_instance"

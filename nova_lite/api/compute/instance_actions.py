@@ -6,7 +6,8 @@ from __future__ import annotations
 import datetime
 
 from nova_lite import errors
-from nova_lite.api.compute import schemas
+from nova_lite.api.compute import action_events, schemas
+from nova_lite.api.compute.action_events import Shown
 from nova_lite.api.compute.links import micros
 from nova_lite.api.compute.server_lists import read_time
 from nova_lite.api.compute.server_views import host_id
@@ -14,7 +15,7 @@ from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, READER, Field, Rule, route, view
 from nova_lite.db import actions, servers
-from nova_lite.db.actions import Action, ActionEvent
+from nova_lite.db.actions import Action
 from nova_lite.lifecycle.table import ACTIONS
 
 LIST = Rule("os_compute_api:os-instance-actions:list", READER)
@@ -130,9 +131,9 @@ def _action(req: Request, server_id: str, request_id: str) -> Action:
 def _document(req: Request, action: Action, *, with_events: bool) -> Body:
     shown = view(FIELDS, action, req)
     if with_events:
-        shown["events"] = [_event(req, event, action) for event in reversed(actions.events(req.db, action.id))]
+        shown["events"] = [_event(req, event, action) for event in action_events.of(action, actions.events(req.db, action.id))]
     return {"instanceAction": shown}
 
 
-def _event(req: Request, event: ActionEvent, action: Action) -> Body:
+def _event(req: Request, event: Shown, action: Action) -> Body:
     return view(EVENT_FIELDS, (event, action.project_id), req)

@@ -49,7 +49,7 @@ def test_a_boot_without_room_names_each_filters_count_and_the_nearest_fit(cloud:
     assert "No valid host was found. 1 host: 1× not enough memory" in shown["fault"]["message"]
     assert "Nearest fit" in shown["fault"]["message"]
     assert "9000000" in shown["fault"]["message"]
-    step = next(step for step in shown["steps"] if step["event"] == "pick_host")
+    step = next(step for step in shown["steps"] if step["event"] == "schedule_instances")
     assert step["result"] == "Error"
     assert "not enough memory" in str(shown["event"]["Message"]) + str(step["details"])
     cloud.admin.openstack("flavor", "delete", "vast")
