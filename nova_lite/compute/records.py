@@ -41,6 +41,7 @@ class Record:
 
     `nic_turn` is the same for requests that attach and detach NICs, which are ordered apart.
     `resized_by`: the fence of the resize whose old disks are kept; 0: none are.
+    `before_rescue`: the power that a rescue found, which its undo brings back; None: there is no rescue to undo.
     """
 
     guest: Guest
@@ -49,6 +50,7 @@ class Record:
     last_action: int = 0
     nic_turn: int = 0
     resized_by: int = 0
+    before_rescue: Wanted | None = None
 
     @property
     def server_id(self) -> str:
@@ -140,7 +142,7 @@ def _encode(record: Record) -> str:
     return json.dumps({
         "guest": payload.to_wire(record.guest), "phase": record.phase.value, "wanted": record.wanted.value,
         "last_action": record.last_action, "nic_turn": record.nic_turn,
-        "resized_by": record.resized_by,
+        "resized_by": record.resized_by, "before_rescue": record.before_rescue and record.before_rescue.value,
     })
 
 
@@ -150,6 +152,7 @@ def _decode(text: str) -> Record:
         guest=payload.from_wire(Guest, fields["guest"]), phase=Phase(fields["phase"]),
         wanted=Wanted(fields["wanted"]), last_action=int(fields["last_action"]),
         nic_turn=int(fields.get("nic_turn", 0)), resized_by=int(fields.get("resized_by", 0)),
+        before_rescue=Wanted(fields["before_rescue"]) if fields.get("before_rescue") else None,
     )
 
 

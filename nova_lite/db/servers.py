@@ -14,7 +14,7 @@ from nova_lite import errors
 from nova_lite.db import consoles
 from nova_lite.db.actions import Action, ActionEvent
 from nova_lite.db.base import Base, LongText, Timestamps, new_id, utcnow
-from nova_lite.lifecycle.table import ACTIONS, TASKS_OF, Power, Vm
+from nova_lite.lifecycle.table import ACTIONS, FOLLOWS_POWER, SHOWS_POWER, TASKS_OF, Power, Vm
 
 _UNTRACKED: dict[str, Any] = {"synchronize_session": False}
 
@@ -174,17 +174,21 @@ def mark_deleted(session: Session, server_id: str) -> bool:
 
 
 def sync_power(session: Session, server_id: str, *, power_state: int, vm_state: Vm | None) -> bool:
-    """The guest changed by itself: follow it, unless an action is under way. False: left alone."""
+    """The guest changed by itself: follow it, unless an action is under way. False: left alone, or no news.
+
+    `vm_state`: what the power leads to (None: says nothing) where the state follows; lifecycle/table.py says where.
+    """
+    here = (Server.id == server_id, Server.task_state.is_(None), Server.deleted_at.is_(None))
     values: dict[str, Any] = {"power_state": power_state, "updated_at": utcnow()}
-    if vm_state is not None:
-        values["vm_state"] = str(vm_state)
-    settled = [str(vm) for vm in (Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED, Vm.SUSPENDED)]
-    is_news = Server.power_state != power_state
-    if vm_state is not None:
-        is_news = sa.or_(is_news, Server.vm_state != str(vm_state))
-    followed = _changed(session, sa.update(Server).where(
-        Server.id == server_id, is_news, Server.task_state.is_(None), Server.vm_state.in_(settled),
-        Server.deleted_at.is_(None)).values(**values))
+    shows = sa.and_(Server.power_state != power_state, Server.vm_state.in_([str(vm) for vm in SHOWS_POWER]))
+    followed = _changed(session, sa.update(Server).where(*here, shows).values(**values))
+    if not followed:
+        is_news = Server.power_state != power_state
+        if vm_state is not None:
+            values["vm_state"] = str(vm_state)
+            is_news = sa.or_(is_news, Server.vm_state != str(vm_state))
+        follows = sa.and_(is_news, Server.vm_state.in_([str(vm) for vm in FOLLOWS_POWER]))
+        followed = _changed(session, sa.update(Server).where(*here, follows).values(**values))
     if followed and vm_state not in (None, *_WITH_CONSOLES):
         consoles.forget(session, server_id)
     return followed

@@ -145,6 +145,12 @@ TASKS_OF: dict[str, tuple[str, ...]] = {
     "resize": ("resize_prep", "resize_migrating", "resize_migrated", "resize_finish"),
 }
 
+# What a guest's own change of power (from inside, by hand on the host, by a crash) does to a server that is at rest.
+# In these states the server follows: it becomes active, stopped, paused or suspended.
+FOLLOWS_POWER = frozenset({Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED, Vm.SUSPENDED})
+# In these it stays what it is and shows its power: what it is waits for somebody's word. In all others its power is known.
+SHOWS_POWER = frozenset({Vm.RESIZED, Vm.RESCUED, Vm.SHELVED, Vm.SOFT_DELETED, Vm.ERROR})
+
 # status out of (vm_state, task_state); the task's word wins where the pair is listed.
 _STATUS: dict[Vm, str] = {
     Vm.BUILDING: "BUILD", Vm.ACTIVE: "ACTIVE", Vm.PAUSED: "PAUSED", Vm.SUSPENDED: "SUSPENDED",

@@ -119,7 +119,7 @@ class OwnedGuests:
 class ComputeRpc(Interface):
     """What other services may ask of a compute worker."""
 
-    topic, version = "compute", "1.1"
+    topic, version = "compute", "1.2"
 
     @call(since="1.0", timeout_s=600, monitor_s=20)
     def build(self, ctxt: Context, *, guest: Guest) -> None:
@@ -242,6 +242,10 @@ class ComputeRpc(Interface):
     @call(since="1.1", timeout_s=600, monitor_s=20)
     def unrescue(self, ctxt: Context, *, server_id: str, fence: int, is_on: bool) -> None:
         """Power the guest off at once, drop the rescue disk, and power it on from its own if `is_on`."""
+
+    @call(since="1.2", timeout_s=600, monitor_s=20)
+    def undo_rescue(self, ctxt: Context, *, server_id: str, fence: int) -> None:
+        """Take a rescue back, however far it came: the guest has its own disks, and the power that it had before."""
 
     @call(since="1.1", timeout_s=7200, monitor_s=20)
     def snapshot(self, ctxt: Context, *, server_id: str, image_id: str, fence: int) -> None:

@@ -105,7 +105,7 @@ def is_in_error_on_its_host(cloud: OneProcess, server_id: str, reason: str) -> b
 
 def rescue(cloud: OneProcess) -> tuple[str, int]:
     server_id = active(cloud)
-    return server_id, cloud.ask_for(server_id, "rescue", inputs={"image_id": cloud.image_id, "is_on": True})
+    return server_id, cloud.ask_for(server_id, "rescue", inputs={"image_id": cloud.image_id})
 
 
 def unrescue(cloud: OneProcess) -> tuple[str, int]:

@@ -55,10 +55,10 @@ class Rebuild:
             driver.cache_image(image)
             check()
             if record.guest.rescue is None:
-                driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s)
+                self._off_for_rescue(record)
                 driver.remove_rescue_disk(server_id)
                 fail("rescue.record.before")
-                records.put(dataclasses.replace(record, guest=guest, wanted=Wanted.ON))
+                records.put(dataclasses.replace(self._built(server_id, "rescue"), guest=guest, wanted=Wanted.ON))
             fail("rescue.make_disks.before")
             driver.make_rescue_disk(guest)
             check()
@@ -67,21 +67,41 @@ class Rebuild:
             self._host.reports.told(server_id, Power.RUNNING)
 
     def unrescue(self, ctxt: Context, *, server_id: str, fence: int, is_on: bool) -> None:
-        driver, records = self._host.driver, self._host.records
         with self._alone(server_id, fence, "unrescue"):
+            self._unrescue(self._built(server_id, "unrescue"), is_on=is_on)
+
+    def undo_rescue(self, ctxt: Context, *, server_id: str, fence: int) -> None:
+        with self._alone(server_id, fence, "undo of rescue"):
             record = self._built(server_id, "unrescue")
-            guest = dataclasses.replace(record.guest, rescue=None)
-            if record.guest.rescue is not None:
-                fail("unrescue.start.before")
-                self._restore(guest, is_on=is_on)
-                fail("unrescue.record.before")
-                # Only now: asked again after a crash, it is done again from the start.
-                records.put(dataclasses.replace(record, guest=guest, wanted=Wanted.ON if is_on else Wanted.OFF))
-            elif is_on:
-                driver.start(guest)
-            fail("unrescue.remove_disk.before")
-            driver.remove_rescue_disk(server_id)
-            self._host.reports.told(server_id, driver.power_state(server_id))
+            if record.before_rescue is not None:
+                self._unrescue(record, is_on=record.before_rescue is Wanted.ON)
+            elif record.guest.rescue is None:
+                self._host.driver.remove_rescue_disk(server_id)
+
+    def _unrescue(self, record: Record, *, is_on: bool) -> None:
+        driver, server_id = self._host.driver, record.server_id
+        guest = dataclasses.replace(record.guest, rescue=None)
+        if record.guest.rescue is not None:
+            fail("unrescue.start.before")
+            self._restore(guest, is_on=is_on)
+        elif is_on:
+            driver.start(guest)
+        fail("unrescue.record.before")
+        # Only now: asked again after a crash, it is done again from the start.
+        self._host.records.put(dataclasses.replace(
+            record, guest=guest, wanted=Wanted.ON if is_on else Wanted.OFF, before_rescue=None))
+        fail("unrescue.remove_disk.before")
+        driver.remove_rescue_disk(server_id)
+        self._host.reports.told(server_id, driver.power_state(server_id))
+
+    def _off_for_rescue(self, record: Record) -> None:
+        """Power off, as the guest likes; what its power was is written down first, once."""
+        driver, server_id = self._host.driver, record.server_id
+        if record.before_rescue is None:
+            is_on = driver.power_state(server_id) in (Power.RUNNING, Power.PAUSED)
+            self._host.records.put(dataclasses.replace(record, before_rescue=Wanted.ON if is_on else Wanted.OFF))
+        fail("rescue.stop.before")
+        driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s)
 
     def _restore(self, guest: Guest, *, is_on: bool) -> None:
         if is_on:

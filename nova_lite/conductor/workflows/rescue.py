@@ -47,8 +47,7 @@ def end_rescue(run: Run) -> None:
     if "agent" not in run.saved:
         return
     run.world.unless_down("nova-compute", run.saved["agent"], functools.partial(
-        run.world.compute(run.saved["agent"]).unrescue, run.ctxt, server_id=run.server_id, fence=run.fence,
-        is_on=bool(run.inputs["is_on"])))
+        run.world.compute(run.saved["agent"]).undo_rescue, run.ctxt, server_id=run.server_id, fence=run.fence))
 
 
 def compute_unrescue_instance(run: Run) -> None:

@@ -7,7 +7,6 @@ from nova_lite import errors
 from nova_lite.api.compute import asking, image_source, schemas, server_create
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, Rule, action
-from nova_lite.lifecycle.table import Vm
 
 _RESCUE = schemas.keyed("rescue", {
     **schemas.closed({"adminPass": {"type": "string"}, "rescue_image_ref": schemas.UUID}), "type": ["object", "null"]})
@@ -25,9 +24,8 @@ def rescue(req: Request, body: Body, server_id: str) -> Body:
     if wanted is None:
         raise errors.BadRequest(reason=f"Instance {server_id} cannot be rescued: name a rescue_image_ref")
     image = image_source.find(req, wanted)
-    was = server.vm_state
     asked_for, _agent = asking.begin_on_host(req, server, "rescue")
-    asked_for.inputs = {"image_id": image.id, "is_on": was != Vm.STOPPED}
+    asked_for.inputs = {"image_id": image.id}
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked_for.id)
     return {"adminPass": asked.get("adminPass") or server_create.new_password()}
 
