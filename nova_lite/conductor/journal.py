@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.db import changes
-from nova_lite.db.actions import CANCELLED, DONE, FAILED, OPEN, RUNNING, UNDOING, Action, ActionEvent
+from nova_lite.db.actions import DONE, FAILED, OPEN, RUNNING, UNDOING, Action, ActionEvent
 from nova_lite.db.engine import Database
 
 if TYPE_CHECKING:
@@ -188,14 +188,6 @@ def let_go(database: Database, action_id: int, *, owner: str, until: datetime.da
         session.execute(sa.update(Action).where(
             Action.id == action_id, Action.lease_owner == owner, Action.state.in_(OPEN),
         ).values(lease_until=until).execution_options(synchronize_session=False))
-
-
-def cancel_others(session: Session, *, server_id: str, action_id: int, reason: str, now: Clock) -> None:
-    """End the server's other open actions: whoever works on one finds its lease lost at its next write."""
-    session.execute(sa.update(Action).where(
-        Action.server_id == server_id, Action.id < action_id, Action.state.in_(OPEN),
-    ).values(state=CANCELLED, message=reason, finish_time=now(), lease_owner=None, lease_until=None)
-        .execution_options(synchronize_session=False))
 
 
 def free(database: Database, owners: Collection[str], *, now: Clock) -> int:

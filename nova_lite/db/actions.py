@@ -66,24 +66,42 @@ def add(
     session: Session, *, server_id: str, name: str, request_id: str, user_id: str, project_id: str,
     inputs: dict[str, Any] | None = None, state: str = QUEUED,
 ) -> Action:
-    """Record that an action was asked for; flushed, so that its id is known."""
-    action = Action(server_id=server_id, name=name, request_id=request_id, user_id=user_id, project_id=project_id,
-                    inputs=inputs or {}, state=state)
-    if state == DONE:
-        action.finish_time = utcnow()
-    session.add(action)
-    session.flush()
-    changes.note(session, action.id, changes.Phase.ALONE if state == DONE else changes.Phase.START)
-    return action
+    """As `record`; the action itself, for who has more to write on it."""
+    return session.get_one(Action, record(
+        session, server_id=server_id, name=name, request_id=request_id, user_id=user_id, project_id=project_id,
+        inputs=inputs, state=state))
 
 
-def cancel_open(session: Session, *, server_id: str, before: int | None, reason: str) -> None:
+def record(
+    session: Session, *, server_id: str, name: str, request_id: str, user_id: str, project_id: str,
+    inputs: dict[str, Any] | None = None, state: str = QUEUED,
+) -> int:
+    """Write that an action was asked for, by one INSERT; its id."""
+    now = utcnow()
+    made: Any = session.execute(_ADD, {
+        "server_id": server_id, "name": name, "request_id": request_id, "user_id": user_id, "project_id": project_id,
+        "inputs": inputs or {}, "state": state, "start_time": now, "updated_at": now,
+        "finish_time": now if state == DONE else None})
+    action_id = int(made.inserted_primary_key[0])
+    changes.note(session, action_id, changes.Phase.ALONE if state == DONE else changes.Phase.START)
+    return action_id
+
+
+_ADD = sa.insert(Action.__table__)  # type: ignore[arg-type]
+
+
+def cancel_open(
+    session: Session, *, server_id: str, before: int | None, reason: str, now: datetime.datetime | None = None
+) -> None:
     """End the server's open actions, those older than `before` or all: whoever works on one finds its lease lost."""
-    query = sa.update(Action).where(Action.server_id == server_id, Action.state.in_(OPEN))
+    are_open = [Action.server_id == server_id, Action.state.in_(OPEN)]
     if before is not None:
-        query = query.where(Action.id < before)
-    session.execute(query.values(
-        state=CANCELLED, message=reason, finish_time=utcnow(), lease_owner=None, lease_until=None,
+        are_open.append(Action.id < before)
+    if changes.are_noted(session):
+        for action_id in session.scalars(sa.select(Action.id).where(*are_open)).all():
+            changes.note(session, action_id, changes.Phase.ERROR)
+    session.execute(sa.update(Action).where(*are_open).values(
+        state=CANCELLED, message=reason, finish_time=now or utcnow(), lease_owner=None, lease_until=None,
     ).execution_options(synchronize_session=False))
 
 

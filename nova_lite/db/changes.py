@@ -28,6 +28,11 @@ class Change:
     phase: Phase
 
 
+def are_noted(session: Session) -> bool:
+    """Whether anybody listens: what is only found out for them need not be, else."""
+    return session.info.get(KEY) is not None
+
+
 def note(session: Session, action_id: int, phase: Phase) -> None:
     """Tell this once the session's transaction is committed."""
     noted = session.info.get(KEY)

@@ -129,3 +129,16 @@ def test_every_name_is_of_an_action() -> None:
     assert set(KINDS) <= set(ACTIONS)
     kinds = [kind for name in ACTIONS if (kind := kind_of(name)) is not None]
     assert all(kind.event and kind.payload.startswith("Instance") for kind in kinds)
+
+
+def test_an_action_that_a_delete_ends_is_told_of_as_an_error(cloud: OneProcess, consumer: Consumer) -> None:
+    server_id, action_id = cloud.ask_for_server()
+    cloud.run(action_id)
+    cloud.ask_for(server_id, "pause")
+    cloud.run(cloud.ask_for_delete(server_id))
+    heard = consumer.take(6)[2:]
+    assert sorted(event for _, event, _ in heard) == [
+        "instance.delete.end", "instance.delete.start", "instance.pause.error", "instance.pause.start"]
+    [(priority, payload)] = [(priority, payload) for priority, event, payload in heard if event == "instance.pause.error"]
+    fault = payload["nova_object.data"]["fault"]["nova_object.data"]
+    assert (priority, fault["exception_message"]) == ("ERROR", "The server was deleted.")

@@ -9,17 +9,16 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor import journal
 from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
 from nova_lite.conductor.workflows import refresh
-from nova_lite.db import claims, moves, ports, servers, shelving, snapshots
+from nova_lite.db import actions, claims, moves, ports, servers, shelving, snapshots
 
 
 def end_other_actions(run: Run) -> Saved:
     """Whoever builds or changes the server loses its lease; what is in flight to a worker is fenced off there."""
     with run.world.database.writer() as session:
-        journal.cancel_others(
-            session, server_id=run.server_id, action_id=run.action_id, reason="The server was deleted.", now=run.world.now)
+        actions.cancel_open(session, server_id=run.server_id, before=run.action_id, reason="The server was deleted.",
+                            now=run.world.now())
         snapshots.discard_unfinished(session, run.server_id)
         server = session.scalars(sa.select(servers.Server).where(servers.Server.id == run.server_id)).one()
     return {"host": server.host, "agent": server.agent}
