@@ -25,15 +25,15 @@ _LOST = (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE)
 
 
 class Connection:
-    """`on_event(uuid, event, detail)` and `on_reboot(uuid)` are called in the event thread and must not block;
-    `on_connected()` in a thread of its own after each (re)connect."""
+    """`on_event(uuid, event, detail)`, `on_reboot(uuid)` and `on_agent(uuid)`, when the agent in the guest comes, are
+    called in the event thread and must not block; `on_connected()` in a thread of its own after each (re)connect."""
 
     def __init__(
         self, uri: str, *, host: str, timeout_s: float, on_event: Callable[[str, int, int], None],
-        on_reboot: Callable[[str], None], on_connected: Callable[[], None],
+        on_reboot: Callable[[str], None], on_agent: Callable[[str], None], on_connected: Callable[[], None],
     ) -> None:
         self._uri, self._host, self._timeout_s = uri, host, timeout_s
-        self._on_event, self._on_reboot, self._on_connected = on_event, on_reboot, on_connected
+        self._on_event, self._on_reboot, self._on_agent, self._on_connected = on_event, on_reboot, on_agent, on_connected
         self._changed = threading.Condition()
         self._live: Any = None  # libvirt.virConnect: the library has no types
         self._is_closed = False
@@ -139,7 +139,15 @@ class Connection:
             None, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT,
             lambda conn, domain, opaque: self._on_reboot(domain.UUIDString()), None,
         )
+        made.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
+            lambda conn, domain, state, reason, opaque: self._agent_changed(domain.UUIDString(), state), None,
+        )
         return made
+
+    def _agent_changed(self, server_id: str, state: int) -> None:
+        if state == libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED:
+            self._on_agent(server_id)
 
 
 _loop_lock = threading.Lock()

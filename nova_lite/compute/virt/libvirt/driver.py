@@ -23,6 +23,7 @@ from nova_lite.compute import commands, inventory
 from nova_lite.compute.images import ImageCache
 from nova_lite.compute.virt.driver import Check, PowerSeen
 from nova_lite.compute.virt.libvirt import (
+    agent,
     capability_probe,
     config_drive,
     consoles,
@@ -74,7 +75,7 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
         self._on_power: PowerSeen = lambda server_id, power: None
         self._libvirt = Connection(
             conf.libvirt.connection_uri, host=self._host, timeout_s=conf.libvirt.call_timeout,
-            on_event=self._event, on_reboot=self._rebooted, on_connected=self._reread,
+            on_event=self._event, on_reboot=self._rebooted, on_agent=self._agent_came, on_connected=self._reread,
         )
         arch = platform.machine()
         self._emulator = shutil.which(f"qemu-system-{arch}") or f"/usr/bin/qemu-system-{arch}"
@@ -234,7 +235,7 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
         self._libvirt.run("send an NMI to the guest", lambda conn: _known(conn, server_id).injectNMI())
 
     def set_password(self, server_id: str, *, user: str, password: str) -> None:
-        self._libvirt.run("set a password", lambda conn: _known(conn, server_id).setUserPassword(user, password))
+        agent.set_password(self._libvirt, self._waiters, server_id, user=user, password=password)
 
     def destroy(self, server_id: str) -> None:
         def work(conn: Any) -> None:
@@ -294,6 +295,9 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
 
     def _rebooted(self, server_id: str) -> None:
         self._waiters.tell(server_id, Happening(None))
+
+    def _agent_came(self, server_id: str) -> None:
+        self._waiters.tell(server_id, Happening(None, is_agent=True))
 
     def _reread(self) -> None:
         """Events were missed while libvirt was away."""

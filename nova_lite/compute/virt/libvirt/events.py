@@ -58,9 +58,10 @@ def power_of_state(state: int, reason: int, *, has_saved_memory: bool) -> Power:
 
 @dataclasses.dataclass(frozen=True)
 class Happening:
-    """What happened to a guest: a new power state, or None: it restarted by itself."""
+    """What happened to a guest: a new power state, or None: it restarted by itself, or (`is_agent`) its agent answers."""
 
     power: Power | None
+    is_agent: bool = False
 
     @property
     def is_off(self) -> bool:
@@ -68,7 +69,7 @@ class Happening:
 
     @property
     def is_restart(self) -> bool:
-        return self.power is None
+        return self.power is None and not self.is_agent
 
 
 class Waiters:

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from nova_lite.compute.virt.libvirt.xml_text import text
 from nova_lite.hardware.wishes import Hardware
 
+AGENT_CHANNEL = "org.qemu.guest_agent.0"
 # A PCIe machine takes devices while it runs only into root ports that it was started with.
 _ROOT_PORTS = 12
 
@@ -24,7 +25,7 @@ def write(devices: ET.Element, hardware: Hardware, *, machine: str, disk_buses: 
     """All that comes after disks, NICs and consoles. `disk_buses`: those that the guest's disks are on."""
     if hardware.has_agent:
         channel = ET.SubElement(devices, "channel", type="unix")
-        ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
+        ET.SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
     _controllers(devices, hardware, machine, disk_buses)
     _input(devices, hardware)
     if hardware.watchdog not in (None, "disabled"):
