@@ -17,7 +17,7 @@ from nova_lite.network.service import NetworkService
 def make(conf: cfg.ConfigOpts, bus: messaging.transport.RPCTransport) -> NetworkService:
     """The worker, given the metadata application of the paste file."""
     metadata = paste.deploy.loadapp(f"config:{paste_file(conf)}", name="metadata")
-    return NetworkService(conf, bus, metadata_app_factory=lambda documents: metadata(documents.find))
+    return NetworkService(conf, bus, metadata_app_factory=metadata)
 
 
 def main() -> None:

@@ -11,7 +11,10 @@ from nova_lite.db import servers
 
 
 class Documents:
-    """Endpoint: renders the documents anew; the config drive stays as it was made, as in Nova."""
+    """Endpoint: what guests read, rendered anew, and the one thing that they write.
+
+    The config drive stays as it was made, as in Nova.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -26,3 +29,8 @@ class Documents:
                 return
             ports = guest.server_ports(session, self._world, server, fence=0)
         self._world.network(server.agent).update_documents(ctxt, server_id=server_id, documents=ports.documents)
+
+    def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
+        with self._world.database.writer() as session:
+            servers.post_password(session, server_id, password)
+        self.refresh_documents(ctxt, server_id=server_id)

@@ -40,7 +40,7 @@ def describe(
         display_name=server.name, hostname=server.hostname, vcpus=int(flavor["vcpus"]), ram_mb=int(flavor["ram"]),
         disk_gb=int(flavor["disk"]), ephemeral_gb=int(flavor["ephemeral"]), swap_mb=int(flavor["swap"]),
         image=image or _image(session, world, server), nics=_nics(ports), config_drive=server.config_drive,
-        documents=ports.documents, extra_specs=dict(flavor["extra_specs"]), project_id=server.project_id,
+        documents=documents.for_config_drive(ports.documents), extra_specs=dict(flavor["extra_specs"]), project_id=server.project_id,
         user_id=server.user_id,
     )
 
@@ -82,7 +82,7 @@ def _facts(session: Session, server: Server, ports: network.ServerPorts) -> docu
         key_name=server.key_name, key_data=server.key_data, metadata_items=dict(server.metadata_items),
         user_data=server.user_data, nics=tuple(_nic_facts(port, networks[port.network_id]) for port in ports.ports),
         group_names=tuple(sorted(security_groups.names(session, group_ids))),
-        files=tuple((file["path"], file["contents"]) for file in server.files or ()),
+        files=tuple((file["path"], file["contents"]) for file in server.files or ()), posted_password=server.posted_password,
     )
 
 
@@ -90,5 +90,6 @@ def _nic_facts(port: network.Port, net: network.Network) -> documents.NicFacts:
     subnet = net.subnets[0] if net.subnets else None
     return documents.NicFacts(
         tap=network.tap_name(port.id), port_id=port.id, network_id=net.id, mac=port.mac, mtu=net.mtu,
-        addresses=port.addresses, dns=subnet.dns if subnet else (),
+        addresses=port.addresses, dns=subnet.dns if subnet else (), tag=port.tag,
+        floating=tuple(floating.address for floating in port.floating),
     )

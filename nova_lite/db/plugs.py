@@ -64,6 +64,7 @@ _PORTS = (
         PortSecurityGroup.group_id,
         FloatingIp.address,
         FloatingIp.fixed_address,
+        Port.tag,
     )
     .outerjoin(Address, Address.port_id == Port.id)
     .outerjoin(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
@@ -88,14 +89,14 @@ _TUNNELS = (
 
 def _ports(session: Session, server: Server) -> list[network_rpc.Port]:
     """The server's ports in the order of its NICs; the query has a row per address, group and floating address."""
-    facts: dict[str, tuple[str, str, bool]] = {}
+    facts: dict[str, tuple[str, str, bool, str | None]] = {}
     addresses: dict[str, dict[str, None]] = {}
     group_ids: dict[str, set[str]] = {}
     floating: dict[str, dict[str, str]] = {}
-    for port_id, network_id, mac, is_secured, address, group_id, outer, inner in session.execute(
+    for port_id, network_id, mac, is_secured, address, group_id, outer, inner, tag in session.execute(
         _PORTS, {"of": server.id}
     ):
-        facts[port_id] = (network_id, mac, is_secured)
+        facts[port_id] = (network_id, mac, is_secured, tag)
         held, joined = addresses.setdefault(port_id, {}), group_ids.setdefault(port_id, set())
         if address is not None:
             held[address] = None
@@ -112,12 +113,13 @@ def _ports(session: Session, server: Server) -> list[network_rpc.Port]:
             addresses=tuple(addresses[port_id]),
             group_ids=tuple(sorted(group_ids[port_id])),
             is_secured=is_secured,
+            tag=tag,
             floating=tuple(
                 network_rpc.Floating(address=outer, fixed_address=inner)
                 for outer, inner in sorted(floating.get(port_id, {}).items())
             ),
         )
-        for port_id, (network_id, mac, is_secured) in facts.items()
+        for port_id, (network_id, mac, is_secured, tag) in facts.items()
     ]
 
 

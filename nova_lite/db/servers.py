@@ -96,6 +96,19 @@ def get(session: Session, server_id: str, *, project_id: str | None = None) -> S
     return server
 
 
+def post_password(session: Session, server_id: str, password: str) -> None:
+    """Keep what the guest posted, once.
+
+    :raises errors.NotFound: no such server. :raises errors.Conflict: one is kept.
+    """
+    get(session, server_id)
+    statement = sa.update(Server).where(Server.id == server_id, Server.posted_password.is_(None))
+    kept = session.execute(
+        statement.values(posted_password=password, updated_at=utcnow()).execution_options(synchronize_session=False))
+    if not kept.rowcount:  # type: ignore[attr-defined]
+        raise errors.Conflict(reason=f"The guest of {server_id} has posted a password already")
+
+
 # Statements of the build's path are built once: building one costs several times what running it does.
 _GET = sa.select(Server).where(Server.id == sa.bindparam("of"), Server.deleted_at.is_(None))
 _GET_OF_PROJECT = _GET.where(Server.project_id == sa.bindparam("project"))

@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 Documents = dict[str, str]  # path → the document's bytes as text, see to_text
+PASSWORD = "openstack/latest/password"  # the one that a guest may write, by the service alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,8 @@ class NicFacts:
     mtu: int
     addresses: tuple[str, ...]
     dns: tuple[str, ...]
+    tag: str | None = None
+    floating: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,7 @@ class ServerFacts:
     """What the documents say of a server. `user_data` is base64, as clients send it.
 
     `files` are those given with the server: path in the guest, and contents in base64.
+    `posted_password` is what the guest itself posted, encrypted for its owner.
     """
 
     id: str
@@ -51,6 +55,12 @@ class ServerFacts:
     nics: tuple[NicFacts, ...]
     group_names: tuple[str, ...]
     files: tuple[tuple[str, str], ...] = ()
+    posted_password: str | None = None
+
+
+def for_config_drive(documents: Documents) -> Documents:
+    """Without the one document that changes while the guest runs."""
+    return {path: text for path, text in documents.items() if path != PASSWORD}
 
 
 def to_text(raw: bytes) -> str:
@@ -70,6 +80,7 @@ def render(facts: ServerFacts, *, dns_domain: str) -> Documents:
         "openstack/latest/network_data.json": _json(_network_data(facts)),
         "openstack/latest/vendor_data.json": _json({}),
         "openstack/latest/vendor_data2.json": _json({"static": {}}),
+        PASSWORD: facts.posted_password or "",
         "ec2/latest/meta-data.json": _json(_ec2(facts, dns_domain)),
     }
     if facts.user_data:
@@ -95,7 +106,7 @@ def _fqdn(facts: ServerFacts, dns_domain: str) -> str:
 def _openstack(facts: ServerFacts, dns_domain: str) -> dict[str, Any]:
     document: dict[str, Any] = {
         "uuid": facts.id, "name": facts.name, "hostname": _fqdn(facts, dns_domain), "project_id": facts.project_id,
-        "availability_zone": facts.availability_zone, "launch_index": facts.launch_index, "devices": [],
+        "availability_zone": facts.availability_zone, "launch_index": facts.launch_index, "devices": _devices(facts),
         "dedicated_cpus": [],
     }
     if facts.metadata_items:
@@ -107,6 +118,12 @@ def _openstack(facts: ServerFacts, dns_domain: str) -> dict[str, Any]:
         document["public_keys"] = {facts.key_name: facts.key_data}
         document["keys"] = [{"name": facts.key_name, "type": "ssh", "data": facts.key_data}]
     return document
+
+
+def _devices(facts: ServerFacts) -> list[dict[str, Any]]:
+    """Those with a tag. A guest finds its NIC by the MAC address: where on which bus it will be is not known yet."""
+    return [{"type": "nic", "bus": "none", "address": "none", "mac": nic.mac, "tags": [nic.tag]}
+            for nic in facts.nics if nic.tag]
 
 
 def _network_data(facts: ServerFacts) -> dict[str, Any]:
@@ -122,11 +139,12 @@ def _network_data(facts: ServerFacts) -> dict[str, Any]:
 
 def _ec2(facts: ServerFacts, dns_domain: str) -> dict[str, Any]:
     local = next((address for nic in facts.nics for address in nic.addresses), "")
+    public = next((address for nic in facts.nics for address in nic.floating), "")
     document: dict[str, Any] = {
         "ami-id": _ec2_id("ami", int((facts.image_id or "0")[:8], 16)), "ami-launch-index": facts.launch_index,
         "hostname": _fqdn(facts, dns_domain), "instance-action": "none",
         "instance-id": _ec2_id("i", facts.number), "instance-type": facts.flavor_name, "local-hostname": _fqdn(facts, dns_domain),
-        "local-ipv4": local, "public-hostname": _fqdn(facts, dns_domain), "public-ipv4": "",
+        "local-ipv4": local, "public-hostname": _fqdn(facts, dns_domain), "public-ipv4": public,
         "reservation-id": facts.reservation_id, "security-groups": list(facts.group_names),
         "placement": {"availability-zone": facts.availability_zone},
         "block-device-mapping": {"ami": "vda", "root": "/dev/vda"},

@@ -14,7 +14,7 @@ from nova_lite.context import Context
 from nova_lite.network.bridges import Bridges
 from nova_lite.network.caretaker import Caretaker
 from nova_lite.network.dhcp import Dhcp
-from nova_lite.network.documents import Documents
+from nova_lite.network.documents import Documents, GuestDoor
 from nova_lite.network.driver import NetworkDriver
 from nova_lite.network.fake import FakeNetwork
 from nova_lite.network.firewall import Firewall
@@ -28,7 +28,7 @@ from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkRpc, OwnedNetworks, SecurityGroup, ServerPorts
 
 LOG = logging.getLogger(__name__)
-MetadataAppFactory = Callable[[Documents], WSGIApplication]
+MetadataAppFactory = Callable[[GuestDoor], WSGIApplication]
 
 
 class Servers:
@@ -77,18 +77,20 @@ class Holdings:
 
 
 class NetworkService:
-    """One host's network worker. `metadata_app_factory` gets the store of documents that guests may see,
+    """One host's network worker. `metadata_app_factory` gets what guests may read and write,
     and returns the WSGI application that answers them (`nova_lite.api.metadata`)."""
 
     def __init__(
         self, conf: cfg.ConfigOpts, transport: messaging.transport.RPCTransport, *, metadata_app_factory: MetadataAppFactory
     ) -> None:
-        self.driver = make_driver(conf, metadata_app_factory=metadata_app_factory)
+        conductor = ConductorRpc.client(transport)
+        self.driver = make_driver(
+            conf, metadata_app_factory=lambda documents: metadata_app_factory(GuestDoor(documents, conductor)))
         endpoints = [Servers(self.driver), Updates(self.driver), Holdings(self.driver)]
         self._server = serve(NetworkRpc, transport, conf.host, endpoints)
         status = ServiceReport(binary="nova-network", agent=conf.host)
         self._heartbeat = Heartbeat(
-            ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval
+            conductor, lambda: status, interval_s=conf.report_interval
         )
         self._caretaker = Caretaker(self.driver, interval_s=conf.network.check_interval)
 
@@ -111,7 +113,7 @@ class NetworkService:
         self.driver.stop()
 
 
-def make_driver(conf: cfg.ConfigOpts, *, metadata_app_factory: MetadataAppFactory) -> NetworkDriver:
+def make_driver(conf: cfg.ConfigOpts, *, metadata_app_factory: Callable[[Documents], WSGIApplication]) -> NetworkDriver:
     """The driver that the options ask for; tools use it without a service, to `remove_all`."""
     options = conf.network
     if options.driver == "fake":

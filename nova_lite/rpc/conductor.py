@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from nova_lite.context import Context
-from nova_lite.rpc.interface import Interface, cast
+from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.payload import payload
 
 
@@ -58,7 +58,7 @@ class PowerState:
 class ConductorRpc(Interface):
     """What other services may tell a conductor."""
 
-    topic, version = "conductor", "1.2"
+    topic, version = "conductor", "1.3"
 
     @cast(since="1.0")
     def run(self, ctxt: Context, *, action_id: int) -> None:
@@ -87,3 +87,10 @@ class ConductorRpc(Interface):
     @cast(since="1.2")
     def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
         """These compute hosts are to have the images before a guest needs them."""
+
+    @call(since="1.3", timeout_s=10)
+    def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
+        """The server's guest posted this to its metadata service, encrypted for its owner.
+
+        :raises errors.NotFound: there is no such server. :raises errors.Conflict: its guest has posted one already.
+        """

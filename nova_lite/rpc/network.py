@@ -80,9 +80,11 @@ class Floating:
     fixed_address: str
 
 
-@payload(version=2)
+@payload(version=3)
 class Port:
     """One NIC's plug. `tap` is the host interface name (see `tap_name`); `addresses` IPv4 dotted quads.
+
+    `tag` is what its user calls the NIC, inside the guest.
 
     `is_secured` False: neither security groups nor anti-spoofing apply.
     """
@@ -95,6 +97,7 @@ class Port:
     group_ids: tuple[str, ...] = ()
     is_secured: bool = True
     floating: tuple[Floating, ...] = ()
+    tag: str | None = None
 
 
 @payload(version=1)

@@ -143,7 +143,9 @@ def test_a_posted_password_is_shown_and_forgotten(api: ComputeApi, server_id: st
     assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": ""}
     settle(api, server_id, posted_password="c2VjcmV0")
     assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": "c2VjcmV0"}
+    api.rpc.sent.clear()
     assert api.delete(f"/servers/{server_id}/os-server-password").status == 204
+    assert [(sent[2], sent[3]) for sent in api.rpc.sent] == [("refresh_documents", {"server_id": server_id})]
     assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": ""}
 
 

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import datetime
+import json
 
 import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
 from nova_lite.compute.operations.inside import Inside
+from nova_lite.conductor.documents import Documents
 from nova_lite.conductor.reconcilers import lost_hints
 from nova_lite.db.actions import Action
 from nova_lite.db.base import utcnow
+from nova_lite.db.ports import Port
 from tests.flows import shelving
 from tests.flows.one_process import CTXT, OneProcess
 
@@ -82,3 +85,29 @@ def test_diagnostics_need_a_guest_that_runs(cloud: OneProcess, inside: Inside) -
     cloud.driver.stop(server_id, timeout_s=0)
     with pytest.raises(errors.WrongState, match="power state"):
         inside.diagnostics(CTXT, server_id=server_id)
+
+
+def test_a_guest_posts_its_password_once_and_reads_it_back(cloud: OneProcess) -> None:
+    server_id = shelving.active(cloud)
+    documents = Documents(cloud.world)
+    documents.post_password(CTXT, server_id=server_id, password="c2VjcmV0")  # noqa: S106 - no secret
+    assert cloud.server(server_id).posted_password == "c2VjcmV0"  # noqa: S105 - no secret
+    assert cloud.network_records.servers[server_id].documents["openstack/latest/password"] == "c2VjcmV0"
+    with pytest.raises(errors.Conflict, match="already"):
+        documents.post_password(CTXT, server_id=server_id, password="another")  # noqa: S106 - no secret
+    assert cloud.server(server_id).posted_password == "c2VjcmV0"  # noqa: S105 - no secret
+
+
+def test_nobody_posts_for_a_server_that_is_not_there(cloud: OneProcess) -> None:
+    with pytest.raises(errors.NotFound):
+        Documents(cloud.world).post_password(CTXT, server_id="none", password="x")  # noqa: S106 - no secret
+
+
+def test_a_tagged_nic_is_named_to_the_guest(cloud: OneProcess) -> None:
+    server_id = shelving.active(cloud)
+    with cloud.database.writer() as session:
+        port = session.scalars(sa.select(Port).where(Port.device_id == server_id)).one()
+        port.tag, mac = "storage", port.mac_address
+    Documents(cloud.world).refresh_documents(CTXT, server_id=server_id)
+    told = json.loads(cloud.network_records.servers[server_id].documents["openstack/latest/meta_data.json"])
+    assert [(device["mac"], device["tags"]) for device in told["devices"]] == [(mac, ["storage"])]

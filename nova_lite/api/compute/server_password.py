@@ -20,3 +20,4 @@ def show(req: Request, server_id: str) -> Body:
 def clear(req: Request, server_id: str) -> None:
     """Forget it here; the guest keeps its password."""
     asking.find(req, server_id).posted_password = None
+    req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server_id)

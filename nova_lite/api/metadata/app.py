@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import webob
 from oslo_log import log as logging
 
-from nova_lite.metadata.documents import Documents, to_bytes
+from nova_lite import errors
+from nova_lite.metadata.documents import PASSWORD, Documents, to_bytes
 
 LOG = logging.getLogger(__name__)
 # Versions that guests ask for; all answer as the latest, whose documents only ever gained fields.
@@ -26,29 +27,64 @@ EC2_VERSIONS = (
     "1.0", "2007-01-19", "2007-03-01", "2007-08-29", "2007-10-10", "2007-12-15", "2008-02-01", "2008-09-01",
     "2009-04-04", "latest",
 )
-Find = Callable[[str, str], Documents | None]
+_PASSWORD_BYTES = 1020  # as many as Nova takes
+
+
+class Store(Protocol):
+    """What guests may read and write, by the network that a request came in on and its source address there."""
+
+    def find(self, network_id: str, address: str) -> Documents | None:
+        """The guest's documents; None: no server here has the address."""
+
+    def post_password(self, network_id: str, address: str, password: str) -> None:
+        """Keep what the guest posted for its owner.
+
+        :raises errors.NotFound: no server here has the address. :raises errors.Conflict: it has posted one already.
+        """
 
 
 class MetadataApp:
-    """WSGI application; `find(network_id, address)` gives the documents of the guest with that address there."""
+    """WSGI application over the documents of one host's guests."""
 
-    def __init__(self, find: Find) -> None:
-        self._find = find
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         http = webob.Request(environ)
         return self._answer(http)(environ, start_response)
 
     def _answer(self, http: webob.Request) -> webob.Response:
+        network_id, address = http.environ["nova.network_id"], http.environ.get("REMOTE_ADDR", "")
+        if http.method == "POST" and _is_password(http.path_info):
+            return self._take_password(http, network_id, address)
         if http.method not in ("GET", "HEAD"):
             return _text(405, b"Only GET is answered here\n")
-        address = http.environ.get("REMOTE_ADDR", "")
-        documents = self._find(http.environ["nova.network_id"], address)
+        documents = self._store.find(network_id, address)
         if documents is None:
-            LOG.warning("no server has address %s on network %s", address, http.environ["nova.network_id"])
+            LOG.warning("no server has address %s on network %s", address, network_id)
             return _text(404, b"No server is known by your address\n")
         body = answer(documents, http.path_info)
         return _text(404, b"Not found\n") if body is None else _text(200, body, is_json=http.path_info.endswith(".json"))
+
+
+    def _take_password(self, http: webob.Request, network_id: str, address: str) -> webob.Response:
+        """It is taken once; its owner reads it by os-server-password, and may clear the way for another."""
+        raw = http.body_file.read(_PASSWORD_BYTES + 1)
+        if len(raw) > _PASSWORD_BYTES:
+            return _text(400, b"Request is too large.\n")
+        password = raw.decode("latin-1").strip()
+        if not (password.isascii() and password.isprintable()):
+            return _text(400, b"A password is one line of ASCII\n")
+        try:
+            self._store.post_password(network_id, address, password)
+        except (errors.NotFound, errors.Conflict, errors.Unavailable) as refused:
+            return _text(refused.http_status, f"{refused.text}\n".encode())
+        return _text(200, b"")
+
+
+def _is_password(path: str) -> bool:
+    parts = [part for part in path.split("/") if part]
+    return len(parts) == 3 and parts[1] in OPENSTACK_VERSIONS and "/".join((parts[0], "latest", parts[2])) == PASSWORD
 
 
 def answer(documents: Documents, path: str) -> bytes | None:
@@ -111,6 +147,6 @@ def _text(status: int, body: bytes, *, is_json: bool = False) -> webob.Response:
         status=status, body=body, content_type="application/json" if is_json else "text/plain", charset="utf-8")
 
 
-def app_factory(_global_conf: dict[str, str], **_local: str) -> Callable[[Find], MetadataApp]:
+def app_factory(_global_conf: dict[str, str], **_local: str) -> Callable[[Store], MetadataApp]:
     """Paste factory: gives a maker, since the documents are with the network worker that serves it."""
     return MetadataApp

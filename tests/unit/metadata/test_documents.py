@@ -10,8 +10,9 @@ import json
 import pytest
 import webob
 
+from nova_lite import errors
 from nova_lite.api.metadata.app import MetadataApp, answer
-from nova_lite.metadata.documents import NicFacts, ServerFacts, render, to_bytes
+from nova_lite.metadata.documents import NicFacts, ServerFacts, for_config_drive, render, to_bytes
 
 RAW = bytes(range(256))
 NIC = NicFacts(tap="tap1", port_id="p", network_id="n", mac="fa:16:3e:00:00:01", mtu=1450, addresses=("10.0.0.5",), dns=("9.9.9.9",))
@@ -21,6 +22,29 @@ FACTS = ServerFacts(
     image_id="0000002a-0000-4000-8000-000000000001", key_name="k", key_data="ssh-ed25519 AAAA me", metadata_items={"a": "b"},
     user_data=base64.b64encode(RAW).decode(), nics=(NIC,), group_names=("default",))
 DOCUMENTS = render(FACTS, dns_domain="novalocal")
+
+
+class Guests:
+    """The store of one guest, at 10.0.0.5 of network n; `asked` and `posted` are what it was told."""
+
+    def __init__(self, error: errors.NovaLiteError | None = None) -> None:
+        self.error = error
+        self.asked: list[tuple[str, str]] = []
+        self.posted: list[str] = []
+
+    def find(self, network_id: str, address: str) -> dict[str, str] | None:
+        self.asked.append((network_id, address))
+        return DOCUMENTS if (network_id, address) == ("n", "10.0.0.5") else None
+
+    def post_password(self, network_id: str, address: str, password: str) -> None:
+        if self.error is not None:
+            raise self.error
+        self.posted.append(password)
+
+
+def post(guests: Guests, path: str, body: bytes) -> int:
+    request = webob.Request.blank(path, method="POST", body=body, environ={"REMOTE_ADDR": "10.0.0.5", "nova.network_id": "n"})
+    return int(request.get_response(MetadataApp(guests)).status_code)
 
 
 def get(path: str) -> bytes | None:
@@ -70,25 +94,64 @@ def test_what_is_not_there_is_not_found(path: str) -> None:
 
 
 def test_the_guest_is_known_by_network_and_address_and_by_no_header() -> None:
-    asked = []
-
-    def find(network_id: str, address: str) -> dict[str, str] | None:
-        asked.append((network_id, address))
-        return DOCUMENTS if (network_id, address) == ("n", "10.0.0.5") else None
-
-    app = MetadataApp(find)
+    guests = Guests()
+    app = MetadataApp(guests)
     request = webob.Request.blank("/latest/meta-data/instance-id", environ={
         "REMOTE_ADDR": "10.0.0.6", "nova.network_id": "n"}, headers={
         "X-Forwarded-For": "10.0.0.5", "X-Instance-ID": FACTS.id, "X-Tenant-ID": FACTS.project_id})
     assert request.get_response(app).status_code == 404
     request.environ["REMOTE_ADDR"] = "10.0.0.5"
     assert request.get_response(app).body == b"i-0000001a"
-    assert asked == [("n", "10.0.0.6"), ("n", "10.0.0.5")]
+    assert guests.asked == [("n", "10.0.0.6"), ("n", "10.0.0.5")]
 
 
-def test_only_get_is_answered() -> None:
-    request = webob.Request.blank("/", method="POST", environ={"REMOTE_ADDR": "10.0.0.5", "nova.network_id": "n"})
-    assert request.get_response(MetadataApp(lambda network_id, address: DOCUMENTS)).status_code == 405
+@pytest.mark.parametrize("path", ["/", "/openstack/latest/user_data", "/openstack/1999/password", "/latest/password"])
+def test_nothing_else_may_be_posted(path: str) -> None:
+    guests = Guests()
+    assert (post(guests, path, b"x"), guests.posted) == (405, [])
+
+
+@pytest.mark.parametrize("version", ["latest", "2013-04-04"])
+def test_a_guest_posts_a_password_for_its_owner(version: str) -> None:
+    guests = Guests()
+    assert post(guests, f"/openstack/{version}/password", b"c2VjcmV0\n") == 200
+    assert guests.posted == ["c2VjcmV0"]
+
+
+@pytest.mark.parametrize("raw", [b"x" * 1021, b"\0", b"two\nlines", "ä".encode()])
+def test_a_password_that_cannot_be_one_is_not_taken(raw: bytes) -> None:
+    guests = Guests()
+    assert (post(guests, "/openstack/latest/password", raw), guests.posted) == (400, [])
+
+
+@pytest.mark.parametrize(("error", "status"), [
+    (errors.Conflict(reason="one is there"), 409), (errors.NotFound(what="Server", id="x"), 404),
+    (errors.ServiceDown(service="nova-conductor", host="any", reason="silence"), 503)])
+def test_a_guest_hears_why_its_password_is_not_taken(error: errors.NovaLiteError, status: int) -> None:
+    assert post(Guests(error), "/openstack/latest/password", b"x") == status
+
+
+def test_the_password_is_read_back_but_is_not_on_the_config_drive() -> None:
+    assert get("/openstack/latest/password") == b""
+    rendered = render(dataclasses.replace(FACTS, posted_password="c2VjcmV0"), dns_domain="")  # noqa: S106 - no secret
+    assert answer(rendered, "/openstack/latest/password") == b"c2VjcmV0"
+    assert answer(for_config_drive(rendered), "/openstack/latest/password") is None
+    assert for_config_drive(rendered).keys() == rendered.keys() - {"openstack/latest/password"}
+
+
+def test_devices_with_tags_are_named_by_their_mac() -> None:
+    tagged = dataclasses.replace(NIC, mac="fa:16:3e:00:00:02", tag="storage")
+    rendered = render(dataclasses.replace(FACTS, nics=(NIC, tagged)), dns_domain="")
+    devices = json.loads(rendered["openstack/latest/meta_data.json"])["devices"]
+    assert [(device["type"], device["mac"], device["tags"]) for device in devices] == [
+        ("nic", "fa:16:3e:00:00:02", ["storage"])]
+
+
+def test_the_public_address_is_the_first_floating_one() -> None:
+    assert get("/latest/meta-data/public-ipv4") == b""
+    reached = dataclasses.replace(NIC, floating=("203.0.113.7", "203.0.113.8"))
+    rendered = render(dataclasses.replace(FACTS, nics=(NIC, reached)), dns_domain="")
+    assert answer(rendered, "/latest/meta-data/public-ipv4") == b"203.0.113.7"
 
 
 def test_files_given_with_the_server_stand_beside_its_metadata() -> None:
