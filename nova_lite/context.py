@@ -51,14 +51,16 @@ class Context:
 
     def to_wire(self) -> dict[str, object]:
         """A dict for the message bus; `from_wire` is its inverse."""
-        return {**dataclasses.asdict(self), "roles": sorted(self.roles)}
+        return {**vars(self), "roles": sorted(self.roles)}
 
     @classmethod
     def from_wire(cls, wire: dict[str, object]) -> Context:
-        known = {field.name for field in dataclasses.fields(cls)}
-        values = {name: value for name, value in wire.items() if name in known}
+        values = {name: value for name, value in wire.items() if name in _FIELDS}
         values["roles"] = frozenset(values.get("roles", ()))  # type: ignore[call-overload]
         return cls(**values)  # type: ignore[arg-type]
+
+
+_FIELDS = frozenset(field.name for field in dataclasses.fields(Context))
 
 
 def system_context(request_id: str | None = None) -> Context:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import random
+import socket
 from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base
-from nova_lite.db.networks import Network, Subnet
+from nova_lite.db.networks import Pluggable, Range
 
 _CANDIDATES = 16  # a subnet that is half full lets all 16 fail once in 65,536 times
 
@@ -46,7 +47,7 @@ class Wanted:
 
 def pick(
     session: Session,
-    network: Network,
+    network: Pluggable,
     wanted: Sequence[Wanted] | None,
     *,
     rng: random.Random,
@@ -81,7 +82,7 @@ def is_taken(session: Session, subnet_id: str, address: str) -> bool:
     return session.scalar(query) is not None
 
 
-def _given(session: Session, network: Network, subnets: Sequence[Subnet], address: str) -> tuple[str, str]:
+def _given(session: Session, network: Pluggable, subnets: Sequence[Range], address: str) -> tuple[str, str]:
     try:
         number = ipaddress.IPv4Address(address)
     except ValueError:
@@ -103,7 +104,7 @@ def _given(session: Session, network: Network, subnets: Sequence[Subnet], addres
 
 
 def _pick_free(
-    session: Session, network: Network, subnets: Sequence[Subnet], *, rng: random.Random, exactly: bool
+    session: Session, network: Pluggable, subnets: Sequence[Range], *, rng: random.Random, exactly: bool
 ) -> tuple[str, str]:
     """One free address: random candidates checked by one query, else the first free after a random start."""
     for subnet in subnets:
@@ -115,12 +116,9 @@ def _pick_free(
         if not size:
             continue
         if not exactly:
-            candidates = [_nth(ranges, rng.randrange(size)) for _ in range(_CANDIDATES)]
-            taken = set(
-                session.scalars(
-                    _TAKEN, {"subnet": subnet.id, "candidates": candidates}
-                )
-            )
+            candidates = [_nth(ranges, int(rng.random() * size)) for _ in range(_CANDIDATES)]
+            asked = {"subnet": subnet.id, "candidates": candidates}
+            taken = set(session.connection().execute(_TAKEN, asked).scalars())
             free = next((address for address in candidates if address not in taken), None)
             if free is not None:
                 return subnet.id, free
@@ -140,6 +138,6 @@ def _pick_free(
 def _nth(ranges: Iterable[tuple[int, int]], index: int) -> str:
     for first, last in ranges:
         if index <= last - first:
-            return str(ipaddress.IPv4Address(first + index))
+            return socket.inet_ntoa((first + index).to_bytes(4, "big"))  # a tenth of what ipaddress takes
         index -= last - first + 1
     raise IndexError(index)

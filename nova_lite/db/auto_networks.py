@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.db import networks, quota_locks, quotas, routers
-from nova_lite.db.networks import Network, Subnet
+from nova_lite.db.networks import Network, Pluggable, Subnet
 from nova_lite.db.routers import Router
 
 AMBIGUOUS = "Multiple possible networks found, use a Network ID to be more specific."
@@ -20,7 +20,7 @@ AMBIGUOUS = "Multiple possible networks found, use a Network ID to be more speci
 NETWORK, SUBNET, ROUTER = "auto_allocated_network", "auto_allocated_subnet_v4", "auto_allocated_router"
 
 
-def obtain(session: Session, conf: cfg.ConfigOpts, project_id: str, *, rng: random.Random) -> Network:
+def obtain(session: Session, conf: cfg.ConfigOpts, project_id: str, *, rng: random.Random) -> Pluggable:
     """The project's only usable network, with subnets; made if it has none. Requests of one project wait for each other.
 
     :raises errors.Conflict: it has several. :raises errors.OverQuota: it may have none.

@@ -100,10 +100,10 @@ def create(
     :raises errors.BadRequest, errors.Conflict, errors.NoCapacity: as for a port of the network.
     """
     made = FloatingIp(id=new_id(), project_id=project_id, network_id=network.id, description=description)
-    plug = ports.create(
-        session, Port(project_id="", device_id=made.id, device_owner=OWNER, port_security_enabled=False),
+    made.plug_id = ports.create(
+        session, {"project_id": "", "device_id": made.id, "device_owner": OWNER, "port_security_enabled": False},
         network=network, wanted=[wanted or Wanted()], group_ids=(), rng=rng)
-    made.plug_id, made.address = plug.id, plug.addresses[0].address
+    made.address = session.scalars(sa.select(Address.address).where(Address.port_id == made.plug_id)).one()
     session.add(made)
     session.flush()
     return reread(session, made)

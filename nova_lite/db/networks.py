@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import ipaddress
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -122,26 +122,76 @@ def get(session: Session, network_id: str, *, project_id: str | None = None) -> 
     return network
 
 
-def usable(session: Session, project_id: str, *, among: Sequence[str] | None = None) -> list[Network]:
-    """The networks that the project's servers may plug into: own and shared, with subnets, oldest first.
+class Range(Protocol):
+    """What addresses are given from: a Subnet, or of one what that takes."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def cidr(self) -> str: ...
+
+    @property
+    def gateway(self) -> str | None: ...
+
+    @property
+    def pools(self) -> list[list[str]]: ...
+
+
+class Pluggable(Protocol):
+    """What ports are made on: a Network with its subnets loaded, or of one what that takes."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def port_security_enabled(self) -> bool: ...
+
+    @property
+    def subnets(self) -> Sequence[Range]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class UsableRange:
+    """A Range as its row had it."""
+
+    id: str
+    cidr: str
+    gateway: str | None
+    pools: list[list[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Usable:
+    """A Pluggable as its rows had it."""
+
+    id: str
+    port_security_enabled: bool
+    subnets: list[UsableRange]
+
+
+def usable(session: Session, project_id: str, *, among: Sequence[str] | None = None) -> list[Usable]:
+    """The networks that the project's servers may plug into: own and shared, oldest first; one query.
 
     `among`: only those of these ids. External networks that are not shared are for an admin's own use.
     """
-    if among is None:
-        return list(session.scalars(_usable(), {"project": project_id}))
-    return list(session.scalars(_usable_among(), {"project": project_id, "ids": list(among)}))
+    query, wanted = (_USABLE, {}) if among is None else (_USABLE_AMONG, {"ids": list(among)})
+    found: dict[str, Usable] = {}
+    for network_id, is_secured, subnet_id, *of_subnet in session.connection().execute(query, {"project": project_id, **wanted}):
+        network = found.setdefault(network_id, Usable(network_id, is_secured, []))
+        if subnet_id is not None:
+            network.subnets.append(UsableRange(subnet_id, *of_subnet))
+    return list(found.values())
 
 
-@functools.cache
-def _usable() -> sa.Select[Any]:
-    # Built once, when all models are there: building a query costs several times what running it does.
-    query = sa.select(Network).where(sa.or_(Network.project_id == sa.bindparam("project"), Network.shared))
-    return query.order_by(Network.created_at, Network.id).options(selectinload(Network.subnets))
-
-
-@functools.cache
-def _usable_among() -> sa.Select[Any]:
-    return _usable().where(Network.id.in_(sa.bindparam("ids", expanding=True)))
+# Built once: building a query costs several times what running it does, and every boot runs this one.
+_USABLE = (
+    sa.select(Network.id, Network.port_security_enabled, Subnet.id, Subnet.cidr, Subnet.gateway, Subnet.pools)
+    .select_from(sa.outerjoin(Network.__table__, Subnet.__table__, Subnet.network_id == Network.id))
+    .where(sa.or_(Network.project_id == sa.bindparam("project"), Network.shared))
+    .order_by(Network.created_at, Network.id, Subnet.created_at)
+)
+_USABLE_AMONG = _USABLE.where(Network.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def count(session: Session, project_id: str) -> int:

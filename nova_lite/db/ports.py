@@ -16,7 +16,7 @@ from nova_lite.db import addresses, listing
 from nova_lite.db.addresses import Address as Address
 from nova_lite.db.addresses import Wanted
 from nova_lite.db.base import Base, Timestamps, new_id, utcnow
-from nova_lite.db.networks import Network
+from nova_lite.db.networks import Network, Pluggable
 from nova_lite.db.security_groups import SecurityGroup
 
 SERVER_OWNER = "compute:nova"  # `device_owner` of a server's port, as Nova writes it
@@ -161,60 +161,63 @@ def make_for_server(
     *,
     server_id: str,
     project_id: str,
-    network: Network,
+    network: Pluggable,
     fixed_ip: str | None,
     group_ids: Sequence[str],
     position: int,
     rng: random.Random,
-) -> Port:
-    """Make a port for one NIC of a server, with an address; it is deleted with the server.
+    tag: str | None = None,
+) -> str:
+    """Make a port for one NIC of a server, with an address; it is deleted with the server. Its id.
 
-    `network` has its subnets loaded. A network without subnets gives a port without an address.
+    A network without subnets gives a port without an address.
 
     :raises errors.BadRequest: `fixed_ip` is in no subnet. :raises errors.Conflict: it is taken.
     :raises errors.NoCapacity: every address of the network is taken.
     """
-    port = Port(
-        project_id=project_id,
-        device_id=server_id,
-        device_owner=SERVER_OWNER,
-        position=position,
-        is_ours=True,
-        port_security_enabled=network.port_security_enabled,
-    )
+    values = {
+        "project_id": project_id,
+        "device_id": server_id,
+        "device_owner": SERVER_OWNER,
+        "position": position,
+        "is_ours": True,
+        "port_security_enabled": network.port_security_enabled,
+        "tag": tag,
+    }
     wanted = [Wanted(address=fixed_ip)] if fixed_ip else None
-    return create(session, port, network=network, wanted=wanted, group_ids=group_ids, rng=rng)
+    return create(session, values, network=network, wanted=wanted, group_ids=group_ids, rng=rng)
 
 
 def create(
     session: Session,
-    port: Port,
+    values: Mapping[str, Any],
     *,
-    network: Network,
+    network: Pluggable,
     wanted: Sequence[Wanted] | None,
     group_ids: Sequence[str],
     rng: random.Random,
-) -> Port:
-    """Keep a new port with a MAC (random unless set), addresses and groups; `network.subnets` loaded.
+) -> str:
+    """Keep a new port of these columns with a MAC (random unless given), addresses and groups; its id.
 
     `wanted` None: one address of any subnet.
 
     One query that picks addresses, then the inserts under one savepoint; no row is locked that ports share.
     Errors as for `make_for_server`.
     """
-    given_mac = port.mac_address
-    port_id = port.id or new_id()
-    values = {key: value for key, value in sa.inspect(port).dict.items() if not key.startswith("_")}
+    given_mac = values.get("mac_address")
+    session.flush()  # what the rows refer to
+    port_id, connection = new_id(), session.connection()
     for attempt in range(_TRIES):
         picked = addresses.pick(session, network, wanted, rng=rng, exactly=attempt >= _TRIES // 2)
-        made = Port(
-            **{**values, "id": port_id, "network_id": network.id, "mac_address": given_mac or random_mac(rng)}
-        )
-        made.addresses = [Address(subnet_id=subnet_id, address=address) for subnet_id, address in picked]
-        made.security_groups = [PortSecurityGroup(group_id=group_id) for group_id in group_ids]
+        row = {**values, "id": port_id, "network_id": network.id, "mac_address": given_mac or random_mac(rng)}
         try:
-            with session.begin_nested():  # unique keys decide the races for addresses and MACs
-                session.add(made)
+            with connection.begin_nested():  # unique keys decide the races for addresses and MACs
+                connection.execute(_ADD, row)
+                if picked:
+                    connection.execute(_ADD_ADDRESS, [
+                        {"port_id": port_id, "subnet_id": subnet_id, "address": address} for subnet_id, address in picked])
+                if group_ids:
+                    connection.execute(_ADD_MEMBER, [{"port_id": port_id, "group_id": group_id} for group_id in group_ids])
         except IntegrityError:
             if given_mac and _has_mac(session, network.id, given_mac):
                 raise errors.Conflict(
@@ -222,7 +225,7 @@ def create(
                     f"The mac address {given_mac} is in use."
                 ) from None
             continue
-        return made
+        return port_id
     raise errors.Conflict(
         reason=f"network {network.id} or a security group was deleted, or its addresses run out"
     )
@@ -239,7 +242,7 @@ def random_mac(rng: random.Random) -> str:
 
 
 def readdress(
-    session: Session, port: Port, *, network: Network, wanted: Sequence[Wanted], rng: random.Random
+    session: Session, port: Port, *, network: Pluggable, wanted: Sequence[Wanted], rng: random.Random
 ) -> None:
     """Replace the port's addresses; those that stay are kept.
 
@@ -306,6 +309,9 @@ def release_for_server(session: Session, server_id: str) -> list[str]:
 
 # Statements of every build and delete are built once: building one costs several times what running it does.
 _TABLE: Any = Port.__table__
+_ADD = sa.insert(_TABLE)
+_ADD_ADDRESS = sa.insert(addresses.Address).inline()
+_ADD_MEMBER = sa.insert(PortSecurityGroup)
 _OF_SERVER = _TABLE.c.device_id == sa.bindparam("of")
 _PLUG = sa.update(_TABLE).where(_OF_SERVER).values(
     host=sa.bindparam("new_host"), status=sa.bindparam("new_status"), updated_at=sa.bindparam("now")

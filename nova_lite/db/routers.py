@@ -105,10 +105,9 @@ def set_gateway(session: Session, router: Router, network: Network | None, *, rn
         session.execute(sa.delete(Port).where(Port.id == router.gateway_port_id))
     router.network_id, router.gateway_port_id = None, None
     if network is not None:
-        port = ports.create(
-            session, Port(project_id="", device_id=router.id, device_owner=GATEWAY, port_security_enabled=False),
+        router.network_id, router.gateway_port_id = network.id, ports.create(
+            session, {"project_id": "", "device_id": router.id, "device_owner": GATEWAY, "port_security_enabled": False},
             network=network, wanted=None, group_ids=(), rng=rng)
-        router.network_id, router.gateway_port_id = network.id, port.id
     session.flush()
 
 

@@ -121,14 +121,14 @@ class NetworkCloud:
                 id=server_id, project_id=project_id, user_id=user, name=server_id, hostname=server_id, flavor={},
                 vcpus=1, ram_mb=1, disk_gb=1, vm_state="active", reservation_id="r", host="host-a", agent=self.agent)
             session.add(server)
-            port = ports.make_for_server(
+            port_id = ports.make_for_server(
                 session, server_id=server_id, project_id=project_id, network=networks.get(session, network_id),
                 fixed_ip=None, group_ids=[security_groups.default(session, project_id).id], position=0,
                 rng=random.Random(server_id))
             ports.plug(session, server_id, host="host-a", is_up=True)
         with self.database.reader() as session:
             self.worker.prepare(plugs.server_ports(session, server, fence=7, documents={"a": "b"}))
-        return port.id
+        return port_id
 
     @staticmethod
     def eventually(claim: Callable[[], Any]) -> None:

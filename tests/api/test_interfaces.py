@@ -81,9 +81,9 @@ def nics(api: ComputeApi, server_id: str) -> list[dict[str, Any]]:
 
 def own_port(api: ComputeApi, *, user: str = "alice") -> str:
     def make(session: Any) -> str:
-        port = Port(project_id=PROJECTS[user], name="mine")
         net = session.get_one(Network, NETWORK, options=[sa.orm.selectinload(Network.subnets)])
-        return ports.create(session, port, network=net, wanted=None, group_ids=[], rng=face._RANDOM).id
+        return ports.create(session, {"project_id": PROJECTS[user], "name": "mine"}, network=net, wanted=None, group_ids=[],
+                            rng=face._RANDOM)
 
     return str(api.change(make))
 

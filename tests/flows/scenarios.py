@@ -64,12 +64,12 @@ def _attach(cloud: OneProcess) -> tuple[str, int]:
 def _second_port(cloud: OneProcess, server_id: str) -> str:
     with cloud.database.writer() as session:
         network = networks.usable(session, CTXT.project_id, among=[cloud.network_id])[0]
-        port = ports.make_for_server(
+        port_id = ports.make_for_server(
             session, server_id=server_id, project_id=CTXT.project_id, network=network, fixed_ip=None,
             group_ids=[security_groups.default(session, CTXT.project_id).id], rng=random.Random(),
             position=interfaces.next_position(session, server_id))
-        interfaces.place(session, port, host=cloud.server(server_id).host, tag=None)
-        return port.id
+        interfaces.place(session, ports.get(session, port_id), host=cloud.server(server_id).host, tag=None)
+        return port_id
 
 
 def _detach(cloud: OneProcess) -> tuple[str, int]:

@@ -18,7 +18,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, READER, Field, Rule, route, view
 from nova_lite.db import actions, auto_networks, interfaces, networks, ports, security_groups
 from nova_lite.db.actions import Action
-from nova_lite.db.networks import Network
+from nova_lite.db.networks import Pluggable
 from nova_lite.db.ports import Port
 from nova_lite.db.servers import Server
 from nova_lite.lifecycle.table import ACTIONS
@@ -125,14 +125,14 @@ def _made(req: Request, server: Server, asked: dict[str, Any], *, position: int)
     groups = [security_groups.default(req.db, server.project_id).id] if secured else []
     fixed_ip = asked["fixed_ips"][0]["ip_address"] if asked.get("fixed_ips") else None
     try:
-        return ports.make_for_server(
+        return ports.get(req.db, ports.make_for_server(
             req.db, server_id=server.id, project_id=server.project_id, network=network, fixed_ip=fixed_ip,
-            group_ids=groups, position=position, rng=_RANDOM)
+            group_ids=groups, position=position, rng=_RANDOM))
     except errors.NoCapacity as full:
         raise errors.BadRequest(reason=f"No fixed IP addresses available for network: {network.id}") from full
 
 
-def _network(req: Request, server: Server, network_id: str | None) -> Network:
+def _network(req: Request, server: Server, network_id: str | None) -> Pluggable:
     """The network named, or the only one that the server's project may use.
 
     :raises errors.NotFound: it does not exist. :raises errors.BadRequest: there is none, or several.

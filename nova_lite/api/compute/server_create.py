@@ -8,7 +8,6 @@ import binascii
 import dataclasses
 import random
 import re
-import secrets
 import string
 import uuid
 from typing import Any
@@ -24,7 +23,6 @@ from nova_lite.api.wsgi.routing import ADMIN, MEMBER, Rule, route
 from nova_lite.db import actions, flavors, hosts, keypairs, servers
 from nova_lite.db.base import new_id
 from nova_lite.db.flavors import Flavor
-from nova_lite.db.servers import Server
 from nova_lite.hardware import wishes
 
 CREATE = Rule("os_compute_api:servers:create", MEMBER)
@@ -53,7 +51,7 @@ def create(req: Request, body: Body) -> Reply:
     _refuse_what_is_not_there(asked)
     hints = server_hints.read(req, body)
     flavor, image = _flavor(req, str(asked["flavorRef"])), _image(req, asked)
-    check_fit(req, flavor, image)
+    hardware = check_fit(req, flavor, image)
     key_name, key_data = find_key(req, asked)
     place = _place(req, asked)
     nics = server_networks.wanted(req, asked.get("networks"), rng=_RANDOM)
@@ -64,29 +62,31 @@ def create(req: Request, body: Body) -> Reply:
     server_hints.check_members(req, hints, count)
     reservation_id = f"r-{_word(8, string.ascii_lowercase + string.digits)}"
     common = _columns(req, asked, flavor, image, place) | hints.columns | {
-        "reservation_id": reservation_id, "key_name": key_name, "key_data": key_data}
-    made = [Server(**common, **_names(asked, index, count), launch_index=index) for index in range(count)]
+        "reservation_id": reservation_id, "key_name": key_name, "key_data": key_data,
+        "root_device_name": hardware.root_device}
+    made = [{**common, **_names(asked, index, count), "launch_index": index} for index in range(count)]
     servers.create(req.db, made)
     for server in made:
-        server_networks.plug(req, server.id, nics, groups, rng=_RANDOM)
-        _hand_over(req, server)
-    return _answer(req, asked, made, group_names)
+        server_networks.plug(req, server["id"], nics, groups, rng=_RANDOM)
+        _hand_over(req, server["id"])
+    return _answer(req, asked, made[0], group_names)
 
 
-def _hand_over(req: Request, server: Server) -> None:
-    action = actions.add(req.db, server_id=server.id, name="create", request_id=req.ctxt.request_id,
-                         user_id=req.ctxt.user_id, project_id=req.ctxt.project_id)
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action.id)
+def _hand_over(req: Request, server_id: str) -> None:
+    action_id = actions.record(req.db, server_id=server_id, name="create", request_id=req.ctxt.request_id,
+                               user_id=req.ctxt.user_id, project_id=req.ctxt.project_id)
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_id)
 
 
-def _answer(req: Request, asked: Body, made: list[Server], group_names: list[str]) -> Reply:
-    first = made[0]
-    location = {"Location": f"{req.base_url}/servers/{first.id}"}
+def _answer(req: Request, asked: Body, first: dict[str, Any], group_names: list[str]) -> Reply:
+    """About the `first` of the servers made: its row."""
+    server_id = first["id"]
+    location = {"Location": f"{req.base_url}/servers/{server_id}"}
     if schemas.is_true(asked.get("return_reservation_id")):
-        return Reply({"reservation_id": first.reservation_id}, headers=location)
+        return Reply({"reservation_id": first["reservation_id"]}, headers=location)
     password = asked.get("adminPass") or new_password()
     return Reply({"server": {
-        "id": first.id, "links": links(req, f"/servers/{first.id}"), "OS-DCF:diskConfig": first.disk_config,
+        "id": server_id, "links": links(req, f"/servers/{server_id}"), "OS-DCF:diskConfig": first["disk_config"],
         "security_groups": server_networks.names(group_names), "adminPass": password}}, headers=location)
 
 
@@ -96,7 +96,7 @@ def new_password() -> str:
 
 
 def _word(length: int, alphabet: str) -> str:
-    return "".join(secrets.choice(alphabet) for _ in range(length))
+    return "".join(_RANDOM.choices(alphabet, k=length))
 
 
 def _refuse_what_is_not_there(asked: Body) -> None:
@@ -143,9 +143,12 @@ def _hardware(flavor: Flavor, image: BootImage) -> wishes.Hardware:
         specs=flavor.extra_specs, image=image.properties, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb)
 
 
-def check_fit(req: Request, flavor: Flavor, image: BootImage) -> None:
-    """:raises errors.BadRequest: the image needs a larger flavor. The sentences are Nova's."""
-    _hardware(flavor, image)
+def check_fit(req: Request, flavor: Flavor, image: BootImage) -> wishes.Hardware:
+    """What both ask of the hardware.
+
+    :raises errors.BadRequest: the image needs a larger flavor. The sentences are Nova's.
+    """
+    hardware = _hardware(flavor, image)
     if flavor.ram_mb < image.min_ram_mb:
         raise errors.BadRequest(reason="Flavor's memory is too small for requested image.")
     if flavor.disk_gb == 0:
@@ -154,7 +157,7 @@ def check_fit(req: Request, flavor: Flavor, image: BootImage) -> None:
         except errors.PolicyForbids:
             raise errors.Forbidden(
                 reason="Only volume-backed servers are allowed for flavors with zero disk.") from None
-        return
+        return hardware
     disk = flavor.disk_gb * GIB
     smallest = image.min_disk_gb * GIB
     if disk < smallest:
@@ -165,6 +168,7 @@ def check_fit(req: Request, flavor: Flavor, image: BootImage) -> None:
     if disk < needed:
         raise errors.BadRequest(reason=(
             f"Flavor's disk is too small for requested image. Flavor disk is {disk} bytes, image is {needed} bytes."))
+    return hardware
 
 
 def find_key(req: Request, asked: Body) -> tuple[str | None, str | None]:
@@ -228,7 +232,6 @@ def _columns(req: Request, asked: Body, flavor: Flavor, image: BootImage, place:
         "flavor": flavor.copy(), "vcpus": flavor.vcpus, "ram_mb": flavor.ram_mb,
         "disk_gb": root_gb + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024),
         "image_id": image.id, "image_properties": image.properties, "user_data": checked_user_data(asked.get("user_data")),
-        "root_device_name": _hardware(flavor, image).root_device,
         "files": personality.checked(req, asked["personality"]) if asked.get("personality") else None,
         "config_drive": schemas.is_true(asked.get("config_drive")), "metadata_items": asked.get("metadata", {}),
         "tags": list(dict.fromkeys(asked.get("tags", ()))), "wanted_zone": place.zone, "wanted_host": place.host,

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Request
 from nova_lite.db import auto_networks, networks, ports, security_groups
-from nova_lite.db.networks import Network
+from nova_lite.db.networks import Pluggable
 from nova_lite.db.ports import Port
 from nova_lite.db.security_groups import DEFAULT
 
@@ -20,7 +20,7 @@ from nova_lite.db.security_groups import DEFAULT
 class Nic:
     """One NIC as asked: a new port on `network`, or the user's own port `port_id`."""
 
-    network: Network | None = None
+    network: Pluggable | None = None
     port_id: str | None = None
     fixed_ip: str | None = None
     tag: str | None = None
@@ -35,7 +35,7 @@ def wanted(req: Request, asked: str | list[dict[str, Any]] | None, *, rng: rando
     if asked == "none":
         return []
     if asked == "auto" or not asked:
-        usable = networks.usable(req.db, req.ctxt.project_id)
+        usable: Sequence[Pluggable] = networks.usable(req.db, req.ctxt.project_id)
         if len(usable) > 1:
             raise errors.Conflict(reason=auto_networks.AMBIGUOUS)
         if asked == "auto" and not usable:
@@ -47,7 +47,7 @@ def wanted(req: Request, asked: str | list[dict[str, Any]] | None, *, rng: rando
     return [_nic(entry, known) for entry in asked]
 
 
-def _nic(entry: dict[str, Any], known: dict[str, Network]) -> Nic:
+def _nic(entry: dict[str, Any], known: Mapping[str, Pluggable]) -> Nic:
     if entry.get("port"):
         if entry.get("fixed_ip"):
             raise errors.BadRequest(reason=f"Specified Fixed IP '{entry['fixed_ip']}' cannot be used with port "
@@ -88,11 +88,9 @@ def plug(req: Request, server_id: str, nics: Sequence[Nic], groups: Sequence[str
             _bind(req, str(nic.port_id), server_id, position=position).tag = nic.tag
             continue
         secured = groups if nic.network.port_security_enabled else ()
-        made = ports.make_for_server(
+        ports.make_for_server(
             req.db, server_id=server_id, project_id=project_id, network=nic.network, fixed_ip=nic.fixed_ip,
-            group_ids=secured, position=position, rng=rng)
-        if nic.tag:
-            made.tag = nic.tag
+            group_ids=secured, position=position, rng=rng, tag=nic.tag or None)
 
 
 def _bind(req: Request, port_id: str, server_id: str, *, position: int) -> Port:

@@ -149,19 +149,19 @@ def create(req: Request, body: Body) -> Body:
     access.check_quota(req, project_id, "ports", used=ports.count(req.db, project_id))
     is_secured = asked.get("port_security_enabled", network.port_security_enabled)
     group_ids = _groups(req, project_id, asked.get("security_groups"), is_secured=is_secured)
-    port = Port(
-        project_id=project_id,
-        name=asked.get("name", ""),
-        description=asked.get("description", ""),
-        port_security_enabled=is_secured,
-    )
+    values = {
+        "project_id": project_id,
+        "name": asked.get("name", ""),
+        "description": asked.get("description", ""),
+        "port_security_enabled": is_secured,
+    }
     if asked.get("mac_address"):
-        port.mac_address = _mac(asked["mac_address"])
-    made = ports.create(
-        req.db, port, network=network, wanted=_wanted(asked), group_ids=group_ids, rng=access.RNG
+        values["mac_address"] = _mac(asked["mac_address"])
+    port_id = ports.create(
+        req.db, values, network=network, wanted=_wanted(asked), group_ids=group_ids, rng=access.RNG
     )
     tell.groups(req, group_ids)
-    return {"port": view(FIELDS, made, req)}
+    return {"port": view(FIELDS, ports.get(req.db, port_id), req)}
 
 
 @route("PUT", "/ports/{port_id}", policy=Rule("update_port", MEMBER), body={"2.0": UPDATE})

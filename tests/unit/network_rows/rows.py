@@ -48,9 +48,9 @@ def server(session: Session, server_id: str, on: Network, *, at: str | None = No
 
 def port(session: Session, server_id: str, on: Network, *, fixed_ip: str | None = None, seed: object = None,
          project_id: str = PROJECT) -> Port:
-    return ports.make_for_server(
+    return ports.get(session, ports.make_for_server(
         session, server_id=server_id, project_id=project_id, network=on, fixed_ip=fixed_ip, position=0,
-        group_ids=[security_groups.default(session, project_id).id], rng=random.Random(str(seed or server_id)))
+        group_ids=[security_groups.default(session, project_id).id], rng=random.Random(str(seed or server_id))))
 
 
 @contextlib.contextmanager

@@ -93,29 +93,29 @@ def test_a_fixed_address_outside_or_taken_is_refused(database: Database) -> None
 def test_two_fixed_addresses_of_one_port_differ(database: Database) -> None:
     with database.writer() as session:
         network = rows.network(session)
-        port = ports.create(session, Port(project_id=rows.PROJECT), network=network, wanted=[Wanted(), Wanted()],
-                            group_ids=[], rng=random.Random(3))
-        assert len({address.address for address in port.addresses}) == 2
+        port_id = ports.create(session, {"project_id": rows.PROJECT}, network=network, wanted=[Wanted(), Wanted()],
+                               group_ids=[], rng=random.Random(3))
+        assert len({address.address for address in ports.get(session, port_id).addresses}) == 2
 
 
 def test_a_users_port_is_bound_once_and_outlives_the_server(database: Database) -> None:
     with database.writer() as session:
         network = rows.network(session)
-        own = ports.create(session, Port(project_id=rows.PROJECT), network=network, wanted=None, group_ids=[],
+        own = ports.create(session, {"project_id": rows.PROJECT}, network=network, wanted=None, group_ids=[],
                            rng=random.Random(4))
         rows.port(session, "s1", network)
-        bound = ports.bind_given(session, own.id, "s1", project_id=rows.PROJECT, position=1)
+        bound = ports.bind_given(session, own, "s1", project_id=rows.PROJECT, position=1)
         assert (bound.device_id, bound.position, bound.network.id) == ("s1", 1, network.id)
         with pytest.raises(errors.InUse):
-            ports.bind_given(session, own.id, "s2", project_id=rows.PROJECT, position=0)
+            ports.bind_given(session, own, "s2", project_id=rows.PROJECT, position=0)
         with pytest.raises(errors.NotFound):
-            ports.bind_given(session, own.id, "s2", project_id="other", position=0)
+            ports.bind_given(session, own, "s2", project_id="other", position=0)
     with database.writer() as session:
-        assert [port.id for port in ports.of_servers(session, ["s1"])["s1"]][1:] == [own.id]
+        assert [port.id for port in ports.of_servers(session, ["s1"])["s1"]][1:] == [own]
         assert ports.release_for_server(session, "s1") == [security_groups.default(session, rows.PROJECT).id]
     with database.reader() as session:
         assert ports.of_servers(session, ["s1"]) == {"s1": []}
-        assert ports.get(session, own.id).device_id == ""
+        assert ports.get(session, own).device_id == ""
         assert session.scalar(sa.select(sa.func.count()).select_from(Address)) == 1
 
 
