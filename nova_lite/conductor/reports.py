@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from oslo_log import log as logging
 from sqlalchemy.orm import Session
 
-from nova_lite.conductor.workflows import faults
+from nova_lite.conductor.workflows import faults, soft_delete
 from nova_lite.conductor.world import World
 from nova_lite.context import Context
 from nova_lite.db import changes, hosts, servers
@@ -32,6 +32,8 @@ class Outcomes:
         with self._world.database.writer() as session:
             action = self._close(session, action_id, host=host, error=None)
             if action is not None:
+                if action.name == "soft_delete":
+                    soft_delete.settle(session, self._world, ctxt, action)
                 servers.finish(session, server_id, action.name, power_state=power_state)
 
     def action_failed(  # noqa: PLR0913 - the contract's shape

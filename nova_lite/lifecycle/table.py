@@ -115,7 +115,7 @@ _action("pause", {Vm.ACTIVE}, task="pausing", leads_to=Vm.PAUSED)
 _action("unpause", {Vm.PAUSED}, task="unpausing", leads_to=Vm.ACTIVE)
 _action("suspend", {Vm.ACTIVE}, task="suspending", leads_to=Vm.SUSPENDED)
 _action("resume", {Vm.SUSPENDED}, task="resuming", leads_to=Vm.ACTIVE)
-_action("soft_delete", {Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED, Vm.SHELVED, Vm.ERROR},
+_action("soft_delete", {Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED, Vm.RESCUED, Vm.RESIZED, Vm.SHELVED, Vm.ERROR},
         task="soft-deleting", leads_to=Vm.SOFT_DELETED, over_task=True, word="delete")
 _action("restore", {Vm.SOFT_DELETED}, task="restoring", leads_to=Vm.ACTIVE)
 

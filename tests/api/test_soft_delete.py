@@ -50,6 +50,17 @@ def test_a_delete_powers_the_server_off_and_keeps_it(api: ComputeApi, server_id:
     assert api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"][0]["action"] == "delete"
 
 
+@pytest.mark.parametrize(("vm_state", "method"), [
+    ("active", "soft_delete"), ("paused", "soft_delete"), ("suspended", "soft_delete"), ("stopped", "soft_delete"),
+    ("rescued", "soft_delete"), ("resized", "soft_delete"), ("shelved", "soft_delete"), ("error", "soft_delete"),
+    ("shelved_offloaded", "run"), ("building", "run"),
+])
+def test_what_is_on_a_host_is_kept_whatever_it_is(api: ComputeApi, server_id: str, vm_state: str, method: str) -> None:
+    settle(api, server_id, vm_state=vm_state)
+    assert api.delete(f"/servers/{server_id}").status == 204
+    assert [sent[2] for sent in api.rpc.sent] == [method]
+
+
 def test_a_second_delete_does_nothing_more(api: ComputeApi, server_id: str) -> None:
     soft_deleted(api, server_id)
     assert api.delete(f"/servers/{server_id}").status == 204

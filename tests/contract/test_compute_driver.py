@@ -182,6 +182,15 @@ def test_a_paused_guest_can_be_suspended_and_runs_when_resumed(subject: Subject)
     assert subject.driver.power_state(guest.server_id) is Power.RUNNING
 
 
+def test_a_suspended_guest_that_is_stopped_keeps_its_memory(subject: Subject) -> None:
+    guest = subject.started()
+    subject.driver.suspend(guest.server_id)
+    subject.driver.stop(guest.server_id, timeout_s=0)
+    assert subject.driver.power_state(guest.server_id) is Power.SUSPENDED
+    subject.driver.start(guest)
+    assert subject.driver.power_state(guest.server_id) is Power.RUNNING
+
+
 @pytest.mark.parametrize("before", ["running", "paused", "off", "suspended"])
 def test_a_hard_reboot_leads_from_everywhere_to_running(subject: Subject, before: str) -> None:
     guest = subject.started()

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from nova_lite.compute.host import Host
 from nova_lite.compute.records import Wanted
 from nova_lite.context import Context
@@ -19,8 +21,23 @@ class SoftDelete:
         with self._host.action(ctxt, server_id, action_id, "soft_delete", wanted=Wanted.OFF):
             fail("soft_delete.before")
             self._host.driver.stop(server_id, timeout_s=0)
+            self._settle(server_id)
 
     def restore(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.action(ctxt, server_id, action_id, "restore", wanted=Wanted.ON) as guest:
             fail("restore.before")
             self._host.driver.start(guest)
+
+    def _settle(self, server_id: str) -> None:
+        """What waited for its user's word does no more: a rescue ends, a resize is confirmed, as in Nova."""
+        driver, record = self._host.driver, self._host.records.get(server_id)
+        if record is None or (record.guest.rescue is None and not record.resized_by):
+            return
+        guest = dataclasses.replace(record.guest, rescue=None)
+        if record.guest.rescue is not None:
+            driver.define(guest)
+        fail("soft_delete.settle.before")
+        driver.remove_rescue_disk(server_id)
+        driver.discard_disks(server_id)
+        self._host.records.put(dataclasses.replace(record, guest=guest, resized_by=0, before_rescue=None))
+        fail("soft_delete.settle.after")

@@ -85,7 +85,7 @@ class Driver(Protocol):
         """Power on, from saved memory if there is; a running guest is left alone."""
 
     def stop(self, server_id: str, *, timeout_s: float) -> None:
-        """Ask to power off; pull the plug after `timeout_s`."""
+        """Ask to power off; pull the plug after `timeout_s`. Saved memory of a guest that is off stays."""
 
     def reboot_soft(self, server_id: str, *, timeout_s: float) -> bool:
         """Ask to restart; False: it did not within `timeout_s`."""

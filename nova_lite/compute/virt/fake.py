@@ -115,7 +115,7 @@ class FakeDriver:
 
     def stop(self, server_id: str, *, timeout_s: float) -> None:
         known = self._known(server_id, "stop")
-        if known.power is not Power.SHUTDOWN:
+        if known.power not in (Power.SHUTDOWN, Power.SUSPENDED):
             self._set(known, Power.SHUTDOWN)
 
     def reboot_soft(self, server_id: str, *, timeout_s: float) -> bool:

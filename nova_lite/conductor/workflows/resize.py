@@ -26,11 +26,14 @@ _PREP, _MIGRATING, _MIGRATED, _FINISH = TASKS_OF["resize"]
 def find_move(run: Run) -> Saved:
     """What is to change, and what it was; the rest of the workflow works from this."""
     with run.world.database.reader() as session:
-        server = servers.get(session, run.server_id)
-        move = moves.latest(session, run.server_id)
-        own = {"host": server.host, "agent": server.agent}
-    return {**own, "move": move.number, "old": move.old_flavor, "new": move.new_flavor,
-            "was_on": move.old_vm_state == str(Vm.ACTIVE), "resize_fence": move.fence}
+        return known(session, run.server_id)
+
+
+def known(session: Session, server_id: str) -> Saved:
+    """The server's last move, where it is, and what was and is to be."""
+    server, move = servers.get(session, server_id), moves.latest(session, server_id)
+    return {"host": server.host, "agent": server.agent, "move": move.number, "old": move.old_flavor,
+            "new": move.new_flavor, "was_on": move.old_vm_state == str(Vm.ACTIVE), "resize_fence": move.fence}
 
 
 def claim_room(run: Run) -> None:
@@ -116,11 +119,16 @@ def discard_old_disks(run: Run) -> Saved:
 
 
 def record_confirmed(session: Session, run: Run) -> None:
+    keep_new_size(session, run)
+    servers.finish(session, run.server_id, "confirm_resize", power_state=run.saved["power"],
+                   vm_state=_at_rest(run.saved["power"]))
+
+
+def keep_new_size(session: Session, run: Run) -> None:
+    """The rows know the server by its new size only; `run.saved` as `known` gives it."""
     claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run.saved["new"]))
     _move(session, run).status = moves.CONFIRMED
     _count_as(session, run, run.saved["new"])
-    servers.finish(session, run.server_id, "confirm_resize", power_state=run.saved["power"],
-                   vm_state=_at_rest(run.saved["power"]))
 
 
 def restore_guest(run: Run) -> Saved:
