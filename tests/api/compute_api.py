@@ -196,3 +196,13 @@ def settle(api: ComputeApi, server_id: str, **columns: Any) -> None:
     """Set what conductors and workers would have set: by default, active on host h1."""
     values = {"vm_state": "active", "task_state": None, "host": "h1", "agent": "h1", "power_state": 1, **columns}
     api.change(lambda session: session.execute(sa.update(Server).where(Server.id == server_id).values(**values)))
+
+
+def act(api: ComputeApi, server_id: str, word: str, value: Any = None, **more: Any) -> Answer:
+    """Ask for an action on the server."""
+    return api.post(f"/servers/{server_id}/action", {word: value}, **more)
+
+
+def message(answer: Answer) -> str:
+    """What a refusal says."""
+    return str(next(iter(answer.body.values()))["message"])

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nova_lite import errors
 from nova_lite.rpc.diagnostics import DiskUse, GuestDiagnostics, NicUse
-from tests.api import compute_api
-from tests.api.compute_api import NETWORK, Answer, ComputeApi, boot, settle
+from tests.api.compute_api import NETWORK, ComputeApi, act, settle
 
 USE = GuestDiagnostics(
     driver="libvirt", hypervisor="qemu", config_drive=True, cpu_times_ns=(7, 8), memory_maximum_mb=64,
@@ -19,23 +17,6 @@ USE = GuestDiagnostics(
     disks=(DiskUse(name="vda", read_bytes=1, read_requests=2, write_bytes=3, write_requests=4),),
     nics=(NicUse(name="tap1", mac="fa:16:3e:00:00:01", rx_octets=1, rx_packets=2, rx_errors=3, rx_drop=4, tx_octets=5,
                  tx_packets=6, tx_errors=7, tx_drop=8),))
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> ComputeApi:
-    return compute_api.furnish(compute_api.make(tmp_path))
-
-
-@pytest.fixture
-def server_id(api: ComputeApi) -> str:
-    made = boot(api)
-    settle(api, made)
-    api.rpc.sent.clear()
-    return made
-
-
-def act(api: ComputeApi, server_id: str, word: str, value: Any = None, **more: Any) -> Answer:
-    return api.post(f"/servers/{server_id}/action", {word: value}, **more)
 
 
 def test_a_password_is_set_by_the_worker_and_kept_nowhere(api: ComputeApi, server_id: str) -> None:

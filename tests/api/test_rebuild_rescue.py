@@ -14,7 +14,7 @@ from nova_lite.db.images import Image
 from nova_lite.db.keypairs import Keypair
 from nova_lite.db.servers import Server
 from tests.api import compute_api
-from tests.api.compute_api import IMAGE, PROJECTS, Answer, ComputeApi, boot, settle
+from tests.api.compute_api import IMAGE, PROJECTS, ComputeApi, act, settle
 
 OTHER = "33333333-3333-4333-8333-333333333333"
 
@@ -26,22 +26,10 @@ def api(tmp_path: Path) -> ComputeApi:
     return made
 
 
-@pytest.fixture
-def server_id(api: ComputeApi) -> str:
-    made = boot(api)
-    settle(api, made)
-    api.rpc.sent.clear()
-    return made
-
-
 def image(image_id: str, **columns: Any) -> Image:
     return Image(**{
         "id": image_id, "owner": PROJECTS["alice"], "name": "other", "status": "active", "visibility": "private",
         "disk_format": "qcow2", "container_format": "bare", "size": 1000, "virtual_size": 2000, "properties": {}, **columns})
-
-
-def act(api: ComputeApi, server_id: str, word: str, value: Any, **more: Any) -> Answer:
-    return api.post(f"/servers/{server_id}/action", {word: value}, **more)
 
 
 def row(api: ComputeApi, server_id: str) -> Server:

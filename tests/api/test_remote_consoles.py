@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import datetime
 import urllib.parse
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,25 +15,16 @@ from nova_lite.db import consoles, servers
 from nova_lite.db.base import utcnow
 from nova_lite.db.consoles import ConsoleToken
 from nova_lite.rpc.compute import ConsoleAddress
-from tests.api import compute_api
-from tests.api.compute_api import Answer, ComputeApi, boot, settle
+from tests.api.compute_api import Answer, ComputeApi, settle
 
 NOVNC = {"protocol": "vnc", "type": "novnc"}
 SERIAL = {"protocol": "serial", "type": "serial"}
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> ComputeApi:
-    return compute_api.furnish(compute_api.make(tmp_path))
-
-
-@pytest.fixture
-def server_id(api: ComputeApi) -> str:
-    made = boot(api)
-    settle(api, made)
-    api.rpc.sent.clear()
+def server_id(api: ComputeApi, server_id: str) -> str:
     api.rpc.answers["open_console"] = ConsoleAddress(host="192.0.2.9", port=4321)
-    return made
+    return server_id
 
 
 def ask(api: ComputeApi, server_id: str, console: dict[str, str], *, version: str = "2.6", **more: Any) -> Answer:

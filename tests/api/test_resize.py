@@ -16,7 +16,7 @@ from nova_lite.db.moves import Move
 from nova_lite.db.quotas import Quota
 from nova_lite.db.servers import Server
 from tests.api import compute_api
-from tests.api.compute_api import PROJECTS, Answer, ComputeApi, boot, host, settle
+from tests.api.compute_api import PROJECTS, ComputeApi, act, boot, host, message, settle
 
 
 @pytest.fixture
@@ -27,22 +27,6 @@ def api(tmp_path: Path) -> ComputeApi:
              Flavor(id="4", name="off", vcpus=1, ram_mb=128, disk_gb=1, disabled=True),
              Flavor(id="5", name="private", vcpus=1, ram_mb=128, disk_gb=1, is_public=False))
     return made
-
-
-@pytest.fixture
-def server_id(api: ComputeApi) -> str:
-    made = boot(api)
-    settle(api, made)
-    api.rpc.sent.clear()
-    return made
-
-
-def act(api: ComputeApi, server_id: str, word: str, value: Any = None, **more: Any) -> Answer:
-    return api.post(f"/servers/{server_id}/action", {word: value}, **more)
-
-
-def message(answer: Answer) -> str:
-    return str(next(iter(answer.body.values()))["message"])
 
 
 def resized(api: ComputeApi, server_id: str, flavor: str = "2") -> None:

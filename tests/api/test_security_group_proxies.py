@@ -4,29 +4,15 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nova_lite.db import ports
 from tests.api import compute_api
-from tests.api.compute_api import PROJECTS, Answer, ComputeApi, boot, settle
+from tests.api.compute_api import PROJECTS, Answer, ComputeApi
 
 NOWHERE = "11111111-2222-3333-4444-555555555555"
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> ComputeApi:
-    return compute_api.furnish(compute_api.make(tmp_path))
-
-
-@pytest.fixture
-def server_id(api: ComputeApi) -> str:
-    made = boot(api)
-    settle(api, made)
-    api.rpc.sent.clear()
-    return made
 
 
 def group(api: ComputeApi, name: str = "web", **more: Any) -> str:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,30 +12,7 @@ import sqlalchemy as sa
 from nova_lite.db.actions import Action, ActionEvent
 from nova_lite.db.base import utcnow
 from nova_lite.db.security_groups import SecurityGroup, SecurityGroupRule
-from tests.api import compute_api
-from tests.api.compute_api import NETWORK, PROJECTS, Answer, ComputeApi, boot, settle
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> ComputeApi:
-    return compute_api.furnish(compute_api.make(tmp_path))
-
-
-@pytest.fixture
-def server_id(api: ComputeApi) -> str:
-    made = boot(api)
-    settle(api, made)
-    api.rpc.sent.clear()
-    return made
-
-
-def act(api: ComputeApi, server_id: str, word: str, value: Any = None, **more: Any) -> Answer:
-    return api.post(f"/servers/{server_id}/action", {word: value}, **more)
-
-
-def message(answer: Answer) -> str:
-    return str(next(iter(answer.body.values()))["message"])
-
+from tests.api.compute_api import NETWORK, PROJECTS, Answer, ComputeApi, act, message, settle
 
 POWER = [
     ("os-start", None, "stopped", "start", "powering-on"), ("os-stop", None, "active", "stop", "powering-off"),

@@ -3,20 +3,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nova_lite.conductor import placement
 from nova_lite.db import servers
-from tests.api import compute_api
 from tests.api.compute_api import PROJECTS, SERVER, Answer, ComputeApi, boot
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> ComputeApi:
-    return compute_api.furnish(compute_api.make(tmp_path))
 
 
 def make(api: ComputeApi, version: str = "2.64", user: str = "alice", **fields: Any) -> Answer:

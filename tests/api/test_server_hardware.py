@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from nova_lite.db.flavors import Flavor
@@ -13,11 +11,6 @@ from tests.api import compute_api
 from tests.api.compute_api import SERVER, Answer, ComputeApi
 
 OTHER = "11111111-1111-4111-8111-111111111112"
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> ComputeApi:
-    return compute_api.furnish(compute_api.make(tmp_path))
 
 
 def ask(api: ComputeApi, *, specs: dict[str, str], image: dict[str, str]) -> Answer:

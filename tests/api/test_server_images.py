@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,27 +10,9 @@ import sqlalchemy as sa
 
 from nova_lite.db.actions import Action
 from nova_lite.db.images import Image
-from tests.api import compute_api
-from tests.api.compute_api import IMAGE, PROJECTS, Answer, ComputeApi, boot, settle
+from tests.api.compute_api import IMAGE, PROJECTS, ComputeApi, act, settle
 
 BACKUP = {"name": "b", "backup_type": "daily", "rotation": 2}
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> ComputeApi:
-    return compute_api.furnish(compute_api.make(tmp_path))
-
-
-@pytest.fixture
-def server_id(api: ComputeApi) -> str:
-    made = boot(api)
-    settle(api, made)
-    api.rpc.sent.clear()
-    return made
-
-
-def act(api: ComputeApi, server_id: str, word: str, value: Any, **more: Any) -> Answer:
-    return api.post(f"/servers/{server_id}/action", {word: value}, **more)
 
 
 def made_image(api: ComputeApi) -> Image:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import uuid
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,16 +18,11 @@ from nova_lite.db.ports import Port
 from nova_lite.db.security_groups import SecurityGroup
 from nova_lite.db.servers import Server
 from tests.api import compute_api
-from tests.api.compute_api import IMAGE, NETWORK, PROJECTS, SERVER, Answer, ComputeApi, boot
+from tests.api.compute_api import IMAGE, NETWORK, PROJECTS, SERVER, Answer, ComputeApi, boot, message
 
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
 ROOT_DISK = {"uuid": IMAGE, "boot_index": 0, "source_type": "image", "destination_type": "local",
              "delete_on_termination": True}
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> ComputeApi:
-    return compute_api.furnish(compute_api.make(tmp_path))
 
 
 def create(api: ComputeApi, *, user: str = "alice", version: str = "2.1", **fields: Any) -> Answer:
@@ -38,10 +32,6 @@ def create(api: ComputeApi, *, user: str = "alice", version: str = "2.1", **fiel
 def rows(api: ComputeApi, model: Any) -> list[Any]:
     with api.database.reader() as session:
         return list(session.scalars(sa.select(model)))
-
-
-def message(answer: Answer) -> str:
-    return str(next(iter(answer.body.values()))["message"])
 
 
 def test_a_create_writes_the_server_its_port_and_its_action_then_hints_a_conductor(api: ComputeApi) -> None:

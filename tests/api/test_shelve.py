@@ -11,7 +11,7 @@ import pytest
 from nova_lite.db.actions import Action
 from nova_lite.db.images import Image
 from tests.api import compute_api
-from tests.api.compute_api import Answer, ComputeApi, boot, settle
+from tests.api.compute_api import ComputeApi, act, settle
 
 
 @pytest.fixture
@@ -19,18 +19,6 @@ def api(tmp_path: Path) -> ComputeApi:
     made = compute_api.furnish(compute_api.make(tmp_path))
     made.add(*compute_api.host("h1"), *compute_api.host("h2", zone="west"))
     return made
-
-
-@pytest.fixture
-def server_id(api: ComputeApi) -> str:
-    made = boot(api)
-    settle(api, made)
-    api.rpc.sent.clear()
-    return made
-
-
-def act(api: ComputeApi, server_id: str, word: str, value: Any = None, **more: Any) -> Answer:
-    return api.post(f"/servers/{server_id}/action", {word: value}, **more)
 
 
 def offload(api: ComputeApi, server_id: str) -> None:
