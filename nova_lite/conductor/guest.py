@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -46,14 +47,14 @@ def describe(
 
 
 def _image(session: Session, world: World, server: Server) -> compute.Image:
-    image = images.by_ids(session, [str(server.image_id)]).get(str(server.image_id))
+    image = images.source(session, str(server.image_id))
     if image is None or image.status != "active":
         raise errors.ImageFailed(host=server.host, id=server.image_id, reason="it was deleted in the meantime")
     return image_payload(world, image, project_id=server.project_id, properties=dict(server.image_properties))
 
 
-def image_payload(
-    world: World, image: images.Image, *, project_id: str, properties: dict[str, str]
+def image_payload(  # noqa: ANN401 - Image, or a row of db/images.source()
+    world: World, image: Any, *, project_id: str, properties: dict[str, str]
 ) -> compute.Image:
     """Where a worker gets the image, as the project may."""
     base = world.conf.image.url or f"{world.public_url}/image"

@@ -30,7 +30,7 @@ class LeaseLost(Exception):  # noqa: N818 - not an error: somebody else has the 
 # Statements are built once: building one costs several times what running it does.
 _ACTIONS: Any = Action.__table__
 _EVENTS: Any = ActionEvent.__table__
-_ACTION = sa.select(Action).where(Action.id == sa.bindparam("of")).execution_options(populate_existing=True)
+_ACTION = sa.select(_ACTIONS).where(_ACTIONS.c.id == sa.bindparam("of"))
 _TAKE = sa.update(_ACTIONS).where(
     _ACTIONS.c.id == sa.bindparam("of"), _ACTIONS.c.state.in_(OPEN),
     sa.or_(_ACTIONS.c.lease_until.is_(None), _ACTIONS.c.lease_until < sa.bindparam("now")),
@@ -61,27 +61,27 @@ def _rowcount(session: Session, statement: sa.Update, values: dict[str, Any]) ->
 
 def take(  # noqa: PLR0913 - who, what, for how long, and what comes next
     database: Database, action_id: int, *, owner: str, lease_s: float, now: Clock,
-    next_step: Callable[[Action], str | None] = lambda action: None,
+    next_step: Callable[[Any], str | None] = lambda action: None,
 ) -> Journal | None:
     """Take the lease of an open action that nobody works on; None: somebody does, or it is closed.
 
-    `next_step` says what is about to be done; it is written down in the same transaction.
+    `next_step(row of the action)` says what is about to be done; it is written down in the same transaction.
     """
     with database.writer() as session:
         moment = now()
         until = moment + datetime.timedelta(seconds=lease_s)
         if not _rowcount(session, _TAKE, {"of": action_id, "now": moment, "until": until, "owner": owner}):
             return None
-        action = session.scalars(_ACTION, {"of": action_id}).one()
+        action: Any = session.execute(_ACTION, {"of": action_id}).one()
         journal = Journal(database, action, owner=owner, now=now)
         journal.expect(session, next_step(action))
     return journal
 
 
 class Journal:
-    """Writes one action's progress; each write is one transaction that fails with LeaseLost when the lease is gone."""
+    """Writes one action's progress: `action` is its row as the lease was taken, with the names of Action's columns. Each write is one transaction that fails with LeaseLost when the lease is gone."""
 
-    def __init__(self, database: Database, action: Action, *, owner: str, now: Clock) -> None:
+    def __init__(self, database: Database, action: Any, *, owner: str, now: Clock) -> None:  # noqa: ANN401 - a row
         self._database = database
         self._owner = owner
         self._now = now

@@ -110,6 +110,14 @@ def by_ids(session: Session, image_ids: Collection[str]) -> dict[str, Image]:
     return {image.id: image for image in session.scalars(_BY_IDS, {"ids": sorted(image_ids)})}
 
 
+def source(session: Session, image_id: str) -> Any:  # noqa: ANN401 - a row
+    """What a host needs of the image to fetch it, with the names of Image's columns; None: it is gone."""
+    return session.execute(_SOURCE, {"of": image_id}).first()
+
+
+_TABLE: Any = Image.__table__
+_SOURCE = sa.select(_TABLE.c.id, _TABLE.c.status, _TABLE.c.disk_format, _TABLE.c.size, _TABLE.c.hash_value).where(
+    _TABLE.c.id == sa.bindparam("of"), _TABLE.c.deleted_at.is_(None))
 _BY_IDS = sa.select(Image).where(Image.id.in_(sa.bindparam("ids", expanding=True)), Image.deleted_at.is_(None))
 
 

@@ -54,36 +54,44 @@ def without(known: network_rpc.ServerPorts, port_id: str) -> network_rpc.ServerP
 
 
 # Statements are built once: building one costs several times what running it does.
+# They are of tables, not of mapped classes: the ORM's way to a plain row costs as much again as the query.
+_PORT: Any = Port.__table__
+_ADDRESS: Any = Address.__table__
+_MEMBER: Any = PortSecurityGroup.__table__
+_FLOATING: Any = FloatingIp.__table__
+_HOST: Any = Host.__table__
 _PORTS = (
     sa.select(
-        Port.id,
-        Port.network_id,
-        Port.mac_address,
-        Port.port_security_enabled,
-        Address.address,
-        PortSecurityGroup.group_id,
-        FloatingIp.address,
-        FloatingIp.fixed_address,
-        Port.tag,
+        _PORT.c.id,
+        _PORT.c.network_id,
+        _PORT.c.mac_address,
+        _PORT.c.port_security_enabled,
+        _ADDRESS.c.address,
+        _MEMBER.c.group_id,
+        _FLOATING.c.address,
+        _FLOATING.c.fixed_address,
+        _PORT.c.tag,
     )
-    .outerjoin(Address, Address.port_id == Port.id)
-    .outerjoin(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
-    .outerjoin(FloatingIp, FloatingIp.port_id == Port.id)
-    .where(Port.device_id == sa.bindparam("of"))
-    .order_by(Port.position, Port.created_at, Port.id, Address.id)
+    .select_from(
+        _PORT.outerjoin(_ADDRESS, _ADDRESS.c.port_id == _PORT.c.id)
+        .outerjoin(_MEMBER, _MEMBER.c.port_id == _PORT.c.id)
+        .outerjoin(_FLOATING, _FLOATING.c.port_id == _PORT.c.id)
+    )
+    .where(_PORT.c.device_id == sa.bindparam("of"))
+    .order_by(_PORT.c.position, _PORT.c.created_at, _PORT.c.id, _ADDRESS.c.id)
 )
 _IDS: Any = sa.bindparam("ids", expanding=True)
 _NETWORKS = (
     sa.select(*Network.__table__.c, *(column.label(f"subnet_{column.name}") for column in Subnet.__table__.c))
-    .select_from(sa.outerjoin(Network.__table__, Subnet.__table__, Subnet.network_id == Network.id))
-    .where(Network.id.in_(_IDS))
-    .order_by(Subnet.created_at)
+    .select_from(sa.outerjoin(Network.__table__, Subnet.__table__))
+    .where(Network.__table__.c.id.in_(_IDS))
+    .order_by(Subnet.__table__.c.created_at)
 )
 _TUNNELS = (
-    sa.select(Port.network_id, Host.name, Host.agent, Host.tunnel_ip)
+    sa.select(_PORT.c.network_id, _HOST.c.name, _HOST.c.agent, _HOST.c.tunnel_ip)
     .distinct()
-    .join(Host, Host.name == Port.host)
-    .where(Port.network_id.in_(_IDS), Host.tunnel_ip.is_not(None))
+    .select_from(_PORT.join(_HOST, _HOST.c.name == _PORT.c.host))
+    .where(_PORT.c.network_id.in_(_IDS), _HOST.c.tunnel_ip.is_not(None))
 )
 
 
@@ -205,11 +213,10 @@ _RULES = (
     .order_by(_RULE.created_at, _RULE.id)
 )
 _MEMBERS = (
-    sa.select(PortSecurityGroup.group_id, Port.network_id, Address.address)
-    .join(Port, Port.id == PortSecurityGroup.port_id)
-    .join(Address, Address.port_id == Port.id)
-    .where(PortSecurityGroup.group_id.in_(_IDS), PortSecurityGroup.group_id.in_(_NAMING.where(_RULE.remote_group_id.in_(_IDS))))
-    .order_by(Port.network_id, Address.address)
+    sa.select(_MEMBER.c.group_id, _PORT.c.network_id, _ADDRESS.c.address)
+    .select_from(_MEMBER.join(_PORT, _PORT.c.id == _MEMBER.c.port_id).join(_ADDRESS, _ADDRESS.c.port_id == _PORT.c.id))
+    .where(_MEMBER.c.group_id.in_(_IDS), _MEMBER.c.group_id.in_(_NAMING.where(_RULE.remote_group_id.in_(_IDS))))
+    .order_by(_PORT.c.network_id, _ADDRESS.c.address)
 )
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -292,7 +292,8 @@ def names(session: Session, group_ids: Iterable[str]) -> list[str]:
     return sorted(session.scalars(_NAMES, {"ids": sorted(group_ids)}))
 
 
-_NAMES = sa.select(SecurityGroup.name).where(SecurityGroup.id.in_(sa.bindparam("ids", expanding=True)))
+_GROUPS: Any = SecurityGroup.__table__
+_NAMES = sa.select(_GROUPS.c.name).where(_GROUPS.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def missing(session: Session, group_ids: Iterable[str], *, project_id: str | None) -> list[str]:

@@ -111,6 +111,16 @@ def post_password(session: Session, server_id: str, password: str) -> None:
 
 
 # Statements of the build's path are built once: building one costs several times what running it does.
+def row(session: Session, server_id: str) -> Any:  # noqa: ANN401 - a row
+    """As `get`, to be read only: its row, with the names of Server's columns, for half of what the object costs."""
+    found = session.execute(_ROW, {"of": server_id}).first()
+    if found is None:
+        raise errors.NotFound(f"Instance {server_id} could not be found.", what="Instance", id=server_id)
+    return found
+
+
+_ROW: Any = sa.select(Server.__table__).where(
+    Server.__table__.c.id == sa.bindparam("of"), Server.__table__.c.deleted_at.is_(None))
 _GET = sa.select(Server).where(Server.id == sa.bindparam("of"), Server.deleted_at.is_(None))
 _GET_OF_PROJECT = _GET.where(Server.project_id == sa.bindparam("project"))
 

@@ -24,7 +24,7 @@ def pick_host(run: Run) -> Saved:
     """Ask a scheduler for a host; it claims the room."""
     with run.world.database.reader() as session:
         wanted = placement.request(
-            session, servers.get(session, run.server_id), excluded=[tried["host"] for tried in run.saved.get("tried", [])])
+            session, servers.row(session, run.server_id), excluded=[tried["host"] for tried in run.saved.get("tried", [])])
     found = run.world.scheduler.pick_host(run.ctxt, request=wanted)
     return {"host": found.host, "agent": found.agent, "zone": found.availability_zone}
 
