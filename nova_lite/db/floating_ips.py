@@ -15,6 +15,7 @@ from nova_lite import errors
 from nova_lite.db import listing, ports
 from nova_lite.db.addresses import Address, Wanted
 from nova_lite.db.base import Base, Timestamps, new_id
+from nova_lite.db.hosts import Host
 from nova_lite.db.networks import Network
 from nova_lite.db.ports import Port
 from nova_lite.db.routers import Router
@@ -163,3 +164,11 @@ def is_address_of(session: Session, port_id: str, address: str) -> bool:
     """Whether the port has the fixed address."""
     query: sa.Select[Any] = sa.select(Address.id).where(Address.port_id == port_id, Address.address == address)
     return session.scalar(query) is not None
+
+
+def leading_to(session: Session, agent: str) -> set[tuple[str, str, str]]:
+    """(server id, floating address, fixed address) of each that leads to a server of this worker's hosts."""
+    query = sa.select(Port.device_id, FloatingIp.address, FloatingIp.fixed_address).join(
+        Port, Port.id == FloatingIp.port_id).join(Host, Host.name == Port.host)
+    return {(str(server_id), address, str(fixed)) for server_id, address, fixed in session.execute(query.where(
+        Host.agent == agent, Port.device_id.is_not(None), FloatingIp.fixed_address.is_not(None)))}

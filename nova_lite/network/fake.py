@@ -72,7 +72,7 @@ class FakeNetwork:
             self._records.drop_network(network_id)
 
     def owned(self) -> OwnedNetworks:
-        return OwnedNetworks(network_ids=tuple(self._records.networks), server_ids=tuple(self._records.servers))
+        return self._records.owned()
 
     def heal(self) -> None:
         """Memory does not get lost."""

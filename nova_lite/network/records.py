@@ -15,7 +15,7 @@ from typing import Any
 
 from nova_lite import errors
 from nova_lite.rpc import payload
-from nova_lite.rpc.network import Member, Network, Port, SecurityGroup, ServerPorts
+from nova_lite.rpc.network import Led, Member, Network, OwnedNetworks, Port, SecurityGroup, ServerPorts
 
 _TOMBSTONE_DAYS = 7  # a message older than that does not come any more: queues and retries end within hours
 
@@ -61,6 +61,14 @@ class Records:
         self._tombstones = {key: int(raw["fence"]) for key, raw in self._read("tombstones")}
         for key, raw in self._read("servers"):
             self._remember(key, payload.from_wire(ServerPorts, raw))
+
+    def owned(self) -> OwnedNetworks:
+        """What there are records of."""
+        with self._guard:
+            return OwnedNetworks(
+                network_ids=tuple(self.networks), server_ids=tuple(self.servers), floating=tuple(
+                    Led(server_id=server.server_id, address=one.address, fixed_address=one.fixed_address)
+                    for server in self.servers.values() for port in server.ports for one in port.floating))
 
     def add_network(self, network: Network) -> HeldNetwork:
         """The network's record, new or brought up to date; a new one gets the lowest free index."""

@@ -173,7 +173,7 @@ class LinuxNetwork:
 
     def owned(self) -> OwnedNetworks:
         """See NetworkRpc.owned."""
-        return OwnedNetworks(network_ids=tuple(self._records.networks), server_ids=tuple(self._records.servers))
+        return self._records.owned()
 
     def heal(self) -> None:
         """See NetworkDriver.heal; costs a few milliseconds when nothing is lost."""

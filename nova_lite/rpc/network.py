@@ -118,11 +118,21 @@ class ServerPorts:
 
 
 @payload(version=1)
+class Led:
+    """A floating address that leads to a server of this host."""
+
+    server_id: str
+    address: str
+    fixed_address: str
+
+
+@payload(version=2)
 class OwnedNetworks:
-    """What a host's network worker has made and not yet removed: ids, for the audit."""
+    """What a host's network worker has made and not yet removed: ids, and floating addresses, for the audit."""
 
     network_ids: tuple[str, ...]
     server_ids: tuple[str, ...]
+    floating: tuple[Led, ...] = ()
 
 
 def bridge_name(network_id: str) -> str:

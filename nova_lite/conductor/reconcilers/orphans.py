@@ -10,12 +10,12 @@ from nova_lite import errors
 from nova_lite.conductor.workflow import MAX_ATTEMPTS, fence_of
 from nova_lite.conductor.world import World
 from nova_lite.context import system_context
-from nova_lite.db import claims, hosts
+from nova_lite.db import claims, floating_ips, hosts, plugs
 from nova_lite.db.actions import OPEN, Action
 from nova_lite.db.hosts import Claim
 from nova_lite.db.networks import Network
 from nova_lite.db.servers import Server
-from nova_lite.rpc.network import OwnedNetworks
+from nova_lite.rpc.network import Led, OwnedNetworks
 
 LOG = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ def _clean(world: World, agent: str, binary: str) -> None:
                 world.network(agent).release(ctxt, server_id=server_id, fence=fence)
         if isinstance(owned, OwnedNetworks):
             _clean_networks(world, agent, owned.network_ids)
+            _correct_floating(world, agent, owned.floating)
     except errors.NovaLiteError as error:
         LOG.info("%s on %s could not be compared now: %s", binary, agent, error.text)
 
@@ -75,6 +76,18 @@ def _clean_networks(world: World, agent: str, held: tuple[str, ...]) -> None:
     for network_id in sorted(set(held) - known):
         LOG.warning("network %s: nova-network on %s still held it and removes it now", network_id, agent)
         world.network(agent).remove_network(system_context(), network_id=network_id)
+
+
+def _correct_floating(world: World, agent: str, held: tuple[Led, ...]) -> None:
+    """Tell the host again of servers whose floating addresses it has otherwise than the rows: a telling was lost."""
+    known = {(one.server_id, one.address, one.fixed_address) for one in held}
+    with world.database.reader() as session:
+        differing = {server_id for server_id, _, _ in known ^ floating_ips.leading_to(session, agent)}
+        told = plugs.servers_to_refresh(session, differing) if differing else []
+    for of, ports in told:
+        if of == agent:
+            LOG.warning("server %s: its host has not heard of its floating addresses and is told again", ports.server_id)
+            world.network(agent).refresh(system_context(), ports=ports)
 
 
 def _gone(world: World, server_ids: tuple[str, ...], agent: str) -> list[tuple[str, int]]:
