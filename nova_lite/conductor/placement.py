@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
@@ -11,21 +12,25 @@ from nova_lite import errors
 from nova_lite.db import server_groups
 from nova_lite.db.server_groups import ServerGroup
 from nova_lite.db.servers import Server
+from nova_lite.hardware import needs
+from nova_lite.hardware.needs import Needs
 from nova_lite.rpc.scheduler import PlacementRequest
 
 
-def request(session: Session, server: Server, *, excluded: Iterable[str] = ()) -> PlacementRequest:
-    """What the server needs of its host; `excluded`: hosts that will not do."""
+def request(session: Session, server: Server, *, excluded: Iterable[str] = (), asked: Needs | None = None) -> PlacementRequest:
+    """What the server needs of its host; `excluded`: hosts that will not do. `asked`: instead of what its flavor does."""
     group = _group(session, server)
     hints = server.scheduler_hints or {}
+    flavor_specs = dict(server.flavor.get("extra_specs", {}))
+    asked = asked or needs.of(specs=flavor_specs, image=server.image_properties, vcpus=server.vcpus, ram_mb=server.ram_mb,
+                              disk_gb=server.disk_gb)
     return PlacementRequest(
-        server_id=server.id, project_id=server.project_id, vcpus=server.vcpus, ram_mb=server.ram_mb,
-        disk_gb=server.disk_gb, architecture=server.image_properties.get("hw_architecture"),
+        server_id=server.id, project_id=server.project_id, **dataclasses.asdict(asked), architecture=server.image_properties.get("hw_architecture"),
         availability_zone=server.wanted_zone, excluded=tuple(excluded), forced_host=server.wanted_host,
         group_id=group.id if group else None, group_policy=group.policy if group else None,
         group_max_per_host=(group.max_per_host if group else None) or 1,
         same_host=_ids(hints.get("same_host")), different_host=_ids(hints.get("different_host")),
-        image_properties=dict(server.image_properties), extra_specs=dict(server.flavor.get("extra_specs", {})),
+        image_properties=dict(server.image_properties), extra_specs=flavor_specs,
     )
 
 

@@ -33,7 +33,14 @@ OPTIONS = [
                help="Seconds without a byte from the image service after which a download is tried again."),
     cfg.IntOpt("image_convert_timeout", default=900, min=1, help="Seconds that turning an image into raw may take."),
     cfg.StrOpt("cpu_dedicated_set", default="",
-               help="CPUs of the host, such as 2-7,^4, that only guests with hw:cpu_policy=dedicated use, each for itself."),
+               help="CPUs of the host, such as 2-7,^4, that only guests with hw:cpu_policy dedicated or mixed use, each for "
+               "itself."),
+    cfg.StrOpt("cpu_shared_set", default="",
+               help="CPUs of the host that all other guests, and emulators that share, use; empty: all but cpu_dedicated_set."),
+    cfg.ListOpt("custom_traits", default=[],
+                help="What this host has, in words of the operator such as CUSTOM_FAST_DISK; flavors ask by trait:NAME=required."),
+    cfg.IntOpt("fake_huge_pages_mb", default=0, min=0,
+               help="MiB of memory in pages of 2 MiB that each simulated host says it has."),
     cfg.PortOpt("console_port", default=0,
                 help="Port on my_ip where nova-compute lets the console proxies in, who show a user's token; 0: any free one."),
 ]

@@ -11,10 +11,13 @@ from sqlalchemy.orm import Session
 from nova_lite.db.hosts import Claim, Host
 from nova_lite.db.servers import Server
 
+# What a claim counts, by its columns' names.
+SIZES = ("vcpus", "ram_mb", "disk_gb", "pcpus", "huge_mb")
 # Built once: building a statement costs several times what running it does.
 _HOSTS: Any = Host.__table__
 _OF_SERVER = sa.select(Claim).where(Claim.server_id == sa.bindparam("of"))
 _VCPUS, _RAM, _DISK = (sa.bindparam(name, type_=sa.Integer) for name in ("new_vcpus", "new_ram_mb", "new_disk_gb"))
+_PCPUS, _HUGE = (sa.bindparam(name, type_=sa.Integer) for name in ("new_pcpus", "new_huge_mb"))
 _CPU_RATIO, _RAM_RATIO, _DISK_RATIO = (
     sa.bindparam(name, type_=sa.Float) for name in ("cpu_ratio", "ram_ratio", "disk_ratio"))
 _TAKE = sa.update(_HOSTS).where(
@@ -25,9 +28,13 @@ _TAKE = sa.update(_HOSTS).where(
     _HOSTS.c.vcpus_claimed + _VCPUS <= _HOSTS.c.vcpus * _CPU_RATIO,
     _HOSTS.c.ram_mb_claimed + _RAM <= (_HOSTS.c.ram_mb - _HOSTS.c.reserved_ram_mb) * _RAM_RATIO,
     _HOSTS.c.disk_gb_claimed + _DISK <= (_HOSTS.c.disk_gb - _HOSTS.c.reserved_disk_gb) * _DISK_RATIO,
+    # Never oversold; who asks for none needs no room, also where an operator took away what is claimed.
+    sa.or_(_PCPUS == 0, _HOSTS.c.pcpus_claimed + _PCPUS <= _HOSTS.c.pcpus),
+    sa.or_(_HUGE == 0, _HOSTS.c.huge_mb_claimed + _HUGE <= _HOSTS.c.huge_mb),
 ).values(
     vcpus_claimed=_HOSTS.c.vcpus_claimed + _VCPUS, ram_mb_claimed=_HOSTS.c.ram_mb_claimed + _RAM,
-    disk_gb_claimed=_HOSTS.c.disk_gb_claimed + _DISK, servers_claimed=_HOSTS.c.servers_claimed + 1)
+    disk_gb_claimed=_HOSTS.c.disk_gb_claimed + _DISK, pcpus_claimed=_HOSTS.c.pcpus_claimed + _PCPUS,
+    huge_mb_claimed=_HOSTS.c.huge_mb_claimed + _HUGE, servers_claimed=_HOSTS.c.servers_claimed + 1)
 _CLAIM = sa.insert(Claim.__table__)  # type: ignore[arg-type]
 
 
@@ -38,15 +45,17 @@ def of_server(session: Session, server_id: str) -> list[Claim]:
 
 def take(
     session: Session, *, server_id: str, host: str, vcpus: int, ram_mb: int, disk_gb: int,
-    limits: tuple[float, float, float], zone: str | None = None,
+    limits: tuple[float, float, float], zone: str | None = None, pcpus: int = 0, huge_mb: int = 0,
 ) -> bool:
     """Claim room by one guarded UPDATE; `limits` are the allocation ratios of CPUs, memory and disk.
+
+    `pcpus` of the host's CPUs that are kept for one guest each, `huge_mb` of the memory that is in huge pages.
 
     False: there is not enough room (any more), the host is not in `zone` any more, or the server is gone or being
     deleted.
     """
     cpu_ratio, ram_ratio, disk_ratio = limits
-    size = {"vcpus": vcpus, "ram_mb": ram_mb, "disk_gb": disk_gb}
+    size = {"vcpus": vcpus, "ram_mb": ram_mb, "disk_gb": disk_gb, "pcpus": pcpus, "huge_mb": huge_mb}
     asked = {f"new_{name}": value for name, value in size.items()}
     taken = session.execute(_TAKE, {
         "of": server_id, "on": host, "cpu_ratio": cpu_ratio, "ram_ratio": ram_ratio, "disk_ratio": disk_ratio,
@@ -59,7 +68,7 @@ def take(
 
 def change(
     session: Session, *, server_id: str, host: str, vcpus: int, ram_mb: int, disk_gb: int,
-    limits: tuple[float, float, float] | None,
+    limits: tuple[float, float, float] | None, pcpus: int = 0, huge_mb: int = 0,
 ) -> bool:
     """Make the server's claim this large; `limits` guard what it grows by, None: it only shrinks.
 
@@ -69,16 +78,16 @@ def change(
         Claim.server_id == server_id, Claim.host == host).with_for_update()).one_or_none()
     if claim is None:
         return False
-    grown = {"vcpus": vcpus - claim.vcpus, "ram_mb": ram_mb - claim.ram_mb, "disk_gb": disk_gb - claim.disk_gb}
+    size = {"vcpus": vcpus, "ram_mb": ram_mb, "disk_gb": disk_gb, "pcpus": pcpus, "huge_mb": huge_mb}
+    grown = {name: value - getattr(claim, name) for name, value in size.items()}
     statement = sa.update(Host).where(Host.name == host)
     if limits is not None:
         statement = statement.where(*_room_for(grown, limits))
-    changed = session.execute(statement.values(
-        vcpus_claimed=Host.vcpus_claimed + grown["vcpus"], ram_mb_claimed=Host.ram_mb_claimed + grown["ram_mb"],
-        disk_gb_claimed=Host.disk_gb_claimed + grown["disk_gb"]).execution_options(synchronize_session=False))
+    changed = session.execute(statement.values(_sums(grown)).execution_options(synchronize_session=False))
     if not changed.rowcount:  # type: ignore[attr-defined]
         return False
-    claim.vcpus, claim.ram_mb, claim.disk_gb = vcpus, ram_mb, disk_gb
+    for name, value in size.items():
+        setattr(claim, name, value)
     session.flush()
     return True
 
@@ -90,8 +99,15 @@ def _room_for(grown: dict[str, int], limits: tuple[float, float, float]) -> list
         "vcpus": Host.vcpus_claimed + grown["vcpus"] <= Host.vcpus * cpu_ratio,
         "ram_mb": Host.ram_mb_claimed + grown["ram_mb"] <= (Host.ram_mb - Host.reserved_ram_mb) * ram_ratio,
         "disk_gb": Host.disk_gb_claimed + grown["disk_gb"] <= (Host.disk_gb - Host.reserved_disk_gb) * disk_ratio,
+        "pcpus": Host.pcpus_claimed + grown["pcpus"] <= Host.pcpus,
+        "huge_mb": Host.huge_mb_claimed + grown["huge_mb"] <= Host.huge_mb,
     }
     return [room for name, room in rooms.items() if grown[name] > 0]
+
+
+def _sums(grown: dict[str, int]) -> dict[str, Any]:
+    """The host's sums after claims grew by so much."""
+    return {f"{name}_claimed": getattr(Host, f"{name}_claimed") + more for name, more in grown.items()}
 
 
 def release(session: Session, *, server_id: str, host: str | None = None) -> None:
@@ -105,6 +121,5 @@ def release(session: Session, *, server_id: str, host: str | None = None) -> Non
         if not gone.rowcount:  # type: ignore[attr-defined]
             continue
         session.execute(sa.update(Host).where(Host.name == claim.host).values(
-            vcpus_claimed=Host.vcpus_claimed - claim.vcpus, ram_mb_claimed=Host.ram_mb_claimed - claim.ram_mb,
-            disk_gb_claimed=Host.disk_gb_claimed - claim.disk_gb, servers_claimed=Host.servers_claimed - 1,
+            servers_claimed=Host.servers_claimed - 1, **_sums({name: -getattr(claim, name) for name in SIZES}),
         ).execution_options(synchronize_session=False))

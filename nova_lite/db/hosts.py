@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, new_id, utcnow
 from nova_lite.rpc.conductor import ServiceReport
+from nova_lite.rpc.payload import to_wire
 
 
 class Service(Timestamps, Base):
@@ -52,6 +54,11 @@ class Host(Timestamps, Base):
     ram_mb_claimed: Mapped[int] = mapped_column(default=0)
     disk_gb_claimed: Mapped[int] = mapped_column(default=0)
     servers_claimed: Mapped[int] = mapped_column(default=0)
+    pcpus: Mapped[int] = mapped_column(default=0, server_default="0")
+    pcpus_claimed: Mapped[int] = mapped_column(default=0, server_default="0")
+    huge_mb: Mapped[int] = mapped_column(default=0, server_default="0")
+    huge_mb_claimed: Mapped[int] = mapped_column(default=0, server_default="0")
+    offers: Mapped[dict[str, Any] | None]  # as a worker's rpc.conductor.Offers
     architecture: Mapped[str] = mapped_column(sa.String(32))
     hypervisor_type: Mapped[str] = mapped_column(sa.String(32))
     hypervisor_version: Mapped[int]
@@ -74,6 +81,8 @@ class Claim(Base):
     vcpus: Mapped[int]
     ram_mb: Mapped[int]
     disk_gb: Mapped[int]
+    pcpus: Mapped[int] = mapped_column(default=0, server_default="0")
+    huge_mb: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime.datetime] = mapped_column(default=utcnow)
 
 
@@ -129,10 +138,13 @@ def register(session: Session, status: ServiceReport, *, names: list[str], now: 
         row.agent, row.availability_zone = status.agent, row.aggregate_zone or status.availability_zone
         for field in _FROM_INVENTORY:
             setattr(row, field, getattr(inventory, field))
+        offers = to_wire(inventory.offers)
+        if row.offers != offers:
+            row.offers = offers
 
 
 _FROM_INVENTORY = (
     "vcpus", "ram_mb", "disk_gb", "reserved_ram_mb", "reserved_disk_gb", "disk_free_gb", "architecture",
     "hypervisor_type", "hypervisor_version", "hypervisor_hostname", "virt_type", "virt_reason", "cpu_info", "host_ip",
-    "tunnel_ip", "uptime",
+    "tunnel_ip", "uptime", "pcpus", "huge_mb",
 )

@@ -54,8 +54,16 @@ WISHES: dict[str, Wish] = {
     "max_sockets": Wish("hw:cpu_max_sockets", "hw_cpu_max_sockets", kind="count"),
     "max_cores": Wish("hw:cpu_max_cores", "hw_cpu_max_cores", kind="count"),
     "max_threads": Wish("hw:cpu_max_threads", "hw_cpu_max_threads", kind="count"),
-    "cpu_policy": Wish("hw:cpu_policy", "hw_cpu_policy", ("shared", "dedicated")),
-    "cpu_thread_policy": Wish("hw:cpu_thread_policy", "hw_cpu_thread_policy", ("prefer",)),
+    "cpu_policy": Wish("hw:cpu_policy", "hw_cpu_policy", ("shared", "dedicated", "mixed")),
+    "cpu_thread_policy": Wish("hw:cpu_thread_policy", "hw_cpu_thread_policy", ("prefer", "isolate", "require")),
+    "cpu_dedicated_mask": Wish("hw:cpu_dedicated_mask", ""),
+    "cpu_realtime": Wish("hw:cpu_realtime", "hw_cpu_realtime", kind="flag"),
+    "cpu_realtime_mask": Wish("hw:cpu_realtime_mask", "hw_cpu_realtime_mask"),
+    "emulator_threads": Wish("hw:emulator_threads_policy", "hw_emulator_threads_policy", ("share", "isolate")),
+    "has_pmu": Wish("hw:pmu", "hw_pmu", kind="flag"),
+    "locked_memory": Wish("hw:locked_memory", "hw_locked_memory", kind="flag"),
+    "mem_encryption": Wish("hw:mem_encryption", "hw_mem_encryption", kind="flag"),
+    "sound_model": Wish("hw:sound_model", "hw_sound_model", ("sb16", "es1370", "pcspk", "ac97", "ich6", "ich9", "usb")),
     "numa_nodes": Wish("hw:numa_nodes", "hw_numa_nodes", kind="count"),
     "firmware": Wish("", "hw_firmware_type", ("bios", "uefi")),
     "secure_boot": Wish("os:secure_boot", "os_secure_boot", ("required", "optional", "disabled")),
@@ -74,11 +82,9 @@ WISHES: dict[str, Wish] = {
 }
 # Known to Nova and not done here: each would change what the guest is, so nobody is to believe that he has it.
 NOT_OFFERED = (
-    "hw:cpu_realtime", "hw:emulator_threads_policy", "hw:mem_encryption", "hw:locked_memory", "hw:pmem", "hw:viommu_model",
-    "hw:sound_model", "hw:usb_model", "hw:redirected_usb_ports", "hw:maxphysaddr_mode", "hw:virtio_packed_ring",
-    "hw:cpu_dedicated_mask", "hw_mem_encryption", "hw_locked_memory", "hw_pmem", "hw_viommu_model", "hw_sound_model",
-    "hw_usb_model", "hw_redirected_usb_ports", "hw_emulation_architecture", "hw_cpu_realtime", "hw_ephemeral_encryption",
-    "hw_maxphysaddr_mode", "hw_virtio_packed_ring",
+    "hw:pmem", "hw:viommu_model", "hw:usb_model", "hw:redirected_usb_ports", "hw:maxphysaddr_mode", "hw:virtio_packed_ring",
+    "hw:ephemeral_encryption", "hw_pmem", "hw_viommu_model", "hw_usb_model", "hw_redirected_usb_ports",
+    "hw_emulation_architecture", "hw_ephemeral_encryption", "hw_maxphysaddr_mode", "hw_virtio_packed_ring",
 )
 QUOTA_CPU = ("cpu_shares", "cpu_period", "cpu_quota")
 # Names of libvirt's <iotune> with "disk_" before them.

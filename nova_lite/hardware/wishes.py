@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.hardware import names, topology
+from nova_lite.hardware import cpus, names, topology
+from nova_lite.hardware.cpus import CpuPolicy
 from nova_lite.hardware.topology import Cell, Topology
 
 # Where both may speak and the image wins: as in Nova. Elsewhere the flavor does, who knows its host.
 _IMAGE_WINS = frozenset({"watchdog", "video_model", "boot_menu", "pointer", "input_bus", "cdrom_bus"})
 _LARGE = ("large", "any")
+_OF_CPUS = ("cpu_policy", "cpu_thread_policy", "cpu_dedicated_mask", "cpu_realtime", "cpu_realtime_mask", "emulator_threads")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,11 @@ class Hardware:
     has_agent: bool = True
     topology: Topology | None = None
     page_size: int | str | None = None
-    cpu_policy: str | None = None
+    cpus: CpuPolicy = cpus.SHARED
+    has_pmu: bool | None = None
+    locked_memory: bool = False
+    mem_encryption: bool = False
+    sound_model: str | None = None
     cells: tuple[Cell, ...] = ()
     firmware: str | None = None
     secure_boot: str | None = None
@@ -73,15 +79,20 @@ def read(*, specs: Mapping[str, str], image: Mapping[str, str], vcpus: int, ram_
     values["is_hidden"] = bool(values["is_hidden"] or is_hidden_old)
     values["has_rng"] = values.pop("rng_allowed") is not False
     values["has_agent"] = values["has_agent"] is not False
-    values["vif_multiqueue"] = bool(values["vif_multiqueue"])
+    for name in ("vif_multiqueue", "locked_memory", "mem_encryption"):
+        values[name] = bool(values[name])
     wanted = (values.pop("cpu_sockets"), values.pop("cpu_cores"), values.pop("cpu_threads"))
     most = (values.pop("max_sockets"), values.pop("max_cores"), values.pop("max_threads"))
     nodes = values.pop("numa_nodes")
-    for unused in ("rng_model", "max_video_ram_mb", "cpu_thread_policy"):
+    values["cpu_policy"] = cpus.by_resources(specs, values["cpu_policy"], vcpus=vcpus)
+    policy = cpus.policy_of(values, vcpus=vcpus)
+    for unused in ("rng_model", "max_video_ram_mb", *_OF_CPUS):
         values.pop(unused)
     values["serial_ports"] = values["serial_ports"] or 1
+    page_size = _page_size(specs, image)
+    _check_memory(values, page_size=page_size, has_cells=nodes is not None)
     return Hardware(
-        **values, topology=topology.choose(vcpus, wanted=wanted, most=most), page_size=_page_size(specs, image),
+        **values, cpus=policy, page_size=page_size, topology=topology.choose(vcpus, wanted=wanted, most=most),
         cells=topology.cells(nodes, vcpus=vcpus, ram_mb=ram_mb, specs=specs, image=image), quota=_quota(specs))
 
 
@@ -119,8 +130,19 @@ def _limit_by_flavor(specs: Mapping[str, str], image: Mapping[str, str]) -> None
     if int(ports.get("hw_serial_port_count", 0)) > int(ports.get("hw:serial_port_count", 1 << 30)):
         raise errors.BadRequest(reason="hw_serial_port_count of the image is more than hw:serial_port_count allows")
     policies = names.read(names.WISHES["cpu_policy"], specs, image)
-    if policies.get("hw:cpu_policy") == "shared" and policies.get("hw_cpu_policy") == "dedicated":
-        raise errors.BadRequest(reason="hw_cpu_policy=dedicated of the image contradicts hw:cpu_policy=shared")
+    flavor, wanted = policies.get("hw:cpu_policy"), policies.get("hw_cpu_policy")
+    if flavor in ("shared", "mixed") and wanted not in (None, flavor):
+        raise errors.BadRequest(reason=f"hw_cpu_policy={wanted} of the image contradicts hw:cpu_policy={flavor}")
+    _agree(specs, image, "cpu_thread_policy")
+    _agree(specs, image, "mem_encryption")
+    _agree(specs, image, "sound_model")
+
+
+def _agree(specs: Mapping[str, str], image: Mapping[str, str], field: str) -> None:
+    """Here neither overrules the other."""
+    said = names.read(names.WISHES[field], specs, image)
+    if len(set(said.values())) > 1:
+        raise errors.BadRequest(reason=" and ".join(f"{name}={value}" for name, value in said.items()) + " contradict")
 
 
 def _check_firmware(values: Mapping[str, Any]) -> None:
@@ -130,6 +152,13 @@ def _check_firmware(values: Mapping[str, Any]) -> None:
         raise errors.BadRequest(reason="hw:tpm_model needs hw:tpm_version")
     if values["tpm_model"] == "tpm-crb" and values["tpm_version"] == "1.2":
         raise errors.BadRequest(reason="hw:tpm_model=tpm-crb needs hw:tpm_version=2.0")
+
+
+def _check_memory(values: Mapping[str, Any], *, page_size: int | str | None, has_cells: bool) -> None:
+    if values["locked_memory"] and page_size is None and not has_cells:
+        raise errors.BadRequest(reason="hw:locked_memory needs hw:mem_page_size or hw:numa_nodes")
+    if values["mem_encryption"] and values["firmware"] != "uefi":
+        raise errors.BadRequest(reason="hw:mem_encryption needs an image with hw_firmware_type=uefi")
 
 
 def _page_size(specs: Mapping[str, str], image: Mapping[str, str]) -> int | str | None:

@@ -110,6 +110,18 @@ class GuestSize:
 
 
 @payload(version=1)
+class GuestPlacement:
+    """Where a guest lies on its host: `pins` the host's CPU for each of the guest's that has its own (by number as text).
+
+    `nodes`: the host's NUMA node of each of those CPUs, by the guest's. `page_kib`: size of its memory's pages.
+    """
+
+    pins: dict[str, int]
+    nodes: dict[str, int]
+    page_kib: int
+
+
+@payload(version=1)
 class OwnedGuests:
     """What a compute worker has made and not yet removed: server ids, for the audit."""
 
@@ -220,6 +232,14 @@ class ComputeRpc(Interface):
         """What the guest uses now.
 
         :raises errors.WrongState: it does not run.
+        """
+        ...
+
+    @call(since="1.2", timeout_s=15)
+    def placement(self, ctxt: Context, *, server_id: str) -> GuestPlacement:
+        """Where the guest lies on this host, as the hypervisor has it.
+
+        :raises errors.HypervisorFailed: it is not here.
         """
         ...
 

@@ -3,14 +3,40 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from nova_lite.context import Context
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.payload import payload
 
 
 @payload(version=1)
+class HostCell:
+    """One NUMA node of a host; `dedicated`: those of its CPUs that are kept for single guests."""
+
+    cpus: tuple[int, ...]
+    dedicated: tuple[int, ...]
+    memory_mb: int
+
+
+@payload(version=1)
+class Offers:
+    """What a host has beside its sizes. `pages_mb`: memory in huge pages by their size in KiB.
+
+    `traits`: names of os-traits and of the operator's own, and what nova_lite.hardware.needs names. `threads`: of a core.
+    """
+
+    cells: tuple[HostCell, ...] = ()
+    pages_mb: dict[str, int] = dataclasses.field(default_factory=dict)
+    traits: tuple[str, ...] = ()
+    threads: int = 1
+
+
+@payload(version=2)
 class Inventory:
     """What a compute host offers. Sizes are totals; `reserved_*` are kept for the host itself.
+
+    `vcpus` are shared by guests, `pcpus` are kept for one guest each; `huge_mb` of `ram_mb` is in huge pages.
 
     `virt_type` kvm|qemu|fake with `virt_reason`, the sentence why; `cpu_info` is JSON text as in os-hypervisors.
     """
@@ -32,6 +58,9 @@ class Inventory:
     reserved_disk_gb: int = 0
     disk_free_gb: int = 0
     uptime: str = ""
+    pcpus: int = 0
+    huge_mb: int = 0
+    offers: Offers = dataclasses.field(default_factory=Offers)
 
 
 @payload(version=1)

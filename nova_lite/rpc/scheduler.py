@@ -10,9 +10,12 @@ from nova_lite.rpc.interface import Interface, call
 from nova_lite.rpc.payload import payload
 
 
-@payload(version=2)
+@payload(version=3)
 class PlacementRequest:
     """What a server needs of its host. `disk_gb` counts root, ephemeral and swap.
+
+    `vcpus` are shared with others; `pcpus`, `huge_mb`, `page_kib`, `cells`, `requires` and `forbids` are as in
+    nova_lite.hardware.needs.
 
     `excluded` are hosts already tried; `forced_host` is the only one allowed (filters still apply).
     `group_policy` and `group_max_per_host` are those of its server group. `same_host`, `different_host`: ids of servers.
@@ -34,6 +37,12 @@ class PlacementRequest:
     different_host: tuple[str, ...] = ()
     image_properties: dict[str, str] = dataclasses.field(default_factory=dict)
     extra_specs: dict[str, str] = dataclasses.field(default_factory=dict)
+    pcpus: int = 0
+    huge_mb: int = 0
+    page_kib: int = 0
+    cells: tuple[int, ...] = ()
+    requires: tuple[str, ...] = ()
+    forbids: tuple[str, ...] = ()
 
 
 @payload(version=1)

@@ -59,13 +59,13 @@ class Placements:
         return placement
 
     def resize_claim(self, ctxt: Context, *, request: PlacementRequest) -> None:  # noqa: ARG002 - the contract's shape
-        size = {"vcpus": request.vcpus, "ram_mb": request.ram_mb, "disk_gb": request.disk_gb}
+        size = {name: getattr(request, name) for name in claims.SIZES}
         with self._database.writer() as session:
             around = neighbours.of(session, request)
             held = next((claim for claim in claims.of_server(session, request.server_id)
                          if claim.host == request.forced_host), None)
             own = [] if held is None else [
-                host.without(vcpus=held.vcpus, ram_mb=held.ram_mb, disk_gb=held.disk_gb)
+                host.without(**{name: getattr(held, name) for name in claims.SIZES})
                 for host in self._fresh(session) if host.name == request.forced_host]
             outcome = pipeline.choose(around.seen_by(own), request, rng=self._rng)
             if not outcome.fitting:
@@ -83,7 +83,7 @@ class Placements:
         return None
 
     def _claim(self, session: Session, request: PlacementRequest, known: list[view.Host]) -> Placement | None:
-        size = {"vcpus": request.vcpus, "ram_mb": request.ram_mb, "disk_gb": request.disk_gb}
+        size = {name: getattr(request, name) for name in claims.SIZES}
         for host in pipeline.choose(known, request, rng=self._rng).fitting:
             if claims.take(session, server_id=request.server_id, host=host.name, limits=self._limits,
                            zone=host.availability_zone, **size):

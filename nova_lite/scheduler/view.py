@@ -11,6 +11,8 @@ from oslo_config import cfg
 from sqlalchemy.orm import Session
 
 from nova_lite.db import aggregates, hosts
+from nova_lite.rpc.conductor import Offers
+from nova_lite.rpc.payload import from_wire
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Neighbours:
     has_unwanted: bool = False
 
 
-NOBODY = Neighbours()
+NOBODY, NOTHING = Neighbours(), Offers()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Host:
     disk_gb_total: float
     disk_gb_claimed: int
     servers_claimed: int
+    pcpus_total: int = 0
+    pcpus_claimed: int = 0
+    huge_mb_total: int = 0
+    huge_mb_claimed: int = 0
+    offers: Offers = NOTHING
     aggregates: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict, compare=False)
     neighbours: Neighbours = NOBODY
 
@@ -67,13 +74,21 @@ class Host:
     def disk_gb_free(self) -> float:
         return self.disk_gb_total - self.disk_gb_claimed
 
-    def with_claim(self, *, vcpus: int, ram_mb: int, disk_gb: int) -> Host:
+    @property
+    def pcpus_free(self) -> int:
+        return self.pcpus_total - self.pcpus_claimed
+
+    @property
+    def huge_mb_free(self) -> int:
+        return self.huge_mb_total - self.huge_mb_claimed
+
+    def with_claim(self, *, vcpus: int, ram_mb: int, disk_gb: int, pcpus: int = 0, huge_mb: int = 0) -> Host:
         """The host after one more server."""
         return dataclasses.replace(
-            self, vcpus_claimed=self.vcpus_claimed + vcpus, ram_mb_claimed=self.ram_mb_claimed + ram_mb,
+            self, pcpus_claimed=self.pcpus_claimed + pcpus, huge_mb_claimed=self.huge_mb_claimed + huge_mb, vcpus_claimed=self.vcpus_claimed + vcpus, ram_mb_claimed=self.ram_mb_claimed + ram_mb,
             disk_gb_claimed=self.disk_gb_claimed + disk_gb, servers_claimed=self.servers_claimed + 1)
 
-    def without(self, *, vcpus: int, ram_mb: int, disk_gb: int) -> Host:
+    def without(self, *, vcpus: int, ram_mb: int, disk_gb: int, pcpus: int = 0, huge_mb: int = 0) -> Host:
         """The host as a server of this size, which is there, would find it without itself.
 
         Its own room is its own, also where the host has come to have less than is claimed.
@@ -82,6 +97,8 @@ class Host:
             self, vcpus_claimed=int(min(self.vcpus_claimed, self.vcpus_total) - vcpus),
             ram_mb_claimed=int(min(self.ram_mb_claimed, self.ram_mb_total) - ram_mb),
             disk_gb_claimed=int(min(self.disk_gb_claimed, self.disk_gb_total) - disk_gb),
+            pcpus_claimed=min(self.pcpus_claimed, self.pcpus_total) - pcpus,
+            huge_mb_claimed=min(self.huge_mb_claimed, self.huge_mb_total) - huge_mb,
             servers_claimed=self.servers_claimed - 1)
 
 
@@ -106,4 +123,6 @@ def _host(
         ram_mb_total=(row.ram_mb - row.reserved_ram_mb) * options.ram_allocation_ratio, ram_mb_claimed=row.ram_mb_claimed,
         disk_gb_total=(row.disk_gb - row.reserved_disk_gb) * options.disk_allocation_ratio,
         disk_gb_claimed=row.disk_gb_claimed, servers_claimed=row.servers_claimed, aggregates=metadata,
+        pcpus_total=row.pcpus, pcpus_claimed=row.pcpus_claimed, huge_mb_total=row.huge_mb,
+        huge_mb_claimed=row.huge_mb_claimed, offers=from_wire(Offers, row.offers) if row.offers else NOTHING,
     )

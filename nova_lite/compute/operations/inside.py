@@ -8,7 +8,7 @@ from nova_lite.compute.host import Host
 from nova_lite.context import Context
 from nova_lite.failpoints import fail
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import Guest
+from nova_lite.rpc.compute import Guest, GuestPlacement
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 
 
@@ -35,6 +35,13 @@ class Inside:
                 raise
         if refused:
             raise refused[0]
+
+    def placement(self, ctxt: Context, *, server_id: str) -> GuestPlacement:
+        record = self._host.records.get(server_id)
+        if record is None:
+            reason = "the server is not on this host"
+            raise errors.HypervisorFailed(host=self._host.name, action="read a guest's place", reason=reason)
+        return self._host.driver.placement(record.guest)
 
     def diagnostics(self, ctxt: Context, *, server_id: str) -> GuestDiagnostics:
         driver, record = self._host.driver, self._host.records.get(server_id)

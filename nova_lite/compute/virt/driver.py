@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import BinaryIO, Protocol
 
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import ConsoleType, Guest, Image, Nic
+from nova_lite.rpc.compute import ConsoleType, Guest, GuestPlacement, Image, Nic
 from nova_lite.rpc.conductor import Inventory
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 
@@ -144,6 +144,10 @@ class Driver(Protocol):
 
     def diagnostics(self, guest: Guest) -> GuestDiagnostics:
         """What the running guest uses."""
+        ...
+
+    def placement(self, guest: Guest) -> GuestPlacement:
+        """The host's CPUs and pages that the defined guest has, or will have when it is powered on."""
         ...
 
     def trigger_crash_dump(self, server_id: str) -> None:

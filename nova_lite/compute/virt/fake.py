@@ -15,11 +15,12 @@ from oslo_config import cfg
 
 from nova_lite import errors
 from nova_lite.compute import inventory
-from nova_lite.compute.virt import fake_consoles, fake_diagnostics
+from nova_lite.compute.virt import fake_consoles, fake_diagnostics, fake_hardware
+from nova_lite.compute.virt.cpu_sets import NO_PINS, Pins
 from nova_lite.compute.virt.driver import Check, PowerSeen
 from nova_lite.compute.virt.fake_snapshots import empty_qcow2
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import ConsoleType, Guest, Image, Nic
+from nova_lite.rpc.compute import ConsoleType, Guest, GuestPlacement, Image, Nic
 from nova_lite.rpc.conductor import Inventory
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 
@@ -35,6 +36,7 @@ class _FakeGuest:
     power: Power
     console: list[str]
     snapshots: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    pins: Pins = NO_PINS
 
 
 class FakeDriver:
@@ -47,6 +49,7 @@ class FakeDriver:
         names = [conf.host] if count == 1 else [f"{conf.host}-{number}" for number in range(1, count + 1)]
         self._inventory = tuple(_inventory(conf, name) for name in names)
         self._hosts = frozenset(names)
+        self._cpus = fake_hardware.cpus(conf)
         self._lock = threading.Lock()
         self._guests: dict[str, _FakeGuest] = {}
         self._on_power: PowerSeen = lambda server_id, power: None
@@ -103,7 +106,18 @@ class FakeDriver:
         with self._lock:
             known = self._guests.setdefault(guest.server_id, _FakeGuest(guest, Power.SHUTDOWN, []))
             if known.power is Power.SHUTDOWN:
+                try:
+                    known.pins = fake_hardware.pin(guest, known.pins, self._pins_beside(guest), among=self._cpus)
+                except errors.HypervisorFailed:
+                    if known.guest is guest:
+                        del self._guests[guest.server_id]
+                    raise
                 known.guest = guest
+
+    def _pins_beside(self, guest: Guest) -> list[Pins]:
+        """Of the other guests of its host."""
+        return [other.pins for server_id, other in self._guests.items()
+                if server_id != guest.server_id and other.guest.host == guest.host]
 
     def start(self, guest: Guest) -> None:
         self.define(guest)
@@ -203,6 +217,9 @@ class FakeDriver:
         self._known(guest.server_id, "read diagnostics")
         return fake_diagnostics.of(guest)
 
+    def placement(self, guest: Guest) -> GuestPlacement:
+        return fake_hardware.placement(guest, self._known(guest.server_id, "read a guest's place").pins)
+
     def trigger_crash_dump(self, server_id: str) -> None:
         known = self._known(server_id, "send an NMI to the guest")
         if known.power not in (Power.RUNNING, Power.PAUSED):
@@ -260,8 +277,9 @@ def _boot(known: _FakeGuest) -> None:
 
 
 def _inventory(conf: cfg.ConfigOpts, host: str) -> Inventory:
+    cpus, offers = fake_hardware.cpus(conf), fake_hardware.offers(conf)
     return Inventory(
-        host=host, vcpus=conf.compute.fake_vcpus, ram_mb=conf.compute.fake_ram_mb,
+        host=host, vcpus=len(cpus.shared), pcpus=len(cpus.dedicated), offers=offers, huge_mb=sum(offers.pages_mb.values()), ram_mb=conf.compute.fake_ram_mb,
         disk_gb=conf.compute.fake_disk_gb, architecture="x86_64", hypervisor_type="fake", hypervisor_version=1000000,
         hypervisor_hostname=host, virt_type="fake", virt_reason="[compute] driver is fake: guests exist in memory only",
         cpu_info=_CPU_INFO, host_ip=conf.my_ip, tunnel_ip=conf.network.tunnel_ip or None,

@@ -17,6 +17,8 @@ from nova_lite.db import claims, moves, servers
 from nova_lite.db.hosts import Host
 from nova_lite.db.moves import Move
 from nova_lite.db.servers import Server
+from nova_lite.hardware import needs
+from nova_lite.hardware.needs import Needs
 from nova_lite.lifecycle.table import TASKS_OF, Power, Vm
 from nova_lite.rpc.compute import GuestSize
 
@@ -32,8 +34,9 @@ def find_move(run: Run) -> Saved:
 def known(session: Session, server_id: str) -> Saved:
     """The server's last move, where it is, and what was and is to be."""
     server, move = servers.get(session, server_id), moves.latest(session, server_id)
-    return {"host": server.host, "agent": server.agent, "move": move.number, "old": move.old_flavor,
-            "new": move.new_flavor, "was_on": move.old_vm_state == str(Vm.ACTIVE), "resize_fence": move.fence}
+    return {"host": server.host, "agent": server.agent, "image": dict(server.image_properties), "move": move.number,
+            "old": move.old_flavor, "new": move.new_flavor, "was_on": move.old_vm_state == str(Vm.ACTIVE),
+            "resize_fence": move.fence}
 
 
 def claim_room(run: Run) -> None:
@@ -43,14 +46,15 @@ def claim_room(run: Run) -> None:
     """
     new = run.saved["new"]
     with run.world.database.reader() as session:
-        wanted = placement.request(session, servers.get(session, run.server_id))
+        wanted = placement.request(session, servers.get(session, run.server_id), asked=_needs(run, new))
     run.world.scheduler.resize_claim(run.ctxt, request=dataclasses.replace(
-        wanted, forced_host=run.saved["host"], extra_specs=dict(new["extra_specs"]), **_both(run.saved["old"], new)))
+        wanted, forced_host=run.saved["host"], extra_specs=dict(new["extra_specs"]),
+        **_both(run, run.saved["old"], new)))
 
 
 def release_room(run: Run) -> None:
     with run.world.database.writer() as session:
-        claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run.saved["old"]))
+        claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run, run.saved["old"]))
 
 
 def record_room(session: Session, run: Run) -> None:
@@ -126,7 +130,7 @@ def record_confirmed(session: Session, run: Run) -> None:
 
 def keep_new_size(session: Session, run: Run) -> None:
     """The rows know the server by its new size only; `run.saved` as `known` gives it."""
-    claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run.saved["new"]))
+    claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run, run.saved["new"]))
     _move(session, run).status = moves.CONFIRMED
     _count_as(session, run, run.saved["new"])
 
@@ -140,7 +144,7 @@ def restore_guest(run: Run) -> Saved:
 
 
 def record_reverted(session: Session, run: Run) -> None:
-    claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run.saved["old"]))
+    claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run, run.saved["old"]))
     move = _move(session, run)
     move.status = moves.REVERTED
     _show_flavor(session, run, run.saved["old"]).disk_config = move.old_disk_config
@@ -169,7 +173,7 @@ def _move(session: Session, run: Run) -> Move:
 
 def _show_flavor(session: Session, run: Run, flavor: dict[str, Any]) -> Server:
     server = servers.get_any(session, run.server_id)
-    server.flavor, server.disk_gb = flavor, _size(flavor)["disk_gb"]
+    server.flavor, server.disk_gb = flavor, _disk_gb(flavor)
     session.flush()
     return server
 
@@ -185,17 +189,26 @@ def _at_rest(power: int) -> Vm:
     return Vm.STOPPED if power in (Power.SHUTDOWN, Power.CRASHED, Power.NOSTATE) else Vm.ACTIVE
 
 
-def _size(flavor: dict[str, Any]) -> dict[str, int]:
-    """What a claim takes for it; `flavor` as a move keeps it."""
-    disk_gb = int(flavor["root_gb"]) + int(flavor["ephemeral"]) + -(-int(flavor["swap"]) // 1024)
-    return {"vcpus": int(flavor["vcpus"]), "ram_mb": int(flavor["ram"]), "disk_gb": disk_gb}
+def _needs(run: Run, flavor: dict[str, Any]) -> Needs:
+    """What a host must have for it; `flavor` as a move keeps it."""
+    return needs.of(specs=flavor["extra_specs"], image=run.saved.get("image", {}), vcpus=int(flavor["vcpus"]),
+                    ram_mb=int(flavor["ram"]), disk_gb=_disk_gb(flavor))
 
 
-def _both(old: dict[str, Any], new: dict[str, Any]) -> dict[str, int]:
+def _disk_gb(flavor: dict[str, Any]) -> int:
+    return int(flavor["root_gb"]) + int(flavor["ephemeral"]) + -(-int(flavor["swap"]) // 1024)
+
+
+def _size(run: Run, flavor: dict[str, Any]) -> dict[str, int]:
+    """What a claim takes for it."""
+    wanted = _needs(run, flavor)
+    return {name: getattr(wanted, name) for name in claims.SIZES}
+
+
+def _both(run: Run, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """One guest runs, as large as either; the disks of both are there."""
-    before, after = _size(old), _size(new)
-    return {"vcpus": max(before["vcpus"], after["vcpus"]), "ram_mb": max(before["ram_mb"], after["ram_mb"]),
-            "disk_gb": before["disk_gb"] + after["disk_gb"]}
+    before, after = _size(run, old), _size(run, new)
+    return {name: max(before[name], after[name]) for name in before} | {"disk_gb": before["disk_gb"] + after["disk_gb"]}
 
 
 def _guest_size(flavor: dict[str, Any]) -> GuestSize:

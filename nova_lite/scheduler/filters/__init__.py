@@ -14,6 +14,7 @@ from nova_lite.scheduler.filters import (
     availability_zone,
     capacity,
     chosen,
+    hardware,
     neighbours,
     service,
 )
@@ -31,6 +32,8 @@ FILTERS: tuple[Filter, ...] = (
     aggregates.takes_image,
     aggregates.has_extra_specs,
     architecture.runs_architecture,
+    hardware.has_features,
+    hardware.has_nodes,
     neighbours.is_the_groups_host,
     neighbours.has_place_for_the_group,
     neighbours.is_beside,
@@ -38,4 +41,6 @@ FILTERS: tuple[Filter, ...] = (
     capacity.has_cores,
     capacity.has_memory,
     capacity.has_disk,
+    hardware.has_dedicated_cpus,
+    hardware.has_huge_pages,
 )

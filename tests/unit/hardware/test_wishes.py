@@ -7,6 +7,7 @@ import pytest
 
 from nova_lite import errors
 from nova_lite.hardware import wishes
+from nova_lite.hardware.cpus import CpuPolicy
 from nova_lite.hardware.topology import Cell, Topology
 from nova_lite.hardware.wishes import Hardware
 
@@ -34,7 +35,17 @@ def test_who_asks_for_nothing_gets_the_hosts_defaults() -> None:
     ({"hw:cpu_cores": "3"}, {}, "topology", Topology(4, 1, 1)),
     ({"hw:mem_page_size": "2MB"}, {}, "page_size", 2048), ({"hw:mem_page_size": "1048576"}, {}, "page_size", 1048576),
     ({"hw:mem_page_size": "any"}, {"hw_mem_page_size": "large"}, "page_size", "large"),
-    ({"hw:cpu_policy": "dedicated"}, {}, "cpu_policy", "dedicated"),
+    ({"hw:cpu_policy": "dedicated"}, {}, "cpus", CpuPolicy(dedicated=(0, 1, 2, 3))),
+    ({"resources:PCPU": "4"}, {}, "cpus", CpuPolicy(dedicated=(0, 1, 2, 3))),
+    ({"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "^0-1"}, {}, "cpus", CpuPolicy(dedicated=(2, 3))),
+    ({"hw:cpu_policy": "dedicated", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "^0"}, {}, "cpus",
+     CpuPolicy(dedicated=(0, 1, 2, 3), realtime=(1, 2, 3))),
+    ({"hw:cpu_policy": "mixed", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "2-3"}, {}, "cpus",
+     CpuPolicy(dedicated=(2, 3), realtime=(2, 3))),
+    ({"hw:cpu_policy": "dedicated", "hw:emulator_threads_policy": "isolate"}, {"hw_cpu_thread_policy": "require"}, "cpus",
+     CpuPolicy(dedicated=(0, 1, 2, 3), emulator="isolate", threads="require")),
+    ({"hw:locked_memory": "true", "hw:mem_page_size": "small"}, {}, "locked_memory", True),
+    ({}, {"hw_sound_model": "ich9"}, "sound_model", "ich9"), ({"hw:pmu": "no"}, {}, "has_pmu", False),
     ({"hw:numa_nodes": "2"}, {}, "cells", (Cell((0, 1), 512), Cell((2, 3), 512))),
     ({"hw:numa_nodes": "2", "hw:numa_cpus.0": "0", "hw:numa_cpus.1": "1-3", "hw:numa_mem.0": "256", "hw:numa_mem.1": "768"},
      {}, "cells", (Cell((0,), 256), Cell((1, 2, 3), 768))),
@@ -64,6 +75,15 @@ def test_a_wish_is_understood(specs: Words, image: Words, field: str, value: obj
     ({"hw:mem_page_size": "huge"}, {}, "hw:mem_page_size"), ({}, {"hw_mem_page_size": "large"}, "hw_mem_page_size"),
     ({"hw:mem_page_size": "small"}, {"hw_mem_page_size": "large"}, "hw_mem_page_size"),
     ({"hw:cpu_policy": "mixed"}, {}, "hw:cpu_policy"), ({"hw:cpu_thread_policy": "isolate"}, {}, "hw:cpu_thread_policy"),
+    ({"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "4"}, {}, "hw:cpu_dedicated_mask"),
+    ({"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "0-3"}, {}, "hw:cpu_dedicated_mask"),
+    ({"hw:cpu_policy": "dedicated", "hw:cpu_dedicated_mask": "0"}, {}, "hw:cpu_policy=mixed"),
+    ({"hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "^0"}, {}, "hw:cpu_realtime"),
+    ({"hw:cpu_policy": "dedicated", "hw:cpu_realtime": "yes"}, {}, "hw:cpu_realtime_mask"),
+    ({"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "0", "hw:emulator_threads_policy": "isolate"}, {}, "isolate"),
+    ({"resources:PCPU": "2"}, {}, "resources:PCPU"), ({"resources:PCPU": "4", "hw:cpu_policy": "shared"}, {}, "resources:PCPU"),
+    ({"hw:mem_encryption": "true"}, {}, "hw_firmware_type=uefi"), ({"hw:locked_memory": "true"}, {}, "hw:mem_page_size"),
+    ({}, {"hw_sound_model": "theremin"}, "hw_sound_model"), ({"resources:VCPU": "many"}, {}, "resources:VCPU"),
     ({"hw:cpu_policy": "shared"}, {"hw_cpu_policy": "dedicated"}, "hw_cpu_policy"),
     ({"hw:numa_nodes": "3"}, {}, "hw:numa_nodes=3"), ({"hw:numa_nodes": "1", "hw:numa_cpus.0": "0-3"}, {}, "hw:numa_mem"),
     ({"hw:numa_nodes": "1", "hw:numa_cpus.0": "0-2", "hw:numa_mem.0": "1024"}, {}, "hw:numa_cpus"),
@@ -78,8 +98,8 @@ def test_a_wish_is_understood(specs: Words, image: Words, field: str, value: obj
     ({}, {"hw_video_ram": "1"}, "hw_video:ram_max_mb"), ({"quota:cpu_quota": "-5"}, {}, "quota:cpu_quota"),
     ({"quota:cpu_period": "10"}, {}, "quota:cpu_period"), ({"quota:vif_inbound_peak": "5"}, {}, "quota:vif_inbound_average"),
     ({"quota:disk_total_iops_sec": "5", "quota:disk_read_iops_sec": "5"}, {}, "quota:disk_total_iops_sec"),
-    ({"hw:mem_encryption": "true"}, {}, "hw:mem_encryption=true is not offered"),
-    ({}, {"hw_sound_model": "ac97"}, "hw_sound_model=ac97 is not offered"),
+    ({"hw:viommu_model": "intel"}, {}, "hw:viommu_model=intel is not offered"),
+    ({"hw:sound_model": "ac97"}, {"hw_sound_model": "ich9"}, "contradict"),
 ])
 def test_what_cannot_be_is_refused_by_its_name(specs: Words, image: Words, said: str) -> None:
     with pytest.raises(errors.BadRequest) as refused:
@@ -89,7 +109,7 @@ def test_what_cannot_be_is_refused_by_its_name(specs: Words, image: Words, said:
 
 
 def test_a_refusal_of_what_is_off_would_help_nobody() -> None:
-    assert read({"hw:mem_encryption": "False", "hw:emulator_threads_policy": "share"}) == Hardware()
+    assert read({"hw:mem_encryption": "False", "hw:viommu_model": "none", "hw:virtio_packed_ring": "false"}) == Hardware()
 
 
 @pytest.mark.parametrize(("bus", "device"), [("virtio", "/dev/vda"), ("scsi", "/dev/sda"), ("ide", "/dev/hda")])

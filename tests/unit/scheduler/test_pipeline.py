@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from nova_lite.rpc.conductor import HostCell, Offers
 from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.scheduler import pipeline
 from nova_lite.scheduler.filters import FILTERS
@@ -43,6 +44,12 @@ ONLY = {
                  "has a server of different_host"),
     "has_cores": ({"vcpus_claimed": 16}, {}, "not enough CPUs: 1 asked, 0 left"),
     "has_memory": ({"ram_mb_claimed": 8000}, {}, "not enough memory: 512 MB asked, 192 MB left"),
+    "has_features": ({}, {"requires": ("COMPUTE_SECURITY_TPM_2_0",)},
+                     "without what the flavor or image requires: COMPUTE_SECURITY_TPM_2_0"),
+    "has_nodes": ({}, {"cells": (256, 256)}, "fewer NUMA nodes than the flavor: 2 asked, the host has 1"),
+    "has_dedicated_cpus": ({"pcpus_total": 2, "pcpus_claimed": 1}, {"pcpus": 2}, "not enough dedicated CPUs: 2 asked, 1 left"),
+    "has_huge_pages": ({"huge_mb_total": 512, "offers": Offers(pages_mb={"2048": 512})}, {"huge_mb": 512, "page_kib": 1048576},
+                       "not enough huge pages of 1048576 KiB: 512 MB asked, 0 MB left"),
     "has_disk": ({"disk_gb_claimed": 100}, {}, "not enough disk: 1 GB asked, 0 GB left"),
 }
 
@@ -111,3 +118,21 @@ def test_soft_policies_prefer_or_avoid_the_group_whatever_the_room() -> None:
     ("abc", "<in> b", True), ("abc", "<in> d", False), ("abc", "<all-in> a b", True), ("abc", "<all-in> a d", False)])
 def test_extra_specs_have_operators(value: str, wanted: str, *, fits: bool) -> None:
     assert matches(value, wanted) is fits
+
+
+@pytest.mark.parametrize(("host", "request_changes", "says"), [
+    ({"offers": Offers(traits=("A", "B"))}, {"requires": ("A",), "forbids": ("C",)}, None),
+    ({"offers": Offers(traits=("A", "B"))}, {"requires": ("A",), "forbids": ("B",)}, "with what the flavor forbids: B"),
+    ({"offers": Offers(cells=(HostCell(cpus=(0,), dedicated=(), memory_mb=128),))}, {"cells": (256,)},
+     "a NUMA node too small: 256 MB asked of node 0, it has 128 MB"),
+    ({"pcpus_total": 1}, {"pcpus": 1}, None),
+    # An operator has taken CPUs away from what is claimed: others go on.
+    ({"pcpus_total": 1, "pcpus_claimed": 2}, {}, None),
+    ({"huge_mb_total": 600, "huge_mb_claimed": 100, "offers": Offers(pages_mb={"2048": 600})}, {"huge_mb": 512},
+     "not enough huge pages: 512 MB asked, 500 MB left"),
+    ({"huge_mb_total": 612, "huge_mb_claimed": 100, "offers": Offers(pages_mb={"2048": 612})},
+     {"huge_mb": 512, "page_kib": 2048}, None),
+])
+def test_hardware_decides(host: dict[str, object], request_changes: dict[str, object], says: str | None) -> None:
+    outcome = choose([dataclasses.replace(HOST, **host)], dataclasses.replace(REQUEST, **request_changes))  # type: ignore[arg-type]
+    assert [refusal.reason for refusal in outcome.refusals] == ([] if says is None else [says])

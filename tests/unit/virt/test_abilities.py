@@ -11,7 +11,10 @@ import pytest
 from oslo_config import cfg
 
 from nova_lite import conf as options
+from nova_lite.compute.virt import cpu_sets
+from nova_lite.compute.virt.cpu_sets import CpuSets
 from nova_lite.compute.virt.libvirt import abilities, pins
+from nova_lite.hardware.cpus import CpuPolicy
 from nova_lite.hardware.topology import Cell
 from nova_lite.hardware.wishes import Hardware
 
@@ -44,7 +47,7 @@ CELLS = tuple(Cell((n,), 8) for n in range(3))
     (Hardware(firmware="uefi", secure_boot="required"), "package ovmf"), (Hardware(tpm_version="2.0"), "no swtpm"),
     (Hardware(page_size="small"), None), (Hardware(page_size=4), None), (Hardware(page_size="large"), None),
     (Hardware(page_size=2048), None), (Hardware(page_size=1048576), "huge pages"), (Hardware(cells=CELLS[:2]), None),
-    (Hardware(cells=CELLS), "the host has 2"), (Hardware(cpu_policy="dedicated"), "cpu_dedicated_set is empty"),
+    (Hardware(cells=CELLS), "the host has 2"), (Hardware(cpus=CpuPolicy(dedicated=(0,))), "cpu_dedicated_set is empty"),
 ])
 def test_a_host_says_what_it_lacks(host: Path, conf: cfg.ConfigOpts, hardware: Hardware, lack: str | None) -> None:
     said = abilities.missing(hardware, ram_mb=16, arch="x86_64", conf=conf)
@@ -83,26 +86,31 @@ class Domains:
         return list(self.all)
 
 
+def choose(conn: Domains, *among: int, vcpus: int = 2) -> dict[int, int]:
+    asked = Hardware(cpus=CpuPolicy(dedicated=tuple(range(vcpus))))
+    return dict(pins.choose(conn, "mine", asked, among=CpuSets(among, (0, 1))).cpus)
+
+
 def test_cpus_that_nobody_has_are_given_lowest_first() -> None:
     conn = Domains((Domain("other", (2, 4)), Domain("shared", ())))
-    assert pins.choose(conn, "mine", vcpus=2, among=(2, 3, 4, 5)) == (3, 5)
+    assert choose(conn, 2, 3, 4, 5) == {0: 3, 1: 5}
 
 
 def test_a_guest_keeps_the_cpus_that_it_has() -> None:
-    assert pins.choose(Domains((Domain("mine", (5, 4)),)), "mine", vcpus=2, among=(2, 3, 4, 5)) == (5, 4)
+    assert choose(Domains((Domain("mine", (5, 4)),)), 2, 3, 4, 5) == {0: 5, 1: 4}
 
 
 def test_a_guest_that_has_grown_is_given_others() -> None:
-    assert pins.choose(Domains((Domain("mine", (5,)),)), "mine", vcpus=2, among=(2, 3, 5)) == (2, 3)
+    assert choose(Domains((Domain("mine", (5,)),)), 2, 3, 5) == {0: 2, 1: 3}
 
 
 def test_too_few_cpus_are_counted_in_the_refusal() -> None:
-    with pytest.raises(pins.NoneFree, match="1 of the host's dedicated CPUs are free, 2 are needed"):
-        pins.choose(Domains((Domain("other", (2,)),)), "mine", vcpus=2, among=(2, 3))
+    with pytest.raises(cpu_sets.NoneFree, match="1 of the host's 2 dedicated CPUs are free, 2 are needed"):
+        choose(Domains((Domain("other", (2,)),)), 2, 3)
 
 
 @pytest.mark.parametrize("said", ["zero", "0-", "99999"])
 def test_a_set_of_cpus_that_is_none_is_refused(conf: cfg.ConfigOpts, said: str) -> None:
     conf.set_override("cpu_dedicated_set", said, group="compute")
     with pytest.raises(ValueError, match="cpu_dedicated_set"):
-        pins.dedicated(conf)
+        cpu_sets.refuse_absent(conf)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nova_lite.compute.virt.cpu_sets import NO_PINS, Pins
 from nova_lite.compute.virt.libvirt import xml_disks
 from nova_lite.compute.virt.libvirt.domain_xml import Disk, domain_xml, nic_xml
 from nova_lite.rpc.compute import Guest
@@ -25,10 +26,11 @@ def guest_with(specs: Words | None = None, image: Words | None = None, **changes
 
 def described(
     specs: Words | None = None, image: Words | None = None, *, machine: object = TCG,
-    disks: tuple[Disk, ...] = (ROOT, SWAP, CONFIG), pins: tuple[int, ...] = (), **changes: object,
+    disks: tuple[Disk, ...] = (ROOT, SWAP, CONFIG), pins: Pins = NO_PINS, page_kib: int | None = None, **changes: object,
 ) -> ET.Element:
     return ET.fromstring(domain_xml(
-        guest_with(specs, image, **changes), machine, disks=disks, console_log=Path("/c"), pins=pins))  # type: ignore[arg-type]
+        guest_with(specs, image, **changes), machine, disks=disks, console_log=Path("/c"), pins=pins,
+        page_kib=page_kib))  # type: ignore[arg-type]
 
 
 def at(domain: ET.Element, path: str) -> dict[str, str]:
@@ -45,8 +47,6 @@ def at(domain: ET.Element, path: str) -> dict[str, str]:
     ({"hw:watchdog_action": "reset"}, {}, "devices/watchdog", {"model": "i6300esb", "action": "reset"}),
     ({"hw_rng:rate_bytes": "2048", "hw_rng:rate_period": "500"}, {}, "devices/rng/rate", {"bytes": "2048", "period": "500"}),
     ({"hw:cpu_sockets": "1", "hw:cpu_threads": "2"}, {}, "cpu/topology", {"sockets": "1", "cores": "1", "threads": "2"}),
-    ({"hw:mem_page_size": "2MB"}, {}, "memoryBacking/hugepages/page", {"size": "2048", "unit": "KiB"}),
-    ({"hw:mem_page_size": "large"}, {}, "memoryBacking/hugepages", {}),
     ({"hw:numa_nodes": "1"}, {}, "cpu/numa/cell", {"id": "0", "cpus": "0,1", "memory": "512", "unit": "MiB"}),
     ({"hw:numa_nodes": "1"}, {}, "numatune/memnode", {"cellid": "0", "mode": "strict", "nodeset": "0"}),
     ({}, {"hw_firmware_type": "uefi"}, "os", {"firmware": "efi"}),
@@ -136,13 +136,47 @@ def test_the_hypervisor_hides_and_windows_is_helped_only_on_kvm() -> None:
 
 
 def test_own_cpus_are_pinned_one_by_one_and_others_are_kept_off_them() -> None:
-    pinned = described({"hw:cpu_policy": "dedicated"}, pins=(5, 3))
+    pinned = described({"hw:cpu_policy": "dedicated"}, pins=Pins({0: 5, 1: 3}, (3, 5)))
     assert [(pin.get("vcpu"), pin.get("cpuset")) for pin in pinned.findall("cputune/vcpupin")] == [("0", "5"), ("1", "3")]
     machine = dataclasses.replace(TCG, shared_cpus="0,1")
     assert at(described(machine=machine), "vcpu") == {"cpuset": "0,1"}
-    assert at(described(machine=machine, pins=(5, 3)), "vcpu") == {}
+    assert at(described(machine=machine, pins=Pins({0: 5, 1: 3}, (3, 5))), "vcpu") == {}
 
 
 def test_a_nic_that_comes_later_is_as_the_first_ones() -> None:
     nic = ET.fromstring(nic_xml(GUEST.nics[0], guest_with(image={"hw_vif_model": "e1000"})))
     assert at(nic, "model") == {"type": "e1000"}
+
+
+def test_memory_is_in_pages_of_the_size_that_the_host_chose() -> None:
+    assert at(described({"hw:mem_page_size": "large"}, page_kib=2048), "memoryBacking/hugepages/page") == {
+        "size": "2048", "unit": "KiB"}
+
+
+def test_mixed_guests_share_what_is_not_their_own() -> None:
+    machine = dataclasses.replace(TCG, shared_cpus="0-1")
+    mixed = described({"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "1"}, machine=machine, pins=Pins({1: 3}, (3,)))
+    assert at(mixed, "vcpu") == {"cpuset": "0-1"}
+    assert [pin.attrib for pin in mixed.findall("cputune/vcpupin")] == [{"vcpu": "1", "cpuset": "3"}]
+    assert at(mixed, "cputune/emulatorpin") == {"cpuset": "3"}
+
+
+def test_a_sharing_emulator_runs_where_all_others_do() -> None:
+    machine = dataclasses.replace(TCG, shared_cpus="0-1")
+    shared = described({"hw:cpu_policy": "dedicated"}, machine=machine, pins=Pins({0: 2, 1: 3}))
+    assert at(shared, "cputune/emulatorpin") == {"cpuset": "0-1"}
+
+
+def test_real_time_cpus_come_first_and_their_memory_stays() -> None:
+    domain = described({"hw:cpu_policy": "dedicated", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "^0"},
+                       pins=Pins({0: 2, 1: 3}, (2,)))
+    assert at(domain, "cputune/vcpusched") == {"vcpus": "1", "scheduler": "fifo", "priority": "1"}
+    assert {child.tag for child in domain.findall("memoryBacking/*")} == {"nosharepages", "locked"}
+    assert at(domain, "features/pmu") == {"state": "off"}
+
+
+@pytest.mark.parametrize("model", ["sb16", "es1370", "pcspk", "ac97", "ich6", "ich9", "usb"])
+def test_a_sound_card_is_the_model_that_was_asked_for(model: str) -> None:
+    domain = described({"hw:sound_model": model})
+    assert at(domain, "devices/sound") == {"model": model}
+    assert at(domain, "devices/controller[@type='usb']")["model"] == ("qemu-xhci" if model == "usb" else "none")

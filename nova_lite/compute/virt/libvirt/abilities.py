@@ -29,17 +29,28 @@ def _firmware(hardware: Hardware, arch: str) -> str | None:
     if hardware.firmware != "uefi":
         return None
     is_secure = xml_firmware.is_secure(hardware)
-    for path in sorted(_FIRMWARES.glob("*.json")):
-        found = json.loads(path.read_text())
-        fits = "uefi" in found["interface-types"] and arch in {target["architecture"] for target in found["targets"]}
-        if fits and (not is_secure or "secure-boot" in found["features"]):
-            return None
+    if has_firmware(arch, is_secure=is_secure):
+        return None
     what = "os_secure_boot=required" if is_secure else "hw_firmware_type=uefi"
     return f"{what}: the host has no such firmware; its operator may install the package ovmf"
 
 
+def has_firmware(arch: str, *, is_secure: bool) -> bool:
+    """Whether QEMU has a UEFI here for such guests, that can check what it starts if `is_secure`."""
+    for path in sorted(_FIRMWARES.glob("*.json")):
+        found = json.loads(path.read_text())
+        fits = "uefi" in found["interface-types"] and arch in {target["architecture"] for target in found["targets"]}
+        if fits and (not is_secure or "secure-boot" in found["features"]):
+            return True
+    return False
+
+
+def has_tpm() -> bool:
+    return all(shutil.which(program) for program in _SWTPM)
+
+
 def _tpm(hardware: Hardware) -> str | None:
-    if hardware.tpm_version is None or all(shutil.which(program) for program in _SWTPM):
+    if hardware.tpm_version is None or has_tpm():
         return None
     return f"hw:tpm_version={hardware.tpm_version}: the host has no swtpm; its operator may install swtpm and swtpm-tools"
 
@@ -68,6 +79,6 @@ def _nodes(hardware: Hardware) -> str | None:
 
 
 def _cpus(hardware: Hardware, conf: cfg.ConfigOpts) -> str | None:
-    if hardware.cpu_policy != "dedicated" or conf.compute.cpu_dedicated_set:
+    if not hardware.cpus.dedicated or conf.compute.cpu_dedicated_set:
         return None
-    return "hw:cpu_policy=dedicated: the host keeps no CPUs for single guests ([compute] cpu_dedicated_set is empty)"
+    return "hw:cpu_policy: the host keeps no CPUs for single guests ([compute] cpu_dedicated_set is empty)"

@@ -12,7 +12,9 @@ from typing import Any
 from oslo_config import cfg
 
 from nova_lite import errors
-from nova_lite.compute.virt.libvirt import abilities, consoles, disks, pins
+from nova_lite.compute.virt import cpu_sets
+from nova_lite.compute.virt.cpu_sets import NO_PINS, Pins
+from nova_lite.compute.virt.libvirt import abilities, consoles, disks, host_offers, pins
 from nova_lite.compute.virt.libvirt.capability_probe import Virt
 from nova_lite.compute.virt.libvirt.domain_xml import Disk, Machine, domain_xml, hardware_of
 from nova_lite.rpc.compute import Guest
@@ -48,27 +50,34 @@ class Descriptions:
 
     def define_anew(self, conn: Any, guest: Guest) -> Any:
         """Describe a guest that does not run; its domain."""
-        if hardware_of(guest).cpu_policy != "dedicated":
-            return conn.defineXML(self.describe(guest))
         with self._pinning:
             try:
-                own = pins.choose(conn, guest.server_id, vcpus=guest.vcpus, among=pins.dedicated(self._conf))
+                own = pins.choose(conn, guest.server_id, hardware_of(guest), among=cpu_sets.of_host(self._conf))
+                return conn.defineXML(self.describe(guest, own=own))
             except ValueError as lack:
                 raise errors.HypervisorFailed(host=self._host, action="make such a guest", reason=lack) from lack
-            return conn.defineXML(self.describe(guest, own=own))
 
-    def describe(self, guest: Guest, *, own: tuple[int, ...] = ()) -> str:
-        """The guest's domain XML; `own`: the host's CPUs that are its alone."""
+    def describe(self, guest: Guest, *, own: Pins = NO_PINS) -> str:
+        """The guest's domain XML; `own`: the host's CPUs that are its alone.
+
+        :raises ValueError: the host has no pages that would do, or its options contradict each other.
+        """
         default = "pc" if self._arch == "x86_64" else "virt"
         machine = Machine(
             owner=self._owner, virt_type=self._virt.type, arch=self._arch,
             machine=self._conf.libvirt.hw_machine_type or default, emulator=self._emulator,
             tb_cache_mb=self._conf.libvirt.tb_cache_mb, disk_cache=self._disk_cache,
-            has_screen=self._conf.vnc.enabled, shared_cpus=pins.shared(self._conf),
+            has_screen=self._conf.vnc.enabled, shared_cpus=_shared(self._conf),
         )
         log = disks.directory(self._instances, guest.server_id) / consoles.LOG_FILE
-        return domain_xml(guest, machine, disks=self.disks_of(guest), console_log=log, pins=own,
+        return domain_xml(guest, machine, disks=self.disks_of(guest), console_log=log, pins=own, page_kib=host_offers.page_kib(hardware_of(guest), ram_mb=guest.ram_mb),
                           serial_socket=consoles.socket_of(self._conf, self._instances, guest.server_id))
+
+
+def _shared(conf: cfg.ConfigOpts) -> str:
+    """As libvirt lists them; "": any."""
+    is_divided = conf.compute.cpu_dedicated_set or conf.compute.cpu_shared_set
+    return ",".join(str(cpu) for cpu in cpu_sets.shared(conf)) if is_divided else ""
 
 
 def cpu_info(capabilities: str) -> str:

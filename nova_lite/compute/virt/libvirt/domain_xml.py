@@ -7,6 +7,7 @@ import dataclasses
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from nova_lite.compute.virt.cpu_sets import NO_PINS, Pins
 from nova_lite.compute.virt.libvirt import xml_devices, xml_disks, xml_firmware, xml_nics, xml_processor
 from nova_lite.compute.virt.libvirt.xml_disks import Disk
 from nova_lite.compute.virt.libvirt.xml_text import text
@@ -52,12 +53,12 @@ def hardware_of(guest: Guest) -> Hardware:
 
 def domain_xml(  # noqa: PLR0913 - each is of another origin
     guest: Guest, machine: Machine, *, disks: tuple[Disk, ...], console_log: Path, serial_socket: Path | None = None,
-    pins: tuple[int, ...] = (),
+    pins: Pins = NO_PINS, page_kib: int | None = None,
 ) -> str:
     """The domain of a guest whose disks, first the root disk, are made.
 
-    `serial_socket`: where its first serial port is to be reached; None: only by its log. `pins`: the host's CPU for
-    each of the guest's, when they are to be its own.
+    `serial_socket`: where its first serial port is to be reached; None: only by its log. `pins`: the host's CPUs
+    that are to be the guest's own. `page_kib`: the size of the huge pages that its memory is to be in.
     """
     hardware = hardware_of(guest)
     is_kvm = machine.virt_type == "kvm"
@@ -66,11 +67,13 @@ def domain_xml(  # noqa: PLR0913 - each is of another origin
     text(domain, "uuid", guest.server_id)
     _metadata(domain, guest, machine)
     text(domain, "memory", str(guest.ram_mb), unit="MiB")
-    text(domain, "vcpu", str(guest.vcpus), **({"cpuset": machine.shared_cpus} if machine.shared_cpus and not pins else {}))
+    text(domain, "vcpu", str(guest.vcpus), **(
+        {"cpuset": machine.shared_cpus} if machine.shared_cpus and len(pins.cpus) < guest.vcpus else {}))
     xml_firmware.write(domain, hardware, server_id=guest.server_id, arch=machine.arch, machine=machine.machine,
                        is_ordered=any(disk.boots_first for disk in disks))
     xml_processor.write(
-        domain, hardware, arch=machine.arch, is_kvm=is_kvm, tb_cache_mb=machine.tb_cache_mb, pins=pins)
+        domain, hardware, arch=machine.arch, is_kvm=is_kvm, tb_cache_mb=machine.tb_cache_mb, pins=pins,
+        shared=machine.shared_cpus, page_kib=page_kib)
     for event, what in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
         text(domain, f"on_{event}", what)
     devices = ET.SubElement(domain, "devices")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import queue
 import shutil
@@ -21,6 +20,7 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.compute import commands, inventory
 from nova_lite.compute.images import ImageCache
+from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.driver import Check, PowerSeen
 from nova_lite.compute.virt.libvirt import (
     agent,
@@ -30,7 +30,9 @@ from nova_lite.compute.virt.libvirt import (
     descriptions,
     diagnostics,
     disks,
+    host_offers,
     interfaces,
+    pins,
 )
 from nova_lite.compute.virt.libvirt.connection import Connection
 from nova_lite.compute.virt.libvirt.descriptions import Descriptions
@@ -40,7 +42,7 @@ from nova_lite.compute.virt.libvirt.replaced_disks import ReplacedDisks
 from nova_lite.compute.virt.libvirt.resized_disks import ResizedDisks
 from nova_lite.compute.virt.libvirt.snapshots import Snapshots
 from nova_lite.lifecycle.table import Power
-from nova_lite.rpc.compute import ConsoleType, Guest, Image, Nic
+from nova_lite.rpc.compute import ConsoleType, Guest, GuestPlacement, Image, Nic
 from nova_lite.rpc.conductor import Inventory
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 
@@ -102,9 +104,12 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
             "describe the host", lambda conn: (int(conn.getVersion()), str(conn.getCapabilities()))
         )
         total, free = inventory.disk_gb(self._instances)
+        with self._named("describe the host"):
+            offers = host_offers.read(self._conf, arch=self._arch, is_kvm=self._virt.type == capability_probe.KVM)
+            shared, dedicated = len(cpu_sets.shared(self._conf)), len(cpu_sets.dedicated(self._conf))
         compute = self._conf.compute
         return (Inventory(
-            host=self._host, vcpus=os.cpu_count() or 1, ram_mb=inventory.ram_mb(), disk_gb=total,
+            host=self._host, vcpus=shared, pcpus=dedicated, offers=offers, huge_mb=sum(offers.pages_mb.values()), ram_mb=inventory.ram_mb(), disk_gb=total,
             architecture=self._arch, hypervisor_type="QEMU", hypervisor_version=version,
             hypervisor_hostname=self._host, virt_type=self._virt.type, virt_reason=self._virt.reason,
             cpu_info=descriptions.cpu_info(capabilities), host_ip=self._conf.my_ip,
@@ -230,6 +235,9 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
     def diagnostics(self, guest: Guest) -> GuestDiagnostics:
         return self._libvirt.run("read diagnostics", lambda conn: diagnostics.read(
             conn, _known(conn, guest.server_id), hypervisor=self._virt.type, config_drive=guest.config_drive))
+
+    def placement(self, guest: Guest) -> GuestPlacement:
+        return self._libvirt.run("read a guest's place", lambda conn: pins.placement(_known(conn, guest.server_id)))
 
     def trigger_crash_dump(self, server_id: str) -> None:
         self._libvirt.run("send an NMI to the guest", lambda conn: _known(conn, server_id).injectNMI())

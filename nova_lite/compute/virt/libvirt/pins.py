@@ -1,77 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gives guests with hw:cpu_policy=dedicated CPUs of their own, by what libvirt knows of all domains: nothing else is kept."""
+"""Gives guests CPUs of their own by what libvirt knows of all domains: nothing else is kept."""
 
 from __future__ import annotations
 
-import os
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
 from typing import Any
 
 import libvirt
-from oslo_config import cfg
 
-from nova_lite import errors
+from nova_lite.compute.virt import cpu_sets
+from nova_lite.compute.virt.cpu_sets import NO_PINS, CpuSets, Pins
 from nova_lite.hardware import topology
+from nova_lite.hardware.wishes import Hardware
+from nova_lite.rpc.compute import GuestPlacement
 
 
-class NoneFree(ValueError):
-    """There are not enough; the text says how many."""
-
-
-def dedicated(conf: cfg.ConfigOpts) -> tuple[int, ...]:
-    """The host's CPUs that are kept for single guests, ascending.
-
-    :raises ValueError: [compute] cpu_dedicated_set is no list of CPUs of this host.
-    """
-    said = conf.compute.cpu_dedicated_set
-    if not said:
-        return ()
-    try:
-        found = topology.parse_cpus("[compute] cpu_dedicated_set", said)
-    except errors.BadRequest as wrong:
-        raise ValueError(wrong.text) from wrong
-    absent = set(found) - os.sched_getaffinity(0) - set(range(os.cpu_count() or 1))
-    if absent:
-        raise ValueError(f"[compute] cpu_dedicated_set names CPUs that this host does not have: {sorted(absent)}")
-    return found
-
-
-def shared(conf: cfg.ConfigOpts) -> str:
-    """The CPUs of all other guests, as libvirt lists them; "": any."""
-    kept = set(dedicated(conf))
-    if not kept:
-        return ""
-    rest = sorted(set(range(os.cpu_count() or 1)) - kept)
-    if not rest:
-        raise ValueError("[compute] cpu_dedicated_set leaves no CPU for other guests and the host itself")
-    return ",".join(str(cpu) for cpu in rest)
-
-
-def choose(conn: Any, server_id: str, *, vcpus: int, among: Iterable[int]) -> tuple[int, ...]:
-    """As many CPUs that no other domain is pinned to; a guest that has its own keeps them.
+def choose(conn: Any, server_id: str, hardware: Hardware, *, among: CpuSets) -> Pins:
+    """CPUs that no other domain is pinned to; a guest that has what it needs keeps it.
 
     The caller holds a lock from here until the domain is defined.
 
-    :raises NoneFree: there are fewer.
+    :raises cpu_sets.NoneFree: there are fewer.
     """
-    allowed = tuple(among)
-    taken: set[int] = set()
+    if not hardware.cpus.dedicated:
+        return NO_PINS
+    own, taken = NO_PINS, set[int]()
     for domain in conn.listAllDomains():
         try:
-            pinned = _pinned(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+            pinned = of_domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), allowed=among.dedicated)
         except libvirt.libvirtError:  # it went meanwhile
             continue
-        if domain.UUIDString() != server_id:
-            taken |= set(pinned)
-        elif len(pinned) == vcpus and set(pinned) <= set(allowed):
-            return pinned
-    free = [cpu for cpu in allowed if cpu not in taken]
-    if len(free) < vcpus:
-        raise NoneFree(f"hw:cpu_policy=dedicated: {len(free)} of the host's dedicated CPUs are free, {vcpus} are needed")
-    return tuple(free[:vcpus])
+        if domain.UUIDString() == server_id:
+            own = pinned
+        else:
+            taken |= pinned.taken
+    free = set(among.dedicated) - taken
+    if is_enough(own, hardware) and own.taken <= free:
+        return own
+    return cpu_sets.pick(hardware.cpus, cells=hardware.cells, free=free, among=among)
 
 
-def _pinned(xml: str) -> tuple[int, ...]:
-    pins = ET.fromstring(xml).findall("cputune/vcpupin")
-    return tuple(cpu for pin in pins for cpu in topology.parse_cpus("cpuset", pin.get("cpuset", "0")))
+def is_enough(own: Pins, hardware: Hardware) -> bool:
+    """Whether the pins are those of a guest that asks for this."""
+    return tuple(sorted(own.cpus)) == hardware.cpus.dedicated and len(own.taken) == hardware.cpus.host_cpus
+
+
+def of_domain(xml: str, *, allowed: tuple[int, ...] | None = None) -> Pins:
+    """What a domain is pinned to, one CPU for one; `allowed`: other CPUs of the host are shared, so they do not count."""
+    tune = ET.fromstring(xml).find("cputune")
+    if tune is None:
+        return NO_PINS
+    found = {}
+    for pin in tune.findall("vcpupin"):
+        cpus = topology.parse_cpus("cpuset", pin.get("cpuset", "0"))
+        if len(cpus) == 1 and (allowed is None or cpus[0] in allowed):
+            found[int(pin.get("vcpu", "0"))] = cpus[0]
+    emulator = tune.find("emulatorpin")
+    cpus = () if emulator is None else topology.parse_cpus("cpuset", emulator.get("cpuset", "0"))
+    return Pins(found, tuple(cpu for cpu in cpus if allowed is None or cpu in allowed))
+
+
+def placement(domain: Any) -> GuestPlacement:
+    """What the domain is pinned to, and the size of its pages."""
+    described = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    page = ET.fromstring(described).find("memoryBacking/hugepages/page")
+    return cpu_sets.as_placement(
+        of_domain(described), cpu_sets.layout(), page_kib=int(page.get("size", "0")) if page is not None else None)

@@ -28,6 +28,8 @@ def write(devices: ET.Element, hardware: Hardware, *, machine: str, disk_buses: 
         ET.SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
     _controllers(devices, hardware, machine, disk_buses)
     _input(devices, hardware)
+    if hardware.sound_model is not None:
+        ET.SubElement(devices, "sound", model=hardware.sound_model)
     if hardware.watchdog not in (None, "disabled"):
         ET.SubElement(devices, "watchdog", model="i6300esb", action=str(hardware.watchdog))
     if hardware.tpm_version is not None:
@@ -46,7 +48,7 @@ def serial_ports(devices: ET.Element, hardware: Hardware) -> None:
 
 def _controllers(devices: ET.Element, hardware: Hardware, machine: str, disk_buses: set[str]) -> None:
     buses = disk_buses | {hardware.disk_bus, hardware.cdrom_bus}  # the latter two: for disks that come later
-    needs_usb = hardware.pointer == "usbtablet" or hardware.input_bus == "usb" or "usb" in buses
+    needs_usb = hardware.pointer == "usbtablet" or hardware.input_bus == "usb" or "usb" in buses or hardware.sound_model == "usb"
     # A USB tablet costs a guest without KVM seven seconds of its boot (measured, QEMU 7.2).
     ET.SubElement(devices, "controller", type="usb", model="qemu-xhci" if needs_usb else "none")
     if "scsi" in buses:

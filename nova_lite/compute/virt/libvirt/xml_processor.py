@@ -5,27 +5,33 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from nova_lite.compute.virt.cpu_sets import Pins
 from nova_lite.compute.virt.libvirt import xml_firmware
 from nova_lite.compute.virt.libvirt.xml_text import text
 from nova_lite.hardware.wishes import Hardware
 
 _TUNE = (("cpu_shares", "shares"), ("cpu_period", "period"), ("cpu_quota", "quota"))
+# Of real-time CPUs: the least, which already comes before all that is not real-time.
+_PRIORITY = "1"
 # What Nova turns on for guests whose os_type is windows, against clock drift and needless exits.
 _HYPERV: tuple[tuple[str, dict[str, str]], ...] = (
     ("relaxed", {}), ("vapic", {}), ("spinlocks", {"retries": "8191"}))
 
 
 def write(
-    domain: ET.Element, hardware: Hardware, *, arch: str, is_kvm: bool, tb_cache_mb: int, pins: tuple[int, ...]
+    domain: ET.Element, hardware: Hardware, *, arch: str, is_kvm: bool, tb_cache_mb: int, pins: Pins, shared: str,
+    page_kib: int | None,
 ) -> None:
-    """All about processors; `pins`: the host's CPU for each of the guest's, or empty."""
-    _memory(domain, hardware)
-    _tune(domain, hardware, pins)
+    """All about processors and memory. `shared`: CPUs of the host for what is not pinned. `page_kib`: of huge pages."""
+    _memory(domain, hardware, page_kib)
+    _tune(domain, hardware, pins, shared)
     is_windows = (hardware.os_type or "").lower() == "windows"
     features = ET.SubElement(domain, "features")
     ET.SubElement(features, "acpi")
     if arch == "x86_64":
         ET.SubElement(features, "apic")
+    if hardware.has_pmu is not None or hardware.cpus.realtime:
+        ET.SubElement(features, "pmu", state="on" if hardware.has_pmu and not hardware.cpus.realtime else "off")
     if xml_firmware.is_secure(hardware):
         ET.SubElement(features, "smm", state="on")
     if is_kvm and is_windows:
@@ -41,11 +47,15 @@ def write(
     _clock(domain, hardware, is_kvm=is_kvm, is_windows=is_windows)
 
 
-def _memory(domain: ET.Element, hardware: Hardware) -> None:
-    if hardware.page_size not in (None, "small", "any"):
-        pages = ET.SubElement(ET.SubElement(domain, "memoryBacking"), "hugepages")
-        if isinstance(hardware.page_size, int):
-            ET.SubElement(pages, "page", size=str(hardware.page_size), unit="KiB")
+def _memory(domain: ET.Element, hardware: Hardware, page_kib: int | None) -> None:
+    if page_kib or hardware.locked_memory or hardware.cpus.realtime:
+        backing = ET.SubElement(domain, "memoryBacking")
+        if page_kib:
+            ET.SubElement(ET.SubElement(backing, "hugepages"), "page", size=str(page_kib), unit="KiB")
+        if hardware.cpus.realtime:
+            ET.SubElement(backing, "nosharepages")
+        if hardware.locked_memory or hardware.cpus.realtime:
+            ET.SubElement(backing, "locked")
     if hardware.cells:
         # Each of the guest's nodes on the host's node of its number.
         tune = ET.SubElement(domain, "numatune")
@@ -54,17 +64,21 @@ def _memory(domain: ET.Element, hardware: Hardware) -> None:
             ET.SubElement(tune, "memnode", cellid=str(number), mode="strict", nodeset=str(number))
 
 
-def _tune(domain: ET.Element, hardware: Hardware, pins: tuple[int, ...]) -> None:
+def _tune(domain: ET.Element, hardware: Hardware, pins: Pins, shared: str) -> None:
     limits = [(tag, hardware.quota[name]) for name, tag in _TUNE if name in hardware.quota]
-    if not limits and not pins:
+    if not limits and not pins.cpus:
         return
     tune = ET.SubElement(domain, "cputune")
     for tag, limit in limits:
         text(tune, tag, str(limit))
-    for vcpu, cpu in enumerate(pins):
+    for vcpu, cpu in sorted(pins.cpus.items()):
         ET.SubElement(tune, "vcpupin", vcpu=str(vcpu), cpuset=str(cpu))
-    if pins:
-        ET.SubElement(tune, "emulatorpin", cpuset=",".join(str(cpu) for cpu in pins))
+    emulator = ",".join(str(cpu) for cpu in pins.emulator) or shared
+    if pins.cpus and emulator:
+        ET.SubElement(tune, "emulatorpin", cpuset=emulator)
+    if hardware.cpus.realtime:
+        ET.SubElement(tune, "vcpusched", vcpus=",".join(str(cpu) for cpu in hardware.cpus.realtime), scheduler="fifo",
+                      priority=_PRIORITY)
 
 
 def _cpu(domain: ET.Element, hardware: Hardware, *, is_kvm: bool) -> None:
