@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tests may run beside others: those of real parts share this machine, so they run one after the other."""
+"""Which tests run beside which: at most one process boots guests or looks at packets, the other does all else."""
 
 from __future__ import annotations
 
@@ -7,25 +7,52 @@ from typing import Any
 
 import pytest
 
-_REAL = ("tests/system/", "tests/contract/", "tests/migrations/")
+# Not in the process of the guests: real parts, but what they wait for is this machine's processor. Longest first.
+# A folder is one piece, for its tests share a cloud. Whatever they start has names, ports and directories of its own.
+_BESIDE_GUESTS = (
+    "tests/system/test_crash_sweep.py", "tests/system/test_crash_sweep_shelve.py", "tests/system/test_crash_sweep_disks.py",
+    "tests/system/test_resize_crash_sweep.py", "tests/system/test_crash_sweep_actions.py",
+    "tests/system/clients/", "tests/system/test_openapi.py", "tests/system/test_daemons.py",
+    "tests/system/test_tempest.py", "tests/system/test_races.py",
+    "tests/system/test_keystone.py", "tests/system/test_identity_databases.py", "tests/system/test_quota_race.py",
+    "tests/system/test_notifications.py", "tests/migrations/",
+)
+# Guests without KVM and packets that are late: one after the other, so that deadlines hold on two cores.
+_GUESTS = ("tests/system/", "tests/contract/")
+GUESTS = "guests"
+
+
+def piece_of(nodeid: str) -> str:
+    """What one process runs as a whole: all that boots guests, a cloud of daemons with its tests, or one file."""
+    for place in _BESIDE_GUESTS:
+        if nodeid.startswith(place):
+            return place
+    return GUESTS if nodeid.startswith(_GUESTS) else nodeid.partition("::")[0]
+
+
+def _turn(piece: str) -> int:
+    """The long pieces come first, the short ones fill what is left."""
+    if piece == GUESTS:
+        return 0
+    return 1 + (_BESIDE_GUESTS.index(piece) if piece in _BESIDE_GUESTS else len(_BESIDE_GUESTS))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a process of pytest-xdist, the tests of real parts come first: they take longest."""
+    """In a process of pytest-xdist, pieces are handed out in this order."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(_REAL))
+        items.sort(key=lambda item: _turn(piece_of(item.nodeid)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - pytest-xdist's types
-    """All tests of real parts go to one process; every other file is a piece of its own.
+    """A process takes the next piece when it has done one.
 
     pytest-xdist 3.8's own groups are lost on pytest 9.2, which does not let it rename tests.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByParts(LoadScopeScheduling):  # type: ignore[misc]
+    class ByPieces(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return "real parts" if nodeid.startswith(_REAL) else nodeid.partition("::")[0]
+            return piece_of(nodeid)
 
-    return ByParts(config, log)
+    return ByPieces(config, log)

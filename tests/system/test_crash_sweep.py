@@ -12,7 +12,7 @@ import pytest
 
 from nova_lite.conductor.workflows import WORKFLOWS
 from tests.system.all_in_one import AllInOne
-from tools.parts import Host, Switch
+from tests.system.own_host import cloud_of_real_guests
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 
@@ -36,13 +36,8 @@ _OF_A_PORT = re.compile(r'10\.77\.0\.(?!1\b)(?!0/)\d+|"tap[0-9a-f][0-9a-f-]+"')
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
-    directory = tmp_path_factory.mktemp("sweep")
-    switch = Switch("nlsweep", address="10.198.7.254/24")
-    with switch, Host("sweep1", state_dir=directory / "host", tunnel_ip="10.198.7.1", switch=switch) as host:
-        made = AllInOne(directory, host=host, address="10.198.7.1")
-        made.start()
+    with cloud_of_real_guests(tmp_path_factory.mktemp("sweep")) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

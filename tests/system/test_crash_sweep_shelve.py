@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,12 +11,12 @@ from nova_lite.conductor.workflows import shelve, unshelve
 from tests.system.all_in_one import AllInOne
 from tests.system.test_crash_sweep import (  # noqa: F401 - fixtures
     MOMENTS,
+    cloud,
     crash_and_restart,
     image,
     leftovers,
     network,
 )
-from tools.parts import Host, Switch
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 
@@ -28,19 +27,7 @@ SHELVE_POINTS = [
 UNSHELVE_POINTS = [f"unshelve.{step.name}.{moment}" for step in unshelve.UNSHELVE.steps for moment in MOMENTS]
 
 
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
-    """A host with names of its own: two sweeps may run at once."""
-    directory = tmp_path_factory.mktemp("sweep_shelve")
-    switch = Switch("nlshswp", address="10.198.10.254/24")
-    with switch, Host("shsweep1", state_dir=directory / "host", tunnel_ip="10.198.10.1", switch=switch) as host:
-        made = AllInOne(directory, host=host, address="10.198.10.1")
-        made.start()
-        yield made
-        made.stop()
-
-
-def act(cloud: AllInOne, server_id: str, word: str) -> None:
+def act(cloud: AllInOne, server_id: str, word: str) -> None:  # noqa: F811
     cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {word: None})
 
 
@@ -53,7 +40,7 @@ def paused(cloud: AllInOne, image: str, network: str) -> str:  # noqa: F811
     return server_id
 
 
-def gone(cloud: AllInOne, server_id: str) -> None:
+def gone(cloud: AllInOne, server_id: str) -> None:  # noqa: F811
     cloud.ask("DELETE", f"/v2.1/servers/{server_id}")
     cloud.wait_for_status(server_id, "GONE")
     cloud.wait(lambda: leftovers(cloud) == {}, f"nothing to be left, but there is {leftovers(cloud)}", seconds=30)

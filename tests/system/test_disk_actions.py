@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshot, rebuild and rescue as a real guest sees them, and the cloud killed at every step of them."""
+"""Snapshot, rebuild and rescue as a real guest sees them."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
-import http.client
 import os
 import re
-import sqlite3
 from collections.abc import Iterator
 
 import pytest
 
-from nova_lite.conductor.workflows import WORKFLOWS
 from tests.guests import guest_image
 from tests.system.all_in_one import AllInOne
-from tools.parts import Host, Switch
+from tests.system.own_host import cloud_of_real_guests
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 # What the guest wrote when it booted is on its disk, not in its memory, once it is ready.
@@ -30,30 +26,10 @@ echo "SEEN ${sizes}magic=$magic swap=$swap file=$(wget -qO- http://169.254.169.2
 """).decode()
 
 
-def points(name: str, *more: str) -> list[str]:
-    """Where the conductor can be killed in the workflow, and where the worker can."""
-    workflow = WORKFLOWS[name]
-    return [*(f"{workflow.name}.{step.name}.{moment}" for step in workflow.steps for moment in ("before", "after")), *more]
-
-
-IMAGE_POINTS = points("create_image", "snapshot.take.before", "snapshot.take.after", "snapshot.upload.before",
-                      "image.piece.after", "image.activate.before", "snapshot.upload.after", "snapshot.discard.before")
-REBUILD_POINTS = points("rebuild", *(f"rebuild.{step}.before" for step in (
-    "fetch_image", "destroy", "clear_disks", "make_disks", "start", "finish")))
-RESCUE_POINTS = points("rescue", *(f"rescue.{step}.before" for step in ("fetch_image", "record", "make_disks", "start")))
-UNRESCUE_POINTS = points("unrescue", *(f"unrescue.{step}.before" for step in ("start", "record", "remove_disk")))
-
-
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
-    directory = tmp_path_factory.mktemp("disks")
-    switch = Switch("nldisks", address="10.198.9.254/24")
-    with switch, Host("disks1", state_dir=directory / "host", tunnel_ip="10.198.9.1", switch=switch) as host:
-        # What runs in the blank server does not hear the power button.
-        made = AllInOne(directory, host=host, address="10.198.9.1", options="[compute]\nshutdown_timeout = 2\n")
-        made.start()
+    with cloud_of_real_guests(tmp_path_factory.mktemp("disks"), options="[compute]\nshutdown_timeout = 2\n") as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +40,7 @@ def network(cloud: AllInOne) -> str:
 @pytest.fixture(scope="module")
 def image(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A small guest that boots by itself."""
-    return cloud.make_image(guest_image(tmp_path_factory.mktemp("guest")), "qcow2")
-
-
-@pytest.fixture(scope="module")
-def blank(cloud: AllInOne, network: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A server of eight MiB of nothing: the domain starts, and what runs in it does not matter."""
-    path = tmp_path_factory.mktemp("image") / "blank"
-    path.write_bytes(b"\0" * 2**23)
-    server_id = cloud.boot("blank", image=cloud.make_image(path, "raw"), network=network)
-    cloud.wait_for_status(server_id, "ACTIVE")
-    return server_id
+    return cloud.make_image(guest_image(tmp_path_factory.getbasetemp()), "qcow2")
 
 
 def booted(count: int, disks: str) -> str:
@@ -152,63 +118,3 @@ def test_a_guest_has_all_disks_of_its_flavor_and_the_files_that_came_with_it(clo
     wait_until_it_says(cloud, server_id, r"SEEN root=4194304 ephemeral0=2097152 swap0=131072 magic=53ef swap=SWAPSPACE2 file=welcome")
     cloud.ask("DELETE", f"/v2.1/servers/{server_id}")
     cloud.wait_for_status(server_id, "GONE")
-
-
-def act_and_crash(cloud: AllInOne, server_id: str, word: str, value: object = None) -> None:
-    """Ask for the action, and start the cloud anew when it has killed it; the answer may have died with it."""
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        act(cloud, server_id, word, value)
-    crash_and_restart(cloud)
-
-
-def crash_and_restart(cloud: AllInOne) -> None:
-    cloud.wait_for_crash()
-    cloud.arm("")
-    cloud.start()
-
-
-def half_made(cloud: AllInOne) -> dict[str, object]:
-    """What no action that has ended may leave behind."""
-    with sqlite3.connect(f"file:{cloud.state}/nova-lite.sqlite?mode=ro", uri=True) as rows:
-        unfinished = rows.execute(
-            "SELECT count(*) FROM images WHERE deleted_at IS NULL AND status IN ('queued', 'saving')").fetchone()[0]
-    files = [path.name for path in (cloud.state / "instances").glob("*/*") if path.name.startswith("snapshot.") or path.suffix == ".part"]
-    return {name: value for name, value in {"images": unfinished, "files": files}.items() if value}
-
-
-@pytest.mark.parametrize("point", IMAGE_POINTS)
-def test_a_snapshot_that_is_killed_is_whole_or_gone(cloud: AllInOne, blank: str, point: str) -> None:
-    cloud.arm(f"{point}=crash")
-    act_and_crash(cloud, blank, "createImage", {"name": point})
-    wait_for_rest(cloud, blank, "ACTIVE")
-    left = cloud.ask("GET", f"/image/v2/images?name={point}")["images"]
-    assert [image["status"] for image in left] in ([], ["active"])
-    assert half_made(cloud) == {}
-
-
-@pytest.mark.parametrize("point", REBUILD_POINTS)
-def test_a_rebuild_that_is_killed_ends_active(cloud: AllInOne, blank: str, point: str) -> None:
-    image_id = cloud.ask("GET", f"/v2.1/servers/{blank}")["server"]["image"]["id"]
-    cloud.arm(f"{point}=crash")
-    act_and_crash(cloud, blank, "rebuild", {"imageRef": image_id})
-    wait_for_rest(cloud, blank, "ACTIVE")
-    assert half_made(cloud) == {}
-
-
-@pytest.mark.parametrize("point", RESCUE_POINTS)
-def test_a_rescue_that_is_killed_ends_rescued(cloud: AllInOne, blank: str, point: str) -> None:
-    cloud.arm(f"{point}=crash")
-    act_and_crash(cloud, blank, "rescue")
-    wait_for_rest(cloud, blank, "RESCUE")
-    act(cloud, blank, "unrescue")
-    wait_for_rest(cloud, blank, "ACTIVE")
-
-
-@pytest.mark.parametrize("point", UNRESCUE_POINTS)
-def test_an_unrescue_that_is_killed_ends_active(cloud: AllInOne, blank: str, point: str) -> None:
-    act(cloud, blank, "rescue")
-    wait_for_rest(cloud, blank, "RESCUE")
-    cloud.arm(f"{point}=crash")
-    act_and_crash(cloud, blank, "unrescue")
-    wait_for_rest(cloud, blank, "ACTIVE")
-    assert not list((cloud.state / "instances" / blank).glob("disk.rescue"))

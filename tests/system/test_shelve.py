@@ -11,7 +11,7 @@ import pytest
 
 from tests.guests import guest_image
 from tests.system.all_in_one import AllInOne
-from tools.parts import Host, Switch
+from tests.system.own_host import cloud_of_real_guests
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 # Each boot leaves a mark on the root disk before this runs; the guest's agent takes passwords.
@@ -20,13 +20,8 @@ LOOK = b"#!/bin/sh\necho \"SEEN boots=$(grep -c boot /state/boots)\"\n"
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
-    directory = tmp_path_factory.mktemp("shelve")
-    switch = Switch("nlshelve", address="10.198.8.254/24")
-    with switch, Host("shelve1", state_dir=directory / "host", tunnel_ip="10.198.8.1", switch=switch) as host:
-        made = AllInOne(directory, host=host, address="10.198.8.1")
-        made.start()
+    with cloud_of_real_guests(tmp_path_factory.mktemp("shelve")) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")
