@@ -25,7 +25,8 @@ SHARED = {
     "compute GET /os-quota-sets/{project_id}/defaults", "network GET /quotas/{project_id}/default",
 }
 # What is always empty here: alice has none of these either.
-EMPTY = {"network GET /subnetpools/{pool_id}",
+EMPTY = {"network GET /subnetpools/{pool_id}", "compute GET /servers/{server_id}/os-volume_attachments/{volume_id}",
+         "compute GET /os-volumes/{volume_id}", "compute GET /os-snapshots/{snapshot_id}",
          "compute GET /servers/{server_id}/shares/{share_id}"}
 # What this cloud does not have, and says so.
 ABSENT = {
@@ -58,7 +59,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     values = _furnish(cloud, alice)
     mine = {value for name, value in values.items() if name.split()[-1] not in (
         "alias", "gone_id", "gone_domain", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "migration_id", "before", "key", "aggregate_id", "node_id", "host_name", "class_name", "share_id", "token",
-        "pool_id")}
+        "pool_id", "volume_id", "snapshot_id")}
     yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server"})
     cloud.close()
 
@@ -118,7 +119,7 @@ def _operators(cloud: PasteCloud) -> dict[str, str]:
         "identity service_id": first("/identity/v3/services", "services"), "alias": "os-keypairs", "network alias": "security-group",
         "endpoint_id": first("/identity/v3/endpoints", "endpoints"), "service_id": first("/v2.1/os-services", "services"),
         "hypervisor_id": first("/v2.1/os-hypervisors", "hypervisors"), "pattern": "h1",
-        **dict.fromkeys(("agent_id", "gone_id", "gone_domain", "pool_id"), "11111111-2222-4333-8444-555555555555"),
+        **dict.fromkeys(("agent_id", "gone_id", "gone_domain", "pool_id", "volume_id", "snapshot_id"), "11111111-2222-4333-8444-555555555555"),
     }
 
 
@@ -150,6 +151,12 @@ def _body(stage: Stage, face: str, route: Route) -> Any:
             "parent_group_id": value["group_id"], "ip_protocol": "tcp", "from_port": 1, "to_port": 2}},
         "compute POST /os-server-external-events": {"events": [{"name": "network-changed", "server_uuid": value["server_id"]}]},
         "compute POST /servers/{server_id}/shares": {"share": {"share_id": "66666666-6666-4666-8666-666666666666"}},
+        "compute POST /os-volumes": {"volume": {"size": 1}},
+        "compute POST /os-snapshots": {"snapshot": {"volume_id": "66666666-6666-4666-8666-666666666666"}},
+        "compute POST /os-assisted-volume-snapshots": {"snapshot": {"volume_id": "66666666-6666-4666-8666-666666666666", "create_info": {
+            "snapshot_id": "s", "type": "qcow2", "new_file": "f"}}},
+        "compute POST /servers/{server_id}/os-volume_attachments": {"volumeAttachment": {"volumeId": value["volume_id"]}},
+        "compute PUT /servers/{server_id}/os-volume_attachments/{volume_id}": {"volumeAttachment": {"volumeId": value["volume_id"]}},
         "compute POST /servers/{server_id}/remote-consoles": {"remote_console": {"protocol": "vnc", "type": "novnc"}},
         "compute POST /os-server-groups": {"server_group": {"name": "bobs", "policy": "affinity"}},
         "compute POST /os-keypairs": {"keypair": {"name": f"bobs-{uuid.uuid4()}", "public_key": _PUBLIC_KEY}},

@@ -36,8 +36,6 @@ CALLERS = {"nobody": set(), "reader": {"reader"}, "alice": {"reader", "member"},
 # What Nova's reference has and this cloud does not serve, and why: regular expressions over "METHOD path action".
 UNSERVED = {
     r".* /os-volumes_boot.*": "the same as /servers, which clients use",
-    r".* /(os-volumes|os-snapshots|os-assisted-volume-snapshots)\b.*": "volumes come in a later issue",
-    r".* /servers/{}/os-volume_attachments.*": "volumes come in a later issue",
 }
 # Rules that Nova asks beside a route's own and this cloud does not, and why.
 UNASKED = {

@@ -17,14 +17,14 @@ from nova_lite.api.wsgi.routing import Field, routes_of
 from nova_lite.api.wsgi.versions import Range, Version, parse
 
 # What changed nothing that a route could name, or only what is for a later issue.
-_VOLUMES = "volumes come with the volume service; their routes are not here at any version"
-_MOVES = "live migration and evacuation come with several hosts; until then they are refused at every version"
+# Decision 10: what these versions promise of volumes holds of all volumes that there are, none.
+_VOLUMES = "of servers that boot from a volume, or of a volume's own marks: there are none while there is no volume service"
+_MOVES = "decision 10: of live migrations and evacuations that succeed; refused here, at every version, as where there is one host"
 ELSEWHERE = {
     "2.1": "the first",
     "2.4": "its routes are 410 at every version, in Nova too",
     "2.12": "its routes are 410 at every version, in Nova too",
     "2.18": "the face takes paths with and without a project id at every version, as Nova does",
-    "2.20": _VOLUMES,
     "2.27": "both headers are read and written at every version, as Nova does: api/wsgi/versions.py",
     "2.34": _MOVES,
     "2.38": "server_lists reads it where a status is unknown",
@@ -33,12 +33,9 @@ ELSEWHERE = {
     "2.65": _MOVES,
     "2.69": "a cloud has one database here: there is no part of it that could be down",
     "2.72": "no port can ask for bandwidth here: the network face has no QoS policies",
-    "2.79": _VOLUMES,
-    "2.85": _VOLUMES,
     "2.87": _VOLUMES,
     "2.89": _VOLUMES,
     "2.95": _MOVES,
-    "2.101": _VOLUMES,
     "2.103": "os-volumes_boot, an undocumented twin of servers, was never here",
 }
 

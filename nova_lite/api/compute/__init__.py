@@ -45,6 +45,8 @@ from nova_lite.api.compute import (
     servers,
     services,
     simple_tenant_usage,
+    volume_attachments,
+    volumes,
 )
 from nova_lite.api.compute.actions import (
     console,
@@ -75,10 +77,10 @@ RESOURCES = (
     gone_networks, networks, security_groups, floating_ips, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, simple_tenant_usage,
     instance_usage_audit_log, server_external_events, quota_sets, quota_class_sets,
     availability_zones, hypervisors, services, aggregates, hosts, image_proxy, image_metadata,
-    baremetal_nodes, server_shares, gone, extensions,
+    baremetal_nodes, server_shares, volume_attachments, volumes, gone, extensions,
 )
 # Rules that handlers ask about beside those of their routes.
 EXTRA_RULES = (*server_lists.RULES, *server_views.RULES, *server_create.RULES, *lock.RULES, *images.RULES, *rebuild.RULES, *instance_actions.RULES, *limits.RULES, *migrations.RULES, *server_topology.RULES, *shelve.RULES,
-               *server_groups.RULES)
+               *server_groups.RULES, *volume_attachments.RULES)
 NEGOTIATION = Negotiation(
     "compute", minimum=MINIMUM, maximum=MAXIMUM, legacy_header="X-OpenStack-Nova-API-Version")

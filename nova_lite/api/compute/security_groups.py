@@ -29,10 +29,7 @@ def index(req: Request) -> Body:
     everyone = req.ctxt.is_admin and "all_tenants" in req.query
     network_face.have_default(req)
     groups = security_groups.find(req.db, project_id=None if everyone else req.ctxt.project_id)
-    first = req.query.get("offset", "0")
-    if not first.isdecimal():
-        raise errors.BadRequest(reason=f"offset param must be an integer not below 0, not {first!r}")
-    shown = show_all(req, groups)[int(first):]
+    shown = show_all(req, groups)[paging.offset(req):]
     return {"security_groups": shown[:paging.limit(req)]}
 
 

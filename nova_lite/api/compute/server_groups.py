@@ -66,16 +66,9 @@ def index(req: Request) -> Body:
     if "all_projects" in req.query:
         require(req, ALL_PROJECTS)
         project_id = None
-    found = server_groups.find(req.db, project_id=project_id, limit=paging.limit(req), offset=_offset(req))
+    found = server_groups.find(req.db, project_id=project_id, limit=paging.limit(req), offset=paging.offset(req))
     members = server_groups.members(req.db, [group.id for group in found])
     return {"server_groups": [view(FIELDS, (group, members.get(group.id, [])), req) for group in found]}
-
-
-def _offset(req: Request) -> int:
-    text = req.query.get("offset", "0")
-    if not text.isdecimal() or int(text) > 0x7FFFFFFF:
-        raise errors.BadRequest(reason=f"offset param must be an integer not below 0, not {text!r}")
-    return int(text)
 
 
 @route("GET", "/os-server-groups/{server_group_id}", policy=Rule(f"{_RULE}:show", READER))

@@ -22,6 +22,17 @@ def limit(req: Request) -> int:
     return min(int(text), int(req.conf.api.max_limit))
 
 
+def offset(req: Request) -> int:
+    """How many items come before this page, where lists have no markers.
+
+    :raises errors.BadRequest: not a number, or negative.
+    """
+    text = req.query.get("offset", "0")
+    if not text.isdecimal() or int(text) > 0x7FFFFFFF:
+        raise errors.BadRequest(reason=f"offset param must be an integer not below 0, not {text!r}")
+    return int(text)
+
+
 def next_link(req: Request, *, path: str, marker: str) -> dict[str, str]:
     """The link to the page after `marker`: this request's query with the marker replaced."""
     query = [(name, value) for name, value in req.query.items() if name != "marker"]
