@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What most tests of the compute face begin with; a file that needs another cloud says so by a fixture of its own."""
+"""What most tests of a face begin with; a file that needs another cloud says so by a fixture of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.api import compute_api
 from tests.api.compute_api import ComputeApi
+from tests.api.image_service import DATA, ImageService
 
 
 @pytest.fixture
@@ -24,3 +27,19 @@ def server_id(api: ComputeApi) -> str:
     compute_api.settle(api, made)
     api.rpc.sent.clear()
     return made
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[ImageService]:
+    """The image face alone."""
+    made = ImageService(tmp_path)
+    yield made
+    made.database.close()
+
+
+@pytest.fixture
+def active(service: ImageService) -> dict[str, Any]:
+    """An active private image of alice's."""
+    made = service.create(visibility="private")
+    assert service.upload(made["id"], DATA).status_int == 204
+    return dict(service.ask("GET", f"/images/{made['id']}").json)

@@ -25,6 +25,7 @@ from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
 from nova_lite.rpc import transport
 
+DATA = os.urandom(3 * 1024**2 + 17)
 WHO = {
     "alice": Context(user_id="alice", project_id="red", roles=expand_roles({MEMBER})),
     "rita": Context(user_id="rita", project_id="red", roles=expand_roles({READER})),
@@ -85,6 +86,11 @@ class ImageService:
     def left(self) -> list[str]:
         """Names of the files in the store."""
         return sorted(os.listdir(self.files)) if self.files.exists() else []
+
+
+def message(answer: webob.Response) -> str:
+    """What a refusal says."""
+    return str(answer.json["error"]["message"])
 
 
 def main() -> None:
