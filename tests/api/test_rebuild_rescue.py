@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from nova_lite.db.actions import Action
+from nova_lite.db.hosts import Claim, Host
 from nova_lite.db.images import Image
 from nova_lite.db.keypairs import Keypair
 from nova_lite.db.servers import Server
@@ -122,6 +124,33 @@ def test_a_wrong_rebuild_is_refused(api: ComputeApi, server_id: str, value: Any,
 def test_an_image_that_does_not_fit_is_refused(api: ComputeApi, server_id: str, columns: dict[str, Any]) -> None:
     api.add(image("55555555-5555-4555-8555-555555555555", **columns))
     assert act(api, server_id, "rebuild", {"imageRef": "55555555-5555-4555-8555-555555555555"}).status == 400
+
+
+@pytest.mark.parametrize(("left", "status", "claimed"), [(3, 202, 3), (2, 409, 1)])
+def test_a_root_disk_as_large_as_its_image_is_claimed_anew(
+    api: ComputeApi, server_id: str, left: int, status: int, claimed: int
+) -> None:
+    """The flavor has no disk size; the new image is of three GiB, the old one was of less than one."""
+    large = "66666666-6666-4666-8666-666666666666"
+    api.add(image(large, virtual_size=3 << 30))
+    api.add(Claim(server_id=server_id, host="h1", vcpus=1, ram_mb=64, disk_gb=1))
+
+    def no_disk_size(session: Session) -> None:
+        server = session.scalars(sa.select(Server)).one()
+        server.flavor, server.disk_gb = {**server.flavor, "disk": 0}, 1
+        session.add(compute_api.host("h1")[0])
+        session.flush()
+        session.execute(sa.update(Host).values(vcpus_claimed=1, ram_mb_claimed=64, disk_gb_claimed=1, disk_gb=left,
+                                               servers_claimed=1))
+
+    api.change(no_disk_size)
+    answer = act(api, server_id, "rebuild", {"imageRef": large}, user="admin")
+    assert answer.status == status, answer.body
+    kept = row(api, server_id)
+    sums, claims = api.change(lambda session: (
+        session.scalar(sa.select(Host.disk_gb_claimed)), session.scalar(sa.select(Claim.disk_gb))))
+    assert (kept.disk_gb, sums, claims) == (claimed, claimed, claimed)
+    assert kept.task_state == ("rebuilding" if status == 202 else None)
 
 
 def test_a_rescue_answers_with_the_password_and_takes_the_servers_image(api: ComputeApi, server_id: str) -> None:

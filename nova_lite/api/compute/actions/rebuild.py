@@ -18,7 +18,7 @@ from nova_lite.api.compute import (
 from nova_lite.api.compute.server_quota import check_metadata
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, Rule, action
-from nova_lite.db import quotas
+from nova_lite.db import claims, quotas
 from nova_lite.db.flavors import Flavor
 from nova_lite.db.servers import Server
 from nova_lite.lifecycle.table import Vm
@@ -69,7 +69,7 @@ def rebuild(req: Request, body: Body, server_id: str) -> Body:
     asked_for, _agent = asking.begin_on_host(req, server, "rebuild")
     asked_for.inputs = {"preserve_ephemeral": schemas.is_true(asked.get("preserve_ephemeral")),
                         "is_on": server.vm_state != Vm.STOPPED}
-    changes |= {"image_id": image.id, "image_properties": image.properties, "progress": 0}
+    changes |= {"disk_gb": _claimed_disk_gb(req, server, image), "image_id": image.id, "image_properties": image.properties, "progress": 0}
     for column, value in changes.items():
         setattr(server, column, value)
     req.db.flush()
@@ -95,3 +95,24 @@ def _flavor_of(server: Server) -> Flavor:
     kept = server.flavor
     return Flavor(id=kept["id"], name=kept["name"], vcpus=kept["vcpus"], ram_mb=kept["ram"], disk_gb=kept["disk"],
                   extra_specs=kept["extra_specs"])
+
+
+def _claimed_disk_gb(req: Request, server: Server, image: image_source.BootImage) -> int:
+    """What the server's disks take; where its flavor leaves the root disk to the image, its host claims the new one's.
+
+    :raises errors.Conflict: the host has not that much left.
+    """
+    flavor = server.flavor
+    if int(flavor["disk"]):
+        return server.disk_gb
+    disk_gb = -(-image.virtual_size // server_create.GIB) + int(flavor["ephemeral"]) + -(-int(flavor["swap"]) // 1024)
+    held = next((claim for claim in claims.of_server(req.db, server.id) if claim.host == server.host), None)
+    if held is None or held.disk_gb == disk_gb:
+        return disk_gb
+    options = req.conf.scheduler
+    limits = (options.cpu_allocation_ratio, options.ram_allocation_ratio, options.disk_allocation_ratio)
+    size = {name: getattr(held, name) for name in claims.SIZES} | {"disk_gb": disk_gb}
+    if not claims.change(req.db, server_id=server.id, host=held.host, limits=limits, **size):
+        raise errors.Conflict(reason=f"Cannot 'rebuild' server {server.id}: its host has not {disk_gb} GB of disk left, "
+                                     "which this image needs.")
+    return disk_gb
