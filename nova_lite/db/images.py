@@ -88,16 +88,26 @@ def get(session: Session, image_id: str, *, project_id: str | None, is_locked: b
 
 
 # Built once: building a query costs several times what running it does, and every boot runs these.
-_ONE = sa.select(Image).where(Image.id == sa.bindparam("of"), Image.deleted_at.is_(None))
-_ONE_SEEN = _ONE.where(sa.or_(Image.owner == sa.bindparam("project"), Image.visibility.in_((PUBLIC, COMMUNITY))))
+_IS_IT = (Image.id == sa.bindparam("of"), Image.deleted_at.is_(None))
+_MAY_SEE = sa.or_(Image.owner == sa.bindparam("project"), Image.visibility.in_((PUBLIC, COMMUNITY)))
+_ONE = sa.select(Image).where(*_IS_IT)
+_ONE_SEEN = _ONE.where(_MAY_SEE)
+
+_ROW = sa.select(Image.__table__).where(*_IS_IT)
+_ROW_SEEN = _ROW.where(_MAY_SEE)
 
 
-def usable(session: Session, image_id: str, *, project_id: str | None) -> Image:
-    """The image, if a guest of `project_id` can boot from it now.
+def usable(session: Session, image_id: str, *, project_id: str | None) -> sa.Row[Any]:
+    """The image's row, with the names of its columns, if a guest of `project_id` can boot from it now.
 
     :raises errors.NotFound: there is none to see. :raises errors.InvalidImage: it has no data yet.
     """
-    image = get(session, image_id, project_id=project_id)
+    query, wanted = _ROW, {"of": image_id}
+    if project_id is not None:
+        query, wanted = _ROW_SEEN, {"of": image_id, "project": project_id}
+    image = session.connection().execute(query, wanted).first()
+    if image is None:
+        raise errors.NotFound(what="Image", id=image_id)
     if image.status != ACTIVE:
         raise errors.InvalidImage(id=image_id, reason=f"it is not active but {image.status}")
     return image

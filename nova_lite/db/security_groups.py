@@ -131,6 +131,12 @@ def named(session: Session, project_id: str, wanted: Sequence[str]) -> list[Secu
     return list(found.values())
 
 
+def default_id(session: Session, project_id: str) -> str:
+    """The id of the project's default group, made when there is none yet."""
+    known = session.connection().execute(_DEFAULT_ID_OF, {"project": project_id}).scalar()
+    return known or default(session, project_id).id
+
+
 def default(session: Session, project_id: str) -> SecurityGroup:
     """The project's default group, made when there is none yet: all out, in only from the group itself."""
     group = session.scalars(_DEFAULT_OF, {"project": project_id}).one_or_none()
@@ -158,6 +164,7 @@ def default(session: Session, project_id: str) -> SecurityGroup:
 
 
 _DEFAULT_OF = sa.select(SecurityGroup).where(SecurityGroup.default_of == sa.bindparam("project"))
+_DEFAULT_ID_OF = sa.select(SecurityGroup.id).where(SecurityGroup.default_of == sa.bindparam("project"))
 
 
 def has_default(session: Session, project_id: str) -> bool:

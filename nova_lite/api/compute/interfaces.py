@@ -122,7 +122,7 @@ def _made(req: Request, server: Server, asked: dict[str, Any], *, position: int)
     network = _network(req, server, asked.get("net_id"))
     access.check_port_quota(req, server.project_id)
     secured = network.port_security_enabled
-    groups = [security_groups.default(req.db, server.project_id).id] if secured else []
+    groups = [security_groups.default_id(req.db, server.project_id)] if secured else []
     fixed_ip = asked["fixed_ips"][0]["ip_address"] if asked.get("fixed_ips") else None
     try:
         return ports.get(req.db, ports.make_for_server(

@@ -22,7 +22,7 @@ def links(req: Request, path: str) -> list[Link]:
 
 def seconds(moment: datetime.datetime) -> str:
     """`2026-01-31T12:00:00Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.isoformat(timespec="seconds") + "Z"
 
 
 def micros(moment: datetime.datetime | None) -> str | None:

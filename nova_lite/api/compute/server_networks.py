@@ -69,7 +69,7 @@ def group_ids(req: Request, asked: Sequence[str], nics: Sequence[Nic]) -> list[s
         return [group.id for group in security_groups.named(req.db, req.ctxt.project_id, asked)]
     if not any(nic.network for nic in nics):
         return []
-    return [security_groups.default(req.db, req.ctxt.project_id).id]
+    return [security_groups.default_id(req.db, req.ctxt.project_id)]
 
 
 def names(asked: Sequence[str]) -> list[dict[str, str]]:

@@ -28,6 +28,7 @@ STATUS_UNKNOWN = Rule("os_compute_api:servers:show:host_status:unknown-only", AD
 EXTRA_SPECS = Rule("os_compute_api:servers:show:flavor-extra-specs", READER)
 RULES = (EXTENDED, STATUS, STATUS_UNKNOWN, EXTRA_SPECS)
 _UNKNOWN = "UNKNOWN"
+_ONLY_UNKNOWN = "host_status: only if unknown"  # among what is granted
 # A mapped server, or a tuple with the names of its columns.
 Row = Server | sa.Row[Any]
 _SHOWS_PROGRESS = {"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"}
@@ -168,8 +169,8 @@ def _readers(fields: tuple[Field, ...], version: Version, granted: frozenset[str
 def _granted(req: Request) -> frozenset[str]:
     """The caller's roles, and the names of the rules that hold for it: a field's `role` is either."""
     held = {rule.name for rule in RULES if may(req, rule)}
-    if STATUS_UNKNOWN.name in held:
-        held.add(STATUS.name)  # the field is there; `_document` takes it out again where it says more
+    if STATUS_UNKNOWN.name in held and STATUS.name not in held:
+        held |= {STATUS.name, _ONLY_UNKNOWN}  # the field is there; `_document` takes it out again where it says more
     return req.ctxt.roles | held
 
 
@@ -216,7 +217,7 @@ def _document(req: Request, readers: tuple[Reader, ...], seen: Seen) -> Body:
     row = seen.row
     made = {name: read(seen) for name, read in readers}
     made["links"] = _links(req.base_url, seen.root, row.id)
-    if "host_status" in made and made["host_status"] != _UNKNOWN and not may(req, STATUS):
+    if _ONLY_UNKNOWN in seen.granted and made.get("host_status", _UNKNOWN) != _UNKNOWN:
         del made["host_status"]
     if seen.groups and "config_drive" in made:  # answers to PUT and rebuild have neither before 2.75
         made["security_groups"] = seen.groups

@@ -287,7 +287,7 @@ def _groups(req: Request, project_id: str, asked: Sequence[str] | None, *, is_se
             )
         return []
     if asked is None:
-        return [security_groups.default(req.db, project_id).id]
+        return [security_groups.default_id(req.db, project_id)]
     return _existing(req, project_id, asked)
 
 

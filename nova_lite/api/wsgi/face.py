@@ -29,6 +29,7 @@ from nova_lite.context import Context
 LOG = logging.getLogger(__name__)
 UNVERSIONED = Version(2, 0)
 DOCUMENT = "/openapi.json"
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _PROJECT = re.compile(r"^/[0-9a-f][0-9a-f-]{31,35}(?=/|$)")
 
 
@@ -249,5 +250,5 @@ def _set_headers(response: webob.Response, headers: Mapping[str, str]) -> None:
 
 def _json_response(status: int, body: Body) -> webob.Response:
     return webob.Response(
-        status=status, body=json.dumps(body, separators=(",", ":")).encode(), content_type="application/json"
+        status=status, body=_ENCODE(body).encode(), content_type="application/json"
     )

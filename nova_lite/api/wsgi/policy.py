@@ -24,7 +24,7 @@ _MAX_REMEMBERED = 4096
 class Policy:
     """Decides on rules: by default the rule's role or an admin; `[oslo_policy] policy_file` overrides.
 
-    The file may be missing, and is reread when it changes. One that cannot be read refuses to start; if a
+    The file may be missing, and is reread by the next request after it has changed. One that cannot be read refuses to start; if a
     running process meets it, the last good rules stay in force.
     """
 
@@ -38,13 +38,13 @@ class Policy:
         self._enforcer = self._load()
 
     def check(self, rule: Rule, ctxt: Context, target: Target | None = None) -> None:
-        """:raises errors.PolicyForbids: the caller may not."""
+        """The first question of a request, at which the file is looked at. :raises errors.PolicyForbids: the caller may not."""
+        self._reread_if_changed()
         if not self.allows(rule, ctxt, target):
             raise errors.PolicyForbids(rule=rule.name)
 
     def allows(self, rule: Rule, ctxt: Context, target: Target | None = None) -> bool:
         """Whether the caller may; `target` None: with what is the caller's own. An undeclared rule is refused."""
-        self._reread_if_changed()
         if target is not None:
             return rule.name in self._rules and self._ask(rule.name, ctxt, target)
         key = (rule.name, ctxt.roles)

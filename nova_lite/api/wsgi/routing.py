@@ -127,11 +127,11 @@ def routes_of(resources: Iterable[ModuleType]) -> list[Route]:
     return found
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Field:
     """One field of an answer: `read(row)` gives its value; it is there from `since` to `until`.
 
-    `role`: only for callers with it.
+    `role`: only for callers with it. Fields are themselves alone: tuples of them are keys on every request.
     """
 
     name: str

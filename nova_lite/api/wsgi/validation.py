@@ -82,7 +82,7 @@ def read_json(http: webob.Request) -> Body:
     """
     if http.content_type and http.content_type != "application/json" and not http.content_type.endswith("+json"):
         raise errors.UnsupportedMedia(type=http.content_type)
-    raw = http.body
+    raw = http.body_file.read()
     if not raw:
         raise errors.BadRequest(reason="The request has no body; a JSON object is expected")
     try:
