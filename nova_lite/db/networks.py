@@ -177,10 +177,11 @@ def usable(session: Session, project_id: str, *, among: Sequence[str] | None = N
     """
     query, wanted = (_USABLE, {}) if among is None else (_USABLE_AMONG, {"ids": list(among)})
     found: dict[str, Usable] = {}
-    for network_id, is_secured, subnet_id, *of_subnet in session.connection().execute(query, {"project": project_id, **wanted}):
+    rows = session.connection().execute(query, {"project": project_id, **wanted})
+    for network_id, is_secured, subnet_id, cidr, gateway, pools in rows:
         network = found.setdefault(network_id, Usable(network_id, is_secured, []))
         if subnet_id is not None:
-            network.subnets.append(UsableRange(subnet_id, *of_subnet))
+            network.subnets.append(UsableRange(subnet_id, cidr, gateway, pools))
     return list(found.values())
 
 
