@@ -47,6 +47,9 @@ class Conductor:
     def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
         raise AssertionError("a worker does not ask for this")
 
+    def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
+        raise AssertionError("a worker does not ask for this")
+
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
         """Not looked at here."""
 
