@@ -29,6 +29,7 @@ STAGED = 0
 MAX_ACTIVE_KEYS = 3  # staged, primary and one that only decrypts: rotate no more often than tokens live
 CLOCK_SKEW_S = 300  # how far ahead the clock of the daemon that minted a token may be
 SERVICE_USER = "nova"
+_SECRET = b"secret:"  # no JSON
 _RACY_S = 1.0  # two changes of a directory within one tick of the file system's clock have the same mtime
 
 Clock = Callable[[], float]
@@ -193,6 +194,21 @@ class Tokens:
         if token.issued_at > now + CLOCK_SKEW_S:
             raise errors.InvalidToken(reason="it was issued in the future")
         return token
+
+    def seal_secret(self, secret: str) -> str:
+        """The secret as only this cloud's API and conductors can read it, for a row that waits for its use.
+
+        The mark before it keeps whoever chose the secret from having a token sealed.
+        """
+        return self._keys.keys().encrypt(_SECRET + secret.encode()).decode("ascii")
+
+    def open_secret(self, sealed: str) -> str | None:
+        """What `seal_secret` was given; None: the key is gone, or it is something else."""
+        try:
+            opened = self._keys.keys().decrypt(sealed.encode("ascii"))
+        except InvalidToken:
+            return None
+        return opened.removeprefix(_SECRET).decode() if opened.startswith(_SECRET) else None
 
     def _seal(self, token: Token) -> str:
         return self._keys.keys().encrypt(_to_json(token)).rstrip(b"=").decode("ascii")

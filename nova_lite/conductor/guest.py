@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from nova_lite import errors
+from nova_lite import errors, tokens
 from nova_lite.conductor.world import World
-from nova_lite.db import images, plugs, security_groups
+from nova_lite.db import actions, images, plugs, security_groups
 from nova_lite.db.servers import Server
 from nova_lite.metadata import documents
 from nova_lite.rpc import compute, network
@@ -29,9 +30,11 @@ def server_ports(
 
 def describe(
     session: Session, world: World, server: Server, *, fence: int, ports: network.ServerPorts,
-    image: compute.Image | None = None,
+    image: compute.Image | None = None, inputs: Mapping[str, Any] | None = None,
 ) -> compute.Guest:
     """What the compute worker of the server's host must know; `image`: what to build it from, if not its own.
+
+    `inputs`: of the action, which may bring a password for the config drive.
 
     :raises errors.ImageFailed: the image has gone since the server was asked for.
     """
@@ -41,9 +44,15 @@ def describe(
         display_name=server.name, hostname=server.hostname, vcpus=int(flavor["vcpus"]), ram_mb=int(flavor["ram"]),
         disk_gb=int(flavor["disk"]), ephemeral_gb=int(flavor["ephemeral"]), swap_mb=int(flavor["swap"]),
         image=image or _image(session, world, server), nics=_nics(ports), config_drive=server.config_drive,
-        documents=documents.for_config_drive(ports.documents), extra_specs=dict(flavor["extra_specs"]), project_id=server.project_id,
+        documents=documents.for_config_drive(ports.documents, admin_pass=_admin_pass(world, inputs or {})),
+        extra_specs=dict(flavor["extra_specs"]), project_id=server.project_id,
         user_id=server.user_id,
     )
+
+
+def _admin_pass(world: World, inputs: Mapping[str, Any]) -> str | None:
+    sealed = inputs.get(actions.ADMIN_PASS)
+    return tokens.open_tokens(world.conf).open_secret(sealed) if sealed else None
 
 
 def _image(session: Session, world: World, server: Server) -> compute.Image:

@@ -13,7 +13,17 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.db import changes
-from nova_lite.db.actions import DONE, FAILED, OPEN, RUNNING, UNDOING, Action, ActionEvent
+from nova_lite.db.actions import (
+    ADMIN_PASS,
+    DONE,
+    FAILED,
+    OPEN,
+    RUNNING,
+    UNDOING,
+    Action,
+    ActionEvent,
+    without_secrets,
+)
 from nova_lite.db.engine import Database
 
 if TYPE_CHECKING:
@@ -111,7 +121,7 @@ class Journal:
         with self._database.writer() as session:
             values: dict[str, Any] = {"step": name, "saved": run.saved}
             if following is None:
-                values |= {"state": DONE, "finish_time": self._now(), "lease_until": None}
+                values |= {"state": DONE} | self._ended()
             self._write(session, values)
             if record is not None:
                 record(session, run)
@@ -144,9 +154,16 @@ class Journal:
     def close_failed(self, run: Run, error: errors.NovaLiteError, *, record: Record) -> None:
         """All is undone and the action has failed; `record` tells the user in the same transaction."""
         with self._database.writer() as session:
-            self._write(session, {"state": FAILED, "message": error.text, "finish_time": self._now(), "lease_until": None})
+            self._write(session, {"state": FAILED, "message": error.text} | self._ended())
             record(session, run)
             changes.note(session, self.action.id, changes.Phase.ERROR)
+
+    def _ended(self) -> dict[str, Any]:
+        """The columns that an action has when it is over."""
+        over: dict[str, Any] = {"finish_time": self._now(), "lease_until": None}
+        if ADMIN_PASS in self.action.inputs:
+            over["inputs"] = without_secrets(self.action.inputs)
+        return over
 
     def _write(self, session: Session, values: dict[str, Any]) -> None:
         new = {f"new_{column}": value for column, value in values.items()}

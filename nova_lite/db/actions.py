@@ -87,6 +87,15 @@ def record(
     return action_id
 
 
+# The administrator's password, sealed; for a config drive, and forgotten when the action ends.
+ADMIN_PASS = "admin_pass"
+
+
+def without_secrets(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What may stay when the action has ended."""
+    return {name: value for name, value in inputs.items() if name != ADMIN_PASS}
+
+
 _ADD = sa.insert(Action.__table__)  # type: ignore[arg-type]
 
 

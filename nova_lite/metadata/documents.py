@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 Documents = dict[str, str]  # path → the document's bytes as text, see to_text
+_META_DATA = "openstack/latest/meta_data.json"
 PASSWORD = "openstack/latest/password"  # the one that a guest may write, by the service alone
 
 
@@ -58,9 +59,12 @@ class ServerFacts:
     posted_password: str | None = None
 
 
-def for_config_drive(documents: Documents) -> Documents:
-    """Without the one document that changes while the guest runs."""
-    return {path: text for path, text in documents.items() if path != PASSWORD}
+def for_config_drive(documents: Documents, *, admin_pass: str | None = None) -> Documents:
+    """Without the one document that changes while the guest runs; with what, as in Nova, only a config drive tells."""
+    told = {path: text for path, text in documents.items() if path != PASSWORD}
+    if admin_pass is not None:
+        told[_META_DATA] = _json({**json.loads(told[_META_DATA]), "admin_pass": admin_pass})
+    return told
 
 
 def to_text(raw: bytes) -> str:
@@ -76,7 +80,7 @@ def to_bytes(text: str) -> bytes:
 def render(facts: ServerFacts, *, dns_domain: str) -> Documents:
     """Every document of the server by its path on a config drive."""
     documents = {
-        "openstack/latest/meta_data.json": _json(_openstack(facts, dns_domain)),
+        _META_DATA: _json(_openstack(facts, dns_domain)),
         "openstack/latest/network_data.json": _json(_network_data(facts)),
         "openstack/latest/vendor_data.json": _json({}),
         "openstack/latest/vendor_data2.json": _json({"static": {}}),

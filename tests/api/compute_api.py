@@ -18,6 +18,7 @@ from oslo_config import cfg
 from sqlalchemy.orm import Session
 
 from nova_lite import conf as options
+from nova_lite import tokens
 from nova_lite.api import compute
 from nova_lite.api.faces import FACES
 from nova_lite.api.wsgi.face import Face
@@ -152,6 +153,8 @@ def make(tmp_path: Path) -> ComputeApi:
     path = tmp_path / "cloud.sqlite"
     path.write_bytes(_empty())
     conf = options.load([], conf=cfg.ConfigOpts(), files=[])
+    conf.set_override("state_path", str(tmp_path))
+    tokens.KeyRepository(tokens.directory_of(conf)).create()
     conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="oslo_policy")
     return ComputeApi(Database(f"sqlite:///{path}"), conf)
 

@@ -15,6 +15,7 @@ from nova_lite.db.hosts import Claim, Host
 from nova_lite.db.images import Image
 from nova_lite.db.keypairs import Keypair
 from nova_lite.db.servers import Server
+from nova_lite.tokens import open_tokens
 from tests.api import compute_api
 from tests.api.compute_api import IMAGE, PROJECTS, ComputeApi, act, settle
 
@@ -56,6 +57,14 @@ def test_a_rebuild_writes_what_the_server_is_to_be(api: ComputeApi, server_id: s
     assert (kept.image_properties, kept.task_state) == ({"os": "bsd"}, "rebuilding")
     assert inputs(api, "rebuild") == {"preserve_ephemeral": False, "is_on": True}
     assert [sent[:3] for sent in api.rpc.sent] == [("conductor", "", "run")]
+
+
+def test_a_password_waits_sealed_for_the_config_drive(api: ComputeApi, server_id: str) -> None:
+    settle(api, server_id, config_drive=True)
+    assert act(api, server_id, "rebuild", {"imageRef": OTHER, "adminPass": "secret"}).status == 202
+    sealed = inputs(api, "rebuild")["admin_pass"]
+    assert "secret" not in sealed
+    assert open_tokens(api.conf).open_secret(sealed) == "secret"
 
 
 def test_what_a_rebuild_does_not_name_stays(api: ComputeApi, server_id: str) -> None:

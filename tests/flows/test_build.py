@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import datetime
+import json
 import threading
 
 import pytest
 import sqlalchemy as sa
 
-from nova_lite import errors
+from nova_lite import errors, tokens
 from nova_lite.conductor.reconcilers import deleted_rows, orphans
+from nova_lite.db.actions import Action
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import Host, Service
+from nova_lite.rpc.compute import Guest
 from tests.flows.one_process import CTXT, OneProcess
 
 
@@ -143,3 +146,35 @@ def test_servers_deleted_long_ago_are_purged_with_their_actions(cloud: OneProces
     with cloud.database.reader() as session:
         counts = [session.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in ("servers", "actions", "action_events")]  # noqa: S608
     assert counts == [0, 0, 0]
+
+
+def told(documents: dict[str, str]) -> str | None:
+    """The password that meta_data.json tells."""
+    password: str | None = json.loads(documents["openstack/latest/meta_data.json"]).get("admin_pass")
+    return password
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+def test_a_password_is_on_the_config_drive_and_nowhere_else(
+    cloud: OneProcess, is_built: bool, monkeypatch: pytest.MonkeyPatch  # noqa: FBT001 - a parameter of the test
+) -> None:
+    tokens.KeyRepository(tokens.directory_of(cloud.conf)).create()
+    sealed = tokens.open_tokens(cloud.conf).seal_secret("secret-1")
+    drives: list[str | None] = []
+
+    def make(guest: Guest) -> None:
+        drives.append(told(guest.documents))
+        if not is_built:
+            raise errors.HypervisorFailed(host=guest.host, action="make a config drive", reason="full")
+
+    monkeypatch.setattr(cloud.driver, "make_config_drive", make)
+    server_id, action_id = cloud.ask_for_server(config_drive=True)
+    with cloud.database.writer() as session:
+        session.get_one(Action, action_id).inputs = {"admin_pass": sealed}
+    cloud.run(action_id)
+    assert set(drives) == {"secret-1"}
+    if is_built:
+        assert told(cloud.network_records.servers[server_id].documents) is None
+    with cloud.database.reader() as session:
+        ended = session.get_one(Action, action_id)
+        assert (ended.state, ended.inputs) == ("done" if is_built else "failed", {})

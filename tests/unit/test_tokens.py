@@ -216,3 +216,16 @@ def test_a_missing_repository_is_said_to_be_missing(tmp_path: Path) -> None:
     nothing = Tokens(KeyRepository(str(tmp_path / "none")), lifetime_s=60)
     with pytest.raises(errors.Unavailable, match="none"):
         nothing.mint("u1")
+
+
+def test_a_sealed_secret_opens_to_itself_and_is_no_token(minted: Tokens) -> None:
+    sealed = minted.seal_secret("pä$$ wörd")
+    assert (minted.open_secret(sealed), "rd" in sealed and "pä" in sealed) == ("pä$$ wörd", False)
+    with pytest.raises(errors.InvalidToken):
+        minted.read(minted.seal_secret('{"u": "a", "p": "b", "m": [], "a": [], "i": 1, "e": 9999999999}'))
+
+
+def test_a_token_is_no_sealed_secret(minted: Tokens) -> None:
+    text, _ = minted.mint("u")
+    assert minted.open_secret(text + "=" * (-len(text) % 4)) is None
+    assert minted.open_secret("nonsense") is None

@@ -12,7 +12,7 @@ import string
 import uuid
 from typing import Any
 
-from nova_lite import errors
+from nova_lite import errors, tokens
 from nova_lite.api.compute import image_source, personality, schemas, server_hints, server_networks, server_schemas
 from nova_lite.api.compute.image_source import BootImage
 from nova_lite.api.compute.links import links
@@ -66,25 +66,31 @@ def create(req: Request, body: Body) -> Reply:
         "root_device_name": hardware.root_device}
     made = [{**common, **_names(asked, index, count), "launch_index": index} for index in range(count)]
     servers.create(req.db, made)
+    password = asked.get("adminPass") or new_password()
+    inputs = for_config_drive(req, password, has_drive=common["config_drive"])
     for server in made:
         server_networks.plug(req, server["id"], nics, groups, rng=_RANDOM)
-        _hand_over(req, server["id"])
-    return _answer(req, asked, made[0], group_names)
+        _hand_over(req, server["id"], inputs)
+    return _answer(req, asked, made[0], group_names, password)
 
 
-def _hand_over(req: Request, server_id: str) -> None:
+def for_config_drive(req: Request, password: str, *, has_drive: bool) -> dict[str, Any]:
+    """Inputs of the action with which the password reaches the guest: as in Nova, by nothing but its config drive."""
+    return {actions.ADMIN_PASS: tokens.open_tokens(req.conf).seal_secret(password)} if has_drive else {}
+
+
+def _hand_over(req: Request, server_id: str, inputs: dict[str, Any]) -> None:
     action_id = actions.record(req.db, server_id=server_id, name="create", request_id=req.ctxt.request_id,
-                               user_id=req.ctxt.user_id, project_id=req.ctxt.project_id)
+                               user_id=req.ctxt.user_id, project_id=req.ctxt.project_id, inputs=inputs)
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_id)
 
 
-def _answer(req: Request, asked: Body, first: dict[str, Any], group_names: list[str]) -> Reply:
+def _answer(req: Request, asked: Body, first: dict[str, Any], group_names: list[str], password: str) -> Reply:
     """About the `first` of the servers made: its row."""
     server_id = first["id"]
     location = {"Location": f"{req.base_url}/servers/{server_id}"}
     if schemas.is_true(asked.get("return_reservation_id")):
         return Reply({"reservation_id": first["reservation_id"]}, headers=location)
-    password = asked.get("adminPass") or new_password()
     return Reply({"server": {
         "id": server_id, "links": links(req, f"/servers/{server_id}"), "OS-DCF:diskConfig": first["disk_config"],
         "security_groups": server_networks.names(group_names), "adminPass": password}}, headers=location)

@@ -77,7 +77,8 @@ def start_guest(run: Run) -> None:
     """Image, disks, config drive and domain, all by the host's compute worker."""
     ports_here = _ports(run)
     with run.world.database.reader() as session:
-        payload = guest.describe(session, run.world, run.scratch["server"], fence=run.fence, ports=ports_here)
+        payload = guest.describe(session, run.world, run.scratch["server"], fence=run.fence, ports=ports_here,
+                                 inputs=run.inputs)
     run.world.compute(run.saved["agent"]).build(run.ctxt, guest=payload)
 
 

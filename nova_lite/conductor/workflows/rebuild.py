@@ -47,7 +47,7 @@ def compute_rebuild_instance(run: Run) -> None:
     with run.world.database.reader() as session:
         server = servers.get(session, run.server_id)
         ports = guest.server_ports(session, run.world, server, fence=run.fence)
-        wanted = guest.describe(session, run.world, server, fence=run.fence, ports=ports)
+        wanted = guest.describe(session, run.world, server, fence=run.fence, ports=ports, inputs=run.inputs)
     worker = run.world.compute(run.saved["agent"])
     patience.compute(run, run.saved["agent"], functools.partial(
         worker.rebuild, run.ctxt, guest=wanted, keeps_ephemeral=bool(run.inputs["preserve_ephemeral"]),

@@ -12,6 +12,7 @@ import pytest
 from nova_lite.compute import commands
 from nova_lite.compute.images import Base
 from nova_lite.compute.virt.libvirt import config_drive, disks
+from nova_lite.metadata.documents import to_bytes, to_text
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_tool_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_the_config_drive_holds_the_documents_byte_for_byte(tmp_path: Path) -> None:
-    documents = {"openstack/latest/meta_data.json": '{"naïve": 1}', "ec2/latest/meta-data.json": "{}\n",
+    documents = {"openstack/latest/user_data": to_text(bytes(range(256))), "ec2/latest/meta-data.json": "{}\n",
                  "openstack/2018-08-27/Mixed-Case_name.JSON": "x" * 5000}
     config_drive.make(documents, tmp_path / "disk.config")
     for name, text in documents.items():
@@ -72,7 +73,7 @@ def test_the_config_drive_holds_the_documents_byte_for_byte(tmp_path: Path) -> N
             ["isoinfo", "-R", "-i", str(tmp_path / "disk.config"), "-x", f"/{name}"], capture_output=True, check=True,
             timeout=30,
         )
-        assert done.stdout == text.encode()
+        assert done.stdout == to_bytes(text)
 
 
 def test_the_config_drive_has_the_label_that_guests_look_for(tmp_path: Path) -> None:

@@ -67,15 +67,18 @@ def rebuild(req: Request, body: Body, server_id: str) -> Body:
         check_metadata(asked["metadata"], quotas.limits(req.db, req.conf, server.project_id)["metadata_items"])
     changes = _changes(req, asked)
     asked_for, _agent = asking.begin_on_host(req, server, "rebuild")
+    password = asked.get("adminPass") or server_create.new_password()
     asked_for.inputs = {"preserve_ephemeral": schemas.is_true(asked.get("preserve_ephemeral")),
-                        "is_on": server.vm_state != Vm.STOPPED}
-    changes |= {"disk_gb": _claimed_disk_gb(req, server, image), "image_id": image.id, "image_properties": image.properties, "progress": 0}
+                        "is_on": server.vm_state != Vm.STOPPED,
+                        **server_create.for_config_drive(req, password, has_drive=server.config_drive)}
+    changes |= {"disk_gb": _claimed_disk_gb(req, server, image), "image_id": image.id,
+                "image_properties": image.properties, "progress": 0}
     for column, value in changes.items():
         setattr(server, column, value)
     req.db.flush()
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked_for.id)
     shown = server_views.document(req, server, server_views.REBUILD)
-    return {"server": {**shown, "adminPass": asked.get("adminPass") or server_create.new_password()}}
+    return {"server": {**shown, "adminPass": password}}
 
 
 def _changes(req: Request, asked: Body) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from nova_lite.compute.virt.libvirt import disks
+from nova_lite.metadata.documents import to_bytes
 
 
 def make(documents: dict[str, str], path: Path) -> None:
@@ -23,7 +24,7 @@ def make(documents: dict[str, str], path: Path) -> None:
             if not target.is_relative_to(tree.resolve()):
                 raise ValueError(f"document {name!r} is not below the config drive's root")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(text.encode())
+            target.write_bytes(to_bytes(text))
         # Made anew each time: the documents may have changed since a build that was cut off.
         path.unlink(missing_ok=True)
         disks.make_file(path, ["genisoimage", "-quiet", "-o", "{}", "-J", "-R", "-l", "-ldots", "-allow-lowercase",
