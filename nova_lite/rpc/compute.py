@@ -220,7 +220,7 @@ class ComputeRpc(Interface):
     def trigger_crash_dump(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         """Send an NMI to the guest."""
 
-    @call(since="1.1", timeout_s=30)
+    @call(since="1.1", timeout_s=90, monitor_s=20)
     def change_password(self, ctxt: Context, *, server_id: str, action_id: int, password: str) -> None:
         """Set the administrator's password by the guest's agent; the conductor is told the outcome too.
 
