@@ -7,12 +7,15 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from nova_lite.network import names
 from nova_lite.rpc.network import (
@@ -44,6 +47,11 @@ DENY: tuple[Rule, ...] = ()
 OUT = Rule(direction="egress")
 PING = Rule(direction="ingress", protocol="icmp")
 SSH = Rule(direction="ingress", protocol="tcp", port_min=22, port_max=22)
+WORLD = "203.0.113.1"  # an address outside, see `Lab.add_world`
+needs_programs = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, ("nft", "dnsmasq", "conntrack", "busybox", "socat", "unshare"))),
+    reason="needs root, nftables, dnsmasq-base, conntrack, busybox, socat",
+)
 
 
 class WorkerDied(Exception):
@@ -293,3 +301,6 @@ def running(directory: Path, *, name: str = "h1", options: tuple[str, ...] = ())
         yield lab
     finally:
         lab.close()
+
+
+NET = network(1)

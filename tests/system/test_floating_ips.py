@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,14 +11,27 @@ import pytest
 
 from nova_lite.network import names
 from nova_lite.rpc.network import Floating, Port, Rule, ServerPorts
-from tests.system.network_lab import OUT, PING, SSH, Guest, Lab, WorkerDied, group, network, port, running, server, uuid
-
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(map(shutil.which, ("nft", "dnsmasq", "conntrack", "busybox", "socat", "unshare"))),
-    reason="needs root, nftables, dnsmasq-base, conntrack, busybox, socat",
+from tests.system.network_lab import (
+    NET,
+    OUT,
+    PING,
+    SSH,
+    WORLD,
+    Guest,
+    Lab,
+    WorkerDied,
+    group,
+    needs_programs,
+    network,
+    port,
+    running,
+    server,
+    uuid,
 )
-NET, OTHER = network(1), network(2)
-WORLD, FLOATING, SECOND = "203.0.113.1", "172.24.4.50", "172.24.4.51"
+
+pytestmark = needs_programs
+OTHER = network(2)
+FLOATING, SECOND = "172.24.4.50", "172.24.4.51"
 RULES = (OUT, PING, SSH)
 
 

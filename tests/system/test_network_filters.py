@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -13,25 +12,23 @@ import pytest
 
 from nova_lite.network import names
 from tests.system.network_lab import (
+    NET,
     OUT,
     PING,
     SSH,
+    WORLD,
     Guest,
     Lab,
     Rule,
     group,
+    needs_programs,
     network,
     port,
     running,
     server,
 )
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(map(shutil.which, ("nft", "dnsmasq", "conntrack", "busybox", "socat", "unshare"))),
-    reason="needs root, nftables, dnsmasq-base, conntrack, busybox, socat",
-)
-NET = network(1)
-WORLD = "203.0.113.1"
+pytestmark = needs_programs
 
 
 def test_nothing_comes_in_without_a_rule(lab: Lab, pair: tuple[Guest, Guest]) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -14,14 +13,17 @@ import pytest
 from nova_lite.network import names
 from nova_lite.rpc.payload import to_wire
 from tests.system.network_lab import (
+    NET,
     OUT,
     PING,
     SSH,
+    WORLD,
     Guest,
     Lab,
     Rule,
     WorkerDied,
     group,
+    needs_programs,
     network,
     port,
     running,
@@ -29,12 +31,7 @@ from tests.system.network_lab import (
     uuid,
 )
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(map(shutil.which, ("nft", "dnsmasq", "conntrack", "busybox", "socat", "unshare"))),
-    reason="needs root, nftables, dnsmasq-base, conntrack, busybox, socat",
-)
-NET = network(1)
-WORLD = "203.0.113.1"
+pytestmark = needs_programs
 
 
 def test_a_guest_gets_its_address_router_mtu_and_name_server_by_dhcp(lab: Lab) -> None:

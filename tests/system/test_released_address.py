@@ -3,19 +3,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
-import pytest
+from tests.system.network_lab import NET, OUT, Rule, group, needs_programs, port, running, server, uuid
 
-from tests.system.network_lab import OUT, Rule, group, network, port, running, server, uuid
-
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(map(shutil.which, ("nft", "dnsmasq", "conntrack", "busybox", "unshare"))),
-    reason="needs root, nftables, dnsmasq-base, conntrack, busybox",
-)
-NET = network(1)
+pytestmark = needs_programs
 
 
 def test_the_next_owner_of_an_address_does_not_inherit_its_groups(tmp_path: Path) -> None:
