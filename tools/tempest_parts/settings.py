@@ -68,6 +68,8 @@ def write_accounts(cloud: Any, path: Path, *, projects: int) -> None:  # noqa: A
             project = cloud.identity.create_project(name=name)
             for held in kinds:
                 accounts.append(_account(cloud, project, [roles[role] for role in held]))
+    # For the credentials `primary` and `alt` Tempest takes the first that are free: two members, of two projects.
+    accounts.sort(key=lambda account: account["roles"] != ["member"])
     path.write_text(json.dumps(accounts, indent=1))  # JSON is YAML
     path.chmod(0o600)
 
