@@ -33,7 +33,7 @@ class Host:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name: str = conf.host
-        self.shutdown_timeout_s: float = conf.compute.shutdown_timeout
+        self._shutdown_timeout_s: float = conf.compute.shutdown_timeout
         self.detach_timeout_s: float = conf.libvirt.device_detach_attempts * conf.libvirt.device_detach_timeout
         self.driver = driver
         self.records = records
@@ -42,6 +42,12 @@ class Host:
         self.builds = threading.BoundedSemaphore(conf.compute.max_concurrent_builds)
         self.clock = clock
         self.reports = PowerReports(send=self._send_power, host_of=self._host_of, is_busy=self.locks.is_held)
+
+    def shutdown_timeout_s(self, server_id: str) -> float:
+        """Seconds that the guest has to power off by itself: as its image says, else as this host does."""
+        record = self.records.get(server_id)
+        said = record.guest.image.properties.get("os_shutdown_timeout", "") if record else ""
+        return float(said) if said.isdecimal() else self._shutdown_timeout_s
 
     @contextlib.contextmanager
     def action(

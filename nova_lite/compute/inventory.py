@@ -6,7 +6,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from nova_lite.compute import commands
+
 _MEMINFO, _UPTIME, _LOAD = Path("/proc/meminfo"), Path("/proc/uptime"), Path("/proc/loadavg")
+_UPTIME_S = 5.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -26,11 +29,19 @@ def disk_gb(path: Path) -> tuple[int, int]:
 
 
 def uptime() -> str:
-    """How long the machine runs and how loaded it is, in words: `up 3 days, 4:05, load average: 0.1, 0.2, 0.3`."""
+    """What the `uptime` command says: the time, how long the machine runs, users, load; without the command, the kernel's facts."""
+    try:
+        return commands.run(["env", "LC_ALL=C", "uptime"], timeout_s=_UPTIME_S).rstrip()
+    except commands.CommandFailed:
+        return _kernels_uptime()
+
+
+def _kernels_uptime() -> str:
+    """As the command, but for the time and the users: `up 3 days, 4:05,  load average: 0.1, 0.2, 0.3`."""
     minutes = int(float(_UPTIME.read_text().split()[0])) // 60
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
     loads = ", ".join(_LOAD.read_text().split()[:3])
-    return f"up {days} days, {hours}:{minutes:02d}, load average: {loads}"
+    return f"up {days} days, {hours}:{minutes:02d},  load average: {loads}"
 
 
 def boot_id() -> str:

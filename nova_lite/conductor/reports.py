@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import threading
 
 import sqlalchemy as sa
@@ -15,9 +17,10 @@ from nova_lite.context import Context
 from nova_lite.db import changes, hosts, servers
 from nova_lite.db.actions import DONE, FAILED, OPEN, Action, ActionEvent
 from nova_lite.lifecycle.table import vm_state_of
-from nova_lite.rpc.conductor import PowerState, ServiceReport
+from nova_lite.rpc.conductor import Inventory, PowerState, ServiceReport
 
 LOG = logging.getLogger(__name__)
+_UPTIME_S = 60
 
 
 class Outcomes:
@@ -84,7 +87,7 @@ class Heartbeats:
         self._flush_s = flush_s
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, str], ServiceReport] = {}
-        self._known: dict[tuple[str, str], ServiceReport] = {}
+        self._known: dict[tuple[str, str], tuple[datetime.datetime, ServiceReport]] = {}
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="heartbeats", daemon=True)
@@ -119,10 +122,17 @@ class Heartbeats:
             waiting, self._waiting = self._waiting, {}
         if not waiting:
             return
+        news = {key for key, status in waiting.items() if not self._is_known(key, status)}
         with self._world.database.writer() as session:
             for key, status in waiting.items():
-                self._write(session, status, is_known=_same(self._known.get(key), status))
-        self._known.update(waiting)
+                self._write(session, status, is_known=key not in news)
+        self._known.update({key: (self._world.now(), waiting[key]) for key in news})
+
+    def _is_known(self, key: tuple[str, str], status: ServiceReport) -> bool:
+        """Whether the hosts' rows need no writing: nothing but the uptime has changed, and that is shown to the minute."""
+        at, before = self._known.get(key, (None, None))
+        return (at is not None and before is not None and _facts(before) == _facts(status)
+                and (self._world.now() - at).total_seconds() < _UPTIME_S)
 
     def _write(self, session: Session, status: ServiceReport, *, is_known: bool) -> None:
         seen = session.execute(sa.update(hosts.Service).where(
@@ -134,11 +144,5 @@ class Heartbeats:
         hosts.register(session, status, names=names, now=self._world.now())
 
 
-def _same(before: ServiceReport | None, now: ServiceReport) -> bool:
-    """Whether nothing but the uptime has changed, so that the hosts' rows need no writing."""
-    return before is not None and _facts(before) == _facts(now)
-
-
-def _facts(status: ServiceReport) -> list[tuple[object, ...]]:
-    return [(i.host, i.vcpus, i.ram_mb, i.disk_gb, i.reserved_ram_mb, i.reserved_disk_gb, i.virt_type, i.virt_reason,
-             i.hypervisor_version, i.tunnel_ip, i.host_ip, i.disk_free_gb) for i in status.inventories]
+def _facts(status: ServiceReport) -> list[Inventory]:
+    return [dataclasses.replace(inventory, uptime="") for inventory in status.inventories]

@@ -73,6 +73,9 @@ WISHES: dict[str, Wish] = {
     "has_hpet": Wish("", "hw_time_hpet", kind="flag"),
     "os_type": Wish("", "os_type"),
     "pointer": Wish("hw:pointer_model", "hw_pointer_model", ("usbtablet", "ps2mouse")),
+    # Obeyed elsewhere: by the worker that powers off, and by the API that asks for a config drive.
+    "shutdown_timeout": Wish("", "os_shutdown_timeout", kind="number"),
+    "config_drive": Wish("", "img_config_drive", ("mandatory", "optional")),
     "input_bus": Wish("hw:input_bus", "hw_input_bus", ("usb", "virtio")),
     "is_hidden": Wish("hw:hide_hypervisor_id", "img_hide_hypervisor_id", kind="flag"),
     "serial_ports": Wish("hw:serial_port_count", "hw_serial_port_count", kind="count"),

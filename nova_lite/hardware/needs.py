@@ -11,14 +11,14 @@ from nova_lite.hardware import wishes
 from nova_lite.hardware.wishes import Hardware
 
 # Without a key in one of these namespaces there is nothing to look for, as in most flavors and images.
-_TELLING = ("hw", "os:", "os_secure_boot", "trait", "resources", "accel:", "pci_passthrough:")
+_TELLING = ("hw", "os:", "os_secure_boot", "trait", "resources", "accel:", "pci_passthrough:", "capabilities:")
 _TRAIT = re.compile(r"trait(\d+|_[\w-]+)?:(?P<name>\w+)")
 _RESOURCE = re.compile(r"resources(\d+|_[\w-]+)?:(?P<name>\w+)")
 _COUNTED = ("VCPU", "PCPU", "MEMORY_MB", "DISK_GB")
 # What a host must have for a wish. Names in capitals are those of os-traits; it has none for the others.
 SECURE_BOOT, UEFI, SEV = "COMPUTE_SECURITY_UEFI_SECURE_BOOT", "COMPUTE_FIRMWARE_UEFI", "HW_CPU_X86_AMD_SEV"
 TPM = {"2.0": "COMPUTE_SECURITY_TPM_2_0", "1.2": "COMPUTE_SECURITY_TPM_1_2"}
-THREADS, REALTIME = "HW_CPU_HYPERTHREADING", "realtime CPUs"
+THREADS, REALTIME, LOCKED = "HW_CPU_HYPERTHREADING", "realtime CPUs", "locked memory"
 DEVICES = "accelerators (accel:device_profile)"
 PCI = "PCI devices for guests (pci_passthrough:alias)"
 
@@ -75,6 +75,8 @@ def _features(asked: Hardware) -> list[str]:
         found.append(THREADS)
     if asked.cpus.realtime:
         found.append(REALTIME)
+    if asked.cpus.realtime or asked.locked_memory:
+        found.append(LOCKED)
     return found
 
 
@@ -100,4 +102,6 @@ def _resources(specs: Mapping[str, str]) -> list[str]:
 
 
 def _devices(specs: Mapping[str, str]) -> list[str]:
-    return [what for name, what in (("accel:device_profile", DEVICES), ("pci_passthrough:alias", PCI)) if name in specs]
+    """What no host of ours has; capabilities are Nova's older word for traits, and are not told by our hosts."""
+    found = [what for name, what in (("accel:device_profile", DEVICES), ("pci_passthrough:alias", PCI)) if name in specs]
+    return found + [name for name in specs if name.startswith("capabilities:")]

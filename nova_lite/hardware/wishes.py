@@ -86,7 +86,7 @@ def read(*, specs: Mapping[str, str], image: Mapping[str, str], vcpus: int, ram_
     nodes = values.pop("numa_nodes")
     values["cpu_policy"] = cpus.by_resources(specs, values["cpu_policy"], vcpus=vcpus)
     policy = cpus.policy_of(values, vcpus=vcpus)
-    for unused in ("rng_model", "max_video_ram_mb", *_OF_CPUS):
+    for unused in ("rng_model", "max_video_ram_mb", "shutdown_timeout", "config_drive", *_OF_CPUS):
         values.pop(unused)
     values["serial_ports"] = values["serial_ports"] or 1
     page_size = _page_size(specs, image)

@@ -33,6 +33,7 @@ from nova_lite.db.hosts import Host, Service
 from nova_lite.db.images import Image
 from nova_lite.db.networks import Network, Subnet
 from nova_lite.db.servers import Server
+from tests.api import described_answers
 
 PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32,
             "manager": "a" * 32, "service": "d" * 32}
@@ -101,7 +102,10 @@ class ComputeApi:
             http.environ["nova.context"] = Context(
                 user_id=user, project_id=PROJECTS[user], roles=expand_roles(ROLES[user]))
         answer = http.get_response(self._face)
-        return Answer(answer.status_int, answer.json if answer.body else None, answer.headers)
+        told = answer.json if answer.body else None
+        if answer.status_int < 300:
+            described_answers.check(method, path, body, version, told)
+        return Answer(answer.status_int, told, answer.headers)
 
     def get(self, path: str, **more: Any) -> Answer:
         return self.ask("GET", path, **more)
@@ -184,7 +188,7 @@ def host(name: str, *, zone: str = "nova") -> tuple[Host, Service]:
         Host(name=name, agent=name, availability_zone=zone, vcpus=8, ram_mb=4096, disk_gb=100, architecture="x86_64",
              hypervisor_type="QEMU", hypervisor_version=7002000, hypervisor_hostname=name, virt_type="qemu",
              virt_reason="/dev/kvm is missing", host_ip="127.0.0.1", disk_free_gb=90, cpu_info='{"arch": "x86_64"}',
-             uptime="up 3 days, 4:05, load average: 0.1, 0.2, 0.3"),
+             uptime=" 01:11:15 up 3 days,  4:05,  2 users,  load average: 0.10, 0.20, 0.30"),
         Service(binary="nova-compute", host=name, agent=name, availability_zone=zone))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nova_lite import errors
+from nova_lite.rpc.compute import GuestPlacement
 from nova_lite.rpc.diagnostics import DiskUse, GuestDiagnostics, NicUse
 from tests.api.compute_api import NETWORK, ComputeApi, act, settle
 
@@ -113,11 +114,35 @@ def test_nodes_are_as_the_flavor_asks(api: ComputeApi, server_id: str) -> None:
     flavor = {"id": "1", "name": "m1", "vcpus": 2, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0,
               "extra_specs": {"hw:numa_nodes": "2", "hw:mem_page_size": "2048"}}
     settle(api, server_id, flavor=flavor, vcpus=2)
+    api.rpc.answers["placement"] = GuestPlacement(pins={}, nodes={}, page_kib=2048)
     shown = api.get(f"/servers/{server_id}/topology", version="2.78").body
     assert shown == {"pagesize_kb": 2048, "nodes": [
         {"memory_mb": 32, "siblings": [], "vcpu_set": [0]}, {"memory_mb": 32, "siblings": [], "vcpu_set": [1]}]}
     nodes = api.get(f"/servers/{server_id}/topology", version="2.78", user="admin").body["nodes"]
     assert [(node["host_node"], node["cpu_pinning"]) for node in nodes] == [(0, {}), (1, {})]
+
+
+def test_where_cpus_are_pinned_is_what_the_host_says(api: ComputeApi, server_id: str) -> None:
+    flavor = {"id": "1", "name": "m1", "vcpus": 4, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0,
+              "extra_specs": {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "2-3", "hw:cpu_threads": "2"}}
+    settle(api, server_id, flavor=flavor, vcpus=4)
+    api.rpc.answers["placement"] = GuestPlacement(pins={"2": 9, "3": 11}, nodes={"2": 1, "3": 1}, page_kib=4)
+    shown = api.get(f"/servers/{server_id}/topology", version="2.78", user="admin").body
+    assert shown == {"pagesize_kb": None, "nodes": [{
+        "memory_mb": 64, "siblings": [[0, 1], [2, 3]], "vcpu_set": [0, 1, 2, 3], "host_node": 1,
+        "cpu_pinning": {"2": 9, "3": 11}}]}
+    assert "cpu_pinning" not in api.get(f"/servers/{server_id}/topology", version="2.78").body["nodes"][0]
+    settle(api, server_id, agent=None, host=None)
+    nodes = api.get(f"/servers/{server_id}/topology", version="2.78", user="admin").body["nodes"]
+    assert [(node["host_node"], node["cpu_pinning"]) for node in nodes] == [(None, {})]
+
+
+@pytest.mark.parametrize("word", ["shelve", "rescue"])
+def test_what_would_lose_a_tpm_is_refused(api: ComputeApi, server_id: str, word: str) -> None:
+    settle(api, server_id, image_properties={"hw_tpm_version": "2.0"})
+    refused = act(api, server_id, word)
+    assert refused.status == 409
+    assert f"Operation '{word}' not supported for vTPM-enabled instance" in refused.body["conflictingRequest"]["message"]
 
 
 def test_a_posted_password_is_shown_and_forgotten(api: ComputeApi, server_id: str) -> None:

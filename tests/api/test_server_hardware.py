@@ -45,3 +45,10 @@ def test_a_resize_to_what_nobody_has_is_refused(api: ComputeApi) -> None:
     api.add(Flavor(id="odd", name="odd", vcpus=2, ram_mb=64, disk_gb=1, extra_specs={"hw:cpu_policy": "mixed"}))
     refused = api.post(f"/servers/{server_id}/action", {"resize": {"flavorRef": "odd"}})
     assert (refused.status, "hw:cpu_policy" in refused.body["badRequest"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize(("said", "drive"), [("mandatory", "True"), ("optional", "")])
+def test_an_image_may_need_a_config_drive(api: ComputeApi, said: str, drive: str) -> None:
+    made = ask(api, specs={}, image={"img_config_drive": said})
+    assert made.status == 202
+    assert api.get(f"/servers/{made.body['server']['id']}").body["server"]["config_drive"] == drive

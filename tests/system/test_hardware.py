@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -13,7 +15,9 @@ import pytest
 
 from nova_lite import errors
 from nova_lite.context import Context
-from nova_lite.rpc.compute import Guest
+from nova_lite.hardware import needs
+from nova_lite.lifecycle.table import Power
+from nova_lite.rpc.compute import Guest, RebootType
 from tests.private_libvirt import missing
 from tests.system.test_compute_worker import Cloud, cloud, typed
 
@@ -85,6 +89,88 @@ def test_what_the_host_lacks_is_the_builds_refusal(cloud: Cloud, specs: dict[str
     with pytest.raises(errors.HypervisorFailed, match=said):
         cloud.compute.build(Context(), guest=guest)
     assert guest.server_id not in cloud.compute.owned(Context()).server_ids
+
+
+def threads_of(server_id: str) -> dict[str, tuple[str, int]]:
+    """The CPUs that each thread of the guest's QEMU may run on, as the kernel has it, and its id; by the thread's name."""
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"uuid\0{server_id}".encode() in command.read_bytes():
+                found = {}
+                for status in command.parent.glob("task/*/status"):
+                    lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+                    found[lines["Name"].strip()] = lines["Cpus_allowed_list"].strip(), int(lines["Pid"])
+                return found
+    raise AssertionError(f"no QEMU of {server_id}")
+
+
+@pytest.fixture
+def one_dedicated(cloud: Cloud) -> Iterator[None]:
+    """Of the host's two CPUs one is kept for single guests."""
+    conf = cloud.service._conf  # noqa: SLF001 - as if the worker had been started with it
+    conf.set_override("cpu_dedicated_set", "1", group="compute")
+    conf.set_override("cpu_shared_set", "0", group="compute")
+    yield
+    conf.clear_override("cpu_dedicated_set", group="compute")
+    conf.clear_override("cpu_shared_set", group="compute")
+
+
+def test_a_mixed_guest_runs_where_it_was_told(cloud: Cloud, one_dedicated: None) -> None:
+    (offered,) = cloud.service.report().inventories
+    assert (offered.vcpus, offered.pcpus, [cell.dedicated for cell in offered.offers.cells]) == (1, 1, [(1,)])
+    guest = asking(cloud, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "1", "hw:emulator_threads_policy": "share"},
+                   {"hw_sound_model": "ac97"}, vcpus=2)
+    plain = asking(cloud, {}, {})
+    try:
+        for one in (guest, plain):
+            cloud.compute.build(Context(), guest=one)
+        seen = threads_of(guest.server_id)
+        assert (seen["CPU 0/TCG"][0], seen["CPU 1/TCG"][0]) == ("0", "1")
+        assert {cpus for name, (cpus, _) in seen.items() if name.startswith("qemu-system")} == {"0"}
+        assert {cpus for cpus, _ in threads_of(plain.server_id).values()} == {"0"}
+        lies = cloud.compute.placement(Context(), server_id=guest.server_id)
+        assert (lies.pins, lies.nodes, lies.page_kib) == ({"1": 1}, {"1": 0}, 4)
+        assert cloud.says(guest.server_id, "READY web")
+    finally:
+        for one in (guest, plain):
+            cloud.compute.destroy(Context(), server_id=one.server_id, fence=10_000)
+
+
+def test_the_state_of_a_tpm_is_encrypted_and_outlives_a_hard_reboot(cloud: Cloud) -> None:
+    guest = asking(cloud, {"hw:tpm_version": "2.0"}, {})
+    name = guest.server_id
+    key = next(Path(str(cloud.service._conf.state_path)).glob("instances")) / name / "vtpm.key"  # noqa: SLF001 - where it is
+    cloud.compute.build(Context(), guest=guest)
+    try:
+        kept = key.read_bytes()
+        assert (key.stat().st_mode & 0o777, len(kept)) == (0o600, 44)
+        described = ET.fromstring(cloud.libvirt.virsh("dumpxml", name) or "")
+        secret = described.find("devices/tpm/backend/encryption")
+        assert secret is not None
+        assert secret.get("secret") in (cloud.libvirt.virsh("secret-list") or "")
+        (state,) = (cloud.libvirt.state_dir / "lib" / "swtpm" / name).rglob("tpm2-00.permall")
+        before = state.read_bytes()
+        assert cloud.act("reboot", name, reboot_type=RebootType.HARD) is Power.RUNNING
+        assert (key.read_bytes(), state.exists(), len(before) > 1000) == (kept, True, True)
+    finally:
+        cloud.compute.destroy(Context(), server_id=name, fence=10_000)
+    assert not key.exists()
+    assert str(secret.get("secret")) not in (cloud.libvirt.virsh("secret-list") or "")
+
+
+def test_what_the_host_says_of_real_time_is_true(cloud: Cloud, one_dedicated: None) -> None:
+    guest = asking(cloud, {"hw:cpu_policy": "mixed", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "1"}, {}, vcpus=2)
+    (offered,) = cloud.service.report().inventories
+    try:
+        if not {needs.REALTIME, needs.LOCKED} <= set(offered.offers.traits):
+            with pytest.raises(errors.HypervisorFailed):
+                cloud.compute.build(Context(), guest=guest)
+            return
+        cloud.compute.build(Context(), guest=guest)
+        threads = threads_of(guest.server_id)
+        assert [os.sched_getscheduler(threads[f"CPU {number}/TCG"][1]) for number in (0, 1)] == [os.SCHED_OTHER, os.SCHED_FIFO]
+    finally:
+        cloud.compute.destroy(Context(), server_id=guest.server_id, fence=10_000)
 
 
 def test_dedicated_cpus_are_one_guests_alone(cloud: Cloud) -> None:

@@ -35,13 +35,10 @@ def _cpu(seen: Hypervisor) -> dict[str, Any]:
 
 
 def _uptime(seen: Hypervisor) -> str | None:
-    """In the form of the `uptime` command, without which clients show nothing: time, up, users, load average."""
+    """What the host's `uptime` command says, as Nova shows it."""
     reason = " ".join(seen.host.virt_reason.split())
     why = f"{seen.host.virt_type}: {reason}" if reason else seen.host.virt_type
-    known = seen.host.uptime
-    if known.startswith("up ") and "users" not in known:
-        known = f" {seen.host.updated_at or seen.host.created_at:%H:%M:%S} {known}".replace(", load", ",  0 users,  load")
-    return f"{known}; {why}" if known else None
+    return f"{seen.host.uptime}; {why}" if seen.host.uptime else None
 
 
 def _service(seen: Hypervisor, service_id: object) -> Body:

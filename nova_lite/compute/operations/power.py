@@ -24,14 +24,14 @@ class Power:
     def stop(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.action(ctxt, server_id, action_id, "stop", wanted=Wanted.OFF):
             fail("stop.before")
-            self._host.driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s)
+            self._host.driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
 
     def reboot(self, ctxt: Context, *, server_id: str, action_id: int, reboot_type: RebootType) -> None:
         with self._host.action(ctxt, server_id, action_id, "reboot", wanted=Wanted.ON) as guest:
             fail("reboot.before")
             driver = self._host.driver
             is_soft = reboot_type is RebootType.SOFT
-            if not (is_soft and driver.reboot_soft(server_id, timeout_s=self._host.shutdown_timeout_s)):
+            if not (is_soft and driver.reboot_soft(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))):
                 driver.reboot_hard(guest)
 
     def pause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:

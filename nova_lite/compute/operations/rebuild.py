@@ -101,7 +101,7 @@ class Rebuild:
             is_on = driver.power_state(server_id) in (Power.RUNNING, Power.PAUSED)
             self._host.records.put(dataclasses.replace(record, before_rescue=Wanted.ON if is_on else Wanted.OFF))
         fail("rescue.stop.before")
-        driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s)
+        driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
 
     def _restore(self, guest: Guest, *, is_on: bool) -> None:
         if is_on:

@@ -33,7 +33,7 @@ class Resize:
                 self._begin(record, fence)
             fail("resize.stop.before")
             if self._host.driver.power_state(server_id) not in _OFF:
-                self._host.driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s)
+                self._host.driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
             self._check(server_id, fence)
             fail("resize.keep_disks.before")
             self._host.driver.keep_disks(server_id)

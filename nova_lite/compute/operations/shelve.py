@@ -28,7 +28,7 @@ class Shelve:
                 self._host.records.put(dataclasses.replace(record, wanted=Wanted.OFF))
             fail("shelve.stop.before")
             if self._host.driver.power_state(server_id) in _RUNS:
-                self._host.driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s)
+                self._host.driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
             fail("shelve.stop.after")
             self._host.reports.told(server_id, self._host.driver.power_state(server_id))
 

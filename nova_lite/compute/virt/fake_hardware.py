@@ -15,7 +15,9 @@ from nova_lite.rpc.compute import Guest, GuestPlacement
 from nova_lite.rpc.conductor import HostCell, Offers
 
 _PAGE_KIB = 2048
-_TRAITS = ("COMPUTE_NODE", "COMPUTE_FIRMWARE_BIOS", needs.UEFI, needs.SECURE_BOOT, needs.REALTIME, *needs.TPM.values())
+_TRAITS = (
+    "COMPUTE_NODE", "COMPUTE_FIRMWARE_BIOS", needs.UEFI, needs.SECURE_BOOT, needs.REALTIME, needs.LOCKED, *needs.TPM.values(),
+)
 
 
 def cpus(conf: cfg.ConfigOpts) -> CpuSets:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from nova_lite import errors, failpoints
@@ -152,3 +154,15 @@ def test_a_guest_that_is_off_has_no_console_to_open(built: Worker) -> None:
     with pytest.raises(errors.Conflict, match="it is not running"):
         console_of(built).open_console(
             built.ctxt, server_id=SERVER, type=ConsoleType.SERIAL, token_hash="0", ttl_s=1)
+
+
+@pytest.mark.parametrize(("said", "seconds"), [({"os_shutdown_timeout": "7"}, 7), ({}, 60)])
+def test_an_image_says_how_long_its_guests_take_to_power_off(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, said: dict[str, str], seconds: float
+) -> None:
+    guest = make_guest()
+    worker.build.build(worker.ctxt, guest=dataclasses.replace(guest, image=dataclasses.replace(guest.image, properties=said)))
+    given: list[float] = []
+    monkeypatch.setattr(worker.driver, "stop", lambda server_id, *, timeout_s: given.append(timeout_s))
+    worker.power.stop(worker.ctxt, server_id=SERVER, action_id=2)
+    assert given == [seconds]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.compute import asking, image_source, schemas, server_create
+from nova_lite.api.compute import asking, image_source, schemas, server_create, vtpm
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, Rule, action
 
@@ -20,6 +20,7 @@ def rescue(req: Request, body: Body, server_id: str) -> Body:
     """
     asked = body["rescue"] or {}
     server = asking.find(req, server_id)
+    vtpm.refuse(server, "rescue")
     wanted = asked.get("rescue_image_ref") or server.image_id
     if wanted is None:
         raise errors.BadRequest(reason=f"Instance {server_id} cannot be rescued: name a rescue_image_ref")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.api.compute import asking, places, schemas
+from nova_lite.api.compute import asking, places, schemas, vtpm
 from nova_lite.api.compute.permissions import require
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, MEMBER, Rule, action
@@ -35,6 +35,7 @@ def _hand_over(req: Request, server: Server, name: str, inputs: Body | None = No
 def shelve(req: Request, body: Body, server_id: str) -> None:
     """Power off, take a snapshot, and leave the host when `[compute] shelved_offload_time` says so."""
     server = asking.find(req, server_id)
+    vtpm.refuse(server, "shelve")
     asked = asking.begin(req, server, "shelve")
     if server.agent is None:
         raise errors.Conflict(reason=f"Cannot 'shelve' server {server.id}: it is on no host, since its build failed")

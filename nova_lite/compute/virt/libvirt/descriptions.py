@@ -14,7 +14,7 @@ from oslo_config import cfg
 from nova_lite import errors
 from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.cpu_sets import NO_PINS, Pins
-from nova_lite.compute.virt.libvirt import abilities, consoles, disks, host_offers, pins
+from nova_lite.compute.virt.libvirt import abilities, consoles, disks, host_offers, pins, vtpm
 from nova_lite.compute.virt.libvirt.capability_probe import Virt
 from nova_lite.compute.virt.libvirt.domain_xml import Disk, Machine, domain_xml, hardware_of
 from nova_lite.rpc.compute import Guest
@@ -50,6 +50,11 @@ class Descriptions:
 
     def define_anew(self, conn: Any, guest: Guest) -> Any:
         """Describe a guest that does not run; its domain."""
+        if hardware_of(guest).tpm_version is not None:
+            try:
+                vtpm.lend(conn, disks.directory(self._instances, guest.server_id), guest.server_id)
+            except OSError as error:
+                raise errors.HypervisorFailed(host=self._host, action="keep the key of a TPM", reason=error) from error
         with self._pinning:
             try:
                 own = pins.choose(conn, guest.server_id, hardware_of(guest), among=cpu_sets.of_host(self._conf))

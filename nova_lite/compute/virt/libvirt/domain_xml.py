@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from nova_lite.compute.virt.cpu_sets import NO_PINS, Pins
-from nova_lite.compute.virt.libvirt import xml_devices, xml_disks, xml_firmware, xml_nics, xml_processor
+from nova_lite.compute.virt.libvirt import vtpm, xml_devices, xml_disks, xml_firmware, xml_nics, xml_processor
 from nova_lite.compute.virt.libvirt.xml_disks import Disk
 from nova_lite.compute.virt.libvirt.xml_text import text
 from nova_lite.hardware import wishes
@@ -85,7 +85,7 @@ def domain_xml(  # noqa: PLR0913 - each is of another origin
     xml_devices.serial_ports(devices, hardware)
     xml_devices.video(devices, hardware, arch=machine.arch)
     xml_devices.write(devices, hardware, machine=xml_firmware.machine_type(hardware, default=machine.machine),
-                      disk_buses=xml_disks.buses(disks, hardware))
+                      disk_buses=xml_disks.buses(disks, hardware), tpm_secret=vtpm.secret_id(guest.server_id))
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
 

@@ -33,6 +33,7 @@ from nova_lite.compute.virt.libvirt import (
     host_offers,
     interfaces,
     pins,
+    vtpm,
 )
 from nova_lite.compute.virt.libvirt.connection import Connection
 from nova_lite.compute.virt.libvirt.descriptions import Descriptions
@@ -251,6 +252,7 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
             if domain is not None:
                 _pull_plug(domain)
                 domain.undefineFlags(_UNDEFINE)
+            vtpm.forget(conn, server_id)
 
         self._libvirt.run("destroy the guest", work)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from nova_lite.rpc.conductor import HostCell, Offers
 
 _PAGES = Path("/sys/kernel/mm/hugepages")
 _NODES = Path("/sys/devices/system/node")
+_CAP_SYS_RESOURCE = 24  # linux/capability.h
 _CPUINFO = Path("/proc/cpuinfo")
 # CPU flags of Linux whose names in os-traits are others than HW_CPU_X86_ and the flag; those that it has not are left out.
 _FLAGS = {
@@ -95,6 +97,8 @@ def _traits(arch: str, *, is_kvm: bool, threads: int) -> list[str]:
         found.append(needs.THREADS)
     if _can_run_in_real_time():
         found.append(needs.REALTIME)
+    if _can_lock_memory():
+        found.append(needs.LOCKED)
     return found + (_cpu_traits() if arch == "x86_64" and is_kvm else [])
 
 
@@ -104,6 +108,15 @@ def _cpu_traits() -> list[str]:
     flags = set(line.partition(":")[2].split())
     named = [_FLAGS[flag] for flag in flags & _FLAGS.keys()] + [flag.upper() for flag in flags & _SAME]
     return [f"HW_CPU_X86_{name}" for name in named if name]
+
+
+def _can_lock_memory() -> bool:
+    """Whether libvirt, with rights like ours, may lift the limit of locked memory of a guest's QEMU."""
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] == resource.RLIM_INFINITY:
+        return True
+    status = Path("/proc/self/status").read_text()
+    rights = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(rights >> _CAP_SYS_RESOURCE & 1)
 
 
 def _can_run_in_real_time() -> bool:

@@ -21,8 +21,13 @@ def video(devices: ET.Element, hardware: Hardware, *, arch: str) -> None:
         adapter.set("vram", str(hardware.video_ram_mb << 10))
 
 
-def write(devices: ET.Element, hardware: Hardware, *, machine: str, disk_buses: set[str]) -> None:
-    """All that comes after disks, NICs and consoles. `disk_buses`: those that the guest's disks are on."""
+def write(
+    devices: ET.Element, hardware: Hardware, *, machine: str, disk_buses: set[str], tpm_secret: str
+) -> None:
+    """All that comes after disks, NICs and consoles. `disk_buses`: those that the guest's disks are on.
+
+    `tpm_secret`: libvirt's name of the key that the state of its TPM is encrypted with.
+    """
     if hardware.has_agent:
         channel = ET.SubElement(devices, "channel", type="unix")
         ET.SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
@@ -34,7 +39,8 @@ def write(devices: ET.Element, hardware: Hardware, *, machine: str, disk_buses: 
         ET.SubElement(devices, "watchdog", model="i6300esb", action=str(hardware.watchdog))
     if hardware.tpm_version is not None:
         tpm = ET.SubElement(devices, "tpm", model=hardware.tpm_model or "tpm-tis")
-        ET.SubElement(tpm, "backend", type="emulator", version=hardware.tpm_version)
+        backend = ET.SubElement(tpm, "backend", type="emulator", version=hardware.tpm_version)
+        ET.SubElement(backend, "encryption", secret=tpm_secret)
     if hardware.has_rng:
         _rng(devices, hardware)
     ET.SubElement(ET.SubElement(devices, "memballoon", model="virtio"), "stats", period="10")
