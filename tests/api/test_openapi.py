@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn, get_type_hints
 
 import jsonschema
 import openapi_spec_validator
@@ -15,15 +16,19 @@ import pytest
 import webob
 
 from nova_lite.api import compute
-from nova_lite.api.compute import answers
+from nova_lite.api.compute import answers, small_answers
 from nova_lite.api.compute.history import HISTORY
 from nova_lite.api.faces import FACES
 from nova_lite.api.wsgi.face import UNVERSIONED, described
 from nova_lite.api.wsgi.openapi import shape
+from nova_lite.api.wsgi.request import Reply
 from nova_lite.api.wsgi.routing import Field, routes_of
 from nova_lite.api.wsgi.versions import parse
+from tests.api import described_answers
 from tests.api.paste_cloud import PasteCloud
 
+# Handlers that always refuse, though they say that they return a body.
+NEVER = ("/os-baremetal-nodes", "/shares", "os-getRDPConsole", "/os-hosts/{host_name}/", "/migrations/{migration_id}")
 ROOT = Path(__file__).resolve().parents[2]
 LINK = {"type": "object", "properties": {"href": {"type": "string"}, "rel": {"type": "string"}, "type": {"type": "string"}},
         "required": ["href", "rel"], "additionalProperties": False}  # as clients' own schemas have it
@@ -75,8 +80,18 @@ def test_the_other_faces_have_one_too(cloud: PasteCloud) -> None:
 
 
 def test_every_answer_described_is_of_a_route() -> None:
-    known = {f"{route.method} {route.path}" for route in routes_of(compute.RESOURCES)}
-    assert set(answers.ANSWERS) <= known
+    known = {f"{route.method} {route.path}" + (f" {route.action}" if route.action else "") for route in routes_of(compute.RESOURCES)}
+    assert {*answers.ANSWERS, *small_answers.SMALL} <= known
+
+
+@pytest.mark.parametrize("version", [version for version, _ in HISTORY])
+def test_every_route_that_answers_with_a_body_says_which(version: str) -> None:
+    """By what its handler says that it returns: nothing, or never anything."""
+    silent = {f"{route.method} {route.path} {route.action or ''}" for route in routes_of(compute.RESOURCES)
+              if route.versions.holds(parse(version)) and route.status not in (204, 410)
+              and get_type_hints(route.handler)["return"] not in (type(None), NoReturn, Reply)
+              and answers.answers(route, parse(version)) is None}
+    assert {key for key in silent if not any(word in key for word in NEVER)} == set()
 
 
 def test_a_shape_has_the_fields_of_the_version() -> None:
@@ -90,3 +105,12 @@ def test_the_command_prints_it() -> None:
     run = subprocess.run([sys.executable, "-W", "ignore", ROOT / "tools" / "openapi", "--version", "2.50"], capture_output=True,
                          text=True, timeout=60, check=True, env={"PYTHONPATH": str(ROOT)})
     assert json.loads(run.stdout)["info"]["version"] == "2.50"
+
+
+@pytest.mark.parametrize(("path", "told"), [
+    ("/servers/x/tags", {"tags": ["a"], "more": 1}), ("/servers/x/tags", {"tags": [1]}), ("/servers/x/tags", {}), ("/limits", None)])
+def test_an_answer_that_is_not_as_described_fails_the_test_that_got_it(path: str, told: object) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        described_answers.check("GET", path, None, "2.104", told)
+    with pytest.raises(AssertionError, match="no body is described"):
+        described_answers.check("POST", "/servers/x/action", {"os-start": None}, "2.1", {"a": "b"})

@@ -42,10 +42,10 @@ def _furnished(path: Path, number: int) -> tuple[ComputeApi, str]:
         api.add(*compute_api.host(name), Keypair(user_id="admin", name=name, fingerprint="f", public_key="k"),
                 Flavor(id=name, name=name, vcpus=1, ram_mb=1, disk_gb=1, extra_specs={}),
                 Image(owner=ADMIN, name=name, status="active", properties={}),
-                ServerGroup(id=f"group-{count}", project_id=ADMIN, user_id="admin", name=name, policy="affinity"),
+                ServerGroup(id=f"{count:08}-1111-4111-8111-111111111111", project_id=ADMIN, user_id="admin", name=name, policy="affinity"),
                 Aggregate(number=count + 1, name=name), AggregateHost(aggregate_number=count + 1, host=name))
         server_id = boot(api, user="admin", networks=[{"uuid": "55555555-5555-4555-8555-555555555555"}])
-        settle(api, server_id, host=name, agent=name, group_id=f"group-{count}", tags=["a"])
+        settle(api, server_id, host=name, agent=name, group_id=f"{count:08}-1111-4111-8111-111111111111", tags=["a"])
         api.add(ActionEvent(action_id=1, name=f"event-{count}", host=name, start_time=utcnow(), result="Success"),
                 compute_api.network(new_id(), name, user="admin", segment=count + 10),
                 SecurityGroup(id=new_id(), project_id=ADMIN, name=name))

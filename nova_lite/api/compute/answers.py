@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the main compute routes answer, for the OpenAPI document: their fields, and the types of these."""
+"""What the compute routes answer, for the OpenAPI document: the main ones' fields and their types; `small_answers` has the rest."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from nova_lite.api.compute import (
     server_groups,
     server_views,
     services,
+    small_answers,
 )
 from nova_lite.api.wsgi.openapi import Schema, shape
 from nova_lite.api.wsgi.routing import Field, Route
@@ -71,7 +72,7 @@ OTHERS: dict[str, Schema] = {
 class Answer:
     """`{key: object}` or `{key: [object]}` with these fields; `inner`: each wrapped in one more object of this key.
 
-    `open`: other properties may be there too.
+    `is_open`: other properties may be there too. `links`: what the next page's link is called, where it is not `KEY_links`.
     """
 
     key: str
@@ -80,6 +81,7 @@ class Answer:
     inner: str = ""
     types: dict[str, Schema] = dataclasses.field(default_factory=lambda: OTHERS)
     is_open: bool = False
+    links: str = ""
 
     def schema(self, version: Version) -> Schema:
         """The whole body's schema."""
@@ -89,7 +91,7 @@ class Answer:
         if self.inner:
             one = {"type": "object", "properties": {self.inner: one}, "required": [self.inner], "additionalProperties": False}
         value = {"type": "array", "items": one} if self.is_list else one
-        more = {f"{self.key}_links": LINKS} if self.is_list else {}
+        more = {self.links or f"{self.key}_links": LINKS} if self.is_list else {}
         return {"type": "object", "properties": {self.key: value, **more}, "required": [self.key], "additionalProperties": False}
 
 
@@ -121,18 +123,21 @@ ANSWERS: dict[str, Answer] = {
     "GET /os-hypervisors": Answer("hypervisors", hypervisors.NAME_FIELDS, is_list=True, is_open=True),
     "GET /os-hypervisors/detail": Answer("hypervisors", hypervisors.FIELDS, is_list=True, is_open=True),
     "GET /os-hypervisors/{hypervisor_id}": Answer("hypervisor", hypervisors.FIELDS, is_open=True),
-    "GET /servers/{server_id}/os-instance-actions": Answer("instanceActions", instance_actions.FIELDS, is_list=True),
+    "GET /servers/{server_id}/os-instance-actions": Answer(
+        "instanceActions", instance_actions.FIELDS, is_list=True, links="links"),
     "GET /servers/{server_id}/os-instance-actions/{request_id}": Answer("instanceAction", instance_actions.FIELDS, is_open=True),
 }
 _LIMITS: Schema = {"type": "object", "properties": {"rate": LIST, "absolute": {}}, "required": ["rate", "absolute"]}
 
 
 def answers(route: Route, version: Version) -> Schema | None:
-    """The schema of what the route answers with at this version; None: not told, or nothing."""
+    """The schema of what the route answers with at this version; None: nothing."""
     key = f"{route.method} {route.path}"
     if key == "GET /limits":
         absolute = shape(limits.FIELDS, version, {field.name: WHOLE for field in limits.FIELDS})
         return {"type": "object", "properties": {"limits": {**_LIMITS, "properties": {"rate": LIST, "absolute": absolute}}},
                 "required": ["limits"], "additionalProperties": False}
-    known = ANSWERS.get(key) if route.action is None else None
-    return known.schema(version) if known else None
+    if route.action is None and key in ANSWERS:
+        return ANSWERS[key].schema(version)
+    small = small_answers.SMALL.get(f"{key} {route.action}" if route.action else key)
+    return small(version) if small else None

@@ -70,7 +70,7 @@ def _operation(
         "summary": _first_line(first) if first.action is None else "One of: " + ", ".join(str(one.action) for one in routes),
         "parameters": [*_version_parameter(version, negotiation), *_query_parameters(first.query_for(version))],
         "responses": _responses(routes, version, answers),
-        "x-nova-lite": [_rules(route) for route in routes],
+        "x-nova-lite": [_rules(route, answers(route, version) if answers else None) for route in routes],
     }
     if first.policy is PUBLIC:
         operation["security"] = []
@@ -88,12 +88,14 @@ def _first_line(route: Route) -> str:
     return (route.handler.__doc__ or route.handler.__name__.replace("_", " ")).strip().partition("\n")[0]
 
 
-def _rules(route: Route) -> dict[str, Any]:
-    """What OpenAPI has no words for: the route's versions and policy."""
+def _rules(route: Route, answer: Schema | None) -> dict[str, Any]:
+    """What OpenAPI has no words for: the route's versions and policy, and which action of a path answers with what."""
     said: dict[str, Any] = {"since": str(route.versions.since), "until": str(route.versions.until or "")}
     if route.policy is not PUBLIC:
         said |= {"policy": route.policy.name, "least-role": route.policy.role or "any"}
-    return said | ({"action": route.action, "summary": _first_line(route)} if route.action else {})
+    if route.action is None:
+        return said
+    return said | {"action": route.action, "summary": _first_line(route)} | ({"answer": answer} if answer else {})
 
 
 def _request_body(routes: list[Route], version: Version) -> dict[str, Any] | None:
