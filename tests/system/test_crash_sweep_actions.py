@@ -35,7 +35,8 @@ def points(name: str) -> list[str]:
 # Of the worker's points those at which the host is half done; the others are what the conductor's leave, too.
 ATTACH_POINTS = [*points("attach_interface"), "attach_interface.guest.before"]
 DETACH_POINTS = [*points("detach_interface"), "detach_interface.record.before"]
-FLOATING_POINTS = ["network.prepare.record", "network.prepare.floating", "network.prepare.done"]
+# Latest first: what one test does last has passed the next one's point.
+FLOATING_POINTS = ["network.prepare.done", "network.prepare.floating", "network.prepare.record"]
 # An action, where it is killed, and the status that it ends in; in an order in which each leads to the next.
 POWER = [("pause", "pause.before", "PAUSED"), ("unpause", "unpause.before", "ACTIVE"),
          ("suspend", "suspend.before", "SUSPENDED"), ("resume", "resume.before", "ACTIVE")]
@@ -140,7 +141,7 @@ def test_a_floating_address_that_is_killed_on_its_way_leads_to_the_guest(
     [made] = cloud.ask("GET", f"/network/v2.0/floatingips?port_id={port}")["floatingips"]
     address = made["floating_ip_address"]
     cloud.wait(lambda: leads(cloud, networks[0], address), f"{address} to lead to the guest", seconds=30)
-    crashing(cloud, point if point == FLOATING_POINTS[0] else None, "DELETE", f"/network/v2.0/floatingips/{made['id']}")
+    crashing(cloud, point if point == FLOATING_POINTS[-1] else None, "DELETE", f"/network/v2.0/floatingips/{made['id']}")
     cloud.wait(lambda: not leads(cloud, networks[0], address), f"{address} to lead nowhere", seconds=30)
     assert cloud.ask("GET", "/network/v2.0/floatingips")["floatingips"] == []
 
