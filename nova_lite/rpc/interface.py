@@ -95,15 +95,14 @@ class _Sender:
         if self._cap and _version(contract.since) > _version(self._cap):
             raise errors.Unavailable(reason=f"{self._name} is too old for {name}: upgrade it first")
         returns = self._hints[name].get("return")
+        prepared = self._client.prepare(
+            version=contract.since, timeout=contract.timeout_s, call_monitor_timeout=contract.monitor_s)
 
         def send(ctxt: Context, **arguments: Any) -> Any:
             wire = {key: payload.to_wire(value) for key, value in arguments.items()}
             if not contract.is_call:
-                self._client.prepare(version=contract.since).cast(ctxt, name, **wire)
+                prepared.cast(ctxt, name, **wire)
                 return None
-            prepared = self._client.prepare(
-                version=contract.since, timeout=contract.timeout_s, call_monitor_timeout=contract.monitor_s
-            )
             try:
                 return payload.from_wire(returns, prepared.call(ctxt, name, **wire))
             except messaging.MessagingTimeout as late:
