@@ -50,6 +50,16 @@ def describe(
     )
 
 
+def drive_documents(
+    session: Session, world: World, server: Server, *, fence: int, inputs: Mapping[str, Any]
+) -> dict[str, str] | None:
+    """What is on the server's config drive, with the password that the action's inputs bring; None: it has no drive."""
+    if not server.config_drive:
+        return None
+    ports = server_ports(session, world, server, fence=fence)
+    return documents.for_config_drive(ports.documents, admin_pass=_admin_pass(world, inputs))
+
+
 def _admin_pass(world: World, inputs: Mapping[str, Any]) -> str | None:
     sealed = inputs.get(actions.ADMIN_PASS)
     return tokens.open_tokens(world.conf).open_secret(sealed) if sealed else None

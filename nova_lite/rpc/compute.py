@@ -252,8 +252,12 @@ class ComputeRpc(Interface):
         """
 
     @call(since="1.1", timeout_s=3600, monitor_s=20)
-    def rescue(self, ctxt: Context, *, server_id: str, fence: int, image: Image) -> None:
+    def rescue(
+        self, ctxt: Context, *, server_id: str, fence: int, image: Image, documents: dict[str, str] | None = None
+    ) -> None:
         """Power the guest off, as it likes, and on again from a disk made of the image, beside its own disks.
+
+        `documents` are on its config drive meanwhile; None: its own are, if it has such a drive.
 
         The image's properties hw_rescue_device and hw_rescue_bus say where that disk goes: last, then, so that the
         others keep their names; without them it is the first.

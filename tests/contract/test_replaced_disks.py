@@ -98,3 +98,19 @@ def test_a_rescue_on_a_bus_that_is_not_there_is_refused(subject: Subject) -> Non
         return
     with pytest.raises(errors.ImageFailed, match="floppy"):
         rescued(subject, subject.started(), hw_rescue_device="floppy")
+
+
+def test_a_rescue_may_have_a_config_drive_of_its_own(subject: Subject) -> None:  # noqa: F811
+    guest = subject.started()
+    made = rescued(subject, guest)
+    told = dataclasses.replace(made, documents={"openstack/latest/meta_data.json": "{}"})
+    for _ in range(2):
+        subject.driver.make_config_drive(told)
+    subject.driver.reboot_hard(made)
+    if isinstance(subject.driver, LibvirtDriver):
+        assert "disk.config.rescue" in subject.driver.describe(made)
+        assert "disk.config.rescue" not in subject.driver.describe(guest)
+    subject.driver.reboot_hard(guest)
+    subject.driver.remove_rescue_disk(guest.server_id)
+    if isinstance(subject.driver, LibvirtDriver):
+        assert not list((subject.instances / guest.server_id).glob("*.rescue"))

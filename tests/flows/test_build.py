@@ -178,3 +178,28 @@ def test_a_password_is_on_the_config_drive_and_nowhere_else(
     with cloud.database.reader() as session:
         ended = session.get_one(Action, action_id)
         assert (ended.state, ended.inputs) == ("done" if is_built else "failed", {})
+
+
+def test_a_rescue_has_a_drive_of_its_own_with_its_password(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens.KeyRepository(tokens.directory_of(cloud.conf)).create()
+    drives: list[tuple[bool, str | None]] = []
+    monkeypatch.setattr(cloud.driver, "make_config_drive", lambda guest: drives.append(
+        (guest.rescue is not None, told(guest.documents))))
+    server_id, action_id = cloud.ask_for_server(config_drive=True)
+    cloud.run(action_id)
+    sealed = tokens.open_tokens(cloud.conf).seal_secret("secret-2")
+    rescue_id = cloud.ask_for(server_id, "rescue", inputs={"image_id": cloud.image_id, "admin_pass": sealed})
+    cloud.run(rescue_id)
+    assert cloud.server(server_id).vm_state == "rescued"
+    assert drives == [(False, None), (True, "secret-2")]
+    with cloud.database.reader() as session:
+        assert session.get_one(Action, rescue_id).inputs == {"image_id": cloud.image_id}
+
+
+def test_a_rescue_without_a_drive_makes_none(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    drives: list[Guest] = []
+    monkeypatch.setattr(cloud.driver, "make_config_drive", drives.append)
+    server_id, action_id = cloud.ask_for_server()
+    cloud.run(action_id)
+    cloud.run(cloud.ask_for(server_id, "rescue", inputs={"image_id": cloud.image_id}))
+    assert (cloud.server(server_id).vm_state, drives) == ("rescued", [])

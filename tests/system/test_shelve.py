@@ -98,6 +98,15 @@ def test_the_agent_in_the_guest_takes_a_password_as_soon_as_it_is_up(cloud: AllI
     assert (journal[0]["action"], journal[0]["message"]) == ("changePassword", None)
 
 
+def test_a_snapshot_finds_the_file_systems_at_rest(cloud: AllInOne, server_id: str) -> None:
+    act(cloud, server_id, "createImage", {"name": "at-rest"})
+    cloud.wait(lambda: "active" in [image["status"] for image in cloud.ask("GET", "/image/v2/images?name=at-rest")["images"]],
+               "the image to be active")
+    cloud.wait_for_status(server_id, "ACTIVE")
+    # The guest mounts one file system of its disk; libvirt counts those that its agent froze.
+    assert f"server {server_id}: 1 of its file systems are frozen" in cloud.log.read_text(errors="replace")
+
+
 def test_an_nmi_reaches_the_guest(cloud: AllInOne, server_id: str) -> None:
     act(cloud, server_id, "trigger_crash_dump")
     says(cloud, server_id, "NMI")

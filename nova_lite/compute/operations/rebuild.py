@@ -46,7 +46,9 @@ class Rebuild:
             records.put(dataclasses.replace(begun, phase=Phase.BUILT))
             self._host.reports.told(guest.server_id, Power.RUNNING if is_on else Power.SHUTDOWN)
 
-    def rescue(self, ctxt: Context, *, server_id: str, fence: int, image: Image) -> None:
+    def rescue(
+        self, ctxt: Context, *, server_id: str, fence: int, image: Image, documents: dict[str, str] | None = None
+    ) -> None:
         driver, records = self._host.driver, self._host.records
         with self._alone(server_id, fence, "rescue") as check:
             record = self._built(server_id, "rescue")
@@ -61,6 +63,8 @@ class Rebuild:
                 records.put(dataclasses.replace(self._built(server_id, "rescue"), guest=guest, wanted=Wanted.ON))
             fail("rescue.make_disks.before")
             driver.make_rescue_disk(guest)
+            if documents is not None:
+                driver.make_config_drive(dataclasses.replace(guest, documents=documents))
             check()
             fail("rescue.start.before")
             driver.reboot_hard(guest)

@@ -76,7 +76,7 @@ class Driver(Protocol):
         """Remove what was set aside; none is fine."""
 
     def make_config_drive(self, guest: Guest) -> None:
-        """Make the disk that carries `guest.documents`."""
+        """Make the disk that carries `guest.documents`; while the guest is rescued, one of the rescue's own."""
 
     def define(self, guest: Guest) -> None:
         """Make the guest known to the hypervisor, powered off; a running one is left alone."""

@@ -30,12 +30,13 @@ def compute_rescue_instance(run: Run) -> None:
     with run.world.database.reader() as session:
         server = servers.get(session, run.server_id)
         image = images.by_ids(session, [image_id]).get(image_id)
+        told = guest.drive_documents(session, run.world, server, fence=run.fence, inputs=run.inputs)
     if image is None or image.status != images.ACTIVE:
         raise errors.ImageFailed(host=server.host, id=image_id, reason="it was deleted in the meantime")
     wanted = guest.image_payload(run.world, image, project_id=server.project_id, properties=dict(image.properties))
     worker = run.world.compute(run.saved["agent"])
     patience.compute(run, run.saved["agent"], functools.partial(
-        worker.rescue, run.ctxt, server_id=run.server_id, fence=run.fence, image=wanted))
+        worker.rescue, run.ctxt, server_id=run.server_id, fence=run.fence, image=wanted, documents=told))
 
 
 def record_rescued(session: Session, run: Run) -> None:

@@ -26,9 +26,10 @@ def rescue(req: Request, body: Body, server_id: str) -> Body:
         raise errors.BadRequest(reason=f"Instance {server_id} cannot be rescued: name a rescue_image_ref")
     image = image_source.find(req, wanted)
     asked_for, _agent = asking.begin_on_host(req, server, "rescue")
-    asked_for.inputs = {"image_id": image.id}
+    password = asked.get("adminPass") or server_create.new_password()
+    asked_for.inputs = {"image_id": image.id, **server_create.for_config_drive(req, password, has_drive=server.config_drive)}
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked_for.id)
-    return {"adminPass": asked.get("adminPass") or server_create.new_password()}
+    return {"adminPass": password}
 
 
 @action("unrescue", policy=Rule("os_compute_api:os-unrescue", MEMBER), body={"2.0": schemas.empty_action("unrescue")})

@@ -39,7 +39,7 @@ from nova_lite.compute.virt.libvirt.connection import Connection
 from nova_lite.compute.virt.libvirt.descriptions import Descriptions
 from nova_lite.compute.virt.libvirt.domain_xml import NAMESPACE, owner_of
 from nova_lite.compute.virt.libvirt.events import Happening, Waiters, power_of_event, power_of_state
-from nova_lite.compute.virt.libvirt.replaced_disks import ReplacedDisks
+from nova_lite.compute.virt.libvirt.replaced_disks import RESCUE_CONFIG, ReplacedDisks
 from nova_lite.compute.virt.libvirt.resized_disks import ResizedDisks
 from nova_lite.compute.virt.libvirt.snapshots import Snapshots
 from nova_lite.lifecycle.table import Power
@@ -146,7 +146,7 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
     def make_config_drive(self, guest: Guest) -> None:
         where = disks.make_directory(self._instances, guest.server_id)
         with self._named("make the config drive"):
-            config_drive.make(guest.documents, where / disks.CONFIG)
+            config_drive.make(guest.documents, where / (disks.CONFIG if guest.rescue is None else RESCUE_CONFIG))
 
     def define(self, guest: Guest) -> None:
         self._libvirt.run("define the guest", lambda conn: self._define(conn, guest))

@@ -12,7 +12,7 @@ from nova_lite.compute.virt.libvirt import disks
 from nova_lite.compute.virt.libvirt.domain_xml import Disk
 from nova_lite.rpc.compute import Guest, Image
 
-RESCUE = "disk.rescue"
+RESCUE, RESCUE_CONFIG = "disk.rescue", "disk.config.rescue"
 # Device and bus that a rescue image may ask for (hw_rescue_device, hw_rescue_bus), and what each alone implies.
 _ALLOWED = {"disk": ("virtio", "scsi", "sata", "usb"), "cdrom": ("sata", "scsi", "ide", "usb")}
 
@@ -27,7 +27,7 @@ class ReplacedDisks:
 
     def clear_disks(self, server_id: str, *, keeps_ephemeral: bool) -> None:
         where = disks.directory(self._instances, server_id)
-        for name in (disks.ROOT, disks.CONFIG, disks.SWAP, RESCUE, *(() if keeps_ephemeral else (disks.EPHEMERAL,))):
+        for name in (disks.ROOT, disks.CONFIG, disks.SWAP, RESCUE, RESCUE_CONFIG, *(() if keeps_ephemeral else (disks.EPHEMERAL,))):
             _remove(where / name, host=self._host)
 
     def make_rescue_disk(self, guest: Guest) -> None:
@@ -43,7 +43,8 @@ class ReplacedDisks:
             raise errors.HypervisorFailed(host=self._host, action="make the rescue disk", reason=error) from error
 
     def remove_rescue_disk(self, server_id: str) -> None:
-        _remove(disks.directory(self._instances, server_id) / RESCUE, host=self._host)
+        for name in (RESCUE, RESCUE_CONFIG):
+            _remove(disks.directory(self._instances, server_id) / name, host=self._host)
 
     def disks_of(self, guest: Guest) -> tuple[Disk, ...]:
         """The guest's disks, in the order in which it sees them."""
@@ -54,7 +55,7 @@ class ReplacedDisks:
         if guest.swap_mb:
             found.append(Disk(path=where / disks.SWAP, format="raw", serial="swap0"))
         if guest.config_drive:
-            found.append(Disk(path=where / disks.CONFIG, format="raw", serial="config-2", is_readonly=True))
+            found.append(Disk(path=self._config_of(guest), format="raw", serial="config-2", is_readonly=True))
         if guest.rescue is None:
             return tuple(found)
         rescue = where / RESCUE
@@ -64,6 +65,12 @@ class ReplacedDisks:
         # The guest's own disks keep their names; the firmware is told which to boot.
         return (*found, Disk(path=rescue, format="qcow2", serial="rescue", bus=bus, device=device, boots_first=True,
                              is_readonly=device == "cdrom"))
+
+    def _config_of(self, guest: Guest) -> Path:
+        """Its config drive; that of the rescue, if there is one of its own."""
+        where = disks.directory(self._instances, guest.server_id)
+        of_rescue = where / RESCUE_CONFIG
+        return of_rescue if guest.rescue is not None and of_rescue.exists() else where / disks.CONFIG
 
     def _rescue_place(self, image: Image) -> tuple[str, str]:
         """Device and bus of a rescue disk. :raises errors.ImageFailed: its image asks for what is not there."""

@@ -199,19 +199,21 @@ def _quiet(connection: Connection, guest: Guest) -> Iterator[None]:
         yield
         return
 
-    def freeze(conn: Any) -> None:
+    def freeze(conn: Any) -> int:
+        """How many file systems are frozen."""
         domain = conn.lookupByUUIDString(guest.server_id)
         domain.agentSetResponseTimeout(_AGENT_S, 0)
-        domain.fsFreeze()
+        return int(domain.fsFreeze())
 
     try:
-        connection.run("freeze the guest's file systems", freeze)
+        frozen = connection.run("freeze the guest's file systems", freeze)
     except errors.HypervisorFailed as error:
         if is_required:
             raise
         LOG.warning("server %s: its snapshot is as after a power cut: %s", guest.server_id, error.text)
         yield
         return
+    LOG.info("server %s: %d of its file systems are frozen while its snapshot begins", guest.server_id, frozen)
     try:
         yield
     finally:
