@@ -180,7 +180,7 @@ def test_dedicated_cpus_are_one_guests_alone(cloud: Cloud) -> None:
     try:
         cloud.compute.build(Context(), guest=first)
         assert (cloud.libvirt.virsh("vcpupin", first.server_id) or "").split()[-1] == "1"
-        with pytest.raises(errors.HypervisorFailed, match="0 of the host's dedicated CPUs are free, 1 are needed"):
+        with pytest.raises(errors.HypervisorFailed, match="0 of the host's 1 dedicated CPUs are free, 1 are needed"):
             cloud.compute.build(Context(), guest=second)
     finally:
         conf.clear_override("cpu_dedicated_set", group="compute")
