@@ -29,7 +29,10 @@ def expand_roles(roles: frozenset[str] | set[str]) -> frozenset[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """One request's identity; `roles` include implied ones. Never holds a token or password."""
+    """One request's identity; `roles` include implied ones. Never holds a token or password.
+
+    `judged_admin` None: who has the role is an admin; else what the operator's rule `context_is_admin` said.
+    """
 
     user_id: str = ""
     project_id: str = ""
@@ -39,10 +42,11 @@ class Context:
     user_name: str = ""
     project_name: str = ""
     domain_id: str = "default"
+    judged_admin: bool | None = None
 
     @property
     def is_admin(self) -> bool:
-        return ADMIN in self.roles
+        return ADMIN in self.roles if self.judged_admin is None else self.judged_admin
 
     @property
     def visible_project(self) -> str | None:

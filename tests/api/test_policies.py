@@ -217,6 +217,28 @@ def test_an_operator_may_change_what_an_admin_is(tmp_path: Path) -> None:
     assert policy.allows(DECLARED["os_compute_api:os-services:list"], Context(roles=frozenset({"cloud_admin"})))
 
 
+def test_who_is_made_an_admin_sees_what_an_admin_sees(api: ComputeApi) -> None:
+    assert api.ask("GET", f"/servers/{UUID}", user="bob").status == 404
+    path = Path(api.conf.oslo_policy.policy_file)
+    path.write_text('"context_is_admin": "role:admin or project_id:' + PROJECTS["bob"] + '"\n')
+    try:
+        assert api.ask("GET", f"/servers/{UUID}", user="bob").status == 200
+        assert api.ask("GET", "/os-services", user="bob").status == 200
+        assert api.ask("GET", "/os-services", user="alice").status == 403
+    finally:
+        path.unlink()
+    assert api.ask("GET", f"/servers/{UUID}", user="bob").status == 404
+
+
+def test_who_is_no_admin_any_more_sees_no_others_things(api: ComputeApi) -> None:
+    path = Path(api.conf.oslo_policy.policy_file)
+    path.write_text('"context_is_admin": "role:cloud_admin"\n')
+    try:
+        assert api.ask("GET", f"/servers/{UUID}", user="admin").status in (403, 404)
+    finally:
+        path.unlink()
+
+
 def test_an_operator_may_leave_a_server_to_its_creator(api: ComputeApi) -> None:
     """A rule about the user looks at the server's, not at the caller's own."""
     assert api.ask("GET", f"/servers/{UUID}", user="manager").status == 200

@@ -8,9 +8,10 @@ from oslo_policy import policy as oslo_policy
 from nova_lite.api.wsgi.routing import ANYONE, PUBLIC, Rule
 from nova_lite.context import ADMIN, MANAGER, MEMBER, READER, SERVICE
 
+IS_ADMIN = "context_is_admin"
 # (name, check, what it is for), as in Nova 2026.1; https://docs.openstack.org/nova/latest/configuration/policy.html
 BASE: tuple[tuple[str, str, str], ...] = (
-    ("context_is_admin", "role:admin", "Decides what is meant by an admin in the rules below."),
+    (IS_ADMIN, "role:admin", "Decides what is meant by an admin in the rules below."),
     ("admin_or_owner", "rule:context_is_admin or project_id:%(project_id)s", "Old default: an admin or any role in the project."),
     ("admin_api", "rule:context_is_admin", "Default rule for most admin APIs."),
     ("project_manager_api", "role:manager and project_id:%(project_id)s", "Project-level management: a manager of the project."),

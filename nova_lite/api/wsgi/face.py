@@ -142,6 +142,7 @@ class Face:
         body = self._body(http, chosen)
         route = _by_action(chosen, body)
         if ctxt is not None and route.policy is not PUBLIC:
+            ctxt = self._policy.judged(ctxt)
             self._policy.check(route.policy, ctxt, self._target(route, ctxt, variables))
         self._validate(http, route, version, body)
         arguments = variables if body is None else {**variables, "body": body}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +13,7 @@ from oslo_policy import _checks as checks
 from oslo_policy import policy as oslo_policy
 
 from nova_lite import errors
-from nova_lite.api.wsgi.base_rules import base_defaults, default_check
+from nova_lite.api.wsgi.base_rules import IS_ADMIN, base_defaults, default_check
 from nova_lite.api.wsgi.routing import Rule
 from nova_lite.context import Context
 
@@ -38,8 +39,7 @@ class Policy:
         self._enforcer = self._load()
 
     def check(self, rule: Rule, ctxt: Context, target: Target | None = None) -> None:
-        """The first question of a request, at which the file is looked at. :raises errors.PolicyForbids: the caller may not."""
-        self._reread_if_changed()
+        """:raises errors.PolicyForbids: the caller may not."""
         if not self.allows(rule, ctxt, target):
             raise errors.PolicyForbids(rule=rule.name)
 
@@ -58,9 +58,22 @@ class Policy:
             self._remembered[key] = answer
         return answer
 
+    def judged(self, ctxt: Context) -> Context:
+        """The caller as the rule `context_is_admin` sees it: an admin sees every project's things.
+
+        The first question of a request, at which the file is looked at.
+        """
+        self._reread_if_changed()
+        key = (IS_ADMIN, ctxt.roles)
+        is_admin = self._remembered.get(key)
+        if is_admin is None:
+            is_admin = self._ask(IS_ADMIN, ctxt, _own(ctxt))
+            if self._is_by_role_only(IS_ADMIN):
+                self._remembered[key] = is_admin
+        return ctxt if is_admin == ctxt.is_admin else dataclasses.replace(ctxt, judged_admin=is_admin)
+
     def asks_whose(self, rule: Rule) -> bool:
         """Whether the answer depends on whose the thing is, beyond the project that the caller sees anyway."""
-        self._reread_if_changed()
         return rule.name in self._rules and not self._is_by_role_only(rule.name)
 
     def _ask(self, name: str, ctxt: Context, target: Target) -> bool:
