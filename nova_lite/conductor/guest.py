@@ -76,10 +76,9 @@ def image_payload(  # noqa: ANN401 - Image, or a row of db/images.source()
     world: World, image: Any, *, project_id: str, properties: dict[str, str]
 ) -> compute.Image:
     """Where a worker gets the image, as the project may."""
-    base = world.conf.image.url or f"{world.public_url}/image"
     return compute.Image(
         id=image.id, disk_format=str(image.disk_format), size=int(image.size or 0), hash_algo="sha512",
-        checksum=str(image.hash_value), url=f"{base}/v2/images/{image.id}/file", token=world.image_token(project_id),
+        checksum=str(image.hash_value), url=f"{world.public_url}/image/v2/images/{image.id}/file", token=world.image_token(project_id),
         properties=properties,
     )
 

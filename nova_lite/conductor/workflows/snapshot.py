@@ -76,8 +76,8 @@ def _upload(run: Run) -> None:
     """:raises errors.ImageFailed: the image service did not take it."""
     with run.world.database.reader() as session:
         owner = images.get(session, image_id(run), project_id=None).owner
-    base = run.world.conf.image.url or f"{run.world.public_url}/image"
-    wanted = ImageUpload(id=image_id(run), url=f"{base}/v2/images/{image_id(run)}/file", token=run.world.image_token(owner))
+    url = f"{run.world.public_url}/image/v2/images/{image_id(run)}/file"
+    wanted = ImageUpload(id=image_id(run), url=url, token=run.world.image_token(owner))
     try:
         patience.compute(run, run.saved["agent"], functools.partial(
             run.world.compute(run.saved["agent"]).upload_snapshot, run.ctxt, server_id=run.server_id, fence=run.fence,

@@ -65,9 +65,6 @@ def _begin(  # noqa: PLR0913 - of what, what for, and what becomes of it
     inputs: Mapping[str, object],
 ) -> str:
     """Claim the server, make the image's row and hand over; the image's id."""
-    if req.conf.image.url:
-        raise errors.NotImplementedHere(
-            reason="Snapshots are kept by the built-in image service only; this cloud uses another ([image] url).")
     metadata = asked.get("metadata", {})
     check_metadata(metadata, quotas.limits(req.db, req.conf, req.ctxt.project_id)["metadata_items"])
     server = asking.find(req, server_id)
