@@ -22,6 +22,7 @@ from tools.parts.part import ask, write_private
 from tools.parts.processes import Identity, descendants, end, wait_until
 
 DAEMONS = ("nova-conductor", "nova-scheduler", "nova-network", "nova-compute", "nova-api")
+_SILENT = {"nova-api", "nova-novncproxy", "nova-serialproxy"}  # they report to nobody
 Options = Mapping[str, Mapping[str, object]]  # section -> option -> value
 
 
@@ -42,7 +43,7 @@ class Daemons:
         self.database: Postgres | MariaDB = MariaDB(place) if database == "mariadb" else Postgres(place)
         self.processes = {name: Process(name, self.state_dir / "log") for name in daemons}
         self._hosts = hosts
-        self._options = options or {}
+        self.options = dict(options or {})  # read when it starts
         self._address = address
         self._kept_port = self.state_dir / "api-port"
         self._port = int(self._kept_port.read_text()) if self._kept_port.exists() else 0
@@ -97,7 +98,7 @@ class Daemons:
         """Until the API answers and every daemon that reports is up."""
         watch = tuple(self.processes.values())
         wait_until(self.is_answering, deadline_s=deadline_s, what="starting nova-api", watch=watch)
-        expected = set(self.processes) - {"nova-api"}
+        expected = set(self.processes) - _SILENT
         wait_until(lambda: self.alive() >= expected, deadline_s=deadline_s, what="hearing of all daemons", watch=watch)
 
     def is_answering(self) -> bool:
@@ -188,7 +189,7 @@ class Daemons:
             "compute": {"driver": "fake", "fake_hosts": self._hosts},
             "network": {"driver": "fake"},
         }
-        for section, values in self._options.items():
+        for section, values in self.options.items():
             sections.setdefault(section, {}).update(values)
         lines = [line for section, values in sections.items()
                  for line in (f"[{section}]", *(f"{name} = {value}" for name, value in values.items()), "")]

@@ -17,7 +17,8 @@ from tools.daemons import Daemons
 from tools.parts import PartError, Process, Switch
 from tools.parts.processes import wait_until
 
-CONTROL_PLANE = ("nova-conductor", "nova-scheduler", "nova-volume", "nova-api")
+PROXIES = ("nova-novncproxy", "nova-serialproxy")
+CONTROL_PLANE = ("nova-conductor", "nova-scheduler", "nova-volume", *PROXIES, "nova-api")
 _API_WORKERS = 2
 _READY_S = 180  # 20 s on a quiet machine of two cores
 
@@ -42,7 +43,8 @@ class Cluster:
         self.control = Daemons(
             state / kept.CONTROL, database=settings.database, daemons=CONTROL_PLANE, address=self.switch.ip,
             options={"DEFAULT": {"host": "control", "my_ip": self.switch.ip}, "api": {
-                "workers": _API_WORKERS, "listen": self.switch.ip}},
+                "workers": _API_WORKERS, "listen": self.switch.ip}, "vnc": {"novncproxy_host": self.switch.ip},
+                "serial_console": {"serialproxy_host": self.switch.ip}},
         )  # fmt: skip
         self.hosts = [
             ComputeHost(name, state=state, settings=host, switch=self.switch) for name, host in settings.hosts.items()
@@ -95,7 +97,9 @@ class Cluster:
             Row("nova-api", control.is_answering(), control.url),
         ]
         for name in CONTROL_PLANE[:-1]:
-            rows.append(Row(name, (name, "control") in alive, _pid(control.processes[name])))
+            process = control.processes[name]
+            is_up = process.is_alive() if name in PROXIES else (name, "control") in alive
+            rows.append(Row(name, is_up, _pid(process)))
         for host in self.hosts:
             rows.append(Row(f"{host.name} libvirtd", host.real.is_ready(), host.settings.address))
             rows += [

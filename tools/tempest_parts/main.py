@@ -25,7 +25,7 @@ CACHE = Path("/var/cache/nova-lite")
 COMPUTE = r"^tempest\.api\.compute"
 # Two at once, each with a primary and an alternative project, as Tempest counts.
 _AT_ONCE = 2
-_OPTIONS = "[quota]\ninstances = 100\ncores = 200\nram = 512000\n"
+_OPTIONS = {"quota": {"instances": 100, "cores": 200, "ram": 512000}}
 # Its server takes the floating address of its class away, and the tests after it would find nobody there: it runs last.
 _ALONE = "test_change_server_password"
 _COUNTS = re.compile(r"^ - (Passed|Skipped|Failed|Expected Fail|Unexpected Success): (\d+)$", re.MULTILINE)
@@ -33,6 +33,7 @@ EPILOG = """\
   tools/tempest                                     all of tempest.api.compute, simulated guests, dynamic accounts
   tools/tempest --accounts                          with accounts that were made before
   tools/tempest --real                              real guests, in a host of its own
+  tools/tempest --real --daemons                    the same, by separate daemons
   tools/tempest --run 'test_servers|test_flavors'   those tests
 Needs root. Tempest goes into a virtualenv of its own, in /var/cache/nova-lite. Exit status 0: no test failed.
 """
@@ -47,7 +48,7 @@ def main() -> int:
     directory.mkdir(parents=True, exist_ok=True)
     try:
         venv = installed()
-        with cloud.running(directory, is_real=arguments.real, options=_OPTIONS) as clouds_file:
+        with cloud.running(directory, is_real=arguments.real, has_daemons=arguments.daemons, options=_OPTIONS) as clouds_file:
             workspace = prepare(directory, clouds_file, is_real=arguments.real, has_accounts=arguments.accounts,
                                 at_once=arguments.concurrency)
             counts = run(venv, workspace, arguments.run, at_once=arguments.concurrency)
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/tempest", description=__doc__, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", action="store_true", help="real libvirt guests, not simulated ones")
+    parser.add_argument("--daemons", action="store_true", help="separate daemons over RabbitMQ and PostgreSQL, not one process")
     parser.add_argument("--accounts", action="store_true", help="use an accounts file, not dynamic credentials")
     parser.add_argument("--run", default="", metavar="REGEX", help="only tests of tempest.api.compute that match")
     parser.add_argument("--concurrency", type=int, default=_AT_ONCE, help=f"tests at once (default {_AT_ONCE})")
