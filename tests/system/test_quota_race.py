@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simultaneous requests of one project against its quota, on real PostgreSQL and MariaDB: never more than it allows."""
+"""The compute face on real PostgreSQL and MariaDB: simultaneous requests against one quota, and reads in pieces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from oslo_config import cfg
 
 from nova_lite import conf as options
-from nova_lite.db.base import Base
+from nova_lite.db import usage
+from nova_lite.db.base import Base, utcnow
 from nova_lite.db.engine import Database
 from nova_lite.db.flavors import Flavor
 from nova_lite.db.quotas import Quota
@@ -56,3 +57,15 @@ def test_resizes_at_once_do_not_pass_the_quota_together(api: ComputeApi) -> None
         answers = list(threads.map(
             lambda one: api.post(f"/servers/{one}/action", {"resize": {"flavorRef": "2"}}).status, ids))
     assert sorted(answers) == [202, 403, 403]
+
+
+def test_usage_of_more_servers_than_are_read_at_once(api: ComputeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "BATCH", 2)
+    for user in ("alice", "bob"):
+        for _ in range(3):
+            settle(api, str(api.post("/servers", {"server": SERVER}, user=user).body["server"]["id"]), launched_at=utcnow())
+    path = "/os-simple-tenant-usage?detailed=1&end=2999-01-01T00:00:00"
+    of_all = api.get(path, user="admin").body["tenant_usages"]
+    assert {one["tenant_id"]: len(one["server_usages"]) for one in of_all} == {PROJECTS["alice"]: 3, PROJECTS["bob"]: 3}
+    own = api.get(f"/os-simple-tenant-usage/{PROJECTS['alice']}?end=2999-01-01T00:00:00").body["tenant_usage"]
+    assert len(own["server_usages"]) == 3
