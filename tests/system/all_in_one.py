@@ -123,9 +123,9 @@ class AllInOne:
         self.ask("POST", "/network/v2.0/subnets", {"subnet": {"network_id": network, "cidr": cidr, "ip_version": 4}})
         return str(network)
 
-    def make_image(self, path: Path, disk_format: str) -> str:
+    def make_image(self, path: Path, disk_format: str, **properties: str) -> str:
         image = self.ask("POST", "/image/v2/images", {
-            "name": path.name, "disk_format": disk_format, "container_format": "bare"})["id"]
+            "name": path.name, "disk_format": disk_format, "container_format": "bare", **properties})["id"]
         self.ask("PUT", f"/image/v2/images/{image}/file", data=path.read_bytes())
         return str(image)
 

@@ -192,7 +192,7 @@ def test_every_daemon_is_up(cloud: Cloud) -> None:
 def test_status_asks_every_part(cloud: Cloud) -> None:
     said = tool("status", "--state", cloud.state).stdout
     assert "DOWN" not in said
-    assert len(said.splitlines()) == 4 + 3 + 2 * 3
+    assert len(said.splitlines()) == 4 + 5 + 2 * 3
 
 
 def test_each_hypervisor_says_why_guests_run_as_they_do(cloud: Cloud) -> None:

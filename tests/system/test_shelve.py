@@ -26,7 +26,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
 
 @pytest.fixture(scope="module")
 def server_id(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
-    image = cloud.make_image(guest_image(tmp_path_factory.getbasetemp()), "qcow2")
+    image = cloud.make_image(guest_image(tmp_path_factory.getbasetemp()), "qcow2", hw_qemu_guest_agent="yes")
     network = cloud.make_network("shelves", "10.78.0.0/24")
     cloud.ask("POST", "/v2.1/flavors", {"flavor": {"id": "77", "name": "small", "ram": 128, "vcpus": 1, "disk": 1}})
     made = cloud.boot("shelf", image=image, network=network, flavorRef="77", user_data=base64.b64encode(LOOK).decode())
@@ -105,6 +105,8 @@ def test_a_snapshot_finds_the_file_systems_at_rest(cloud: AllInOne, server_id: s
     cloud.wait_for_status(server_id, "ACTIVE")
     # The guest mounts one file system of its disk; libvirt counts those that its agent froze.
     assert f"server {server_id}: 1 of its file systems are frozen" in cloud.log.read_text(errors="replace")
+    for image in cloud.ask("GET", "/image/v2/images?name=at-rest")["images"]:
+        cloud.ask("DELETE", f"/image/v2/images/{image['id']}")
 
 
 def test_an_nmi_reaches_the_guest(cloud: AllInOne, server_id: str) -> None:
