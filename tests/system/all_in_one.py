@@ -21,6 +21,10 @@ READY_S = 90.0
 SETTLED_S = 120.0
 
 
+class CloudGone(OSError):
+    """Nobody answers at the cloud's address; the text says whether the process lives, and the end of its log."""
+
+
 class AllInOne:
     """The process and a small client of its API. `host` None: simulated guests on loopback; `options`: text of a nova.conf."""
 
@@ -80,6 +84,10 @@ class AllInOne:
         """Arm failpoints in the running process; an empty text disarms."""
         self.failpoints.write_text(spec)
 
+    def _how_it_is(self) -> str:
+        ended = self._process.poll() if self._process else "not started"
+        return "the cloud runs" if ended is None else f"the cloud ended: {ended}"
+
     def tail(self, lines: int = 30) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
@@ -109,6 +117,8 @@ class AllInOne:
                 text = answer.read()
         except urllib.error.HTTPError as refused:
             raise RuntimeError(f"{refused.code} {refused.read().decode()}") from None
+        except urllib.error.URLError as unreachable:
+            raise CloudGone(f"{method} {path}: {unreachable.reason}; {self._how_it_is()}\n{self.tail()}") from None
         return json.loads(text) if text else None
 
     def wait(self, reached: Callable[[], bool], what: str, *, seconds: float = SETTLED_S) -> None:
