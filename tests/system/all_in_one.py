@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import signal
@@ -19,10 +21,11 @@ from tools.parts import Host, free_port
 
 READY_S = 90.0
 SETTLED_S = 120.0
+CRASHED_S = 60.0
 
 
 class CloudGone(OSError):
-    """Nobody answers at the cloud's address; the text says whether the process lives, and the end of its log."""
+    """Nobody answered; the text says whether the process lives, and the end of its log."""
 
 
 class AllInOne:
@@ -75,10 +78,19 @@ class AllInOne:
         self._process.kill()
         self._process.wait(10)
 
-    def wait_for_crash(self, *, seconds: float = 60.0) -> None:
-        """Wait until an armed failpoint has ended the process."""
+    def crash_at(self, point: str, method: str, path: str, body: Any = None) -> None:
+        """Ask for what passes the failpoint `point`, be killed there, and start anew; the answer may die with the process."""
         assert self._process is not None
-        assert self._process.wait(seconds) != 0
+        self.arm(f"{point}=crash")
+        with contextlib.suppress(CloudGone):
+            self.ask(method, path, body)
+        try:
+            assert self._process.wait(CRASHED_S) != 0
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"nothing passed {point} within {CRASHED_S} s\n{self.tail()}") from None
+        finally:
+            self.arm("")
+        self.start()
 
     def arm(self, spec: str) -> None:
         """Arm failpoints in the running process; an empty text disarms."""
@@ -117,8 +129,8 @@ class AllInOne:
                 text = answer.read()
         except urllib.error.HTTPError as refused:
             raise RuntimeError(f"{refused.code} {refused.read().decode()}") from None
-        except urllib.error.URLError as unreachable:
-            raise CloudGone(f"{method} {path}: {unreachable.reason}; {self._how_it_is()}\n{self.tail()}") from None
+        except (OSError, http.client.HTTPException) as unanswered:
+            raise CloudGone(f"{method} {path}: {unanswered}; {self._how_it_is()}\n{self.tail()}") from None
         return json.loads(text) if text else None
 
     def wait(self, reached: Callable[[], bool], what: str, *, seconds: float = SETTLED_S) -> None:
@@ -139,9 +151,14 @@ class AllInOne:
         self.ask("PUT", f"/image/v2/images/{image}/file", data=path.read_bytes())
         return str(image)
 
-    def boot(self, name: str, *, image: str, network: str, **more: Any) -> str:
+    def boot(self, name: str, *, image: str, network: str, crash_at: str = "", **more: Any) -> str:
+        """Ask for a server, with the cloud killed at the failpoint `crash_at` if given; its id."""
         body = {"name": name, "imageRef": image, "flavorRef": "42", "networks": [{"uuid": network}], **more}
-        return str(self.ask("POST", "/v2.1/servers", {"server": body})["server"]["id"])
+        if not crash_at:
+            return str(self.ask("POST", "/v2.1/servers", {"server": body})["server"]["id"])
+        self.crash_at(crash_at, "POST", "/v2.1/servers", {"server": body})
+        [made] = self.ask("GET", f"/v2.1/servers?name={name}")["servers"]
+        return str(made["id"])
 
     def status(self, server_id: str) -> str:
         """The server's status; GONE when it is not there."""

@@ -78,9 +78,7 @@ def leftovers(cloud: AllInOne) -> dict[str, object]:
 
 @pytest.mark.parametrize("point", BUILD_POINTS)
 def test_a_build_that_is_killed_ends_active(cloud: AllInOne, image: str, network: str, point: str) -> None:
-    cloud.arm(f"{point}=crash")
-    server_id = cloud.boot("swept", image=image, network=network, config_drive=True)
-    crash_and_restart(cloud)
+    server_id = cloud.boot("swept", image=image, network=network, crash_at=point, config_drive=True)
     cloud.wait_for_status(server_id, "ACTIVE")
     assert cloud.host is not None
     assert len(cloud.host.run(["virsh", "-q", "list", "--name"]).stdout.split()) == 1
@@ -108,14 +106,6 @@ def of_network(cloud: AllInOne, network: str) -> list[str]:
 def test_a_delete_that_is_killed_ends_with_nothing_left(cloud: AllInOne, image: str, network: str, point: str) -> None:
     server_id = cloud.boot("swept", image=image, network=network)
     cloud.wait_for_status(server_id, "ACTIVE")
-    cloud.arm(f"{point}=crash")
-    cloud.ask("DELETE", f"/v2.1/servers/{server_id}")
-    crash_and_restart(cloud)
+    cloud.crash_at(point, "DELETE", f"/v2.1/servers/{server_id}")
     cloud.wait_for_status(server_id, "GONE")
     cloud.wait(lambda: leftovers(cloud) == {}, f"nothing to be left, but there is {leftovers(cloud)}", seconds=30)
-
-
-def crash_and_restart(cloud: AllInOne) -> None:
-    cloud.wait_for_crash()
-    cloud.arm("")
-    cloud.start()

@@ -7,7 +7,6 @@ One real guest, whose system lets go of NICs, goes through all of it; the last t
 from __future__ import annotations
 
 import contextlib
-import http.client
 import itertools
 import json
 import os
@@ -20,7 +19,7 @@ from nova_lite.conductor.workflows import WORKFLOWS
 from tests.guests import guest_image
 from tests.system.all_in_one import AllInOne
 from tests.system.own_host import cloud_of_real_guests
-from tests.system.test_crash_sweep import crash_and_restart, leftovers
+from tests.system.test_crash_sweep import leftovers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 
@@ -83,14 +82,11 @@ def act(cloud: AllInOne, server_id: str, word: str, value: object = None) -> Non
 
 
 def crashing(cloud: AllInOne, point: str | None, method: str, path: str, body: object = None) -> None:
-    """Ask, with the cloud killed at the point (None: nowhere), and start it anew; the answer may have died with it."""
+    """Ask, with the cloud killed at the point; None: nowhere."""
     if point is None:
         cloud.ask(method, path, body)
-        return
-    cloud.arm(f"{point}=crash")
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        cloud.ask(method, path, body)
-    crash_and_restart(cloud)
+    else:
+        cloud.crash_at(point, method, path, body)
 
 
 def at_rest(cloud: AllInOne, server_id: str, status: str) -> None:

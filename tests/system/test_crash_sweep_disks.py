@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +12,6 @@ import pytest
 from nova_lite.conductor.workflows import WORKFLOWS
 from tests.system.all_in_one import AllInOne
 from tests.system.own_host import cloud_of_real_guests
-from tests.system.test_crash_sweep import crash_and_restart
 from tests.system.test_disk_actions import act, network, wait_for_rest  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
@@ -51,11 +48,8 @@ def blank(cloud: AllInOne, network: str, tmp_path_factory: pytest.TempPathFactor
     return server_id
 
 
-def act_and_crash(cloud: AllInOne, server_id: str, word: str, value: object = None) -> None:
-    """Ask for the action, and start the cloud anew when it has killed it; the answer may have died with it."""
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        act(cloud, server_id, word, value)
-    crash_and_restart(cloud)
+def crash_at(cloud: AllInOne, point: str, server_id: str, word: str, value: object = None) -> None:
+    cloud.crash_at(point, "POST", f"/v2.1/servers/{server_id}/action", {word: value})
 
 
 def half_made(cloud: AllInOne) -> dict[str, object]:
@@ -69,8 +63,7 @@ def half_made(cloud: AllInOne) -> dict[str, object]:
 
 @pytest.mark.parametrize("point", IMAGE_POINTS)
 def test_a_snapshot_that_is_killed_is_whole_or_gone(cloud: AllInOne, blank: str, point: str) -> None:
-    cloud.arm(f"{point}=crash")
-    act_and_crash(cloud, blank, "createImage", {"name": point})
+    crash_at(cloud, point, blank, "createImage", {"name": point})
     wait_for_rest(cloud, blank, "ACTIVE")
     left = cloud.ask("GET", f"/image/v2/images?name={point}")["images"]
     assert [image["status"] for image in left] in ([], ["active"])
@@ -80,16 +73,14 @@ def test_a_snapshot_that_is_killed_is_whole_or_gone(cloud: AllInOne, blank: str,
 @pytest.mark.parametrize("point", REBUILD_POINTS)
 def test_a_rebuild_that_is_killed_ends_active(cloud: AllInOne, blank: str, point: str) -> None:
     image_id = cloud.ask("GET", f"/v2.1/servers/{blank}")["server"]["image"]["id"]
-    cloud.arm(f"{point}=crash")
-    act_and_crash(cloud, blank, "rebuild", {"imageRef": image_id})
+    crash_at(cloud, point, blank, "rebuild", {"imageRef": image_id})
     wait_for_rest(cloud, blank, "ACTIVE")
     assert half_made(cloud) == {}
 
 
 @pytest.mark.parametrize("point", RESCUE_POINTS)
 def test_a_rescue_that_is_killed_ends_rescued(cloud: AllInOne, blank: str, point: str) -> None:
-    cloud.arm(f"{point}=crash")
-    act_and_crash(cloud, blank, "rescue")
+    crash_at(cloud, point, blank, "rescue")
     wait_for_rest(cloud, blank, "RESCUE")
     act(cloud, blank, "unrescue")
     wait_for_rest(cloud, blank, "ACTIVE")
@@ -99,7 +90,6 @@ def test_a_rescue_that_is_killed_ends_rescued(cloud: AllInOne, blank: str, point
 def test_an_unrescue_that_is_killed_ends_active(cloud: AllInOne, blank: str, point: str) -> None:
     act(cloud, blank, "rescue")
     wait_for_rest(cloud, blank, "RESCUE")
-    cloud.arm(f"{point}=crash")
-    act_and_crash(cloud, blank, "unrescue")
+    crash_at(cloud, point, blank, "unrescue")
     wait_for_rest(cloud, blank, "ACTIVE")
     assert not list((cloud.state / "instances" / blank).glob("disk.rescue"))

@@ -12,7 +12,6 @@ from tests.system.all_in_one import AllInOne
 from tests.system.test_crash_sweep import (  # noqa: F401 - fixtures
     MOMENTS,
     cloud,
-    crash_and_restart,
     image,
     leftovers,
     network,
@@ -51,9 +50,7 @@ def gone(cloud: AllInOne, server_id: str) -> None:  # noqa: F811
 @pytest.mark.parametrize("point", SHELVE_POINTS)
 def test_a_shelve_that_is_killed_ends_offloaded(cloud: AllInOne, image: str, network: str, point: str) -> None:  # noqa: F811
     server_id = paused(cloud, image, network)
-    cloud.arm(f"{point}=crash")
-    act(cloud, server_id, "shelve")
-    crash_and_restart(cloud)
+    cloud.crash_at(point, "POST", f"/v2.1/servers/{server_id}/action", {"shelve": None})
     cloud.wait_for_status(server_id, "SHELVED_OFFLOADED")
     assert not (cloud.state / "instances" / server_id).exists()
     gone(cloud, server_id)
@@ -64,8 +61,6 @@ def test_an_unshelve_that_is_killed_ends_active(cloud: AllInOne, image: str, net
     server_id = paused(cloud, image, network)
     act(cloud, server_id, "shelve")
     cloud.wait_for_status(server_id, "SHELVED_OFFLOADED")
-    cloud.arm(f"{point}=crash")
-    act(cloud, server_id, "unshelve")
-    crash_and_restart(cloud)
+    cloud.crash_at(point, "POST", f"/v2.1/servers/{server_id}/action", {"unshelve": None})
     cloud.wait_for_status(server_id, "ACTIVE")
     gone(cloud, server_id)

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
 import os
+from functools import partial
 
 import pytest
 
 from nova_lite.conductor.workflows import WORKFLOWS
 from tests.system.all_in_one import AllInOne
-from tests.system.test_crash_sweep import cloud, crash_and_restart, image, leftovers, network  # noqa: F401 - fixtures
+from tests.system.test_crash_sweep import cloud, image, leftovers, network  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 
@@ -49,14 +48,8 @@ def test_a_resize_that_is_killed_ends_as_asked(
         ("resize", {"flavorRef": larger}, "VERIFY_RESIZE"),
         ("revertResize" if killed == "revert" else "confirmResize", None, "SHUTOFF"),
     ):
-        is_killed_here = word.startswith(killed)
-        if is_killed_here:
-            cloud.arm(f"{point}=crash")
-        # The crash may come before the answer, which is sent once the action is written down.
-        with contextlib.suppress(*([http.client.RemoteDisconnected, ConnectionError] if is_killed_here else [])):
-            cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {word: value})
-        if is_killed_here:
-            crash_and_restart(cloud)
+        act = partial(cloud.crash_at, point) if word.startswith(killed) else cloud.ask
+        act("POST", f"/v2.1/servers/{server_id}/action", {word: value})
         cloud.wait_for_status(server_id, status)
     shown = cloud.ask("GET", f"/v2.1/servers/{server_id}")["server"]
     size = {"vcpus": 1, "ram": 128, "disk": 1} if killed == "revert" else {"vcpus": 2, "ram": 192, "disk": 2}
