@@ -170,6 +170,24 @@ def end_at_eof(pipe: int) -> None:
     _native("threading").Thread(target=wait, name="lifeline", daemon=True).start()
 
 
+def part_from_parent() -> None:
+    """Call first in a child after a fork: it gets a hub of its own, and locks of its own for the log.
+
+    An epoll instance is the same one in parent and children, so one that waits is woken, or not, for what another
+    waits for; so is the pipe in oslo.log's lock, whose one byte a child that is killed takes with it.
+    """
+    if not _is_green:
+        return
+    import logging
+
+    from eventlet import hubs
+
+    hubs.use_hub()
+    loggers = (logging.root, *(known for known in logging.root.manager.loggerDict.values() if isinstance(known, logging.Logger)))
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        handler.createLock()
+
+
 def block(seconds: float) -> None:
     """Sleep without a hub, which a process that forks must not have."""
     _native("time").sleep(seconds)

@@ -77,6 +77,7 @@ class Workers:
         """Be a worker; never returns. It ends with its parent, so that the port is free for the next one."""
         status = 1
         try:
+            concurrency.part_from_parent()
             os.close(self._held)
             for number in _ASKED_TO_END:
                 signal.signal(number, signal.SIG_DFL)
