@@ -16,6 +16,7 @@ from nova_lite import errors
 from nova_lite.compute.locks import NamedLocks
 from nova_lite.compute.power_reports import PowerReports
 from nova_lite.compute.records import Phase, Records, Wanted
+from nova_lite.compute.turns import Turns
 from nova_lite.compute.virt.driver import Driver
 from nova_lite.context import Context, system_context
 from nova_lite.lifecycle.table import Power
@@ -39,6 +40,7 @@ class Host:
         self.records = records
         self.conductor = conductor
         self.locks = NamedLocks()
+        self.turns = Turns()
         self.builds = threading.BoundedSemaphore(conf.compute.max_concurrent_builds)
         self.clock = clock
         self.reports = PowerReports(send=self._send_power, host_of=self._host_of, is_busy=self.locks.is_held)
@@ -50,18 +52,22 @@ class Host:
         return float(said) if said.isdecimal() else self._shutdown_timeout_s
 
     @contextlib.contextmanager
-    def action(
-        self, ctxt: Context, server_id: str, action_id: int, name: str, *, wanted: Wanted | None = None
+    def action(  # noqa: PLR0913 - of whom, which, and what it means for others
+        self, ctxt: Context, server_id: str, action_id: int, name: str, *, wanted: Wanted | None = None,
+        cuts: frozenset[str] = frozenset(),
     ) -> Iterator[Guest]:
         """The frame around one action on a guest that is here; yields the guest.
 
         Holds the server's lock, writes one line, and tells the conductor once: done, or failed and why.
-        `wanted`: what the power is to be after a restart of the host from now on.
+        `wanted`: what the power is to be after a restart of the host from now on. `cuts`: names of older actions
+        that need not end by themselves: the guest's power is cut under them.
 
         :raises errors.StaleRequest: the action came again after it, or a newer one, was done; nothing is to be done.
         :raises errors.HypervisorFailed: the server is not here (the conductor was told).
         """
-        with self.locks.hold(server_id):
+        if cuts:
+            self._cut_short(server_id, action_id, cuts)
+        with self.locks.hold(server_id), self.turns.take(server_id, action_id, name):
             began = self.clock()
             guest = self._admit(ctxt, server_id, action_id, name)
             try:
@@ -84,7 +90,21 @@ class Host:
             self._done(ctxt, record.guest, action_id, self.driver.power_state(server_id))
         if action_id <= record.last_action:
             raise errors.StaleRequest(id=server_id, fence=action_id, known=record.last_action)
+        self.turns.check(server_id, action_id)
         return record.guest
+
+    def _cut_short(self, server_id: str, action_id: int, cuts: frozenset[str]) -> None:
+        """Make an older action that holds the server's lock end at once, if it is one of `cuts`."""
+        record = self.records.get(server_id)
+        if record is None or action_id <= record.last_action:
+            return
+        cut = self.turns.overtake(server_id, action_id, cuts=cuts)
+        if cut is not None:
+            LOG.info("server %s: action %s cuts its %s short", server_id, action_id, cut)
+            try:
+                self.driver.stop(server_id, timeout_s=0)
+            except errors.HypervisorFailed as error:
+                LOG.warning("server %s: its %s could not be cut short: %s", server_id, cut, error.text)
 
     def _done(self, ctxt: Context, guest: Guest, action_id: int, power: Power) -> None:
         self.reports.told(guest.server_id, power)

@@ -37,7 +37,8 @@ class Outcomes:
             if action is not None:
                 if action.name == "soft_delete":
                     soft_delete.settle(session, self._world, ctxt, action)
-                servers.finish(session, server_id, action.name, power_state=power_state)
+                led_to = soft_delete.restored(session, server_id) if action.name == "restore" else None
+                servers.finish(session, server_id, action.name, power_state=power_state, vm_state=led_to)
 
     def action_failed(  # noqa: PLR0913 - the contract's shape
         self, ctxt: Context, *, server_id: str, action_id: int, host: str, reason: str
@@ -131,14 +132,11 @@ class Heartbeats:
     def _is_known(self, key: tuple[str, str], status: ServiceReport) -> bool:
         """Whether the hosts' rows need no writing: nothing but the uptime has changed, and that is shown to the minute."""
         at, before = self._known.get(key, (None, None))
-        return (at is not None and before is not None and _facts(before) == _facts(status)
+        return (at is not None and before is not None and status.trouble == before.trouble and _facts(before) == _facts(status)
                 and (self._world.now() - at).total_seconds() < _UPTIME_S)
 
     def _write(self, session: Session, status: ServiceReport, *, is_known: bool) -> None:
-        seen = session.execute(sa.update(hosts.Service).where(
-            hosts.Service.binary == status.binary, hosts.Service.agent == status.agent,
-        ).values(seen_at=self._world.now()).execution_options(synchronize_session=False)).rowcount  # type: ignore[attr-defined]
-        if is_known and seen:
+        if hosts.beat(session, status, now=self._world.now()) and (is_known or status.trouble):
             return
         names = [inventory.host for inventory in status.inventories] or [status.agent]
         hosts.register(session, status, names=names, now=self._world.now())

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,8 @@ from nova_lite.db.base import Base, LongText, utcnow
 # An action's `state`: how its work stands. Ends are DONE, FAILED and CANCELLED.
 QUEUED, RUNNING, UNDOING, DONE, FAILED, CANCELLED = "queued", "running", "undoing", "done", "failed", "cancelled"
 OPEN = (QUEUED, RUNNING, UNDOING)
+# Asked for, and not begun before another action has ended; a reconciler puts a new action in its place then.
+WAITING = "waiting"
 
 
 class Action(Base):
@@ -83,7 +86,8 @@ def record(
         "inputs": inputs or {}, "state": state, "start_time": now, "updated_at": now,
         "finish_time": now if state == DONE else None})
     action_id = int(made.inserted_primary_key[0])
-    changes.note(session, action_id, changes.Phase.ALONE if state == DONE else changes.Phase.START)
+    if state != WAITING:
+        changes.note(session, action_id, changes.Phase.ALONE if state == DONE else changes.Phase.START)
     return action_id
 
 
@@ -99,11 +103,17 @@ def without_secrets(inputs: dict[str, Any]) -> dict[str, Any]:
 _ADD = sa.insert(Action.__table__)  # type: ignore[arg-type]
 
 
-def cancel_open(
-    session: Session, *, server_id: str, before: int | None, reason: str, now: datetime.datetime | None = None
+def cancel_open(  # noqa: PLR0913 - which, why and when
+    session: Session, *, server_id: str, before: int | None, reason: str, now: datetime.datetime | None = None,
+    names: Collection[str] | None = None,
 ) -> None:
-    """End the server's open actions, those older than `before` or all: whoever works on one finds its lease lost."""
-    are_open = [Action.server_id == server_id, Action.state.in_(OPEN)]
+    """End the server's open actions, those older than `before` or all: whoever works on one finds its lease lost.
+
+    `names`: only actions of these names.
+    """
+    are_open = [Action.server_id == server_id, Action.state.in_((*OPEN, WAITING))]
+    if names is not None:
+        are_open.append(Action.name.in_(names))
     if before is not None:
         are_open.append(Action.id < before)
     if changes.are_noted(session):
@@ -112,6 +122,11 @@ def cancel_open(
     session.execute(sa.update(Action).where(*are_open).values(
         state=CANCELLED, message=reason, finish_time=now or utcnow(), lease_owner=None, lease_until=None,
     ).execution_options(synchronize_session=False))
+
+
+def is_waiting(session: Session, server_id: str) -> bool:
+    """Whether an action of the server waits for another's end."""
+    return session.scalar(sa.select(sa.exists().where(Action.server_id == server_id, Action.state == WAITING))) is True
 
 
 def outcome(session: Session, action_id: int) -> tuple[str, str | None]:

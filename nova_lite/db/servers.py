@@ -134,7 +134,8 @@ def begin(session: Session, server: Server, action: str) -> None:
     statement = sa.update(Server).where(Server.id == server.id, Server.deleted_at.is_(None))
     statement = statement.where(Server.vm_state.in_([str(vm) for vm in row.allowed_in]))
     if not row.over_task:
-        statement = statement.where(Server.task_state.is_(None))
+        is_free = Server.task_state.is_(None)
+        statement = statement.where(sa.or_(is_free, Server.task_state.in_(row.over_tasks)) if row.over_tasks else is_free)
     won = session.execute(statement.values(task_state=row.task or Server.task_state, updated_at=utcnow()))
     session.refresh(server)
     if won.rowcount != 1:  # type: ignore[attr-defined]

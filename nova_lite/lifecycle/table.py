@@ -51,7 +51,7 @@ class OnRestart(StrEnum):
 class Action:
     """One row: `allowed_in` vm_states, `task` shown meanwhile, `leads_to` at rest (None: as it was).
 
-    `over_task`: may begin while another action runs. `needs_unlocked`: refused to non-admins on a locked server.
+    `over_task`: may begin while another action runs; `over_tasks`: while one shows one of these tasks. `needs_unlocked`: refused to non-admins on a locked server.
     `is_instant`: done by the API's own transaction; no worker takes part. `word`: what clients call the action, where
     that is not its `name`.
     """
@@ -62,6 +62,7 @@ class Action:
     leads_to: Vm | None
     on_restart: OnRestart = OnRestart.RETRY
     over_task: bool = False
+    over_tasks: frozenset[str] = frozenset()
     needs_unlocked: bool = True
     is_instant: bool = False
     word: str | None = None
@@ -70,6 +71,11 @@ class Action:
     def shown_as(self) -> str:
         """The action's name in Nova's words."""
         return self.word or self.name
+
+    @property
+    def overtaken(self) -> frozenset[str]:
+        """Names of the actions that end when this one begins over their tasks."""
+        return frozenset(row.name for row in ACTIONS.values() if row.task in self.over_tasks)
 
 
 ACTIONS: dict[str, Action] = {}
@@ -110,14 +116,18 @@ _action("start", {Vm.STOPPED}, task="powering-on", leads_to=Vm.ACTIVE)
 _action("stop", {Vm.ACTIVE, Vm.ERROR}, task="powering-off", leads_to=Vm.STOPPED)
 _action("reboot_soft", {Vm.ACTIVE}, task="rebooting", leads_to=Vm.ACTIVE, word="reboot")
 _action("reboot_hard", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED, Vm.ERROR},
-        task="rebooting_hard", leads_to=Vm.ACTIVE, word="reboot")
+        task="rebooting_hard", leads_to=Vm.ACTIVE, word="reboot", over_tasks=frozenset({
+            "rebooting", "rebooting_hard", "pausing", "unpausing", "suspending", "resuming"}))  # a way out when one is stuck
 _action("pause", {Vm.ACTIVE}, task="pausing", leads_to=Vm.PAUSED)
 _action("unpause", {Vm.PAUSED}, task="unpausing", leads_to=Vm.ACTIVE)
 _action("suspend", {Vm.ACTIVE}, task="suspending", leads_to=Vm.SUSPENDED)
 _action("resume", {Vm.SUSPENDED}, task="resuming", leads_to=Vm.ACTIVE)
-_action("soft_delete", {Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED, Vm.RESCUED, Vm.RESIZED, Vm.SHELVED, Vm.ERROR},
-        task="soft-deleting", leads_to=Vm.SOFT_DELETED, over_task=True, word="delete")
-_action("restore", {Vm.SOFT_DELETED}, task="restoring", leads_to=Vm.ACTIVE)
+# Over what one host does; a workflow would be torn: a soft delete waits for its end (api/compute/deletion.py).
+_action("soft_delete", {Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED, Vm.RESCUED, Vm.RESIZED, Vm.SHELVED, Vm.SHELVED_OFFLOADED,
+                        Vm.ERROR}, task="soft-deleting", leads_to=Vm.SOFT_DELETED, word="delete", over_tasks=frozenset({
+                            "powering-on", "powering-off", "rebooting", "rebooting_hard", "pausing", "unpausing", "suspending",
+                            "resuming", "updating_password"}))
+_action("restore", {Vm.SOFT_DELETED}, task="restoring", leads_to=Vm.ACTIVE)  # or to SHELVED_OFFLOADED
 
 # NICs: the words of the tasks are ours, since Nova shows none meanwhile.
 _action("attach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="attaching-interface", leads_to=None,

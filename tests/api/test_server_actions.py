@@ -45,9 +45,47 @@ def test_a_power_action_is_refused_in_the_wrong_state_and_while_another_runs(
     refused = act(api, server_id, word, value)
     assert (refused.status, f"Cannot '{method}'" in message(refused), "vm_state building" in message(refused)) == (
         409, True, True)
-    settle(api, server_id, vm_state=state, task_state="suspending")
+    settle(api, server_id, vm_state=state, task_state="rescuing")
     refused = act(api, server_id, word, value)
-    assert (refused.status, "task_state suspending" in message(refused), api.rpc.sent) == (409, True, [])
+    assert (refused.status, "task_state rescuing" in message(refused), api.rpc.sent) == (409, True, [])
+
+
+# Nova's list of tasks that a hard reboot may overtake, written down here once more.
+@pytest.mark.parametrize(("state", "task", "begun"), [
+    ("active", "rebooting", ("reboot", {"type": "SOFT"})), ("active", "rebooting_hard", ("reboot", {"type": "HARD"})),
+    ("active", "pausing", ("pause", None)), ("active", "suspending", ("suspend", None)),
+    ("paused", "unpausing", ("unpause", None)), ("suspended", "resuming", ("resume", None)),
+])
+def test_a_hard_reboot_takes_the_place_of_what_is_stuck(
+    api: ComputeApi, server_id: str, state: str, task: str, begun: tuple[str, Any]
+) -> None:
+    settle(api, server_id, vm_state=state)
+    assert act(api, server_id, *begun).status == 202
+    assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] == task
+    assert act(api, server_id, "reboot", {"type": "SOFT"}).status == 409
+    assert act(api, server_id, "reboot", {"type": "HARD"}).status == 202
+    shown = api.get(f"/servers/{server_id}").body["server"]
+    assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("HARD_REBOOT", "rebooting_hard")
+    newest, overtaken, *_ = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
+    assert (newest["action"], newest["message"]) == ("reboot", None)
+    assert overtaken["message"] == "A hard reboot took its place."
+
+
+@pytest.mark.parametrize("task", ["powering-off", "powering-on", "updating_password", "deleting", "image_uploading", "resize_prep"])
+def test_a_hard_reboot_overtakes_nothing_else(api: ComputeApi, server_id: str, task: str) -> None:
+    settle(api, server_id, vm_state="active", task_state=task)
+    assert (act(api, server_id, "reboot", {"type": "HARD"}).status, api.rpc.sent) == (409, [])
+
+
+@pytest.mark.parametrize(("word", "value"), [("os-stop", None), ("reboot", {"type": "HARD"}), ("changePassword", {"adminPass": "x"})])
+def test_while_a_password_is_being_set_other_actions_are_refused_at_once(
+    api: ComputeApi, server_id: str, word: str, value: Any
+) -> None:
+    settle(api, server_id, vm_state="active", task_state="updating_password")
+    refused = act(api, server_id, word, value)
+    assert (refused.status, "task_state updating_password" in message(refused)) == (409, True)
+    assert api.delete(f"/servers/{server_id}").status == 204
+    assert [sent[2] for sent in api.rpc.sent] == ["run"]
 
 
 def test_a_server_that_never_got_a_host_is_told_so(api: ComputeApi, server_id: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nova_lite.db.base import utcnow
+from nova_lite.lifecycle.table import ACTIONS, TASKS_OF, OnRestart
 from tests.api import compute_api
 from tests.api.compute_api import Answer, ComputeApi, boot, settle
 
@@ -53,12 +54,49 @@ def test_a_delete_powers_the_server_off_and_keeps_it(api: ComputeApi, server_id:
 @pytest.mark.parametrize(("vm_state", "method"), [
     ("active", "soft_delete"), ("paused", "soft_delete"), ("suspended", "soft_delete"), ("stopped", "soft_delete"),
     ("rescued", "soft_delete"), ("resized", "soft_delete"), ("shelved", "soft_delete"), ("error", "soft_delete"),
-    ("shelved_offloaded", "run"), ("building", "run"),
+    ("building", "run"),
 ])
 def test_what_is_on_a_host_is_kept_whatever_it_is(api: ComputeApi, server_id: str, vm_state: str, method: str) -> None:
     settle(api, server_id, vm_state=vm_state)
     assert api.delete(f"/servers/{server_id}").status == 204
     assert [sent[2] for sent in api.rpc.sent] == [method]
+
+
+def test_what_is_shelved_and_on_no_host_is_kept_too_and_comes_back_as_it_was(api: ComputeApi, server_id: str) -> None:
+    settle(api, server_id, vm_state="shelved_offloaded", host=None, agent=None)
+    assert api.delete(f"/servers/{server_id}").status == 204
+    assert [sent[:3] for sent in api.rpc.sent] == [("conductor", "", "action_done")]
+    settle(api, server_id, vm_state="soft-delete", host=None, agent=None)
+    api.rpc.sent.clear()
+    assert act(api, server_id, "restore").status == 202
+    assert [sent[:3] for sent in api.rpc.sent] == [("conductor", "", "action_done")]
+
+
+WORKING = sorted({task for name, row in ACTIONS.items() if row.on_restart is OnRestart.RESUME and name not in ("create", "delete")
+                  for task in TASKS_OF.get(name, (row.task,))} | {"restoring"})
+
+
+@pytest.mark.parametrize("task", WORKING)
+def test_in_the_middle_of_a_workflow_it_waits_and_tears_nothing(api: ComputeApi, server_id: str, task: str) -> None:
+    settle(api, server_id, task_state=task, vm_state="soft-delete" if task == "restoring" else "active")
+    assert api.delete(f"/servers/{server_id}").status == 204
+    assert api.delete(f"/servers/{server_id}").status == 204
+    assert api.rpc.sent == []
+    assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] == task
+    journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
+    assert [action["action"] for action in journal] == ["delete", "create"]
+
+
+def test_a_forced_delete_does_not_wait_for_a_workflow(api: ComputeApi, server_id: str) -> None:
+    settle(api, server_id, task_state="rebuilding")
+    assert act(api, server_id, "forceDelete").status == 202
+    assert api.rpc.sent[0][:3] == ("conductor", "", "run")
+
+
+def test_a_locked_server_keeps_no_delete_for_later(api: ComputeApi, server_id: str) -> None:
+    settle(api, server_id, task_state="rebuilding")
+    act(api, server_id, "lock", user="admin")
+    assert api.delete(f"/servers/{server_id}").status == 409
 
 
 def test_a_second_delete_does_nothing_more(api: ComputeApi, server_id: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from nova_lite.conductor.workflows import WORKFLOWS
 from nova_lite.lifecycle.events import EVENTS, event_of
-from nova_lite.lifecycle.table import ACTIONS, Power, Vm, states_of, status_of, vm_state_of
+from nova_lite.lifecycle.table import ACTIONS, OnRestart, Power, Vm, states_of, status_of, vm_state_of
 
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))
@@ -26,6 +26,17 @@ def test_no_two_actions_show_the_same_task() -> None:
 def test_every_state_can_be_left_by_delete() -> None:
     assert ACTIONS["delete"].allowed_in == frozenset(Vm) - {Vm.DELETED}
     assert ACTIONS["delete"].over_task
+
+
+def test_what_a_soft_delete_overtakes_is_what_one_host_does_alone() -> None:
+    """A workflow would be torn, and what it has half done would be lost."""
+    alone = {row.task for row in ACTIONS.values() if row.task and row.on_restart is not OnRestart.RESUME}
+    assert ACTIONS["soft_delete"].over_tasks == alone - {"soft-deleting", "restoring"}
+
+
+def test_what_overtakes_knows_whom() -> None:
+    assert ACTIONS["reboot_hard"].overtaken == {"reboot_soft", "reboot_hard", "pause", "unpause", "suspend", "resume"}
+    assert not ACTIONS["stop"].overtaken
 
 
 @pytest.mark.parametrize(("vm_state", "task", "status"), [

@@ -9,6 +9,9 @@ from nova_lite.context import Context
 from nova_lite.failpoints import fail
 from nova_lite.rpc.compute import RebootType
 
+# Whoever waits for the guest, or for its memory on its way to or from the disk, does so no more.
+_CUT_BY_A_HARD_REBOOT = frozenset({"reboot", "pause", "unpause", "suspend", "resume"})
+
 
 class Power:
     """RPC endpoint: power operations; each tells the conductor its outcome."""
@@ -27,11 +30,12 @@ class Power:
             self._host.driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
 
     def reboot(self, ctxt: Context, *, server_id: str, action_id: int, reboot_type: RebootType) -> None:
-        with self._host.action(ctxt, server_id, action_id, "reboot", wanted=Wanted.ON) as guest:
+        is_hard, driver = reboot_type is RebootType.HARD, self._host.driver
+        cuts = _CUT_BY_A_HARD_REBOOT if is_hard else frozenset[str]()
+        with self._host.action(ctxt, server_id, action_id, "reboot", wanted=Wanted.ON, cuts=cuts) as guest:
             fail("reboot.before")
-            driver = self._host.driver
-            is_soft = reboot_type is RebootType.SOFT
-            if not (is_soft and driver.reboot_soft(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))):
+            if is_hard or not driver.reboot_soft(server_id, timeout_s=self._host.shutdown_timeout_s(server_id)):
+                self._host.turns.check(server_id, action_id)
                 driver.reboot_hard(guest)
 
     def pause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:

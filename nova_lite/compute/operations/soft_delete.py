@@ -10,6 +10,9 @@ from nova_lite.compute.records import Wanted
 from nova_lite.context import Context
 from nova_lite.failpoints import fail
 
+# What waits for the guest; memory on its way to or from the disk is kept.
+_CUT_BY_A_SOFT_DELETE = frozenset({"reboot", "stop", "change_password"})
+
 
 class SoftDelete:
     """RPC endpoint: soft delete and restore; each tells the conductor its outcome."""
@@ -18,7 +21,7 @@ class SoftDelete:
         self._host = host
 
     def soft_delete(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        with self._host.action(ctxt, server_id, action_id, "soft_delete", wanted=Wanted.OFF):
+        with self._host.action(ctxt, server_id, action_id, "soft_delete", wanted=Wanted.OFF, cuts=_CUT_BY_A_SOFT_DELETE):
             fail("soft_delete.before")
             self._host.driver.stop(server_id, timeout_s=0)
             self._settle(server_id)

@@ -19,7 +19,8 @@ Check = Callable[[], None]
 
 
 class Driver(Protocol):
-    """One worker's hypervisor. Every method may be called from any thread, for one server from one at a time.
+    """One worker's hypervisor. Every method may be called from any thread, for one server from one at a time; but
+    `destroy`, and `stop` without patience, may also come in the middle of another, which they end.
 
     Done twice is done once. Each raises `errors.HypervisorFailed` with the reason, within a bounded time.
     `outlives_machine`: guests' disks survive a restart of the machine, so what is known of them must too.
@@ -32,6 +33,12 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Stop watching; guests go on."""
+
+    def check(self, action: str) -> None:
+        """Whether the hypervisor answers at all: for work that somebody waits for; all else may wait for it.
+
+        :raises errors.HypervisorFailed: `action` cannot be done, as it does not answer within a few seconds.
+        """
 
     def inventory(self) -> tuple[Inventory, ...]:
         """What each host of this worker offers."""

@@ -12,6 +12,7 @@ from nova_lite.conductor.reconcilers import (
     shelved,
     soft_deleted,
     unconfirmed_resizes,
+    waiting_deletes,
 )
 from nova_lite.conductor.world import World
 
@@ -27,5 +28,5 @@ class Reconciler:
 RECONCILERS = (
     Reconciler(lost_hints.send_again), Reconciler(orphans.remove, every=2), Reconciler(network_drift.tell_again, every=12),
     Reconciler(shelved.offload, every=2), Reconciler(soft_deleted.reclaim, every=2), Reconciler(unconfirmed_resizes.confirm, every=2),
-    Reconciler(deleted_rows.purge, every=720),
+    Reconciler(waiting_deletes.begin), Reconciler(deleted_rows.purge, every=720),
 )

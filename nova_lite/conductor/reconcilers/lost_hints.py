@@ -8,7 +8,7 @@ import datetime
 import sqlalchemy as sa
 from oslo_log import log as logging
 
-from nova_lite.conductor.workflows import WORKFLOWS
+from nova_lite.conductor.workflows import WORKFLOWS, soft_delete
 from nova_lite.conductor.world import World
 from nova_lite.context import Context
 from nova_lite.db.actions import OPEN, QUEUED, Action
@@ -20,6 +20,8 @@ LOG = logging.getLogger(__name__)
 # A hint takes milliseconds; younger actions are left to it.
 GRACE_S = 3.0
 BATCH = 100
+# What a shelved server that left its host may be asked for, too.
+_ON_NO_HOST = ("soft_delete", "restore")
 
 
 def send_again(world: World) -> None:
@@ -44,7 +46,7 @@ def send_again(world: World) -> None:
 
 
 def _cast_again(world: World, action: Action, server: Server) -> None:
-    if server.agent is None:
+    if server.agent is None and action.name not in _ON_NO_HOST:
         return
     with world.database.writer() as session:
         touched = session.execute(sa.update(Action).where(
@@ -54,8 +56,12 @@ def _cast_again(world: World, action: Action, server: Server) -> None:
     if ACTIONS[action.name].on_restart is OnRestart.GIVE_UP:
         _give_up(world, action, server)
         return
-    LOG.info("server %s: %s is asked of %s again", server.id, action.name, server.agent)
-    compute = world.compute(server.agent)
+    LOG.info("server %s: %s is asked of %s again", server.id, action.name, server.agent or "nobody")
+    if action.name in _ON_NO_HOST:
+        soft_delete.ask_host(
+            world, _context(action), action.name, agent=server.agent, server_id=server.id, action_id=action.id)
+        return
+    compute = world.compute(str(server.agent))
     if action.name in ("reboot_soft", "reboot_hard"):
         kind = RebootType.SOFT if action.name == "reboot_soft" else RebootType.HARD
         compute.reboot(_context(action), server_id=server.id, action_id=action.id, reboot_type=kind)

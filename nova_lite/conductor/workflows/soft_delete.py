@@ -11,11 +11,11 @@ from nova_lite.conductor.world import World
 from nova_lite.context import Context
 from nova_lite.db import moves, servers, shelving, snapshots
 from nova_lite.db.actions import Action
-from nova_lite.lifecycle.table import Vm
+from nova_lite.lifecycle.table import Power, Vm
 
 
 def settle(session: Session, world: World, ctxt: Context, action: Action) -> None:
-    """A resize that waited is confirmed, and a shelved server's snapshot goes, as in Nova: a restore starts the guest.
+    """A resize that waited is confirmed, and the snapshot of a server shelved on its host goes: a restore starts the guest.
 
     In the transaction that ends the action, before the server's state changes.
     """
@@ -24,6 +24,19 @@ def settle(session: Session, world: World, ctxt: Context, action: Action) -> Non
         resize.keep_new_size(session, Run(
             ctxt=ctxt, server_id=server.id, action_id=action.id, inputs={}, saved=resize.known(session, server.id),
             world=world))
-    if server.shelved_image_id is not None:
+    if server.shelved_image_id is not None and server.agent is not None:
         snapshots.discard(session, [server.shelved_image_id])
         shelving.keep(session, server.id, image_id=None, now=None)
+
+
+def restored(session: Session, server_id: str) -> Vm | None:
+    """What a restored server is, if not what the action's row says: one that is on no host has a snapshot only."""
+    return Vm.SHELVED_OFFLOADED if servers.get(session, server_id).agent is None else None
+
+
+def ask_host(world: World, ctxt: Context, name: str, *, agent: str | None, server_id: str, action_id: int) -> None:
+    """Tell the server's host to `soft_delete` or `restore`; on none there is nothing to be done but to write it down."""
+    if agent is None:
+        world.conductor.action_done(ctxt, server_id=server_id, action_id=action_id, host="", power_state=int(Power.SHUTDOWN))
+    else:
+        getattr(world.compute(agent), name)(ctxt, server_id=server_id, action_id=action_id)

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import time
+from collections.abc import Iterator
+from concurrent import futures
 
 import pytest
 
 from nova_lite import errors, failpoints
 from nova_lite.compute.console_gate import ConsoleGate
 from nova_lite.compute.operations.console import Console
+from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.recovery import Recovery
 from nova_lite.lifecycle.table import Power
 from nova_lite.rpc.compute import ConsoleType, RebootType
@@ -50,6 +55,75 @@ def test_suspend_and_resume(built: Worker) -> None:
 def test_reboot_leaves_the_guest_running(built: Worker, reboot_type: RebootType) -> None:
     built.power.reboot(built.ctxt, server_id=SERVER, action_id=2, reboot_type=reboot_type)
     assert built.listener.done == [(SERVER, 2, Power.RUNNING)]
+
+
+@pytest.fixture
+def deaf(built: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """Its guest does not hear that it is to restart: who asks waits until it is off, half a minute at most."""
+
+    def wait(server_id: str, *, timeout_s: float) -> bool:
+        limit = time.monotonic() + 30
+        while built.driver.power_state(server_id) is Power.RUNNING and time.monotonic() < limit:
+            time.sleep(0.01)
+        return False
+
+    monkeypatch.setattr(built.driver, "reboot_soft", wait)
+    return built
+
+
+@contextlib.contextmanager
+def waiting_reboot(worker: Worker, action_id: int) -> Iterator[futures.Future[None]]:
+    """A soft reboot that has begun and waits for its guest."""
+    with futures.ThreadPoolExecutor(1) as thread:
+        soft = thread.submit(
+            worker.power.reboot, worker.ctxt, server_id=SERVER, action_id=action_id, reboot_type=RebootType.SOFT)
+        while not worker.host.locks.is_held(SERVER):
+            time.sleep(0.01)
+        yield soft
+
+
+def test_a_hard_reboot_overtakes_a_soft_one_that_waits(deaf: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    hard: list[str] = []
+    again = deaf.driver.reboot_hard
+    monkeypatch.setattr(deaf.driver, "reboot_hard", lambda guest: (hard.append(guest.server_id), again(guest)))
+    began = time.monotonic()
+    with waiting_reboot(deaf, 2):
+        deaf.power.reboot(deaf.ctxt, server_id=SERVER, action_id=3, reboot_type=RebootType.HARD)
+    assert time.monotonic() - began < 20, "it waited for the soft reboot"
+    assert deaf.listener.done == [(SERVER, 3, Power.RUNNING)]
+    assert hard == [SERVER], "the soft reboot must not cut the power after all"
+    assert deaf.driver.power_state(SERVER) is Power.RUNNING
+
+
+def test_of_two_hard_reboots_that_wait_only_the_newer_is_done(deaf: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deaf.driver, "stop", lambda server_id, *, timeout_s: None)  # the guest cannot be cut off yet
+    with waiting_reboot(deaf, 2), futures.ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(deaf.power.reboot, deaf.ctxt, server_id=SERVER, action_id=number, reboot_type=RebootType.HARD)
+                 for number in (3, 4)]
+        while deaf.host.turns.newest(SERVER) != 4:
+            time.sleep(0.01)
+        deaf.driver.power_off_from_inside(SERVER)
+    assert [type(one.exception()) for one in asked] == [errors.StaleRequest, type(None)]
+    assert deaf.listener.done == [(SERVER, 4, Power.RUNNING)]
+
+
+def test_a_late_duplicate_of_a_hard_reboot_cuts_nothing_off(deaf: Worker) -> None:
+    deaf.power.reboot(deaf.ctxt, server_id=SERVER, action_id=2, reboot_type=RebootType.HARD)
+    with waiting_reboot(deaf, 3) as soft, futures.ThreadPoolExecutor(1) as thread:
+        late = thread.submit(deaf.power.reboot, deaf.ctxt, server_id=SERVER, action_id=2, reboot_type=RebootType.HARD)
+        assert not futures.wait([soft], timeout=0.5).done, "the guest that reboots softly was cut off"
+        deaf.driver.power_off_from_inside(SERVER)
+    assert isinstance(late.exception(), errors.StaleRequest)
+    assert [done[1] for done in deaf.listener.done] == [2, 3]
+
+
+def test_a_soft_delete_does_not_wait_for_a_guest_that_restarts(deaf: Worker) -> None:
+    began = time.monotonic()
+    with waiting_reboot(deaf, 2):
+        SoftDelete(deaf.host).soft_delete(deaf.ctxt, server_id=SERVER, action_id=3)
+    assert time.monotonic() - began < 20
+    assert deaf.listener.done == [(SERVER, 3, Power.SHUTDOWN)]
+    assert deaf.driver.power_state(SERVER) is Power.SHUTDOWN
 
 
 def test_an_action_on_a_server_that_is_not_here_fails_with_the_reason(worker: Worker) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from nova_lite.api.compute import asking, schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.db import actions
+from nova_lite.lifecycle.table import ACTIONS
 from nova_lite.rpc.compute import ComputeRpc, RebootType
 
 _REBOOT = schemas.keyed("reboot", schemas.closed(
@@ -21,6 +23,8 @@ def _cast(
     """Claim the server for the action, then tell its worker; `more` are further arguments of the message."""
     server = asking.find(req, server_id)
     asked, agent = asking.begin_on_host(req, server, name)
+    if overtaken := ACTIONS[name].overtaken:
+        actions.cancel_open(req.db, server_id=server.id, before=asked.id, names=overtaken, reason="A hard reboot took its place.")
     req.after_commit(send(req.rpc.compute(agent)), req.ctxt, server_id=server.id, action_id=asked.id, **more)
 
 
@@ -39,7 +43,7 @@ def stop(req: Request, body: Body, server_id: str) -> None:
 
 @action("reboot", policy=Rule("os_compute_api:servers:reboot", MEMBER), body={"2.0": _REBOOT})
 def reboot(req: Request, body: Body, server_id: str) -> None:
-    """SOFT asks the guest, HARD cuts its power."""
+    """SOFT asks the guest, HARD cuts its power, also in the middle of a reboot, a pause or a suspend that hangs."""
     kind = RebootType(body["reboot"]["type"].upper())
     _cast(req, server_id, f"reboot_{kind.lower()}", lambda worker: worker.reboot, reboot_type=kind)
 

@@ -12,14 +12,14 @@ from nova_lite.api.wsgi.routing import MEMBER, Rule, action
 @action("restore", policy=Rule("os_compute_api:os-deferred-delete:restore", MEMBER),
         body={"2.0": schemas.empty_action("restore")})
 def restore(req: Request, body: Body, server_id: str) -> None:
-    """Bring back what was deleted softly, powered on.
+    """Bring back what was deleted softly, powered on; what was shelved and on no host is so again.
 
     :raises errors.OverQuota: its place in the quota was taken meanwhile.
     """
     server = asking.find(req, server_id)
-    asked, agent = asking.begin_on_host(req, server, "restore")
+    asked = asking.begin(req, server, "restore")
     Room.of(req, project_id=server.project_id).servers(server, (1, 1), ports_each=0, metadata={})
-    req.after_commit(req.rpc.compute(agent).restore, req.ctxt, server_id=server.id, action_id=asked.id)
+    deletion.ask_host(req, server, "restore", action_id=asked.id)
 
 
 @action("forceDelete", policy=Rule("os_compute_api:os-deferred-delete:force", MEMBER),
