@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -92,14 +93,15 @@ class ComputeService:
         self.driver.close()
 
     def report(self) -> ServiceReport:
-        """The heartbeat: that this worker lives and what its hosts offer.
-
-        :raises errors.HypervisorFailed: guests cannot run here now; no heartbeat, so that no new ones are sent.
-        """
-        return ServiceReport(
-            binary="nova-compute", agent=self._conf.host, availability_zone=self._conf.compute.availability_zone,
-            inventories=self.driver.inventory(),
-        )
+        """The heartbeat: that this worker lives and what its hosts offer, or why they can run no guests now."""
+        status = ServiceReport(
+            binary="nova-compute", agent=self._conf.host, availability_zone=self._conf.compute.availability_zone)
+        try:
+            self.driver.check("describe the host")
+            return dataclasses.replace(status, inventories=self.driver.inventory())
+        except errors.HypervisorFailed as error:
+            LOG.warning("%s", error.text)
+            return dataclasses.replace(status, trouble=error.text)
 
     def _is_first_since_boot(self) -> bool:
         """Whether the machine was restarted since recovery last ran; simulated guests end with the process."""

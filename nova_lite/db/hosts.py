@@ -86,6 +86,11 @@ class Claim(Base):
     created_at: Mapped[datetime.datetime] = mapped_column(default=utcnow)
 
 
+AUTO = "AUTO: "  # how the reason begins when no operator disabled a host
+_REASON_LETTERS = 255
+_IN_TROUBLE = sa.func.coalesce(Service.disabled_reason, "").startswith(AUTO)
+
+
 def is_alive(service: Service, *, now: datetime.datetime, down_time_s: float) -> bool:
     """Whether the daemon's last heartbeat is recent and nobody forced it down."""
     return not service.forced_down and (now - service.seen_at).total_seconds() <= down_time_s
@@ -122,12 +127,31 @@ def get_host(session: Session, host_id: str) -> Host:
     return host
 
 
+def beat(session: Session, status: ServiceReport, *, now: datetime.datetime) -> int:
+    """Note what a daemon said of itself; how many rows it has.
+
+    One in trouble is not seen, so that it is down soon, and disabled at once, unless an operator has disabled it.
+    As in Nova, such a reason begins with "AUTO: ", and goes with the trouble.
+    """
+    if status.trouble:
+        change = {"disabled": True, "disabled_reason": sa.case(
+            (Service.disabled & sa.not_(_IN_TROUBLE), Service.disabled_reason), else_=f"{AUTO}{status.trouble}"[:_REASON_LETTERS])}
+    else:
+        change = {"seen_at": now, "disabled": sa.case((_IN_TROUBLE, sa.false()), else_=Service.disabled),
+                  "disabled_reason": sa.case((_IN_TROUBLE, sa.null()), else_=Service.disabled_reason)}
+    changed = session.execute(sa.update(Service).where(
+        Service.binary == status.binary, Service.agent == status.agent,
+    ).values(change).execution_options(synchronize_session=False))
+    return int(changed.rowcount)  # type: ignore[attr-defined]
+
+
 def register(session: Session, status: ServiceReport, *, names: list[str], now: datetime.datetime) -> None:
     """Make or update the rows of a daemon and of the compute hosts that it runs; three queries and what is new."""
     known = set(session.scalars(sa.select(Service.host).where(
         Service.binary == status.binary, Service.host.in_(names))))
     session.add_all(
-        Service(binary=status.binary, host=name, agent=status.agent, availability_zone=status.availability_zone, seen_at=now)
+        Service(binary=status.binary, host=name, agent=status.agent, availability_zone=status.availability_zone, seen_at=now,
+                disabled=bool(status.trouble), disabled_reason=f"{AUTO}{status.trouble}"[:_REASON_LETTERS] if status.trouble else None)
         for name in names if name not in known)
     rows = {row.name: row for row in session.scalars(sa.select(Host).where(Host.name.in_(names)))}
     for inventory in status.inventories:

@@ -67,13 +67,15 @@ class Inventory:
 class ServiceReport:
     """One daemon's heartbeat. `agent` is its name on the bus; a compute worker adds the hosts it runs.
 
-    `availability_zone` is the zone that the worker's hosts are in.
+    `availability_zone` is the zone that the worker's hosts are in. `trouble`: why they can run no guests now, though
+    their worker lives; such a beat keeps nobody up.
     """
 
     binary: str
     agent: str
     availability_zone: str = "nova"
     inventories: tuple[Inventory, ...] = ()
+    trouble: str = ""
 
 
 @payload(version=1)

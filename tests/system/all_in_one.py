@@ -43,8 +43,8 @@ class AllInOne:
         self._process: subprocess.Popen[bytes] | None = None
         self._token = ""
 
-    def start(self) -> None:
-        """Start and wait until the API answers and a compute host is up."""
+    def start(self, *, needs_host: bool = True) -> None:
+        """Start and wait until the API answers and, if `needs_host`, a compute host is up."""
         address, port = self.url.removeprefix("http://").split(":")
         command = [sys.executable, "-m", "nova_lite.cmd.lite", "up", "--state", str(self.state), "--listen", address,
                    "--port", port, "--config-file", str(self.config), *([] if self.host else ["--fake"])]
@@ -54,15 +54,15 @@ class AllInOne:
             command = self.host.command(command)
         with open(self.log, "ab") as output:
             self._process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd="/")
-        self.wait(self._is_ready, "the cloud to come up", seconds=READY_S)
+        self.wait(lambda: self._is_ready(needs_host=needs_host), "the cloud to come up", seconds=READY_S)
 
-    def _is_ready(self) -> bool:
+    def _is_ready(self, *, needs_host: bool) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"the cloud ended: {self.tail()}"
         try:
             self.log_in()
             services = self.ask("GET", "/v2.1/os-services?binary=nova-compute", version="2.53")["services"]
-            return any(service["state"] == "up" for service in services)
+            return not needs_host or any(service["state"] == "up" for service in services)
         except (OSError, RuntimeError):
             return False
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -117,6 +118,16 @@ class Host(Part):
     def kill9(self) -> None:
         """Crash libvirtd inside; guests go on running and `start()` brings it back."""
         self._daemons.libvirtd.crash()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """libvirtd is there, and does not answer."""
+        pid = self._daemons.libvirtd.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def is_ready(self) -> bool:
         """Ask the libvirtd inside for its guests."""

@@ -52,6 +52,7 @@ class Build:
         LOG.info("server %s: destroy done in %.2f s", server_id, self._host.clock() - began)
 
     def owned(self, ctxt: Context) -> OwnedGuests:
+        self._host.driver.check("list guests")
         known = {record.server_id for record in self._host.records.all()} | set(self._host.driver.list_ours())
         return OwnedGuests(server_ids=tuple(sorted(known)))
 

@@ -31,6 +31,7 @@ class Console:
     def open_console(
         self, ctxt: Context, *, server_id: str, type: ConsoleType, token_hash: str, ttl_s: int  # noqa: A002
     ) -> ConsoleAddress:
+        self._host.driver.check("open a console")
         if self._host.driver.power_state(server_id) not in (Power.RUNNING, Power.PAUSED):
             raise errors.Conflict(reason=f"Instance {server_id} is not ready: it is not running")
         return self._gate.announce(server_id, type, token_hash=token_hash, ttl_s=ttl_s)

@@ -41,6 +41,7 @@ class Inside:
         if record is None:
             reason = "the server is not on this host"
             raise errors.HypervisorFailed(host=self._host.name, action="read a guest's place", reason=reason)
+        self._host.driver.check("read a guest's place")
         return self._host.driver.placement(record.guest)
 
     def diagnostics(self, ctxt: Context, *, server_id: str) -> GuestDiagnostics:
@@ -48,6 +49,7 @@ class Inside:
         if record is None:
             reason = "the server is not on this host"
             raise errors.HypervisorFailed(host=self._host.name, action="read diagnostics", reason=reason)
+        driver.check("read diagnostics")
         power = driver.power_state(server_id)
         if power is not Power.RUNNING:
             raise errors.WrongState(

@@ -25,6 +25,7 @@ class Interfaces:
 
     def attach_interface(self, ctxt: Context, *, server_id: str, turn: int, nic: Nic) -> None:
         began = self._host.clock()
+        self._host.driver.check("attach a NIC")
         with self._host.locks.hold(server_id):
             record = self._record(server_id, turn)
             if record is None:

@@ -60,6 +60,8 @@ class FakeDriver:
     def close(self) -> None:
         self._on_power = lambda server_id, power: None
 
+    def check(self, action: str) -> None: ...
+
     def inventory(self) -> tuple[Inventory, ...]:
         return self._inventory
 

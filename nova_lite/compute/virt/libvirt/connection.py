@@ -21,6 +21,8 @@ _T = TypeVar("_T")
 _CONNECT_S = 15.0
 _RETRY_S = 0.5
 _TRIES = 2
+# For callers who are waited for themselves, the API's among them; a libvirtd that works answers in milliseconds.
+_ANSWER_S = 5.0
 _LOST = (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE)
 
 
@@ -38,6 +40,7 @@ class Connection:
         self._live: Any = None  # libvirt.virConnect: the library has no types
         self._is_closed = False
         self._why = "libvirt has not answered yet"
+        self._question: _Question | None = None
 
     def open(self) -> None:
         """Begin to connect; `run` waits for it."""
@@ -51,6 +54,22 @@ class Connection:
             self._changed.notify_all()
         if live is not None:
             _quietly(live.close)
+
+    def check(self, action: str) -> None:
+        """Ask libvirt for a sign of life; while one question is unanswered, no other is asked.
+
+        :raises errors.HypervisorFailed: it gives none within 5 s, or has not for longer: then at once.
+        """
+        with self._changed:
+            if not (self._live is not None or self._changed.wait_for(lambda: self._live is not None, timeout=_ANSWER_S)):
+                reason = f"no connection to libvirt: {self._why}"
+                raise errors.HypervisorFailed(host=self._host, action=action, reason=reason)
+            if self._question is None or self._question.is_answered.is_set() or self._question.to is not self._live:
+                self._question = _Question(self._live)
+            question = self._question
+        if not question.is_answered.wait(max(0.0, question.asked + _ANSWER_S - time.monotonic())):
+            reason = f"libvirt has not answered for {time.monotonic() - question.asked:.0f} s"
+            raise errors.HypervisorFailed(host=self._host, action=action, reason=reason)
 
     def run(self, action: str, work: Callable[[Any], _T], *, timeout_s: float | None = None) -> _T:
         """What `work(connection)` returns; done again if libvirtd went away meanwhile, so it must be idempotent.
@@ -150,6 +169,20 @@ class Connection:
             self._on_agent(server_id)
 
 
+class _Question:
+    """One light call to libvirt, in a thread of its own: `is_answered` when it came back, with whatever."""
+
+    def __init__(self, to: Any) -> None:
+        self.to = to
+        self.asked = time.monotonic()
+        self.is_answered = threading.Event()
+        threading.Thread(target=self._ask, name="libvirt-question", daemon=True).start()
+
+    def _ask(self) -> None:
+        _quietly(self.to.getLibVersion)
+        self.is_answered.set()
+
+
 _loop_lock = threading.Lock()
 _loops: list[threading.Thread] = []
 
@@ -172,14 +205,38 @@ def _loop() -> None:
         libvirt.virEventRunDefaultImpl()
 
 
+class _Attempt(threading.local):
+    """Of the thread that it is read in: set when whoever waited for its work has given up."""
+
+    is_over: threading.Event | None = None
+
+
+_attempt = _Attempt()
+
+
+class NobodyWaits(Exception):
+    """The caller of this work was told that it failed, so it must not happen any more."""
+
+
+def go_on() -> None:
+    """Ask before each step that changes a guest: libvirt may have kept the step before waiting for too long.
+
+    :raises NobodyWaits: the work was given up; nobody sees this.
+    """
+    if _attempt.is_over is not None and _attempt.is_over.is_set():
+        raise NobodyWaits
+
+
 def _in_thread(work: Callable[[], _T], timeout_s: float) -> _T:
     """`work()` in a thread of its own: one that never returns is left behind, and its caller goes on.
 
     :raises TimeoutError: it did not end in time.
     """
     outcome: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+    is_over = threading.Event()
 
     def attempt() -> None:
+        _attempt.is_over = is_over
         try:
             outcome.put((True, work()))
         except Exception as error:  # noqa: BLE001 - carried over to the waiting thread
@@ -189,6 +246,7 @@ def _in_thread(work: Callable[[], _T], timeout_s: float) -> _T:
     try:
         is_good, value = outcome.get(timeout=timeout_s)
     except queue.Empty:
+        is_over.set()
         raise TimeoutError(f"no answer within {timeout_s:.0f} s") from None
     if is_good:
         return value  # type: ignore[no-any-return]

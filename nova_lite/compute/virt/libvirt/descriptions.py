@@ -16,6 +16,7 @@ from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.cpu_sets import NO_PINS, Pins
 from nova_lite.compute.virt.libvirt import abilities, consoles, disks, host_offers, pins, vtpm
 from nova_lite.compute.virt.libvirt.capability_probe import Virt
+from nova_lite.compute.virt.libvirt.connection import go_on
 from nova_lite.compute.virt.libvirt.domain_xml import Disk, Machine, domain_xml, hardware_of
 from nova_lite.rpc.compute import Guest
 
@@ -58,6 +59,7 @@ class Descriptions:
         with self._pinning:
             try:
                 own = pins.choose(conn, guest.server_id, hardware_of(guest), among=cpu_sets.of_host(self._conf))
+                go_on()
                 return conn.defineXML(self.describe(guest, own=own))
             except ValueError as lack:
                 raise errors.HypervisorFailed(host=self._host, action="make such a guest", reason=lack) from lack

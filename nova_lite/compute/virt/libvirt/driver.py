@@ -35,7 +35,7 @@ from nova_lite.compute.virt.libvirt import (
     pins,
     vtpm,
 )
-from nova_lite.compute.virt.libvirt.connection import Connection
+from nova_lite.compute.virt.libvirt.connection import Connection, go_on
 from nova_lite.compute.virt.libvirt.descriptions import Descriptions
 from nova_lite.compute.virt.libvirt.domain_xml import NAMESPACE, owner_of
 from nova_lite.compute.virt.libvirt.events import Happening, Waiters, power_of_event, power_of_state
@@ -99,6 +99,9 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
 
     def close(self) -> None:
         self._libvirt.close()
+
+    def check(self, action: str) -> None:
+        self._libvirt.check(action)
 
     def inventory(self) -> tuple[Inventory, ...]:
         version, capabilities = self._libvirt.run(
@@ -270,7 +273,9 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
     def _define(self, conn: Any, guest: Guest) -> Any:
         """The guest's domain, described anew unless it runs."""
         domain = _find(conn, guest.server_id)
-        return domain if domain is not None and domain.isActive() else self.define_anew(conn, guest)
+        made = domain if domain is not None and domain.isActive() else self.define_anew(conn, guest)
+        go_on()
+        return made
 
     def _press_until(self, server_id: str, press: Any, action: str, timeout_s: float) -> Happening | None:
         """Press the power button until the guest goes off or restarts; None: it does not in time, or is off."""
@@ -326,7 +331,7 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
 def _find(conn: Any, server_id: str) -> Any:
     """The domain, or None."""
     try:
-        return conn.lookupByUUIDString(server_id)
+        return _known(conn, server_id)
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
@@ -334,7 +339,9 @@ def _find(conn: Any, server_id: str) -> Any:
 
 
 def _known(conn: Any, server_id: str) -> Any:
-    return conn.lookupByUUIDString(server_id)
+    found = conn.lookupByUUIDString(server_id)
+    go_on()
+    return found
 
 
 def _power(domain: Any) -> Power:
@@ -350,6 +357,7 @@ def _pull_plug(domain: Any) -> None:
     for left in reversed(range(_DESTROY_TRIES)):
         if domain is None or not domain.isActive():
             return
+        go_on()
         try:
             domain.destroy()
         except libvirt.libvirtError as error:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import libvirt
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.compute.virt.libvirt.connection import Connection
+from nova_lite.compute.virt.libvirt.connection import Connection, go_on
 from nova_lite.compute.virt.libvirt.domain_xml import nic_xml
 from nova_lite.rpc.compute import Guest, Nic
 
@@ -105,6 +104,9 @@ def _device(domain: Any, mac: str, flag: int) -> str | None:
 
 
 def _find(conn: Any, server_id: str) -> Any:
-    with contextlib.suppress(libvirt.libvirtError):
+    try:
         return conn.lookupByUUIDString(server_id)
-    return None
+    except libvirt.libvirtError:
+        return None
+    finally:
+        go_on()

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worker that lives on a host that can run no guests: the host is taken out with the reason, and comes back by itself."""
+
+from __future__ import annotations
+
+import datetime
+
+from nova_lite.db import hosts
+from nova_lite.db.base import utcnow
+from nova_lite.rpc.conductor import ServiceReport
+from tests.flows.one_process import CTXT, OneProcess
+
+WHY = "host node: the hypervisor refused to describe the host: libvirt has not answered for 7 s"
+LATER = datetime.timedelta(seconds=30)
+
+
+def beat(cloud: OneProcess, *, trouble: str = "") -> None:
+    inventories = () if trouble else cloud.driver.inventory()
+    cloud.heartbeats.report(CTXT, status=ServiceReport(
+        binary="nova-compute", agent="node", inventories=inventories, trouble=trouble))
+    cloud.heartbeats.flush()
+
+
+def seen(cloud: OneProcess) -> set[tuple[bool, str | None, bool]]:
+    """Of the compute workers: is it disabled, why, is it alive."""
+    with cloud.database.reader() as session:
+        return {(service.disabled, service.disabled_reason, hosts.is_alive(service, now=cloud.now_is(), down_time_s=20))
+                for service in hosts.services(session, binary="nova-compute")}
+
+
+def test_trouble_disables_a_host_at_once_lets_it_be_down_later_and_ends_with_the_next_good_word(cloud: OneProcess) -> None:
+    assert seen(cloud) == {(False, None, True)}
+    beat(cloud, trouble=WHY)
+    assert seen(cloud) == {(True, f"AUTO: {WHY}", True)}
+    cloud.now_is = lambda: utcnow() + LATER
+    beat(cloud, trouble=WHY.replace("7 s", "37 s"))
+    assert seen(cloud) == {(True, f"AUTO: {WHY.replace('7 s', '37 s')}", False)}
+    beat(cloud)
+    assert seen(cloud) == {(False, None, True)}
+
+
+def test_what_an_operator_disabled_stays_disabled_for_his_reason(cloud: OneProcess) -> None:
+    with cloud.database.writer() as session:
+        for service in hosts.services(session, binary="nova-compute"):
+            service.disabled, service.disabled_reason = True, "new disks"
+    beat(cloud, trouble=WHY)
+    assert seen(cloud) == {(True, "new disks", True)}
+    beat(cloud)
+    assert seen(cloud) == {(True, "new disks", True)}
+
+
+def test_a_worker_that_never_knew_its_host_is_listed_with_its_trouble(cloud: OneProcess) -> None:
+    cloud.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="new", trouble="x" * 300))
+    cloud.heartbeats.flush()
+    with cloud.database.reader() as session:
+        [service] = hosts.services(session, binary="nova-compute", host="new")
+        assert service.disabled
+        assert service.disabled_reason == ("AUTO: " + "x" * 300)[:255]
+
+
+def test_no_server_is_put_on_a_host_in_trouble(cloud: OneProcess) -> None:
+    beat(cloud, trouble=WHY)
+    server_id, action_id = cloud.ask_for_server()
+    cloud.run(action_id)
+    fault = cloud.server(server_id).fault
+    assert fault is not None
+    assert "2× its hypervisor does not answer" in fault["message"]
