@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -102,14 +103,17 @@ def transport_url(conf: cfg.ConfigOpts) -> None:
 def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
     """All services, from the database up; yields the API's URL when it answers.
 
-    :raises OSError: the port is taken.
+    :raises OSError: the port is taken, or the address is not this machine's.
     """
-    listener = concurrency.listen(conf.api.listen, conf.api.port)
+    listener = _listen(conf)
     database = open_database(conf)
     migrate.upgrade(database.engine)
     password = db.bootstrap(conf, database)
     bus = daemon.connect(conf)
     told = emitter.attach(conf, database, binary="nova-lite")
+    if told is not None and not conf.oslo_messaging_notifications.transport_url:
+        LOG.warning("notifications are on, and nobody hears them: this cloud has no broker of its own; "
+                    "set [oslo_messaging_notifications] transport_url")
     parts = Parts(conf, database, RpcClients(bus))
     services = [*_services(conf, bus, database), *console_proxies.within(conf, database), caretaker(parts)]
     server = concurrency.HttpServer(paste.load(parts), listener, threads=conf.api.threads)
@@ -130,6 +134,14 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
             told.stop()
         bus.cleanup()
         database.close()
+
+
+def _listen(conf: cfg.ConfigOpts) -> socket.socket:
+    where = f"{conf.api.listen}:{conf.api.port}"
+    try:
+        return concurrency.listen(conf.api.listen, conf.api.port)
+    except OSError as error:
+        raise OSError(f"cannot listen on {where}: {error.strerror}; choose another --port or --listen") from error
 
 
 def _services(conf: cfg.ConfigOpts, bus: messaging.transport.RPCTransport, database: Database) -> list[daemon.Service]:

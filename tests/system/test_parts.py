@@ -341,6 +341,19 @@ def test_a_host_is_plugged_in_again_when_its_switch_was_remade(state: Path, swit
         host.down()
 
 
+def test_a_host_takes_its_wire_from_one_that_a_killed_run_left(state: Path, switch: Switch) -> None:
+    """Else what listens on its address in it says "Cannot assign requested address"."""
+    left = Host("c1", state_dir=state / "left", tunnel_ip="10.199.213.1", switch=switch)
+    host = Host("c1", state_dir=state / "c1", tunnel_ip="10.199.213.1", switch=switch)
+    try:
+        left.up()
+        host.up()
+        host.run(["ping", "-c", "1", "-W", "2", "-I", "10.199.213.1", switch.ip])
+    finally:
+        host.down()
+        left.down()
+
+
 def test_a_host_whose_directory_it_could_not_see_itself_is_refused(switch: Switch) -> None:
     with pytest.raises(PartError, match="inside /run"):
         Host("c1", state_dir=Path("/run/c1"), tunnel_ip="10.199.213.1", switch=switch)

@@ -19,8 +19,10 @@ from nova_lite import conf as options
 from nova_lite.cmd import doctor, pid_file
 from nova_lite.cmd.diagnosis import cloud, machine
 from nova_lite.cmd.diagnosis.finding import Check, Finding, Result, note, ok, problem
-from nova_lite.db import migrate
+from nova_lite.db import hosts, migrate
+from nova_lite.db.base import utcnow
 from nova_lite.db.engine import open_database
+from nova_lite.rpc.conductor import ServiceReport
 
 
 @pytest.fixture
@@ -124,6 +126,22 @@ def test_no_cloud_is_a_note_that_says_how_to_start_one(conf: cfg.ConfigOpts, sta
     found = cloud.check_api(conf)
     assert found.result is Result.NOTE
     assert "nova-lite up" in found.remedy
+
+
+def test_a_host_whose_hypervisor_does_not_answer_is_a_problem_with_its_reason(
+    conf: cfg.ConfigOpts, state: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cloud, "answers", lambda _conf: True)
+    database = open_database(conf)
+    migrate.upgrade(database.engine)
+    with database.writer() as session:
+        hosts.register(session, ServiceReport(binary="nova-compute", agent="h1", trouble="libvirt has not answered for 7 s"),
+                       names=["h1"], now=utcnow())
+    database.close()
+    found = cloud.check_services(conf)
+    assert found.result is Result.PROBLEM
+    assert "h1: AUTO: libvirt has not answered for 7 s" in found.reason
+    assert found.remedy
 
 
 def test_a_pid_that_another_program_has_got_is_nobody(state: Path) -> None:

@@ -90,7 +90,7 @@ class Host(Part):
             self._prepare()
             self._holder.start(self._sandbox().command(["sleep", "infinity"]), env=clean_environment())
             wait_until(self._is_held, deadline_s=20, what=f"making host {self.name}", watch=(self._holder,))
-        if not self.switch.is_plugged(self.name):
+        if not (self.switch.is_plugged(self.name) and self._has_uplink()):
             self.switch.plug(self.name, pid=self.pid, address=self.tunnel_ip, device=self.uplink)
         self._daemons.start(is_ready=self.is_ready, listen=True)
 
@@ -194,6 +194,10 @@ class Host(Part):
         own = {(kind, ours[kind]) for kind in ours if ours[kind] != machine[kind]}
         inside = [identify(pid) for pid in pids() if own & set(_namespaces(pid).items())]
         return [found for found in inside if found is not None]
+
+    def _has_uplink(self) -> bool:
+        """Whether the wire of our name ends here: a run that was killed leaves its host with one of the same name."""
+        return f"{self.uplink}:" in Path(f"/proc/{self.pid}/net/dev").read_text()
 
     def _is_held(self) -> bool:
         # the name of the command changes to sleep when all namespaces and mounts are made

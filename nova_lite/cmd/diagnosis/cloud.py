@@ -97,6 +97,11 @@ def check_services(conf: cfg.ConfigOpts) -> Finding:
     if any((service.seen_at - now).total_seconds() > _AHEAD_S for service in known):
         return problem("a heartbeat comes from the future: clocks differ, or this one was set back",
                        "set all clocks by NTP, then restart the services")
+    ill = [f"{service.host}: {service.disabled_reason}" for service in known
+           if (service.disabled_reason or "").startswith(hosts.AUTO)]
+    if ill:
+        return problem(f"no guests can be made on {'; '.join(ill)}",
+                       "see libvirt above, on that host; it is enabled again by itself once that answers")
     dead = [f"{service.binary} on {service.host}" for service in known
             if not hosts.is_alive(service, now=now, down_time_s=conf.service_down_time)]
     if dead:

@@ -177,7 +177,7 @@ def check_libvirt(conf: cfg.ConfigOpts) -> Finding:
         done = subprocess.run([sys.executable, "-c", _OPEN_LIBVIRT, uri], capture_output=True, text=True, timeout=15,
                               stdin=subprocess.DEVNULL, check=False)
     except subprocess.TimeoutExpired:
-        return problem(f"{uri} does not answer within 15 s", remedy)
+        return problem(f"{uri} does not answer within 15 s", "systemctl restart libvirtd; guests go on meanwhile")
     except OSError as error:
         return problem(f"not tried: {error}", "run the doctor as root")
     if done.returncode:
