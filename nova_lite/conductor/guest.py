@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors, tokens
 from nova_lite.conductor.world import World
-from nova_lite.db import actions, images, plugs, security_groups
+from nova_lite.db import actions, images, plugs, security_groups, servers
 from nova_lite.db.servers import Server
 from nova_lite.metadata import documents
 from nova_lite.rpc import compute, network
@@ -40,7 +40,7 @@ def describe(
     """
     flavor = server.flavor
     return compute.Guest(
-        server_id=server.id, fence=fence, host=str(server.host), instance_name=server.instance_name,
+        server_id=server.id, fence=fence, host=str(server.host), instance_name=servers.instance_name(server.number),
         display_name=server.name, hostname=server.hostname, vcpus=int(flavor["vcpus"]), ram_mb=int(flavor["ram"]),
         disk_gb=int(flavor["disk"]), ephemeral_gb=int(flavor["ephemeral"]), swap_mb=int(flavor["swap"]),
         image=image or _image(session, world, server), nics=_nics(ports), config_drive=server.config_drive,

@@ -77,10 +77,10 @@ class Server(Timestamps, Base):
     shelved_image_id: Mapped[str | None] = mapped_column(sa.String(36))  # the snapshot that unshelve builds from
     posted_password: Mapped[str | None] = mapped_column(sa.Text)  # by the guest, encrypted for its owner's key
 
-    @property
-    def instance_name(self) -> str:
-        """The domain's name on its host, as Nova names it."""
-        return f"instance-{self.number:08x}"
+
+def instance_name(number: int) -> str:
+    """The name of a server's domain on its host, as Nova names it; `number`: the server's."""
+    return f"instance-{number:08x}"
 
 
 def get(session: Session, server_id: str, *, project_id: str | None = None) -> Server:
@@ -180,13 +180,16 @@ def abandon(session: Session, server_id: str, action: str, *, fault: dict[str, A
 
 def show_task(session: Session, server_id: str, *, among: tuple[str, ...], task: str) -> bool:
     """Move on within an action: the task shown becomes `task`. False: the server is not in one of `among`."""
-    keys = {"of": server_id, "among": list(among), "now": utcnow(), "new_task_state": task}
-    return _changed(session, _update_in(("task_state",)), keys)
+    keys = {"of": server_id, "now": utcnow(), "new_task_state": task}
+    return _changed(session, _update_in(among, ("task_state",)), keys)
 
 
-def place(session: Session, server_id: str, *, host: str | None, agent: str | None, zone: str | None) -> None:
-    """Record where the server is (to be) run; None: nowhere."""
-    session.execute(_PLACE, {"of": server_id, "new_host": host, "new_agent": agent, "new_zone": zone, "now": utcnow()})
+def place(  # noqa: PLR0913 - where, in the words of three resources, and the tasks before and after
+    session: Session, server_id: str, *, host: str | None, agent: str | None, zone: str | None, task: tuple[str, str] = ("", ""),
+) -> None:
+    """Record where the server is (to be) run; None: nowhere. `task`: as `show_task`, from the first to the second."""
+    session.execute(_PLACE, {"of": server_id, "new_host": host, "new_agent": agent, "new_zone": zone, "now": utcnow(),
+                             "old_task": task[0], "new_task": task[1]})
 
 
 def mark_deleted(session: Session, server_id: str) -> bool:
@@ -245,20 +248,20 @@ def usage(session: Session, project_id: str) -> dict[str, int]:
 def _update_in_task(session: Session, server_id: str, task: str | None, values: dict[str, Any]) -> bool:
     tasks = _TASKS.get(task or "", (task,))
     new = {f"new_{column}": value for column, value in values.items()}
-    keys = {"of": server_id, "among": list(tasks), "now": utcnow()}
-    return _changed(session, _update_in(tuple(values), launches=values.get("vm_state") == Vm.ACTIVE), keys | new)
+    statement = _update_in(tasks, tuple(values), launches=values.get("vm_state") == Vm.ACTIVE)
+    return _changed(session, statement, {"of": server_id, "now": utcnow()} | new)
 
 
 @functools.cache
-def _update_in(columns: tuple[str, ...], *, launches: bool = False) -> sa.Update:
-    """An update of these columns of a server that is in one of the tasks `among`."""
+def _update_in(among: tuple[str | None, ...], columns: tuple[str, ...], *, launches: bool = False) -> sa.Update:
+    """An update of these columns of a server that is in one of the tasks; a list for IN would be rendered at every use."""
     table = Server.__table__
     values: dict[str, Any] = {column: sa.bindparam(f"new_{column}", type_=table.c[column].type) for column in columns}
     values["updated_at"] = sa.bindparam("now")
     if launches:
         values["launched_at"] = sa.func.coalesce(table.c.launched_at, sa.bindparam("now"))
     return sa.update(_SERVERS).where(
-        table.c.id == sa.bindparam("of"), table.c.task_state.in_(sa.bindparam("among", expanding=True)),
+        table.c.id == sa.bindparam("of"), sa.or_(sa.false(), *(table.c.task_state == task for task in among if task)),
         table.c.deleted_at.is_(None)).values(values)
 
 
@@ -267,6 +270,7 @@ _WITH_CONSOLES = (Vm.ACTIVE, Vm.PAUSED)
 _SERVERS: Any = Server.__table__
 _PLACE = sa.update(_SERVERS).where(_SERVERS.c.id == sa.bindparam("of")).values(
     host=sa.bindparam("new_host"), agent=sa.bindparam("new_agent"), availability_zone=sa.bindparam("new_zone"),
+    task_state=sa.case((_SERVERS.c.task_state == sa.bindparam("old_task"), sa.bindparam("new_task")), else_=_SERVERS.c.task_state),
     updated_at=sa.bindparam("now"))
 _TASKS: dict[str, tuple[str | None, ...]] = {tasks[0]: tasks for tasks in TASKS_OF.values()}
 

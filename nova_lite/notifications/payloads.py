@@ -9,7 +9,7 @@ from typing import Any
 
 from nova_lite.db.actions import Action
 from nova_lite.db.ports import Port
-from nova_lite.db.servers import Server
+from nova_lite.db.servers import Server, instance_name
 from nova_lite.lifecycle.table import Power
 from nova_lite.notifications.names import Kind
 
@@ -55,7 +55,7 @@ def _special(kind: Kind, server: Server, action: Action) -> Body:
     known = {**action.inputs, **action.saved}
     if kind.payload == "InstanceCreatePayload":
         return {"keypairs": [], "tags": list(server.tags), "trusted_image_certificates": None,
-                "instance_name": server.instance_name}
+                "instance_name": instance_name(server.number)}
     if kind.payload == "InstanceActionRebuildPayload":
         return {"trusted_image_certificates": None}
     if kind.payload == "InstanceActionRescuePayload":

@@ -19,7 +19,7 @@ from nova_lite.api.wsgi.routing import ADMIN, READER, Field, Rule
 from nova_lite.api.wsgi.versions import Version, parse
 from nova_lite.db import server_lists, server_shown
 from nova_lite.db.base import utcnow
-from nova_lite.db.servers import Server
+from nova_lite.db.servers import Server, instance_name
 from nova_lite.lifecycle.table import status_of
 
 EXTENDED = Rule("os_compute_api:os-extended-server-attributes", ADMIN)
@@ -127,7 +127,7 @@ _EXTENDED = (
     Field("os-extended-volumes:volumes_attached", lambda _: []),
     Field("OS-EXT-SRV-ATTR:host", lambda seen: seen.row.host, role=EXTENDED.name),
     Field("OS-EXT-SRV-ATTR:hypervisor_hostname", lambda seen: seen.row.host, role=EXTENDED.name),
-    Field("OS-EXT-SRV-ATTR:instance_name", lambda seen: f"instance-{seen.row.number:08x}", role=EXTENDED.name),
+    Field("OS-EXT-SRV-ATTR:instance_name", lambda seen: instance_name(seen.row.number), role=EXTENDED.name),
     Field("OS-EXT-SRV-ATTR:hostname", lambda seen: seen.row.hostname, since="2.3", until="2.89", role=EXTENDED.name),
     Field("OS-EXT-SRV-ATTR:hostname", lambda seen: seen.row.hostname, since="2.90", role=READER),
     Field("OS-EXT-SRV-ATTR:reservation_id", lambda seen: seen.row.reservation_id, since="2.3", role=EXTENDED.name),
