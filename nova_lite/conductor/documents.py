@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+from oslo_log import log as logging
+
 from nova_lite import errors
 from nova_lite.conductor import guest
 from nova_lite.conductor.world import World
 from nova_lite.context import Context
 from nova_lite.db import servers
+from nova_lite.metadata import documents
+
+LOG = logging.getLogger(__name__)
 
 
 class Documents:
@@ -28,7 +33,19 @@ class Documents:
             if server.agent is None:
                 return
             ports = guest.server_ports(session, self._world, server, fence=0)
-        self._world.network(server.agent).update_documents(ctxt, server_id=server_id, documents=ports.documents)
+        told = self._with_places(ctxt, server_id, server.agent, ports.documents)
+        self._world.network(server.agent).update_documents(ctxt, server_id=server_id, documents=told)
+
+    def _with_places(self, ctxt: Context, server_id: str, agent: str, told: documents.Documents) -> documents.Documents:
+        """Where the guest's tagged devices are is known by its host alone; unless that answers, they are told without."""
+        if not documents.names_devices(told):
+            return told
+        try:
+            found = self._world.compute(agent).placement(ctxt, server_id=server_id)
+        except errors.NovaLiteError as error:
+            LOG.warning("server %s: where its tagged devices are is not known: %s", server_id, error.text)
+            return told
+        return documents.with_places(told, found.nics)
 
     def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
         with self._world.database.writer() as session:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 Documents = dict[str, str]  # path → the document's bytes as text, see to_text
@@ -65,6 +66,20 @@ def for_config_drive(documents: Documents, *, admin_pass: str | None = None) -> 
     if admin_pass is not None:
         told[_META_DATA] = _json({**json.loads(told[_META_DATA]), "admin_pass": admin_pass})
     return told
+
+
+def names_devices(documents: Documents) -> bool:
+    """Whether they tell of tagged devices, whose places are worth asking for."""
+    return bool(json.loads(documents.get(_META_DATA, "{}")).get("devices"))
+
+
+def with_places(documents: Documents, places: Mapping[str, str]) -> Documents:
+    """With the PCI address of each tagged NIC; `places`: by MAC address, those of others are left out."""
+    told = json.loads(documents[_META_DATA])
+    for device in told["devices"]:
+        if device["mac"] in places:
+            device.update(bus="pci", address=places[device["mac"]])
+    return {**documents, _META_DATA: _json(told)}
 
 
 def to_text(raw: bytes) -> str:
@@ -125,7 +140,7 @@ def _openstack(facts: ServerFacts, dns_domain: str) -> dict[str, Any]:
 
 
 def _devices(facts: ServerFacts) -> list[dict[str, Any]]:
-    """Those with a tag. A guest finds its NIC by the MAC address: where on which bus it will be is not known yet."""
+    """Those with a tag; where on which bus they are is known once the guest is defined, see `with_places`."""
     return [{"type": "nic", "bus": "none", "address": "none", "mac": nic.mac, "tags": [nic.tag]}
             for nic in facts.nics if nic.tag]
 

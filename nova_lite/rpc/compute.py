@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import StrEnum
 
 from nova_lite.context import Context
@@ -109,16 +110,18 @@ class GuestSize:
     extra_specs: dict[str, str]
 
 
-@payload(version=1)
+@payload(version=2)
 class GuestPlacement:
     """Where a guest lies on its host: `pins` the host's CPU for each of the guest's that has its own (by number as text).
 
     `nodes`: the host's NUMA node of each of those CPUs, by the guest's. `page_kib`: size of its memory's pages.
+    `nics`: the PCI address in the guest of each NIC that has one, by its MAC address.
     """
 
     pins: dict[str, int]
     nodes: dict[str, int]
     page_kib: int
+    nics: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @payload(version=1)

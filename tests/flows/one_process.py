@@ -16,6 +16,7 @@ from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
+from nova_lite.compute.operations.inside import Inside
 from nova_lite.compute.operations.interfaces import Interfaces
 from nova_lite.compute.operations.power import Power
 from nova_lite.compute.operations.rebuild import Rebuild
@@ -25,6 +26,7 @@ from nova_lite.compute.operations.snapshot import Snapshot
 from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.records import Records
 from nova_lite.compute.virt.fake import FakeDriver
+from nova_lite.conductor.documents import Documents
 from nova_lite.conductor.reports import Heartbeats, Outcomes
 from nova_lite.conductor.service import Workflows
 from nova_lite.conductor.world import World
@@ -81,7 +83,7 @@ class OneProcess:
         compute = Together(self.build_endpoint, Interfaces(self.compute_host), Power(self.compute_host),
                            Resize(self.compute_host),
                            Rebuild(self.compute_host), Snapshot(self.compute_host, upload=self._receive, timeout_s=1), Shelve(self.compute_host),
-                           self.soft_delete)
+                           self.soft_delete, Inside(self.compute_host))
         network = Together(Servers(self.network), Updates(self.network), Holdings(self.network))
         self.world = World(
             conf=self.conf, database=self.database, now=lambda: self.now_is(), image_token=lambda project_id: "token",
@@ -90,7 +92,7 @@ class OneProcess:
             network=lambda agent: cast(Any, network), public_url="http://api")
         self.heartbeats = Heartbeats(self.world)
         self.workflows = Workflows(self.world, owner="conductor-1")
-        conductor.__init__(self.workflows, Outcomes(self.world), self.heartbeats)  # type: ignore[misc]
+        conductor.__init__(self.workflows, Outcomes(self.world), Documents(self.world), self.heartbeats)  # type: ignore[misc]
 
     def _receive(self, source: BinaryIO, *, url: str, token: str, timeout_s: float, check: Callable[[], None]) -> None:
         """As the image face: a queued image becomes active."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from nova_lite.conductor.reconcilers import lost_hints
 from nova_lite.db.actions import Action
 from nova_lite.db.base import utcnow
 from nova_lite.db.ports import Port
-from tests.flows import shelving
+from tests.flows import disk_scenarios, resizing, shelving
 from tests.flows.one_process import CTXT, OneProcess
 
 
@@ -109,5 +110,46 @@ def test_a_tagged_nic_is_named_to_the_guest(cloud: OneProcess) -> None:
         port = session.scalars(sa.select(Port).where(Port.device_id == server_id)).one()
         port.tag, mac = "storage", port.mac_address
     Documents(cloud.world).refresh_documents(CTXT, server_id=server_id)
+    assert devices(cloud, server_id) == [
+        {"type": "nic", "bus": "pci", "address": "0000:00:03.0", "mac": mac, "tags": ["storage"]}]
+
+
+def devices(cloud: OneProcess, server_id: str) -> list[dict[str, object]]:
+    """What the guest reads of its devices by the metadata service."""
     told = json.loads(cloud.network_records.servers[server_id].documents["openstack/latest/meta_data.json"])
-    assert [(device["mac"], device["tags"]) for device in told["devices"]] == [(mac, ["storage"])]
+    return list(told["devices"])
+
+
+def tagged(cloud: OneProcess) -> tuple[str, int]:
+    """A server that is asked for with a tag on its NIC; (server id, action id)."""
+    server_id, action_id = cloud.ask_for_server()
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Port).where(Port.device_id == server_id).values(tag="storage"))
+    return server_id, action_id
+
+
+def test_a_build_tells_where_tagged_devices_are_once_they_are_there(cloud: OneProcess) -> None:
+    server_id, action_id = tagged(cloud)
+    cloud.run(action_id)
+    assert [(device["bus"], device["address"]) for device in devices(cloud, server_id)] == [("pci", "0000:00:03.0")]
+
+
+@pytest.mark.parametrize("prepare", [disk_scenarios.rebuild, shelving.prepare_unshelve, resizing.resize],
+                         ids=["rebuild", "unshelve", "resize"])
+def test_they_are_told_again_when_the_guest_is_made_anew(cloud: OneProcess, prepare: Any) -> None:
+    server_id, action_id = prepare(cloud)
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Port).where(Port.device_id == server_id).values(tag="storage"))
+    cloud.run(action_id)
+    assert [device["bus"] for device in devices(cloud, server_id)] == ["pci"]
+
+
+def test_a_host_that_does_not_say_where_they_are_holds_up_nobody(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(guest: object) -> None:
+        raise errors.HypervisorFailed(host="node-0", action="read a guest's place", reason="no answer")
+
+    monkeypatch.setattr(cloud.driver, "placement", refuse)
+    server_id, action_id = tagged(cloud)
+    cloud.run(action_id)
+    assert cloud.server(server_id).vm_state == "active"
+    assert [(device["bus"], device["tags"]) for device in devices(cloud, server_id)] == [("none", ["storage"])]

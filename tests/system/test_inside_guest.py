@@ -26,6 +26,9 @@ wget -q -O /run/said http://169.254.169.254/openstack/latest/meta_data.json
 grep -o '"tags": .*"front"' /run/said
 grep -q '"admin_pass": "of-Create/1"' /config-drive/openstack/latest/meta_data.json && echo THE DRIVE TELLS
 grep -q '"uuid"' /run/said && ! grep -q admin_pass /run/said && echo THE SERVICE DOES NOT
+PLACE=$(basename "$(readlink -f /sys/class/net/eth0/device/..)")
+grep -q "\\"bus\\": \\"pci\\", \\"address\\": \\"$PLACE\\"" /config-drive/openstack/latest/meta_data.json && echo THE DRIVE PLACES IT
+grep -q "\\"bus\\": \\"pci\\", \\"address\\": \\"$PLACE\\"" /run/said && echo THE SERVICE PLACES IT
 grep -q '^root:[$]6' /etc/shadow && echo ROOT HAS A PASSWORD
 """).decode()
 
@@ -51,7 +54,8 @@ def server_id(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("text", [
     f"FILE /etc/given {hashlib.sha256(WORDS).hexdigest()}", "FIRST HTTP/1.[01] 200", "SECOND HTTP/1.[01] 409",
-    '"tags": ."front"', "THE DRIVE TELLS", "THE SERVICE DOES NOT", "ROOT HAS A PASSWORD"])
+    '"tags": ."front"', "THE DRIVE TELLS", "THE SERVICE DOES NOT", "THE DRIVE PLACES IT",
+    "THE SERVICE PLACES IT", "ROOT HAS A PASSWORD"])
 def test_the_guest_says(cloud: AllInOne, server_id: str, text: str) -> None:
     def output() -> str:
         return str(cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {"os-getConsoleOutput": {}})["output"])

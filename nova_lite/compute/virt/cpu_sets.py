@@ -167,9 +167,9 @@ def _on_one_node(ordered: list[int], needed: int, known: Layout) -> list[int]:
     return fitting + [cpu for cpu in ordered if cpu not in fitting]
 
 
-def as_placement(own: Pins, known: Layout, *, page_kib: int | None) -> GuestPlacement:
+def as_placement(own: Pins, known: Layout, *, page_kib: int | None, nics: dict[str, str]) -> GuestPlacement:
     """As the API asks for it; `page_kib` None: the kernel's ordinary pages."""
     return GuestPlacement(
         pins={str(guest): cpu for guest, cpu in own.cpus.items()},
         nodes={str(guest): known.node_of.get(cpu, 0) for guest, cpu in own.cpus.items()},
-        page_kib=page_kib or os.sysconf("SC_PAGE_SIZE") >> 10)
+        page_kib=page_kib or os.sysconf("SC_PAGE_SIZE") >> 10, nics=nics)

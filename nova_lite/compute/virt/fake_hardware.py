@@ -56,7 +56,8 @@ def placement(guest: Guest, own: Pins) -> GuestPlacement:
     size = _asked(guest).page_size
     is_huge = size not in (None, "small", "any", 4)
     return cpu_sets.as_placement(
-        own, cpu_sets.Layout(), page_kib=(size if isinstance(size, int) else _PAGE_KIB) if is_huge else None)
+        own, cpu_sets.Layout(), page_kib=(size if isinstance(size, int) else _PAGE_KIB) if is_huge else None,
+        nics={nic.mac: f"0000:00:{slot:02x}.0" for slot, nic in enumerate(guest.nics, start=3)})
 
 
 def _asked(guest: Guest) -> wishes.Hardware:

@@ -15,6 +15,7 @@ from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
 from nova_lite.conductor.workflows import faults, refresh
 from nova_lite.db import claims, ports, servers
 from nova_lite.lifecycle.table import Power
+from nova_lite.metadata.documents import names_devices
 from nova_lite.rpc.network import ServerPorts
 
 LOG = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ def pick_host(run: Run) -> Saved:
 
 
 def record_host(session: Session, run: Run) -> None:
-    servers.place(session, run.server_id, host=run.saved["host"], agent=run.saved["agent"], zone=run.saved["zone"])
-    servers.show_task(session, run.server_id, among=("scheduling",), task="networking")
+    servers.place(session, run.server_id, host=run.saved["host"], agent=run.saved["agent"], zone=run.saved["zone"],
+                  task=("scheduling", "networking"))
     ports.plug(session, run.server_id, host=run.saved["host"], is_up=False)
 
 
@@ -49,7 +50,7 @@ def prepare_network(run: Run) -> None:
 def _ports(run: Run) -> ServerPorts:
     if "ports" not in run.scratch:
         with run.world.database.reader() as session:
-            run.scratch["server"] = server = servers.get(session, run.server_id)
+            run.scratch["server"] = server = servers.row(session, run.server_id)
             run.scratch["ports"] = guest.server_ports(session, run.world, server, fence=run.fence)
     ports: ServerPorts = run.scratch["ports"]
     return ports
@@ -85,6 +86,12 @@ def start_guest(run: Run) -> None:
 def record_guest(session: Session, run: Run) -> None:
     ports.plug(session, run.server_id, host=run.saved["host"], is_up=True)
     servers.finish(session, run.server_id, "create", power_state=int(Power.RUNNING))
+
+
+def tell_places(run: Run) -> None:
+    """Where tagged devices are is known now that the guest is defined."""
+    if names_devices(_ports(run).documents):
+        run.world.conductor.refresh_documents(run.ctxt, server_id=run.server_id)
 
 
 def destroy_guest(run: Run) -> None:
@@ -123,7 +130,7 @@ BUILD = Workflow(
     (
         Step(pick_host, record=record_host, undo=release_claim),
         Step(prepare_network, record=record_network, after=tell_other_hosts, undo=release_network),
-        Step(start_guest, record=record_guest, undo=destroy_guest),
+        Step(start_guest, record=record_guest, after=tell_places, undo=destroy_guest),
     ),
     again=try_another_host,
     failed=tell_user,

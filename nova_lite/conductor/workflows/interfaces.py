@@ -93,6 +93,7 @@ def record_detached(session: Session, run: Run) -> None:
 
 def tell_of_lost_member(run: Run) -> None:
     refresh.groups(run, set(run.scratch["lost"]))
+    refresh.places(run)
 
 
 def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
@@ -142,7 +143,7 @@ ATTACH = Workflow(
     "attach_interface",
     (
         Step(prepare_network, after=tell_other_hosts, undo=take_port_back),
-        Step(compute_attach_interface, record=record_attached, undo=take_nic_back),
+        Step(compute_attach_interface, record=record_attached, after=refresh.places, undo=take_nic_back),
     ),
     again=never_start_over,
     failed=server_stays_attach,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.conductor import guest
 from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
-from nova_lite.conductor.workflows import faults, patience
+from nova_lite.conductor.workflows import faults, patience, refresh
 from nova_lite.db import servers
 from nova_lite.lifecycle.table import TASKS_OF, Power, Vm
 
@@ -75,7 +75,7 @@ REBUILD = Workflow(
     (
         Step(find_server, record=record_found),
         Step(refresh_network, record=record_refreshed),
-        Step(compute_rebuild_instance, record=record_rebuilt),
+        Step(compute_rebuild_instance, record=record_rebuilt, after=refresh.places),
     ),
     again=never_start_over,
     failed=tell_user,

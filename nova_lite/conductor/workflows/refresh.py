@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from nova_lite.conductor.workflow import Run
-from nova_lite.db import plugs
+from nova_lite.db import plugs, ports
 from nova_lite.rpc.network import Network, SecurityGroup
 
 
@@ -40,6 +40,14 @@ def peers(run: Run, networks: Iterable[Network]) -> None:
         for agent, addresses in told.items():
             if agent != run.saved["agent"] or addresses != network.peers:
                 run.world.network(agent).set_peers(run.ctxt, network_id=network.id, peers=addresses)
+
+
+def places(run: Run) -> None:
+    """The guest has been described anew: where its tagged devices are is told to it again."""
+    with run.world.database.reader() as session:
+        is_tagged = any(port.tag for port in ports.of_servers(session, [run.server_id])[run.server_id])
+    if is_tagged:
+        run.world.conductor.refresh_documents(run.ctxt, server_id=run.server_id)
 
 
 def _content(group: SecurityGroup) -> SecurityGroup:

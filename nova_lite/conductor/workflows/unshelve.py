@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.conductor import guest, placement
 from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
-from nova_lite.conductor.workflows import build
+from nova_lite.conductor.workflows import build, refresh
 from nova_lite.db import images, ports, servers, shelving, snapshots
 from nova_lite.lifecycle.table import Power
 from nova_lite.rpc.compute import Image
@@ -122,7 +122,7 @@ UNSHELVE = Workflow(
     (
         Step(pick_host, record=record_host, undo=release_claim),
         Step(prepare_network, record=record_network, after=tell_other_hosts, undo=release_network),
-        Step(start_guest, record=record_guest, undo=take_guest_back),
+        Step(start_guest, record=record_guest, after=refresh.places, undo=take_guest_back),
     ),
     again=try_another_host,
     failed=tell_user,

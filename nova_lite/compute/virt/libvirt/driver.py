@@ -43,6 +43,7 @@ from nova_lite.compute.virt.libvirt.replaced_disks import RESCUE_CONFIG, Replace
 from nova_lite.compute.virt.libvirt.resized_disks import ResizedDisks
 from nova_lite.compute.virt.libvirt.snapshots import Snapshots
 from nova_lite.lifecycle.table import Power
+from nova_lite.metadata.documents import names_devices, with_places
 from nova_lite.rpc.compute import ConsoleType, Guest, GuestPlacement, Image, Nic
 from nova_lite.rpc.conductor import Inventory
 from nova_lite.rpc.diagnostics import GuestDiagnostics
@@ -148,8 +149,12 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
 
     def make_config_drive(self, guest: Guest) -> None:
         where = disks.make_directory(self._instances, guest.server_id)
+        told = guest.documents
+        if names_devices(told):  # libvirt chooses their places when it learns of the guest
+            self.define(guest)
+            told = with_places(told, self.placement(guest).nics)
         with self._named("make the config drive"):
-            config_drive.make(guest.documents, where / (disks.CONFIG if guest.rescue is None else RESCUE_CONFIG))
+            config_drive.make(told, where / (disks.CONFIG if guest.rescue is None else RESCUE_CONFIG))
 
     def define(self, guest: Guest) -> None:
         self._libvirt.run("define the guest", lambda conn: self._define(conn, guest))

@@ -110,3 +110,15 @@ def _find(conn: Any, server_id: str) -> Any:
         return None
     finally:
         go_on()
+
+
+def places(text: str) -> dict[str, str]:
+    """Of a domain's XML: the PCI address of each NIC that libvirt has given one, by its MAC address."""
+    found = {}
+    for element in ET.fromstring(text).iterfind("devices/interface"):
+        mac, address = element.find("mac"), element.find("address[@type='pci']")
+        if mac is not None and address is not None:
+            domain, bus, slot, function = (
+                int(address.get(part, "0"), 16) for part in ("domain", "bus", "slot", "function"))
+            found[mac.get("address", "")] = f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"
+    return found

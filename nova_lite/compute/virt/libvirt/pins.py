@@ -10,6 +10,7 @@ import libvirt
 
 from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.cpu_sets import NO_PINS, CpuSets, Pins
+from nova_lite.compute.virt.libvirt import interfaces
 from nova_lite.hardware import topology
 from nova_lite.hardware.wishes import Hardware
 from nova_lite.rpc.compute import GuestPlacement
@@ -61,8 +62,9 @@ def of_domain(xml: str, *, allowed: tuple[int, ...] | None = None) -> Pins:
 
 
 def placement(domain: Any) -> GuestPlacement:
-    """What the domain is pinned to, and the size of its pages."""
+    """What the domain is pinned to, the size of its pages, and where its NICs are."""
     described = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     page = ET.fromstring(described).find("memoryBacking/hugepages/page")
     return cpu_sets.as_placement(
-        of_domain(described), cpu_sets.layout(), page_kib=int(page.get("size", "0")) if page is not None else None)
+        of_domain(described), cpu_sets.layout(), page_kib=int(page.get("size", "0")) if page is not None else None,
+        nics=interfaces.places(domain.XMLDesc()))
