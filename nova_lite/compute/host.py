@@ -13,13 +13,13 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.compute.locks import NamedLocks
 from nova_lite.compute.power_reports import PowerReports
 from nova_lite.compute.records import Phase, Records, Wanted
 from nova_lite.compute.turns import Turns
 from nova_lite.compute.virt.driver import Driver
 from nova_lite.context import Context, system_context
 from nova_lite.lifecycle.table import Power
+from nova_lite.named_locks import NamedLocks
 from nova_lite.rpc.compute import Guest
 from nova_lite.rpc.conductor import ConductorRpc, PowerState
 

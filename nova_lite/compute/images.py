@@ -18,9 +18,9 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.compute import commands, image_format
 from nova_lite.compute.downloads import DownloadFailed, download
-from nova_lite.compute.locks import NamedLocks
 from nova_lite.compute.records import sync_directory
 from nova_lite.failpoints import fail
+from nova_lite.named_locks import NamedLocks
 from nova_lite.rpc.compute import Image
 
 LOG = logging.getLogger(__name__)

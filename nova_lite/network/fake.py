@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from oslo_log import log as logging
 
 from nova_lite.failpoints import fail
-from nova_lite.network.locks import Locks
+from nova_lite.named_locks import NamedLocks
 from nova_lite.network.records import Records
 from nova_lite.rpc.network import OwnedNetworks, SecurityGroup, ServerPorts
 
@@ -21,7 +21,7 @@ class FakeNetwork:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._servers = Locks()
+        self._servers = NamedLocks()
 
     def recover(self) -> None:
         self._records.load()

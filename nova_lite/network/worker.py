@@ -13,13 +13,13 @@ from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.failpoints import fail
+from nova_lite.named_locks import NamedLocks
 from nova_lite.network import gateway, names, namespaces
 from nova_lite.network.bridges import Bridges, is_here
 from nova_lite.network.commands import CommandFailed
 from nova_lite.network.dhcp import Dhcp
 from nova_lite.network.firewall import Firewall, require_bridge_filter
 from nova_lite.network.floating import FloatingAddresses
-from nova_lite.network.locks import Locks
 from nova_lite.network.metadata import MetadataListeners
 from nova_lite.network.records import Records
 from nova_lite.rpc.network import Network, OwnedNetworks, Port, SecurityGroup, ServerPorts
@@ -47,8 +47,8 @@ class LinuxNetwork:
         self._host = host
         self._records = records
         self._parts = parts
-        self._servers = Locks()
-        self._networks = Locks()
+        self._servers = NamedLocks()
+        self._networks = NamedLocks()
         self._filtering = threading.Lock()
         self._made: dict[str, Network] = {}
 

@@ -14,11 +14,11 @@ NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 LINES, FUNCTION_LINES = 400, 60
 
 # Folder or file → what of nova_lite it may import. Shared parts never import a service; services never each other.
-SHARED = {"hardware", "errors", "context", "conf", "lifecycle", "rpc", "failpoints", "periodic", "metadata", "concurrency"}
+SHARED = {"hardware", "errors", "context", "conf", "lifecycle", "rpc", "failpoints", "periodic", "metadata", "concurrency", "named_locks"}
 CONTROL = SHARED | {"db", "tokens", "notifications"}
 MAY_IMPORT = {
     "errors": set(), "hardware": {"hardware", "errors"}, "context": set(), "conf": {"conf"}, "lifecycle": {"errors"}, "failpoints": {"errors"},
-    "concurrency": {"threaded_http"}, "threaded_http": {"concurrency"}, "periodic": set(), "metadata": {"errors"}, "tokens": {"context", "errors"},
+    "concurrency": {"threaded_http"}, "threaded_http": {"concurrency"}, "periodic": set(), "named_locks": set(), "metadata": {"errors"}, "tokens": {"context", "errors"},
     "rpc": {"rpc", "errors", "context", "periodic"},
     "notifications": {"notifications", "db", "lifecycle"},
     "db": {"db", "errors", "lifecycle", "conf", "rpc"},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One lock per name, so that operations on one server (or one image) are serial and others are not held up."""
+"""One lock per name, so that a worker's operations on one server, network or image are serial and others are not held up."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _LOOK_S = 0.2
 
 
 class NamedLocks:
-    """Locks made when first asked for and forgotten when nobody holds or awaits them."""
+    """Locks made when first asked for and forgotten when nobody holds or awaits them; their holder may hold them again."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._locks: dict[str, tuple[threading.Lock, int]] = {}
+        self._locks: dict[str, tuple[threading.RLock, int]] = {}
 
     @contextlib.contextmanager
     def hold(self, name: str, *, check: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the lock of `name`; while waiting, `check` is called and may raise to give up."""
         with self._guard:
-            lock, users = self._locks.get(name, (threading.Lock(), 0))
+            lock, users = self._locks.get(name, (threading.RLock(), 0))
             self._locks[name] = (lock, users + 1)
         try:
             if check is None:
