@@ -14,7 +14,6 @@ from nova_lite.api.compute import (
     flavors,
     floating_ips,
     gone,
-    gone_networks,
     hosts,
     hypervisors,
     image_metadata,
@@ -74,10 +73,10 @@ RESOURCES = (
     server_lists, server_create, servers, resize, migrate, remote_consoles, console_auth_tokens, power, lock, console, soft_delete, shelve, inside, fixed_ips,
     images, rebuild, rescue, diagnostics, server_password, server_topology, server_metadata, server_tags, server_ips,
     server_security_groups, security_group_actions, interfaces, floating_ip_actions,
-    gone_networks, networks, security_groups, floating_ips, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, simple_tenant_usage,
+    gone, networks, security_groups, floating_ips, instance_actions, flavors, flavor_extra_specs, keypairs, server_groups, limits, migrations, simple_tenant_usage,
     instance_usage_audit_log, server_external_events, quota_sets, quota_class_sets,
     availability_zones, hypervisors, services, aggregates, hosts, image_proxy, image_metadata,
-    baremetal_nodes, server_shares, volume_attachments, volumes, gone, extensions,
+    baremetal_nodes, server_shares, volume_attachments, volumes, extensions,
 )
 # Rules that handlers ask about beside those of their routes.
 EXTRA_RULES = (*server_lists.RULES, *server_views.RULES, *server_create.RULES, *lock.RULES, *images.RULES, *rebuild.RULES, *instance_actions.RULES, *limits.RULES, *migrations.RULES, *server_topology.RULES, *shelve.RULES,

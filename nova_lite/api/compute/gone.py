@@ -1,14 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ended with cells v1, the Xen agent and its consoles: refused with 410 at every microversion, as Nova does."""
+"""What ended with nova-network, nova-cert, cells v1 and the Xen agent: refused with 410 at every microversion, as Nova does."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ANYONE, Rule, route
+from nova_lite.api.wsgi.routing import ANYONE, Rule, action, route
 
 # Nova asks no policy here: whoever has a token hears that the resource is gone.
 GONE = Rule("os_compute_api:gone", ANYONE)
+_Handler = Callable[..., Body]
+# Path → methods; of networks only the reading of them is left.
+_RESOURCES = {
+    "/os-agents": "GET POST", "/os-agents/{gone_id}": "PUT DELETE",
+    "/os-cells": "GET POST", "/os-cells/capacities": "GET", "/os-cells/detail": "GET", "/os-cells/info": "GET",
+    "/os-cells/sync_instances": "POST", "/os-cells/{gone_id}": "GET PUT DELETE", "/os-cells/{gone_id}/capacities": "GET",
+    "/os-certificates": "POST", "/os-certificates/{gone_id}": "GET",
+    "/os-cloudpipe": "GET POST", "/os-cloudpipe/{gone_id}": "PUT",
+    "/os-fixed-ips/{gone_id}": "GET",
+    "/os-floating-ip-dns": "GET", "/os-floating-ip-dns/{gone_id}": "PUT DELETE",
+    "/os-floating-ip-dns/{gone_domain}/entries/{gone_id}": "GET PUT DELETE",
+    "/os-floating-ips-bulk": "GET POST", "/os-floating-ips-bulk/{gone_id}": "GET PUT",
+    "/os-fping": "GET", "/os-fping/{gone_id}": "GET",
+    "/os-networks": "POST", "/os-networks/add": "POST", "/os-networks/{network_id}": "DELETE",
+    "/os-security-group-default-rules": "GET POST", "/os-security-group-default-rules/{gone_id}": "GET DELETE",
+    "/os-tenant-networks": "POST", "/os-tenant-networks/{network_id}": "DELETE",
+    "/servers/{server_id}/consoles": "GET POST", "/servers/{server_id}/consoles/{gone_id}": "GET DELETE",
+    "/servers/{server_id}/os-virtual-interfaces": "GET",
+}
+_ACTIONS = {
+    "/os-fixed-ips/{gone_id}/action": "reserve unreserve",
+    "/os-networks/{network_id}/action": "disassociate disassociate_host disassociate_project associate_host",
+}
 
 
 def gone(req: Request) -> errors.Gone:
@@ -17,39 +42,27 @@ def gone(req: Request) -> errors.Gone:
     return errors.Gone(reason=f"This resource is no longer available. No forwarding address is given. ({name})")
 
 
-@route("GET", "/os-agents", policy=GONE, status=410)
-@route("POST", "/os-agents", policy=GONE, status=410)
-@route("GET", "/os-cells", policy=GONE, status=410)
-@route("POST", "/os-cells", policy=GONE, status=410)
-@route("GET", "/os-cells/capacities", policy=GONE, status=410)
-@route("GET", "/os-cells/detail", policy=GONE, status=410)
-@route("GET", "/os-cells/info", policy=GONE, status=410)
-@route("POST", "/os-cells/sync_instances", policy=GONE, status=410)
-def collections(req: Request) -> Body:
+def _each_resource(handler: _Handler) -> _Handler:
+    for path, methods in _RESOURCES.items():
+        for method in methods.split():
+            route(method, path, policy=GONE, status=410)(handler)
+    return handler
+
+
+def _each_action(handler: _Handler) -> _Handler:
+    for path, names in _ACTIONS.items():
+        for name in names.split():
+            action(name, path=path, policy=GONE, status=410)(handler)
+    return handler
+
+
+@_each_resource
+def resource(req: Request, **_ids: str) -> Body:
     """Gone."""
     raise gone(req)
 
 
-@route("PUT", "/os-agents/{gone_id}", policy=GONE, status=410)
-@route("DELETE", "/os-agents/{gone_id}", policy=GONE, status=410)
-@route("GET", "/os-cells/{gone_id}", policy=GONE, status=410)
-@route("PUT", "/os-cells/{gone_id}", policy=GONE, status=410)
-@route("DELETE", "/os-cells/{gone_id}", policy=GONE, status=410)
-@route("GET", "/os-cells/{gone_id}/capacities", policy=GONE, status=410)
-def members(req: Request, gone_id: str) -> Body:
-    """Gone."""
-    raise gone(req)
-
-
-@route("GET", "/servers/{server_id}/consoles", policy=GONE, status=410)
-@route("POST", "/servers/{server_id}/consoles", policy=GONE, status=410)
-def consoles(req: Request, server_id: str) -> Body:
-    """Gone."""
-    raise gone(req)
-
-
-@route("GET", "/servers/{server_id}/consoles/{gone_id}", policy=GONE, status=410)
-@route("DELETE", "/servers/{server_id}/consoles/{gone_id}", policy=GONE, status=410)
-def console(req: Request, server_id: str, gone_id: str) -> Body:
+@_each_action
+def resource_action(req: Request, body: Body, **_ids: str) -> Body:
     """Gone."""
     raise gone(req)
