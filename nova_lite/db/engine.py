@@ -43,8 +43,8 @@ class Database:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         # Autocommit spares a reader two round trips a request; a reader never needs two queries to agree. A pool of
-        # its own, since changing the mode of a connection takes a round trip too, as does a ROLLBACK of nothing (on
-        # PostgreSQL it is a change of threads).
+        # its own, since changing the mode of a connection takes a round trip too, as does on MariaDB a
+        # ROLLBACK of nothing.
         self.reading: sa.Engine = self.engine.execution_options(is_reader=True)
         if not self._is_sqlite:
             self.reading = sa.create_engine(self.url, **{**options, "isolation_level": "AUTOCOMMIT"}, skip_autocommit_rollback=True)
