@@ -65,6 +65,11 @@ class Step:
         return self.do.__name__
 
 
+def _never(run: Run, error: errors.NovaLiteError) -> bool:
+    """Where the server is, is where it stays: no other host can do it."""
+    return False
+
+
 @dataclasses.dataclass(frozen=True)
 class Workflow:
     """`steps` in order. After an undo, `again(run, error)` says whether to start over; it may write to `run.saved`.
@@ -74,8 +79,8 @@ class Workflow:
 
     name: str
     steps: tuple[Step, ...]
-    again: Callable[[Run, errors.NovaLiteError], bool]
     failed: Callable[[Session, Run, errors.NovaLiteError], None]
+    again: Callable[[Run, errors.NovaLiteError], bool] = _never
 
     def done(self, last: str | None) -> int:
         """How many steps are done when `last` was the last of them."""

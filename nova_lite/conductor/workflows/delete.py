@@ -58,10 +58,6 @@ def tell_other_hosts(run: Run) -> None:
     refresh.groups(run, set(run.scratch["group_ids"]))
 
 
-def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
-    return False
-
-
 def nothing_to_tell(session: Session, run: Run, error: errors.NovaLiteError) -> None:
     """A delete never ends undone: its first step is the pivot."""
 
@@ -74,6 +70,5 @@ DELETE = Workflow(
         Step(release_network),
         Step(forget, record=record_deleted, after=tell_other_hosts),
     ),
-    again=never_start_over,
     failed=nothing_to_tell,
 )

@@ -96,10 +96,6 @@ def tell_of_lost_member(run: Run) -> None:
     refresh.places(run)
 
 
-def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
-    return False
-
-
 def server_stays_attach(session: Session, run: Run, error: errors.NovaLiteError) -> None:
     servers.abandon(session, run.server_id, "attach_interface", fault=None, is_fatal=False)
 
@@ -145,7 +141,6 @@ ATTACH = Workflow(
         Step(prepare_network, after=tell_other_hosts, undo=take_port_back),
         Step(compute_attach_interface, record=record_attached, after=refresh.places, undo=take_nic_back),
     ),
-    again=never_start_over,
     failed=server_stays_attach,
 )
 DETACH = Workflow(
@@ -155,6 +150,5 @@ DETACH = Workflow(
         Step(withdraw_network, undo=prepare_again),
         Step(compute_detach_interface, record=record_detached, after=tell_of_lost_member),
     ),
-    again=never_start_over,
     failed=server_stays_detach,
 )

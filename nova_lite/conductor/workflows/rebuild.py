@@ -9,21 +9,13 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor import guest
-from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.workflow import Run, Step, Workflow
 from nova_lite.conductor.workflows import faults, patience, refresh
+from nova_lite.conductor.workflows.whereabouts import find_server
 from nova_lite.db import servers
 from nova_lite.lifecycle.table import TASKS_OF, Power, Vm
 
 _REBUILDING, _DISKS, _SPAWNING = TASKS_OF["rebuild"]
-
-
-def find_server(run: Run) -> Saved:
-    """Where it is."""
-    with run.world.database.reader() as session:
-        server = servers.get(session, run.server_id)
-    if server.agent is None:
-        raise errors.WorkerError(reason="the server is on no host")
-    return {"host": server.host, "agent": server.agent}
 
 
 def record_found(session: Session, run: Run) -> None:
@@ -60,10 +52,6 @@ def record_rebuilt(session: Session, run: Run) -> None:
                    power_state=int(Power.RUNNING if is_on else Power.SHUTDOWN))
 
 
-def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
-    return False
-
-
 def tell_user(session: Session, run: Run, error: errors.NovaLiteError) -> None:
     """Its old disk may be gone, so that the server is in ERROR; it can be rebuilt again."""
     fault = faults.fault(error.text, details=f"{run.saved.get('host')}: {error.text}", now=run.world.now())
@@ -77,6 +65,5 @@ REBUILD = Workflow(
         Step(refresh_network, record=record_refreshed),
         Step(compute_rebuild_instance, record=record_rebuilt, after=refresh.places),
     ),
-    again=never_start_over,
     failed=tell_user,
 )

@@ -9,19 +9,11 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor import guest
-from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.workflow import Run, Step, Workflow
 from nova_lite.conductor.workflows import patience
+from nova_lite.conductor.workflows.whereabouts import find_server
 from nova_lite.db import images, servers
 from nova_lite.lifecycle.table import Power
-
-
-def find_server(run: Run) -> Saved:
-    """Where it is."""
-    with run.world.database.reader() as session:
-        server = servers.get(session, run.server_id)
-    if server.agent is None:
-        raise errors.WorkerError(reason="the server is on no host")
-    return {"host": server.host, "agent": server.agent}
 
 
 def compute_rescue_instance(run: Run) -> None:
@@ -62,10 +54,6 @@ def record_unrescued(session: Session, run: Run) -> None:
     servers.finish(session, run.server_id, "unrescue", power_state=int(Power.RUNNING))
 
 
-def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
-    return False
-
-
 def server_stays(session: Session, run: Run, error: errors.NovaLiteError) -> None:
     """It is as it was; the action says why."""
     servers.abandon(session, run.server_id, "rescue", fault=None, is_fatal=False)
@@ -78,12 +66,10 @@ def server_stays_rescued(session: Session, run: Run, error: errors.NovaLiteError
 RESCUE = Workflow(
     "rescue",
     (Step(find_server), Step(compute_rescue_instance, record=record_rescued, undo=end_rescue)),
-    again=never_start_over,
     failed=server_stays,
 )
 UNRESCUE = Workflow(
     "unrescue",
     (Step(find_server), Step(compute_unrescue_instance, record=record_unrescued)),
-    again=never_start_over,
     failed=server_stays_rescued,
 )

@@ -112,10 +112,6 @@ def give_up(session: Session, run: Run, error: errors.NovaLiteError) -> None:
     servers.abandon(session, run.server_id, "resize", fault=fault, is_fatal=False)
 
 
-def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
-    return False
-
-
 def discard_old_disks(run: Run) -> Saved:
     """From here on there is no way back."""
     power = run.world.compute(run.saved["agent"]).confirm_resize(run.ctxt, server_id=run.server_id, fence=run.fence)
@@ -225,7 +221,6 @@ RESIZE = Workflow(
         Step(stop_guest, record=record_stopped, undo=start_old_guest),
         Step(start_resized_guest, record=record_resized, after=refresh_documents),
     ),
-    again=never_start_over,
     failed=give_up,
 )
 CONFIRM = Workflow(
@@ -234,7 +229,6 @@ CONFIRM = Workflow(
         Step(find_move, record=record_confirming),
         Step(discard_old_disks, record=record_confirmed, pivot=True),
     ),
-    again=never_start_over,
     failed=stay_resized,
 )
 REVERT = Workflow(
@@ -243,6 +237,5 @@ REVERT = Workflow(
         Step(find_move, record=record_reverting),
         Step(restore_guest, record=record_reverted, after=refresh_documents, pivot=True),
     ),
-    again=never_start_over,
     failed=stay_resized,
 )

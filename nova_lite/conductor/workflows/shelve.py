@@ -102,10 +102,6 @@ def tell_other_hosts(run: Run) -> None:
     refresh.groups(run, set(run.scratch.get("group_ids", ())))
 
 
-def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
-    return False
-
-
 def tell_user(session: Session, run: Run, error: errors.NovaLiteError) -> None:
     """The server is as it was; the action says why."""
     was_paused = run.inputs.get("was") == Vm.PAUSED
@@ -130,7 +126,6 @@ SHELVE = Workflow(
         Step(release_network),
         Step(leave_host, record=record_offloaded, after=tell_other_hosts),
     ),
-    again=never_start_over,
     failed=tell_user,
 )
 OFFLOAD = Workflow(
@@ -141,6 +136,5 @@ OFFLOAD = Workflow(
         Step(release_network),
         Step(leave_host, record=record_left, after=tell_other_hosts),
     ),
-    again=never_start_over,
     failed=nothing_to_tell,
 )

@@ -149,10 +149,6 @@ def record_backup(session: Session, run: Run) -> None:
     servers.finish(session, run.server_id, "create_backup")
 
 
-def never_start_over(run: Run, error: errors.NovaLiteError) -> bool:
-    return False
-
-
 def image_fails(session: Session, run: Run, error: errors.NovaLiteError) -> None:
     """The server is as it was; the action says why there is no image."""
     servers.abandon(session, run.server_id, "create_image", fault=None, is_fatal=False)
@@ -169,7 +165,6 @@ CREATE_IMAGE = Workflow(
         *steps(Tasks(TASKS_OF["create_image"][:2], "image_pending_upload", "image_uploading")),
         Step(finish_image, record=record_image),
     ),
-    again=never_start_over,
     failed=image_fails,
 )
 CREATE_BACKUP = Workflow(
@@ -178,6 +173,5 @@ CREATE_BACKUP = Workflow(
         *steps(Tasks(TASKS_OF["create_backup"][:1], "image_pending_upload", "image_uploading")),
         Step(rotate_backups, record=record_backup),
     ),
-    again=never_start_over,
     failed=backup_fails,
 )
