@@ -44,6 +44,8 @@ def _column(name: str) -> sa.ColumnElement[Any]:
     return _filled(column, _EPOCH if isinstance(column.type, sa.DateTime) else "")
 
 
+# What no server has; PostgreSQL does not order by a bare constant.
+_NOTHING = sa.func.coalesce(sa.literal(""), sa.literal(""))
 # Nova's sort keys; those of things that are not there order nothing.
 SORT_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "id": Server.__table__.c.id, "uuid": Server.__table__.c.id,
@@ -59,7 +61,7 @@ SORT_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "task_state": _column("task_state"), "terminated_at": _column("terminated_at"), "user_id": _column("user_id"),
     "updated_at": _filled(Server.__table__.c.updated_at, Server.__table__.c.created_at),
     "vm_state": _column("vm_state"),
-    "kernel_id": sa.literal(""), "ramdisk_id": sa.literal(""),
+    "kernel_id": _NOTHING, "ramdisk_id": _NOTHING,
 }
 # Filters that ask for equality of one column.
 EQUAL_COLUMNS = {

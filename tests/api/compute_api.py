@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,13 +24,13 @@ from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.context import Context, expand_roles
-from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
 from nova_lite.db.flavors import Flavor
 from nova_lite.db.hosts import Host, Service
 from nova_lite.db.images import Image
 from nova_lite.db.networks import Network, Subnet
 from nova_lite.db.servers import Server
+from tests import databases
 from tests.api import described_answers
 
 PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32,
@@ -142,25 +140,13 @@ class ComputeApi:
             sa.event.remove(self.database.engine, "before_cursor_execute", note)
 
 
-@functools.cache
-def _empty() -> bytes:
-    """A database file with all tables and no rows, made once: tests are many and DDL is slow."""
-    with tempfile.TemporaryDirectory() as directory:
-        database = Database(f"sqlite:///{directory}/empty.sqlite")
-        Base.metadata.create_all(database.engine)
-        database.close()
-        return Path(directory, "empty.sqlite").read_bytes()
-
-
 def make(tmp_path: Path) -> ComputeApi:
     """A face with empty tables, in a directory of its own."""
-    path = tmp_path / "cloud.sqlite"
-    path.write_bytes(_empty())
     conf = options.load([], conf=cfg.ConfigOpts(), files=[])
     conf.set_override("state_path", str(tmp_path))
     tokens.KeyRepository(tokens.directory_of(conf)).create()
     conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="oslo_policy")
-    return ComputeApi(Database(f"sqlite:///{path}"), conf)
+    return ComputeApi(databases.fresh(tmp_path), conf)
 
 
 IMAGE = "11111111-1111-4111-8111-111111111111"

@@ -21,9 +21,8 @@ from nova_lite.api.wsgi.face import Face, FaceSpec
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.context import ADMIN, MEMBER, READER, SERVICE, Context, expand_roles
-from nova_lite.db.base import Base
-from nova_lite.db.engine import Database
 from nova_lite.rpc import transport
+from tests import databases
 
 DATA = os.urandom(3 * 1024**2 + 17)
 WHO = {
@@ -45,8 +44,7 @@ class ImageService:
         file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = inprocess://\n[image]\n"
                         + "\n".join(overrides))
         self.conf = options.load([], conf=cfg.ConfigOpts(), files=[str(file)])
-        self.database = Database(f"sqlite:///{directory}/test.sqlite")
-        Base.metadata.create_all(self.database.engine)
+        self.database = databases.fresh(directory)
         spec = FaceSpec("image", image.RESOURCES, image.fault_body)
         rules = {route.policy for route in routing.routes_of(image.RESOURCES)}
         parts = Parts(self.conf, self.database, RpcClients(transport.connect(self.conf)))

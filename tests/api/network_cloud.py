@@ -21,8 +21,6 @@ from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.context import Context, expand_roles
 from nova_lite.db import networks, plugs, ports, security_groups
-from nova_lite.db.base import Base
-from nova_lite.db.engine import Database
 from nova_lite.db.hosts import Host, Service
 from nova_lite.db.servers import Server
 from nova_lite.network.fake import FakeNetwork
@@ -31,6 +29,7 @@ from nova_lite.network.service import Holdings, Servers, Updates
 from nova_lite.rpc import transport
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkRpc
+from tests import databases
 
 PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32}
 ROLES = {"alice": {"member"}, "bob": {"member"}, "admin": {"admin"}, "reader": {"reader"}, "nobody": set()}
@@ -53,8 +52,7 @@ class NetworkCloud:
         file = directory / "nova.conf"
         file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = inprocess://\n")
         self.conf = options.load([], files=[str(file)])
-        self.database = Database(f"sqlite:///{directory}/cloud.sqlite")
-        Base.metadata.create_all(self.database.engine)
+        self.database = databases.fresh(directory)
         self.bus = transport.connect(self.conf)
         self.records = Records(None)
         self.worker = FakeNetwork(self.records)

@@ -18,9 +18,9 @@ from nova_lite.api.wsgi import paste
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.db import users
 from nova_lite.db.base import Base
-from nova_lite.db.engine import Database
 from nova_lite.db.servers import Server
 from nova_lite.rpc import transport
+from tests import databases
 from tests.api.compute_api import host
 
 ADMIN_PASSWORD = "admin secret"
@@ -44,8 +44,7 @@ class PasteCloud:
         file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = kombu+memory://\n"
                         "[api]\npublic_url = http://cloud\n")
         self.conf = options.load([], files=[str(file)])
-        self.database = Database(f"sqlite:///{directory}/cloud.sqlite")
-        Base.metadata.create_all(self.database.engine)
+        self.database = databases.fresh(directory)
         with self.database.writer() as session:
             users.bootstrap(session, ADMIN_PASSWORD)
             session.add_all(host("h1"))

@@ -32,8 +32,7 @@ from nova_lite.conductor.service import Workflows
 from nova_lite.conductor.world import World
 from nova_lite.context import Context
 from nova_lite.db import actions, images, networks, ports, security_groups, servers
-from nova_lite.db.base import Base, new_id, utcnow
-from nova_lite.db.engine import Database
+from nova_lite.db.base import new_id, utcnow
 from nova_lite.db.hosts import Claim
 from nova_lite.db.images import Image
 from nova_lite.db.ports import Port
@@ -43,6 +42,7 @@ from nova_lite.network.records import Records as NetworkRecords
 from nova_lite.network.service import Holdings, Servers, Updates
 from nova_lite.rpc.conductor import ServiceReport
 from nova_lite.scheduler.service import Placements
+from tests import databases
 
 CTXT = Context(user_id="u" * 32, project_id="p" * 32, roles=frozenset({"member", "reader"}))
 
@@ -62,8 +62,7 @@ class OneProcess:
 
     def __init__(self, directory: Path, *, hosts: int = 2) -> None:
         self.conf = _conf(directory, hosts)
-        self.database = Database(f"sqlite:///{directory}/flows.sqlite")
-        Base.metadata.create_all(self.database.engine)
+        self.database = databases.fresh(directory)
         self.now_is: Callable[[], datetime.datetime] = utcnow
         self.driver = FakeDriver(self.conf)
         self.network_records = NetworkRecords(None)

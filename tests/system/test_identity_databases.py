@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from nova_lite.db import users
+from nova_lite.db.base import Base
+from nova_lite.db.engine import Database
 from tests.api.identity.cloud import ADMIN_PASSWORD, IdentityCloud
 from tools.parts import MariaDB, Postgres
 
@@ -21,7 +23,9 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def cloud(server: Postgres | MariaDB, tmp_path: Path) -> Iterator[IdentityCloud]:
-    made = IdentityCloud(tmp_path, url=server.create_database("identity"))
+    database = Database(server.create_database("identity"))
+    Base.metadata.create_all(database.engine)
+    made = IdentityCloud(tmp_path, database=database)
     yield made
     made.database.close()
     server.drop_database("identity")

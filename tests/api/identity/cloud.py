@@ -23,9 +23,9 @@ from nova_lite.api.wsgi.request_id import RequestId
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.size_limit import SizeLimit
 from nova_lite.db import users
-from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
 from nova_lite.rpc import transport
+from tests import databases
 
 ADMIN_PASSWORD = "first secret"
 LIMIT = 2000
@@ -44,12 +44,11 @@ class Clock:
 class IdentityCloud:
     """One API process with the identity face under /identity/v3."""
 
-    def __init__(self, directory: Path, *, url: str = "") -> None:
+    def __init__(self, directory: Path, *, database: Database | None = None) -> None:
         file = directory / "nova.conf"
         file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = inprocess://\n")
         self.conf = options.load([], files=[str(file)])
-        self.database = Database(url or f"sqlite:///{directory}/cloud.sqlite")
-        Base.metadata.create_all(self.database.engine)
+        self.database = database or databases.fresh(directory)
         with self.database.writer() as session:
             users.bootstrap(session, ADMIN_PASSWORD)
         tokens.KeyRepository(tokens.directory_of(self.conf)).create()
