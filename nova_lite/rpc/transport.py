@@ -14,8 +14,8 @@ _RABBIT = "oslo_messaging_rabbit"
 # host: a client that meets a queue declared otherwise never gets its answers.
 _QUEUES = {"rabbit_quorum_queue": True, "rabbit_transient_quorum_queue": True}
 # oslo.messaging 18.3 wakes each reader of a queue 1, 2, 4, 8 … ms after a message, in case some thread has one to
-# acknowledge: five exceptions through three libraries for nothing. A message acknowledged later is delivered again
-# after a crash, which every method here bears.
+# acknowledge: five exceptions through three libraries for nothing. Its readers of requests and answers acknowledge
+# each message as they take it; only notifications, which nobody here reads, wait for that waking.
 _ACKNOWLEDGED_WITHIN_S = 0.1
 
 
