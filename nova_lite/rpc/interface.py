@@ -55,12 +55,17 @@ class Interface:
     version: typing.ClassVar[str]
 
     @classmethod
-    def client(cls, transport: messaging.transport.RPCTransport, *, host: str | None = None, cap: str | None = None) -> Self:
+    def client(
+        cls, transport: messaging.transport.RPCTransport, *, host: str | None = None, cap: str | None = None,
+        retries: int | None = None,
+    ) -> Self:
         """A sender typed as this interface; `host` None: any one server of the topic.
 
+        `retries`: after so many a cast raises messaging.MessageDeliveryFailure when the broker is away, and a call
+        `errors.ServiceDown`; None: both wait until it is back.
         `cap`: the newest version that the other side knows; a newer method raises `errors.Unavailable`.
         """
-        return typing.cast(Self, _Sender(cls, transport, host, cap))
+        return typing.cast(Self, _Sender(cls, transport, host, cap, retries))
 
     @classmethod
     def methods(cls) -> dict[str, Callable[..., Any]]:
@@ -79,7 +84,8 @@ class _Sender:
     """Sends an interface's methods; made by `Interface.client`, cheap to keep."""
 
     def __init__(
-        self, interface: type[Interface], transport: messaging.transport.RPCTransport, host: str | None, cap: str | None
+        self, interface: type[Interface], transport: messaging.transport.RPCTransport, host: str | None, cap: str | None,
+        retries: int | None,
     ) -> None:
         self._methods = interface.methods()
         self._hints = {name: typing.get_type_hints(method) for name, method in self._methods.items()}
@@ -87,7 +93,7 @@ class _Sender:
         self._name = f"nova-{interface.topic}"
         self._host = host
         target = messaging.Target(topic=interface.topic, version=interface.version.split(".")[0] + ".0", server=host)
-        self._client = messaging.get_rpc_client(transport, target, serializer=_ContextSerializer())
+        self._client = messaging.get_rpc_client(transport, target, serializer=_ContextSerializer(), retry=retries)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = self._methods[name]
@@ -108,6 +114,9 @@ class _Sender:
             except messaging.MessagingTimeout as late:
                 where = self._host or "any host"
                 raise errors.ServiceDown(service=self._name, host=where, reason="no answer in time") from late
+            except messaging.MessageDeliveryFailure as away:
+                where = self._host or "any host"
+                raise errors.ServiceDown(service=self._name, host=where, reason="the message broker is away") from away
 
         self.__dict__[name] = send
         return send

@@ -20,6 +20,7 @@ from nova_lite import errors
 from nova_lite.api.wsgi import openapi, routing
 from nova_lite.api.wsgi import policy as policies
 from nova_lite.api.wsgi.auth import challenge, login_url
+from nova_lite.api.wsgi.late_calls import LateCalls
 from nova_lite.api.wsgi.request import Body, Parts, Reply, Request
 from nova_lite.api.wsgi.routing import PUBLIC, Route
 from nova_lite.api.wsgi.validation import Validator, drop_unknown, read_json
@@ -65,6 +66,7 @@ class Face:
     def __init__(self, spec: FaceSpec, parts: Parts, policy: policies.Policy, *, is_legacy: bool = False) -> None:
         self._spec = spec
         self._parts = parts
+        self._calls = LateCalls()
         self._policy = policy
         self._is_legacy = is_legacy
         self._validator = Validator()
@@ -193,10 +195,7 @@ class Face:
             req = Request(http, ctxt, version, session, self._parts, base_url, self._policy)
             reply = route.handler(req, **arguments)
         for call in req.after:
-            try:
-                call()
-            except Exception:
-                LOG.exception("request %s: the hint was not sent; the reconciler will make up for it", ctxt.request_id)
+            self._calls.send(call, request_id=ctxt.request_id)
         return reply
 
     def _base_url(self, http: webob.Request) -> str:

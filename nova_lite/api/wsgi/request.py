@@ -22,6 +22,8 @@ from nova_lite.rpc.network import NetworkRpc
 if TYPE_CHECKING:
     from nova_lite.api.wsgi.policy import Policy
 
+# The first finds out that a connection is an old one of a broker that was restarted.
+_RETRIES = 1
 Body = dict[str, Any]  # a JSON object; its shape is the route's schema
 
 
@@ -41,20 +43,20 @@ class RpcClients:
 
     def __init__(self, transport: messaging.transport.RPCTransport) -> None:
         self._transport = transport
-        self.conductor = ConductorRpc.client(transport)
+        self.conductor = ConductorRpc.client(transport, retries=_RETRIES)
         self._computes: dict[str, ComputeRpc] = {}
         self._networks: dict[str, NetworkRpc] = {}
 
     def compute(self, agent: str) -> ComputeRpc:
         """The compute worker that listens as `agent`."""
         if agent not in self._computes:
-            self._computes[agent] = ComputeRpc.client(self._transport, host=agent)
+            self._computes[agent] = ComputeRpc.client(self._transport, host=agent, retries=_RETRIES)
         return self._computes[agent]
 
     def network(self, agent: str) -> NetworkRpc:
         """The network worker that listens as `agent`."""
         if agent not in self._networks:
-            self._networks[agent] = NetworkRpc.client(self._transport, host=agent)
+            self._networks[agent] = NetworkRpc.client(self._transport, host=agent, retries=_RETRIES)
         return self._networks[agent]
 
 
