@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells hosts again which peers their networks and which members their groups have: what was told once may be lost."""
+"""Tells hosts again which peers their networks have, and the rules and members of their groups: it may have been lost."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ import sqlalchemy as sa
 from nova_lite.conductor.world import World
 from nova_lite.context import system_context
 from nova_lite.db import plugs
-from nova_lite.db.ports import Port, PortSecurityGroup
+from nova_lite.db.ports import Port
 
 
 def tell_again(world: World) -> None:
-    """Peers of every network, and members of every group, that more than one host has; nothing on a single host."""
+    """Peers of every network that more than one host has, and every group, on a single host too: its rules change."""
     with world.database.reader() as session:
         per_network = sa.select(Port.network_id).where(Port.host.is_not(None)).group_by(Port.network_id)
         network_ids = list(session.scalars(per_network.having(sa.func.count(Port.host.distinct()) > 1)))
-        per_group = sa.select(PortSecurityGroup.group_id).join(Port, Port.id == PortSecurityGroup.port_id)
-        per_group = per_group.where(Port.host.is_not(None)).group_by(PortSecurityGroup.group_id)
-        group_ids = list(session.scalars(per_group.having(sa.func.count(Port.host.distinct()) > 1)))
     ctxt = system_context()
     for network_id in network_ids:
         with world.database.reader() as session:
@@ -26,6 +23,6 @@ def tell_again(world: World) -> None:
         for agent, addresses in peers.items():
             world.network(agent).set_peers(ctxt, network_id=network_id, peers=addresses)
     with world.database.reader() as session:
-        groups = plugs.groups_to_refresh(session, group_ids)
-    for agent, changed in groups.items():
-        world.network(agent).update_groups(ctxt, groups=changed)
+        groups = plugs.groups_of_agents(session)
+    for agent, needed in groups.items():
+        world.network(agent).update_groups(ctxt, groups=needed)
