@@ -14,6 +14,7 @@ _BESIDE_GUESTS = (
     "tests/system/test_resize_crash_sweep.py", "tests/system/test_crash_sweep_actions.py",
     "tests/system/clients/", "tests/system/test_openapi.py", "tests/system/test_daemons.py", "tests/system/test_outages.py",
     "tests/system/test_tempest.py", "tests/system/test_races.py",
+    "tests/system/test_faces_on_databases.py",
     "tests/system/test_keystone.py", "tests/system/test_identity_databases.py", "tests/system/test_quota_race.py",
     "tests/system/test_api_workers.py", "tests/system/test_up_messages.py", "tests/system/test_notifications.py", "tests/migrations/",
 )

@@ -133,15 +133,18 @@ def beat(session: Session, status: ServiceReport, *, now: datetime.datetime) -> 
     One in trouble is not seen, so that it is down soon, and disabled at once, unless an operator has disabled it.
     As in Nova, such a reason begins with "AUTO: ", and goes with the trouble.
     """
+    # In this order: to MariaDB, a column that was set before has its new value.
+    change: tuple[tuple[str, Any], ...]
     if status.trouble:
-        change = {"disabled": True, "disabled_reason": sa.case(
-            (Service.disabled & sa.not_(_IN_TROUBLE), Service.disabled_reason), else_=f"{AUTO}{status.trouble}"[:_REASON_LETTERS])}
+        reason = f"{AUTO}{status.trouble}"[:_REASON_LETTERS]
+        change = (("disabled_reason", sa.case((Service.disabled & sa.not_(_IN_TROUBLE), Service.disabled_reason), else_=reason)),
+                  ("disabled", True))
     else:
-        change = {"seen_at": now, "disabled": sa.case((_IN_TROUBLE, sa.false()), else_=Service.disabled),
-                  "disabled_reason": sa.case((_IN_TROUBLE, sa.null()), else_=Service.disabled_reason)}
+        change = (("disabled", sa.case((_IN_TROUBLE, sa.false()), else_=Service.disabled)),
+                  ("disabled_reason", sa.case((_IN_TROUBLE, sa.null()), else_=Service.disabled_reason)), ("seen_at", now))
     changed = session.execute(sa.update(Service).where(
         Service.binary == status.binary, Service.agent == status.agent,
-    ).values(change).execution_options(synchronize_session=False))
+    ).ordered_values(*change).execution_options(synchronize_session=False))
     return int(changed.rowcount)  # type: ignore[attr-defined]
 
 

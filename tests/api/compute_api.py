@@ -133,11 +133,16 @@ class ComputeApi:
         def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
             statements.append(statement)
 
-        sa.event.listen(self.database.engine, "before_cursor_execute", note)
+        engines = [self.database.engine]
+        if self.database.reading.pool is not self.database.engine.pool:
+            engines.append(self.database.reading)
+        for engine in engines:
+            sa.event.listen(engine, "before_cursor_execute", note)
         try:
             yield statements
         finally:
-            sa.event.remove(self.database.engine, "before_cursor_execute", note)
+            for engine in engines:
+                sa.event.remove(engine, "before_cursor_execute", note)
 
 
 def make(tmp_path: Path) -> ComputeApi:
