@@ -21,7 +21,7 @@ from tests.system.all_in_one import AllInOne
 from tools.parts import MariaDB, Postgres
 
 ROUNDS = 15
-RIVALS = ("stop", "pause", "suspend", "reboot_soft", "reboot_hard", "resize", "rebuild", "shelve")
+RIVALS = ("stop", "pause", "suspend", "reboot_soft", "rescue", "resize", "rebuild", "shelve")
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
@@ -115,6 +115,22 @@ def test_delete_wins_whoever_else_asks(clients: list[Database]) -> None:
         assert task == "deleting"
         assert len(written) == sum(won) <= 2  # one that came before the delete, at most
         assert written[0] == "delete"
+
+
+def test_a_hard_reboot_takes_over_what_may_be_stuck_and_nothing_else(clients: list[Database]) -> None:
+    for _ in range(ROUNDS):
+        server_id = _server(clients[0])
+        names = ["reboot_hard", *RIVALS[1:]]
+        won = _race([lambda d=database, n=name, s=server_id: _begin(d, s, n)  # type: ignore[misc]
+                     for database, name in zip(clients, names, strict=True)])
+        winners = {name for name, has_won in zip(names, won, strict=True) if has_won}
+        task, written = _seen(clients[0], server_id)
+        assert (len(written), set(written), task) == (len(winners), winners, ACTIONS[written[0]].task)
+        others = winners - {"reboot_hard"}
+        assert len(others) <= 1
+        if "reboot_hard" in winners:
+            assert written[0] == "reboot_hard"
+            assert all(ACTIONS[name].task in ACTIONS["reboot_hard"].over_tasks for name in others)
 
 
 def test_one_that_ends_and_one_that_begins_do_not_both_hold_the_server(clients: list[Database]) -> None:

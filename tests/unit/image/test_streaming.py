@@ -160,7 +160,7 @@ def test_a_killed_server_leaves_what_clean_clears(tmp_path: pathlib.Path) -> Non
         connection.sendall(PIECE * 5)
         _wait(server, made, "saving")
         server.stop(signal.SIGKILL)
-    store, database = Store(str(tmp_path / "images"), max_bytes=10**9), Database(f"sqlite:///{tmp_path}/test.sqlite")
+    store, database = Store(str(tmp_path / "images"), max_bytes=10**9), Database(f"sqlite:///{tmp_path}/cloud.sqlite")
     assert len(store.names()) == 1
     with database.writer() as session:
         assert clean(store, session, utcnow()) == ([], [])
