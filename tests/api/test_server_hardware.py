@@ -52,3 +52,10 @@ def test_an_image_may_need_a_config_drive(api: ComputeApi, said: str, drive: str
     made = ask(api, specs={}, image={"img_config_drive": said})
     assert made.status == 202
     assert api.get(f"/servers/{made.body['server']['id']}").body["server"]["config_drive"] == drive
+
+
+@pytest.mark.parametrize(("said", "shown"), [("true", "AUTO"), ("False", "MANUAL")])
+def test_an_image_says_how_its_disk_is_partitioned(api: ComputeApi, said: str, shown: str) -> None:
+    made = ask(api, specs={}, image={"auto_disk_config": said})
+    assert made.body["server"]["OS-DCF:diskConfig"] == shown
+    assert api.get(f"/images/{OTHER}").body["image"]["OS-DCF:diskConfig"] == shown

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable, Mapping
 
 from nova_lite.api.compute import (
     aggregates,
+    answer_schemas,
     flavors,
     hypervisors,
     instance_actions,
@@ -18,42 +20,27 @@ from nova_lite.api.compute import (
     services,
     small_answers,
 )
+from nova_lite.api.compute.answer_schemas import (
+    LINKS,
+    STRING,
+    TIME,
+    TIME_OR_NULL,
+    UUID,
+    WHOLE,
+    WORD_OR_NULL,
+    WORDS,
+    YES_NO,
+    closed,
+    many,
+    words,
+)
 from nova_lite.api.wsgi.openapi import Schema, shape
 from nova_lite.api.wsgi.routing import Field, Route
 from nova_lite.api.wsgi.versions import Version
 
-STRING: Schema = {"type": "string"}
-WORD_OR_NULL: Schema = {"type": ["string", "null"]}
-WHOLE: Schema = {"type": "integer"}
-WHOLE_OR_NULL: Schema = {"type": ["integer", "null"]}
-YES_NO: Schema = {"type": "boolean"}
-TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z?$"}
-TIME_OR_NULL: Schema = {"anyOf": [TIME, {"type": "null"}]}
-UUID: Schema = {"type": "string", "pattern": "^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$"}
-WORDS: Schema = {"type": "object", "additionalProperties": STRING}
-LIST: Schema = {"type": "array"}
-OBJECT: Schema = {"type": "object"}
-LINKS: Schema = {"type": "array", "items": {
-    "type": "object", "properties": {"rel": STRING, "href": STRING, "type": STRING}, "required": ["rel", "href"],
-    "additionalProperties": False}}
-ADDRESSES: Schema = {"type": "object", "additionalProperties": {"type": "array", "items": {
-    "type": "object", "properties": {"version": {"enum": [4, 6]}, "addr": STRING}, "required": ["version", "addr"]}}}
-_STATUSES = ("ACTIVE", "BUILD", "DELETED", "ERROR", "HARD_REBOOT", "MIGRATING", "PASSWORD", "PAUSED", "REBOOT", "REBUILD",
-             "RESCUE", "RESIZE", "REVERT_RESIZE", "SHELVED", "SHELVED_OFFLOADED", "SHUTOFF", "SOFT_DELETED", "SUSPENDED",
-             "UNKNOWN", "VERIFY_RESIZE")
+Parts = Callable[[Version], Mapping[str, Schema]]
 
-# Types by the field's name: of servers, and of the others.
-SERVER: dict[str, Schema] = {
-    "id": UUID, "name": STRING, "status": {"enum": list(_STATUSES)}, "tenant_id": STRING, "user_id": STRING, "metadata": WORDS,
-    "hostId": STRING, "image": {"anyOf": [OBJECT, {"const": ""}]}, "flavor": OBJECT, "created": TIME, "updated": TIME,
-    "accessIPv4": STRING, "accessIPv6": STRING, "OS-DCF:diskConfig": {"enum": ["AUTO", "MANUAL"]}, "locked": YES_NO,
-    "description": WORD_OR_NULL, "tags": {"type": "array", "items": STRING}, "addresses": ADDRESSES, "key_name": WORD_OR_NULL,
-    "config_drive": STRING, "OS-EXT-AZ:availability_zone": STRING, "OS-EXT-STS:task_state": WORD_OR_NULL,
-    "OS-EXT-STS:vm_state": STRING, "OS-EXT-STS:power_state": WHOLE, "OS-SRV-USG:launched_at": TIME_OR_NULL,
-    "OS-SRV-USG:terminated_at": TIME_OR_NULL, "os-extended-volumes:volumes_attached": LIST, "progress": WHOLE,
-    "security_groups": {"type": "array", "items": {"type": "object", "required": ["name"]}}, "fault": OBJECT,
-    "server_groups": {"type": "array", "items": UUID}, "locked_reason": WORD_OR_NULL, "host_status": STRING, "links": LINKS,
-}
+# Types by the field's name, of all but servers.
 OTHERS: dict[str, Schema] = {
     "name": STRING, "ram": WHOLE, "disk": WHOLE, "vcpus": WHOLE, "OS-FLV-EXT-DATA:ephemeral": WHOLE,
     "OS-FLV-DISABLED:disabled": YES_NO, "os-flavor-access:is_public": YES_NO, "rxtx_factor": {"type": "number"},
@@ -64,80 +51,121 @@ OTHERS: dict[str, Schema] = {
     "state": {"enum": ["up", "down"]}, "status": {"enum": ["enabled", "disabled"]}, "forced_down": YES_NO,
     "disabled_reason": WORD_OR_NULL, "policies": {"type": "array", "items": STRING}, "policy": STRING,
     "members": {"type": "array", "items": UUID}, "hypervisor_hostname": STRING, "hypervisor_type": STRING,
-    "hypervisor_version": WHOLE, "availability_zone": WORD_OR_NULL, "uuid": UUID,
+    "hypervisor_version": WHOLE, "availability_zone": WORD_OR_NULL, "uuid": UUID, "service": answer_schemas.SERVICE_OF_HYPERVISOR, "host_ip": WORD_OR_NULL,
+    "rules": closed({"max_server_per_host": WHOLE}), "metadata": WORDS, "uptime": WORD_OR_NULL, "private_key": STRING,
+    "cpu_info": {"type": ["string", "object"]}, "swap": {"anyOf": [WHOLE, {"const": ""}]}, "event": STRING, "result": WORD_OR_NULL,
+    "traceback": WORD_OR_NULL, "hostId": STRING, "details": WORD_OR_NULL, **words(
+        "vcpus_used memory_mb memory_mb_used free_ram_mb local_gb local_gb_used free_disk_gb disk_available_least running_vms "
+        "current_workload", WHOLE),
 }
+
+
+def _others(_version: Version) -> Mapping[str, Schema]:
+    return OTHERS
+
+
+def _nothing(_version: Version) -> Mapping[str, Schema]:
+    return {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """`{key: object}` or `{key: [object]}` with these fields; `inner`: each wrapped in one more object of this key.
 
-    `is_open`: other properties may be there too. `links`: what the next page's link is called, where it is not `KEY_links`.
+    `always` is beside the fields, `sometimes` may be. `links`: what the next page's link is called, where it is not
+    `KEY_links`.
     """
 
     key: str
     fields: Iterable[Field]
     is_list: bool = False
     inner: str = ""
-    types: dict[str, Schema] = dataclasses.field(default_factory=lambda: OTHERS)
-    is_open: bool = False
+    types: Parts = _others
+    always: Mapping[str, Schema] = dataclasses.field(default_factory=dict)
+    sometimes: Parts = _nothing
     links: str = ""
 
     def schema(self, version: Version) -> Schema:
         """The whole body's schema."""
-        one = shape(self.fields, version, self.types)
-        if self.is_open:
-            one["additionalProperties"] = True
+        one = shape(self.fields, version, self.types(version), **self.always)
+        one["properties"] |= self.sometimes(version)
         if self.inner:
-            one = {"type": "object", "properties": {self.inner: one}, "required": [self.inner], "additionalProperties": False}
-        value = {"type": "array", "items": one} if self.is_list else one
-        more = {self.links or f"{self.key}_links": LINKS} if self.is_list else {}
-        return {"type": "object", "properties": {self.key: value, **more}, "required": [self.key], "additionalProperties": False}
+            one = closed(**{self.inner: one})
+        if self.is_list:
+            return closed({self.links or f"{self.key}_links": LINKS}, **{self.key: many(one)})
+        return closed(**{self.key: one})
 
 
-def _server(fields: Iterable[Field], *, is_list: bool = False) -> Answer:
-    return Answer("servers" if is_list else "server", fields, is_list=is_list, types=SERVER, is_open=True)
+_LINKED = {"links": LINKS}
+
+
+def _shown(key: str, fields: Iterable[Field], *, is_list: bool = False) -> Answer:
+    return Answer(key, fields, is_list=is_list, types=answer_schemas.server, always=_LINKED,
+                  sometimes=answer_schemas.of_some_servers)
+
+
+def _changed(fields: Iterable[Field], **more: Schema) -> Answer:
+    """The answer to PUT and rebuild: what extensions add came to it at 2.75."""
+    return Answer("server", fields, types=functools.partial(answer_schemas.server, is_plain=True), always={**_LINKED, **more},
+                  sometimes=functools.partial(answer_schemas.of_some_servers, is_plain=True))
+
+
+def _guests(version: Version) -> Mapping[str, Schema]:
+    return {"servers": answer_schemas.GUESTS} if version.minor >= 53 else {}
+
+
+def _hypervisors(key: str, fields: Iterable[Field], *, is_list: bool = False) -> Answer:
+    return Answer(key, fields, is_list=is_list, sometimes=_guests)
+
+
+def _events(version: Version) -> Mapping[str, Schema]:
+    """To admins, and from 2.51 on to all."""
+    return {"events": many(shape(instance_actions.EVENT_FIELDS, version, OTHERS))}
+
+
+def _private_key(version: Version) -> Mapping[str, Schema]:
+    """Of a pair that was made here, not imported; from 2.92 on all are imported."""
+    return {"private_key": STRING} if version.minor < 92 else {}
 
 
 ANSWERS: dict[str, Answer] = {
-    "GET /servers": _server(server_views.INDEX, is_list=True),
-    "GET /servers/detail": _server(server_views.DETAIL, is_list=True),
-    "GET /servers/{server_id}": _server(server_views.SHOW),
-    "PUT /servers/{server_id}": _server(server_views.UPDATE),
-    "GET /flavors": Answer("flavors", flavors.INDEX_FIELDS, is_list=True, is_open=True),
-    "GET /flavors/detail": Answer("flavors", flavors.FIELDS, is_list=True, is_open=True),
-    "POST /flavors": Answer("flavor", flavors.FIELDS, is_open=True),
-    "GET /flavors/{flavor_id}": Answer("flavor", flavors.FIELDS, is_open=True),
-    "PUT /flavors/{flavor_id}": Answer("flavor", flavors.FIELDS, is_open=True),
+    "GET /servers": Answer("servers", server_views.INDEX, is_list=True, types=answer_schemas.server, always=_LINKED),
+    "GET /servers/detail": _shown("servers", server_views.DETAIL, is_list=True),
+    "GET /servers/{server_id}": _shown("server", server_views.SHOW),
+    "PUT /servers/{server_id}": _changed(server_views.UPDATE),
+    "POST /servers/{server_id}/action rebuild": _changed(server_views.REBUILD, adminPass=STRING),
+    "GET /flavors": Answer("flavors", flavors.INDEX_FIELDS, is_list=True, always=_LINKED),
+    "GET /flavors/detail": Answer("flavors", flavors.FIELDS, is_list=True, always=_LINKED),
+    "POST /flavors": Answer("flavor", flavors.FIELDS, always=_LINKED),
+    "GET /flavors/{flavor_id}": Answer("flavor", flavors.FIELDS, always=_LINKED),
+    "PUT /flavors/{flavor_id}": Answer("flavor", flavors.FIELDS, always=_LINKED),
     "GET /os-keypairs": Answer("keypairs", keypairs.LIST_FIELDS, is_list=True, inner="keypair"),
     "GET /os-keypairs/{name}": Answer("keypair", keypairs.SHOW_FIELDS),
-    "POST /os-keypairs": Answer("keypair", keypairs.CREATE_FIELDS, is_open=True),
+    "POST /os-keypairs": Answer("keypair", keypairs.CREATE_FIELDS, sometimes=_private_key),
     "GET /os-server-groups": Answer("server_groups", server_groups.FIELDS, is_list=True),
     "POST /os-server-groups": Answer("server_group", server_groups.FIELDS),
     "GET /os-server-groups/{server_group_id}": Answer("server_group", server_groups.FIELDS),
-    "GET /os-aggregates": Answer("aggregates", aggregates.FIELDS, is_list=True, is_open=True),
-    "POST /os-aggregates": Answer("aggregate", aggregates.FIELDS, is_open=True),
-    "GET /os-aggregates/{aggregate_id}": Answer("aggregate", aggregates.FIELDS, is_open=True),
-    "PUT /os-aggregates/{aggregate_id}": Answer("aggregate", aggregates.FIELDS, is_open=True),
-    "GET /os-services": Answer("services", services.FIELDS, is_list=True, is_open=True),
-    "GET /os-hypervisors": Answer("hypervisors", hypervisors.NAME_FIELDS, is_list=True, is_open=True),
-    "GET /os-hypervisors/detail": Answer("hypervisors", hypervisors.FIELDS, is_list=True, is_open=True),
-    "GET /os-hypervisors/{hypervisor_id}": Answer("hypervisor", hypervisors.FIELDS, is_open=True),
+    "GET /os-aggregates": Answer("aggregates", aggregates.FIELDS, is_list=True, always=answer_schemas.AGGREGATE),
+    "POST /os-aggregates": Answer("aggregate", aggregates.FIELDS),
+    "GET /os-aggregates/{aggregate_id}": Answer("aggregate", aggregates.FIELDS, always=answer_schemas.AGGREGATE),
+    "PUT /os-aggregates/{aggregate_id}": Answer("aggregate", aggregates.FIELDS, always=answer_schemas.AGGREGATE),
+    "GET /os-services": Answer("services", services.FIELDS, is_list=True),
+    "GET /os-hypervisors": _hypervisors("hypervisors", hypervisors.NAME_FIELDS, is_list=True),
+    "GET /os-hypervisors/detail": _hypervisors("hypervisors", hypervisors.FIELDS, is_list=True),
+    "GET /os-hypervisors/{hypervisor_id}": _hypervisors("hypervisor", hypervisors.FIELDS),
     "GET /servers/{server_id}/os-instance-actions": Answer(
         "instanceActions", instance_actions.FIELDS, is_list=True, links="links"),
-    "GET /servers/{server_id}/os-instance-actions/{request_id}": Answer("instanceAction", instance_actions.FIELDS, is_open=True),
+    "GET /servers/{server_id}/os-instance-actions/{request_id}": Answer("instanceAction", instance_actions.FIELDS, sometimes=_events),
 }
-_LIMITS: Schema = {"type": "object", "properties": {"rate": LIST, "absolute": {}}, "required": ["rate", "absolute"]}
 
 
 def answers(route: Route, version: Version) -> Schema | None:
     """The schema of what the route answers with at this version; None: nothing."""
-    key = f"{route.method} {route.path}"
+    key = f"{route.method} {route.path} {route.action or ''}".rstrip()
     if key == "GET /limits":
         absolute = shape(limits.FIELDS, version, {field.name: WHOLE for field in limits.FIELDS})
-        return {"type": "object", "properties": {"limits": {**_LIMITS, "properties": {"rate": LIST, "absolute": absolute}}},
-                "required": ["limits"], "additionalProperties": False}
-    if route.action is None and key in ANSWERS:
+        return closed(limits=closed(rate={"type": "array", "maxItems": 0}, absolute=absolute))
+    if key in ANSWERS:
         return ANSWERS[key].schema(version)
-    small = small_answers.SMALL.get(f"{key} {route.action}" if route.action else key)
+    small = small_answers.SMALL.get(key)
     return small(version) if small else None

@@ -60,7 +60,7 @@ UPDATE = schemas.keyed("flavor", schemas.closed({"description": _DESCRIPTION}, r
 _ACCESS = schemas.closed({"tenant": {"type": "string", "minLength": 1, "maxLength": 255,
                                      "pattern": r"^[a-zA-Z0-9-]*$"}}, required=("tenant",))
 _KNOWN = ("is_public", "limit", "marker", "minDisk", "minRam", "sort_dir", "sort_key")
-QUERY = {"2.75": schemas.query(_KNOWN), "2.102": schemas.query((*_KNOWN, "name"))}
+QUERY = schemas.queries({"2.0": _KNOWN, "2.102": ("name",)})
 _NAMES_SINCE = parse("2.102")
 
 

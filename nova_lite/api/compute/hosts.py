@@ -16,7 +16,7 @@ _SWITCH = {"enum": ["enable", "disable", "Enable", "Disable", "ENABLE", "DISABLE
 UPDATE = {"2.0": {**schemas.closed({"status": _SWITCH, "maintenance_mode": _SWITCH}), "minProperties": 1}}
 
 
-@route("GET", "/os-hosts", policy=Rule(f"{_RULE}:list", ADMIN), until=_LAST)
+@route("GET", "/os-hosts", policy=Rule(f"{_RULE}:list", ADMIN), until=_LAST, query=schemas.queries({"2.0": ("zone",)}))
 def index(req: Request) -> Body:
     """Every daemon's host, or those of one zone."""
     zones, wanted = host_lists.zones(req.db), req.query.get("zone") or None

@@ -25,8 +25,8 @@ LIST = Rule("os_compute_api:os-hypervisors:list", ADMIN)
 DETAIL = Rule("os_compute_api:os-hypervisors:list-detail", ADMIN)
 SHOW = Rule("os_compute_api:os-hypervisors:show", ADMIN)
 _UUIDS_SINCE, _EMPTY_SERVERS_SINCE = parse("2.53"), parse("2.75")
-QUERY = {"2.53": schemas.query(("limit", "marker", "hypervisor_hostname_pattern", "with_servers"))}
-QUERY_ONE = {"2.53": schemas.query(("with_servers",))}
+QUERY = schemas.queries({"2.33": ("limit", "marker"), "2.53": ("hypervisor_hostname_pattern", "with_servers")}, closed="2.53")
+QUERY_ONE = schemas.queries({"2.53": ("with_servers",)}, closed="2.53")
 
 
 def _cpu(seen: Hypervisor) -> dict[str, Any]:

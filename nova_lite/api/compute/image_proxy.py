@@ -7,6 +7,7 @@ import datetime
 import urllib.parse
 
 from nova_lite import errors
+from nova_lite.api.compute import schemas
 from nova_lite.api.compute.links import links, seconds
 from nova_lite.api.image.store import open_store
 from nova_lite.api.wsgi import paging
@@ -16,6 +17,7 @@ from nova_lite.db import images
 from nova_lite.db.images import Filters, Image
 
 _LAST = "2.35"
+QUERY = schemas.queries({"2.0": ("changes-since", "limit", "marker", "minDisk", "minRam", "name", "server", "status", "type")})
 # What Nova calls the states of images, and how far along each is.
 _STATUSES = {images.ACTIVE: ("ACTIVE", 100), images.QUEUED: ("SAVING", 25), images.SAVING: ("SAVING", 50),
              images.DELETED: ("DELETED", 0)}
@@ -43,14 +45,14 @@ def own(req: Request, image_id: str) -> Image:
     return image
 
 
-@route("GET", "/images", policy=Rule("os_compute_api:images:index", ANYONE), until=_LAST)
+@route("GET", "/images", policy=Rule("os_compute_api:images:index", ANYONE), until=_LAST, query=QUERY)
 def index(req: Request) -> Body:
     """Names and ids."""
     found, more = _page(req, "/images")
     return {"images": [{"id": image.id, "name": image.name, "links": _links(req, image)} for image in found], **more}
 
 
-@route("GET", "/images/detail", policy=Rule("os_compute_api:images:detail", ANYONE), until=_LAST)
+@route("GET", "/images/detail", policy=Rule("os_compute_api:images:detail", ANYONE), until=_LAST, query=QUERY)
 def detail(req: Request) -> Body:
     """Whole images."""
     found, more = _page(req, "/images/detail")
@@ -125,6 +127,8 @@ def _show(req: Request, image: Image) -> Body:
         "updated": seconds(image.updated_at or image.created_at), "status": status, "progress": progress,
         "OS-EXT-IMG-SIZE:size": image.size or 0, "links": _links(req, image),
     }
+    if "auto_disk_config" in image.properties:
+        shown["OS-DCF:diskConfig"] = "AUTO" if schemas.is_true(image.properties["auto_disk_config"]) else "MANUAL"
     server_id = image.properties.get("instance_uuid")
     if server_id:
         shown["server"] = {"id": server_id, "links": links(req, f"/servers/{server_id}")}

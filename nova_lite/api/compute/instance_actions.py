@@ -23,8 +23,7 @@ SHOW = Rule("os_compute_api:os-instance-actions:show", READER)
 EVENTS = Rule("os_compute_api:os-instance-actions:events", ADMIN)
 DETAILS = Rule("os_compute_api:os-instance-actions:events:details", ADMIN)
 RULES = (EVENTS, DETAILS)
-QUERY = {"2.58": schemas.query(("limit", "marker", "changes-since")),
-         "2.66": schemas.query(("limit", "marker", "changes-since", "changes-before"))}
+QUERY = schemas.queries({"2.58": ("limit", "marker", "changes-since"), "2.66": ("changes-before",)}, closed="2.58")
 
 
 def _name(action: Action) -> str:

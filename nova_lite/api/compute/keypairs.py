@@ -48,8 +48,8 @@ SCHEMAS = {
         {"name": _NAME_WIDE, "public_key": _PUBLIC_KEY, "type": _TYPE, "user_id": _USER},
         required=("name", "public_key"))),
 }
-QUERY = {"2.75": schemas.query(("user_id", "limit", "marker"))}
-QUERY_ONE = {"2.75": schemas.query(("user_id",))}
+QUERY = schemas.queries({"2.10": ("user_id",), "2.35": ("limit", "marker")})
+QUERY_ONE = schemas.queries({"2.10": ("user_id",)})
 
 
 def _own(req: Request) -> str:
@@ -78,7 +78,7 @@ def index_own(req: Request) -> Body:
     return _list(req, keypairs.find(req.db, user_id=_own(req)))
 
 
-@route("GET", "/os-keypairs", policy=INDEX, since="2.10", until="2.34")
+@route("GET", "/os-keypairs", policy=INDEX, since="2.10", until="2.34", query=QUERY)
 def index(req: Request) -> Body:
     """A user's keypairs."""
     return _list(req, keypairs.find(req.db, user_id=_owner(req, req.query.get("user_id"), INDEX)))

@@ -11,7 +11,7 @@ from nova_lite.db import floating_ips, quotas
 
 OTHER_PROJECT = Rule("os_compute_api:limits:other_project", ADMIN)
 RULES = (OTHER_PROJECT,)
-QUERY = {"2.75": schemas.query(("tenant_id", "reserved"))}
+QUERY = schemas.queries({"2.0": ("tenant_id", "reserved")})
 
 # Read from (limits, used).
 FIELDS = (

@@ -20,10 +20,8 @@ RULES = (ALL_PROJECTS, HOSTS)
 _COLUMNS = {"instance_uuid": "server_id", "migration_type": "type", "source_compute": "source_host", "status": "status"}
 _OWNERS = {"project_id": "project_id", "user_id": "user_id"}
 _OLD = ("hidden", "host", "instance_uuid", "migration_type", "source_compute", "status")
-_PAGED = (*_OLD, "limit", "marker", "changes-since")
-_BEFORE = (*_PAGED, "changes-before")
-QUERY = {"2.0": schemas.query(_OLD, pattern=".*"), "2.59": schemas.query(_PAGED), "2.66": schemas.query(_BEFORE),
-         "2.80": schemas.query((*_BEFORE, "project_id", "user_id"))}
+QUERY = schemas.queries({"2.0": _OLD, "2.59": ("limit", "marker", "changes-since"), "2.66": ("changes-before",),
+                         "2.80": ("project_id", "user_id")}, closed="2.59")
 FIELDS = (
     Field("id", lambda move: move.number),
     Field("uuid", lambda move: move.id, since="2.59"),

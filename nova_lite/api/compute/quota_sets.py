@@ -15,7 +15,7 @@ from nova_lite.db import quotas
 
 SHOW = Rule("os_compute_api:os-quota-sets:show", READER)
 DETAIL = Rule("os_compute_api:os-quota-sets:detail", READER)
-QUERY = {"2.75": schemas.query(("user_id",))}
+QUERY = schemas.queries({"2.0": ("user_id",)})
 _BESIDE = {"force": schemas.BOOLEAN, "tenant_id": {"type": "string"}}
 
 FIELDS = (

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from nova_lite.api.wsgi.versions import parse
+
 Schema = dict[str, Any]
 
 # Printable, and no white space at either end.
@@ -55,6 +57,19 @@ def query(known: tuple[str, ...], *, pattern: str | None = None) -> Schema:
     schema: Schema = {"type": "object", "properties": {name: {"type": "array"} for name in known},
                       "additionalProperties": False}
     return schema | ({"patternProperties": {pattern: {"type": "array"}}} if pattern else {})
+
+
+def queries(known: Mapping[str, tuple[str, ...]], *, closed: str = "2.75", pattern: str | None = None) -> dict[str, Schema]:
+    """A route's queries by microversion: the parameters that came at each.
+
+    Before the version `closed` others are let pass and not read; from it on only those that match `pattern`.
+    """
+    names: list[str] = []
+    found = {}
+    for version in sorted({*known, closed}, key=parse):
+        names += known.get(version, ())
+        found[version] = query(tuple(names), pattern=pattern if parse(version) >= parse(closed) else ".*")
+    return found
 
 
 def is_true(value: object) -> bool:

@@ -23,7 +23,8 @@ _NAMED = schemas.keyed("security_group", {"type": "object", "required": ["name",
 _RULE = schemas.keyed("security_group_rule", {"type": "object", "required": ["parent_group_id"]})
 
 
-@route("GET", "/os-security-groups", policy=Rule("os_compute_api:os-security-groups:get", READER), until=_UNTIL)
+@route("GET", "/os-security-groups", policy=Rule("os_compute_api:os-security-groups:get", READER), until=_UNTIL,
+       query=schemas.queries({"2.0": ("all_tenants", "limit", "offset")}))
 def index(req: Request) -> Body:
     """The project's groups; an admin's with `all_tenants` those of all."""
     everyone = req.ctxt.is_admin and "all_tenants" in req.query

@@ -242,7 +242,8 @@ def _columns(req: Request, asked: Body, flavor: Flavor, image: BootImage, place:
         "config_drive": schemas.is_true(asked.get("config_drive")) or image.properties.get("img_config_drive") == "mandatory",
         "metadata_items": asked.get("metadata", {}),
         "tags": list(dict.fromkeys(asked.get("tags", ()))), "wanted_zone": place.zone, "wanted_host": place.host,
-        "disk_config": asked.get("OS-DCF:diskConfig", "MANUAL"),
+        "disk_config": asked.get("OS-DCF:diskConfig") or (
+            "AUTO" if schemas.is_true(image.properties.get("auto_disk_config")) else "MANUAL"),
         "access_ip_v4": asked.get("accessIPv4"), "access_ip_v6": asked.get("accessIPv6"),
     }
 

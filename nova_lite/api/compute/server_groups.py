@@ -51,7 +51,7 @@ CREATE_LISTED = {"2.0": _listed(_HARD), "2.15": _listed(_ALL)}
 CREATE = {"2.64": schemas.keyed("server_group", schemas.closed({
     "name": schemas.NAME, "policy": {"enum": _ALL},
     "rules": schemas.closed({"max_server_per_host": schemas.whole(1)})}, required=("name", "policy")))}
-QUERY = {"2.75": schemas.query(("all_projects", "limit", "offset"))}
+QUERY = schemas.queries({"2.0": ("all_projects", "limit", "offset")})
 
 
 def _show(req: Request, group: ServerGroup) -> Body:

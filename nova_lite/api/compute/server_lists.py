@@ -37,10 +37,11 @@ _KNOWN = (
     "launch_index", "launched_at", "limit", "locked_by", "marker", "metadata", "name", "node", "pci_devices",
     "power_state", "progress", "project_id", "ramdisk_id", "reservation_id", "root_device_name", "security_groups",
     "services", "soft_deleted", "sort_dir", "sort_key", "status", "system_metadata", "task_state", "tenant_id",
-    "terminated_at", "user_id", "uuid", "vm_state", "tags", "tags-any", "not-tags", "not-tags-any",
-    "changes-before", "locked",
+    "terminated_at", "user_id", "uuid", "vm_state",
 )
-QUERY = {"2.75": schemas.query(_KNOWN, pattern="^_")}
+QUERY = schemas.queries(
+    {"2.0": _KNOWN, "2.26": ("tags", "tags-any", "not-tags", "not-tags-any"), "2.66": ("changes-before",), "2.73": ("locked",)},
+    pattern="^_")
 # Which filters a caller without `allow_all_filters` may use, from which version on; the rest are dropped.
 _FOR_ALL = {
     "reservation_id": "2.0", "name": "2.0", "display_name": "2.0", "status": "2.0", "image": "2.0", "flavor": "2.0",

@@ -17,7 +17,7 @@ from nova_lite.db.hosts import Service
 LIST = Rule("os_compute_api:os-services:list", ADMIN)
 UPDATE = Rule("os_compute_api:os-services:update", ADMIN)
 DELETE = Rule("os_compute_api:os-services:delete", ADMIN)
-QUERY = {"2.75": schemas.query(("host", "binary"))}
+QUERY = schemas.queries({"2.0": ("host", "binary")})
 _REASON = {"type": "string", "minLength": 1, "maxLength": 255}
 _WHICH = {"host": schemas.HOST, "binary": {"type": "string", "minLength": 1, "maxLength": 255}}
 _OLD = schemas.closed({**_WHICH, "disabled_reason": _REASON}, required=("host", "binary"))

@@ -22,8 +22,8 @@ LIST = Rule("os_compute_api:os-simple-tenant-usage:list", ADMIN)
 SHOW = Rule("os_compute_api:os-simple-tenant-usage:show", READER)
 _FORMATS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S.%f")  # Nova's
 _LISTED, _SHOWN, _PAGED = ("start", "end", "detailed"), ("start", "end"), ("limit", "marker")
-LIST_QUERY = {"2.0": schemas.query(_LISTED, pattern=".*"), "2.75": schemas.query((*_LISTED, *_PAGED))}
-SHOW_QUERY = {"2.0": schemas.query(_SHOWN, pattern=".*"), "2.75": schemas.query((*_SHOWN, *_PAGED))}
+LIST_QUERY = schemas.queries({"2.0": _LISTED, "2.40": _PAGED})
+SHOW_QUERY = schemas.queries({"2.0": _SHOWN, "2.40": _PAGED})
 
 
 @route("GET", "/os-simple-tenant-usage", policy=LIST, until="2.39", query=LIST_QUERY)

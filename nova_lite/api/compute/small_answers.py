@@ -15,39 +15,27 @@ from nova_lite.api.compute import (
     networks,
     quota_class_sets,
     quota_sets,
-    server_views,
     services,
+)
+from nova_lite.api.compute.answer_schemas import (
+    GUESTS,
+    LINKS,
+    NUMBER,
+    STRING,
+    WHOLE,
+    WHOLE_OR_NULL,
+    WORD_OR_NULL,
+    WORDS,
+    YES_NO,
+    closed,
+    many,
+    words,
 )
 from nova_lite.api.wsgi.openapi import Schema, shape
 from nova_lite.api.wsgi.routing import Field
 from nova_lite.api.wsgi.versions import Version
 
-STRING: Schema = {"type": "string"}
-WORD_OR_NULL: Schema = {"type": ["string", "null"]}
-WHOLE: Schema = {"type": "integer"}
-WHOLE_OR_NULL: Schema = {"type": ["integer", "null"]}
-NUMBER: Schema = {"type": "number"}
-YES_NO: Schema = {"type": "boolean"}
-WORDS: Schema = {"type": "object", "additionalProperties": STRING}
-LINKS: Schema = {"type": "array", "items": {
-    "type": "object", "properties": {"rel": STRING, "href": STRING, "type": STRING}, "required": ["rel", "href"],
-    "additionalProperties": False}}
 Made = Callable[[Version], Schema]
-
-
-def closed(optional: Mapping[str, Schema] | None = None, /, **properties: Schema) -> Schema:
-    """An object of these properties; those of `optional` may be missing."""
-    return {"type": "object", "properties": {**properties, **(optional or {})}, "required": sorted(properties),
-            "additionalProperties": False}
-
-
-def many(item: Schema) -> Schema:
-    """A list of these."""
-    return {"type": "array", "items": item}
-
-
-def _words(names: str, schema: Schema) -> dict[str, Schema]:
-    return dict.fromkeys(names.split(), schema)
 
 
 def _always(schema: Schema) -> Made:
@@ -77,36 +65,38 @@ _TAGS = _always(closed(tags=many(STRING)))
 _ACCESS = _always(closed(flavor_access=many(closed(flavor_id=STRING, tenant_id=STRING))))
 _ADDRESSES = many(closed(version={"enum": [4, 6]}, addr=STRING))
 _RULE = closed(
-    **_words("id parent_group_id", STRING), ip_protocol=WORD_OR_NULL, **_words("from_port to_port", WHOLE_OR_NULL),
-    group=closed(_words("name tenant_id", STRING)), ip_range=closed({"cidr": STRING}))
-_GROUP = closed(**_words("id name tenant_id", STRING), description=WORD_OR_NULL, rules=many(_RULE))
+    **words("id parent_group_id", STRING), ip_protocol=WORD_OR_NULL, **words("from_port to_port", WHOLE_OR_NULL),
+    group=closed(words("name tenant_id", STRING)), ip_range=closed({"cidr": STRING}))
+_GROUP = closed(**words("id name tenant_id", STRING), description=WORD_OR_NULL, rules=many(_RULE))
 _GROUPS, _ONE_GROUP = _always(closed(security_groups=many(_GROUP))), _always(closed(security_group=_GROUP))
 _CONSOLE = _always(closed(console=closed(type=STRING, url=STRING)))
 _PORT = {"port_id": STRING, "net_id": STRING, "mac_addr": STRING, "port_state": STRING, "tag": WORD_OR_NULL,
          "fixed_ips": many(closed(subnet_id=STRING, ip_address=STRING))}
 _IMAGE = closed(
-    {"server": closed(id=STRING, links=LINKS)}, id=STRING, name=WORD_OR_NULL, metadata={"type": "object"}, links=LINKS,
-    **_words("created updated status", STRING), **_words("minRam minDisk progress OS-EXT-IMG-SIZE:size", WHOLE))
+    {"server": closed(id=STRING, links=LINKS), "OS-DCF:diskConfig": {"enum": ["AUTO", "MANUAL"]}}, id=STRING, name=WORD_OR_NULL, metadata={"type": "object"}, links=LINKS,
+    **words("created updated status", STRING), **words("minRam minDisk progress OS-EXT-IMG-SIZE:size", WHOLE))
 _USED = closed(
-    _words("ended_at", WORD_OR_NULL), **_words("instance_id name tenant_id flavor started_at state", STRING), hours=NUMBER,
-    **_words("vcpus memory_mb local_gb uptime", WHOLE))
-_USAGE = closed({"server_usages": many(_USED)}, **_words("tenant_id start stop", STRING), **_words(
+    words("ended_at", WORD_OR_NULL), **words("instance_id name tenant_id flavor started_at state", STRING), hours=NUMBER,
+    **words("vcpus memory_mb local_gb uptime", WHOLE))
+_USAGE = closed({"server_usages": many(_USED)}, **words("tenant_id start stop", STRING), **words(
     "total_hours total_local_gb_usage total_memory_mb_usage total_vcpus_usage", NUMBER))
 _AUDIT = closed(
-    **_words("period_beginning period_ending overall_status", STRING), hosts_not_run=many(STRING), log={"type": "object"},
-    **_words("num_hosts num_hosts_done num_hosts_running num_hosts_not_run total_instances total_errors", WHOLE))
+    **words("period_beginning period_ending overall_status", STRING), hosts_not_run=many(STRING), log={"type": "object"},
+    **words("num_hosts num_hosts_done num_hosts_running num_hosts_not_run total_instances total_errors", WHOLE))
 _ZONES = _always(closed(availabilityZoneInfo=many(closed(
     zoneName=STRING, zoneState=closed(available=YES_NO), hosts={"type": ["object", "null"]}))))
-_EXTENSION = closed(**_words("alias name description namespace updated", STRING), links=LINKS)
+_EXTENSION = closed(**words("alias name description namespace updated", STRING), links=LINKS)
 _NAMED = {"hypervisor_hostname": STRING, "state": {"enum": ["up", "down"]}, "status": {"enum": ["enabled", "disabled"]}}
-_ON_HYPERVISOR = many(closed(uuid=STRING, name=STRING))
 _AGGREGATE = _fields("aggregate", aggregates.FIELDS, hosts=many(STRING), metadata=WORDS)
 _NODE = closed({"host_node": WHOLE_OR_NULL, "cpu_pinning": {"type": "object"}}, memory_mb=WHOLE, siblings=many(many(WHOLE)),
                vcpu_set=many(WHOLE))
 _STANDARD = closed(
-    **_words("state driver hypervisor hypervisor_os", STRING), uptime=WHOLE_OR_NULL, config_drive=YES_NO,
-    **_words("num_cpus num_nics num_disks", WHOLE), cpu_details=many({"type": "object"}), nic_details=many({"type": "object"}),
-    disk_details=many({"type": "object"}), memory_details=closed(maximum=WHOLE, used=WHOLE))
+    **words("state driver hypervisor hypervisor_os", STRING), uptime=WHOLE_OR_NULL, config_drive=YES_NO,
+    **words("num_cpus num_nics num_disks", WHOLE), cpu_details=many(closed(id=WHOLE, time=WHOLE, utilisation=WHOLE_OR_NULL)),
+    nic_details=many(closed(mac_address=STRING, **words("rx_rate tx_rate", WHOLE_OR_NULL), **words(
+        "rx_octets rx_errors rx_drop rx_packets tx_octets tx_errors tx_drop tx_packets", WHOLE))),
+    disk_details=many(closed(errors_count=WHOLE_OR_NULL, **words("read_bytes read_requests write_bytes write_requests", WHOLE))),
+    memory_details=closed(maximum=WHOLE, used=WHOLE))
 
 
 def _diagnostics(version: Version) -> Schema:
@@ -117,10 +107,6 @@ def _diagnostics(version: Version) -> Schema:
 def _image_id(version: Version) -> Schema | None:
     """From 2.45 on in the body, before it in a header only."""
     return closed(image_id=STRING) if version.minor >= 45 else None
-
-
-def _rebuilt(version: Version) -> Schema:
-    return closed(server={**shape(server_views.REBUILD, version, {}, adminPass=STRING), "additionalProperties": True})
 
 
 def _service(version: Version) -> Schema:
@@ -142,11 +128,10 @@ _SHARES = closed(shares={"type": "array", "maxItems": 0})
 SMALL: dict[str, Callable[[Version], Schema | None]] = {
     "POST /servers": _always(_CREATED),
     **{f"POST {_SERVER}/action {name}": _image_id for name in ("createImage", "createBackup")},
-    f"POST {_SERVER}/action rebuild": _rebuilt,
     f"POST {_SERVER}/action rescue": _always(closed({"adminPass": STRING})),
     f"POST {_SERVER}/action os-getConsoleOutput": _always(closed(output=STRING)),
     **{f"POST {_SERVER}/action os-get{kind}Console": _CONSOLE for kind in ("VNC", "SPICE", "Serial")},
-    f"POST {_SERVER}/remote-consoles": _always(closed(remote_console=closed(**_words("protocol type url", STRING)))),
+    f"POST {_SERVER}/remote-consoles": _always(closed(remote_console=closed(**words("protocol type url", STRING)))),
     "GET /os-console-auth-tokens/{token}": _fields("console", console_auth_tokens.FIELDS),
     f"GET {_SERVER}/diagnostics": _diagnostics,
     f"GET {_SERVER}/os-server-password": _always(closed(password=STRING)),
@@ -189,25 +174,25 @@ SMALL: dict[str, Callable[[Version], Schema | None]] = {
     "GET /os-instance_usage_audit_log": _always(closed(instance_usage_audit_logs=_AUDIT)),
     "GET /os-instance_usage_audit_log/{before}": _always(closed(instance_usage_audit_log=_AUDIT)),
     "POST /os-server-external-events": _always(closed(events=many(closed(
-        {"tag": STRING}, **_words("name server_uuid status", STRING), code=WHOLE)))),
+        {"tag": STRING}, **words("name server_uuid status", STRING), code=WHOLE)))),
     **{f"GET /os-quota-sets/{{project_id}}{rest}": _quota(quota_sets.FIELDS, WHOLE, has_id=True) for rest in ("", "/defaults")},
     "GET /os-quota-sets/{project_id}/detail": _quota(
-        quota_sets.FIELDS, closed(**_words("limit in_use reserved", WHOLE)), has_id=True),
+        quota_sets.FIELDS, closed(**words("limit in_use reserved", WHOLE)), has_id=True),
     "PUT /os-quota-sets/{project_id}": _quota(quota_sets.FIELDS, WHOLE, has_id=False),
     "GET /os-quota-class-sets/{class_name}": _fields("quota_class_set", quota_class_sets.FIELDS, id=STRING),
     "PUT /os-quota-class-sets/{class_name}": _fields("quota_class_set", quota_class_sets.FIELDS),
     **{f"GET /os-availability-zone{rest}": _ZONES for rest in ("", "/detail")},
-    "GET /os-hypervisors/statistics": _always(closed(hypervisor_statistics=closed(**_words(_SUMS, WHOLE)))),
+    "GET /os-hypervisors/statistics": _always(closed(hypervisor_statistics=closed(**words(_SUMS, WHOLE)))),
     "GET /os-hypervisors/{hypervisor_id}/uptime": _fields("hypervisor", hypervisors.NAME_FIELDS, _NAMED, uptime=STRING),
     "GET /os-hypervisors/{pattern}/search": _fields("hypervisors", hypervisors.NAME_FIELDS, _NAMED, is_list=True),
     "GET /os-hypervisors/{pattern}/servers": lambda version: closed(hypervisors=many({
         **shape(hypervisors.NAME_FIELDS, version, _NAMED), "properties": {
-            **shape(hypervisors.NAME_FIELDS, version, _NAMED)["properties"], "servers": _ON_HYPERVISOR}})),
+            **shape(hypervisors.NAME_FIELDS, version, _NAMED)["properties"], "servers": GUESTS}})),
     "PUT /os-services/{service_id}": _service,
     **{f"POST /os-aggregates/{{aggregate_id}}/action {name}": _AGGREGATE for name in ("add_host", "remove_host", "set_metadata")},
-    "GET /os-hosts": _always(closed(hosts=many(closed(**_words("host_name service zone", STRING))))),
+    "GET /os-hosts": _always(closed(hosts=many(closed(**words("host_name service zone", STRING))))),
     "GET /os-hosts/{host_name}": _always(closed(host=many(closed(resource=closed(
-        **_words("host project", STRING), **_words("cpu memory_mb disk_gb", WHOLE)))))),
+        **words("host project", STRING), **words("cpu memory_mb disk_gb", WHOLE)))))),
     "PUT /os-hosts/{host_name}": _always(closed(host=STRING, status=STRING)),
     "GET /images": _always(closed({"images_links": LINKS}, images=many(closed(id=STRING, name=WORD_OR_NULL, links=LINKS)))),
     "GET /images/detail": _always(closed({"images_links": LINKS}, images=many(_IMAGE))),

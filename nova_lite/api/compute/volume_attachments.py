@@ -37,7 +37,7 @@ UPDATE = {
     "2.0": schemas.keyed("volumeAttachment", schemas.closed({"volumeId": schemas.UUID}, required=("volumeId",))),
     "2.85": _attachment(tag=_TAG, serverId=schemas.UUID, id=schemas.UUID, **_KEEP),
 }
-QUERY = {"2.0": schemas.query(("limit", "offset"), pattern=".*"), "2.75": schemas.query(("limit", "offset"))}
+QUERY = schemas.queries({"2.0": ("limit", "offset")})
 
 
 @route("GET", _ALL, policy=Rule(f"{_RULE}:index", READER), query=QUERY)

@@ -14,7 +14,7 @@ from nova_lite.api.wsgi.routing import MEMBER, READER, SERVICE, Rule, route
 _VOLUMES, _SNAPSHOTS = "os_compute_api:os-volumes", "os_compute_api:os-volumes:snapshots"
 _ASSISTED = "os_compute_api:os-assisted-volume-snapshots"
 _PROXY = "2.35"
-QUERY = {"2.0": schemas.query(("limit", "offset"), pattern=".*")}
+QUERY = schemas.queries({"2.0": ("limit", "offset")})
 _WORDS = {"type": ["string", "null"], "maxLength": 255}
 CREATE = {"2.0": schemas.keyed("volume", schemas.closed({
     "size": schemas.whole(1), "display_name": _WORDS, "display_description": _WORDS, "volume_type": {"type": "string"},
@@ -30,7 +30,7 @@ ASSISTED = {"2.0": schemas.keyed("snapshot", schemas.closed({
         "new_file": {"type": "string", "minLength": 1}, "id": {"type": "string", "minLength": 1},
     }, required=("snapshot_id", "type", "new_file")) | {"additionalProperties": True},
 }, required=("volume_id", "create_info")) | {"additionalProperties": True})}
-ASSISTED_QUERY = {"2.0": schemas.query(("delete_info",), pattern=".*"), "2.75": schemas.query(("delete_info",))}
+ASSISTED_QUERY = schemas.queries({"2.0": ("delete_info",)})
 
 
 def missing(volume_id: str) -> errors.NotFound:
