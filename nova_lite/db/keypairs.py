@@ -27,10 +27,15 @@ class Keypair(Timestamps, Base):
 
 def get(session: Session, *, user_id: str, name: str) -> Keypair:
     """:raises errors.NotFound: the user has no keypair of this name."""
-    keypair = session.scalars(sa.select(Keypair).where(Keypair.user_id == user_id, Keypair.name == name)).one_or_none()
+    keypair = known(session, user_id=user_id, name=name)
     if keypair is None:
         raise errors.NotFound(f"Keypair {name} not found for user {user_id}")
     return keypair
+
+
+def known(session: Session, *, user_id: str, name: str) -> Keypair | None:
+    """None: the user has no keypair of this name."""
+    return session.scalars(sa.select(Keypair).where(Keypair.user_id == user_id, Keypair.name == name)).one_or_none()
 
 
 def find(session: Session, *, user_id: str, marker: str | None = None, limit: int | None = None) -> list[Keypair]:

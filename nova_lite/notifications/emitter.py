@@ -13,7 +13,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_messaging.notify import notifier as oslo_notifier
 
-from nova_lite.db import ports, servers
+from nova_lite.db import keypairs, ports, servers
 from nova_lite.db.actions import Action
 from nova_lite.db.changes import Change, Phase
 from nova_lite.db.engine import Database
@@ -73,7 +73,8 @@ class Emitter:
             server = servers.get_any(session, action.server_id)
             plugs = ports.of_servers(session, [server.id])[server.id]
             error = (action.message or "") if change.phase == Phase.ERROR else None
-            said = payload(kind, server, action, plugs, error=error)
+            keypair = keypairs.known(session, user_id=server.user_id, name=server.key_name) if server.key_name else None
+            said = payload(kind, server, action, plugs, keypair=keypair, error=error)
         event = ".".join(filter(None, ("instance", kind.event, change.phase)))
         asker = {"request_id": action.request_id, "user_id": action.user_id, "project_id": action.project_id}
         return asker, event, said, change.phase

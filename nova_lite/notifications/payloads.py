@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nova_lite.db.actions import Action
+from nova_lite.db.keypairs import Keypair
 from nova_lite.db.ports import Port
 from nova_lite.db.servers import Server, instance_name
 from nova_lite.lifecycle.table import Power
@@ -24,14 +25,16 @@ def enveloped(name: str, version: str, data: Body) -> Body:
             "nova_object.data": data}
 
 
-def payload(kind: Kind, server: Server, action: Action, ports: Sequence[Port], *, error: str | None) -> Body:
-    """What the notification of this kind says; `error`: why the action failed."""
+def payload(
+    kind: Kind, server: Server, action: Action, ports: Sequence[Port], *, keypair: Keypair | None, error: str | None
+) -> Body:
+    """What the notification of this kind says; `keypair`: the server's, if its user has it still; `error`: why the action failed."""
     data = _server(server) | {
         "ip_addresses": [_address(port, number, address.address) for number, port in enumerate(ports) for address in port.addresses],
         "fault": _fault(error) if error is not None else None,
         "request_id": action.request_id, "action_initiator_user": action.user_id, "action_initiator_project": action.project_id,
     }
-    return enveloped(kind.payload, kind.version, data | _special(kind, server, action))
+    return enveloped(kind.payload, kind.version, data | _special(kind, server, action, keypair))
 
 
 def _server(server: Server) -> Body:
@@ -50,11 +53,11 @@ def _server(server: Server) -> Body:
     }
 
 
-def _special(kind: Kind, server: Server, action: Action) -> Body:
+def _special(kind: Kind, server: Server, action: Action, keypair: Keypair | None) -> Body:
     """What only payloads of this name have."""
     known = {**action.inputs, **action.saved}
     if kind.payload == "InstanceCreatePayload":
-        return {"keypairs": [], "tags": list(server.tags), "trusted_image_certificates": None,
+        return {"keypairs": [_keypair(keypair)] if keypair else [], "tags": list(server.tags), "trusted_image_certificates": None,
                 "instance_name": instance_name(server.number)}
     if kind.payload == "InstanceActionRebuildPayload":
         return {"trusted_image_certificates": None}
@@ -63,6 +66,12 @@ def _special(kind: Kind, server: Server, action: Action) -> Body:
     if kind.payload == "InstanceActionSnapshotPayload":
         return {"snapshot_image_id": known.get("image_id") or ""}
     return {}
+
+
+def _keypair(keypair: Keypair) -> Body:
+    return enveloped("KeypairPayload", "1.0", {
+        "user_id": keypair.user_id, "name": keypair.name, "fingerprint": keypair.fingerprint, "public_key": keypair.public_key,
+        "type": keypair.type})
 
 
 def _flavor(flavor: Body) -> Body:

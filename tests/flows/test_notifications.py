@@ -13,6 +13,7 @@ from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.db import actions
 from nova_lite.db.changes import KEY
+from nova_lite.db.keypairs import Keypair
 from nova_lite.lifecycle.table import ACTIONS
 from nova_lite.notifications import emitter
 from nova_lite.notifications.names import KINDS, kind_of
@@ -36,7 +37,9 @@ def consumer(cloud: OneProcess) -> Iterator[Consumer]:
 
 
 def test_a_server_is_told_of_from_its_build_to_its_end(cloud: OneProcess, consumer: Consumer) -> None:
-    server_id, action_id = cloud.ask_for_server(name="told", metadata_items={"a": "b"})
+    with cloud.database.writer() as session:
+        session.add(Keypair(user_id=CTXT.user_id, name="mine", type="ssh", fingerprint="aa:bb", public_key="ssh-rsa AAAA"))
+    server_id, action_id = cloud.ask_for_server(name="told", metadata_items={"a": "b"}, key_name="mine")
     cloud.run(action_id)
     heard = consumer.take(2)
     cloud.run(cloud.ask_for_delete(server_id))
@@ -54,6 +57,9 @@ def test_a_server_is_told_of_from_its_build_to_its_end(cloud: OneProcess, consum
     assert data["flavor"]["nova_object.data"]["memory_mb"] == 128
     [address] = [found["nova_object.data"] for found in data["ip_addresses"]]
     assert (address["label"], address["version"]) == ("net", 4)
+    [keypair] = data["keypairs"]
+    assert (keypair["nova_object.name"], keypair["nova_object.data"]) == ("KeypairPayload", {
+        "user_id": CTXT.user_id, "name": "mine", "type": "ssh", "fingerprint": "aa:bb", "public_key": "ssh-rsa AAAA"})
     assert heard[3][2]["nova_object.data"]["deleted_at"]
 
 
