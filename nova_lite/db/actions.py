@@ -105,13 +105,13 @@ _ADD = sa.insert(Action.__table__)  # type: ignore[arg-type]
 
 def cancel_open(  # noqa: PLR0913 - which, why and when
     session: Session, *, server_id: str, before: int | None, reason: str, now: datetime.datetime | None = None,
-    names: Collection[str] | None = None,
+    names: Collection[str] | None = None, states: Collection[str] = (*OPEN, WAITING),
 ) -> None:
     """End the server's open actions, those older than `before` or all: whoever works on one finds its lease lost.
 
-    `names`: only actions of these names.
+    `names`, `states`: only actions of these.
     """
-    are_open = [Action.server_id == server_id, Action.state.in_((*OPEN, WAITING))]
+    are_open = [Action.server_id == server_id, Action.state.in_(states)]
     if names is not None:
         are_open.append(Action.name.in_(names))
     if before is not None:

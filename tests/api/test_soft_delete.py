@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nova_lite.db import actions
 from nova_lite.db.base import utcnow
 from nova_lite.lifecycle.table import ACTIONS, TASKS_OF, OnRestart
 from tests.api import compute_api
@@ -91,6 +92,16 @@ def test_a_forced_delete_does_not_wait_for_a_workflow(api: ComputeApi, server_id
     settle(api, server_id, task_state="rebuilding")
     assert act(api, server_id, "forceDelete").status == 202
     assert api.rpc.sent[0][:3] == ("conductor", "", "run")
+
+
+def test_an_operator_who_resets_the_state_ends_the_workflow_and_not_the_delete_that_waits(api: ComputeApi, server_id: str) -> None:
+    settle(api, server_id, task_state="rebuilding")
+    rebuild = api.change(lambda session: actions.add(
+        session, server_id=server_id, name="rebuild", request_id="req-b", user_id="u", project_id="p").id)
+    assert api.delete(f"/servers/{server_id}").status == 204
+    assert act(api, server_id, "os-resetState", {"state": "active"}, user="admin").status == 202
+    assert api.change(lambda session: actions.outcome(session, rebuild)[0]) == actions.CANCELLED
+    assert api.change(lambda session: actions.is_waiting(session, server_id))
 
 
 def test_a_locked_server_keeps_no_delete_for_later(api: ComputeApi, server_id: str) -> None:

@@ -45,9 +45,10 @@ def unlock(req: Request, body: Body, server_id: str) -> None:
 
 @action("os-resetState", policy=Rule("os_compute_api:os-admin-actions:reset_state", ADMIN), body={"2.0": _RESET})
 def reset_state(req: Request, body: Body, server_id: str) -> None:
-    """Say what state the server is in, without looking at its guest."""
+    """Say what state the server is in, without looking at its guest; a delete that waits then has its turn."""
     server = asking.find(req, server_id)
-    actions.cancel_open(req.db, server_id=server.id, before=None, reason="An operator has reset the server's state.")
+    actions.cancel_open(req.db, server_id=server.id, before=None, states=actions.OPEN,
+                        reason="An operator has reset the server's state.")
     snapshots.discard_unfinished(req.db, server.id)
     servers.reset(req.db, server, Vm(body["os-resetState"]["state"]))
 
