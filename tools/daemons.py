@@ -26,6 +26,10 @@ _SILENT = {"nova-api", "nova-novncproxy", "nova-serialproxy"}  # they report to 
 Options = Mapping[str, Mapping[str, object]]  # section -> option -> value
 
 
+class NoTokenError(OSError):
+    """The identity service answered a login with this."""
+
+
 class Daemons:
     """One cloud of separate daemons; `with` starts and stops it, `purge()` removes its directory.
 
@@ -114,7 +118,10 @@ class Daemons:
         return {row["binary"] for row in body["services"] if row["state"] == "up"} if status == 200 else set()
 
     def token(self) -> str:
-        """A new token of the admin's."""
+        """A new token of the admin's.
+
+        :raises NoTokenError: none was given.
+        """
         user = {"name": "admin", "domain": {"id": "default"}, "password": self.password}
         scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
         identity = {"methods": ["password"], "password": {"user": user}}
@@ -123,7 +130,9 @@ class Daemons:
             wire.request("POST", "/identity/v3/auth/tokens", json.dumps({"auth": {"identity": identity, "scope": scope}}),
                          {"Content-Type": "application/json"})
             answer = wire.getresponse()
-            answer.read()
+            text = answer.read()
+            if answer.status != 201:
+                raise NoTokenError(f"{answer.status} {text.decode(errors='replace')[:500]}")
             return answer.headers["X-Subject-Token"]
         finally:
             wire.close()

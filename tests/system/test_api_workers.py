@@ -81,10 +81,16 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def stopped(pid: int) -> Iterator[None]:
     """That process does nothing meanwhile."""
     os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: _has_stopped(pid))
     try:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def _has_stopped(pid: int) -> bool:
+    """On a busy machine its threads go on for a while, and may accept a connection yet."""
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in Path(f"/proc/{pid}/task").iterdir())
 
 
 def test_one_worker_answers_while_the_other_does_nothing(api: Api) -> None:
