@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from nova_lite.api.compute.history import HISTORY
 from nova_lite.api.faces import FACES
 from nova_lite.api.wsgi.face import described
 from nova_lite.api.wsgi.versions import parse
@@ -28,9 +29,27 @@ from tests.system.all_in_one import AllInOne
 
 FACE = FACES["compute"]
 assert FACE.negotiation is not None
-VERSIONS = [str(FACE.negotiation.minimum), str(FACE.negotiation.maximum)]
-OPERATIONS = [(version, method.upper(), path) for version in VERSIONS
-              for path, entry in described(FACE, parse(version), "")["paths"].items() for method in entry if method != "parameters"]
+ENDS = {str(FACE.negotiation.minimum), str(FACE.negotiation.maximum)}
+Operation = tuple[str, str, str]  # version, method, path
+
+
+def _operations() -> Iterator[Operation]:
+    """All of the oldest and the newest version, and between them those that a version brought or changed."""
+    before: dict[tuple[str, str], Any] = {}
+    for version, _ in HISTORY:
+        now = {(method.upper(), path): _rules(operation) for path, entry in described(FACE, parse(version), "")["paths"].items()
+               for method, operation in entry.items() if method != "parameters"}
+        yield from ((version, method, path) for (method, path), rules in now.items()
+                    if version in ENDS or before.get((method, path)) != rules)
+        before = now
+
+
+def _rules(operation: dict[str, Any]) -> dict[str, Any]:
+    """The description of an operation without what tells its version."""
+    return {**operation, "parameters": [one for one in operation["parameters"] if one["in"] != "header"]}
+
+
+OPERATIONS = list(_operations())
 # Valid and invalid requests of each operation, and of each action in one; the whole is to take about a minute.
 EXAMPLES = {schemathesis.GenerationMode.POSITIVE: 3, schemathesis.GenerationMode.NEGATIVE: 1}
 CHECKS: list[CheckFunction] = [
@@ -49,7 +68,7 @@ class Stage:
         self.image = ask("POST", "/image/v2/images", {"name": "image", "disk_format": "raw", "container_format": "bare"})["id"]
         ask("PUT", f"/image/v2/images/{self.image}/file", data=b"0" * 1024)
         self.answered: collections.Counter[int] = collections.Counter()
-        self.schemas = {version: self._schema(version) for version in VERSIONS}
+        self._schemas: dict[str, Any] = {}
         aggregate = ask("POST", "/v2.1/os-aggregates", {"aggregate": {"name": "racks"}})["aggregate"]["id"]
         group = ask("POST", "/v2.1/os-server-groups", {"server_group": {"name": "group", "policy": "affinity"}})["server_group"]["id"]
         ask("POST", "/v2.1/os-keypairs", {"keypair": {"name": "key", "public_key": PUBLIC_KEY}})
@@ -57,12 +76,15 @@ class Stage:
         self.known = {"aggregate_id": str(aggregate), "server_group_id": group, "name": "key", "hypervisor_id": hypervisor,
                       "key": "a", "tag": "tag", "network": "net", "pattern": "node", "alias": "os-keypairs"}
 
-    def _schema(self, version: str) -> Any:
-        document = self.cloud.ask("GET", "/v2.1/openapi.json", version=version)
-        openapi_spec_validator.validate(document)
-        schema = schemathesis.openapi.from_dict(document)
-        schema.config.generation.update(modes=list(schemathesis.GenerationMode))
-        return schema
+    def schema(self, version: str) -> Any:
+        """The version's document, as a client gets it."""
+        if version not in self._schemas:
+            document = self.cloud.ask("GET", "/v2.1/openapi.json", version=version)
+            if version in ENDS:
+                openapi_spec_validator.validate(document)
+            self._schemas[version] = schemathesis.openapi.from_dict(document)
+            self._schemas[version].config.generation.update(modes=list(schemathesis.GenerationMode))
+        return self._schemas[version]
 
     def renew(self) -> None:
         """Have an own flavor, and a server at rest whose actions tell of it."""
@@ -97,8 +119,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.mark.parametrize(("version", "method", "path"), OPERATIONS, ids=[" ".join(one) for one in OPERATIONS])
 def test_whatever_is_sent_the_answer_is_as_the_document_says(stage: Stage, version: str, method: str, path: str) -> None:
     stage.renew()
-    operation = stage.schemas[version][path][method]
-    kinds = len(operation.definition.raw["x-nova-lite"])
+    operation = stage.schema(version)[path][method]
+    kinds = len(operation.definition.raw["x-nova-lite"]) if version in ENDS else 2
     for mode, count in EXAMPLES.items():
         try:
             cases = operation.as_strategy(generation_mode=mode)
