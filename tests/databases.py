@@ -48,16 +48,14 @@ def fresh(directory: Path) -> Database:
 
 
 def _empty(connection: sa.Connection) -> None:
-    """Numbers start at 1 again, too."""
-    tables = Base.metadata.sorted_tables
-    if _KIND == "postgresql":
-        connection.exec_driver_sql(f"TRUNCATE {', '.join(table.name for table in tables)} RESTART IDENTITY")
-        return
-    for table in reversed(tables):
-        connection.execute(table.delete())
-    for table in tables:
-        if table.autoincrement_column is not None:
-            connection.exec_driver_sql(f"ALTER TABLE {table.name} AUTO_INCREMENT = 1")
+    """Numbers start at 1 again, too. Only what has rows is touched: DDL on all tables takes longer than most tests."""
+    for table in reversed(Base.metadata.sorted_tables):
+        had_rows = connection.execute(table.delete()).rowcount > 0
+        numbered = table.autoincrement_column
+        if had_rows and numbered is not None:
+            connection.exec_driver_sql(
+                f"ALTER SEQUENCE {table.name}_{numbered.name}_seq RESTART" if _KIND == "postgresql"
+                else f"ALTER TABLE {table.name} AUTO_INCREMENT = 1")
 
 
 def _take_back(url: str, *engines: sa.Engine) -> None:

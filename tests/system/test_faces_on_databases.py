@@ -18,7 +18,7 @@ from tests.databases import KINDS
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = (
     "tests/api/test_servers.py", "tests/api/test_query_counts.py", "tests/api/test_usage_and_events.py", "tests/api/test_operations.py",
-    "tests/api/test_aggregates.py", "tests/api/test_servers_create.py", "tests/flows/test_build.py", "tests/flows/test_trouble.py",
+    "tests/api/test_aggregates.py", "tests/flows/test_build.py", "tests/flows/test_trouble.py",
     "tests/flows/test_network_drift.py",
 )
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import sqlalchemy.exc
 import webob
-from keystonemiddleware import auth_token
 from oslo_config import cfg
 from oslo_context import context as oslo_context
 from oslo_log import log as logging
@@ -208,6 +207,8 @@ def keystone_auth(app: App, *, conf: cfg.ConfigOpts) -> App:
 
     [keystone] says which Keystone; what [keystone_authtoken] sets besides counts too.
     """
+    from keystonemiddleware import auth_token  # noqa: PLC0415 - a tenth of a start's imports, for those who have a Keystone
+
     keystone = conf.keystone
     options = {
         "oslo_config_config": conf,
