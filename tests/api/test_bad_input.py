@@ -126,6 +126,30 @@ def test_a_body_that_is_no_such_object(stage: Stage, path: str, body: bytes) -> 
     assert refused(stage, "POST", path, body)[0] == 400
 
 
+@pytest.mark.parametrize("text", [r"a\u0000b", r"\ud800", b"\xed\xa0\x80"], ids=["NUL", "half a pair", "half a pair in bytes"])
+@pytest.mark.parametrize("path", CREATES)
+def test_a_text_that_no_database_keeps(stage: Stage, path: str, text: str | bytes) -> None:
+    raw = text if isinstance(text, bytes) else text.encode()
+    status, said = refused(stage, "POST", path, b'{"server": {"metadata": {"odd": ["' + raw + b'"]}}}')
+    assert (status, "server/metadata/odd/0" in said) == (400, True)
+    assert refused(stage, "POST", path, b'{"' + raw + b'": 1}')[0] == 400
+
+
+@pytest.mark.parametrize("address", [
+    "/v2.1/os-keypairs/%00", "/v2.1/os-keypairs/%ff", "/v2.1/servers?name=%00", "/v2.1/servers/detail?name=a%ffb", "/v2.1/%c3%28",
+    "/identity/v3/users?name=%00", "/image/v2/images?name=%ff", "/network/v2.0/networks?name=%00"])
+def test_an_address_that_is_no_text(stage: Stage, address: str) -> None:
+    status, said = refused(stage, "GET", address)
+    assert (status, "UTF-8" in said or "NUL" in said) == (400, True)
+
+
+@pytest.mark.parametrize("name", ["caf\u00e9", "\U0001f600", "\u202e", "\ufffd"])
+def test_any_other_text_is_kept(stage: Stage, name: str) -> None:
+    made = stage.cloud.made("/v2.1/servers", stage.server(description=name, metadata={"k": name}), token=stage.alice.token)
+    shown = stage.cloud.ask("GET", f"/v2.1/servers/{made['id']}", token=stage.alice.token).json["server"]
+    assert (shown["description"], shown["metadata"]) == (name, {"k": name})
+
+
 OTHERS: tuple[tuple[str, str, Any, tuple[int, str]], ...] = (
     ("POST", "/v2.1/os-keypairs", {"keypair": {"name": "k", "type": "ssh", "public_key": "no key"}}, (400, "Keypair data is invalid")),
     ("POST", "/v2.1/os-keypairs", {"keypair": {"name": "k", "type": "rot13", "public_key": "no key"}}, (400, "type")),

@@ -175,6 +175,17 @@ def test_a_soft_delete_of_a_rescued_server_that_is_killed_ends_off_and_is_restor
     at_rest(cloud, guest, "ACTIVE")
 
 
+@pytest.mark.parametrize("point", ["waiting_delete.before", "waiting_delete.after"])
+def test_a_soft_delete_that_waits_for_a_rescue_and_is_killed_as_it_begins_ends_off(cloud: AllInOne, guest: str, point: str) -> None:
+    cloud.arm(f"rescue.{WORKFLOWS['rescue'].steps[0].name}.before=delay:3")
+    act(cloud, guest, "rescue")
+    crashing(cloud, point, "DELETE", f"/v2.1/servers/{guest}")
+    hasten(cloud)
+    at_rest(cloud, guest, "SOFT_DELETED")
+    act(cloud, guest, "restore")
+    at_rest(cloud, guest, "ACTIVE")
+
+
 def test_a_restore_that_is_killed_ends_active(cloud: AllInOne, guest: str) -> None:
     cloud.ask("DELETE", f"/v2.1/servers/{guest}")
     at_rest(cloud, guest, "SOFT_DELETED")

@@ -23,7 +23,7 @@ from nova_lite.api.wsgi.auth import challenge, login_url
 from nova_lite.api.wsgi.late_calls import LateCalls
 from nova_lite.api.wsgi.request import Body, Parts, Reply, Request
 from nova_lite.api.wsgi.routing import PUBLIC, Route
-from nova_lite.api.wsgi.validation import Validator, drop_unknown, read_json
+from nova_lite.api.wsgi.validation import Validator, check_address, drop_unknown, read_json
 from nova_lite.api.wsgi.versions import Negotiation, Version
 from nova_lite.context import Context
 
@@ -110,6 +110,7 @@ class Face:
         return self._spec.negotiation.choose(http.headers)
 
     def _answer(self, http: webob.Request, version: Version) -> webob.Response:
+        check_address(http)
         base_url = self._base_url(http)
         path = http.path_info.rstrip("/") or "/"
         if path == "/" and self._spec.discovery:

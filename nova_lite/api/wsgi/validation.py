@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from nova_lite import errors
 from nova_lite.api.wsgi.request import Body
 
 Check = Callable[[Any], Any]
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 # Formats beyond fastjsonschema's own; JSON Schema draft 7 names.
 FORMATS: dict[str, str | Callable[[str], bool]] = {
     "uuid": r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$",
@@ -76,9 +78,10 @@ def drop_unknown(schema: Mapping[str, Any], value: Any) -> None:
 
 
 def read_json(http: webob.Request) -> Body:
-    """The request's JSON object; repeated keys and NaN are refused, depth is bounded by the parser.
+    """The request's JSON object; NaN is refused, depth is bounded by the parser.
 
     :raises errors.UnsupportedMedia: not sent as JSON. :raises errors.BadRequest: not a JSON object.
+    :raises errors.InvalidField: it has a text that no database keeps.
     """
     if http.content_type and http.content_type != "application/json" and not http.content_type.endswith("+json"):
         raise errors.UnsupportedMedia(type=http.content_type)
@@ -91,7 +94,36 @@ def read_json(http: webob.Request) -> Body:
         raise errors.BadRequest(reason=f"The body is not valid JSON: {wrong}") from None
     if not isinstance(body, dict):
         raise errors.BadRequest(reason="The body must be a JSON object")
+    if b"\\u" in raw or b"\xed" in raw:  # else there can be none
+        _check_text(body, ())
     return body
+
+
+def _check_text(value: Any, path: tuple[str, ...]) -> None:
+    """:raises errors.InvalidField: a text, or a name, has a NUL or half of a surrogate pair."""
+    if isinstance(value, str) and _NO_TEXT.search(value):
+        raise errors.InvalidField(field="/".join(path), reason="a text may not have NUL characters, nor halves of surrogate pairs")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_text(name, path)
+            _check_text(inner, (*path, name))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            _check_text(inner, (*path, str(number)))
+
+
+def check_address(http: webob.Request) -> None:
+    """:raises errors.BadRequest: path or query are not UTF-8, or have a NUL."""
+    for what, raw in (("path", http.environ["PATH_INFO"].encode("latin-1")),
+                      ("query", urllib.parse.unquote_to_bytes(http.environ.get("QUERY_STRING", "")))):
+        if raw.isascii() and b"\0" not in raw:
+            continue
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as wrong:
+            raise errors.BadRequest(reason=f"The {what} is not UTF-8: {wrong}") from None
+        if "\0" in text:
+            raise errors.BadRequest(reason=f"The {what} has a NUL character")
 
 
 def _refuse_constant(name: str) -> None:
