@@ -10,23 +10,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from nova_lite.conductor.workflows import WORKFLOWS
 from tests.system.all_in_one import AllInOne
+from tests.system.crash_points import points
 from tests.system.own_host import cloud_of_real_guests
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 
-MOMENTS = ("before", "after", "journaled")
-STEPS = {name: [f"{workflow.name}.{step.name}.{moment}" for step in workflow.steps for moment in MOMENTS]
-         for name, workflow in WORKFLOWS.items()}
 # Reached only by the first server of a network on its host.
 NETWORK_POINTS = [f"network.prepare.{step}" for step in ("namespace", "links", "dhcp", "filters", "metadata")]
 BUILD_POINTS = [
-    *STEPS["create"], "scheduler.claimed", "network.prepare.record", "network.prepare.done",
+    *points("create"), "scheduler.claimed", "network.prepare.record", "network.prepare.done",
     *(f"build.{step}.before" for step in ("record", "fetch_image", "make_disks", "make_config_drive", "finish")),
 ]
 DELETE_POINTS = [
-    *STEPS["delete"],
+    *points("delete"),
     *(f"destroy.{step}.before" for step in ("tombstone", "record", "guest", "disks", "finish")),
     *(f"network.release.{step}" for step in ("tombstone", "filters", "record")),
 ]

@@ -18,18 +18,11 @@ import pytest
 from nova_lite.conductor.workflows import WORKFLOWS
 from tests.guests import guest_image
 from tests.system.all_in_one import AllInOne
+from tests.system.crash_points import points
 from tests.system.own_host import cloud_of_real_guests
 from tests.system.test_crash_sweep import leftovers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
-
-
-def points(name: str) -> list[str]:
-    """Where the conductor can be killed; what lies between one step's end and the next one's start is one moment."""
-    steps = WORKFLOWS[name].steps
-    return [f"{name}.{step.name}.{moment}" for step in steps for moment in ("before", "after")] + [
-        f"{name}.{steps[-1].name}.journaled"]
-
 
 # Of the worker's points those at which the host is half done; the others are what the conductor's leave, too.
 ATTACH_POINTS = [*points("attach_interface"), "attach_interface.guest.before"]

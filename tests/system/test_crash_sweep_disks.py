@@ -9,19 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from nova_lite.conductor.workflows import WORKFLOWS
 from tests.system.all_in_one import AllInOne
+from tests.system.crash_points import points
 from tests.system.own_host import cloud_of_real_guests
 from tests.system.test_disk_actions import act, network, wait_for_rest  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
-
-
-def points(name: str, *more: str) -> list[str]:
-    """Where the conductor can be killed in the workflow, and where the worker can."""
-    workflow = WORKFLOWS[name]
-    return [*(f"{workflow.name}.{step.name}.{moment}" for step in workflow.steps for moment in ("before", "after")), *more]
-
 
 IMAGE_POINTS = points("create_image", "snapshot.take.before", "snapshot.take.after", "snapshot.upload.before",
                       "image.piece.after", "image.activate.before", "snapshot.upload.after", "snapshot.discard.before")

@@ -7,10 +7,9 @@ import os
 
 import pytest
 
-from nova_lite.conductor.workflows import shelve, unshelve
 from tests.system.all_in_one import AllInOne
+from tests.system.crash_points import points
 from tests.system.test_crash_sweep import (  # noqa: F401 - fixtures
-    MOMENTS,
     cloud,
     image,
     leftovers,
@@ -20,10 +19,9 @@ from tests.system.test_crash_sweep import (  # noqa: F401 - fixtures
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 
 SHELVE_POINTS = [
-    *(f"shelve.{step.name}.{moment}" for step in shelve.SHELVE.steps for moment in MOMENTS),
-    "shelve.stop.before", "snapshot.take.before", "snapshot.take.after", "snapshot.upload.before", "snapshot.upload.after",
+    *points("shelve"), "shelve.stop.before", "snapshot.take.before", "snapshot.take.after", "snapshot.upload.before", "snapshot.upload.after",
 ]
-UNSHELVE_POINTS = [f"unshelve.{step.name}.{moment}" for step in unshelve.UNSHELVE.steps for moment in MOMENTS]
+UNSHELVE_POINTS = points("unshelve")
 
 
 def act(cloud: AllInOne, server_id: str, word: str) -> None:  # noqa: F811

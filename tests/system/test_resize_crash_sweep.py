@@ -9,24 +9,15 @@ from functools import partial
 
 import pytest
 
-from nova_lite.conductor.workflows import WORKFLOWS
 from tests.system.all_in_one import AllInOne
+from tests.system.crash_points import points
 from tests.system.test_crash_sweep import cloud, image, leftovers, network  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 
-MOMENTS = ("before", "after", "journaled")
-
-
-def points(name: str, *operations: str) -> list[str]:
-    """Every step of the workflow, and every point of the worker's operations for it."""
-    steps = [f"{WORKFLOWS[name].name}.{step.name}.{moment}" for step in WORKFLOWS[name].steps for moment in MOMENTS]
-    return steps + [f"{operation}.before" for operation in operations]
-
-
-RESIZE = points("resize", *(f"resize.{step}" for step in ("record", "stop", "keep_disks", "make_disks", "power", "finish")))
-CONFIRM = points("confirm_resize", "confirm_resize.discard_disks", "confirm_resize.finish")
-REVERT = points("revert_resize", *(f"revert_resize.{step}" for step in ("stop", "restore_disks", "finish")))
+RESIZE = points("resize", *(f"resize.{step}.before" for step in ("record", "stop", "keep_disks", "make_disks", "power", "finish")))
+CONFIRM = points("confirm_resize", "confirm_resize.discard_disks.before", "confirm_resize.finish.before")
+REVERT = points("revert_resize", *(f"revert_resize.{step}.before" for step in ("stop", "restore_disks", "finish")))
 SWEEP = [("resize", point) for point in RESIZE] + [("confirm", point) for point in CONFIRM] + [
     ("revert", point) for point in REVERT]
 
