@@ -143,6 +143,25 @@ def test_an_address_that_is_no_text(stage: Stage, address: str) -> None:
     assert (status, "UTF-8" in said or "NUL" in said) == (400, True)
 
 
+@pytest.mark.parametrize("number", ["2147483648", "9" * 30, "9" * 5000], ids=["beyond a column", "beyond 64 bits", "5000 digits"])
+@pytest.mark.parametrize(("method", "path", "version"), [
+    ("GET", "/v2.1/servers?limit=", NEWEST), ("GET", "/v2.1/os-server-groups?offset=", NEWEST), ("GET", "/v2.1/flavors?minRam=", NEWEST),
+    ("GET", "/v2.1/servers?power_state=", NEWEST), ("GET", "/v2.1/os-aggregates/", NEWEST), ("GET", "/v2.1/os-hypervisors/", "2.1"),
+    ("DELETE", "/v2.1/os-services/", "2.1"), ("GET", "/v2.1/images?minDisk=", "2.1")])
+def test_a_number_that_is_too_large(stage: Stage, method: str, path: str, version: str, number: str) -> None:
+    status, said = refused(stage, method, path + number, token=stage.cloud.admin.token, version=version)
+    assert (status, number[:9] in said) == (404 if "hypervisors" in path else 400, True)
+
+
+@pytest.mark.parametrize(("path", "body"), [
+    ("/v2.1/os-quota-sets/p", {"quota_set": {"cores": ...}}), ("/v2.1/os-quota-class-sets/default", {"quota_class_set": {"cores": ...}})])
+@pytest.mark.parametrize("number", [2**31, str(2**31), "9999999999"])
+def test_a_quota_that_is_too_large(stage: Stage, path: str, body: dict[str, Any], number: int | str) -> None:
+    [(key, _)] = body.items()
+    status, said = refused(stage, "PUT", path, {key: {"cores": number}}, token=stage.cloud.admin.token)
+    assert (status, "cores" in said) == (400, True)
+
+
 @pytest.mark.parametrize("name", ["caf\u00e9", "\U0001f600", "\u202e", "\ufffd"])
 def test_any_other_text_is_kept(stage: Stage, name: str) -> None:
     made = stage.cloud.made("/v2.1/servers", stage.server(description=name, metadata={"k": name}), token=stage.alice.token)

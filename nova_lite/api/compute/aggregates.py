@@ -8,6 +8,7 @@ from nova_lite.api.compute import image_cache, schemas
 from nova_lite.api.compute.links import micros
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, Field, Rule, action, route, view
+from nova_lite.api.wsgi.validation import whole
 from nova_lite.db import aggregates
 from nova_lite.db.aggregates import ZONE, Aggregate
 from nova_lite.db.base import new_id
@@ -49,7 +50,7 @@ def _whole(req: Request, aggregate: Aggregate, hosts: list[str]) -> Body:
 
 def _get(req: Request, aggregate_id: str, *, is_locked: bool = False) -> Aggregate:
     """:raises errors.BadRequest: no number. :raises errors.NotFound: there is none."""
-    if not aggregate_id.removeprefix("-").isdecimal() or int(aggregate_id) > 0x7FFFFFFF:
+    if whole(aggregate_id.removeprefix("-")) is None:
         raise errors.BadRequest(reason=f"aggregate id must be a whole number, not {aggregate_id}")
     return aggregates.get(req.db, int(aggregate_id), is_locked=is_locked)
 

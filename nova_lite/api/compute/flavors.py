@@ -12,6 +12,7 @@ from nova_lite.api.compute.links import links
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, ANYONE, READER, Field, Rule, action, route, view
+from nova_lite.api.wsgi.validation import whole
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db import flavors
 from nova_lite.db.flavors import Flavor
@@ -123,9 +124,10 @@ def _kind(req: Request) -> bool | None:
 
 def _number(req: Request, name: str) -> int:
     text = req.query.get(name, "0")
-    if not text.isdecimal():
+    found = whole(text)
+    if found is None:
         raise errors.BadRequest(reason=f"Invalid {name} filter [{text}]")
-    return int(text)
+    return found
 
 
 @route("GET", "/flavors/{flavor_id}", policy=SHOW)

@@ -16,6 +16,7 @@ from nova_lite.api.compute import schemas
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, Field, Rule, route, view
+from nova_lite.api.wsgi.validation import whole
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db import host_lists
 from nova_lite.db.base import utcnow
@@ -145,7 +146,8 @@ def _one(req: Request, hypervisor_id: str) -> Hypervisor:
             raise errors.BadRequest(reason=f"Invalid uuid {hypervisor_id}")
         found = _find(req, host_id=hypervisor_id)
     else:
-        found = _find(req, number=int(hypervisor_id)) if hypervisor_id.isdecimal() else []
+        number = whole(hypervisor_id)
+        found = _find(req, number=number) if number is not None else []
     if not found:
         raise errors.NotFound(f"Hypervisor with ID '{hypervisor_id}' could not be found.")
     return found[0]

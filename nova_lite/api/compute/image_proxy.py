@@ -13,6 +13,7 @@ from nova_lite.api.image.store import open_store
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ANYONE, Rule, route
+from nova_lite.api.wsgi.validation import whole
 from nova_lite.db import images
 from nova_lite.db.images import Filters, Image
 
@@ -103,9 +104,10 @@ def _filters(req: Request) -> Filters:
 
 def _number(req: Request, name: str) -> int:
     text = req.query[name]
-    if not text.isdecimal():
+    found = whole(text)
+    if found is None:
         raise errors.BadRequest(reason=f"Invalid {name} filter [{text}]")
-    return int(text)
+    return found
 
 
 def _since(req: Request) -> datetime.datetime | None:

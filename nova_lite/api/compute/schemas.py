@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from nova_lite.api.wsgi.validation import MOST
 from nova_lite.api.wsgi.versions import parse
 
 Schema = dict[str, Any]
@@ -31,10 +32,10 @@ BOOLEAN: Schema = {"anyOf": [{"type": "boolean"}, {
     "type": "string", "pattern": r"^(?i:true|1|on|yes|false|0|off|no)$"}]}
 
 
-def whole(minimum: int, maximum: int = 0x7FFFFFFF) -> Schema:
+def whole(minimum: int, maximum: int = MOST) -> Schema:
     """A whole number, or its digits as a string; see `number` for reading it."""
     return {"anyOf": [{"type": "integer", "minimum": minimum, "maximum": maximum},
-                      {"type": "string", "pattern": r"^-?[0-9]{1,10}$"}]}
+                      {"type": "string", "pattern": r"^-?[0-9]{1,10}$", "format": "digits"}]}
 
 
 def closed(properties: Mapping[str, Any], *, required: tuple[str, ...] = ()) -> Schema:

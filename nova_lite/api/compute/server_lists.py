@@ -16,6 +16,7 @@ from nova_lite.api.compute.permissions import may, require
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, READER, Rule, route
+from nova_lite.api.wsgi.validation import whole
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db import server_lists
 from nova_lite.db.listing import Page
@@ -237,9 +238,10 @@ def _power(name: str, values: list[str]) -> list[int]:
 
 
 def _whole(name: str, text: str) -> int:
-    if not text.isdecimal():
+    found = whole(text)
+    if found is None:
         raise errors.BadRequest(reason=f"Invalid value for {name}: '{text}' is not a number")
-    return int(text)
+    return found
 
 
 def _nullable(_name: str, values: list[str]) -> str | list[str] | None:

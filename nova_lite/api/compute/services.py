@@ -10,6 +10,7 @@ from nova_lite.api.compute import schemas
 from nova_lite.api.compute.links import micros
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, Field, Rule, route, view
+from nova_lite.api.wsgi.validation import whole
 from nova_lite.db import host_lists, hosts
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import Service
@@ -99,9 +100,10 @@ def update(req: Request, body: Body, service_id: str) -> Body:
 @route("DELETE", "/os-services/{service_id}", policy=DELETE, until="2.52", status=204)
 def delete_by_number(req: Request, service_id: str) -> None:
     """Forget a daemon that is no more."""
-    if not service_id.isdecimal():
+    number = whole(service_id)
+    if number is None:
         raise errors.BadRequest(reason=f"Invalid service id {service_id}")
-    host_lists.remove_service(req.db, host_lists.numbered(req.db, int(service_id)))
+    host_lists.remove_service(req.db, host_lists.numbered(req.db, number))
 
 
 @route("DELETE", "/os-services/{service_id}", policy=DELETE, since="2.53", status=204)

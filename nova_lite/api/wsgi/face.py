@@ -90,6 +90,9 @@ class Face:
             response = self._fault(error.http_status, error.text)
             if error.http_status == 401:
                 response.headers["WWW-Authenticate"] = challenge(environ, login_url(self._parts.conf))
+        except sqlalchemy.exc.DataError as wrong:
+            LOG.warning("%s %s: the database refused a value: %s", http.method, http.path, wrong.orig)
+            response = self._fault(400, "A value of the request is out of the range that can be kept.")
         except sqlalchemy.exc.OperationalError:
             LOG.exception("%s %s: the database failed", http.method, http.path)
             response = self._fault(503, "The database cannot be reached or is busy; try again shortly.")

@@ -7,6 +7,7 @@ import urllib.parse
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Request
+from nova_lite.api.wsgi.validation import MOST, whole
 
 
 def limit(req: Request) -> int:
@@ -17,9 +18,10 @@ def limit(req: Request) -> int:
     text = req.query.get("limit")
     if text is None:
         return int(req.conf.api.max_limit)
-    if not text.isdecimal():
-        raise errors.BadRequest(reason=f"limit param must be an integer not below 0, not {text!r}")
-    return min(int(text), int(req.conf.api.max_limit))
+    found = whole(text)
+    if found is None:
+        raise errors.BadRequest(reason=f"limit param must be an integer of 0 to {MOST}, not {text[:40]!r}")
+    return min(found, int(req.conf.api.max_limit))
 
 
 def offset(req: Request) -> int:
@@ -28,9 +30,10 @@ def offset(req: Request) -> int:
     :raises errors.BadRequest: not a number, or negative.
     """
     text = req.query.get("offset", "0")
-    if not text.isdecimal() or int(text) > 0x7FFFFFFF:
-        raise errors.BadRequest(reason=f"offset param must be an integer not below 0, not {text!r}")
-    return int(text)
+    found = whole(text)
+    if found is None:
+        raise errors.BadRequest(reason=f"offset param must be an integer of 0 to {MOST}, not {text[:40]!r}")
+    return found
 
 
 def next_link(req: Request, *, path: str, marker: str) -> dict[str, str]:

@@ -17,9 +17,18 @@ from nova_lite.api.wsgi.request import Body
 
 Check = Callable[[Any], Any]
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
-# Formats beyond fastjsonschema's own; JSON Schema draft 7 names.
+MOST = 0x7FFFFFFF  # what a column of whole numbers holds
+
+
+def whole(text: str) -> int | None:
+    """The number that these decimal digits say; None: they say none, or more than MOST."""
+    return int(text) if text.isdecimal() and len(text) <= len(str(MOST)) and int(text) <= MOST else None
+
+
+# Formats beyond fastjsonschema's own: JSON Schema draft 7's, and of a number in digits.
 FORMATS: dict[str, str | Callable[[str], bool]] = {
     "uuid": r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$",
+    "digits": lambda text: whole(text.removeprefix("-")) is not None,
 }
 
 
