@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 
 from oslo_config import cfg
 
@@ -17,16 +18,22 @@ def path(conf: cfg.ConfigOpts) -> str:
 
 
 def write(conf: cfg.ConfigOpts, password: str) -> None:
-    """Write it for the admin; JSON is YAML. Readable by its owner only, since the password is in it."""
-    clouds = {"clouds": {CLOUD: {
-        "auth": {"auth_url": f"{conf.api.public_url}/identity/v3", "username": "admin", "password": password,
-                 "project_name": "admin", "user_domain_name": "Default", "project_domain_name": "Default"},
-        "region_name": conf.api.region, "identity_api_version": "3",
-    }}}
-    temporary = f"{path(conf)}.new"
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(clouds, file, indent=2)
-    os.rename(temporary, path(conf))
+    """Write it for the admin (JSON is YAML), and beside it `openrc`, for clients that know only OS_ variables.
+
+    Readable by their owner only, since the password is in them.
+    """
+    auth = {"auth_url": f"{conf.api.public_url}/identity/v3", "username": "admin", "password": password,
+            "project_name": "admin", "user_domain_name": "Default", "project_domain_name": "Default"}
+    more = {"region_name": conf.api.region, "identity_api_version": "3"}
+    _replace(path(conf), json.dumps({"clouds": {CLOUD: {"auth": auth, **more}}}, indent=2))
+    _replace(os.path.join(conf.state_path, "openrc"), "".join(
+        f"export OS_{name.upper()}={shlex.quote(value)}\n" for name, value in {**auth, **more}.items()))
+
+
+def _replace(file: str, text: str) -> None:
+    with os.fdopen(os.open(f"{file}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as written:
+        written.write(text)
+    os.rename(f"{file}.new", file)
 
 
 def how_to_go_on(conf: cfg.ConfigOpts) -> str:

@@ -22,7 +22,7 @@ _POLITE_S = 30.0
 _DIRECTORIES = ("compute", "fernet-keys", "images", "instances", "network")
 _FILES = (
     "admin-password", "clouds.yaml", "nova-lite.log", "nova-lite.pid", "nova-lite.sqlite", "nova-lite.sqlite-shm",
-    "nova-lite.sqlite-wal",
+    "nova-lite.sqlite-wal", "openrc",
 )
 
 

@@ -23,7 +23,7 @@ GIB = 1 << 30
 # The guest image, its unpacked copy, a guest's overlay and the logs of a first day.
 _LEAST_FREE, _LOW_FREE = GIB, 5 * GIB
 _BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
-_SECRETS = ("admin-password", "clouds.yaml", "fernet-keys", "nova-lite.sqlite")
+_SECRETS = ("admin-password", "clouds.yaml", "fernet-keys", "nova-lite.sqlite", "openrc")
 _OPEN_LIBVIRT = """\
 import sys, libvirt
 libvirt.registerErrorHandler(lambda opaque, error: None, None)
