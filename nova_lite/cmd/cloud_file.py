@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The clouds.yaml by which stock clients find the cloud."""
+"""The clouds.yaml by which stock clients find the cloud, and the openrc for those that do not read it."""
 
 from __future__ import annotations
 

@@ -73,7 +73,9 @@ class Emitter:
             server = servers.get_any(session, action.server_id)
             plugs = ports.of_servers(session, [server.id])[server.id]
             error = (action.message or "") if change.phase == Phase.ERROR else None
-            keypair = keypairs.known(session, user_id=server.user_id, name=server.key_name) if server.key_name else None
+            keypair = None
+            if kind.event == "create" and server.key_name:  # no other payload has it
+                keypair = keypairs.known(session, user_id=server.user_id, name=server.key_name)
             said = payload(kind, server, action, plugs, keypair=keypair, error=error)
         event = ".".join(filter(None, ("instance", kind.event, change.phase)))
         asker = {"request_id": action.request_id, "user_id": action.user_id, "project_id": action.project_id}

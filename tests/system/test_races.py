@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
 
@@ -76,6 +77,11 @@ def _race(calls: list[Callable[[], None]]) -> list[bool]:
         return [ran.result(60) for ran in [pool.submit(run, call) for call in calls]]
 
 
+def _ask_all(clients: list[Database], server_id: str, names: Sequence[str]) -> list[bool]:
+    """Each client asks for its action at the same moment; which ones won."""
+    return _race([functools.partial(_begin, database, server_id, name) for database, name in zip(clients, names, strict=True)])
+
+
 def _seen(database: Database, server_id: str) -> tuple[str | None, list[str]]:
     """The server's task, and the actions that were written down."""
     with database.reader() as session:
@@ -87,8 +93,7 @@ def test_of_many_actions_at_once_one_wins(clients: list[Database]) -> None:
     winners: set[str] = set()
     for _ in range(ROUNDS):
         server_id = _server(clients[0])
-        won = _race([lambda d=database, n=name, s=server_id: _begin(d, s, n)  # type: ignore[misc]
-                     for database, name in zip(clients, RIVALS, strict=True)])
+        won = _ask_all(clients, server_id, RIVALS)
         assert sum(won) == 1
         winner = RIVALS[won.index(True)]
         assert _seen(clients[0], server_id) == (ACTIONS[winner].task, [winner])
@@ -99,7 +104,7 @@ def test_of_many_actions_at_once_one_wins(clients: list[Database]) -> None:
 def test_of_many_that_ask_for_the_same_one_wins(clients: list[Database]) -> None:
     for _ in range(ROUNDS):
         server_id = _server(clients[0])
-        won = _race([lambda d=database, s=server_id: _begin(d, s, "stop") for database in clients])  # type: ignore[misc]
+        won = _ask_all(clients, server_id, ["stop"] * len(clients))
         assert sum(won) == 1
         assert _seen(clients[0], server_id) == ("powering-off", ["stop"])
 
@@ -108,8 +113,7 @@ def test_delete_wins_whoever_else_asks(clients: list[Database]) -> None:
     for _ in range(ROUNDS):
         server_id = _server(clients[0])
         names = ["delete", *RIVALS[1:]]
-        won = _race([lambda d=database, n=name, s=server_id: _begin(d, s, n)  # type: ignore[misc]
-                     for database, name in zip(clients, names, strict=True)])
+        won = _ask_all(clients, server_id, names)
         assert won[0]
         task, written = _seen(clients[0], server_id)
         assert task == "deleting"
@@ -121,8 +125,7 @@ def test_a_hard_reboot_takes_over_what_may_be_stuck_and_nothing_else(clients: li
     for _ in range(ROUNDS):
         server_id = _server(clients[0])
         names = ["reboot_hard", *RIVALS[1:]]
-        won = _race([lambda d=database, n=name, s=server_id: _begin(d, s, n)  # type: ignore[misc]
-                     for database, name in zip(clients, names, strict=True)])
+        won = _ask_all(clients, server_id, names)
         winners = {name for name, has_won in zip(names, won, strict=True) if has_won}
         task, written = _seen(clients[0], server_id)
         assert (len(written), set(written), task) == (len(winners), winners, ACTIONS[written[0]].task)

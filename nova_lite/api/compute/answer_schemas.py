@@ -61,7 +61,7 @@ def server(version: Version, *, is_plain: bool = False) -> dict[str, Schema]:
     image = closed({"properties": OBJECT}, id=STRING, links=LINKS) if version.minor >= 98 else _LINKED
     volume = {"delete_on_termination": YES_NO} if version.minor >= 3 else {}
     return {
-        "id": UUID, "name": STRING, "status": {"enum": list(_STATUSES)}, "metadata": WORDS, "locked": YES_NO, "progress": WHOLE,
+        "id": UUID, "name": STRING, "status": {"enum": list(_STATUSES)}, "metadata": WORDS, "locked": YES_NO,
         **words("tenant_id user_id hostId accessIPv4 accessIPv6 config_drive host_status", STRING),
         **words("OS-EXT-AZ:availability_zone OS-EXT-STS:vm_state OS-EXT-SRV-ATTR:instance_name", STRING),
         **words("OS-EXT-SRV-ATTR:hostname OS-EXT-SRV-ATTR:reservation_id OS-EXT-SRV-ATTR:kernel_id", STRING),

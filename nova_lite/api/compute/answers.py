@@ -149,6 +149,8 @@ ANSWERS: dict[str, Answer] = {
     "POST /os-aggregates": Answer("aggregate", aggregates.FIELDS),
     "GET /os-aggregates/{aggregate_id}": Answer("aggregate", aggregates.FIELDS, always=answer_schemas.AGGREGATE),
     "PUT /os-aggregates/{aggregate_id}": Answer("aggregate", aggregates.FIELDS, always=answer_schemas.AGGREGATE),
+    **{f"POST /os-aggregates/{{aggregate_id}}/action {name}": Answer("aggregate", aggregates.FIELDS, always=answer_schemas.AGGREGATE)
+       for name in ("add_host", "remove_host", "set_metadata")},
     "GET /os-services": Answer("services", services.FIELDS, is_list=True),
     "GET /os-hypervisors": _hypervisors("hypervisors", hypervisors.NAME_FIELDS, is_list=True),
     "GET /os-hypervisors/detail": _hypervisors("hypervisors", hypervisors.FIELDS, is_list=True),

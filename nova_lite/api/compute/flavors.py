@@ -12,7 +12,6 @@ from nova_lite.api.compute.links import links
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, ANYONE, READER, Field, Rule, action, route, view
-from nova_lite.api.wsgi.validation import whole
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db import flavors
 from nova_lite.db.flavors import Flavor
@@ -90,8 +89,8 @@ def _page(req: Request, path: str) -> tuple[list[Flavor], Body]:
         raise errors.InvalidField(field="sort_key", reason=f"'{sort_key}' is not one of {sorted(flavors.SORT_KEYS)}")
     limit = paging.limit(req)
     found = flavors.find(
-        req.db, project_id=req.ctxt.visible_project, is_public=_kind(req), min_ram_mb=_number(req, "minRam"),
-        min_disk_gb=_number(req, "minDisk"), sort_key=sort_key, is_descending=req.query.get("sort_dir") == "desc",
+        req.db, project_id=req.ctxt.visible_project, is_public=_kind(req), min_ram_mb=paging.least(req, "minRam"),
+        min_disk_gb=paging.least(req, "minDisk"), sort_key=sort_key, is_descending=req.query.get("sort_dir") == "desc",
         marker=req.query.get("marker"), limit=limit + 1, name_pattern=_name(req))
     page = found[:limit]
     if len(found) > limit and page:
@@ -120,14 +119,6 @@ def _kind(req: Request) -> bool | None:
     if text not in schemas.TRUE_WORDS + schemas.FALSE_WORDS:
         raise errors.BadRequest(reason=f"Invalid is_public filter [{text}]")
     return text in schemas.TRUE_WORDS
-
-
-def _number(req: Request, name: str) -> int:
-    text = req.query.get(name, "0")
-    found = whole(text)
-    if found is None:
-        raise errors.BadRequest(reason=f"Invalid {name} filter [{text}]")
-    return found
 
 
 @route("GET", "/flavors/{flavor_id}", policy=SHOW)

@@ -13,7 +13,6 @@ from nova_lite.api.image.store import open_store
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ANYONE, Rule, route
-from nova_lite.api.wsgi.validation import whole
 from nova_lite.db import images
 from nova_lite.db.images import Filters, Image
 
@@ -94,20 +93,12 @@ def _filters(req: Request) -> Filters:
         equal["status"] = [status for status, (word, _) in _STATUSES.items() if word == wanted]
     for word, column in (("minRam", "min_ram_mb"), ("minDisk", "min_disk_gb")):
         if word in req.query:
-            equal[column] = [_number(req, word)]
+            equal[column] = [paging.least(req, word)]
     if "server" in req.query:
         properties["instance_uuid"] = req.query["server"].rstrip("/").rpartition("/")[2]
     if "type" in req.query:
         properties["image_type"] = req.query["type"]
     return Filters(equal=equal, properties=properties, changed_since=_since(req))
-
-
-def _number(req: Request, name: str) -> int:
-    text = req.query[name]
-    found = whole(text)
-    if found is None:
-        raise errors.BadRequest(reason=f"Invalid {name} filter [{text}]")
-    return found
 
 
 def _since(req: Request) -> datetime.datetime | None:

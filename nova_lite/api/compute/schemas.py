@@ -33,7 +33,7 @@ BOOLEAN: Schema = {"anyOf": [{"type": "boolean"}, {
 
 
 def whole(minimum: int, maximum: int = MOST) -> Schema:
-    """A whole number, or its digits as a string; see `number` for reading it."""
+    """A whole number, or its digits as a string; `int` reads either."""
     return {"anyOf": [{"type": "integer", "minimum": minimum, "maximum": maximum},
                       {"type": "string", "pattern": r"^-?[0-9]{1,10}$", "format": "digits"}]}
 

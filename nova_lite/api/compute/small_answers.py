@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from nova_lite.api.compute import (
-    aggregates,
     console_auth_tokens,
     floating_ips,
     hypervisors,
@@ -87,7 +86,6 @@ _ZONES = _always(closed(availabilityZoneInfo=many(closed(
     zoneName=STRING, zoneState=closed(available=YES_NO), hosts={"type": ["object", "null"]}))))
 _EXTENSION = closed(**words("alias name description namespace updated", STRING), links=LINKS)
 _NAMED = {"hypervisor_hostname": STRING, "state": {"enum": ["up", "down"]}, "status": {"enum": ["enabled", "disabled"]}}
-_AGGREGATE = _fields("aggregate", aggregates.FIELDS, hosts=many(STRING), metadata=WORDS)
 _NODE = closed({"host_node": WHOLE_OR_NULL, "cpu_pinning": {"type": "object"}}, memory_mb=WHOLE, siblings=many(many(WHOLE)),
                vcpu_set=many(WHOLE))
 _STANDARD = closed(
@@ -189,7 +187,6 @@ SMALL: dict[str, Callable[[Version], Schema | None]] = {
         **shape(hypervisors.NAME_FIELDS, version, _NAMED), "properties": {
             **shape(hypervisors.NAME_FIELDS, version, _NAMED)["properties"], "servers": GUESTS}})),
     "PUT /os-services/{service_id}": _service,
-    **{f"POST /os-aggregates/{{aggregate_id}}/action {name}": _AGGREGATE for name in ("add_host", "remove_host", "set_metadata")},
     "GET /os-hosts": _always(closed(hosts=many(closed(**words("host_name service zone", STRING))))),
     "GET /os-hosts/{host_name}": _always(closed(host=many(closed(resource=closed(
         **words("host project", STRING), **words("cpu memory_mb disk_gb", WHOLE)))))),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages: `limit` and `marker` read from the query, the `next` link written to the answer."""
+"""Pages: `limit`, `offset` and least values read from the query, the `next` link written to the answer."""
 
 from __future__ import annotations
 
@@ -33,6 +33,18 @@ def offset(req: Request) -> int:
     found = whole(text)
     if found is None:
         raise errors.BadRequest(reason=f"offset param must be an integer of 0 to {MOST}, not {text[:40]!r}")
+    return found
+
+
+def least(req: Request, name: str) -> int:
+    """The least value that a filter such as `minRam` lets pass; 0 without it.
+
+    :raises errors.BadRequest: not a number, or negative.
+    """
+    text = req.query.get(name, "0")
+    found = whole(text)
+    if found is None:
+        raise errors.BadRequest(reason=f"Invalid {name} filter [{text}]")
     return found
 
 
