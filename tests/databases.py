@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
-from tools.parts import MariaDB, Postgres
+from tools.lib.services import MariaDB, Postgres
 
 KINDS = {"postgresql": Postgres, "mariadb": MariaDB}
 _KIND = os.environ.get("NOVA_LITE_TEST_DATABASE", "sqlite")

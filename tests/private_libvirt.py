@@ -12,9 +12,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.parts.libvirtd import LibvirtDaemons, write_configuration
-from tools.parts.processes import end
-from tools.parts.sandbox import Sandbox
+from tools.lib.services.libvirtd import LibvirtDaemons, write_configuration
+from tools.lib.services.processes import end
+from tools.lib.services.sandbox import Sandbox
 
 # Parts that a real guest needs; without them the tests that use one cannot run.
 PROGRAMS = ("libvirtd", "virtlogd", "qemu-img", "qemu-system-x86_64", "genisoimage")

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from nova_lite import concurrency
+from nova_lite.runtime import concurrency
 
 _ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)
 _PAUSE_S = 0.2  # a worker that cannot start must not be started again and again without a rest
@@ -24,7 +24,7 @@ def main() -> None:
     concurrency.choose_before_imports(sys.argv, default="threads")
     from oslo_log import log as logging
 
-    from nova_lite.api.wsgi import paste  # noqa: F401 - workers share what is imported before they are forked
+    from nova_lite.api import deploy as paste  # noqa: F401 - workers share what is imported before they are forked
     from nova_lite.cmd import daemon
 
     conf = daemon.configure(sys.argv[1:])
@@ -105,8 +105,8 @@ def _signals_wait() -> Iterator[None]:
 
 def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa: ANN401 - as above
     """One worker: its own database pool and message bus, made after the fork."""
-    from nova_lite.api.image.caretaker import caretaker
-    from nova_lite.api.wsgi import paste
+    from nova_lite.api import deploy as paste
+    from nova_lite.api.image.cleanup import caretaker
     from nova_lite.api.wsgi.request import Parts, RpcClients
     from nova_lite.cmd import daemon
     from nova_lite.db.engine import open_database

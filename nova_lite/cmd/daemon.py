@@ -17,8 +17,8 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import conf as options
-from nova_lite import failpoints
 from nova_lite.rpc import transport
+from nova_lite.runtime import failpoints
 
 LOG = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import oslo_messaging as messaging
 import paste.deploy
 from oslo_config import cfg
 
-from nova_lite.api.wsgi.paste import paste_file
+from nova_lite.api.deploy import paste_file
 from nova_lite.cmd import daemon
 from nova_lite.network.service import NetworkService
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_MODULE = "nova_lite.cmd.lite"
+_MODULE = "nova_lite.cmd.lite.main"
 
 
 def path(state: str) -> str:

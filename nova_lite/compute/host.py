@@ -13,15 +13,15 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.compute.power_reports import PowerReports
+from nova_lite.compute.power_sync import PowerSync
+from nova_lite.compute.preemption import Preemption
 from nova_lite.compute.records import Phase, Records, Wanted
-from nova_lite.compute.turns import Turns
 from nova_lite.compute.virt.driver import Driver
 from nova_lite.context import Context, system_context
-from nova_lite.lifecycle.table import Power
-from nova_lite.named_locks import NamedLocks
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
 from nova_lite.rpc.conductor import ConductorRpc, PowerState
+from nova_lite.runtime.named_locks import NamedLocks
 
 LOG = logging.getLogger(__name__)
 
@@ -40,10 +40,10 @@ class Host:
         self.records = records
         self.conductor = conductor
         self.locks = NamedLocks()
-        self.turns = Turns()
+        self.turns = Preemption()
         self.builds = threading.BoundedSemaphore(conf.compute.max_concurrent_builds)
         self.clock = clock
-        self.reports = PowerReports(send=self._send_power, host_of=self._host_of, is_busy=self.locks.is_held)
+        self.reports = PowerSync(send=self._send_power, host_of=self._host_of, is_busy=self.locks.is_held)
 
     def shutdown_timeout_s(self, server_id: str) -> float:
         """Seconds that the guest has to power off by itself: as its image says, else as this host does."""

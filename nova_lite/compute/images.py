@@ -19,9 +19,9 @@ from nova_lite import errors
 from nova_lite.compute import commands, image_format
 from nova_lite.compute.downloads import DownloadFailed, download
 from nova_lite.compute.records import sync_directory
-from nova_lite.failpoints import fail
-from nova_lite.named_locks import NamedLocks
 from nova_lite.rpc.compute import Image
+from nova_lite.runtime.failpoints import fail
+from nova_lite.runtime.named_locks import NamedLocks
 
 LOG = logging.getLogger(__name__)
 _FACTS, _LOCK, _PART = ".json", ".lock", ".part"

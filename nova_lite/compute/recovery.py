@@ -11,7 +11,7 @@ from nova_lite import errors
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
 from nova_lite.compute.records import Phase, Record, Wanted
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 
 LOG = logging.getLogger(__name__)
 # No message lives a week: after it a late duplicate need not be feared.

@@ -14,12 +14,12 @@ from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.compute import inventory, uploads
-from nova_lite.compute.console_gate import ConsoleGate
+from nova_lite.compute.console_server import ConsoleServer
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
 from nova_lite.compute.operations.console import Console
+from nova_lite.compute.operations.guest_agent import Inside
 from nova_lite.compute.operations.image_cache import ImageCaching
-from nova_lite.compute.operations.inside import Inside
 from nova_lite.compute.operations.interfaces import Interfaces
 from nova_lite.compute.operations.power import Power
 from nova_lite.compute.operations.rebuild import Rebuild
@@ -52,7 +52,7 @@ class ComputeService:
         self._records = Records(self._state, is_durable=self.driver.outlives_machine)
         self._conductor = ConductorRpc.client(transport)
         self.host = Host(conf=conf, driver=self.driver, records=self._records, conductor=self._conductor)
-        self._consoles = ConsoleGate(
+        self._consoles = ConsoleServer(
             address=conf.my_ip, port=conf.compute.console_port, connect=self.driver.connect_console)
         build = Build(self.host)
         self._server = serve(ComputeRpc, transport, conf.host, [

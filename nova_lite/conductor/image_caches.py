@@ -6,10 +6,10 @@ from __future__ import annotations
 from oslo_log import log as logging
 
 from nova_lite.conductor import guest
-from nova_lite.conductor.world import World
+from nova_lite.conductor.engine.services import Services
 from nova_lite.context import Context
-from nova_lite.db import hosts as host_rows
-from nova_lite.db import images as image_rows
+from nova_lite.db.hosts import hosts as host_rows
+from nova_lite.db.image import images as image_rows
 
 LOG = logging.getLogger(__name__)
 
@@ -17,15 +17,15 @@ LOG = logging.getLogger(__name__)
 class ImageCaches:
     """Endpoint: tells each worker once per image; images and hosts that have gone meanwhile are left out."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
-        with self._world.database.reader() as session:
+        with self._services.database.reader() as session:
             found = image_rows.by_ids(session, image_ids)
             agents = {host.agent for host in host_rows.hosts(session) if host.name in hosts}
         for image in found.values():
-            payload = guest.image_payload(self._world, image, project_id=image.owner, properties={})
+            payload = guest.image_payload(self._services, image, project_id=image.owner, properties={})
             for agent in sorted(agents):
-                self._world.compute(agent).cache_image(ctxt, image=payload)
+                self._services.compute(agent).cache_image(ctxt, image=payload)
         LOG.info("images %s: hosts %s were told to fetch them", ", ".join(found), ", ".join(hosts))

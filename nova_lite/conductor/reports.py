@@ -11,47 +11,50 @@ import sqlalchemy as sa
 from oslo_log import log as logging
 from sqlalchemy.orm import Session
 
-from nova_lite.conductor.workflows import faults, soft_delete
-from nova_lite.conductor.world import World
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.steps import faults
+from nova_lite.conductor.workflows import soft_delete
 from nova_lite.context import Context
-from nova_lite.db import changes, hosts, servers
-from nova_lite.db.actions import DONE, FAILED, OPEN, Action, ActionEvent
-from nova_lite.lifecycle.table import vm_state_of
+from nova_lite.db import changes
+from nova_lite.db.compute import servers
+from nova_lite.db.compute.actions import DONE, FAILED, OPEN, Action, ActionEvent
+from nova_lite.db.hosts import hosts
+from nova_lite.lifecycle.servers import vm_state_of
 from nova_lite.rpc.conductor import Inventory, PowerState, ServiceReport
 
 LOG = logging.getLogger(__name__)
 _UPTIME_S = 60
 
 
-class Outcomes:
+class ActionReports:
     """Endpoint: what became of actions that a worker carries out alone."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def action_done(  # noqa: PLR0913 - the contract's shape
         self, ctxt: Context, *, server_id: str, action_id: int, host: str, power_state: int
     ) -> None:
-        with self._world.database.writer() as session:
+        with self._services.database.writer() as session:
             action = self._close(session, action_id, host=host, error=None)
             if action is not None:
                 if action.name == "soft_delete":
-                    soft_delete.settle(session, self._world, ctxt, action)
+                    soft_delete.settle(session, self._services, ctxt, action)
                 led_to = soft_delete.restored(session, server_id) if action.name == "restore" else None
                 servers.finish(session, server_id, action.name, power_state=power_state, vm_state=led_to)
 
     def action_failed(  # noqa: PLR0913 - the contract's shape
         self, ctxt: Context, *, server_id: str, action_id: int, host: str, reason: str
     ) -> None:
-        with self._world.database.writer() as session:
+        with self._services.database.writer() as session:
             action = self._close(session, action_id, host=host, error=reason)
             if action is not None:
-                fault = faults.fault(reason, details=f"{host}: {action.name}", now=self._world.now())
+                fault = faults.fault(reason, details=f"{host}: {action.name}", now=self._services.now())
                 servers.abandon(session, server_id, action.name, fault=fault, is_fatal=False)
 
     def _close(self, session: Session, action_id: int, *, host: str, error: str | None) -> Action | None:
         """End the action and write its one event; None: a second report, or a delete came in between."""
-        now = self._world.now()
+        now = self._services.now()
         closed = session.execute(sa.update(Action).where(Action.id == action_id, Action.state.in_(OPEN)).values(
             state=DONE if error is None else FAILED, message=error, finish_time=now, lease_until=None, updated_at=now,
         ).execution_options(synchronize_session=False))
@@ -68,11 +71,11 @@ class Outcomes:
 class PowerChanges:
     """Endpoint: guests that changed by themselves."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
-        with self._world.database.writer() as session:
+        with self._services.database.writer() as session:
             for seen in states:
                 followed = servers.sync_power(
                     session, seen.server_id, power_state=seen.state, vm_state=vm_state_of(seen.state))
@@ -83,8 +86,8 @@ class PowerChanges:
 class Heartbeats:
     """Endpoint: who lives. Reports are collected and written in one transaction a second, however many daemons."""
 
-    def __init__(self, world: World, *, flush_s: float = 1.0) -> None:
-        self._world = world
+    def __init__(self, services: Services, *, flush_s: float = 1.0) -> None:
+        self._services = services
         self._flush_s = flush_s
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, str], ServiceReport] = {}
@@ -124,22 +127,22 @@ class Heartbeats:
         if not waiting:
             return
         news = {key for key, status in waiting.items() if not self._is_known(key, status)}
-        with self._world.database.writer() as session:
+        with self._services.database.writer() as session:
             for key, status in waiting.items():
                 self._write(session, status, is_known=key not in news)
-        self._known.update({key: (self._world.now(), waiting[key]) for key in news})
+        self._known.update({key: (self._services.now(), waiting[key]) for key in news})
 
     def _is_known(self, key: tuple[str, str], status: ServiceReport) -> bool:
         """Whether the hosts' rows need no writing: nothing but the uptime has changed, and that is shown to the minute."""
         at, before = self._known.get(key, (None, None))
         return (at is not None and before is not None and status.trouble == before.trouble and _facts(before) == _facts(status)
-                and (self._world.now() - at).total_seconds() < _UPTIME_S)
+                and (self._services.now() - at).total_seconds() < _UPTIME_S)
 
     def _write(self, session: Session, status: ServiceReport, *, is_known: bool) -> None:
-        if hosts.beat(session, status, now=self._world.now()) and (is_known or status.trouble):
+        if hosts.beat(session, status, now=self._services.now()) and (is_known or status.trouble):
             return
         names = [inventory.host for inventory in status.inventories] or [status.agent]
-        hosts.register(session, status, names=names, now=self._world.now())
+        hosts.register(session, status, names=names, now=self._services.now())
 
 
 def _facts(status: ServiceReport) -> list[Inventory]:

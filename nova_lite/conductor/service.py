@@ -15,24 +15,24 @@ import oslo_messaging as messaging
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from nova_lite import tokens
-from nova_lite.conductor import journal
-from nova_lite.conductor import world as worlds
-from nova_lite.conductor.documents import Documents
+from nova_lite.conductor.engine import journal
+from nova_lite.conductor.engine import services as engine_services
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.engine.workflow import Run, TryLater, carry_out
 from nova_lite.conductor.image_caches import ImageCaches
+from nova_lite.conductor.instance_metadata import Documents
 from nova_lite.conductor.reconcilers import RECONCILERS
-from nova_lite.conductor.reports import Heartbeats, Outcomes, PowerChanges
-from nova_lite.conductor.workflow import Run, TryLater, carry_out
+from nova_lite.conductor.reports import ActionReports, Heartbeats, PowerChanges
 from nova_lite.conductor.workflows import WORKFLOWS
-from nova_lite.conductor.world import World
 from nova_lite.context import Context
-from nova_lite.db.actions import UNDOING, Action
 from nova_lite.db.base import utcnow
+from nova_lite.db.compute.actions import UNDOING, Action
 from nova_lite.db.engine import Database
-from nova_lite.periodic import Periodic
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
+from nova_lite.runtime import tokens
+from nova_lite.runtime.periodic import Periodic
 
 LOG = logging.getLogger(__name__)
 # How long an action rests after a failure that only time can mend.
@@ -47,11 +47,11 @@ class Workflows:
     Workflows have threads of their own: however many wait their turn, outcomes and heartbeats are not held up.
     """
 
-    def __init__(self, world: World, *, owner: str) -> None:
-        self._world = world
+    def __init__(self, services: Services, *, owner: str) -> None:
+        self._services = services
         self._owner = owner
-        self._lease_s = float(world.conf.conductor.lease_s)
-        self._threads = futures.ThreadPoolExecutor(world.conf.conductor.workers, thread_name_prefix="workflow")
+        self._lease_s = float(services.conf.conductor.lease_s)
+        self._threads = futures.ThreadPoolExecutor(services.conf.conductor.workers, thread_name_prefix="workflow")
         self._lock = threading.Lock()
         self._waiting: set[int] = set()
         self._active: set[int] = set()
@@ -74,7 +74,7 @@ class Workflows:
     def take_up(self, ctxt: Context, action_id: int) -> None:
         """Carry the action out now, in this thread; nothing happens when somebody else has its lease."""
         found = journal.take(
-            self._world.database, action_id, owner=self._owner, lease_s=self._lease_s, now=self._world.now,
+            self._services.database, action_id, owner=self._owner, lease_s=self._lease_s, now=self._services.now,
             next_step=_next_step)
         if found is None:
             return
@@ -96,23 +96,23 @@ class Workflows:
     def _carry_out(self, ctxt: Context, found: journal.Journal) -> None:
         action = found.action
         run = Run(ctxt=ctxt, server_id=action.server_id, action_id=action.id, inputs=action.inputs,
-                  saved=dict(action.saved), world=self._world, attempt=action.attempt)
-        began = self._world.now()
+                  saved=dict(action.saved), services=self._services, attempt=action.attempt)
+        began = self._services.now()
         try:
             is_done = carry_out(WORKFLOWS[action.name], run, found)
         except TryLater as later:
             LOG.warning("server %s: %s will be tried again: %s", action.server_id, action.name, later)
-            until = self._world.now() + datetime.timedelta(seconds=RETRY_S)
-            journal.let_go(self._world.database, action.id, owner=self._owner, until=until)
+            until = self._services.now() + datetime.timedelta(seconds=RETRY_S)
+            journal.let_go(self._services.database, action.id, owner=self._owner, until=until)
             return
         LOG.info("server %s: %s %s in %.3f s", action.server_id, action.name, "done" if is_done else "ended",
-                 (self._world.now() - began).total_seconds())
+                 (self._services.now() - began).total_seconds())
 
     def renew(self) -> None:
         """Keep what this conductor works on."""
         with self._lock:
             active = sorted(self._active)
-        journal.renew(self._world.database, active, owner=self._owner, lease_s=self._lease_s, now=self._world.now)
+        journal.renew(self._services.database, active, owner=self._owner, lease_s=self._lease_s, now=self._services.now)
 
 
 def _next_step(action: Action) -> str | None:
@@ -127,20 +127,20 @@ class ConductorService:
 
     def __init__(self, conf: cfg.ConfigOpts, transport: messaging.transport.RPCTransport, database: Database) -> None:
         minted = tokens.open_tokens(conf)
-        world = worlds.over(
+        services = engine_services.over(
             transport, conf=conf, database=database, now=utcnow,
             image_token=lambda project_id: minted.mint_service(project_id=project_id))
-        self._world = world
-        self._workflows = Workflows(world, owner=f"{conf.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
-        self._heartbeats = Heartbeats(world)
+        self._services = services
+        self._workflows = Workflows(services, owner=f"{conf.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
+        self._heartbeats = Heartbeats(services)
         self._server = serve(ConductorRpc, transport, conf.host, [
-            self._workflows, Outcomes(world), PowerChanges(world), Documents(world), ImageCaches(world),
+            self._workflows, ActionReports(services), PowerChanges(services), Documents(services), ImageCaches(services),
             self._heartbeats])
         status = ServiceReport(binary="nova-conductor", agent=conf.host, availability_zone="internal")
         self._heartbeat = Heartbeat(ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval)
         self._periodics = [
             Periodic("lease renewal", self._workflows.renew, interval_s=conf.conductor.lease_s / 3),
-            *(Periodic(reconciler.work.__module__, functools.partial(reconciler.work, world),
+            *(Periodic(reconciler.work.__module__, functools.partial(reconciler.work, services),
                        interval_s=conf.conductor.reconcile_interval * reconciler.every) for reconciler in RECONCILERS),
         ]
 
@@ -155,9 +155,9 @@ class ConductorService:
 
     def _take_over_from_the_dead(self) -> None:
         """A conductor of this host whose process is gone will not go on: its actions need not wait for their leases."""
-        host = self._world.conf.host
-        dead = [owner for owner in journal.owners(self._world.database) if _is_dead(owner, host)]
-        freed = journal.free(self._world.database, dead, now=self._world.now)
+        host = self._services.conf.host
+        dead = [owner for owner in journal.owners(self._services.database) if _is_dead(owner, host)]
+        freed = journal.free(self._services.database, dead, now=self._services.now)
         if freed:
             LOG.info("%s actions of conductors that died on this host are taken up again", freed)
 

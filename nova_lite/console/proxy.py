@@ -20,8 +20,8 @@ from websockets.sync.server import Server, ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from nova_lite.console import pages
-from nova_lite.db import consoles
 from nova_lite.db.base import utcnow
+from nova_lite.db.compute import consoles
 from nova_lite.db.engine import Database
 
 LOG = oslo_logging.getLogger(__name__)

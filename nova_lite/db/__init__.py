@@ -1,28 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """All tables: one file is one resource, its model and every query on it."""
 
-from nova_lite.db import (
-    actions,
-    aggregates,
-    consoles,
-    flavors,
-    floating_ips,
-    hosts,
-    images,
-    keypairs,
-    moves,
-    networks,
-    ports,
-    quota_locks,
-    quotas,
-    routers,
-    security_groups,
-    server_groups,
-    servers,
-    users,
-)
+from nova_lite.db.compute import actions, consoles, flavors, keypairs, server_groups, server_migrations, servers
+from nova_lite.db.hosts import aggregates, hosts
+from nova_lite.db.identity import users
+from nova_lite.db.image import images
+from nova_lite.db.network import floating_ips, networks, ports, routers, security_groups
+from nova_lite.db.quotas import quota_locks, quotas
 
 RESOURCES = (
-    actions, aggregates, consoles, flavors, floating_ips, hosts, images, keypairs, moves, networks, ports, quota_locks,
+    actions, aggregates, consoles, flavors, floating_ips, hosts, images, keypairs, server_migrations, networks, ports, quota_locks,
     quotas, routers, security_groups, server_groups, servers, users,
 )

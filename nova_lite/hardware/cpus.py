@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.hardware import names
+from nova_lite.hardware import extra_specs
 from nova_lite.hardware.topology import parse_cpus
 
 
@@ -61,9 +61,9 @@ def by_resources(specs: Mapping[str, str], policy: str | None, *, vcpus: int) ->
 
     :raises errors.BadRequest: both are there, or they do not make up the flavor's CPUs. As in Nova.
     """
-    counts = {name: names.count(name, str(specs[name]), least=0) for name in ("resources:VCPU", "resources:PCPU") if name in specs}
+    counts = {name: extra_specs.count(name, str(specs[name]), least=0) for name in ("resources:VCPU", "resources:PCPU") if name in specs}
     for name in ("resources:MEMORY_MB", "resources:DISK_GB"):
-        names.count(name, str(specs.get(name, 0)), least=0)
+        extra_specs.count(name, str(specs.get(name, 0)), least=0)
     if not counts.get("resources:PCPU"):
         return policy
     if policy is not None or counts.get("resources:VCPU"):
@@ -109,5 +109,5 @@ def mask(name: str, text: str, *, vcpus: int) -> tuple[int, ...]:
     found = parse_cpus(name, f"0-{vcpus - 1},{text}" if is_all_but else text)
     named = {cpu for part in parts for cpu in parse_cpus(name, part.removeprefix("^"))}
     if not found or max(named) >= vcpus:
-        raise names.refuse(name, text, f"it names at least one of the guest's CPUs 0 to {vcpus - 1}, and no other")
+        raise extra_specs.refuse(name, text, f"it names at least one of the guest's CPUs 0 to {vcpus - 1}, and no other")
     return found

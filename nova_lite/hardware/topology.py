@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from nova_lite import errors
-from nova_lite.hardware import names
+from nova_lite.hardware import extra_specs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _given(number: int, specs: Mapping[str, str], image: Mapping[str, str]) -> t
             cpus = parse_cpus(name, str(source[name]))
     for name, source in ((f"hw:numa_mem.{number}", specs), (f"hw_numa_mem.{number}", image)):
         if memory is None and name in source:
-            memory = names.count(name, str(source[name]), least=1)
+            memory = extra_specs.count(name, str(source[name]), least=1)
     return cpus, memory
 
 
@@ -102,9 +102,9 @@ def parse_cpus(name: str, text: str) -> tuple[int, ...]:
         bare = part.removeprefix("^")
         first, dash, last = bare.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or len(bare) > 11:
-            raise names.refuse(name, text, "it is a list of CPU numbers such as 0-3,^2,8")
+            raise extra_specs.refuse(name, text, "it is a list of CPU numbers such as 0-3,^2,8")
         low, high = int(first), int(last or first)
         if high - low > 4096:  # nobody has as many; the list is built in memory
-            raise names.refuse(name, text, "the range is too long")
+            raise extra_specs.refuse(name, text, "the range is too long")
         (dropped if part.startswith("^") else kept).update(range(low, high + 1))
     return tuple(sorted(kept - dropped))

@@ -9,7 +9,7 @@ from __future__ import annotations
 _BUILD = "compute__do_build_and_run_instance"
 _OFFLOAD = "compute_shelve_offload_instance"
 
-# Action of lifecycle/table.py -> the event that all its steps are, or the event of each step.
+# Action of lifecycle/servers.py -> the event that all its steps are, or the event of each step.
 EVENTS: dict[str, str | dict[str, str]] = {
     "create": {"pick_host": "schedule_instances", "prepare_network": _BUILD, "start_guest": _BUILD},
     "delete": "compute_terminate_instance",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 
-from nova_lite.network.namespaces import inside
+from nova_lite.network.linux.namespaces import inside
 
 
 class CommandFailed(Exception):

@@ -11,24 +11,24 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite.context import Context
-from nova_lite.network.bridges import Bridges
-from nova_lite.network.caretaker import Caretaker
-from nova_lite.network.dhcp import Dhcp
-from nova_lite.network.documents import Documents, GuestDoor
 from nova_lite.network.driver import NetworkDriver
 from nova_lite.network.fake import FakeNetwork
-from nova_lite.network.firewall import Firewall
-from nova_lite.network.floating import FloatingAddresses
-from nova_lite.network.metadata import MetadataListeners, WSGIApplication
+from nova_lite.network.instance_metadata import Documents, MetadataBackend
+from nova_lite.network.linux.bridges import Bridges
+from nova_lite.network.linux.dhcp import Dhcp
+from nova_lite.network.linux.driver import LinuxNetwork, Parts
+from nova_lite.network.linux.firewall import Firewall
+from nova_lite.network.linux.floating_ips import FloatingAddresses
+from nova_lite.network.linux.metadata_backend import MetadataListeners, WSGIApplication
 from nova_lite.network.records import Records
-from nova_lite.network.worker import LinuxNetwork, Parts
+from nova_lite.network.repair import Caretaker
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkRpc, OwnedNetworks, SecurityGroup, ServerPorts
 
 LOG = logging.getLogger(__name__)
-MetadataAppFactory = Callable[[GuestDoor], WSGIApplication]
+MetadataAppFactory = Callable[[MetadataBackend], WSGIApplication]
 
 
 class Servers:
@@ -63,7 +63,7 @@ class Updates:
         self._driver.set_peers(network_id, peers)
 
 
-class Holdings:
+class NetworkInventory:
     """Endpoint: what this host holds, and the end of a network on it."""
 
     def __init__(self, driver: NetworkDriver) -> None:
@@ -85,8 +85,8 @@ class NetworkService:
     ) -> None:
         conductor = ConductorRpc.client(transport)
         self.driver = make_driver(
-            conf, metadata_app_factory=lambda documents: metadata_app_factory(GuestDoor(documents, conductor)))
-        endpoints = [Servers(self.driver), Updates(self.driver), Holdings(self.driver)]
+            conf, metadata_app_factory=lambda documents: metadata_app_factory(MetadataBackend(documents, conductor)))
+        endpoints = [Servers(self.driver), Updates(self.driver), NetworkInventory(self.driver)]
         self._server = serve(NetworkRpc, transport, conf.host, endpoints)
         status = ServiceReport(binary="nova-network", agent=conf.host)
         self._heartbeat = Heartbeat(

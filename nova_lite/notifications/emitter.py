@@ -13,10 +13,11 @@ from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_messaging.notify import notifier as oslo_notifier
 
-from nova_lite.db import keypairs, ports, servers
-from nova_lite.db.actions import Action
 from nova_lite.db.changes import Change, Phase
+from nova_lite.db.compute import keypairs, servers
+from nova_lite.db.compute.actions import Action
 from nova_lite.db.engine import Database
+from nova_lite.db.network import ports
 from nova_lite.notifications.names import kind_of
 from nova_lite.notifications.payloads import payload
 

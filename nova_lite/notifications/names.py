@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each action of lifecycle/table.py is called in notifications, and what its payload is: Nova's names and versions."""
+"""How each action of lifecycle/servers.py is called in notifications, and what its payload is: Nova's names and versions."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from nova_lite.db.actions import Action
-from nova_lite.db.keypairs import Keypair
-from nova_lite.db.ports import Port
-from nova_lite.db.servers import Server, instance_name
-from nova_lite.lifecycle.table import Power
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.keypairs import Keypair
+from nova_lite.db.compute.servers import Server, instance_name
+from nova_lite.db.network.ports import Port
+from nova_lite.lifecycle.servers import Power
 from nova_lite.notifications.names import Kind
 
 Body = dict[str, Any]

@@ -304,7 +304,7 @@ class ComputeRpc(Interface):
     def finish_resize(self, ctxt: Context, *, server_id: str, fence: int, size: GuestSize, is_on: bool) -> int:
         """Make the prepared guest this large, from copies of its disks, and power it on if `is_on`.
 
-        The power it ends in, as in nova_lite.lifecycle.table.Power.
+        The power it ends in, as in nova_lite.lifecycle.servers.Power.
 
         :raises errors.HypervisorFailed: it could not; what was set aside is still there.
         """

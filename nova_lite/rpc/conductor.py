@@ -23,7 +23,7 @@ class HostCell:
 class Offers:
     """What a host has beside its sizes. `pages_mb`: memory in huge pages by their size in KiB.
 
-    `traits`: names of os-traits and of the operator's own, and what nova_lite.hardware.needs names. `threads`: of a core.
+    `traits`: names of os-traits and of the operator's own, and what nova_lite.hardware.resource_request names. `threads`: of a core.
     """
 
     cells: tuple[HostCell, ...] = ()
@@ -80,7 +80,7 @@ class ServiceReport:
 
 @payload(version=1)
 class PowerState:
-    """Seen on the host: `state` as in nova_lite.lifecycle.table.Power."""
+    """Seen on the host: `state` as in nova_lite.lifecycle.servers.Power."""
 
     server_id: str
     state: int

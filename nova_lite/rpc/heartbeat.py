@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nova_lite.context import system_context
-from nova_lite.periodic import Periodic
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
+from nova_lite.runtime.periodic import Periodic
 
 
 class Heartbeat:

@@ -15,7 +15,7 @@ class PlacementRequest:
     """What a server needs of its host. `disk_gb` counts root, ephemeral and swap.
 
     `vcpus` are shared with others; `pcpus`, `huge_mb`, `page_kib`, `cells`, `requires` and `forbids` are as in
-    nova_lite.hardware.needs.
+    nova_lite.hardware.resource_request.
 
     `excluded` are hosts already tried; `forced_host` is the only one allowed (filters still apply).
     `group_policy` and `group_max_per_host` are those of its server group. `same_host`, `different_host`: ids of servers.

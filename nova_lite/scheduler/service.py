@@ -15,15 +15,15 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.context import Context
-from nova_lite.db import claims, hosts
 from nova_lite.db.base import utcnow
 from nova_lite.db.engine import Database
-from nova_lite.failpoints import fail
+from nova_lite.db.hosts import claims, hosts
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.scheduler import Placement, PlacementRequest, SchedulerRpc
-from nova_lite.scheduler import neighbours, pipeline, view
+from nova_lite.runtime.failpoints import fail
+from nova_lite.scheduler import affinity, pipeline, view
 
 LOG = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Placements:
 
     def pick_host(self, ctxt: Context, *, request: PlacementRequest) -> Placement:  # noqa: ARG002 - the contract's shape
         with self._database.writer() as session:
-            around = neighbours.of(session, request)
+            around = affinity.of(session, request)
             placement = self._existing(session, request)
             placement = placement or self._claim(session, request, around.seen_by(self._recent(session)))
             # A stale view may have refused hosts that have room again, or offered full ones: look once more.
@@ -61,7 +61,7 @@ class Placements:
     def resize_claim(self, ctxt: Context, *, request: PlacementRequest) -> None:  # noqa: ARG002 - the contract's shape
         size = {name: getattr(request, name) for name in claims.SIZES}
         with self._database.writer() as session:
-            around = neighbours.of(session, request)
+            around = affinity.of(session, request)
             held = next((claim for claim in claims.of_server(session, request.server_id)
                          if claim.host == request.forced_host), None)
             own = [] if held is None else [

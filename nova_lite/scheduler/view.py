@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from oslo_config import cfg
 from sqlalchemy.orm import Session
 
-from nova_lite.db import aggregates, hosts
+from nova_lite.db.hosts import aggregates, hosts
 from nova_lite.rpc.conductor import Offers
 from nova_lite.rpc.payload import from_wire
 

@@ -16,20 +16,20 @@ from oslo_config import cfg
 from sqlalchemy.orm import Session
 
 from nova_lite import conf as options
-from nova_lite import tokens
 from nova_lite.api import compute
-from nova_lite.api.faces import FACES
-from nova_lite.api.wsgi.face import Face
+from nova_lite.api.services import SERVICES
+from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.context import Context, expand_roles
+from nova_lite.db.compute.flavors import Flavor
+from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
-from nova_lite.db.flavors import Flavor
-from nova_lite.db.hosts import Host, Service
-from nova_lite.db.images import Image
-from nova_lite.db.networks import Network, Subnet
-from nova_lite.db.servers import Server
+from nova_lite.db.hosts.hosts import Host, Service
+from nova_lite.db.image.images import Image
+from nova_lite.db.network.networks import Network, Subnet
+from nova_lite.runtime import tokens
 from tests import databases
 from tests.api import described_answers
 
@@ -87,7 +87,7 @@ class ComputeApi:
         self.database, self.conf, self.rpc = database, conf, Rpc()
         rules = [made.policy for made in routes_of(compute.RESOURCES)] + list(compute.EXTRA_RULES)
         parts = Parts(conf, database, self.rpc)  # type: ignore[arg-type]
-        self._face = Face(FACES["compute"], parts, Policy(conf, rules))
+        self._face = Application(SERVICES["compute"], parts, Policy(conf, rules))
 
     def ask(
         self, method: str, path: str, body: Any = None, *, user: str = "alice", version: str = "2.1"

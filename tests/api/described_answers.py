@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 
 from nova_lite.api import compute
-from nova_lite.api.compute import answers
+from nova_lite.api.compute.common import answers
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.versions import Version, parse
 

@@ -13,15 +13,15 @@ from typing import Any
 import webob
 from oslo_config import cfg
 
-from nova_lite import concurrency
 from nova_lite import conf as options
 from nova_lite.api import image
 from nova_lite.api.wsgi import routing
-from nova_lite.api.wsgi.face import Face, FaceSpec
+from nova_lite.api.wsgi.application import ApiService, Application
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.context import ADMIN, MEMBER, READER, SERVICE, Context, expand_roles
 from nova_lite.rpc import transport
+from nova_lite.runtime import concurrency
 from tests import databases
 
 DATA = os.urandom(3 * 1024**2 + 17)
@@ -45,10 +45,10 @@ class ImageService:
                         + "\n".join(overrides))
         self.conf = options.load([], conf=cfg.ConfigOpts(), files=[str(file)])
         self.database = databases.fresh(directory)
-        spec = FaceSpec("image", image.RESOURCES, image.fault_body)
+        spec = ApiService("image", image.RESOURCES, image.fault_body)
         rules = {route.policy for route in routing.routes_of(image.RESOURCES)}
         parts = Parts(self.conf, self.database, RpcClients(transport.connect(self.conf)))
-        self._face = Face(spec, parts, Policy(self.conf, rules))
+        self._face = Application(spec, parts, Policy(self.conf, rules))
         self.files = directory / "images"
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

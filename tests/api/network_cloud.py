@@ -15,17 +15,18 @@ import webob
 
 from nova_lite import conf as options
 from nova_lite.api import network
-from nova_lite.api.wsgi.face import Face, FaceSpec
+from nova_lite.api.wsgi.application import ApiService, Application
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.context import Context, expand_roles
-from nova_lite.db import networks, plugs, ports, security_groups
-from nova_lite.db.hosts import Host, Service
-from nova_lite.db.servers import Server
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts.hosts import Host, Service
+from nova_lite.db.network import networks, ports, security_groups
 from nova_lite.network.fake import FakeNetwork
 from nova_lite.network.records import Records
-from nova_lite.network.service import Holdings, Servers, Updates
+from nova_lite.network.service import NetworkInventory, Servers, Updates
+from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import transport
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkRpc
@@ -58,11 +59,11 @@ class NetworkCloud:
         self.worker = FakeNetwork(self.records)
         self.agent = f"agent-{directory.name}"  # the memory bus is one for the whole test process
         self._server = serve(NetworkRpc, self.bus, self.agent,
-                             [Servers(self.worker), Updates(self.worker), Holdings(self.worker)])
+                             [Servers(self.worker), Updates(self.worker), NetworkInventory(self.worker)])
         self._server.start()
         rules = [made.policy for made in routes_of(network.RESOURCES)]
         parts = Parts(self.conf, self.database, RpcClients(self.bus))
-        self._face = Face(FaceSpec("network", network.RESOURCES, network.fault_body), parts, Policy(self.conf, rules))
+        self._face = Application(ApiService("network", network.RESOURCES, network.fault_body), parts, Policy(self.conf, rules))
         self._add_host()
 
     def close(self) -> None:
@@ -125,7 +126,7 @@ class NetworkCloud:
                 rng=random.Random(server_id))
             ports.plug(session, server_id, host="host-a", is_up=True)
         with self.database.reader() as session:
-            self.worker.prepare(plugs.server_ports(session, server, fence=7, documents={"a": "b"}))
+            self.worker.prepare(port_payloads.server_ports(session, server, fence=7, documents={"a": "b"}))
         return port_id
 
     @staticmethod

@@ -12,14 +12,14 @@ import sqlalchemy as sa
 import webob
 
 from nova_lite import conf as options
-from nova_lite import tokens
-from nova_lite.api.compute.history import MAXIMUM
-from nova_lite.api.wsgi import paste
+from nova_lite.api import deploy
+from nova_lite.api.compute.microversions import MAXIMUM
 from nova_lite.api.wsgi.request import Parts, RpcClients
-from nova_lite.db import users
 from nova_lite.db.base import Base
-from nova_lite.db.servers import Server
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.identity import users
 from nova_lite.rpc import transport
+from nova_lite.runtime import tokens
 from tests import databases
 from tests.api.compute_api import host
 
@@ -50,7 +50,7 @@ class PasteCloud:
             session.add_all(host("h1"))
         tokens.KeyRepository(tokens.directory_of(self.conf)).create()
         self._bus = transport.connect(self.conf)
-        self._app = paste.load(Parts(self.conf, self.database, RpcClients(self._bus)))
+        self._app = deploy.load(Parts(self.conf, self.database, RpcClients(self._bus)))
         self.admin = self.log_in("admin", ADMIN_PASSWORD, "admin")
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import webob
 
-from nova_lite import tokens
+from nova_lite.runtime import tokens
 from tests.api.paste_cloud import NEWEST, PasteCloud, Who
 
 NOWHERE = "11111111-2222-4333-8444-555555555555"

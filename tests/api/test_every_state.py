@@ -11,8 +11,8 @@ import pytest
 from nova_lite.api import compute
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.db.base import utcnow
-from nova_lite.db.flavors import Flavor
-from nova_lite.lifecycle.table import Vm
+from nova_lite.db.compute.flavors import Flavor
+from nova_lite.lifecycle.servers import Vm
 from tests.api import compute_api
 from tests.api.compute_api import ComputeApi, act, boot, message, settle
 

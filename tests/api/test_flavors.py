@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nova_lite.db.flavors import Flavor
+from nova_lite.db.compute.flavors import Flavor
 from tests.api import compute_api
 from tests.api.compute_api import ComputeApi
 

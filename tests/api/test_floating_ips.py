@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nova_lite.db import server_lists
+from nova_lite.db.compute import server_lists
 from tests.api.network_cloud import PROJECTS, Answer, NetworkCloud
 
 

@@ -13,7 +13,7 @@ import webob
 
 from nova_lite import errors
 from nova_lite.api import image as face
-from nova_lite.db import images
+from nova_lite.db.image import images
 from tests.api.image_service import DATA, ImageService, message
 
 NOWHERE = "11111111-2222-3333-4444-555555555555"

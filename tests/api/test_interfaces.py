@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nova_lite.api.compute import interfaces as face
-from nova_lite.db import actions, interfaces, ports, security_groups, servers
-from nova_lite.db.actions import Action
-from nova_lite.db.networks import Network
-from nova_lite.db.ports import Port
-from nova_lite.db.servers import Server
+from nova_lite.api.compute.servers.subresources import interfaces as face
+from nova_lite.db.compute import actions, servers
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.network import interfaces, ports, security_groups
+from nova_lite.db.network.networks import Network
+from nova_lite.db.network.ports import Port
 from tests.api import compute_api
 from tests.api.compute_api import NETWORK, PROJECTS, Answer, ComputeApi, boot, network, settle
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from nova_lite.api.faces import FACES
+from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi.routing import ADMIN, PUBLIC, Route, routes_of
 from tests.api.paste_cloud import NEWEST, PasteCloud, Who
 
 ROOTS = {"compute": "/v2.1", "identity": "/identity/v3", "image": "/image/v2", "network": "/network/v2.0"}
-WALK = [(name, route, version) for name, face in FACES.items() for route in routes_of(face.resources)
+WALK = [(name, route, version) for name, face in SERVICES.items() for route in routes_of(face.resources)
         for version in sorted({str(route.versions.since), str(route.versions.until or NEWEST)})]
 IDS = [f"{face} {route.method} {route.path} {route.action or ''} {version}" for face, route, version in WALK]
 # What is nobody's, so that every user may read it.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nova_lite.api.compute import keys
+from nova_lite.api.compute.keypairs import keys
 from tests.api import compute_api
 from tests.api.compute_api import Answer, ComputeApi
 

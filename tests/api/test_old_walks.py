@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from nova_lite.api.compute import gone
+from nova_lite.api.compute.legacy import removed_apis
 from nova_lite.api.wsgi.routing import routes_of
 from tests.api import compute_api
 from tests.api.compute_api import ComputeApi, act, boot, message, settle
 
 SHARE = "66666666-6666-4666-8666-666666666666"
-GONE = [route for route in routes_of((gone,)) if route.status == 410]
+GONE = [route for route in routes_of((removed_apis,)) if route.status == 410]
 
 
 @pytest.fixture

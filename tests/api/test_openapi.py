@@ -16,10 +16,10 @@ import pytest
 import webob
 
 from nova_lite.api import compute
-from nova_lite.api.compute import answers, small_answers
-from nova_lite.api.compute.history import HISTORY
-from nova_lite.api.faces import FACES
-from nova_lite.api.wsgi.face import UNVERSIONED, described
+from nova_lite.api.compute.common import answers, small_answers
+from nova_lite.api.compute.microversions import HISTORY
+from nova_lite.api.services import SERVICES
+from nova_lite.api.wsgi.application import UNVERSIONED, described
 from nova_lite.api.wsgi.openapi import shape
 from nova_lite.api.wsgi.request import Reply
 from nova_lite.api.wsgi.routing import Field, routes_of
@@ -41,16 +41,16 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PasteCloud]:
     made.close()
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("face", SERVICES)
 def test_a_faces_document_is_openapi(face: str) -> None:
-    negotiation = FACES[face].negotiation
+    negotiation = SERVICES[face].negotiation
     for version in (negotiation.minimum, negotiation.maximum) if negotiation else (UNVERSIONED,):
-        openapi_spec_validator.validate(described(FACES[face], version, "http://cloud/x"))
+        openapi_spec_validator.validate(described(SERVICES[face], version, "http://cloud/x"))
 
 
 @pytest.mark.parametrize("version", [version for version, _ in HISTORY])
 def test_a_versions_document_has_its_routes_and_no_others(version: str) -> None:
-    document = described(FACES["compute"], parse(version), "")
+    document = described(SERVICES["compute"], parse(version), "")
     told = {(path, method.upper(), rule.get("action")) for path, entry in document["paths"].items()
             for method, operation in entry.items() if method != "parameters" for rule in operation["x-nova-lite"]}
     assert told == {(route.path, route.method, route.action) for route in routes_of(compute.RESOURCES)
@@ -69,7 +69,7 @@ def test_the_document_is_linked_and_needs_no_token(cloud: PasteCloud) -> None:
 def test_the_document_is_of_the_version_asked_for_or_the_newest(cloud: PasteCloud) -> None:
     assert cloud.ask("GET", "/v2.1/openapi.json", version="2.37").json["info"]["version"] == "2.37"
     plain = cloud.send(webob.Request.blank("/v2.1/openapi.json", base_url="http://cloud"))
-    negotiation = FACES["compute"].negotiation
+    negotiation = SERVICES["compute"].negotiation
     assert negotiation is not None
     assert plain.json["info"]["version"] == str(negotiation.maximum)
 

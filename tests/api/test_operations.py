@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nova_lite.api.compute.history import HISTORY
-from nova_lite.db.hosts import Service
+from nova_lite.api.compute.microversions import HISTORY
+from nova_lite.db.hosts.hosts import Service
 from tests.api import compute_api
 from tests.api.compute_api import PROJECTS, Answer, ComputeApi, boot, settle
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nova_lite.db.servers import Server
+from nova_lite.db.compute.servers import Server
 from tests.api import compute_api
 from tests.api.compute_api import IMAGE, SERVER, ComputeApi, boot, settle
 

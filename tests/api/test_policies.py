@@ -14,14 +14,14 @@ import pytest
 from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.api import compute
-from nova_lite.api.faces import EXTRA_RULES
+from nova_lite.api.services import EXTRA_RULES
 from nova_lite.api.wsgi.base_rules import BASE
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.routing import PUBLIC, Route, Rule, routes_of
 from nova_lite.api.wsgi.versions import parse
-from nova_lite.cmd import policy as policy_command
+from nova_lite.cmd.lite import policy as policy_command
 from nova_lite.context import Context, expand_roles
-from nova_lite.db.servers import Server
+from nova_lite.db.compute.servers import Server
 from tests.api import compute_api
 from tests.api.compute_api import PROJECTS, SERVER, ComputeApi
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from nova_lite.db import actions, ports, servers
+from nova_lite.db.compute import actions, servers
+from nova_lite.db.network import ports
 from tests.api.network_cloud import PROJECTS, NetworkCloud
 
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from nova_lite.api import compute
-from nova_lite.api.compute.history import MAXIMUM
+from nova_lite.api.compute.microversions import MAXIMUM
 from nova_lite.api.wsgi.routing import Route, routes_of
-from nova_lite.db.actions import ActionEvent
-from nova_lite.db.aggregates import Aggregate, AggregateHost
 from nova_lite.db.base import new_id, utcnow
-from nova_lite.db.flavors import Flavor
-from nova_lite.db.images import Image
-from nova_lite.db.keypairs import Keypair
-from nova_lite.db.quotas import Quota
-from nova_lite.db.security_groups import SecurityGroup
-from nova_lite.db.server_groups import ServerGroup
+from nova_lite.db.compute.actions import ActionEvent
+from nova_lite.db.compute.flavors import Flavor
+from nova_lite.db.compute.keypairs import Keypair
+from nova_lite.db.compute.server_groups import ServerGroup
+from nova_lite.db.hosts.aggregates import Aggregate, AggregateHost
+from nova_lite.db.image.images import Image
+from nova_lite.db.network.security_groups import SecurityGroup
+from nova_lite.db.quotas.quotas import Quota
 from tests.api import compute_api
 from tests.api.compute_api import PROJECTS, ComputeApi, boot, settle
 

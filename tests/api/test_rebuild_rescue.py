@@ -10,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from nova_lite.db.actions import Action
-from nova_lite.db.hosts import Claim, Host
-from nova_lite.db.images import Image
-from nova_lite.db.keypairs import Keypair
-from nova_lite.db.servers import Server
-from nova_lite.tokens import open_tokens
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.keypairs import Keypair
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts.hosts import Claim, Host
+from nova_lite.db.image.images import Image
+from nova_lite.runtime.tokens import open_tokens
 from tests.api import compute_api
 from tests.api.compute_api import IMAGE, PROJECTS, ComputeApi, act, settle
 

@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
-from nova_lite.db import consoles, servers
 from nova_lite.db.base import utcnow
-from nova_lite.db.consoles import ConsoleToken
+from nova_lite.db.compute import consoles, servers
+from nova_lite.db.compute.consoles import ConsoleToken
 from nova_lite.rpc.compute import ConsoleAddress
 from tests.api.compute_api import Answer, ComputeApi, settle
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nova_lite.db import moves
 from nova_lite.db.base import utcnow
-from nova_lite.db.flavors import Flavor
-from nova_lite.db.moves import Move
-from nova_lite.db.quotas import Quota
-from nova_lite.db.servers import Server
+from nova_lite.db.compute import server_migrations
+from nova_lite.db.compute.flavors import Flavor
+from nova_lite.db.compute.server_migrations import ServerMigration
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.quotas.quotas import Quota
 from tests.api import compute_api
 from tests.api.compute_api import PROJECTS, ComputeApi, act, boot, host, message, settle
 
@@ -32,8 +32,8 @@ def api(tmp_path: Path) -> ComputeApi:
 def resized(api: ComputeApi, server_id: str, flavor: str = "2") -> None:
     assert act(api, server_id, "resize", {"flavorRef": flavor}).status == 202
     settle(api, server_id, vm_state="resized")
-    api.change(lambda session: session.execute(sa.update(Move).where(Move.server_id == server_id).values(
-        status=moves.FINISHED)))
+    api.change(lambda session: session.execute(sa.update(ServerMigration).where(ServerMigration.server_id == server_id).values(
+        status=server_migrations.FINISHED)))
 
 
 def test_a_resize_is_handed_to_the_conductor(api: ComputeApi, server_id: str) -> None:
@@ -145,7 +145,7 @@ def test_migrations_come_in_pages(api: ComputeApi, server_id: str) -> None:
     def moved(session: Any) -> None:
         server = session.scalars(sa.select(Server)).one()
         for _ in range(3):
-            moves.begin(session, server, user_id="u", new_flavor=server.flavor, old_vm_state="active",
+            server_migrations.begin(session, server, user_id="u", new_flavor=server.flavor, old_vm_state="active",
                         old_disk_config="AUTO").updated_at = utcnow()
 
     api.change(moved)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nova_lite.db import ports
+from nova_lite.db.network import ports
 from tests.api import compute_api
 from tests.api.compute_api import PROJECTS, Answer, ComputeApi
 

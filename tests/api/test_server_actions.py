@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nova_lite.db.actions import Action, ActionEvent
 from nova_lite.db.base import utcnow
-from nova_lite.db.security_groups import SecurityGroup, SecurityGroupRule
+from nova_lite.db.compute.actions import Action, ActionEvent
+from nova_lite.db.network.security_groups import SecurityGroup, SecurityGroupRule
 from tests.api.compute_api import NETWORK, PROJECTS, Answer, ComputeApi, act, message, settle
 
 POWER = [

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from nova_lite.conductor import placement
-from nova_lite.db import servers
+from nova_lite.db.compute import servers
+from nova_lite.payloads import placement
 from tests.api.compute_api import PROJECTS, SERVER, Answer, ComputeApi, boot
 
 

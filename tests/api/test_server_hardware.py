@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from nova_lite.db.flavors import Flavor
-from nova_lite.db.images import Image
+from nova_lite.db.compute.flavors import Flavor
+from nova_lite.db.image.images import Image
 from tests.api import compute_api
 from tests.api.compute_api import SERVER, Answer, ComputeApi
 

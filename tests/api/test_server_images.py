@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nova_lite.db.actions import Action
-from nova_lite.db.images import Image
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.image.images import Image
 from tests.api.compute_api import IMAGE, PROJECTS, ComputeApi, act, settle
 
 BACKUP = {"name": "b", "backup_type": "daily", "rotation": 2}

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from nova_lite.api.compute.history import HISTORY, MAXIMUM
-from nova_lite.api.compute.server_lists import QUERY
+from nova_lite.api.compute.microversions import HISTORY, MAXIMUM
+from nova_lite.api.compute.servers.listing import QUERY
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.base import utcnow
-from nova_lite.db.server_lists import SORT_COLUMNS
+from nova_lite.db.compute.server_lists import SORT_COLUMNS
 from tests.api import compute_api
 from tests.api.compute_api import ComputeApi, boot, settle
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nova_lite.db.base import utcnow
-from nova_lite.db.server_lists import SORT_COLUMNS
+from nova_lite.db.compute.server_lists import SORT_COLUMNS
 from tests.api import compute_api
 from tests.api.compute_api import IMAGE, PROJECTS, ComputeApi, boot, settle
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nova_lite.db.actions import Action
-from nova_lite.db.flavors import Flavor
-from nova_lite.db.images import Image
-from nova_lite.db.networks import Network
-from nova_lite.db.ports import Port
-from nova_lite.db.security_groups import SecurityGroup
-from nova_lite.db.servers import Server
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.flavors import Flavor
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.image.images import Image
+from nova_lite.db.network.networks import Network
+from nova_lite.db.network.ports import Port
+from nova_lite.db.network.security_groups import SecurityGroup
 from tests.api import compute_api
 from tests.api.compute_api import IMAGE, NETWORK, PROJECTS, SERVER, Answer, ComputeApi, boot, message
 

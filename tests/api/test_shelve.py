@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nova_lite.db.actions import Action
-from nova_lite.db.images import Image
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.image.images import Image
 from tests.api import compute_api
 from tests.api.compute_api import ComputeApi, act, settle
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from nova_lite.db import actions
 from nova_lite.db.base import utcnow
-from nova_lite.lifecycle.table import ACTIONS, TASKS_OF, OnRestart
+from nova_lite.db.compute import actions
+from nova_lite.lifecycle.servers import ACTIONS, TASKS_OF, OnRestart
 from tests.api import compute_api
 from tests.api.compute_api import Answer, ComputeApi, boot, settle
 

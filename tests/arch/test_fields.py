@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from nova_lite.api import compute
-from nova_lite.api.compute import answers
-from nova_lite.api.compute.history import HISTORY
+from nova_lite.api.compute.common import answers
+from nova_lite.api.compute.microversions import HISTORY
 from nova_lite.api.wsgi.routing import Route, routes_of
 from nova_lite.api.wsgi.versions import Version, parse
 

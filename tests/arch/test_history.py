@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nova_lite.api import compute
-from nova_lite.api.compute.history import HISTORY, MAXIMUM
+from nova_lite.api.compute.microversions import HISTORY, MAXIMUM
 from nova_lite.api.wsgi.routing import Field, routes_of
 from nova_lite.api.wsgi.versions import Range, Version, parse
 

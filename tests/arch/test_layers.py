@@ -14,14 +14,15 @@ NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 LINES, FUNCTION_LINES = 400, 60
 
 # Folder or file → what of nova_lite it may import. Shared parts never import a service; services never each other.
-SHARED = {"hardware", "errors", "context", "conf", "lifecycle", "rpc", "failpoints", "periodic", "metadata", "concurrency", "named_locks"}
-CONTROL = SHARED | {"db", "tokens", "notifications"}
+SHARED = {"hardware", "values", "errors", "context", "conf", "lifecycle", "rpc", "runtime"}
+CONTROL = SHARED | {"db", "payloads", "notifications"}
 MAY_IMPORT = {
-    "errors": set(), "hardware": {"hardware", "errors"}, "context": set(), "conf": {"conf"}, "lifecycle": {"errors"}, "failpoints": {"errors"},
-    "concurrency": {"threaded_http"}, "threaded_http": {"concurrency"}, "periodic": set(), "named_locks": set(), "metadata": {"errors"}, "tokens": {"context", "errors"},
-    "rpc": {"rpc", "errors", "context", "periodic"},
-    "notifications": {"notifications", "db", "lifecycle"},
+    "errors": set(), "values": {"values", "errors"}, "context": set(), "conf": {"conf"}, "lifecycle": {"errors"}, "hardware": {"hardware", "errors"},
+    "runtime": {"runtime", "errors", "context"},
+    "rpc": {"rpc", "errors", "context", "runtime"},
     "db": {"db", "errors", "lifecycle", "conf", "rpc"},
+    "payloads": {"payloads", "values", "db", "rpc", "errors", "hardware"},
+    "notifications": {"notifications", "db", "lifecycle"},
     "api": CONTROL | {"api"}, "conductor": CONTROL | {"conductor"}, "scheduler": CONTROL | {"scheduler"},
     "console": {"console", "conf", "db", "errors"},
     "compute": SHARED | {"compute"}, "network": SHARED | {"network"}, "volume": SHARED | {"volume"},
@@ -74,7 +75,7 @@ def test_hands_have_no_database() -> None:
 
 def test_only_db_servers_assigns_a_servers_state() -> None:
     for path in FILES:
-        if path == ROOT / "db" / "servers.py":
+        if path == ROOT / "db" / "compute" / "servers.py":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             targets = node.targets if isinstance(node, ast.Assign) else []

@@ -16,7 +16,7 @@ SOURCES = "\n".join(path.read_text() for path in (ROOT / "nova_lite").rglob("*.p
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS, ids=[f"{group}.{name}" for group, name in OPTIONS])
 def test_an_option_is_read_somewhere(group: str, name: str) -> None:
-    # All of [quota] is read at once, by db/quotas.py; concurrency before oslo.config is imported.
+    # All of [quota] is read at once, by db/quotas/quotas.py; concurrency before oslo.config is imported.
     assert group == "quota" or f".{name}" in SOURCES or f'"{name}"' in SOURCES, f"[{group}] {name} is read nowhere: delete it"
 
 

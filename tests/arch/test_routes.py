@@ -11,14 +11,14 @@ import pytest
 from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.api import compute
-from nova_lite.api.compute.history import HISTORY
-from nova_lite.api.faces import EXTRA_RULES, FACES
+from nova_lite.api.compute.microversions import HISTORY
+from nova_lite.api.services import EXTRA_RULES, SERVICES
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.routing import ANYONE, PUBLIC, Route, routes_of
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.context import Context
 
-ROUTES = [(name, route) for name, face in FACES.items() for route in routes_of(face.resources)]
+ROUTES = [(name, route) for name, face in SERVICES.items() for route in routes_of(face.resources)]
 IDS = [f"{name} {route.method} {route.path} {route.action or ''}" for name, route in ROUTES]
 # Who may be asked without a token, and why.
 PUBLIC_ROUTES = {"POST /auth/tokens": "this is how a token is got"}

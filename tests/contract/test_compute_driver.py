@@ -16,9 +16,9 @@ from oslo_config import cfg
 from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.compute.virt.driver import Driver
-from nova_lite.compute.virt.fake import FakeDriver
+from nova_lite.compute.virt.fake.driver import FakeDriver
 from nova_lite.compute.virt.libvirt.driver import LibvirtDriver
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import ConsoleType, Guest
 from tests.guests import ImageServer, guest_of, image_server
 from tests.private_libvirt import missing, private_libvirt

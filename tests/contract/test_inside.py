@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from nova_lite import errors
-from nova_lite.compute.virt.fake import FakeDriver
+from nova_lite.compute.virt.fake.driver import FakeDriver
 from tests.contract.test_compute_driver import Subject, _nothing_left, _soon, subject  # noqa: F401 - fixtures
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nova_lite.compute.virt.fake import FakeDriver
+from nova_lite.compute.virt.fake.driver import FakeDriver
 from nova_lite.compute.virt.libvirt.driver import LibvirtDriver
 from nova_lite.rpc.compute import Nic
 from tests.contract.test_compute_driver import Subject, subject  # noqa: F401 - the fixture

@@ -17,12 +17,12 @@ import pytest
 from nova_lite import errors
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
-from nova_lite.compute.operations.inside import Inside
+from nova_lite.compute.operations.guest_agent import Inside
 from nova_lite.compute.operations.power import Power as PowerOperations
 from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.records import Records
 from nova_lite.context import Context
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, RebootType
 from tests.contract.test_compute_driver import Subject, _conf, _nothing_left, subject  # noqa: F401 - fixtures
 from tests.private_libvirt import missing

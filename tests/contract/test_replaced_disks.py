@@ -10,9 +10,9 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from nova_lite import errors
-from nova_lite.compute.virt.fake import FakeDriver
+from nova_lite.compute.virt.fake.driver import FakeDriver
 from nova_lite.compute.virt.libvirt.driver import LibvirtDriver
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
 from tests.contract.test_compute_driver import Subject, _nothing_left, subject  # noqa: F401 - fixtures
 

@@ -10,7 +10,7 @@ import pytest
 
 from nova_lite import errors
 from nova_lite.compute import commands
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
 from tests.contract.test_compute_driver import Subject, _nothing_left, subject  # noqa: F401 - fixtures
 

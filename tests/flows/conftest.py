@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nova_lite import failpoints
+from nova_lite.runtime import failpoints
 from tests.flows.one_process import OneProcess
 
 

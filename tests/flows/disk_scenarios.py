@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from nova_lite.db import images, servers, snapshots
-from nova_lite.db.images import Image
+from nova_lite.db.compute import server_images, servers
+from nova_lite.db.image import images
+from nova_lite.db.image.images import Image
 from tests.flows.one_process import CTXT, OneProcess
 
 
@@ -18,17 +19,17 @@ def active(cloud: OneProcess) -> str:
 
 def ask_for_image(cloud: OneProcess, server_id: str, *, name: str = "snap") -> int:
     """As the compute face writes it: the image's row and the action; the action's id."""
-    return cloud.ask_for(server_id, "create_image", inputs={"image_id": _row(cloud, server_id, name, snapshots.SNAPSHOT, {})})
+    return cloud.ask_for(server_id, "create_image", inputs={"image_id": _row(cloud, server_id, name, server_images.SNAPSHOT, {})})
 
 
 def ask_for_backup(cloud: OneProcess, server_id: str, *, name: str, rotation: int) -> int:
-    image_id = _row(cloud, server_id, name, snapshots.BACKUP, {"backup_type": "daily"})
+    image_id = _row(cloud, server_id, name, server_images.BACKUP, {"backup_type": "daily"})
     return cloud.ask_for(server_id, "create_backup", inputs={"image_id": image_id, "backup_type": "daily", "rotation": rotation})
 
 
 def _row(cloud: OneProcess, server_id: str, name: str, kind: str, properties: dict[str, str]) -> str:
     with cloud.database.writer() as session:
-        return snapshots.make(session, servers.get(session, server_id), name=name, kind=kind, owner=CTXT.project_id,
+        return server_images.make(session, servers.get(session, server_id), name=name, kind=kind, owner=CTXT.project_id,
                               user_id=CTXT.user_id, properties=properties).id
 
 

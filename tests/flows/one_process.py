@@ -16,7 +16,7 @@ from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
-from nova_lite.compute.operations.inside import Inside
+from nova_lite.compute.operations.guest_agent import Inside
 from nova_lite.compute.operations.interfaces import Interfaces
 from nova_lite.compute.operations.power import Power
 from nova_lite.compute.operations.rebuild import Rebuild
@@ -25,21 +25,23 @@ from nova_lite.compute.operations.shelve import Shelve
 from nova_lite.compute.operations.snapshot import Snapshot
 from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.records import Records
-from nova_lite.compute.virt.fake import FakeDriver
-from nova_lite.conductor.documents import Documents
-from nova_lite.conductor.reports import Heartbeats, Outcomes
+from nova_lite.compute.virt.fake.driver import FakeDriver
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.instance_metadata import Documents
+from nova_lite.conductor.reports import ActionReports, Heartbeats
 from nova_lite.conductor.service import Workflows
-from nova_lite.conductor.world import World
 from nova_lite.context import Context
-from nova_lite.db import actions, images, networks, ports, security_groups, servers
 from nova_lite.db.base import new_id, utcnow
-from nova_lite.db.hosts import Claim
-from nova_lite.db.images import Image
-from nova_lite.db.ports import Port
-from nova_lite.db.servers import Server
+from nova_lite.db.compute import actions, servers
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts.hosts import Claim
+from nova_lite.db.image import images
+from nova_lite.db.image.images import Image
+from nova_lite.db.network import networks, ports, security_groups
+from nova_lite.db.network.ports import Port
 from nova_lite.network.fake import FakeNetwork
 from nova_lite.network.records import Records as NetworkRecords
-from nova_lite.network.service import Holdings, Servers, Updates
+from nova_lite.network.service import NetworkInventory, Servers, Updates
 from nova_lite.rpc.conductor import ServiceReport
 from nova_lite.scheduler.service import Placements
 from tests import databases
@@ -83,15 +85,15 @@ class OneProcess:
                            Resize(self.compute_host),
                            Rebuild(self.compute_host), Snapshot(self.compute_host, upload=self._receive, timeout_s=1), Shelve(self.compute_host),
                            self.soft_delete, Inside(self.compute_host))
-        network = Together(Servers(self.network), Updates(self.network), Holdings(self.network))
-        self.world = World(
+        network = Together(Servers(self.network), Updates(self.network), NetworkInventory(self.network))
+        self.services = Services(
             conf=self.conf, database=self.database, now=lambda: self.now_is(), image_token=lambda project_id: "token",
             scheduler=cast(Any, Placements(self.conf, self.database, rng=random.Random(7))),
             conductor=cast(Any, conductor), compute=lambda agent: cast(Any, compute),
             network=lambda agent: cast(Any, network), public_url="http://api")
-        self.heartbeats = Heartbeats(self.world)
-        self.workflows = Workflows(self.world, owner="conductor-1")
-        conductor.__init__(self.workflows, Outcomes(self.world), Documents(self.world), self.heartbeats)  # type: ignore[misc]
+        self.heartbeats = Heartbeats(self.services)
+        self.workflows = Workflows(self.services, owner="conductor-1")
+        conductor.__init__(self.workflows, ActionReports(self.services), Documents(self.services), self.heartbeats)  # type: ignore[misc]
 
     def _receive(self, source: BinaryIO, *, url: str, token: str, timeout_s: float, check: Callable[[], None]) -> None:
         """As the image face: a queued image becomes active."""
@@ -103,7 +105,7 @@ class OneProcess:
 
     def restart_conductor(self, name: str = "conductor-2") -> None:
         """Another conductor takes over: leases of the first have run out."""
-        self.workflows = Workflows(self.world, owner=name)
+        self.workflows = Workflows(self.services, owner=name)
         self.expire_leases()
 
     def expire_leases(self) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from nova_lite.db import moves, servers
-from nova_lite.db.hosts import Claim
-from nova_lite.lifecycle.table import Power
+from nova_lite.db.compute import server_migrations, servers
+from nova_lite.db.hosts.hosts import Claim
+from nova_lite.lifecycle.servers import Power
 from tests.flows.one_process import CTXT, OneProcess
 
 LARGE: dict[str, Any] = {
@@ -23,7 +23,7 @@ def ask_for_resize(cloud: OneProcess, server_id: str, flavor: dict[str, Any] | N
     action_id = cloud.ask_for(server_id, "resize")
     with cloud.database.writer() as session:
         server = servers.get(session, server_id)
-        moves.begin(session, server, user_id=CTXT.user_id, new_flavor=flavor or LARGE, old_vm_state=server.vm_state,
+        server_migrations.begin(session, server, user_id=CTXT.user_id, new_flavor=flavor or LARGE, old_vm_state=server.vm_state,
                     old_disk_config=server.disk_config)
     return action_id
 
@@ -85,7 +85,7 @@ def looks(cloud: OneProcess, server_id: str, *, power: Power = Power.RUNNING) ->
     with cloud.database.reader() as session:
         claim = session.scalars(sa.select(Claim).where(Claim.server_id == server_id)).one()
         sums = session.execute(sa.text("SELECT sum(vcpus_claimed), sum(ram_mb_claimed), sum(disk_gb_claimed) FROM hosts")).one()
-        status = moves.latest(session, server_id).status
+        status = server_migrations.latest(session, server_id).status
     claimed = (claim.vcpus, claim.ram_mb, claim.disk_gb)
     assert tuple(sums) == claimed
     return server.vm_state, server.flavor["name"], _size_of(guest), claimed, status

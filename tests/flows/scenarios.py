@@ -7,8 +7,8 @@ import dataclasses
 import random
 from collections.abc import Callable
 
-from nova_lite.db import interfaces, networks, ports, security_groups
-from nova_lite.db.ports import Port
+from nova_lite.db.network import interfaces, networks, ports, security_groups
+from nova_lite.db.network.ports import Port
 from tests.flows import disk_scenarios, resizing, shelving
 from tests.flows.one_process import CTXT, OneProcess
 

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from nova_lite.db import images, servers, shelving, snapshots
-from nova_lite.lifecycle.table import Power
+from nova_lite.db.compute import server_images, servers, shelving
+from nova_lite.db.image import images
+from nova_lite.lifecycle.servers import Power
 from tests.flows.one_process import CTXT, OneProcess
 
 
@@ -20,7 +21,7 @@ def ask(cloud: OneProcess, server_id: str) -> int:
     """As the compute face writes it: an image for the snapshot, and the action."""
     with cloud.database.writer() as session:
         server = servers.get(session, server_id)
-        image_id = snapshots.make(session, server, name="s-shelved", kind=snapshots.SNAPSHOT, owner=CTXT.project_id,
+        image_id = server_images.make(session, server, name="s-shelved", kind=server_images.SNAPSHOT, owner=CTXT.project_id,
                                   user_id=CTXT.user_id, properties={}).id
         shelving.keep(session, server_id, image_id=image_id, now=None)
         was = server.vm_state

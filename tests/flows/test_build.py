@@ -10,12 +10,13 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from nova_lite import errors, tokens
-from nova_lite.conductor.reconcilers import deleted_rows, orphans
-from nova_lite.db.actions import Action
+from nova_lite import errors
+from nova_lite.conductor.reconcilers import orphans, purge
 from nova_lite.db.base import utcnow
-from nova_lite.db.hosts import Host, Service
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.rpc.compute import Guest
+from nova_lite.runtime import tokens
 from tests.flows.one_process import CTXT, OneProcess
 
 
@@ -121,7 +122,7 @@ def test_orphans_are_removed_from_hosts_and_claims(cloud: OneProcess) -> None:
     with cloud.database.writer() as session:  # as if the row had gone while the host was away
         session.execute(sa.text("UPDATE servers SET deleted_at = created_at, vm_state = 'deleted'"))
     assert set(cloud.leftovers(server_id)) >= {"claims", "held"}
-    orphans.remove(cloud.world)
+    orphans.remove(cloud.services)
     assert not {"claims", "held", "sums"} & set(cloud.leftovers(server_id))
 
 
@@ -131,7 +132,7 @@ def test_what_no_row_knows_is_never_touched(cloud: OneProcess) -> None:
     with cloud.database.writer() as session:
         for table in ("action_events", "actions", "addresses", "port_security_groups", "ports", "servers"):
             session.execute(sa.text(f"DELETE FROM {table}"))  # noqa: S608 - names from this line
-    orphans.remove(cloud.world)
+    orphans.remove(cloud.services)
     assert server_id in cloud.build_endpoint.owned(CTXT).server_ids
 
 
@@ -139,10 +140,10 @@ def test_servers_deleted_long_ago_are_purged_with_their_actions(cloud: OneProces
     server_id, action_id = cloud.ask_for_server()
     cloud.run(action_id)
     cloud.run(cloud.ask_for_delete(server_id))
-    deleted_rows.purge(cloud.world)
+    purge.purge(cloud.services)
     assert cloud.server(server_id).vm_state == "deleted"
     cloud.now_is = lambda: utcnow() + datetime.timedelta(days=31)
-    deleted_rows.purge(cloud.world)
+    purge.purge(cloud.services)
     with cloud.database.reader() as session:
         counts = [session.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in ("servers", "actions", "action_events")]  # noqa: S608
     assert counts == [0, 0, 0]

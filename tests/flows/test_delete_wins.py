@@ -7,9 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
-from nova_lite.db.actions import CANCELLED, DONE, Action
-from nova_lite.db.servers import Server
-from nova_lite.lifecycle.table import ACTIONS, TASKS_OF, Vm
+from nova_lite.db.compute.actions import CANCELLED, DONE, Action
+from nova_lite.db.compute.servers import Server
+from nova_lite.lifecycle.servers import ACTIONS, TASKS_OF, Vm
 from tests.flows.one_process import CTXT, OneProcess
 
 AT_REST = sorted(set(Vm) - {Vm.DELETED})
@@ -51,7 +51,7 @@ def test_delete_wins_over_an_action_under_way(cloud: OneProcess, name: str, vm: 
     action_id = cloud.ask_for(server_id, name)
     _delete(cloud, server_id)
     assert _state(cloud, action_id) == CANCELLED
-    cloud.world.conductor.action_done(CTXT, server_id=server_id, action_id=action_id, host="node-0", power_state=1)
+    cloud.services.conductor.action_done(CTXT, server_id=server_id, action_id=action_id, host="node-0", power_state=1)
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "deleted"
     assert cloud.leftovers(server_id) == {}

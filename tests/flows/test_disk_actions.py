@@ -9,10 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
-from nova_lite.conductor import workflow as engine
-from nova_lite.db import hosts, snapshots
-from nova_lite.db.actions import Action
-from nova_lite.db.images import Image
+from nova_lite.conductor.engine import workflow as engine
+from nova_lite.db.compute import server_images
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.hosts import hosts
+from nova_lite.db.image.images import Image
 from tests.flows.disk_scenarios import (
     active,
     ask_for_backup,
@@ -51,7 +52,7 @@ def test_a_delete_wins_over_a_snapshot_and_leaves_no_half_image(
 def test_an_image_that_is_deleted_meanwhile_ends_the_action_only(cloud: OneProcess) -> None:
     server_id, action_id = create_image(cloud)
     with cloud.database.writer() as session:
-        snapshots.discard(session, [action(cloud, action_id).inputs["image_id"]])
+        server_images.discard(session, [action(cloud, action_id).inputs["image_id"]])
     cloud.run(action_id)
     server = cloud.server(server_id)
     assert (server.vm_state, server.task_state, action(cloud, action_id).state) == ("active", None, "failed")

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from nova_lite.conductor.reconcilers import orphans
 from nova_lite.db.base import new_id
-from nova_lite.db.floating_ips import FloatingIp
-from nova_lite.db.ports import Port
+from nova_lite.db.network.floating_ips import FloatingIp
+from nova_lite.db.network.ports import Port
 from nova_lite.rpc.network import Led
 from tests.flows import resizing
 from tests.flows.one_process import CTXT, OneProcess
@@ -32,17 +32,17 @@ def test_a_host_hears_of_a_floating_address_and_of_its_end(cloud: OneProcess) ->
     server_id = resizing.built(cloud)
     led = lead(cloud, server_id, "203.0.113.9")
     assert cloud.network.owned().floating == ()
-    orphans.remove(cloud.world)
+    orphans.remove(cloud.services)
     assert cloud.network.owned().floating == (led,)
     with cloud.database.writer() as session:
         session.execute(sa.update(FloatingIp).values(port_id=None, fixed_address=None))
-    orphans.remove(cloud.world)
+    orphans.remove(cloud.services)
     assert cloud.network.owned().floating == ()
 
 
 def test_nobody_is_told_what_it_knows(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     server_id = resizing.built(cloud)
     lead(cloud, server_id, "203.0.113.9")
-    orphans.remove(cloud.world)
+    orphans.remove(cloud.services)
     monkeypatch.setattr(cloud.network_records, "put_server", lambda ports: pytest.fail("it knows"))
-    orphans.remove(cloud.world)
+    orphans.remove(cloud.services)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nova_lite.db.hosts import Host
+from nova_lite.db.hosts.hosts import Host
 from nova_lite.rpc.conductor import ServiceReport
 from tests.flows import one_process, resizing, shelving
 from tests.flows.one_process import CTXT, OneProcess

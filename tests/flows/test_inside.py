@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
-from nova_lite.compute.operations.inside import Inside
-from nova_lite.conductor.documents import Documents
-from nova_lite.conductor.reconcilers import lost_hints
-from nova_lite.db.actions import Action
+from nova_lite.compute.operations.guest_agent import Inside
+from nova_lite.conductor.instance_metadata import Documents
+from nova_lite.conductor.reconcilers import stalled_actions
 from nova_lite.db.base import utcnow
-from nova_lite.db.ports import Port
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.network.ports import Port
 from tests.flows import disk_scenarios, resizing, shelving
 from tests.flows.one_process import CTXT, OneProcess
 
@@ -65,7 +65,7 @@ def test_a_password_that_nobody_reported_on_is_given_up(cloud: OneProcess) -> No
     with cloud.database.writer() as session:
         session.execute(sa.update(Action).where(Action.id == action_id).values(
             updated_at=utcnow() - datetime.timedelta(hours=1)))
-    lost_hints.send_again(cloud.world)
+    stalled_actions.send_again(cloud.services)
     task, ended, message = state(cloud, server_id, action_id)
     assert (task, ended) == (None, "failed")
     assert "not known" in str(message)
@@ -90,7 +90,7 @@ def test_diagnostics_need_a_guest_that_runs(cloud: OneProcess, inside: Inside) -
 
 def test_a_guest_posts_its_password_once_and_reads_it_back(cloud: OneProcess) -> None:
     server_id = shelving.active(cloud)
-    documents = Documents(cloud.world)
+    documents = Documents(cloud.services)
     documents.post_password(CTXT, server_id=server_id, password="c2VjcmV0")  # noqa: S106 - no secret
     assert cloud.server(server_id).posted_password == "c2VjcmV0"  # noqa: S105 - no secret
     assert cloud.network_records.servers[server_id].documents["openstack/latest/password"] == "c2VjcmV0"
@@ -101,7 +101,7 @@ def test_a_guest_posts_its_password_once_and_reads_it_back(cloud: OneProcess) ->
 
 def test_nobody_posts_for_a_server_that_is_not_there(cloud: OneProcess) -> None:
     with pytest.raises(errors.NotFound):
-        Documents(cloud.world).post_password(CTXT, server_id="none", password="x")  # noqa: S106 - no secret
+        Documents(cloud.services).post_password(CTXT, server_id="none", password="x")  # noqa: S106 - no secret
 
 
 def test_a_tagged_nic_is_named_to_the_guest(cloud: OneProcess) -> None:
@@ -109,7 +109,7 @@ def test_a_tagged_nic_is_named_to_the_guest(cloud: OneProcess) -> None:
     with cloud.database.writer() as session:
         port = session.scalars(sa.select(Port).where(Port.device_id == server_id)).one()
         port.tag, mac = "storage", port.mac_address
-    Documents(cloud.world).refresh_documents(CTXT, server_id=server_id)
+    Documents(cloud.services).refresh_documents(CTXT, server_id=server_id)
     assert devices(cloud, server_id) == [
         {"type": "nic", "bus": "pci", "address": "0000:00:03.0", "mac": mac, "tags": ["storage"]}]
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from nova_lite.conductor.reconcilers import network_drift
-from nova_lite.db import security_groups
-from nova_lite.db.security_groups import SecurityGroupRule
+from nova_lite.conductor.reconcilers import network_resync
+from nova_lite.db.network import security_groups
+from nova_lite.db.network.security_groups import SecurityGroupRule
 from tests.flows.one_process import CTXT, OneProcess
 
 
@@ -18,7 +18,7 @@ def test_a_rule_that_a_single_host_was_not_told_of_comes_to_it(cloud: OneProcess
                                       protocol="tcp", port_min=22, port_max=22))
     held = cloud.network_records.groups
     assert 22 not in {rule.port_min for rule in held[group.id].rules}
-    network_drift.tell_again(cloud.world)
+    network_resync.tell_again(cloud.services)
     assert 22 in {rule.port_min for rule in held[group.id].rules}
 
 
@@ -29,6 +29,6 @@ def test_a_host_is_told_of_no_group_that_is_not_its_own(cloud: OneProcess) -> No
         other = security_groups.default(session, "another-project")
     told: list[str] = []
     cloud.network.update_groups = lambda groups: told.extend(group.id for group in groups)  # type: ignore[method-assign]
-    network_drift.tell_again(cloud.world)
+    network_resync.tell_again(cloud.services)
     assert told
     assert other.id not in told

@@ -11,10 +11,10 @@ from kombu.transport import memory
 
 from nova_lite import conf as options
 from nova_lite import errors
-from nova_lite.db import actions
 from nova_lite.db.changes import KEY
-from nova_lite.db.keypairs import Keypair
-from nova_lite.lifecycle.table import ACTIONS
+from nova_lite.db.compute import actions
+from nova_lite.db.compute.keypairs import Keypair
+from nova_lite.lifecycle.servers import ACTIONS
 from nova_lite.notifications import emitter
 from nova_lite.notifications.names import KINDS, kind_of
 from tests.flows.notified import Consumer, configure
@@ -77,9 +77,9 @@ def test_an_action_of_one_host_is_told_of_when_its_worker_reports(cloud: OneProc
     server_id, action_id = cloud.ask_for_server()
     cloud.run(action_id)
     stop = cloud.ask_for(server_id, "stop")
-    cloud.world.conductor.action_done(CTXT, server_id=server_id, action_id=stop, host="node-0", power_state=4)
+    cloud.services.conductor.action_done(CTXT, server_id=server_id, action_id=stop, host="node-0", power_state=4)
     reboot = cloud.ask_for(server_id, "reboot_hard")
-    cloud.world.conductor.action_failed(CTXT, server_id=server_id, action_id=reboot, host="node-0", reason="no power")
+    cloud.services.conductor.action_failed(CTXT, server_id=server_id, action_id=reboot, host="node-0", reason="no power")
     heard = consumer.take(6)[2:]
     assert sorted(event for _, event, _ in heard) == [
         "instance.power_off.end", "instance.power_off.start", "instance.reboot.error", "instance.reboot.start"]

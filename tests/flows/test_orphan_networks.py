@@ -23,10 +23,10 @@ def test_a_network_without_a_row_is_removed_from_hosts(cloud: OneProcess) -> Non
     server_id, action_id = cloud.ask_for_server()
     cloud.run(action_id)
     cloud.run(cloud.ask_for_delete(server_id))
-    orphans.remove(cloud.world)
+    orphans.remove(cloud.services)
     assert held(cloud) == (cloud.network_id,)
     forget_networks(cloud)
-    orphans.remove(cloud.world)
+    orphans.remove(cloud.services)
     assert held(cloud) == ()
 
 
@@ -34,7 +34,7 @@ def test_a_network_that_a_server_on_the_host_uses_stays(cloud: OneProcess) -> No
     _, action_id = cloud.ask_for_server()
     cloud.run(action_id)
     forget_networks(cloud)
-    orphans.remove(cloud.world)
+    orphans.remove(cloud.services)
     assert held(cloud) == (cloud.network_id,)
     assert cloud.network.owned().server_ids
     assert cloud.build_endpoint.owned(CTXT).server_ids

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nova_lite import errors, failpoints
+from nova_lite import errors
 from nova_lite.conductor.reports import PowerChanges
-from nova_lite.db.servers import Server
-from nova_lite.lifecycle.table import FOLLOWS_POWER, SHOWS_POWER, Power, Vm
+from nova_lite.db.compute.servers import Server
+from nova_lite.lifecycle.servers import FOLLOWS_POWER, SHOWS_POWER, Power, Vm
 from nova_lite.rpc.conductor import PowerState
+from nova_lite.runtime import failpoints
 from tests.flows import resizing
 from tests.flows.one_process import CTXT, OneProcess
 
@@ -21,7 +22,7 @@ def server(cloud: OneProcess, vm_state: str, power: Power) -> str:
     """One at rest in that state, whose guest is on or off."""
     server_id = resizing.built(cloud)
     if power is Power.SHUTDOWN:
-        cloud.world.compute("node").stop(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, "stop"))
+        cloud.services.compute("node").stop(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, "stop"))
     change(cloud, vm_state=vm_state)
     return server_id
 
@@ -82,7 +83,7 @@ def test_a_rebuild_that_fails_early_leaves_the_power(cloud: OneProcess, monkeypa
 
 def seen(cloud: OneProcess, server_id: str, power: Power) -> tuple[str, int | None]:
     """What the server is once its host has seen this power."""
-    PowerChanges(cloud.world).power_changed(CTXT, host="node-1", states=(PowerState(server_id=server_id, state=int(power)),))
+    PowerChanges(cloud.services).power_changed(CTXT, host="node-1", states=(PowerState(server_id=server_id, state=int(power)),))
     row = cloud.server(server_id)
     return row.vm_state, row.power_state
 

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor.reconcilers import unconfirmed_resizes
-from nova_lite.db.actions import Action
+from nova_lite.conductor.reconcilers import confirm_resizes
 from nova_lite.db.base import utcnow
-from nova_lite.db.hosts import Host
-from nova_lite.db.servers import Server
-from nova_lite.lifecycle.table import Power, status_of
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts.hosts import Host
+from nova_lite.lifecycle.servers import Power, status_of
 from tests.flows import resizing
 from tests.flows.one_process import CTXT, OneProcess
 from tests.flows.resizing import BOTH, LARGE, LARGE_SIZE, SMALL_SIZE, ask_for_resize, looks
@@ -23,7 +23,7 @@ from tests.flows.resizing import BOTH, LARGE, LARGE_SIZE, SMALL_SIZE, ask_for_re
 
 def stopped(cloud: OneProcess) -> str:
     server_id = resizing.built(cloud)
-    cloud.world.compute("node").stop(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, "stop"))
+    cloud.services.compute("node").stop(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, "stop"))
     assert cloud.server(server_id).vm_state == "stopped"
     return server_id
 
@@ -74,7 +74,7 @@ def test_late_duplicates_change_nothing_once_it_was_reverted(cloud: OneProcess) 
     record = cloud.compute_host.records.get(server_id)
     assert record is not None
     cloud.run(action_id)
-    worker = cloud.world.compute("node")
+    worker = cloud.services.compute("node")
     with pytest.raises(errors.StaleRequest):
         worker.prepare_resize(CTXT, server_id=server_id, fence=record.resized_by)
     with pytest.raises(errors.StaleRequest):
@@ -122,12 +122,12 @@ def test_a_resize_after_an_operators_reset_starts_clean(cloud: OneProcess) -> No
 def test_a_resize_is_confirmed_when_its_window_is_over_and_not_before(cloud: OneProcess) -> None:
     server_id, action_id = resizing.resize(cloud)
     cloud.run(action_id)
-    unconfirmed_resizes.confirm(cloud.world)
+    confirm_resizes.confirm(cloud.services)
     cloud.conf.set_override("resize_confirm_window", 60, group="compute")
-    unconfirmed_resizes.confirm(cloud.world)
+    confirm_resizes.confirm(cloud.services)
     assert looks(cloud, server_id)[3:] == (BOTH, "finished")
     cloud.now_is = lambda: utcnow() + datetime.timedelta(seconds=61)
-    unconfirmed_resizes.confirm(cloud.world)
+    confirm_resizes.confirm(cloud.services)
     assert cloud.server(server_id).task_state == "resize_confirming"
     cloud.workflows.stop()
     with cloud.database.reader() as session:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nova_lite.db import aggregates
-from nova_lite.db.actions import Action
-from nova_lite.db.aggregates import Aggregate
-from nova_lite.db.hosts import Host, Service
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.hosts import aggregates
+from nova_lite.db.hosts.aggregates import Aggregate
+from nova_lite.db.hosts.hosts import Host, Service
 from tests.flows import resizing
 from tests.flows.one_process import OneProcess
 from tests.flows.resizing import LARGE, ask_for_resize

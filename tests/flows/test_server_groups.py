@@ -7,10 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from nova_lite.db import aggregates
-from nova_lite.db.aggregates import Aggregate
-from nova_lite.db.server_groups import ServerGroup
-from nova_lite.db.servers import Server
+from nova_lite.db.compute.server_groups import ServerGroup
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts import aggregates
+from nova_lite.db.hosts.aggregates import Aggregate
 from tests.flows.one_process import OneProcess
 
 

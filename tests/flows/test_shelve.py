@@ -8,10 +8,10 @@ import datetime
 import pytest
 import sqlalchemy as sa
 
-from nova_lite.conductor.reconcilers import orphans, shelved, soft_deleted
+from nova_lite.conductor.reconcilers import offload_shelved, orphans, reclaim_deleted
 from nova_lite.db.base import utcnow
-from nova_lite.db.servers import Server
-from nova_lite.lifecycle.table import Power
+from nova_lite.db.compute.servers import Server
+from nova_lite.lifecycle.servers import Power
 from tests.flows import shelving
 from tests.flows.one_process import OneProcess
 
@@ -93,16 +93,16 @@ def test_a_server_at_rest_can_be_shelved(cloud: OneProcess, state: str) -> None:
 def test_a_reconciler_offloads_when_the_time_is_over(cloud: OneProcess) -> None:
     server_id = shelving.shelved(cloud, offload_s=-1)
     cloud.conf.set_override("shelved_offload_time", 3600, group="compute")
-    shelved.offload(cloud.world)
+    offload_shelved.offload(cloud.services)
     assert shelving.is_shelved(cloud, server_id)
     two_hours_later(cloud, server_id)
-    shelved.offload(cloud.world)
+    offload_shelved.offload(cloud.services)
     assert shelving.is_offloaded(cloud, server_id)
 
 
 def test_reconcilers_leave_shelved_servers_alone(cloud: OneProcess) -> None:
     server_id = shelving.shelved(cloud, offload_s=-1)
-    orphans.remove(cloud.world)
+    orphans.remove(cloud.services)
     assert shelving.is_shelved(cloud, server_id)
     assert len(cloud.leftovers(server_id)["claims"]) == 1  # type: ignore[arg-type]
 
@@ -121,7 +121,7 @@ def test_a_softly_deleted_server_is_off_and_keeps_its_room(cloud: OneProcess) ->
     server = cloud.server(server_id)
     assert (server.vm_state, server.task_state) == ("soft-delete", None)
     assert cloud.driver.power_state(server_id) is Power.SHUTDOWN
-    orphans.remove(cloud.world)
+    orphans.remove(cloud.services)
     assert set(cloud.leftovers(server_id)) == {"claims", "plugged", "sums", "held"}
 
 
@@ -136,10 +136,10 @@ def test_it_is_restored_running(cloud: OneProcess) -> None:
 def test_it_is_reclaimed_in_time_and_leaves_nothing(cloud: OneProcess) -> None:
     cloud.conf.set_override("reclaim_instance_interval", 3600, group="compute")
     server_id = soft_delete(cloud)
-    soft_deleted.reclaim(cloud.world)
+    reclaim_deleted.reclaim(cloud.services)
     assert cloud.server(server_id).vm_state == "soft-delete"
     two_hours_later(cloud, server_id)
-    soft_deleted.reclaim(cloud.world)
+    reclaim_deleted.reclaim(cloud.services)
     assert cloud.server(server_id).vm_state == "deleted"
     assert cloud.leftovers(server_id) == {}
 
@@ -147,5 +147,5 @@ def test_it_is_reclaimed_in_time_and_leaves_nothing(cloud: OneProcess) -> None:
 def test_a_reclaim_that_is_not_wanted_never_comes(cloud: OneProcess) -> None:
     server_id = soft_delete(cloud)
     two_hours_later(cloud, server_id)
-    soft_deleted.reclaim(cloud.world)
+    reclaim_deleted.reclaim(cloud.services)
     assert cloud.server(server_id).vm_state == "soft-delete"

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nova_lite import failpoints
-from nova_lite.db import moves
-from nova_lite.db.actions import Action
 from nova_lite.db.base import utcnow
-from nova_lite.db.images import Image
-from nova_lite.db.servers import Server
-from nova_lite.lifecycle.table import Power
+from nova_lite.db.compute import server_migrations
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.image.images import Image
+from nova_lite.lifecycle.servers import Power
+from nova_lite.runtime import failpoints
 from tests.flows import disk_scenarios, resizing, shelving
 from tests.flows.one_process import CTXT, OneProcess
 from tests.flows.resizing import BOTH, LARGE_SIZE
@@ -27,7 +27,7 @@ def after(*names: str) -> Callable[[OneProcess], str]:
     def prepare(cloud: OneProcess) -> str:
         server_id = resizing.built(cloud)
         for name in names:
-            getattr(cloud.world.compute("node"), name)(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, name))
+            getattr(cloud.services.compute("node"), name)(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, name))
         return server_id
 
     return prepare
@@ -129,6 +129,6 @@ def looks_of_rows(cloud: OneProcess, server_id: str) -> tuple[Any, ...]:
     server = cloud.server(server_id)
     with cloud.database.reader() as session:
         sums = session.execute(sa.text("SELECT sum(vcpus_claimed), sum(ram_mb_claimed), sum(disk_gb_claimed) FROM hosts")).one()
-        status = moves.latest(session, server_id).status
+        status = server_migrations.latest(session, server_id).status
     assert (server.vcpus, server.ram_mb, server.disk_gb) == tuple(sums)
     return server.flavor["name"], tuple(sums), status

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from nova_lite.conductor import journal
+from nova_lite.conductor.engine import journal
 from nova_lite.conductor.service import _is_dead
 from tests.flows.one_process import CTXT, OneProcess
 
 
 def test_a_leased_action_is_nobody_elses(cloud: OneProcess) -> None:
     server_id, action_id = cloud.ask_for_server()
-    assert journal.take(cloud.database, action_id, owner="other", lease_s=30, now=cloud.world.now) is not None
+    assert journal.take(cloud.database, action_id, owner="other", lease_s=30, now=cloud.services.now) is not None
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "building"
     cloud.expire_leases()
@@ -29,9 +29,9 @@ def test_a_leased_action_is_nobody_elses(cloud: OneProcess) -> None:
 
 def test_the_leases_of_the_dead_are_freed(cloud: OneProcess) -> None:
     server_id, action_id = cloud.ask_for_server()
-    assert journal.take(cloud.database, action_id, owner="node:1:x", lease_s=30, now=cloud.world.now) is not None
+    assert journal.take(cloud.database, action_id, owner="node:1:x", lease_s=30, now=cloud.services.now) is not None
     assert journal.owners(cloud.database) == {"node:1:x"}
-    assert journal.free(cloud.database, ["node:1:x"], now=cloud.world.now) == 1
+    assert journal.free(cloud.database, ["node:1:x"], now=cloud.services.now) == 1
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "active"
     assert journal.owners(cloud.database) == set()

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import datetime
 
-from nova_lite.db import hosts
 from nova_lite.db.base import utcnow
+from nova_lite.db.hosts import hosts
 from nova_lite.rpc.conductor import ServiceReport
 from tests.flows.one_process import CTXT, OneProcess
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nova_lite import errors, failpoints
-from nova_lite.conductor.reconcilers import lost_hints, waiting_deletes
-from nova_lite.db import actions
-from nova_lite.db.actions import CANCELLED, DONE, WAITING, Action
+from nova_lite import errors
+from nova_lite.conductor.reconcilers import deferred_deletes, stalled_actions
 from nova_lite.db.base import utcnow
-from nova_lite.db.servers import Server
-from nova_lite.lifecycle.table import Power
+from nova_lite.db.compute import actions
+from nova_lite.db.compute.actions import CANCELLED, DONE, WAITING, Action
+from nova_lite.db.compute.servers import Server
+from nova_lite.lifecycle.servers import Power
+from nova_lite.runtime import failpoints
 from tests.flows import disk_scenarios, resizing, shelving
 from tests.flows.one_process import CTXT, OneProcess
 from tests.flows.scenarios import SCENARIOS
@@ -39,7 +40,7 @@ def is_soft_deleted(cloud: OneProcess, server_id: str) -> bool:
 def restore(cloud: OneProcess, server_id: str) -> tuple[str, str | None]:
     action_id = cloud.ask_for(server_id, "restore")
     if cloud.server(server_id).agent is None:
-        cloud.world.conductor.action_done(CTXT, server_id=server_id, action_id=action_id, host="", power_state=4)
+        cloud.services.conductor.action_done(CTXT, server_id=server_id, action_id=action_id, host="", power_state=4)
     else:
         cloud.soft_delete.restore(CTXT, server_id=server_id, action_id=action_id)
     server = cloud.server(server_id)
@@ -57,13 +58,13 @@ def test_it_begins_when_the_workflow_has_ended_and_can_be_taken_back(cloud: OneP
     server_id, action_id = SCENARIOS[name].prepare(cloud)
     keep_for_later(cloud, server_id)
     task = cloud.server(server_id).task_state
-    waiting_deletes.begin(cloud.world)
+    deferred_deletes.begin(cloud.services)
     assert (cloud.server(server_id).task_state, deletes(cloud, server_id)[0][1]) == (task, WAITING)
     cloud.run(action_id)
     assert SCENARIOS[name].is_reached(cloud, server_id)
     was = cloud.server(server_id).vm_state
-    waiting_deletes.begin(cloud.world)
-    waiting_deletes.begin(cloud.world)
+    deferred_deletes.begin(cloud.services)
+    deferred_deletes.begin(cloud.services)
     assert is_soft_deleted(cloud, server_id)
     assert deletes(cloud, server_id) == [("soft_delete", DONE, "req-later")]
     assert restore(cloud, server_id) == ("shelved_offloaded" if was == "shelved_offloaded" else "active", None)
@@ -78,7 +79,7 @@ def test_what_was_shelved_and_left_its_host_is_reclaimed_with_its_snapshot(cloud
     server_id, action_id = shelving.prepare_shelve(cloud)
     keep_for_later(cloud, server_id)
     cloud.run(action_id)
-    waiting_deletes.begin(cloud.world)
+    deferred_deletes.begin(cloud.services)
     assert is_soft_deleted(cloud, server_id)
     cloud.run(cloud.ask_for_delete(server_id))
     assert cloud.server(server_id).vm_state == "deleted"
@@ -94,7 +95,7 @@ def test_it_begins_when_the_workflow_has_failed_too(cloud: OneProcess, monkeypat
     keep_for_later(cloud, server_id)
     cloud.run(action_id)
     assert cloud.server(server_id).task_state is None
-    waiting_deletes.begin(cloud.world)
+    deferred_deletes.begin(cloud.services)
     assert is_soft_deleted(cloud, server_id)
     assert restore(cloud, server_id) == ("active", None)
 
@@ -104,7 +105,7 @@ def test_it_overtakes_a_power_action_that_came_between(cloud: OneProcess) -> Non
     keep_for_later(cloud, server_id)
     cloud.run(action_id)
     stop_id = cloud.ask_for(server_id, "stop")
-    waiting_deletes.begin(cloud.world)
+    deferred_deletes.begin(cloud.services)
     assert is_soft_deleted(cloud, server_id)
     with cloud.database.reader() as session:
         assert session.get_one(Action, stop_id).state == CANCELLED
@@ -114,7 +115,7 @@ def test_a_delete_for_good_ends_the_waiting(cloud: OneProcess) -> None:
     server_id, _ = disk_scenarios.rescue(cloud)
     waiting_id = keep_for_later(cloud, server_id)
     cloud.run(cloud.ask_for(server_id, "delete"))
-    waiting_deletes.begin(cloud.world)
+    deferred_deletes.begin(cloud.services)
     assert (cloud.server(server_id).vm_state, cloud.leftovers(server_id)) == ("deleted", {})
     with cloud.database.reader() as session:
         assert session.get_one(Action, waiting_id).state == CANCELLED
@@ -125,9 +126,9 @@ def test_what_another_has_deleted_softly_is_not_deleted_again(cloud: OneProcess)
     keep_for_later(cloud, server_id)
     cloud.run(action_id)
     cloud.soft_delete.soft_delete(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, "soft_delete"))
-    waiting_deletes.begin(cloud.world)
+    deferred_deletes.begin(cloud.services)
     assert restore(cloud, server_id) == ("active", None)
-    waiting_deletes.begin(cloud.world)
+    deferred_deletes.begin(cloud.services)
     assert cloud.server(server_id).vm_state == "active"
 
 
@@ -138,11 +139,11 @@ def test_a_conductor_that_dies_before_it_tells_the_host_loses_nothing(cloud: One
     cloud.run(action_id)
     failpoints.arm("waiting_delete.after=error")
     with contextlib.suppress(errors.NovaLiteError):
-        waiting_deletes.begin(cloud.world)
+        deferred_deletes.begin(cloud.services)
     failpoints.arm("")
     assert cloud.server(server_id).task_state == "soft-deleting"
     with cloud.database.writer() as session:
         session.execute(sa.update(Action).values(updated_at=utcnow() - datetime.timedelta(hours=1)))
         assert session.scalar(sa.select(sa.func.count()).select_from(Server)) == 1
-    lost_hints.send_again(cloud.world)
+    stalled_actions.send_again(cloud.services)
     assert is_soft_deleted(cloud, server_id)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from nova_lite.conductor import workflow as engine
-from nova_lite.conductor.workflow import Run, Step, Workflow
+from nova_lite.conductor.engine import workflow as engine
+from nova_lite.conductor.engine.workflow import Run, Step, Workflow
 from nova_lite.conductor.workflows import WORKFLOWS
 from tests.flows.one_process import Broken, OneProcess
 from tests.flows.scenarios import SCENARIOS

@@ -20,16 +20,19 @@ from alembic.runtime.migration import MigrationContext
 
 from nova_lite import conf as options
 from nova_lite import errors
-from nova_lite.cmd.db import bootstrap
-from nova_lite.conductor import placement
+from nova_lite.cmd.lite.db import bootstrap
 from nova_lite.context import Context
-from nova_lite.db import actions, claims, migrate, servers, users
+from nova_lite.db import migrate
 from nova_lite.db.base import Base
+from nova_lite.db.compute import actions, servers
+from nova_lite.db.compute.server_groups import ServerGroup
 from nova_lite.db.engine import Database
-from nova_lite.db.hosts import Host, Service
-from nova_lite.db.server_groups import ServerGroup
+from nova_lite.db.hosts import claims
+from nova_lite.db.hosts.hosts import Host, Service
+from nova_lite.db.identity import users
+from nova_lite.payloads import placement
 from nova_lite.scheduler.service import Placements
-from tools.parts import MariaDB, Postgres
+from tools.lib.services import MariaDB, Postgres
 
 BACKENDS = ("sqlite", "postgresql", "mariadb")
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tools.parts import Host, free_port
+from tools.lib.services import Host, free_port
 
 READY_S = 90.0
 SETTLED_S = 120.0
@@ -46,7 +46,7 @@ class AllInOne:
     def start(self, *, needs_host: bool = True) -> None:
         """Start and wait until the API answers and, if `needs_host`, a compute host is up."""
         address, port = self.url.removeprefix("http://").split(":")
-        command = [sys.executable, "-m", "nova_lite.cmd.lite", "up", "--state", str(self.state), "--listen", address,
+        command = [sys.executable, "-m", "nova_lite.cmd.lite.main", "up", "--state", str(self.state), "--listen", address,
                    "--port", port, "--config-file", str(self.config), *([] if self.host else ["--fake"])]
         environment = {**os.environ, "NOVA_LITE_FAILPOINTS_FILE": str(self.failpoints),
                        "PYTHONPATH": str(Path(__file__).resolve().parents[2])}

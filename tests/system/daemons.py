@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tools.daemons import Daemons, Options
+from tools.lib.daemons import Daemons, Options
 
 MIB = 1024 * 1024
 

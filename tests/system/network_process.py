@@ -11,8 +11,8 @@ from typing import Any
 
 from nova_lite import conf as options
 from nova_lite import errors
-from nova_lite.network.documents import Documents
 from nova_lite.network.driver import NetworkDriver
+from nova_lite.network.instance_metadata import Documents
 from nova_lite.network.service import make_driver
 from nova_lite.rpc.network import SecurityGroup, ServerPorts
 from nova_lite.rpc.payload import from_wire, to_wire

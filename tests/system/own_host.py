@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.system.all_in_one import AllInOne
-from tools.parts import Host, Switch
+from tools.lib.services import Host, Switch
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tools.parts import free_port
+from tools.lib.services import free_port
 
 RELEASE = "keystone==30.0.0"
 CACHE = Path(os.environ.get("NOVA_LITE_CACHE", "/var/cache/nova-lite"))

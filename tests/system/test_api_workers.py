@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.system.daemons import eventually
-from tools.daemons import environment, program
-from tools.parts import Process, free_port
-from tools.parts.part import ask
-from tools.parts.processes import descendants
+from tools.lib.daemons import environment, program
+from tools.lib.services import Process, free_port
+from tools.lib.services.part import ask
+from tools.lib.services.processes import descendants
 
 WORKERS = 2
 ANSWERED_S = 15

@@ -6,11 +6,11 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from nova_lite.conductor.placement import request as placement_request
-from nova_lite.db import claims
+from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
-from nova_lite.db.hosts import Claim, Host
-from nova_lite.db.servers import Server
+from nova_lite.db.hosts import claims
+from nova_lite.db.hosts.hosts import Claim, Host
+from nova_lite.payloads.placement import request as placement_request
 from nova_lite.rpc.scheduler import PlacementRequest
 from tests.system.test_races import _race, clients, url
 

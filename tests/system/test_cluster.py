@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from nova_lite.network import names
-from tools.cluster_parts.cluster import Cluster
-from tools.cluster_parts.cluster import find as find_cluster
-from tools.parts.libvirtd import guest_cgroups
+from tools.lib.cluster.cluster import Cluster
+from tools.lib.cluster.cluster import find as find_cluster
+from tools.lib.services.libvirtd import guest_cgroups
 
 ROOT = Path(__file__).parents[2]
 UP_S = 400

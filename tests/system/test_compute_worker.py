@@ -23,7 +23,7 @@ from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.compute.service import ComputeService
 from nova_lite.context import Context
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc import payload, transport
 from nova_lite.rpc.compute import ComputeRpc, ConsoleType, Guest, RebootType
 from nova_lite.rpc.conductor import ConductorRpc, PowerState, ServiceReport

@@ -15,8 +15,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.system.all_in_one import AllInOne
-from tools.daemons import Daemons
-from tools.parts import free_port
+from tools.lib.daemons import Daemons
+from tools.lib.services import free_port
 
 _RUN = "import sys; from nova_lite.cmd import console_proxies; getattr(console_proxies, sys.argv.pop(1))()"
 

@@ -19,9 +19,9 @@ from nova_lite import conf as options
 from nova_lite.compute.service import ComputeService
 from nova_lite.console import proxy
 from nova_lite.context import Context
-from nova_lite.db import consoles
 from nova_lite.db.base import Base, utcnow
-from nova_lite.db.consoles import ConsoleToken
+from nova_lite.db.compute import consoles
+from nova_lite.db.compute.consoles import ConsoleToken
 from nova_lite.db.engine import Database
 from nova_lite.rpc import transport
 from nova_lite.rpc.compute import ComputeRpc, ConsoleType

@@ -15,8 +15,8 @@ import pytest
 
 from nova_lite import errors
 from nova_lite.context import Context
-from nova_lite.hardware import needs
-from nova_lite.lifecycle.table import Power
+from nova_lite.hardware import resource_request
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, RebootType
 from tests.private_libvirt import missing
 from tests.system.test_compute_worker import Cloud, cloud, typed
@@ -162,7 +162,7 @@ def test_what_the_host_says_of_real_time_is_true(cloud: Cloud, one_dedicated: No
     guest = asking(cloud, {"hw:cpu_policy": "mixed", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "1"}, {}, vcpus=2)
     (offered,) = cloud.service.report().inventories
     try:
-        if not {needs.REALTIME, needs.LOCKED} <= set(offered.offers.traits):
+        if not {resource_request.REALTIME, resource_request.LOCKED} <= set(offered.offers.traits):
             with pytest.raises(errors.HypervisorFailed):
                 cloud.compute.build(Context(), guest=guest)
             return

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from nova_lite.db import users
 from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
+from nova_lite.db.identity import users
 from tests.api.identity.cloud import ADMIN_PASSWORD, IdentityCloud
-from tools.parts import MariaDB, Postgres
+from tools.lib.services import MariaDB, Postgres
 
 
 @pytest.fixture(scope="module", params=[Postgres, MariaDB], ids=["postgresql", "mariadb"])

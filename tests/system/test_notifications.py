@@ -8,7 +8,7 @@ from pathlib import Path
 from nova_lite.notifications import emitter
 from tests.flows.notified import Consumer, configure
 from tests.flows.one_process import OneProcess
-from tools.parts import RabbitMQ
+from tools.lib.services import RabbitMQ
 
 
 def test_a_consumer_on_rabbitmq_hears_of_a_build_and_a_delete(tmp_path: Path) -> None:

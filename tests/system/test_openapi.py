@@ -21,13 +21,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from nova_lite.api.compute.history import HISTORY
-from nova_lite.api.faces import FACES
-from nova_lite.api.wsgi.face import described
+from nova_lite.api.compute.microversions import HISTORY
+from nova_lite.api.services import SERVICES
+from nova_lite.api.wsgi.application import described
 from nova_lite.api.wsgi.versions import parse
 from tests.system.all_in_one import AllInOne
 
-FACE = FACES["compute"]
+FACE = SERVICES["compute"]
 assert FACE.negotiation is not None
 ENDS = {str(FACE.negotiation.minimum), str(FACE.negotiation.maximum)}
 Operation = tuple[str, str, str]  # version, method, path

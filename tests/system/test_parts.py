@@ -20,9 +20,9 @@ import kombu.entity
 import pytest
 import sqlalchemy
 
-from tools.parts import Host, MariaDB, PartError, Postgres, Process, RabbitMQ, Switch, free_port
-from tools.parts.libvirtd import fix_kvm_device
-from tools.parts.sandbox import Sandbox
+from tools.lib.services import Host, MariaDB, PartError, Postgres, Process, RabbitMQ, Switch, free_port
+from tools.lib.services.libvirtd import fix_kvm_device
+from tools.lib.services.sandbox import Sandbox
 
 Connection: Any = kombu.connection.Connection  # kombu is not typed
 Queue: Any = kombu.entity.Queue
@@ -228,7 +228,7 @@ def private_run(state: Path) -> Callable[..., str]:
 
 def test_libvirt_of_the_machine_is_started_once_left_alone_and_removed_with_its_guests(state: Path) -> None:
     run = private_run(state)
-    parts = [sys.executable, "-m", "tools.parts"]
+    parts = [sys.executable, "-m", "tools.lib.services"]
     virsh = ["virsh", "-q", "-c", "qemu:///system"]
     ours, second = str(state / "ours"), str(state / "second")
     (state / "guest.xml").write_text(GUEST.format(name=f"{SWITCH}-m"))

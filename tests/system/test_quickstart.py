@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.parts import free_port
+from tools.lib.services import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 QUICKSTART, DOWN = REPOSITORY / "tools" / "quickstart", REPOSITORY / "tools" / "down"

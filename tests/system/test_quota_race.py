@@ -11,14 +11,14 @@ import pytest
 from oslo_config import cfg
 
 from nova_lite import conf as options
-from nova_lite.db import usage
 from nova_lite.db.base import Base, utcnow
+from nova_lite.db.compute import usage
+from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.engine import Database
-from nova_lite.db.flavors import Flavor
-from nova_lite.db.quotas import Quota
+from nova_lite.db.quotas.quotas import Quota
 from tests.api import compute_api
 from tests.api.compute_api import PROJECTS, SERVER, ComputeApi, host, settle
-from tools.parts import MariaDB, Postgres
+from tools.lib.services import MariaDB, Postgres
 
 AT_ONCE, LIMIT = 8, 3
 

@@ -13,13 +13,13 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
-from nova_lite.db import actions, servers
 from nova_lite.db.base import Base
+from nova_lite.db.compute import actions, servers
+from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
-from nova_lite.db.servers import Server
-from nova_lite.lifecycle.table import ACTIONS, Vm
+from nova_lite.lifecycle.servers import ACTIONS, Vm
 from tests.system.all_in_one import AllInOne
-from tools.parts import MariaDB, Postgres
+from tools.lib.services import MariaDB, Postgres
 
 ROUNDS = 15
 RIVALS = ("stop", "pause", "suspend", "reboot_soft", "rescue", "resize", "rebuild", "shelve")

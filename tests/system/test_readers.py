@@ -8,7 +8,7 @@ import pathlib
 import sqlalchemy as sa
 
 from nova_lite.db.engine import Database
-from tools.parts import MariaDB
+from tools.lib.services import MariaDB
 
 
 def test_a_reader_does_not_roll_back_what_it_has_not_begun(tmp_path: pathlib.Path) -> None:

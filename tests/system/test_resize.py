@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from nova_lite import errors, failpoints
+from nova_lite import errors
 from nova_lite.context import Context
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, GuestSize
+from nova_lite.runtime import failpoints
 from tests.private_libvirt import missing
 from tests.system.test_compute_worker import Cloud, cloud  # noqa: F401 - the fixture
 

@@ -24,7 +24,7 @@ PART = (r"test_versions|test_flavors\.|test_keypairs\.|test_aggregates\.|test_qu
 @pytest.mark.timeout(900)
 def test_tempest_finds_no_fault(tmp_path: Path) -> None:
     """With accounts that were made before; no test fails, and most run."""
-    command = [sys.executable, "-B", "-m", "tools.tempest_parts.main", "--accounts", "--concurrency", "3",
+    command = [sys.executable, "-B", "-m", "tools.lib.tempest.main", "--accounts", "--concurrency", "3",
                "--state", str(tmp_path / "tempest"), "--run", PART, "-f", "json"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=880, check=False)
     assert ran.stdout, ran.stderr[-3000:]

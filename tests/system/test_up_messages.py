@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 from tests.system.all_in_one import AllInOne
-from tools.daemons import environment
+from tools.lib.daemons import environment
 
 
 def refused(state: Path, *, listen: str, port: int) -> str:
     """What it says as it ends at once."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "nova_lite.cmd.lite", "up", "--fake", "--state", str(state), "--listen", listen,
+        [sys.executable, "-W", "ignore", "-m", "nova_lite.cmd.lite.main", "up", "--fake", "--state", str(state), "--listen", listen,
          "--port", str(port)], capture_output=True, text=True, timeout=120, check=False, env=environment(), cwd=Path(__file__).parents[2])
     assert done.returncode == 1, done.stderr
     return done.stderr.strip().splitlines()[-1]

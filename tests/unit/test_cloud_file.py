@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from nova_lite import conf as options
-from nova_lite.cmd import cloud_file
+from nova_lite.cmd.lite import cloud_file
 
 PASSWORD = "it's \"$HOME\" `id`"
 

@@ -16,12 +16,14 @@ import pytest
 from oslo_config import cfg
 
 from nova_lite import conf as options
-from nova_lite.cmd import doctor, pid_file
-from nova_lite.cmd.diagnosis import cloud, machine
-from nova_lite.cmd.diagnosis.finding import Check, Finding, Result, note, ok, problem
-from nova_lite.db import hosts, migrate
+from nova_lite.cmd import pid_file
+from nova_lite.cmd.lite import doctor
+from nova_lite.cmd.lite.diagnosis import cloud, machine
+from nova_lite.cmd.lite.diagnosis.finding import Check, Finding, Result, note, ok, problem
+from nova_lite.db import migrate
 from nova_lite.db.base import utcnow
 from nova_lite.db.engine import open_database
+from nova_lite.db.hosts import hosts
 from nova_lite.rpc.conductor import ServiceReport
 
 
@@ -175,7 +177,7 @@ def test_the_api_is_looked_for_on_the_port_of_the_cloud_that_was_started_here(co
 
 
 def test_the_command_prints_json_that_names_every_check(conf: cfg.ConfigOpts) -> None:
-    command = [sys.executable, "-m", "nova_lite.cmd.lite", "doctor", "--state", conf.state_path,
+    command = [sys.executable, "-m", "nova_lite.cmd.lite.main", "doctor", "--state", conf.state_path,
                "--port", str(conf.api.port), "-f", "json"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     found = json.loads(done.stdout)

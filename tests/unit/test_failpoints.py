@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nova_lite import errors, failpoints
+from nova_lite import errors
+from nova_lite.runtime import failpoints
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def test_error_raises_a_workers_error() -> None:
 
 
 def test_crash_ends_the_process_as_a_kill_does_but_only_once_when_told_so(tmp_path: Path) -> None:
-    code = "from nova_lite.failpoints import arm, fail; import sys; arm(sys.argv[1]); fail('p'); print('alive')"
+    code = "from nova_lite.runtime.failpoints import arm, fail; import sys; arm(sys.argv[1]); fail('p'); print('alive')"
     spec = f"p=crash:once:{tmp_path}/mark"
     runs = [subprocess.run([sys.executable, "-c", code, spec], capture_output=True, check=False, timeout=60) for _ in range(2)]
     assert [(run.returncode, run.stdout) for run in runs] == [(137, b""), (0, b"alive\n")]

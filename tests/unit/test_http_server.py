@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nova_lite import concurrency, threaded_http
+from nova_lite.runtime import concurrency, http_server
 
 
 def _app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -31,7 +31,7 @@ def test_a_server_that_is_asked_to_end_before_it_serves_ends() -> None:
 
 def test_a_worker_does_not_wait_for_a_connection_that_another_one_accepted() -> None:
     listener = concurrency.listen("127.0.0.1", 0)
-    server = threaded_http.make(_app, listener, threads=2)
+    server = http_server.make(_app, listener, threads=2)
     server.prepare()
     assert listener.gettimeout() == 0
     server.stop()

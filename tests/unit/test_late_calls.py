@@ -7,7 +7,7 @@ import threading
 
 import oslo_messaging as messaging
 
-from nova_lite.api.wsgi.late_calls import LateCalls
+from nova_lite.api.wsgi.deferred_casts import DeferredCasts
 
 
 class Broker:
@@ -28,18 +28,18 @@ class Broker:
             self.taken.append(number)
 
 
-def cast(calls: LateCalls, broker: Broker, number: int) -> None:
+def cast(calls: DeferredCasts, broker: Broker, number: int) -> None:
     calls.send(lambda: broker.take(number), request_id=f"req-{number}")
 
 
 def test_a_cast_is_sent_at_once_while_the_broker_is_there() -> None:
-    calls, broker = LateCalls(), Broker()
+    calls, broker = DeferredCasts(), Broker()
     cast(calls, broker, 1)
     assert broker.taken == [1]
 
 
 def test_casts_wait_in_order_and_only_the_first_caller_finds_the_broker_away() -> None:
-    calls, broker = LateCalls(pause_s=0.01), Broker()
+    calls, broker = DeferredCasts(pause_s=0.01), Broker()
     broker.is_there = False
     for number in (1, 2, 3):
         cast(calls, broker, number)
@@ -54,7 +54,7 @@ def test_casts_wait_in_order_and_only_the_first_caller_finds_the_broker_away() -
 
 
 def test_a_cast_that_fails_otherwise_holds_up_nobody() -> None:
-    calls, broker = LateCalls(pause_s=0.01), Broker()
+    calls, broker = DeferredCasts(pause_s=0.01), Broker()
     calls.send(lambda: [][0], request_id="req-0")
     broker.is_there = False
     cast(calls, broker, 1)

@@ -7,7 +7,7 @@ import pytest
 
 from nova_lite.conductor.workflows import WORKFLOWS
 from nova_lite.lifecycle.events import EVENTS, event_of
-from nova_lite.lifecycle.table import ACTIONS, OnRestart, Power, Vm, states_of, status_of, vm_state_of
+from nova_lite.lifecycle.servers import ACTIONS, OnRestart, Power, Vm, states_of, status_of, vm_state_of
 
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))

@@ -13,7 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from nova_lite import errors
-from nova_lite.tokens import CLOCK_SKEW_S, KeyRepository, Tokens
+from nova_lite.runtime.tokens import CLOCK_SKEW_S, KeyRepository, Tokens
 
 
 @dataclasses.dataclass

@@ -7,7 +7,7 @@ from nova_lite.api.identity.catalog import collection
 from nova_lite.api.identity.projects import asked_enabled
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, Rule, route
-from nova_lite.db import users
+from nova_lite.db.identity import users
 
 
 def domain_view(req: Request, domain: users.Domain) -> Body:

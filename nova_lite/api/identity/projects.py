@@ -7,7 +7,7 @@ from nova_lite import errors
 from nova_lite.api.identity.catalog import collection
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, route
-from nova_lite.db import users
+from nova_lite.db.identity import users
 
 _GET = Rule("identity:get_project", ANYONE)
 _PROPERTIES = {

@@ -7,7 +7,7 @@ from nova_lite import errors
 from nova_lite.api.identity.catalog import collection
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, route
-from nova_lite.db import users
+from nova_lite.db.identity import users
 
 _GRANT = "/projects/{project_id}/users/{user_id}/roles/{role_id}"
 _LIST_ASSIGNMENTS = Rule("identity:list_role_assignments", ANYONE)

@@ -7,12 +7,13 @@ import dataclasses
 import datetime
 from typing import Any
 
-from nova_lite import context, errors, tokens
+from nova_lite import context, errors
 from nova_lite.api.identity.catalog import catalog, collection
 from nova_lite.api.identity.projects import project_view
 from nova_lite.api.wsgi.request import Body, Reply, Request
 from nova_lite.api.wsgi.routing import ANYONE, PUBLIC, Rule, route
-from nova_lite.db import passwords, users
+from nova_lite.db.identity import passwords, users
+from nova_lite.runtime import tokens
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": 255}
 _ID = {"type": "string", "minLength": 1, "maxLength": 64}

@@ -15,8 +15,8 @@ from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Reply, Request
 from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
 from nova_lite.api.wsgi.validation import Validator
-from nova_lite.db import images
-from nova_lite.db.images import Image
+from nova_lite.db.image import images
+from nova_lite.db.image.images import Image
 
 HASH_ALGO = "sha512"
 _MAX_PROPERTIES = 128  # as Glance's image_property_quota and image_tag_quota

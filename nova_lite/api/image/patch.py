@@ -14,8 +14,8 @@ from nova_lite import errors
 from nova_lite.api.image import schemas
 from nova_lite.api.wsgi.request import Request
 from nova_lite.api.wsgi.validation import Validator
-from nova_lite.db import images
-from nova_lite.db.images import Image
+from nova_lite.db.image import images
+from nova_lite.db.image.images import Image
 
 MEDIA_TYPE = "application/openstack-images-v2.1-json-patch"
 # Glance's first: `{"replace": "/name", "value": …}` instead of `{"op": "replace", "path": "/name", "value": …}`.

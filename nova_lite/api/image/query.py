@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.db.images import COMMUNITY, PRIVATE, PUBLIC, SHARED, SORTABLE, Filters
+from nova_lite.db.image.images import COMMUNITY, PRIVATE, PUBLIC, SHARED, SORTABLE, Filters
 
 _NEWEST_FIRST = (("created_at", True),)
 _PAGING = ("limit", "marker", "sort", "sort_key", "sort_dir", "member_status")

@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.api.image import formats
-from nova_lite.db import images
-from nova_lite.failpoints import fail
+from nova_lite.db.image import images
+from nova_lite.runtime.failpoints import fail
 
 LOG = logging.getLogger(__name__)
 PIECE = 1024**2

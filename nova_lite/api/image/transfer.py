@@ -13,9 +13,9 @@ from nova_lite.api.image.store import PIECE, Incoming, Source, open_store
 from nova_lite.api.wsgi.request import Reply, Request
 from nova_lite.api.wsgi.routing import ANYONE, MEMBER, Rule, route
 from nova_lite.context import READER, SERVICE
-from nova_lite.db import images
 from nova_lite.db.base import new_id, utcnow
-from nova_lite.failpoints import fail
+from nova_lite.db.image import images
+from nova_lite.runtime.failpoints import fail
 
 _SIGN_OF_LIFE_S = 60.0  # well below store.STALLED_AFTER
 _DRAIN = 1024**3  # bytes of a refused upload that are read and dropped, so that the client reads the answer

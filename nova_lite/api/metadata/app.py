@@ -15,7 +15,7 @@ import webob
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.metadata.documents import PASSWORD, Documents, to_bytes
+from nova_lite.values.instance_metadata import PASSWORD, Documents, to_bytes
 
 LOG = logging.getLogger(__name__)
 # Versions that guests ask for; all answer as the latest, whose documents only ever gained fields.

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.network import access
+from nova_lite.api.network import authorization
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, Rule, route
-from nova_lite.db import auto_networks
+from nova_lite.db.network import auto_networks
 
 
 @route("GET", "/auto-allocated-topology/{project_id}", policy=Rule("get_auto_allocated_topology", MEMBER))
@@ -17,7 +17,7 @@ def obtain(req: Request, project_id: str) -> Body:
     if "dry-run" in req.query.getall("fields"):
         return _view("dry-run=pass", project_id)
     with req.database.writer() as session:
-        network = auto_networks.obtain(session, req.conf, project_id, rng=access.RNG)
+        network = auto_networks.obtain(session, req.conf, project_id, rng=authorization.RNG)
     return _view(network.id, project_id)
 
 

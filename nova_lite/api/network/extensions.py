@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.network import shapes
+from nova_lite.api.network import schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, READER, Rule, route
-from nova_lite.db import floating_ips, hosts, networks, ports, quotas, routers, security_groups
 from nova_lite.db.base import utcnow
+from nova_lite.db.hosts import hosts
+from nova_lite.db.network import floating_ips, networks, ports, routers, security_groups
+from nova_lite.db.quotas import quotas
 
 # Alias → name: only what this face really does, since clients send what an extension allows.
 EXTENSIONS = {
@@ -161,9 +163,9 @@ def _agent(row: hosts.Service, is_alive: bool) -> Body:  # noqa: FBT001 - one pr
         "description": row.disabled_reason,
         "configurations": {},
         "resources_synced": None,
-        "created_at": shapes.moment(row.created_at),
-        "started_at": shapes.moment(row.created_at),
-        "heartbeat_timestamp": shapes.moment(row.seen_at),
+        "created_at": schemas.moment(row.created_at),
+        "started_at": schemas.moment(row.created_at),
+        "heartbeat_timestamp": schemas.moment(row.seen_at),
     }
 
 

@@ -6,37 +6,37 @@ from __future__ import annotations
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.api.network import access, listing, shapes, tell
+from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
-from nova_lite.db import floating_ips, networks, ports
-from nova_lite.db.addresses import Wanted
-from nova_lite.db.floating_ips import FloatingIp
-from nova_lite.db.networks import Network
-from nova_lite.db.ports import Port
+from nova_lite.db.network import floating_ips, networks, ports
+from nova_lite.db.network.floating_ips import FloatingIp
+from nova_lite.db.network.ip_allocations import Wanted
+from nova_lite.db.network.networks import Network
+from nova_lite.db.network.ports import Port
 
 _SUPPORTED: dict[str, object] = {"qos_policy_id": None, "dns_name": "", "dns_domain": "", "tags": [], "distributed": False}
-_CHANGEABLE: shapes.Schema = {
-    "port_id": shapes.maybe(shapes.TEXT),
-    "fixed_ip_address": shapes.maybe(shapes.ADDRESS),
-    "description": shapes.TEXT,
-    "qos_policy_id": shapes.maybe(shapes.TEXT),
+_CHANGEABLE: schemas.Schema = {
+    "port_id": schemas.maybe(schemas.TEXT),
+    "fixed_ip_address": schemas.maybe(schemas.ADDRESS),
+    "description": schemas.TEXT,
+    "qos_policy_id": schemas.maybe(schemas.TEXT),
 }
-CREATE = shapes.body(
+CREATE = schemas.body(
     "floatingip",
     {
         **_CHANGEABLE,
-        **shapes.OWNER,
-        "floating_network_id": shapes.UUID,
-        "floating_ip_address": shapes.maybe(shapes.ADDRESS),
-        "subnet_id": shapes.maybe(shapes.UUID),
-        "dns_name": shapes.TEXT,
-        "dns_domain": shapes.TEXT,
+        **schemas.OWNER,
+        "floating_network_id": schemas.UUID,
+        "floating_ip_address": schemas.maybe(schemas.ADDRESS),
+        "subnet_id": schemas.maybe(schemas.UUID),
+        "dns_name": schemas.TEXT,
+        "dns_domain": schemas.TEXT,
         "tags": {"type": "array"},
     },
     required=("floating_network_id",),
 )
-UPDATE = shapes.body("floatingip", _CHANGEABLE)
+UPDATE = schemas.body("floatingip", _CHANGEABLE)
 
 
 @route("GET", "/floatingips", policy=Rule("get_floatingips", READER))
@@ -68,9 +68,9 @@ def show(req: Request, floating_ip_id: str) -> Body:
 def create(req: Request, body: Body) -> Body:
     """Take an address of an external network; it may lead to a port at once."""
     asked = body["floatingip"]
-    project_id = access.project_of(req, asked)
-    access.refuse_unsupported(asked, _SUPPORTED)
-    access.refuse_admin_only(req, asked, "create_floatingip", {"floating_ip_address": None})
+    project_id = authorization.project_of(req, asked)
+    authorization.refuse_unsupported(asked, _SUPPORTED)
+    authorization.refuse_admin_only(req, asked, "create_floatingip", {"floating_ip_address": None})
     network = networks.get(req.db, asked["floating_network_id"], project_id=req.ctxt.visible_project)
     port = _port(req, asked.get("port_id"))
     made = take(
@@ -90,9 +90,9 @@ def take(
     if not network.is_external:
         raise errors.BadRequest(
             reason=f"Bad floatingip request: Network {network.id} is not a valid external network.")
-    access.check_quota(req, project_id, "floating_ips", used=floating_ips.count(req.db, project_id))
+    authorization.check_quota(req, project_id, "floating_ips", used=floating_ips.count(req.db, project_id))
     return floating_ips.create(
-        req.db, project_id=project_id, network=network, wanted=wanted, description=description, rng=access.RNG)
+        req.db, project_id=project_id, network=network, wanted=wanted, description=description, rng=authorization.RNG)
 
 
 @route("PUT", "/floatingips/{floating_ip_id}", policy=Rule("update_floatingip", MEMBER), body={"2.0": UPDATE})
@@ -100,7 +100,7 @@ def update(req: Request, floating_ip_id: str, body: Body) -> Body:
     """Let it lead elsewhere, or nowhere (`port_id` null or left out, unless only the description changes)."""
     asked = body["floatingip"]
     found = floating_ips.get(req.db, floating_ip_id, project_id=req.ctxt.visible_project)
-    access.refuse_unsupported(asked, _SUPPORTED)
+    authorization.refuse_unsupported(asked, _SUPPORTED)
     touched = {found.port.device_id} if found.port else set()
     if "description" in asked:
         found.description = asked["description"]
@@ -125,7 +125,7 @@ def delete(req: Request, floating_ip_id: str) -> None:
 
 def changed(req: Request, server_ids: set[str]) -> None:
     """After the commit: the servers' hosts, and their guests' documents, learn where floating addresses lead."""
-    tell.servers(req, server_ids)
+    network_sync.servers(req, server_ids)
     for server_id in sorted(filter(None, server_ids)):
         req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server_id)
 
@@ -151,7 +151,7 @@ def _view(row: FloatingIp, routers: dict[str, str]) -> Body:
         "port_id": row.port_id, "fixed_ip_address": row.fixed_address if port else None,
         "status": "ACTIVE" if port else "DOWN", "port_details": details, "qos_policy_id": None, "tags": [],
         "dns_name": "", "dns_domain": "",
-        "created_at": shapes.moment(row.created_at), "updated_at": shapes.moment(row.updated_at or row.created_at),
+        "created_at": schemas.moment(row.created_at), "updated_at": schemas.moment(row.updated_at or row.created_at),
     }
 
 

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.network import access, listing, shapes, tell
+from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, MEMBER, READER, Field, Rule, route, view
-from nova_lite.db import networks
-from nova_lite.db.networks import Network
+from nova_lite.db.network import networks
+from nova_lite.db.network.networks import Network
 
 FIELDS = (
     Field("id", lambda n: n.id),
@@ -29,8 +29,8 @@ FIELDS = (
     Field("ipv4_address_scope", lambda _: None),
     Field("ipv6_address_scope", lambda _: None),
     Field("tags", lambda _: []),
-    Field("created_at", lambda n: shapes.moment(n.created_at)),
-    Field("updated_at", lambda n: shapes.moment(n.updated_at or n.created_at)),
+    Field("created_at", lambda n: schemas.moment(n.created_at)),
+    Field("updated_at", lambda n: schemas.moment(n.updated_at or n.created_at)),
     Field("provider:network_type", lambda _: "vxlan", role=ADMIN),
     Field("provider:physical_network", lambda _: None, role=ADMIN),
     Field("provider:segmentation_id", lambda n: n.segment, role=ADMIN),
@@ -50,28 +50,28 @@ _SUPPORTED: dict[str, object] = {
     "provider:network_type": "vxlan",
     "provider:physical_network": None,
 }
-_CHANGEABLE: shapes.Schema = {
-    "name": shapes.TEXT,
-    "description": shapes.TEXT,
-    "admin_state_up": shapes.BOOL,
-    "shared": shapes.BOOL,
-    "router:external": shapes.BOOL,
-    "port_security_enabled": shapes.BOOL,
-    "is_default": shapes.BOOL,
+_CHANGEABLE: schemas.Schema = {
+    "name": schemas.TEXT,
+    "description": schemas.TEXT,
+    "admin_state_up": schemas.BOOL,
+    "shared": schemas.BOOL,
+    "router:external": schemas.BOOL,
+    "port_security_enabled": schemas.BOOL,
+    "is_default": schemas.BOOL,
 }
-CREATE = shapes.body(
+CREATE = schemas.body(
     "network",
     {
         **_CHANGEABLE,
-        **shapes.OWNER,
+        **schemas.OWNER,
         "mtu": {"type": "integer", "minimum": 0, "maximum": 65535},
         "availability_zone_hints": {"type": "array"},
-        "provider:network_type": shapes.maybe(shapes.TEXT),
-        "provider:physical_network": shapes.maybe(shapes.TEXT),
-        "provider:segmentation_id": shapes.maybe({"type": "integer", "minimum": 1, "maximum": 16777215}),
+        "provider:network_type": schemas.maybe(schemas.TEXT),
+        "provider:physical_network": schemas.maybe(schemas.TEXT),
+        "provider:segmentation_id": schemas.maybe({"type": "integer", "minimum": 1, "maximum": 16777215}),
     },
 )
-UPDATE = shapes.body("network", _CHANGEABLE)
+UPDATE = schemas.body("network", _CHANGEABLE)
 
 
 @route("GET", "/networks", policy=Rule("get_networks", READER))
@@ -99,10 +99,10 @@ def show(req: Request, network_id: str) -> Body:
 def create(req: Request, body: Body) -> Body:
     """A new network; hosts make it when the first server there needs it."""
     asked = body["network"]
-    project_id = access.project_of(req, asked)
-    access.refuse_admin_only(req, asked, "create_network", _ADMIN_ONLY)
-    access.refuse_unsupported(asked, _SUPPORTED)
-    access.check_quota(req, project_id, "networks", used=networks.count(req.db, project_id))
+    project_id = authorization.project_of(req, asked)
+    authorization.refuse_admin_only(req, asked, "create_network", _ADMIN_ONLY)
+    authorization.refuse_unsupported(asked, _SUPPORTED)
+    authorization.check_quota(req, project_id, "networks", used=networks.count(req.db, project_id))
     network = Network(
         project_id=project_id,
         name=asked.get("name", ""),
@@ -112,7 +112,7 @@ def create(req: Request, body: Body) -> Body:
         port_security_enabled=asked.get("port_security_enabled", True),
         mtu=_mtu(req, asked),
     )
-    networks.create(req.db, network, segment=asked.get("provider:segmentation_id"), rng=access.RNG)
+    networks.create(req.db, network, segment=asked.get("provider:segmentation_id"), rng=authorization.RNG)
     return {"network": view(FIELDS, network, req)}
 
 
@@ -130,10 +130,10 @@ def update(req: Request, network_id: str, body: Body) -> Body:
     """Change names and switches; sharing again what servers of other projects use is not taken back."""
     asked = body["network"]
     network = _own(req, network_id, "update_network")
-    access.refuse_admin_only(
+    authorization.refuse_admin_only(
         req, asked, "update_network", {"shared": network.shared, "router:external": network.is_external}
     )
-    access.refuse_unsupported(asked, _SUPPORTED)
+    authorization.refuse_unsupported(asked, _SUPPORTED)
     was_routed = network.is_routed
     is_routed = bool(asked.get("shared", network.shared) or asked.get("router:external", network.is_external))
     if is_routed and not was_routed:
@@ -155,7 +155,7 @@ def update(req: Request, network_id: str, body: Body) -> Body:
         networks.refuse_routed_overlap(req.db, network)
     req.db.flush()
     if is_routed != was_routed:
-        tell.network(req, network.id)
+        network_sync.network(req, network.id)
     return {"network": view(FIELDS, network, req)}
 
 
@@ -163,11 +163,11 @@ def update(req: Request, network_id: str, body: Body) -> Body:
 def delete(req: Request, network_id: str) -> None:
     """Remove the network and its subnets, and tell the hosts."""
     networks.delete(req.db, _own(req, network_id, "delete_network"))
-    tell.network_removed(req, network_id)
+    network_sync.network_removed(req, network_id)
 
 
 def _own(req: Request, network_id: str, rule: str) -> Network:
     """The network, when the caller may write it: 404 when it may not even be seen, else 403."""
     network = networks.get(req.db, network_id, project_id=req.ctxt.visible_project)
-    access.refuse_unless_owner(req, network.project_id, rule)
+    authorization.refuse_unless_owner(req, network.project_id, rule)
     return network

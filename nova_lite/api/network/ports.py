@@ -7,13 +7,14 @@ import re
 from collections.abc import Sequence
 
 from nova_lite import errors
-from nova_lite.api.network import access, listing, shapes, tell
+from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import ADMIN, MEMBER, READER, Field, Rule, route, view
-from nova_lite.db import actions, interfaces, networks, ports, security_groups, servers
-from nova_lite.db.addresses import Wanted
-from nova_lite.db.networks import Network
-from nova_lite.db.ports import Port
+from nova_lite.db.compute import actions, servers
+from nova_lite.db.network import interfaces, networks, ports, security_groups
+from nova_lite.db.network.ip_allocations import Wanted
+from nova_lite.db.network.networks import Network
+from nova_lite.db.network.ports import Port
 
 FIELDS = (
     Field("id", lambda p: p.id),
@@ -34,8 +35,8 @@ FIELDS = (
     Field("allowed_address_pairs", lambda _: []),
     Field("extra_dhcp_opts", lambda _: []),
     Field("tags", lambda _: []),
-    Field("created_at", lambda p: shapes.moment(p.created_at)),
-    Field("updated_at", lambda p: shapes.moment(p.updated_at or p.created_at)),
+    Field("created_at", lambda p: schemas.moment(p.created_at)),
+    Field("updated_at", lambda p: schemas.moment(p.updated_at or p.created_at)),
     Field("binding:host_id", lambda p: p.host or "", role=ADMIN),
     Field("binding:vif_type", lambda p: "bridge" if p.host else "unbound", role=ADMIN),
     Field("binding:vif_details", lambda _: {}, role=ADMIN),
@@ -52,44 +53,44 @@ _SUPPORTED: dict[str, object] = {
     "tags": [],
 }
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
-_FIXED_IPS: shapes.Schema = {
+_FIXED_IPS: schemas.Schema = {
     "type": "array",
     "maxItems": 5,
     "items": {
         "type": "object",
         "additionalProperties": False,
         "minProperties": 1,
-        "properties": {"subnet_id": shapes.UUID, "ip_address": shapes.ADDRESS},
+        "properties": {"subnet_id": schemas.UUID, "ip_address": schemas.ADDRESS},
     },
 }
-_CHANGEABLE: shapes.Schema = {
-    "name": shapes.TEXT,
-    "description": shapes.TEXT,
-    "admin_state_up": shapes.BOOL,
-    "fixed_ips": shapes.maybe(_FIXED_IPS),
-    "security_groups": shapes.maybe(shapes.UUIDS),
-    "port_security_enabled": shapes.BOOL,
-    "mac_address": shapes.TEXT,
-    "device_id": shapes.TEXT,
-    "device_owner": shapes.TEXT,
-    "allowed_address_pairs": shapes.maybe({"type": "array"}),
-    "extra_dhcp_opts": shapes.maybe({"type": "array"}),
-    "binding:vnic_type": shapes.TEXT,
-    "binding:profile": shapes.maybe({"type": "object"}),
-    "binding:host_id": shapes.maybe(shapes.TEXT),
-    "qos_policy_id": shapes.maybe(shapes.TEXT),
+_CHANGEABLE: schemas.Schema = {
+    "name": schemas.TEXT,
+    "description": schemas.TEXT,
+    "admin_state_up": schemas.BOOL,
+    "fixed_ips": schemas.maybe(_FIXED_IPS),
+    "security_groups": schemas.maybe(schemas.UUIDS),
+    "port_security_enabled": schemas.BOOL,
+    "mac_address": schemas.TEXT,
+    "device_id": schemas.TEXT,
+    "device_owner": schemas.TEXT,
+    "allowed_address_pairs": schemas.maybe({"type": "array"}),
+    "extra_dhcp_opts": schemas.maybe({"type": "array"}),
+    "binding:vnic_type": schemas.TEXT,
+    "binding:profile": schemas.maybe({"type": "object"}),
+    "binding:host_id": schemas.maybe(schemas.TEXT),
+    "qos_policy_id": schemas.maybe(schemas.TEXT),
 }
-CREATE = shapes.body(
+CREATE = schemas.body(
     "port",
     {
         **_CHANGEABLE,
-        **shapes.OWNER,
-        "network_id": shapes.UUID,
+        **schemas.OWNER,
+        "network_id": schemas.UUID,
         "tags": {"type": "array"},
     },
     required=("network_id",),
 )
-UPDATE = shapes.body("port", _CHANGEABLE)
+UPDATE = schemas.body("port", _CHANGEABLE)
 
 
 @route("GET", "/ports", policy=Rule("get_ports", READER))
@@ -140,13 +141,13 @@ def show(req: Request, port_id: str) -> Body:
 def create(req: Request, body: Body) -> Body:
     """A new port of an own or shared network; a server may be given it later."""
     asked = body["port"]
-    project_id = access.project_of(req, asked)
+    project_id = authorization.project_of(req, asked)
     network = networks.get(req.db, asked["network_id"], project_id=req.ctxt.visible_project)
     _refuse_external(req, network)
     _refuse_owners_only(req, network, asked, "create_port")
-    access.refuse_unsupported(asked, _SUPPORTED)
+    authorization.refuse_unsupported(asked, _SUPPORTED)
     _refuse_device(asked, "")
-    access.check_quota(req, project_id, "ports", used=ports.count(req.db, project_id))
+    authorization.check_quota(req, project_id, "ports", used=ports.count(req.db, project_id))
     is_secured = asked.get("port_security_enabled", network.port_security_enabled)
     group_ids = _groups(req, project_id, asked.get("security_groups"), is_secured=is_secured)
     values = {
@@ -158,9 +159,9 @@ def create(req: Request, body: Body) -> Body:
     if asked.get("mac_address"):
         values["mac_address"] = _mac(asked["mac_address"])
     port_id = ports.create(
-        req.db, values, network=network, wanted=_wanted(asked), group_ids=group_ids, rng=access.RNG
+        req.db, values, network=network, wanted=_wanted(asked), group_ids=group_ids, rng=authorization.RNG
     )
-    tell.groups(req, group_ids)
+    network_sync.groups(req, group_ids)
     return {"port": view(FIELDS, ports.get(req.db, port_id), req)}
 
 
@@ -176,7 +177,7 @@ def update(req: Request, port_id: str, body: Body) -> Body:
         if name not in ("mac_address", "port_security_enabled") or value != getattr(port, name)
     }
     _refuse_owners_only(req, network, changed, "update_port")
-    access.refuse_unsupported(asked, {**_SUPPORTED, "binding:host_id": port.host or ""})
+    authorization.refuse_unsupported(asked, {**_SUPPORTED, "binding:host_id": port.host or ""})
     _refuse_device(asked, port.device_id)
     if "mac_address" in changed:
         if port.device_id:
@@ -191,11 +192,11 @@ def update(req: Request, port_id: str, body: Body) -> Body:
     old_groups = {member.group_id for member in port.security_groups}
     new_groups = _new_groups(req, port, asked, old_groups)
     if asked.get("fixed_ips") is not None:
-        ports.readdress(req.db, port, network=network, wanted=_wanted(asked) or [], rng=access.RNG)
+        ports.readdress(req.db, port, network=network, wanted=_wanted(asked) or [], rng=authorization.RNG)
     ports.regroup(req.db, port, sorted(new_groups))
     if new_groups != old_groups or "fixed_ips" in asked:
-        tell.groups(req, new_groups | old_groups)
-    tell.servers(req, [port.device_id])
+        network_sync.groups(req, new_groups | old_groups)
+    network_sync.servers(req, [port.device_id])
     return {"port": view(FIELDS, ports.reread(req.db, port), req)}
 
 
@@ -206,7 +207,7 @@ def delete(req: Request, port_id: str) -> None:
     if not ports.delete_unused(req.db, port):
         _detach(req, port)
         return
-    tell.groups(req, [member.group_id for member in port.security_groups])
+    network_sync.groups(req, [member.group_id for member in port.security_groups])
 
 
 def _detach(req: Request, port: Port) -> None:

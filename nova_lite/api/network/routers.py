@@ -4,45 +4,45 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.network import access, listing, shapes
+from nova_lite.api.network import authorization, listing, schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
-from nova_lite.db import floating_ips, networks, routers
 from nova_lite.db.base import new_id
-from nova_lite.db.networks import Network
-from nova_lite.db.ports import Port
-from nova_lite.db.routers import Router
+from nova_lite.db.network import floating_ips, networks, routers
+from nova_lite.db.network.networks import Network
+from nova_lite.db.network.ports import Port
+from nova_lite.db.network.routers import Router
 
 _SUPPORTED: dict[str, object] = {
     "admin_state_up": True, "ha": False, "distributed": False, "flavor_id": None, "routes": [],
     "availability_zone_hints": [], "tags": []}
-_GATEWAY: shapes.Schema = {
+_GATEWAY: schemas.Schema = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "network_id": shapes.UUID,
-        "enable_snat": shapes.BOOL,
+        "network_id": schemas.UUID,
+        "enable_snat": schemas.BOOL,
         "external_fixed_ips": {"type": "array"},
-        "qos_policy_id": shapes.NULL,
+        "qos_policy_id": schemas.NULL,
     },
 }
-_CHANGEABLE: shapes.Schema = {
-    "name": shapes.TEXT,
-    "description": shapes.TEXT,
-    "admin_state_up": shapes.BOOL,
-    "external_gateway_info": shapes.maybe(_GATEWAY),
-    "ha": shapes.BOOL,
-    "distributed": shapes.BOOL,
-    "flavor_id": shapes.maybe(shapes.TEXT),
+_CHANGEABLE: schemas.Schema = {
+    "name": schemas.TEXT,
+    "description": schemas.TEXT,
+    "admin_state_up": schemas.BOOL,
+    "external_gateway_info": schemas.maybe(_GATEWAY),
+    "ha": schemas.BOOL,
+    "distributed": schemas.BOOL,
+    "flavor_id": schemas.maybe(schemas.TEXT),
     "routes": {"type": "array"},
 }
-CREATE = shapes.body(
-    "router", {**_CHANGEABLE, **shapes.OWNER, "availability_zone_hints": {"type": "array"}, "tags": {"type": "array"}})
-UPDATE = shapes.body("router", _CHANGEABLE)
-INTERFACE: shapes.Schema = {
+CREATE = schemas.body(
+    "router", {**_CHANGEABLE, **schemas.OWNER, "availability_zone_hints": {"type": "array"}, "tags": {"type": "array"}})
+UPDATE = schemas.body("router", _CHANGEABLE)
+INTERFACE: schemas.Schema = {
     "type": "object",
     "additionalProperties": False,
-    "properties": {"subnet_id": shapes.UUID, "port_id": shapes.UUID, "router_id": shapes.UUID},
+    "properties": {"subnet_id": schemas.UUID, "port_id": schemas.UUID, "router_id": schemas.UUID},
 }
 
 
@@ -66,9 +66,9 @@ def show(req: Request, router_id: str) -> Body:
 def create(req: Request, body: Body) -> Body:
     """A new router, joined to an external network if that is said."""
     asked = body["router"]
-    project_id = access.project_of(req, asked)
-    access.refuse_unsupported(asked, _SUPPORTED)
-    access.check_quota(req, project_id, "routers", used=routers.count(req.db, project_id))
+    project_id = authorization.project_of(req, asked)
+    authorization.refuse_unsupported(asked, _SUPPORTED)
+    authorization.check_quota(req, project_id, "routers", used=routers.count(req.db, project_id))
     router = Router(
         id=new_id(), project_id=project_id, name=asked.get("name", ""), description=asked.get("description", ""))
     req.db.add(router)
@@ -82,7 +82,7 @@ def update(req: Request, router_id: str, body: Body) -> Body:
     """Change name, description and the external network."""
     asked = body["router"]
     router = _own(req, router_id)
-    access.refuse_unsupported(asked, _SUPPORTED)
+    authorization.refuse_unsupported(asked, _SUPPORTED)
     for name in ("name", "description"):
         if name in asked:
             setattr(router, name, asked[name])
@@ -121,7 +121,7 @@ def add_interface(req: Request, router_id: str, body: Body) -> Body:
         raise errors.BadRequest(
             reason="Bad router request: This cloud's routers join one network to the outside; they do not route between "
             f"networks, and router {router.id} has joined network {joined.pop()} already.")
-    port = routers.add_interface(req.db, router, subnet, rng=access.RNG)
+    port = routers.add_interface(req.db, router, subnet, rng=authorization.RNG)
     return _interface(router, port, subnet.id)
 
 
@@ -168,7 +168,7 @@ def _set_gateway(req: Request, router: Router, asked: Body) -> None:
         network = networks.get(req.db, info["network_id"], project_id=req.ctxt.visible_project)
         if not network.is_external:
             raise errors.BadRequest(reason=f"Bad router request: Network {network.id} is not an external network")
-    routers.set_gateway(req.db, router, network, rng=access.RNG)
+    routers.set_gateway(req.db, router, network, rng=authorization.RNG)
 
 
 def _interface(router: Router, port: Port, subnet_id: str) -> Body:
@@ -189,7 +189,7 @@ def _view_all(req: Request, rows: list[Router]) -> list[Body]:
                     for address in addresses.get(row.gateway_port_id or "", ())]},
             "routes": [], "ha": False, "distributed": False, "flavor_id": None, "availability_zones": [],
             "availability_zone_hints": [], "tags": [],
-            "created_at": shapes.moment(row.created_at), "updated_at": shapes.moment(row.updated_at or row.created_at),
+            "created_at": schemas.moment(row.created_at), "updated_at": schemas.moment(row.updated_at or row.created_at),
         }
         for row in rows
     ]

@@ -6,12 +6,12 @@ from __future__ import annotations
 import ipaddress
 
 from nova_lite import errors
-from nova_lite.api.network import access, listing, shapes, tell
+from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, READER, Field, Rule, route, view
-from nova_lite.db import security_groups
 from nova_lite.db.base import new_id
-from nova_lite.db.security_groups import ETHERTYPES, SecurityGroupRule
+from nova_lite.db.network import security_groups
+from nova_lite.db.network.security_groups import ETHERTYPES, SecurityGroupRule
 
 FIELDS = (
     Field("id", lambda r: r.id),
@@ -30,8 +30,8 @@ FIELDS = (
     Field("remote_address_group_id", lambda _: None),
     Field("belongs_to_default_sg", lambda _: None),
     Field("tags", lambda _: []),
-    Field("created_at", lambda r: shapes.moment(r.created_at)),
-    Field("updated_at", lambda r: shapes.moment(r.updated_at or r.created_at)),
+    Field("created_at", lambda r: schemas.moment(r.created_at)),
+    Field("updated_at", lambda r: schemas.moment(r.updated_at or r.created_at)),
 )
 _ICMP = frozenset({"icmp", "1", "icmpv6", "ipv6-icmp", "58"})
 _WITH_PORTS = frozenset({"tcp", "6", "udp", "17", "dccp", "33", "sctp", "132", "udplite", "136"})
@@ -57,21 +57,21 @@ _NAMES = (
         "ipv6-route",
     }
 )
-_PORT: shapes.Schema = shapes.maybe({"type": ["integer", "string"]})
-CREATE = shapes.body(
+_PORT: schemas.Schema = schemas.maybe({"type": ["integer", "string"]})
+CREATE = schemas.body(
     "security_group_rule",
     {
-        **shapes.OWNER,
-        "security_group_id": shapes.UUID,
+        **schemas.OWNER,
+        "security_group_id": schemas.UUID,
         "direction": {"enum": ["ingress", "egress"]},
-        "ethertype": shapes.maybe(shapes.TEXT),
-        "protocol": shapes.maybe({"type": ["integer", "string"]}),
+        "ethertype": schemas.maybe(schemas.TEXT),
+        "protocol": schemas.maybe({"type": ["integer", "string"]}),
         "port_range_min": _PORT,
         "port_range_max": _PORT,
-        "remote_ip_prefix": shapes.maybe(shapes.ADDRESS),
-        "remote_group_id": shapes.maybe(shapes.UUID),
-        "remote_address_group_id": shapes.NULL,
-        "description": shapes.TEXT,
+        "remote_ip_prefix": schemas.maybe(schemas.ADDRESS),
+        "remote_group_id": schemas.maybe(schemas.UUID),
+        "remote_address_group_id": schemas.NULL,
+        "description": schemas.TEXT,
     },
     required=("security_group_id", "direction"),
 )
@@ -104,9 +104,9 @@ def show(req: Request, rule_id: str) -> Body:
 def create(req: Request, body: Body) -> Body:
     """A new rule of an own group; hosts filter by it at once."""
     asked = body["security_group_rule"]
-    access.project_of(req, asked)
+    authorization.project_of(req, asked)
     group = security_groups.get(req.db, asked["security_group_id"], project_id=req.ctxt.visible_project)
-    access.check_quota(
+    authorization.check_quota(
         req,
         group.project_id,
         "security_group_rules",
@@ -114,7 +114,7 @@ def create(req: Request, body: Body) -> Body:
     )
     rule = _rule(req, asked, group.project_id)
     security_groups.add_rule(req.db, rule)
-    tell.groups(req, [rule.group_id])
+    network_sync.groups(req, [rule.group_id])
     return {"security_group_rule": view(FIELDS, rule, req)}
 
 
@@ -125,7 +125,7 @@ def delete(req: Request, rule_id: str) -> None:
     """Remove a rule."""
     rule = security_groups.get_rule(req.db, rule_id, project_id=req.ctxt.visible_project)
     security_groups.delete_rule(req.db, rule)
-    tell.groups(req, [rule.group_id])
+    network_sync.groups(req, [rule.group_id])
 
 
 def _rule(req: Request, asked: Body, project_id: str) -> SecurityGroupRule:

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.network import access, listing, shapes, tell
+from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.network.security_group_rules import FIELDS as RULE_FIELDS
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, READER, Field, Rule, route, view
-from nova_lite.db import security_groups
-from nova_lite.db.security_groups import DEFAULT, SecurityGroup
+from nova_lite.db.network import security_groups
+from nova_lite.db.network.security_groups import DEFAULT, SecurityGroup
 
 FIELDS = (
     Field("id", lambda g: g.id),
@@ -20,13 +20,13 @@ FIELDS = (
     Field("stateful", lambda _: True),
     Field("shared", lambda _: False),
     Field("tags", lambda _: []),
-    Field("created_at", lambda g: shapes.moment(g.created_at)),
-    Field("updated_at", lambda g: shapes.moment(g.updated_at or g.created_at)),
+    Field("created_at", lambda g: schemas.moment(g.created_at)),
+    Field("updated_at", lambda g: schemas.moment(g.updated_at or g.created_at)),
 )
 _CONSTANTS = {"stateful": "true", "shared": "false"}
-_CHANGEABLE: shapes.Schema = {"name": shapes.TEXT, "description": shapes.TEXT, "stateful": shapes.BOOL}
-CREATE = shapes.body("security_group", {**_CHANGEABLE, **shapes.OWNER}, required=("name",))
-UPDATE = shapes.body("security_group", _CHANGEABLE)
+_CHANGEABLE: schemas.Schema = {"name": schemas.TEXT, "description": schemas.TEXT, "stateful": schemas.BOOL}
+CREATE = schemas.body("security_group", {**_CHANGEABLE, **schemas.OWNER}, required=("name",))
+UPDATE = schemas.body("security_group", _CHANGEABLE)
 
 
 @route("GET", "/security-groups", policy=Rule("get_security_groups", READER))
@@ -76,12 +76,12 @@ def show(req: Request, group_id: str) -> Body:
 def create(req: Request, body: Body) -> Body:
     """A new group: everything out, nothing in."""
     asked = body["security_group"]
-    project_id = access.project_of(req, asked)
-    access.refuse_unsupported(asked, {"stateful": True})
+    project_id = authorization.project_of(req, asked)
+    authorization.refuse_unsupported(asked, {"stateful": True})
     if asked["name"] == DEFAULT:
         raise errors.Conflict(reason="Default security group already exists.")
     security_groups.default(req.db, project_id)
-    access.check_quota(req, project_id, "security_groups", used=security_groups.count(req.db, project_id))
+    authorization.check_quota(req, project_id, "security_groups", used=security_groups.count(req.db, project_id))
     group = security_groups.create(
         req.db, project_id=project_id, name=asked["name"], description=asked.get("description", "")
     )
@@ -95,7 +95,7 @@ def update(req: Request, group_id: str, body: Body) -> Body:
     """Change name and description."""
     asked = body["security_group"]
     group = security_groups.get(req.db, group_id, project_id=req.ctxt.visible_project)
-    access.refuse_unsupported(asked, {"stateful": True})
+    authorization.refuse_unsupported(asked, {"stateful": True})
     if asked.get("name", group.name) != group.name and DEFAULT in (group.name, asked["name"]):
         raise errors.Conflict(
             reason="Updating default security group not allowed: no other may have or lose its name."
@@ -113,4 +113,4 @@ def delete(req: Request, group_id: str) -> None:
     group = security_groups.get(req.db, group_id, project_id=req.ctxt.visible_project)
     if group.default_of is not None and not req.ctxt.is_admin:
         raise errors.Conflict(reason="Insufficient rights for removing default security group.")
-    tell.groups(req, security_groups.delete(req.db, group))
+    network_sync.groups(req, security_groups.delete(req.db, group))

@@ -6,12 +6,12 @@ from __future__ import annotations
 import ipaddress
 
 from nova_lite import errors
-from nova_lite.api.network import access, listing, shapes, tell
+from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import MEMBER, READER, Field, Rule, route, view
-from nova_lite.db import addresses, networks
 from nova_lite.db.base import new_id
-from nova_lite.db.networks import Subnet
+from nova_lite.db.network import ip_allocations, networks
+from nova_lite.db.network.networks import Subnet
 
 FIELDS = (
     Field("id", lambda s: s.id),
@@ -32,8 +32,8 @@ FIELDS = (
     Field("subnetpool_id", lambda _: None),
     Field("service_types", lambda _: []),
     Field("tags", lambda _: []),
-    Field("created_at", lambda s: shapes.moment(s.created_at)),
-    Field("updated_at", lambda s: shapes.moment(s.updated_at or s.created_at)),
+    Field("created_at", lambda s: schemas.moment(s.created_at)),
+    Field("updated_at", lambda s: schemas.moment(s.updated_at or s.created_at)),
 )
 # 0/8 and 240/4 are no unicast (RFC 6890); 169.254.169.254 is the metadata service's.
 _RESERVED = tuple(
@@ -50,44 +50,44 @@ _SUPPORTED: dict[str, object] = {
     "prefixlen": None,
     "use_default_subnetpool": False,
 }
-_POOLS: shapes.Schema = {
+_POOLS: schemas.Schema = {
     "type": "array",
     "maxItems": 64,
     "items": {
         "type": "object",
         "required": ["start", "end"],
         "additionalProperties": False,
-        "properties": {"start": shapes.ADDRESS, "end": shapes.ADDRESS},
+        "properties": {"start": schemas.ADDRESS, "end": schemas.ADDRESS},
     },
 }
-_CHANGEABLE: shapes.Schema = {
-    "name": shapes.TEXT,
-    "description": shapes.TEXT,
-    "gateway_ip": shapes.maybe(shapes.ADDRESS),
-    "allocation_pools": shapes.maybe(_POOLS),
-    "enable_dhcp": shapes.BOOL,
+_CHANGEABLE: schemas.Schema = {
+    "name": schemas.TEXT,
+    "description": schemas.TEXT,
+    "gateway_ip": schemas.maybe(schemas.ADDRESS),
+    "allocation_pools": schemas.maybe(_POOLS),
+    "enable_dhcp": schemas.BOOL,
     "service_types": {"type": "array"},
-    "dns_nameservers": shapes.maybe({"type": "array", "maxItems": 5, "items": shapes.ADDRESS}),
-    "host_routes": shapes.maybe({"type": "array"}),
+    "dns_nameservers": schemas.maybe({"type": "array", "maxItems": 5, "items": schemas.ADDRESS}),
+    "host_routes": schemas.maybe({"type": "array"}),
 }
-CREATE = shapes.body(
+CREATE = schemas.body(
     "subnet",
     {
         **_CHANGEABLE,
-        **shapes.OWNER,
-        "network_id": shapes.UUID,
+        **schemas.OWNER,
+        "network_id": schemas.UUID,
         "ip_version": {"type": "integer"},
-        "cidr": shapes.maybe(shapes.ADDRESS),
-        "subnetpool_id": shapes.maybe(shapes.TEXT),
-        "segment_id": shapes.maybe(shapes.TEXT),
-        "prefixlen": shapes.maybe({"type": "integer"}),
-        "use_default_subnetpool": shapes.BOOL,
-        "ipv6_ra_mode": shapes.maybe(shapes.TEXT),
-        "ipv6_address_mode": shapes.maybe(shapes.TEXT),
+        "cidr": schemas.maybe(schemas.ADDRESS),
+        "subnetpool_id": schemas.maybe(schemas.TEXT),
+        "segment_id": schemas.maybe(schemas.TEXT),
+        "prefixlen": schemas.maybe({"type": "integer"}),
+        "use_default_subnetpool": schemas.BOOL,
+        "ipv6_ra_mode": schemas.maybe(schemas.TEXT),
+        "ipv6_address_mode": schemas.maybe(schemas.TEXT),
     },
     required=("network_id",),
 )
-UPDATE = shapes.body("subnet", _CHANGEABLE)
+UPDATE = schemas.body("subnet", _CHANGEABLE)
 
 
 @route("GET", "/subnets", policy=Rule("get_subnets", READER))
@@ -115,15 +115,15 @@ def show(req: Request, subnet_id: str) -> Body:
 def create(req: Request, body: Body) -> Body:
     """A new subnet of an own network: gateway the first address and pools all others, unless said."""
     asked = body["subnet"]
-    project_id = access.project_of(req, asked)
+    project_id = authorization.project_of(req, asked)
     network = networks.get(req.db, asked["network_id"], project_id=req.ctxt.visible_project)
-    access.refuse_unless_owner(req, network.project_id, "create_subnet")
+    authorization.refuse_unless_owner(req, network.project_id, "create_subnet")
     if asked.get("ip_version", 4) != 4:
         raise errors.BadRequest(
             reason="Invalid input for ip_version. Reason: only IPv4 subnets are supported yet."
         )
-    access.refuse_unsupported(asked, _SUPPORTED)
-    access.check_quota(req, project_id, "subnets", used=networks.count_subnets(req.db, project_id))
+    authorization.refuse_unsupported(asked, _SUPPORTED)
+    authorization.check_quota(req, project_id, "subnets", used=networks.count_subnets(req.db, project_id))
     block = _block(req, asked.get("cidr"))
     gateway = _gateway(block, asked["gateway_ip"]) if "gateway_ip" in asked else block.network_address + 1
     subnet = Subnet(
@@ -140,7 +140,7 @@ def create(req: Request, body: Body) -> Body:
         pools=_pools(block, gateway, asked.get("allocation_pools")),
     )
     networks.add_subnet(req.db, network, subnet)
-    tell.network(req, network.id)
+    network_sync.network(req, network.id)
     return {"subnet": view(FIELDS, subnet, req)}
 
 
@@ -149,11 +149,11 @@ def update(req: Request, subnet_id: str, body: Body) -> Body:
     """Change all but the range; hosts learn of it, guests by DHCP."""
     asked = body["subnet"]
     subnet = _own(req, subnet_id, "update_subnet")
-    access.refuse_unsupported(asked, _SUPPORTED)
+    authorization.refuse_unsupported(asked, _SUPPORTED)
     block = ipaddress.IPv4Network(subnet.cidr)
     if "gateway_ip" in asked:
         gateway = _gateway(block, asked["gateway_ip"])
-        if gateway is not None and addresses.is_taken(req.db, subnet.id, str(gateway)):
+        if gateway is not None and ip_allocations.is_taken(req.db, subnet.id, str(gateway)):
             raise errors.Conflict(reason=f"Gateway ip {gateway} in use by a port of subnet {subnet.id}.")
         subnet.gateway = None if gateway is None else str(gateway)
     if asked.get("allocation_pools") is not None or "gateway_ip" in asked:
@@ -167,7 +167,7 @@ def update(req: Request, subnet_id: str, body: Body) -> Body:
         if name in asked:
             setattr(subnet, name, asked[name])
     req.db.flush()
-    tell.network(req, subnet.network_id)
+    network_sync.network(req, subnet.network_id)
     return {"subnet": view(FIELDS, subnet, req)}
 
 
@@ -176,12 +176,12 @@ def delete(req: Request, subnet_id: str) -> None:
     """Remove a subnet that no port has an address of."""
     subnet = _own(req, subnet_id, "delete_subnet")
     networks.delete_subnet(req.db, subnet)
-    tell.network(req, subnet.network_id)
+    network_sync.network(req, subnet.network_id)
 
 
 def _own(req: Request, subnet_id: str, rule: str) -> Subnet:
     subnet = networks.get_subnet(req.db, subnet_id, project_id=req.ctxt.visible_project)
-    access.refuse_unless_owner(req, subnet.project_id, rule)
+    authorization.refuse_unless_owner(req, subnet.project_id, rule)
     return subnet
 
 

@@ -22,10 +22,11 @@ from oslo_config import cfg
 from oslo_context import context as oslo_context
 from oslo_log import log as logging
 
-from nova_lite import errors, tokens
+from nova_lite import errors
 from nova_lite.context import Context, expand_roles, new_request_id
-from nova_lite.db import users
 from nova_lite.db.engine import Database
+from nova_lite.db.identity import users
+from nova_lite.runtime import tokens
 
 LOG = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class LocalAuth:
 
 
 class KeystoneHeaders:
-    """Turns what keystonemiddleware's auth_token put into the environment into a Context.
+    """Preemption what keystonemiddleware's auth_token put into the environment into a Context.
 
     Safe only behind it: it removes what clients say in these headers.
     """

@@ -13,9 +13,9 @@ from nova_lite import errors
 from nova_lite.compute.host import Host
 from nova_lite.compute.records import Phase, Record
 from nova_lite.context import Context
-from nova_lite.failpoints import fail
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, OwnedGuests
+from nova_lite.runtime.failpoints import fail
 
 LOG = logging.getLogger(__name__)
 # Waiting builds look this often whether their server was destroyed meanwhile.

@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.compute.console_gate import ConsoleGate
+from nova_lite.compute.console_server import ConsoleServer
 from nova_lite.compute.host import Host
 from nova_lite.context import Context
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import ConsoleAddress, ConsoleType
 
 
 class Console:
     """RPC endpoint: consoles."""
 
-    def __init__(self, host: Host, gate: ConsoleGate) -> None:
+    def __init__(self, host: Host, gate: ConsoleServer) -> None:
         self._host = host
         self._gate = gate
 

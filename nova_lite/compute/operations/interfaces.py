@@ -11,8 +11,8 @@ from nova_lite import errors
 from nova_lite.compute.host import Host
 from nova_lite.compute.records import Phase, Record
 from nova_lite.context import Context
-from nova_lite.failpoints import fail
 from nova_lite.rpc.compute import Nic
+from nova_lite.runtime.failpoints import fail
 
 LOG = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from nova_lite.compute.host import Host
 from nova_lite.compute.records import Wanted
 from nova_lite.context import Context
-from nova_lite.failpoints import fail
 from nova_lite.rpc.compute import RebootType
+from nova_lite.runtime.failpoints import fail
 
 # Whoever waits for the guest, or for its memory on its way to or from the disk, does so no more.
 _CUT_BY_A_HARD_REBOOT = frozenset({"reboot", "pause", "unpause", "suspend", "resume"})

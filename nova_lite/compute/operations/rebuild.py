@@ -13,9 +13,9 @@ from nova_lite import errors
 from nova_lite.compute.host import Host
 from nova_lite.compute.records import Phase, Record, Wanted
 from nova_lite.context import Context
-from nova_lite.failpoints import fail
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, Image
+from nova_lite.runtime.failpoints import fail
 
 LOG = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from nova_lite.compute.host import Host
 from nova_lite.compute.records import Phase
 from nova_lite.compute.uploads import UploadFailed
 from nova_lite.context import Context
-from nova_lite.failpoints import fail
 from nova_lite.rpc.compute import Guest, ImageUpload
+from nova_lite.runtime.failpoints import fail
 
 LOG = logging.getLogger(__name__)
 

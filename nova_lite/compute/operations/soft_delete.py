@@ -8,7 +8,7 @@ import dataclasses
 from nova_lite.compute.host import Host
 from nova_lite.compute.records import Wanted
 from nova_lite.context import Context
-from nova_lite.failpoints import fail
+from nova_lite.runtime.failpoints import fail
 
 # What waits for the guest; memory on its way to or from the disk is kept.
 _CUT_BY_A_SOFT_DELETE = frozenset({"reboot", "stop", "change_password"})

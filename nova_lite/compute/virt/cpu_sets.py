@@ -25,7 +25,7 @@ class NoneFree(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pins:
+class CpuPinning:
     """The host's CPU for each of the guest's that has one, and those that its emulator runs on (empty: any shared)."""
 
     cpus: Mapping[int, int] = dataclasses.field(default_factory=dict)
@@ -37,7 +37,7 @@ class Pins:
         return frozenset(self.cpus.values()) | frozenset(self.emulator)
 
 
-NO_PINS = Pins()
+NO_PINS = CpuPinning()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _listed(conf: cfg.ConfigOpts, name: str) -> tuple[int, ...]:
         raise ValueError(wrong.text) from wrong
 
 
-def pick(policy: CpuPolicy, *, cells: tuple[Cell, ...], free: Collection[int], among: CpuSets) -> Pins:
+def pick(policy: CpuPolicy, *, cells: tuple[Cell, ...], free: Collection[int], among: CpuSets) -> CpuPinning:
     """CPUs for a guest, out of those that no other guest has.
 
     Full cores first, so that two guests seldom share one; on one NUMA node if one has room, or on those of `cells`.
@@ -147,11 +147,11 @@ def pick(policy: CpuPolicy, *, cells: tuple[Cell, ...], free: Collection[int], a
         ordered.remove(choice)
         found[cpu] = choice
     if policy.emulator == "isolate":
-        return Pins(found, (ordered[0],))
+        return CpuPinning(found, (ordered[0],))
     if policy.emulator == "share" or not policy.dedicated:
-        return Pins(found, ())
+        return CpuPinning(found, ())
     ordinary = [cpu for guest, cpu in found.items() if guest not in policy.realtime]
-    return Pins(found, tuple(sorted(ordinary or found.values())))
+    return CpuPinning(found, tuple(sorted(ordinary or found.values())))
 
 
 def _free_of_core(cpu: int, free: Collection[int], known: Layout) -> int:
@@ -167,7 +167,7 @@ def _on_one_node(ordered: list[int], needed: int, known: Layout) -> list[int]:
     return fitting + [cpu for cpu in ordered if cpu not in fitting]
 
 
-def as_placement(own: Pins, known: Layout, *, page_kib: int | None, nics: dict[str, str]) -> GuestPlacement:
+def as_placement(own: CpuPinning, known: Layout, *, page_kib: int | None, nics: dict[str, str]) -> GuestPlacement:
     """As the API asks for it; `page_kib` None: the kernel's ordinary pages."""
     return GuestPlacement(
         pins={str(guest): cpu for guest, cpu in own.cpus.items()},

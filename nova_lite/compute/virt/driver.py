@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Collection
 from typing import BinaryIO, Protocol
 
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import ConsoleType, Guest, GuestPlacement, Image, Nic
 from nova_lite.rpc.conductor import Inventory
 from nova_lite.rpc.diagnostics import GuestDiagnostics

@@ -6,7 +6,7 @@ from __future__ import annotations
 from oslo_config import cfg
 
 from nova_lite.compute.virt.driver import Driver
-from nova_lite.compute.virt.fake import FakeDriver
+from nova_lite.compute.virt.fake.driver import FakeDriver
 
 
 def make(conf: cfg.ConfigOpts) -> Driver:

@@ -4,29 +4,29 @@
 import dataclasses
 from collections.abc import Callable
 
+from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.reconcilers import (
-    deleted_rows,
-    lost_hints,
-    network_drift,
+    confirm_resizes,
+    deferred_deletes,
+    network_resync,
+    offload_shelved,
     orphans,
-    shelved,
-    soft_deleted,
-    unconfirmed_resizes,
-    waiting_deletes,
+    purge,
+    reclaim_deleted,
+    stalled_actions,
 )
-from nova_lite.conductor.world import World
 
 
 @dataclasses.dataclass(frozen=True)
 class Reconciler:
-    """`work(world)` each `every` times `[conductor] reconcile_interval`."""
+    """`work(services)` each `every` times `[conductor] reconcile_interval`."""
 
-    work: Callable[[World], None]
+    work: Callable[[Services], None]
     every: int = 1
 
 
 RECONCILERS = (
-    Reconciler(lost_hints.send_again), Reconciler(orphans.remove, every=2), Reconciler(network_drift.tell_again, every=12),
-    Reconciler(shelved.offload, every=2), Reconciler(soft_deleted.reclaim, every=2), Reconciler(unconfirmed_resizes.confirm, every=2),
-    Reconciler(waiting_deletes.begin), Reconciler(deleted_rows.purge, every=720),
+    Reconciler(stalled_actions.send_again), Reconciler(orphans.remove, every=2), Reconciler(network_resync.tell_again, every=12),
+    Reconciler(offload_shelved.offload, every=2), Reconciler(reclaim_deleted.reclaim, every=2), Reconciler(confirm_resizes.confirm, every=2),
+    Reconciler(deferred_deletes.begin), Reconciler(purge.purge, every=720),
 )

@@ -7,34 +7,36 @@ import sqlalchemy as sa
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.conductor.workflow import MAX_ATTEMPTS, fence_of
-from nova_lite.conductor.world import World
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.engine.workflow import MAX_ATTEMPTS, fence_of
 from nova_lite.context import system_context
-from nova_lite.db import claims, floating_ips, hosts, plugs
-from nova_lite.db.actions import OPEN, Action
-from nova_lite.db.hosts import Claim
-from nova_lite.db.networks import Network
-from nova_lite.db.servers import Server
+from nova_lite.db.compute.actions import OPEN, Action
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts import claims, hosts
+from nova_lite.db.hosts.hosts import Claim
+from nova_lite.db.network import floating_ips
+from nova_lite.db.network.networks import Network
+from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc.network import Led, OwnedNetworks
 
 LOG = logging.getLogger(__name__)
 
 
-def remove(world: World) -> None:
+def remove(services: Services) -> None:
     """Give back claims of servers that are gone, and remove from living hosts what deleted servers left there."""
-    _claims(world)
-    with world.database.reader() as session:
+    _claims(services)
+    with services.database.reader() as session:
         alive = [service for service in hosts.services(session) if hosts.is_alive(
-            service, now=world.now(), down_time_s=world.conf.service_down_time)]
+            service, now=services.now(), down_time_s=services.conf.service_down_time)]
     for agent in {service.agent for service in alive if service.binary == "nova-compute"}:
-        _clean(world, agent, "nova-compute")
+        _clean(services, agent, "nova-compute")
     for agent in {service.agent for service in alive if service.binary == "nova-network"}:
-        _clean(world, agent, "nova-network")
+        _clean(services, agent, "nova-network")
 
 
-def _claims(world: World) -> None:
+def _claims(services: Services) -> None:
     """A claim without a server, or of one that ended elsewhere, with no action open that may be about to use it."""
-    with world.database.writer() as session:
+    with services.database.writer() as session:
         is_open = sa.exists().where(Action.server_id == Claim.server_id, Action.state.in_(OPEN))
         stray = session.execute(
             sa.select(Claim).outerjoin(Server, Server.id == Claim.server_id).where(
@@ -45,25 +47,25 @@ def _claims(world: World) -> None:
             claims.release(session, server_id=claim.server_id, host=claim.host)
 
 
-def _clean(world: World, agent: str, binary: str) -> None:
+def _clean(services: Services, agent: str, binary: str) -> None:
     ctxt = system_context()
-    worker = world.compute(agent) if binary == "nova-compute" else world.network(agent)
+    worker = services.compute(agent) if binary == "nova-compute" else services.network(agent)
     try:
         owned = worker.owned(ctxt)
-        for server_id, fence in _gone(world, owned.server_ids, agent):
+        for server_id, fence in _gone(services, owned.server_ids, agent):
             LOG.warning("server %s: %s on %s still held it and removes it now", server_id, binary, agent)
             if binary == "nova-compute":
-                world.compute(agent).destroy(ctxt, server_id=server_id, fence=fence)
+                services.compute(agent).destroy(ctxt, server_id=server_id, fence=fence)
             else:
-                world.network(agent).release(ctxt, server_id=server_id, fence=fence)
+                services.network(agent).release(ctxt, server_id=server_id, fence=fence)
         if isinstance(owned, OwnedNetworks):
-            _clean_networks(world, agent, owned.network_ids)
-            _correct_floating(world, agent, owned.floating)
+            _clean_networks(services, agent, owned.network_ids)
+            _correct_floating(services, agent, owned.floating)
     except errors.NovaLiteError as error:
         LOG.info("%s on %s could not be compared now: %s", binary, agent, error.text)
 
 
-def _clean_networks(world: World, agent: str, held: tuple[str, ...]) -> None:
+def _clean_networks(services: Services, agent: str, held: tuple[str, ...]) -> None:
     """Remove networks that no row knows, as after a delete while the host was down.
 
     Should the rows be another cloud's, nothing is lost: a worker keeps what its servers use, and makes a network anew
@@ -71,33 +73,33 @@ def _clean_networks(world: World, agent: str, held: tuple[str, ...]) -> None:
     """
     if not held:
         return
-    with world.database.reader() as session:
+    with services.database.reader() as session:
         known = set(session.scalars(sa.select(Network.id).where(Network.id.in_(held))))
     for network_id in sorted(set(held) - known):
         LOG.warning("network %s: nova-network on %s still held it and removes it now", network_id, agent)
-        world.network(agent).remove_network(system_context(), network_id=network_id)
+        services.network(agent).remove_network(system_context(), network_id=network_id)
 
 
-def _correct_floating(world: World, agent: str, held: tuple[Led, ...]) -> None:
+def _correct_floating(services: Services, agent: str, held: tuple[Led, ...]) -> None:
     """Tell the host again of servers whose floating addresses it has otherwise than the rows: a telling was lost."""
     known = {(one.server_id, one.address, one.fixed_address) for one in held}
-    with world.database.reader() as session:
+    with services.database.reader() as session:
         differing = {server_id for server_id, _, _ in known ^ floating_ips.leading_to(session, agent)}
-        told = plugs.servers_to_refresh(session, differing) if differing else []
+        told = port_payloads.servers_to_refresh(session, differing) if differing else []
     for of, ports in told:
         if of == agent:
             LOG.warning("server %s: its host has not heard of its floating addresses and is told again", ports.server_id)
-            world.network(agent).refresh(system_context(), ports=ports)
+            services.network(agent).refresh(system_context(), ports=ports)
 
 
-def _gone(world: World, server_ids: tuple[str, ...], agent: str) -> list[tuple[str, int]]:
+def _gone(services: Services, server_ids: tuple[str, ...], agent: str) -> list[tuple[str, int]]:
     """Those of the servers that are deleted, or run elsewhere, with no action open; with a fence above all that was asked of them.
 
     A server that no row knows is never touched: this may not be its database.
     """
     if not server_ids:
         return []
-    with world.database.reader() as session:
+    with services.database.reader() as session:
         is_open = sa.exists().where(Action.server_id == Server.id, Action.state.in_(OPEN))
         last = sa.select(sa.func.max(Action.id)).where(Action.server_id == Server.id).scalar_subquery()
         query = sa.select(Server.id, last).where(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The workflows: one file is one operation, by the name of its action in lifecycle/table.py."""
+"""The workflows: one file is one operation, by the name of its action in lifecycle/servers.py."""
 
-from nova_lite.conductor.workflow import Workflow
+from nova_lite.conductor.engine.workflow import Workflow
 from nova_lite.conductor.workflows import build, delete, interfaces, rebuild, rescue, resize, shelve, snapshot, unshelve
 
 WORKFLOWS: dict[str, Workflow] = {"create": build.BUILD, "delete": delete.DELETE,

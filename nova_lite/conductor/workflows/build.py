@@ -10,23 +10,26 @@ from oslo_log import log as logging
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor import guest, placement
-from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
-from nova_lite.conductor.workflows import faults, refresh
-from nova_lite.db import claims, ports, servers
-from nova_lite.lifecycle.table import Power
-from nova_lite.metadata.documents import names_devices
+from nova_lite.conductor import guest, network_sync
+from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.steps import faults
+from nova_lite.db.compute import servers
+from nova_lite.db.hosts import claims
+from nova_lite.db.network import ports
+from nova_lite.lifecycle.servers import Power
+from nova_lite.payloads import placement
 from nova_lite.rpc.network import ServerPorts
+from nova_lite.values.instance_metadata import names_devices
 
 LOG = logging.getLogger(__name__)
 
 
 def pick_host(run: Run) -> Saved:
     """Ask a scheduler for a host; it claims the room."""
-    with run.world.database.reader() as session:
+    with run.services.database.reader() as session:
         wanted = placement.request(
             session, servers.row(session, run.server_id), excluded=[tried["host"] for tried in run.saved.get("tried", [])])
-    found = run.world.scheduler.pick_host(run.ctxt, request=wanted)
+    found = run.services.scheduler.pick_host(run.ctxt, request=wanted)
     return {"host": found.host, "agent": found.agent, "zone": found.availability_zone}
 
 
@@ -37,21 +40,21 @@ def record_host(session: Session, run: Run) -> None:
 
 
 def release_claim(run: Run) -> None:
-    with run.world.database.writer() as session:
+    with run.services.database.writer() as session:
         claims.release(session, server_id=run.server_id)
         ports.plug(session, run.server_id, host=None, is_up=False)
 
 
 def prepare_network(run: Run) -> None:
     """Bridge, DHCP entry, filter and metadata are on the host before the guest is."""
-    run.world.network(run.saved["agent"]).prepare(run.ctxt, ports=_ports(run))
+    run.services.network(run.saved["agent"]).prepare(run.ctxt, ports=_ports(run))
 
 
 def _ports(run: Run) -> ServerPorts:
     if "ports" not in run.scratch:
-        with run.world.database.reader() as session:
+        with run.services.database.reader() as session:
             run.scratch["server"] = server = servers.row(session, run.server_id)
-            run.scratch["ports"] = guest.server_ports(session, run.world, server, fence=run.fence)
+            run.scratch["ports"] = guest.server_ports(session, run.services, server, fence=run.fence)
     ports: ServerPorts = run.scratch["ports"]
     return ports
 
@@ -60,8 +63,8 @@ def tell_other_hosts(run: Run) -> None:
     """Other hosts of the networks learn of this one, and of the new members of its groups."""
     ports_here = _ports(run)
     group_ids = {group_id for port in ports_here.ports for group_id in port.group_ids}
-    refresh.groups(run, group_ids, known=ports_here.groups)
-    refresh.peers(run, ports_here.networks)
+    network_sync.groups(run, group_ids, known=ports_here.groups)
+    network_sync.peers(run, ports_here.networks)
 
 
 def record_network(session: Session, run: Run) -> None:
@@ -70,17 +73,17 @@ def record_network(session: Session, run: Run) -> None:
 
 def release_network(run: Run) -> None:
     release = functools.partial(
-        run.world.network(run.saved["agent"]).release, run.ctxt, server_id=run.server_id, fence=run.fence)
-    run.world.unless_down("nova-network", run.saved["agent"], release)
+        run.services.network(run.saved["agent"]).release, run.ctxt, server_id=run.server_id, fence=run.fence)
+    run.services.unless_down("nova-network", run.saved["agent"], release)
 
 
 def start_guest(run: Run) -> None:
     """Image, disks, config drive and domain, all by the host's compute worker."""
     ports_here = _ports(run)
-    with run.world.database.reader() as session:
-        payload = guest.describe(session, run.world, run.scratch["server"], fence=run.fence, ports=ports_here,
+    with run.services.database.reader() as session:
+        payload = guest.describe(session, run.services, run.scratch["server"], fence=run.fence, ports=ports_here,
                                  inputs=run.inputs)
-    run.world.compute(run.saved["agent"]).build(run.ctxt, guest=payload)
+    run.services.compute(run.saved["agent"]).build(run.ctxt, guest=payload)
 
 
 def record_guest(session: Session, run: Run) -> None:
@@ -91,13 +94,13 @@ def record_guest(session: Session, run: Run) -> None:
 def tell_places(run: Run) -> None:
     """Where tagged devices are is known now that the guest is defined."""
     if names_devices(_ports(run).documents):
-        run.world.conductor.refresh_documents(run.ctxt, server_id=run.server_id)
+        run.services.conductor.refresh_documents(run.ctxt, server_id=run.server_id)
 
 
 def destroy_guest(run: Run) -> None:
     destroy = functools.partial(
-        run.world.compute(run.saved["agent"]).destroy, run.ctxt, server_id=run.server_id, fence=run.fence)
-    run.world.unless_down("nova-compute", run.saved["agent"], destroy)
+        run.services.compute(run.saved["agent"]).destroy, run.ctxt, server_id=run.server_id, fence=run.fence)
+    run.services.unless_down("nova-compute", run.saved["agent"], destroy)
 
 
 def try_another_host(run: Run, error: errors.NovaLiteError) -> bool:
@@ -108,7 +111,7 @@ def try_another_host(run: Run, error: errors.NovaLiteError) -> bool:
         return False
     run.saved.setdefault("tried", []).append({"host": host, "reason": error.text})
     LOG.warning("server %s: host %s could not run it: %s", run.server_id, host, error.text)
-    return bool(run.attempt < run.world.conf.conductor.build_attempts)
+    return bool(run.attempt < run.services.conf.conductor.build_attempts)
 
 
 def tell_user(session: Session, run: Run, error: errors.NovaLiteError) -> None:
@@ -122,7 +125,7 @@ def _fault(run: Run, error: errors.NovaLiteError) -> dict[str, Any]:
     reasons = [entry["reason"] for entry in tried if entry["reason"] != error.text]
     text = error.text if not reasons else f"{error.text} Tried before: {'; '.join(reasons)}"
     return faults.fault(text, details="; ".join(f"{entry['host']}: {entry['reason']}" for entry in tried),
-                        now=run.world.now())
+                        now=run.services.now())
 
 
 BUILD = Workflow(

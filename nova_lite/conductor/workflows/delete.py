@@ -9,17 +9,19 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
-from nova_lite.conductor.workflows import refresh
-from nova_lite.db import actions, claims, moves, ports, servers, shelving, snapshots
+from nova_lite.conductor import network_sync
+from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
+from nova_lite.db.compute import actions, server_images, server_migrations, servers, shelving
+from nova_lite.db.hosts import claims
+from nova_lite.db.network import ports
 
 
 def end_other_actions(run: Run) -> Saved:
     """Whoever builds or changes the server loses its lease; what is in flight to a worker is fenced off there."""
-    with run.world.database.writer() as session:
+    with run.services.database.writer() as session:
         actions.cancel_open(session, server_id=run.server_id, before=run.action_id, reason="The server was deleted.",
-                            now=run.world.now())
-        snapshots.discard_unfinished(session, run.server_id)
+                            now=run.services.now())
+        server_images.discard_unfinished(session, run.server_id)
         server = session.scalars(sa.select(servers.Server).where(servers.Server.id == run.server_id)).one()
     return {"host": server.host, "agent": server.agent}
 
@@ -28,16 +30,16 @@ def destroy_guest(run: Run) -> None:
     if run.saved["agent"] is None:
         return
     destroy = functools.partial(
-        run.world.compute(run.saved["agent"]).destroy, run.ctxt, server_id=run.server_id, fence=run.fence)
-    run.world.unless_down("nova-compute", run.saved["agent"], destroy)
+        run.services.compute(run.saved["agent"]).destroy, run.ctxt, server_id=run.server_id, fence=run.fence)
+    run.services.unless_down("nova-compute", run.saved["agent"], destroy)
 
 
 def release_network(run: Run) -> None:
     if run.saved["agent"] is None:
         return
     release = functools.partial(
-        run.world.network(run.saved["agent"]).release, run.ctxt, server_id=run.server_id, fence=run.fence)
-    run.world.unless_down("nova-network", run.saved["agent"], release)
+        run.services.network(run.saved["agent"]).release, run.ctxt, server_id=run.server_id, fence=run.fence)
+    run.services.unless_down("nova-network", run.saved["agent"], release)
 
 
 def forget(run: Run) -> None:
@@ -47,15 +49,15 @@ def forget(run: Run) -> None:
 def record_deleted(session: Session, run: Run) -> None:
     run.scratch["group_ids"] = ports.release_for_server(session, run.server_id)
     claims.release(session, server_id=run.server_id)
-    moves.end_open(session, run.server_id, status=moves.CONFIRMED)
+    server_migrations.end_open(session, run.server_id, status=server_migrations.CONFIRMED)
     shelved_as = shelving.image_of(session, run.server_id)
-    snapshots.discard(session, [shelved_as] if shelved_as else [])
+    server_images.discard(session, [shelved_as] if shelved_as else [])
     servers.mark_deleted(session, run.server_id)
 
 
 def tell_other_hosts(run: Run) -> None:
     """The server's groups have lost its addresses."""
-    refresh.groups(run, set(run.scratch["group_ids"]))
+    network_sync.groups(run, set(run.scratch["group_ids"]))
 
 
 def nothing_to_tell(session: Session, run: Run, error: errors.NovaLiteError) -> None:

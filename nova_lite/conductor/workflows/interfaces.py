@@ -8,10 +8,11 @@ import functools
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor import guest
-from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
-from nova_lite.conductor.workflows import refresh
-from nova_lite.db import interfaces, plugs, ports, servers
+from nova_lite.conductor import guest, network_sync
+from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
+from nova_lite.db.compute import servers
+from nova_lite.db.network import interfaces, ports
+from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import compute, network
 
 
@@ -19,32 +20,32 @@ def prepare_network(run: Run) -> Saved:
     """The host learns of all the server's ports, the new one among them."""
     payload = _server_ports(run)
     run.scratch["ports"] = payload
-    run.world.network(_agent(run)).prepare(run.ctxt, ports=payload)
+    run.services.network(_agent(run)).prepare(run.ctxt, ports=payload)
     return {"host": run.scratch["host"], "agent": _agent(run)}
 
 
 def tell_other_hosts(run: Run) -> None:
     """Other hosts of the port's network learn of this one, and of the new member of its groups."""
     known: network.ServerPorts = run.scratch["ports"]
-    refresh.groups(run, {group for port in known.ports if port.id == _port_id(run) for group in port.group_ids},
+    network_sync.groups(run, {group for port in known.ports if port.id == _port_id(run) for group in port.group_ids},
                    known=known.groups)
-    refresh.peers(run, known.networks)
+    network_sync.peers(run, known.networks)
 
 
 def take_port_back(run: Run) -> None:
     """The port is gone from the rows, then from the host."""
-    with run.world.database.writer() as session:
+    with run.services.database.writer() as session:
         run.saved["lost"] = [*run.saved.get("lost", []),
                              *interfaces.take_back(session, run.server_id, _port_id(run))]
     run.saved["agent"] = _agent(run)
-    run.world.unless_down("nova-network", _agent(run), functools.partial(
-        run.world.network(_agent(run)).prepare, run.ctxt, ports=_server_ports(run)))
-    refresh.groups(run, set(run.saved["lost"]))
+    run.services.unless_down("nova-network", _agent(run), functools.partial(
+        run.services.network(_agent(run)).prepare, run.ctxt, ports=_server_ports(run)))
+    network_sync.groups(run, set(run.saved["lost"]))
 
 
 def compute_attach_interface(run: Run) -> None:
     """The guest gets the NIC. (Nova's word for this event: clients look for it.)"""
-    run.world.compute(_agent(run)).attach_interface(
+    run.services.compute(_agent(run)).attach_interface(
         run.ctxt, server_id=run.server_id, turn=_turn(run), nic=_nic(run))
 
 
@@ -54,32 +55,32 @@ def record_attached(session: Session, run: Run) -> None:
 
 
 def take_nic_back(run: Run) -> None:
-    run.world.unless_down("nova-compute", _agent(run), functools.partial(
-        run.world.compute(_agent(run)).detach_interface, run.ctxt, server_id=run.server_id, turn=_turn(run) + 1,
+    run.services.unless_down("nova-compute", _agent(run), functools.partial(
+        run.services.compute(_agent(run)).detach_interface, run.ctxt, server_id=run.server_id, turn=_turn(run) + 1,
         port_id=_port_id(run)))
 
 
 def unplug_guest(run: Run) -> Saved:
     """The guest lets go of the NIC; one that runs may take its time."""
-    run.world.compute(_agent(run)).detach_interface(
+    run.services.compute(_agent(run)).detach_interface(
         run.ctxt, server_id=run.server_id, turn=_turn(run), port_id=_port_id(run))
     return {"host": run.scratch["host"], "agent": _agent(run)}
 
 
 def plug_guest_again(run: Run) -> None:
-    run.world.unless_down("nova-compute", _agent(run), functools.partial(
-        run.world.compute(_agent(run)).attach_interface, run.ctxt, server_id=run.server_id, turn=_turn(run) + 1,
+    run.services.unless_down("nova-compute", _agent(run), functools.partial(
+        run.services.compute(_agent(run)).attach_interface, run.ctxt, server_id=run.server_id, turn=_turn(run) + 1,
         nic=_nic(run)))
 
 
 def withdraw_network(run: Run) -> None:
     """The host forgets the port; its connections are cut."""
-    run.world.network(_agent(run)).prepare(run.ctxt, ports=_server_ports(run, without=_port_id(run)))
+    run.services.network(_agent(run)).prepare(run.ctxt, ports=_server_ports(run, without=_port_id(run)))
 
 
 def prepare_again(run: Run) -> None:
-    run.world.unless_down("nova-network", _agent(run), functools.partial(
-        run.world.network(_agent(run)).prepare, run.ctxt, ports=_server_ports(run)))
+    run.services.unless_down("nova-network", _agent(run), functools.partial(
+        run.services.network(_agent(run)).prepare, run.ctxt, ports=_server_ports(run)))
 
 
 def compute_detach_interface(run: Run) -> None:
@@ -92,8 +93,8 @@ def record_detached(session: Session, run: Run) -> None:
 
 
 def tell_of_lost_member(run: Run) -> None:
-    refresh.groups(run, set(run.scratch["lost"]))
-    refresh.places(run)
+    network_sync.groups(run, set(run.scratch["lost"]))
+    network_sync.places(run)
 
 
 def server_stays_attach(session: Session, run: Run, error: errors.NovaLiteError) -> None:
@@ -116,7 +117,7 @@ def _turn(run: Run) -> int:
 def _agent(run: Run) -> str:
     """:raises errors.WorkerError: the server has no host any more."""
     if "agent" not in run.scratch:
-        with run.world.database.reader() as session:
+        with run.services.database.reader() as session:
             server = servers.get(session, run.server_id)
         if server.agent is None:
             raise errors.WorkerError(reason="the server is on no host")
@@ -125,21 +126,21 @@ def _agent(run: Run) -> str:
 
 
 def _server_ports(run: Run, *, without: str | None = None) -> network.ServerPorts:
-    with run.world.database.reader() as session:
+    with run.services.database.reader() as session:
         server = servers.get(session, run.server_id)
-        return guest.server_ports(session, run.world, server, fence=run.fence, without=without)
+        return guest.server_ports(session, run.services, server, fence=run.fence, without=without)
 
 
 def _nic(run: Run) -> compute.Nic:
-    with run.world.database.reader() as session:
-        return plugs.nics([ports.get(session, _port_id(run))])[0]
+    with run.services.database.reader() as session:
+        return port_payloads.nics([ports.get(session, _port_id(run))])[0]
 
 
 ATTACH = Workflow(
     "attach_interface",
     (
         Step(prepare_network, after=tell_other_hosts, undo=take_port_back),
-        Step(compute_attach_interface, record=record_attached, after=refresh.places, undo=take_nic_back),
+        Step(compute_attach_interface, record=record_attached, after=network_sync.places, undo=take_nic_back),
     ),
     failed=server_stays_attach,
 )

@@ -9,25 +9,26 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor import guest
-from nova_lite.conductor.workflow import Run, Step, Workflow
-from nova_lite.conductor.workflows import patience
-from nova_lite.conductor.workflows.whereabouts import find_server
-from nova_lite.db import images, servers
-from nova_lite.lifecycle.table import Power
+from nova_lite.conductor.engine.workflow import Run, Step, Workflow
+from nova_lite.conductor.steps import call_host
+from nova_lite.conductor.steps.find_host import find_server
+from nova_lite.db.compute import servers
+from nova_lite.db.image import images
+from nova_lite.lifecycle.servers import Power
 
 
 def compute_rescue_instance(run: Run) -> None:
     """The host restarts the guest from the rescue image. (Nova's word for this event: clients look for it.)"""
     image_id = str(run.inputs["image_id"])
-    with run.world.database.reader() as session:
+    with run.services.database.reader() as session:
         server = servers.get(session, run.server_id)
         image = images.by_ids(session, [image_id]).get(image_id)
-        told = guest.drive_documents(session, run.world, server, fence=run.fence, inputs=run.inputs)
+        told = guest.drive_documents(session, run.services, server, fence=run.fence, inputs=run.inputs)
     if image is None or image.status != images.ACTIVE:
         raise errors.ImageFailed(host=server.host, id=image_id, reason="it was deleted in the meantime")
-    wanted = guest.image_payload(run.world, image, project_id=server.project_id, properties=dict(image.properties))
-    worker = run.world.compute(run.saved["agent"])
-    patience.compute(run, run.saved["agent"], functools.partial(
+    wanted = guest.image_payload(run.services, image, project_id=server.project_id, properties=dict(image.properties))
+    worker = run.services.compute(run.saved["agent"])
+    call_host.compute(run, run.saved["agent"], functools.partial(
         worker.rescue, run.ctxt, server_id=run.server_id, fence=run.fence, image=wanted, documents=told))
 
 
@@ -39,14 +40,14 @@ def end_rescue(run: Run) -> None:
     """The guest has its own disks only, and its power as before."""
     if "agent" not in run.saved:
         return
-    run.world.unless_down("nova-compute", run.saved["agent"], functools.partial(
-        run.world.compute(run.saved["agent"]).undo_rescue, run.ctxt, server_id=run.server_id, fence=run.fence))
+    run.services.unless_down("nova-compute", run.saved["agent"], functools.partial(
+        run.services.compute(run.saved["agent"]).undo_rescue, run.ctxt, server_id=run.server_id, fence=run.fence))
 
 
 def compute_unrescue_instance(run: Run) -> None:
     """The host restarts the guest from its own disk. (Nova's word for this event.)"""
-    worker = run.world.compute(run.saved["agent"])
-    patience.compute(run, run.saved["agent"], functools.partial(
+    worker = run.services.compute(run.saved["agent"])
+    call_host.compute(run, run.saved["agent"], functools.partial(
         worker.unrescue, run.ctxt, server_id=run.server_id, fence=run.fence, is_on=True))
 
 

@@ -10,16 +10,17 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor import placement
-from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
-from nova_lite.conductor.workflows import faults
-from nova_lite.db import claims, moves, servers
-from nova_lite.db.hosts import Host
-from nova_lite.db.moves import Move
-from nova_lite.db.servers import Server
-from nova_lite.hardware import needs
-from nova_lite.hardware.needs import Needs
-from nova_lite.lifecycle.table import TASKS_OF, Power, Vm
+from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.steps import faults
+from nova_lite.db.compute import server_migrations, servers
+from nova_lite.db.compute.server_migrations import ServerMigration
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts import claims
+from nova_lite.db.hosts.hosts import Host
+from nova_lite.hardware import resource_request
+from nova_lite.hardware.resource_request import ResourceRequest
+from nova_lite.lifecycle.servers import TASKS_OF, Power, Vm
+from nova_lite.payloads import placement
 from nova_lite.rpc.compute import GuestSize
 
 _PREP, _MIGRATING, _MIGRATED, _FINISH = TASKS_OF["resize"]
@@ -27,13 +28,13 @@ _PREP, _MIGRATING, _MIGRATED, _FINISH = TASKS_OF["resize"]
 
 def find_move(run: Run) -> Saved:
     """What is to change, and what it was; the rest of the workflow works from this."""
-    with run.world.database.reader() as session:
+    with run.services.database.reader() as session:
         return known(session, run.server_id)
 
 
 def known(session: Session, server_id: str) -> Saved:
     """The server's last move, where it is, and what was and is to be."""
-    server, move = servers.get(session, server_id), moves.latest(session, server_id)
+    server, move = servers.get(session, server_id), server_migrations.latest(session, server_id)
     return {"host": server.host, "agent": server.agent, "image": dict(server.image_properties), "move": move.number,
             "old": move.old_flavor, "new": move.new_flavor, "was_on": move.old_vm_state == str(Vm.ACTIVE),
             "resize_fence": move.fence}
@@ -45,33 +46,33 @@ def claim_room(run: Run) -> None:
     :raises errors.NoValidHost: with the filter that refused, and why.
     """
     new = run.saved["new"]
-    with run.world.database.reader() as session:
+    with run.services.database.reader() as session:
         wanted = placement.request(session, servers.get(session, run.server_id), asked=_needs(run, new))
-    run.world.scheduler.resize_claim(run.ctxt, request=dataclasses.replace(
+    run.services.scheduler.resize_claim(run.ctxt, request=dataclasses.replace(
         wanted, forced_host=run.saved["host"], extra_specs=dict(new["extra_specs"]),
         **_both(run, run.saved["old"], new)))
 
 
 def release_room(run: Run) -> None:
-    with run.world.database.writer() as session:
+    with run.services.database.writer() as session:
         claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run, run.saved["old"]))
 
 
 def record_room(session: Session, run: Run) -> None:
     move = _move(session, run)
-    move.status = moves.MIGRATING
+    move.status = server_migrations.MIGRATING
     move.target_address = session.scalar(sa.select(Host.host_ip).where(Host.name == move.target_host)) or ""
     servers.show_task(session, run.server_id, among=(_PREP,), task=_MIGRATING)
 
 
 def stop_guest(run: Run) -> None:
     """The guest is off, its disks are set aside."""
-    run.world.compute(run.saved["agent"]).prepare_resize(run.ctxt, server_id=run.server_id, fence=run.fence)
+    run.services.compute(run.saved["agent"]).prepare_resize(run.ctxt, server_id=run.server_id, fence=run.fence)
 
 
 def start_old_guest(run: Run) -> None:
     """Whatever of the resize has happened on the host, undo it; the fence is above that of a late duplicate."""
-    run.world.compute(run.saved["agent"]).revert_resize(
+    run.services.compute(run.saved["agent"]).revert_resize(
         run.ctxt, server_id=run.server_id, fence=run.fence + 1, resize_fence=run.fence,
         size=_guest_size(run.saved["old"]), is_on=run.saved["was_on"])
 
@@ -84,37 +85,37 @@ def record_stopped(session: Session, run: Run) -> None:
 
 def start_resized_guest(run: Run) -> Saved:
     """New disks from the old ones, the domain described anew, and on again if it was."""
-    with run.world.database.writer() as session:
+    with run.services.database.writer() as session:
         servers.show_task(session, run.server_id, among=(_MIGRATED,), task=_FINISH)
-    power = run.world.compute(run.saved["agent"]).finish_resize(
+    power = run.services.compute(run.saved["agent"]).finish_resize(
         run.ctxt, server_id=run.server_id, fence=run.fence, size=_guest_size(run.saved["new"]), is_on=run.saved["was_on"])
     return {"power": power}
 
 
 def record_resized(session: Session, run: Run) -> None:
-    _move(session, run).status = moves.FINISHED
+    _move(session, run).status = server_migrations.FINISHED
     _show_flavor(session, run, run.saved["new"])
     servers.finish(session, run.server_id, "resize", power_state=run.saved["power"])
 
 
 def refresh_documents(run: Run) -> None:
     """The metadata service names the flavor."""
-    run.world.conductor.refresh_documents(run.ctxt, server_id=run.server_id)
+    run.services.conductor.refresh_documents(run.ctxt, server_id=run.server_id)
 
 
 def give_up(session: Session, run: Run, error: errors.NovaLiteError) -> None:
     """All is undone: the server is as it was, and the action says why."""
-    move = moves.latest(session, run.server_id)
-    move.status = moves.ERROR
+    move = server_migrations.latest(session, run.server_id)
+    move.status = server_migrations.ERROR
     _show_flavor(session, run, move.old_flavor).disk_config = move.old_disk_config
     _count_as(session, run, move.old_flavor)
-    fault = faults.fault(error.text, details=f"resize: {error.text}", now=run.world.now())
+    fault = faults.fault(error.text, details=f"resize: {error.text}", now=run.services.now())
     servers.abandon(session, run.server_id, "resize", fault=fault, is_fatal=False)
 
 
 def discard_old_disks(run: Run) -> Saved:
     """From here on there is no way back."""
-    power = run.world.compute(run.saved["agent"]).confirm_resize(run.ctxt, server_id=run.server_id, fence=run.fence)
+    power = run.services.compute(run.saved["agent"]).confirm_resize(run.ctxt, server_id=run.server_id, fence=run.fence)
     return {"power": power}
 
 
@@ -127,13 +128,13 @@ def record_confirmed(session: Session, run: Run) -> None:
 def keep_new_size(session: Session, run: Run) -> None:
     """The rows know the server by its new size only; `run.saved` as `known` gives it."""
     claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run, run.saved["new"]))
-    _move(session, run).status = moves.CONFIRMED
+    _move(session, run).status = server_migrations.CONFIRMED
     _count_as(session, run, run.saved["new"])
 
 
 def restore_guest(run: Run) -> Saved:
     """The old disks and the old size, whatever the guest has done since the resize."""
-    power = run.world.compute(run.saved["agent"]).revert_resize(
+    power = run.services.compute(run.saved["agent"]).revert_resize(
         run.ctxt, server_id=run.server_id, fence=run.fence, resize_fence=run.saved["resize_fence"],
         size=_guest_size(run.saved["old"]), is_on=run.saved["was_on"])
     return {"power": power}
@@ -142,7 +143,7 @@ def restore_guest(run: Run) -> Saved:
 def record_reverted(session: Session, run: Run) -> None:
     claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run, run.saved["old"]))
     move = _move(session, run)
-    move.status = moves.REVERTED
+    move.status = server_migrations.REVERTED
     _show_flavor(session, run, run.saved["old"]).disk_config = move.old_disk_config
     _count_as(session, run, run.saved["old"])
     servers.finish(session, run.server_id, "revert_resize", power_state=run.saved["power"],
@@ -150,11 +151,11 @@ def record_reverted(session: Session, run: Run) -> None:
 
 
 def record_confirming(session: Session, run: Run) -> None:
-    _move(session, run).status = moves.CONFIRMING
+    _move(session, run).status = server_migrations.CONFIRMING
 
 
 def record_reverting(session: Session, run: Run) -> None:
-    _move(session, run).status = moves.REVERTING
+    _move(session, run).status = server_migrations.REVERTING
 
 
 def stay_resized(session: Session, run: Run, error: errors.NovaLiteError) -> None:
@@ -163,8 +164,8 @@ def stay_resized(session: Session, run: Run, error: errors.NovaLiteError) -> Non
         servers.abandon(session, run.server_id, name, fault=None, is_fatal=False)
 
 
-def _move(session: Session, run: Run) -> Move:
-    return session.get_one(Move, run.saved["move"])
+def _move(session: Session, run: Run) -> ServerMigration:
+    return session.get_one(ServerMigration, run.saved["move"])
 
 
 def _show_flavor(session: Session, run: Run, flavor: dict[str, Any]) -> Server:
@@ -185,9 +186,9 @@ def _at_rest(power: int) -> Vm:
     return Vm.STOPPED if power in (Power.SHUTDOWN, Power.CRASHED, Power.NOSTATE) else Vm.ACTIVE
 
 
-def _needs(run: Run, flavor: dict[str, Any]) -> Needs:
+def _needs(run: Run, flavor: dict[str, Any]) -> ResourceRequest:
     """What a host must have for it; `flavor` as a move keeps it."""
-    return needs.of(specs=flavor["extra_specs"], image=run.saved.get("image", {}), vcpus=int(flavor["vcpus"]),
+    return resource_request.of(specs=flavor["extra_specs"], image=run.saved.get("image", {}), vcpus=int(flavor["vcpus"]),
                     ram_mb=int(flavor["ram"]), disk_gb=_disk_gb(flavor))
 
 

@@ -8,37 +8,40 @@ import functools
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
-from nova_lite.conductor.workflows import refresh, snapshot
-from nova_lite.db import claims, ports, servers, shelving, snapshots
-from nova_lite.lifecycle.table import TASKS_OF, Power, Vm
+from nova_lite.conductor import network_sync
+from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.workflows import snapshot
+from nova_lite.db.compute import server_images, servers, shelving
+from nova_lite.db.hosts import claims
+from nova_lite.db.network import ports
+from nova_lite.lifecycle.servers import TASKS_OF, Power, Vm
 
 
 def find_server(run: Run) -> Saved:
     """Where it is, and whether it is to leave at once."""
-    with run.world.database.reader() as session:
+    with run.services.database.reader() as session:
         server = servers.get(session, run.server_id)
         return {"host": server.host, "agent": server.agent, "image_id": run.inputs["image_id"],
-                "offloads": run.world.conf.compute.shelved_offload_time == 0}
+                "offloads": run.services.conf.compute.shelved_offload_time == 0}
 
 
 def forget_image(run: Run) -> None:
     """The image that the request made: there will be no snapshot."""
-    with run.world.database.writer() as session:
-        snapshots.discard(session, [run.inputs["image_id"]])
+    with run.services.database.writer() as session:
+        server_images.discard(session, [run.inputs["image_id"]])
         shelving.keep(session, run.server_id, image_id=None, now=None)
 
 
 def power_off(run: Run) -> None:
     """The guest is asked to power off; its disk is at rest."""
-    run.world.compute(run.saved["agent"]).shelve(run.ctxt, server_id=run.server_id, action_id=run.action_id)
+    run.services.compute(run.saved["agent"]).shelve(run.ctxt, server_id=run.server_id, action_id=run.action_id)
 
 
 def power_on(run: Run) -> None:
     """A guest that ran runs again; one that was paused too, and shows so."""
     if run.inputs["was"] in (Vm.ACTIVE, Vm.PAUSED):
-        run.world.unless_down("nova-compute", run.saved["agent"], functools.partial(
-            run.world.compute(run.saved["agent"]).unshelve, run.ctxt, server_id=run.server_id, action_id=run.action_id))
+        run.services.unless_down("nova-compute", run.saved["agent"], functools.partial(
+            run.services.compute(run.saved["agent"]).unshelve, run.ctxt, server_id=run.server_id, action_id=run.action_id))
 
 
 def set_aside(run: Run) -> None:
@@ -46,7 +49,7 @@ def set_aside(run: Run) -> None:
 
 
 def record_shelved(session: Session, run: Run) -> None:
-    shelving.keep(session, run.server_id, image_id=run.saved["image_id"], now=run.world.now())
+    shelving.keep(session, run.server_id, image_id=run.saved["image_id"], now=run.services.now())
     if run.saved["offloads"]:
         servers.show_task(session, run.server_id, among=TASKS_OF["shelve"], task=TASKS_OF["shelve"][-1])
     else:
@@ -56,15 +59,15 @@ def record_shelved(session: Session, run: Run) -> None:
 def destroy_guest(run: Run) -> None:
     """The guest and its disks leave the host."""
     if run.saved["offloads"]:
-        run.world.unless_down("nova-compute", run.saved["agent"], functools.partial(
-            run.world.compute(run.saved["agent"]).destroy, run.ctxt, server_id=run.server_id, fence=run.fence))
+        run.services.unless_down("nova-compute", run.saved["agent"], functools.partial(
+            run.services.compute(run.saved["agent"]).destroy, run.ctxt, server_id=run.server_id, fence=run.fence))
 
 
 def release_network(run: Run) -> None:
     """The host forgets its ports; addresses stay the server's."""
     if run.saved["offloads"]:
-        run.world.unless_down("nova-network", run.saved["agent"], functools.partial(
-            run.world.network(run.saved["agent"]).release, run.ctxt, server_id=run.server_id, fence=run.fence))
+        run.services.unless_down("nova-network", run.saved["agent"], functools.partial(
+            run.services.network(run.saved["agent"]).release, run.ctxt, server_id=run.server_id, fence=run.fence))
 
 
 def leave_host(run: Run) -> None:
@@ -78,7 +81,7 @@ def record_offloaded(session: Session, run: Run) -> None:
 
 def find_shelved(run: Run) -> Saved:
     """Where it is."""
-    with run.world.database.reader() as session:
+    with run.services.database.reader() as session:
         server = servers.get(session, run.server_id)
         return {"host": server.host, "agent": server.agent, "offloads": True}
 
@@ -99,7 +102,7 @@ def _offload(session: Session, run: Run, action: str) -> None:
 
 def tell_other_hosts(run: Run) -> None:
     """The server's groups have lost its addresses for now."""
-    refresh.groups(run, set(run.scratch.get("group_ids", ())))
+    network_sync.groups(run, set(run.scratch.get("group_ids", ())))
 
 
 def tell_user(session: Session, run: Run, error: errors.NovaLiteError) -> None:

@@ -13,10 +13,11 @@ from oslo_log import log as logging
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor.workflow import Run, Saved, Step, Workflow
-from nova_lite.conductor.workflows import patience
-from nova_lite.db import images, servers, snapshots
-from nova_lite.lifecycle.table import TASKS_OF
+from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor.steps import call_host
+from nova_lite.db.compute import server_images, servers
+from nova_lite.db.image import images
+from nova_lite.lifecycle.servers import TASKS_OF
 from nova_lite.rpc.compute import ImageUpload
 
 LOG = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ def steps(tasks: Tasks) -> tuple[Step, ...]:
     def compute_snapshot_instance(run: Run) -> Saved:
         """The host copies the disk. (Nova's word for this event: clients look for it.)"""
         where = _place(run)
-        patience.compute(run, where["agent"], functools.partial(
-            run.world.compute(where["agent"]).snapshot, run.ctxt, server_id=run.server_id, image_id=image_id(run),
+        call_host.compute(run, where["agent"], functools.partial(
+            run.services.compute(where["agent"]).snapshot, run.ctxt, server_id=run.server_id, image_id=image_id(run),
             fence=run.fence))
         return where
 
@@ -52,7 +53,7 @@ def steps(tasks: Tasks) -> tuple[Step, ...]:
 
     def upload_image(run: Run) -> None:
         """The host sends the copy to the image service."""
-        with run.world.database.writer() as session:
+        with run.services.database.writer() as session:
             servers.show_task(session, run.server_id, among=(tasks.pending,), task=tasks.uploading)
         if not _is_active(run):
             _upload(run)
@@ -60,7 +61,7 @@ def steps(tasks: Tasks) -> tuple[Step, ...]:
     def discard_copy(run: Run) -> None:
         """The host's copy has served; a worker that has been down until now is just starting."""
         try:
-            run.world.compute(run.saved["agent"]).discard_snapshot(
+            run.services.compute(run.saved["agent"]).discard_snapshot(
                 run.ctxt, server_id=run.server_id, image_id=image_id(run))
         except errors.ServiceDown as down:
             LOG.warning("server %s: its copy stays for some hours: %s", run.server_id, down.text)
@@ -74,13 +75,13 @@ def steps(tasks: Tasks) -> tuple[Step, ...]:
 
 def _upload(run: Run) -> None:
     """:raises errors.ImageFailed: the image service did not take it."""
-    with run.world.database.reader() as session:
+    with run.services.database.reader() as session:
         owner = images.get(session, image_id(run), project_id=None).owner
-    url = f"{run.world.public_url}/image/v2/images/{image_id(run)}/file"
-    wanted = ImageUpload(id=image_id(run), url=url, token=run.world.image_token(owner))
+    url = f"{run.services.public_url}/image/v2/images/{image_id(run)}/file"
+    wanted = ImageUpload(id=image_id(run), url=url, token=run.services.image_token(owner))
     try:
-        patience.compute(run, run.saved["agent"], functools.partial(
-            run.world.compute(run.saved["agent"]).upload_snapshot, run.ctxt, server_id=run.server_id, fence=run.fence,
+        call_host.compute(run, run.saved["agent"], functools.partial(
+            run.services.compute(run.saved["agent"]).upload_snapshot, run.ctxt, server_id=run.server_id, fence=run.fence,
             image=wanted))
     except errors.ImageFailed:
         # Its answer may have been lost: then a second try was refused, since the image has its data.
@@ -89,7 +90,7 @@ def _upload(run: Run) -> None:
 
 
 def _is_active(run: Run) -> bool:
-    with run.world.database.reader() as session:
+    with run.services.database.reader() as session:
         return images.get(session, image_id(run), project_id=None).status == images.ACTIVE
 
 
@@ -97,26 +98,26 @@ def forget_all(run: Run) -> None:
     """Neither copy nor image is left."""
     forget_image(run)
     if "agent" not in run.saved:
-        with run.world.database.reader() as session:
+        with run.services.database.reader() as session:
             run.saved["agent"] = servers.get_any(session, run.server_id).agent
     _discard_copy(run)
 
 
 def forget_image(run: Run) -> None:
-    with run.world.database.writer() as session:
-        snapshots.discard(session, [image_id(run)])
+    with run.services.database.writer() as session:
+        server_images.discard(session, [image_id(run)])
 
 
 def _discard_copy(run: Run) -> None:
     if run.saved["agent"] is None:
         return
-    run.world.unless_down("nova-compute", run.saved["agent"], functools.partial(
-        run.world.compute(run.saved["agent"]).discard_snapshot, run.ctxt, server_id=run.server_id, image_id=image_id(run)))
+    run.services.unless_down("nova-compute", run.saved["agent"], functools.partial(
+        run.services.compute(run.saved["agent"]).discard_snapshot, run.ctxt, server_id=run.server_id, image_id=image_id(run)))
 
 
 def _place(run: Run) -> dict[str, str]:
     """:raises errors.WorkerError: the server has no host."""
-    with run.world.database.reader() as session:
+    with run.services.database.reader() as session:
         server = servers.get(session, run.server_id)
     if server.agent is None or server.host is None:
         raise errors.WorkerError(reason="the server is on no host")
@@ -144,7 +145,7 @@ def rotate_backups(run: Run) -> None:
 
 
 def record_backup(session: Session, run: Run) -> None:
-    snapshots.rotate(
+    server_images.rotate(
         session, run.server_id, image_id=image_id(run), backup_type=str(run.inputs["backup_type"]), keep=int(run.inputs["rotation"]))
     servers.finish(session, run.server_id, "create_backup")
 

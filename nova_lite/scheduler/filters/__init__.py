@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.scheduler.filters import (
+    affinity,
     aggregates,
     architecture,
     availability_zone,
     capacity,
-    chosen,
     hardware,
-    neighbours,
+    requested_host,
     service,
 )
 from nova_lite.scheduler.view import Host
@@ -23,8 +23,8 @@ from nova_lite.scheduler.view import Host
 Filter = Callable[[Host, PlacementRequest], str | None]
 
 FILTERS: tuple[Filter, ...] = (
-    chosen.not_tried_yet,
-    chosen.is_the_forced_host,
+    requested_host.not_tried_yet,
+    requested_host.is_the_forced_host,
     service.is_enabled,
     service.is_alive,
     availability_zone.is_in_zone,
@@ -34,10 +34,10 @@ FILTERS: tuple[Filter, ...] = (
     architecture.runs_architecture,
     hardware.has_features,
     hardware.has_nodes,
-    neighbours.is_the_groups_host,
-    neighbours.has_place_for_the_group,
-    neighbours.is_beside,
-    neighbours.is_apart,
+    affinity.is_the_groups_host,
+    affinity.has_place_for_the_group,
+    affinity.is_beside,
+    affinity.is_apart,
     capacity.has_cores,
     capacity.has_memory,
     capacity.has_disk,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Refuses hosts whose nova-compute is disabled by an operator or not heard of."""
 
-from nova_lite.db.hosts import AUTO
+from nova_lite.db.hosts.hosts import AUTO
 from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.scheduler.view import Host
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.scheduler.view import Host
-from nova_lite.scheduler.weighers import group, room
+from nova_lite.scheduler.weighers import capacity, group
 
 Weigher = Callable[[Host, PlacementRequest], float]
 
-WEIGHERS: tuple[Weigher, ...] = (room.free_memory, room.free_cores, group.softly_together, group.softly_apart)
+WEIGHERS: tuple[Weigher, ...] = (capacity.free_memory, capacity.free_cores, group.softly_together, group.softly_apart)

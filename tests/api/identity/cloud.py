@@ -12,19 +12,19 @@ from typing import Any
 import webob
 
 from nova_lite import conf as options
-from nova_lite import tokens
 from nova_lite.api import identity
 from nova_lite.api.identity import catalog
+from nova_lite.api.wsgi.application import ApiService, Application
 from nova_lite.api.wsgi.auth import LocalAuth
-from nova_lite.api.wsgi.face import Face, FaceSpec
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.request_id import RequestId
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.size_limit import SizeLimit
-from nova_lite.db import users
 from nova_lite.db.engine import Database
+from nova_lite.db.identity import users
 from nova_lite.rpc import transport
+from nova_lite.runtime import tokens
 from tests import databases
 
 ADMIN_PASSWORD = "first secret"
@@ -56,10 +56,10 @@ class IdentityCloud:
         self.tokens = tokens.open_tokens(self.conf)
         parts = Parts(self.conf, self.database, RpcClients(transport.connect(self.conf)))
         policy = Policy(self.conf, [route.policy for route in routes_of(identity.RESOURCES)])
-        spec = FaceSpec("identity", identity.RESOURCES, identity.fault_body, discovery=catalog.version)
+        spec = ApiService("identity", identity.RESOURCES, identity.fault_body, discovery=catalog.version)
         keys = tokens.KeyRepository(tokens.directory_of(self.conf))
         checking = tokens.Tokens(keys, lifetime_s=3600, clock=self.clock)
-        checked = LocalAuth(Face(spec, parts, policy), self.database, checking, clock=self.clock)
+        checked = LocalAuth(Application(spec, parts, policy), self.database, checking, clock=self.clock)
         self.app = RequestId(SizeLimit(checked, limit=LIMIT))
 
     def call(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from nova_lite.db import passwords
+from nova_lite.db.identity import passwords
 from tests.api.identity.cloud import IdentityCloud
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from nova_lite.api.identity import catalog
-from nova_lite.db import users
+from nova_lite.db.identity import users
 from tests.api.identity.cloud import ADMIN_PASSWORD, IdentityCloud
 
 

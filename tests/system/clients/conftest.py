@@ -16,7 +16,7 @@ import pytest
 
 from tests.system.all_in_one import AllInOne
 from tests.system.clients.stock import User, Warm
-from tools.daemons import Daemons
+from tools.lib.daemons import Daemons
 
 
 @dataclasses.dataclass(frozen=True)

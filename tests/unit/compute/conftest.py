@@ -14,7 +14,7 @@ from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
 from nova_lite.compute.operations.power import Power
 from nova_lite.compute.records import Records
-from nova_lite.compute.virt.fake import FakeDriver
+from nova_lite.compute.virt.fake.driver import FakeDriver
 from nova_lite.context import Context
 from nova_lite.rpc.compute import Guest, Image
 from nova_lite.rpc.conductor import ConductorRpc, PowerState, ServiceReport

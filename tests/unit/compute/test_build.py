@@ -8,10 +8,11 @@ import threading
 
 import pytest
 
-from nova_lite import errors, failpoints
+from nova_lite import errors
 from nova_lite.compute.records import Phase
 from nova_lite.compute.recovery import Recovery
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
+from nova_lite.runtime import failpoints
 from tests.unit.compute.conftest import SERVER, Worker, make_guest, make_worker
 
 STEPS = ("record", "fetch_image", "make_disks", "make_config_drive", "start_guest", "finish")

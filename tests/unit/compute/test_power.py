@@ -11,14 +11,15 @@ from concurrent import futures
 
 import pytest
 
-from nova_lite import errors, failpoints
-from nova_lite.compute.console_gate import ConsoleGate
+from nova_lite import errors
+from nova_lite.compute.console_server import ConsoleServer
 from nova_lite.compute.operations.console import Console
 from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.recovery import Recovery
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import ConsoleType, RebootType
 from nova_lite.rpc.conductor import PowerState
+from nova_lite.runtime import failpoints
 from tests.unit.compute.conftest import SERVER, Worker, make_guest, make_worker
 
 
@@ -220,7 +221,7 @@ def test_failpoints_of_actions_are_told_as_failures(built: Worker) -> None:
 
 
 def console_of(worker: Worker) -> Console:
-    return Console(worker.host, ConsoleGate(address="127.0.0.1", port=0, connect=worker.driver.connect_console))
+    return Console(worker.host, ConsoleServer(address="127.0.0.1", port=0, connect=worker.driver.connect_console))
 
 
 def test_a_guest_that_is_off_has_no_console_to_open(built: Worker) -> None:

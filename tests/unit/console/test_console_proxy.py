@@ -18,12 +18,12 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from nova_lite import errors
-from nova_lite.compute.console_gate import ConsoleGate
-from nova_lite.compute.virt import fake_consoles
+from nova_lite.compute.console_server import ConsoleServer
+from nova_lite.compute.virt.fake import consoles as fake_consoles
 from nova_lite.console.proxy import ConsoleProxy
-from nova_lite.db import consoles
 from nova_lite.db.base import Base, utcnow
-from nova_lite.db.consoles import ConsoleToken
+from nova_lite.db.compute import consoles
+from nova_lite.db.compute.consoles import ConsoleToken
 from nova_lite.db.engine import Database
 from nova_lite.rpc.compute import ConsoleType
 
@@ -36,7 +36,7 @@ class Consoles:
     """A gate, both proxies and the rows that they share."""
 
     database: Database
-    gate: ConsoleGate
+    gate: ConsoleServer
     ports: dict[ConsoleType, int]
     web: Path
     now: list[float]
@@ -77,7 +77,7 @@ def here(tmp_path: Path) -> Iterator[Consoles]:
     (web / "vnc_auto.html").write_text("<html>noVNC</html>")
     (tmp_path / "secret").write_text("secret")
     now = [0.0]
-    gate = ConsoleGate(address="127.0.0.1", port=0, connect=connect_fake, clock=lambda: now[0])
+    gate = ConsoleServer(address="127.0.0.1", port=0, connect=connect_fake, clock=lambda: now[0])
     gate.start()
     made = {}
     proxies = []
@@ -203,7 +203,7 @@ def test_a_proxy_without_novnc_says_what_to_install(here: Consoles) -> None:
 def test_a_gate_that_cannot_listen_says_so() -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     with taken:
-        gate = ConsoleGate(address="127.0.0.1", port=taken.getsockname()[1], connect=connect_fake)
+        gate = ConsoleServer(address="127.0.0.1", port=taken.getsockname()[1], connect=connect_fake)
         gate.start()
         with pytest.raises(errors.Unavailable, match="cannot listen"):
             gate.announce(SERVER, ConsoleType.SERIAL, token_hash="x", ttl_s=1)

@@ -6,16 +6,16 @@ from __future__ import annotations
 import pytest
 
 from nova_lite import errors
-from nova_lite.hardware import wishes
+from nova_lite.hardware import requirements
 from nova_lite.hardware.cpus import CpuPolicy
+from nova_lite.hardware.requirements import Hardware
 from nova_lite.hardware.topology import Cell, Topology
-from nova_lite.hardware.wishes import Hardware
 
 Words = dict[str, str]
 
 
 def read(specs: Words | None = None, image: Words | None = None, *, vcpus: int = 4, ram_mb: int = 1024) -> Hardware:
-    return wishes.read(specs=specs or {}, image=image or {}, vcpus=vcpus, ram_mb=ram_mb)
+    return requirements.read(specs=specs or {}, image=image or {}, vcpus=vcpus, ram_mb=ram_mb)
 
 
 def test_who_asks_for_nothing_gets_the_hosts_defaults() -> None:

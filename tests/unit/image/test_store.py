@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.api.image import transfer
 from nova_lite.api.image.store import Store, clean
-from nova_lite.db import images
 from nova_lite.db.base import Base, utcnow
 from nova_lite.db.engine import Database
+from nova_lite.db.image import images
 
 HOUR = datetime.timedelta(hours=1)
 MIB = 1024**2

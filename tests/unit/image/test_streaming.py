@@ -20,16 +20,16 @@ from typing import Any
 import pytest
 
 from nova_lite.api.image.store import Store, clean
-from nova_lite.db import images
 from nova_lite.db.base import utcnow
 from nova_lite.db.engine import Database
+from nova_lite.db.image import images
 
 MIB = 1024**2
 PIECE = b"0123456789abcdef" * (MIB // 16)
 COUNT = 300
 _START = """
 import sys
-from nova_lite import concurrency
+from nova_lite.runtime import concurrency
 concurrency.choose_before_imports([], default=sys.argv.pop(1))
 from tests.api.image_service import main
 main()

@@ -12,7 +12,7 @@ import webob
 
 from nova_lite import errors
 from nova_lite.api.metadata.app import MetadataApp, answer
-from nova_lite.metadata.documents import NicFacts, ServerFacts, for_config_drive, render, to_bytes
+from nova_lite.values.instance_metadata import NicFacts, ServerFacts, for_config_drive, render, to_bytes
 
 RAW = bytes(range(256))
 NIC = NicFacts(tap="tap1", port_id="p", network_id="n", mac="fa:16:3e:00:00:01", mtu=1450, addresses=("10.0.0.5",), dns=("9.9.9.9",))

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import threading
 
-from nova_lite.network.caretaker import Caretaker
 from nova_lite.network.fake import FakeNetwork
 from nova_lite.network.records import Records
+from nova_lite.network.repair import Caretaker
 
 
 class Frail(FakeNetwork):

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nova_lite.network import dhcp
-from nova_lite.network.releases import release_packet
+from nova_lite.network.linux import dhcp
+from nova_lite.network.linux.dhcp_release import release_packet
 from nova_lite.rpc.network import Port, Subnet
 
 SUBNET = Subnet(id="s1", cidr="10.0.0.0/24", gateway="10.0.0.1")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nova_lite import errors
-from nova_lite.network.documents import Documents
+from nova_lite.network.instance_metadata import Documents
 from nova_lite.network.records import Records
 from nova_lite.rpc.network import Network, Port, Rule, SecurityGroup, ServerPorts, Subnet
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from nova_lite.db import networks, ports, security_groups
+from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
-from nova_lite.db.hosts import Host
-from nova_lite.db.networks import Network, Subnet
-from nova_lite.db.ports import Port
-from nova_lite.db.servers import Server
+from nova_lite.db.hosts.hosts import Host
+from nova_lite.db.network import networks, ports, security_groups
+from nova_lite.db.network.networks import Network, Subnet
+from nova_lite.db.network.ports import Port
 
 PROJECT = "p" * 32
 

@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
-from nova_lite.db import networks, ports, security_groups
-from nova_lite.db.addresses import Address, Wanted
 from nova_lite.db.engine import Database
-from nova_lite.db.ports import Port
+from nova_lite.db.network import networks, ports, security_groups
+from nova_lite.db.network.ip_allocations import Address, Wanted
+from nova_lite.db.network.ports import Port
 from tests.unit.network_rows import rows
 
 

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from nova_lite.db import networks, plugs, ports, security_groups
 from nova_lite.db.engine import Database
-from nova_lite.db.security_groups import SecurityGroupRule
+from nova_lite.db.network import networks, ports, security_groups
+from nova_lite.db.network.security_groups import SecurityGroupRule
+from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import network as network_rpc
 from tests.unit.network_rows import rows
 
@@ -19,7 +20,7 @@ def test_a_server_is_described_whole_in_five_queries(database: Database) -> None
         server = rows.server(session, "s1", network, at="a")
         rows.server(session, "s2", network, at="b")
     with database.reader() as session, rows.counted(database) as statements:
-        told = plugs.server_ports(session, server, fence=5, documents={"x": "y"})
+        told = port_payloads.server_ports(session, server, fence=5, documents={"x": "y"})
     assert len(statements) <= 5
     assert (told.server_id, told.fence, told.documents) == ("s1", 5, {"x": "y"})
     assert told.networks[0].peers == ("192.0.2.2",)
@@ -45,7 +46,7 @@ def test_a_group_that_a_rule_names_comes_along_with_its_members(database: Databa
         ports.regroup(session, ports.get(session, member.id), [web.id])
         address = member.addresses[0].address
     with database.reader() as session:
-        told = {group.id: group for group in plugs.groups(session, [db.id])}
+        told = {group.id: group for group in port_payloads.groups(session, [db.id])}
     assert set(told) == {web.id, db.id}
     assert told[web.id].members == (network_rpc.Member(network_id=network.id, address=address),)
     assert told[db.id].members == ()
@@ -57,7 +58,7 @@ def test_hosts_are_told_the_range_of_a_rule_that_was_written_by_an_address_in_it
         security_groups.add_rule(session, SecurityGroupRule(
             group_id=group.id, project_id=rows.PROJECT, direction="ingress", remote_cidr="10.2.3.124/24"))
     with database.reader() as session:
-        (told,) = plugs.groups(session, [group.id])
+        (told,) = port_payloads.groups(session, [group.id])
     assert "10.2.3.0/24" in {rule.remote_cidr for rule in told.rules}
 
 
@@ -72,9 +73,9 @@ def test_those_hosts_are_told_whose_groups_name_the_changed_one(database: Databa
         default = security_groups.default(session, rows.PROJECT).id
         fresh = security_groups.create(session, project_id=rows.PROJECT, name="x", description="").id
     with database.reader() as session:
-        assert set(plugs.groups_to_refresh(session, [default])) == {"agent-a", "agent-b"}
-        assert plugs.groups_to_refresh(session, [fresh]) == {}
-        assert plugs.groups_to_refresh(session, []) == {}
+        assert set(port_payloads.groups_to_refresh(session, [default])) == {"agent-a", "agent-b"}
+        assert port_payloads.groups_to_refresh(session, [fresh]) == {}
+        assert port_payloads.groups_to_refresh(session, []) == {}
 
 
 def test_peers_are_the_other_hosts_of_the_network(database: Database) -> None:
@@ -85,12 +86,12 @@ def test_peers_are_the_other_hosts_of_the_network(database: Database) -> None:
         network = rows.network(session)
         rows.server(session, "s1", network, at="a")
     with database.writer() as session:
-        assert plugs.peers_to_refresh(session, network.id) == {}
+        assert port_payloads.peers_to_refresh(session, network.id) == {}
         rows.server(session, "s2", networks.get(session, network.id), at="b")
         rows.server(session, "s3", networks.get(session, network.id), at="c")
     with database.reader() as session:
-        assert plugs.peers_to_refresh(session, network.id) == {"agent-a": ("192.0.2.2",), "agent-b": ("192.0.2.1",)}
-        assert sorted(plugs.one_server_per_host(session, network.id)) == ["s1", "s2", "s3"]
+        assert port_payloads.peers_to_refresh(session, network.id) == {"agent-a": ("192.0.2.2",), "agent-b": ("192.0.2.1",)}
+        assert sorted(port_payloads.one_server_per_host(session, network.id)) == ["s1", "s2", "s3"]
 
 
 def test_nics_carry_the_networks_mtu_and_the_hosts_names(database: Database) -> None:
@@ -99,6 +100,6 @@ def test_nics_carry_the_networks_mtu_and_the_hosts_names(database: Database) -> 
         rows.port(session, "s1", network)
     with database.reader() as session:
         (port,) = ports.of_servers(session, ["s1"])["s1"]
-        (nic,) = plugs.nics([port])
+        (nic,) = port_payloads.nics([port])
     assert (nic.mtu, nic.mac, nic.bridge) == (1450, port.mac_address, f"br-{network.id[:11]}")
     assert nic.tap == f"tap{port.id[:11]}"

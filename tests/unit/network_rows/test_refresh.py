@@ -8,18 +8,19 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from nova_lite.conductor.workflow import Run
-from nova_lite.conductor.workflows import refresh
+from nova_lite.conductor import network_sync
+from nova_lite.conductor.engine.workflow import Run
 from nova_lite.context import system_context
-from nova_lite.db import networks, plugs
 from nova_lite.db.engine import Database
+from nova_lite.db.network import networks
+from nova_lite.payloads import ports
 from nova_lite.rpc.network import ServerPorts
 from tests.unit.network_rows import rows
 
 
 @dataclasses.dataclass
 class Told:
-    """Stands for the world: keeps what network workers are told."""
+    """Stands for the services: keeps what network workers are told."""
 
     database: Database
     peers: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
@@ -50,17 +51,17 @@ def place(database: Database, server_id: str, *, at: str, known: bool) -> Server
             network = networks.get(session, session.scalars(sa.select(networks.Network.id)).one())
         server = rows.server(session, server_id, network, at=at)
     with database.reader() as session:
-        return plugs.server_ports(session, server, fence=1, documents={})
+        return ports.server_ports(session, server, fence=1, documents={})
 
 
-def run_at(agent: str, world: Told) -> Run:
-    return Run(ctxt=system_context(), server_id="s1", action_id=1, inputs={}, saved={"agent": agent}, world=cast(Any, world))
+def run_at(agent: str, services: Told) -> Run:
+    return Run(ctxt=system_context(), server_id="s1", action_id=1, inputs={}, saved={"agent": agent}, services=cast(Any, services))
 
 
-def refreshed(world: Told, sent: ServerPorts) -> Told:
-    refresh.peers(run_at("agent-a", world), sent.networks)
-    refresh.groups(run_at("agent-a", world), {g for port in sent.ports for g in port.group_ids}, known=sent.groups)
-    return world
+def refreshed(services: Told, sent: ServerPorts) -> Told:
+    network_sync.peers(run_at("agent-a", services), sent.networks)
+    network_sync.groups(run_at("agent-a", services), {g for port in sent.ports for g in port.group_ids}, known=sent.groups)
+    return services
 
 
 def test_the_own_host_hears_of_a_host_that_joined_since_it_was_told(database: Database) -> None:

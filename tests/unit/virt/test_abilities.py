@@ -13,10 +13,10 @@ from oslo_config import cfg
 from nova_lite import conf as options
 from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.cpu_sets import CpuSets
-from nova_lite.compute.virt.libvirt import abilities, pins
+from nova_lite.compute.virt.libvirt import capability_check, cpu_pinning
 from nova_lite.hardware.cpus import CpuPolicy
+from nova_lite.hardware.requirements import Hardware
 from nova_lite.hardware.topology import Cell
-from nova_lite.hardware.wishes import Hardware
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "firmware" / "60.json").write_text(json.dumps({
         "interface-types": ["uefi"], "targets": [{"architecture": "x86_64", "machines": ["pc-*"]}], "features": []}))
     (tmp_path / "pages" / "hugepages-2048kB" / "free_hugepages").write_text("8\n")
-    monkeypatch.setattr(abilities, "_FIRMWARES", tmp_path / "firmware")
-    monkeypatch.setattr(abilities, "_PAGES", tmp_path / "pages")
-    monkeypatch.setattr(abilities, "_NODES", tmp_path / "nodes")
-    monkeypatch.setattr(abilities, "_SWTPM", ("no-such-program",))
+    monkeypatch.setattr(capability_check, "_FIRMWARES", tmp_path / "firmware")
+    monkeypatch.setattr(capability_check, "_PAGES", tmp_path / "pages")
+    monkeypatch.setattr(capability_check, "_NODES", tmp_path / "nodes")
+    monkeypatch.setattr(capability_check, "_SWTPM", ("no-such-program",))
     return tmp_path
 
 
@@ -50,17 +50,17 @@ CELLS = tuple(Cell((n,), 8) for n in range(3))
     (Hardware(cells=CELLS), "the host has 2"), (Hardware(cpus=CpuPolicy(dedicated=(0,))), "cpu_dedicated_set is empty"),
 ])
 def test_a_host_says_what_it_lacks(host: Path, conf: cfg.ConfigOpts, hardware: Hardware, lack: str | None) -> None:
-    said = abilities.missing(hardware, ram_mb=16, arch="x86_64", conf=conf)
+    said = capability_check.missing(hardware, ram_mb=16, arch="x86_64", conf=conf)
     assert said is None if lack is None else lack in (said or "")
 
 
 def test_pages_that_others_took_are_missing(host: Path, conf: cfg.ConfigOpts) -> None:
     assert "not enough free huge pages for 18 MiB" in str(
-        abilities.missing(Hardware(page_size="large"), ram_mb=18, arch="x86_64", conf=conf))
+        capability_check.missing(Hardware(page_size="large"), ram_mb=18, arch="x86_64", conf=conf))
 
 
 def test_firmware_of_another_architecture_is_none(host: Path, conf: cfg.ConfigOpts) -> None:
-    assert abilities.missing(Hardware(firmware="uefi"), ram_mb=1, arch="aarch64", conf=conf) is not None
+    assert capability_check.missing(Hardware(firmware="uefi"), ram_mb=1, arch="aarch64", conf=conf) is not None
 
 
 @dataclasses.dataclass
@@ -88,7 +88,7 @@ class Domains:
 
 def choose(conn: Domains, *among: int, vcpus: int = 2) -> dict[int, int]:
     asked = Hardware(cpus=CpuPolicy(dedicated=tuple(range(vcpus))))
-    return dict(pins.choose(conn, "mine", asked, among=CpuSets(among, (0, 1))).cpus)
+    return dict(cpu_pinning.choose(conn, "mine", asked, among=CpuSets(among, (0, 1))).cpus)
 
 
 def test_cpus_that_nobody_has_are_given_lowest_first() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nova_lite.compute.virt.libvirt.domain_xml import NAMESPACE, Disk, Machine, domain_xml, owner_of
+from nova_lite.compute.virt.libvirt.xml.domain import NAMESPACE, Disk, Machine, domain_xml, owner_of
 from nova_lite.rpc.compute import Guest, Image, Nic
 
 GOLDEN = Path(__file__).parent / "golden"

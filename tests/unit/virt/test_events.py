@@ -6,8 +6,8 @@ from __future__ import annotations
 import libvirt
 import pytest
 
-from nova_lite.compute.virt.libvirt.events import Happening, Waiters, power_of_event, power_of_state
-from nova_lite.lifecycle.table import Power
+from nova_lite.compute.virt.libvirt.events import DomainEvent, Waiters, power_of_event, power_of_state
+from nova_lite.lifecycle.servers import Power
 
 
 @pytest.mark.parametrize(("event", "detail", "power"), [
@@ -36,7 +36,7 @@ def test_a_domain_whose_qemu_died_is_crashed() -> None:
 def test_a_waiter_hears_only_of_its_own_guest() -> None:
     waiters = Waiters()
     with waiters.listen("a") as inbox:
-        waiters.tell("b", Happening(Power.SHUTDOWN))
-        waiters.tell("a", Happening(None))
+        waiters.tell("b", DomainEvent(Power.SHUTDOWN))
+        waiters.tell("a", DomainEvent(None))
         assert inbox.get(timeout=1).is_restart
         assert inbox.empty()

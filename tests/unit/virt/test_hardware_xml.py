@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from nova_lite.compute.virt.cpu_sets import NO_PINS, Pins
-from nova_lite.compute.virt.libvirt import xml_disks
-from nova_lite.compute.virt.libvirt.domain_xml import Disk, domain_xml, nic_xml
+from nova_lite.compute.virt.cpu_sets import NO_PINS, CpuPinning
+from nova_lite.compute.virt.libvirt.xml import disk_devices
+from nova_lite.compute.virt.libvirt.xml.domain import Disk, domain_xml, nic_xml
 from nova_lite.rpc.compute import Guest
 from tests.unit.virt.test_domain_xml import CONFIG, GUEST, ROOT, SWAP, TCG
 
@@ -26,7 +26,7 @@ def guest_with(specs: Words | None = None, image: Words | None = None, **changes
 
 def described(
     specs: Words | None = None, image: Words | None = None, *, machine: object = TCG,
-    disks: tuple[Disk, ...] = (ROOT, SWAP, CONFIG), pins: Pins = NO_PINS, page_kib: int | None = None, **changes: object,
+    disks: tuple[Disk, ...] = (ROOT, SWAP, CONFIG), pins: CpuPinning = NO_PINS, page_kib: int | None = None, **changes: object,
 ) -> ET.Element:
     return ET.fromstring(domain_xml(
         guest_with(specs, image, **changes), machine, disks=disks, console_log=Path("/c"), pins=pins,
@@ -85,7 +85,7 @@ def test_the_config_drive_is_a_cd_only_where_the_image_looks_for_one() -> None:
 
 
 def test_a_disk_that_boots_first_comes_before_the_root_disk() -> None:
-    rescue = xml_disks.Disk(path=Path("/r"), format="qcow2", serial="rescue", bus="scsi", boots_first=True)
+    rescue = disk_devices.Disk(path=Path("/r"), format="qcow2", serial="rescue", bus="scsi", boots_first=True)
     domain = described(disks=(ROOT, rescue))
     orders = [disk.find("boot") for disk in domain.findall("devices/disk")]
     assert [order.get("order") if order is not None else None for order in orders] == ["2", "1"]
@@ -136,11 +136,11 @@ def test_the_hypervisor_hides_and_windows_is_helped_only_on_kvm() -> None:
 
 
 def test_own_cpus_are_pinned_one_by_one_and_others_are_kept_off_them() -> None:
-    pinned = described({"hw:cpu_policy": "dedicated"}, pins=Pins({0: 5, 1: 3}, (3, 5)))
+    pinned = described({"hw:cpu_policy": "dedicated"}, pins=CpuPinning({0: 5, 1: 3}, (3, 5)))
     assert [(pin.get("vcpu"), pin.get("cpuset")) for pin in pinned.findall("cputune/vcpupin")] == [("0", "5"), ("1", "3")]
     machine = dataclasses.replace(TCG, shared_cpus="0,1")
     assert at(described(machine=machine), "vcpu") == {"cpuset": "0,1"}
-    assert at(described(machine=machine, pins=Pins({0: 5, 1: 3}, (3, 5))), "vcpu") == {}
+    assert at(described(machine=machine, pins=CpuPinning({0: 5, 1: 3}, (3, 5))), "vcpu") == {}
 
 
 def test_a_nic_that_comes_later_is_as_the_first_ones() -> None:
@@ -155,7 +155,7 @@ def test_memory_is_in_pages_of_the_size_that_the_host_chose() -> None:
 
 def test_mixed_guests_share_what_is_not_their_own() -> None:
     machine = dataclasses.replace(TCG, shared_cpus="0-1")
-    mixed = described({"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "1"}, machine=machine, pins=Pins({1: 3}, (3,)))
+    mixed = described({"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "1"}, machine=machine, pins=CpuPinning({1: 3}, (3,)))
     assert at(mixed, "vcpu") == {"cpuset": "0-1"}
     assert [pin.attrib for pin in mixed.findall("cputune/vcpupin")] == [{"vcpu": "1", "cpuset": "3"}]
     assert at(mixed, "cputune/emulatorpin") == {"cpuset": "3"}
@@ -163,13 +163,13 @@ def test_mixed_guests_share_what_is_not_their_own() -> None:
 
 def test_a_sharing_emulator_runs_where_all_others_do() -> None:
     machine = dataclasses.replace(TCG, shared_cpus="0-1")
-    shared = described({"hw:cpu_policy": "dedicated"}, machine=machine, pins=Pins({0: 2, 1: 3}))
+    shared = described({"hw:cpu_policy": "dedicated"}, machine=machine, pins=CpuPinning({0: 2, 1: 3}))
     assert at(shared, "cputune/emulatorpin") == {"cpuset": "0-1"}
 
 
 def test_real_time_cpus_come_first_and_their_memory_stays() -> None:
     domain = described({"hw:cpu_policy": "dedicated", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "^0"},
-                       pins=Pins({0: 2, 1: 3}, (2,)))
+                       pins=CpuPinning({0: 2, 1: 3}, (2,)))
     assert at(domain, "cputune/vcpusched") == {"vcpus": "1", "scheduler": "fifo", "priority": "1"}
     assert {child.tag for child in domain.findall("memoryBacking/*")} == {"nosharepages", "locked"}
     assert at(domain, "features/pmu") == {"state": "off"}

@@ -10,7 +10,7 @@ from typing import Any
 
 from nova_lite.compute.virt.libvirt.connection import Connection
 from nova_lite.compute.virt.libvirt.events import Waiters
-from nova_lite.compute.virt.libvirt.xml_devices import AGENT_CHANNEL
+from nova_lite.compute.virt.libvirt.xml.devices import AGENT_CHANNEL
 
 # A guest that has just been started answers when its boot is over: 22 s where two CPUs emulate several. Clients wait a minute.
 WAIT_S = 45.0

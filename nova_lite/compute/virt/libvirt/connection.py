@@ -214,17 +214,17 @@ class _Attempt(threading.local):
 _attempt = _Attempt()
 
 
-class NobodyWaits(Exception):
+class Cancelled(Exception):
     """The caller of this work was told that it failed, so it must not happen any more."""
 
 
 def go_on() -> None:
     """Ask before each step that changes a guest: libvirt may have kept the step before waiting for too long.
 
-    :raises NobodyWaits: the work was given up; nobody sees this.
+    :raises Cancelled: the work was given up; nobody sees this.
     """
     if _attempt.is_over is not None and _attempt.is_over.is_set():
-        raise NobodyWaits
+        raise Cancelled
 
 
 def _in_thread(work: Callable[[], _T], timeout_s: float) -> _T:

@@ -25,28 +25,26 @@ from nova_lite.compute.virt.driver import Check, PowerSeen
 from nova_lite.compute.virt.libvirt import (
     agent,
     capability_probe,
-    config_drive,
     consoles,
-    descriptions,
+    cpu_pinning,
     diagnostics,
-    disks,
-    host_offers,
+    domain_builder,
+    host_capabilities,
     interfaces,
-    pins,
-    vtpm,
 )
 from nova_lite.compute.virt.libvirt.connection import Connection, go_on
-from nova_lite.compute.virt.libvirt.descriptions import Descriptions
-from nova_lite.compute.virt.libvirt.domain_xml import NAMESPACE, owner_of
-from nova_lite.compute.virt.libvirt.events import Happening, Waiters, power_of_event, power_of_state
-from nova_lite.compute.virt.libvirt.replaced_disks import RESCUE_CONFIG, ReplacedDisks
-from nova_lite.compute.virt.libvirt.resized_disks import ResizedDisks
-from nova_lite.compute.virt.libvirt.snapshots import Snapshots
-from nova_lite.lifecycle.table import Power
-from nova_lite.metadata.documents import names_devices, with_places
+from nova_lite.compute.virt.libvirt.domain_builder import DomainBuilder
+from nova_lite.compute.virt.libvirt.events import DomainEvent, Waiters, power_of_event, power_of_state
+from nova_lite.compute.virt.libvirt.storage import config_drive, disks, vtpm
+from nova_lite.compute.virt.libvirt.storage.replaced_disks import RESCUE_CONFIG, ReplacedDisks
+from nova_lite.compute.virt.libvirt.storage.resized_disks import ResizedDisks
+from nova_lite.compute.virt.libvirt.storage.snapshots import Snapshots
+from nova_lite.compute.virt.libvirt.xml.domain import NAMESPACE, owner_of
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import ConsoleType, Guest, GuestPlacement, Image, Nic
 from nova_lite.rpc.conductor import Inventory
 from nova_lite.rpc.diagnostics import GuestDiagnostics
+from nova_lite.values.instance_metadata import names_devices, with_places
 
 LOG = logging.getLogger(__name__)
 # A guest that is still booting does not hear the power button; it is pressed again this often.
@@ -60,7 +58,7 @@ _UNDEFINE = (
 )
 
 
-class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
+class LibvirtDriver(ReplacedDisks, DomainBuilder, ResizedDisks, Snapshots):
     """The host's guests through libvirt; see the Protocol for what each method promises."""
 
     outlives_machine = True
@@ -75,7 +73,7 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
             convert_timeout_s=conf.compute.image_convert_timeout,
         )
         self._waiters = Waiters()
-        Descriptions.__init__(self)
+        DomainBuilder.__init__(self)
         self._on_power: PowerSeen = lambda server_id, power: None
         self._libvirt = Connection(
             conf.libvirt.connection_uri, host=self._host, timeout_s=conf.libvirt.call_timeout,
@@ -110,14 +108,14 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
         )
         total, free = inventory.disk_gb(self._instances)
         with self._named("describe the host"):
-            offers = host_offers.read(self._conf, arch=self._arch, is_kvm=self._virt.type == capability_probe.KVM)
+            offers = host_capabilities.read(self._conf, arch=self._arch, is_kvm=self._virt.type == capability_probe.KVM)
             shared, dedicated = len(cpu_sets.shared(self._conf)), len(cpu_sets.dedicated(self._conf))
         compute = self._conf.compute
         return (Inventory(
             host=self._host, vcpus=shared, pcpus=dedicated, offers=offers, huge_mb=sum(offers.pages_mb.values()), ram_mb=inventory.ram_mb(), disk_gb=total,
             architecture=self._arch, hypervisor_type="QEMU", hypervisor_version=version,
             hypervisor_hostname=self._host, virt_type=self._virt.type, virt_reason=self._virt.reason,
-            cpu_info=descriptions.cpu_info(capabilities), host_ip=self._conf.my_ip,
+            cpu_info=domain_builder.cpu_info(capabilities), host_ip=self._conf.my_ip,
             tunnel_ip=self._conf.network.tunnel_ip or None, reserved_ram_mb=compute.reserved_host_memory_mb,
             reserved_disk_gb=-(-compute.reserved_host_disk_mb // 1024), disk_free_gb=free, uptime=inventory.uptime(),
         ),)
@@ -246,7 +244,7 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
             conn, _known(conn, guest.server_id), hypervisor=self._virt.type, config_drive=guest.config_drive))
 
     def placement(self, guest: Guest) -> GuestPlacement:
-        return self._libvirt.run("read a guest's place", lambda conn: pins.placement(_known(conn, guest.server_id)))
+        return self._libvirt.run("read a guest's place", lambda conn: cpu_pinning.placement(_known(conn, guest.server_id)))
 
     def trigger_crash_dump(self, server_id: str) -> None:
         self._libvirt.run("send an NMI to the guest", lambda conn: _known(conn, server_id).injectNMI())
@@ -282,7 +280,7 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
         go_on()
         return made
 
-    def _press_until(self, server_id: str, press: Any, action: str, timeout_s: float) -> Happening | None:
+    def _press_until(self, server_id: str, press: Any, action: str, timeout_s: float) -> DomainEvent | None:
         """Press the power button until the guest goes off or restarts; None: it does not in time, or is off."""
         deadline = time.monotonic() + timeout_s
         with self._waiters.listen(server_id) as inbox:
@@ -310,19 +308,19 @@ class LibvirtDriver(ReplacedDisks, Descriptions, ResizedDisks, Snapshots):
     def _event(self, server_id: str, event: int, detail: int) -> None:
         power = power_of_event(event, detail)
         if power is not None:
-            self._waiters.tell(server_id, Happening(power))
+            self._waiters.tell(server_id, DomainEvent(power))
             self._on_power(server_id, power)
 
     def _rebooted(self, server_id: str) -> None:
-        self._waiters.tell(server_id, Happening(None))
+        self._waiters.tell(server_id, DomainEvent(None))
 
     def _agent_came(self, server_id: str) -> None:
-        self._waiters.tell(server_id, Happening(None, is_agent=True))
+        self._waiters.tell(server_id, DomainEvent(None, is_agent=True))
 
     def _reread(self) -> None:
         """Events were missed while libvirt was away."""
         for server_id, power in self.list_ours().items():
-            self._waiters.tell(server_id, Happening(power))
+            self._waiters.tell(server_id, DomainEvent(power))
             self._on_power(server_id, power)
 
     @contextlib.contextmanager

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns libvirt's lifecycle events into power states, and lets operations wait for them instead of polling."""
+"""Preemption libvirt's lifecycle events into power states, and lets operations wait for them instead of polling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import libvirt
 
-from nova_lite.lifecycle.table import Power
+from nova_lite.lifecycle.servers import Power
 
 _BY_EVENT = {
     libvirt.VIR_DOMAIN_EVENT_STARTED: Power.RUNNING,
@@ -57,7 +57,7 @@ def power_of_state(state: int, reason: int, *, has_saved_memory: bool) -> Power:
 
 
 @dataclasses.dataclass(frozen=True)
-class Happening:
+class DomainEvent:
     """What happened to a guest: a new power state, or None: it restarted by itself, or (`is_agent`) its agent answers."""
 
     power: Power | None
@@ -77,12 +77,12 @@ class Waiters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._queues: dict[str, list[queue.SimpleQueue[Happening]]] = {}
+        self._queues: dict[str, list[queue.SimpleQueue[DomainEvent]]] = {}
 
     @contextlib.contextmanager
-    def listen(self, server_id: str) -> Iterator[queue.SimpleQueue[Happening]]:
+    def listen(self, server_id: str) -> Iterator[queue.SimpleQueue[DomainEvent]]:
         """All that happens to the guest from now on; begin before you cause it."""
-        inbox: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+        inbox: queue.SimpleQueue[DomainEvent] = queue.SimpleQueue()
         with self._lock:
             self._queues.setdefault(server_id, []).append(inbox)
         try:
@@ -93,7 +93,7 @@ class Waiters:
                 if not self._queues[server_id]:
                     del self._queues[server_id]
 
-    def tell(self, server_id: str, happening: Happening) -> None:
+    def tell(self, server_id: str, happening: DomainEvent) -> None:
         with self._lock:
             for inbox in self._queues.get(server_id, ()):
                 inbox.put(happening)

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.compute.virt.libvirt.connection import Connection, go_on
-from nova_lite.compute.virt.libvirt.domain_xml import nic_xml
+from nova_lite.compute.virt.libvirt.xml.domain import nic_xml
 from nova_lite.rpc.compute import Guest, Nic
 
 LOG = logging.getLogger(__name__)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""URLs that open a guest's screen or serial port: a token each, minted here, known to the guest's host, kept as a hash."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import urllib.parse
+
+from oslo_config import cfg
+
+from nova_lite import errors
+from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.servers import begin_action
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import MEMBER, Rule, action, route
+from nova_lite.db.base import utcnow
+from nova_lite.db.compute import consoles, servers
+from nova_lite.rpc.compute import ConsoleType
+
+OPEN = Rule("os_compute_api:os-remote-consoles", MEMBER)
+# What was never in one cloud with libvirt, or not in this one: refused by name, so that users learn it is not a typo.
+_PROTOCOLS = {
+    "vnc": ("novnc", "xvpvnc"), "spice": ("spice-html5", "spice-direct"), "rdp": ("rdp-html5",), "serial": ("serial",),
+    "mks": ("webmks",),
+}
+
+
+def _schema(*protocols: str, types: tuple[str, ...]) -> schemas.Schema:
+    return schemas.keyed("remote_console", schemas.closed(
+        {"protocol": {"enum": list(protocols)}, "type": {"enum": list(types)}}, required=("protocol", "type")))
+
+
+_TYPES = ("novnc", "xvpvnc", "spice-html5", "rdp-html5", "serial")
+CREATE = {
+    "2.6": _schema("vnc", "spice", "rdp", "serial", types=_TYPES),
+    "2.8": _schema("vnc", "spice", "rdp", "serial", "mks", types=(*_TYPES, "webmks")),
+    "2.99": _schema("vnc", "spice", "rdp", "serial", "mks", types=(*_TYPES, "webmks", "spice-direct")),
+}
+
+
+@route("POST", "/servers/{server_id}/remote-consoles", policy=OPEN, since="2.6", body=CREATE)
+def create(req: Request, body: Body, server_id: str) -> Body:
+    """The URL of a console.
+
+    :raises errors.BadRequest: this cloud has no such consoles. :raises errors.Conflict: the guest is not running.
+    """
+    protocol, kind = body["remote_console"]["protocol"], body["remote_console"]["type"]
+    if kind not in _PROTOCOLS[protocol]:
+        raise errors.BadRequest(reason=f"Invalid console type {kind}: protocol {protocol} has "
+                                       f"{', '.join(_PROTOCOLS[protocol])}")
+    return {"remote_console": {"protocol": protocol, "type": kind, "url": _url(req, server_id, kind)}}
+
+
+def _old_action(name: str, *kinds: str) -> dict[str, schemas.Schema]:
+    return {"2.0": schemas.keyed(name, schemas.closed({"type": {"enum": list(kinds)}}, required=("type",)))}
+
+
+@action("os-getVNCConsole", policy=OPEN, status=200, until="2.5", body=_old_action("os-getVNCConsole", "novnc", "xvpvnc"))
+def get_vnc_console(req: Request, body: Body, server_id: str) -> Body:
+    """The URL of the screen."""
+    return _old(req, server_id, body["os-getVNCConsole"]["type"])
+
+
+@action("os-getSPICEConsole", policy=OPEN, status=200, until="2.5",
+        body=_old_action("os-getSPICEConsole", "spice-html5"))
+def get_spice_console(req: Request, body: Body, server_id: str) -> Body:
+    """Refused: guests' screens speak VNC here."""
+    return _old(req, server_id, body["os-getSPICEConsole"]["type"])
+
+
+@action("os-getRDPConsole", policy=OPEN, status=200, until="2.5", body=_old_action("os-getRDPConsole", "rdp-html5"))
+def get_rdp_console(req: Request, body: Body, server_id: str) -> Body:
+    """Gone from Nova with Hyper-V."""
+    begin_action.find(req, server_id)
+    raise Gone("RDP consoles are no longer offered: they came with Hyper-V, which Nova has dropped")
+
+
+@action("os-getSerialConsole", policy=OPEN, status=200, until="2.5", body=_old_action("os-getSerialConsole", "serial"))
+def get_serial_console(req: Request, body: Body, server_id: str) -> Body:
+    """The URL of the first serial port."""
+    return _old(req, server_id, body["os-getSerialConsole"]["type"])
+
+
+class Gone(errors.NovaLiteError):
+    http_status = 410
+
+
+def _old(req: Request, server_id: str, kind: str) -> Body:
+    return {"console": {"type": kind, "url": _url(req, server_id, kind)}}
+
+
+def _url(req: Request, server_id: str, kind: str) -> str:
+    server = begin_action.find(req, server_id)
+    console = _available(req.conf, kind)
+    if server.agent is None:
+        raise errors.Conflict(reason=f"Instance {server_id} is not ready")
+    token, ttl_s = secrets.token_urlsafe(32), req.conf.consoleauth.token_ttl
+    worker = req.rpc.compute(server.agent)
+    req.db.commit()  # the worker may take seconds: no transaction stays open, SQLite's has the only write lock
+    address = worker.open_console(
+        req.ctxt, server_id=server_id, type=console, token_hash=consoles.digest(token), ttl_s=ttl_s)
+    now = utcnow()
+    with req.database.writer() as session:
+        servers.get(session, server_id)  # it may have been deleted meanwhile, and its tokens with it
+        consoles.add(session, consoles.ConsoleToken(
+            token_hash=consoles.digest(token), server_id=server_id, type=console.value, host=address.host,
+            port=address.port, expires_at=now + datetime.timedelta(seconds=ttl_s)), now=now)
+    return _with_token(_base_url(req.conf, console), console, token)
+
+
+def _available(conf: cfg.ConfigOpts, kind: str) -> ConsoleType:
+    """:raises errors.BadRequest: there are none of this kind here."""
+    enabled = {"novnc": conf.vnc.enabled, "serial": conf.serial_console.enabled}
+    if not enabled.get(kind):
+        offered = ", ".join(name for name, is_on in enabled.items() if is_on) or "none"
+        raise errors.BadRequest(reason=f"Unavailable console type {kind}. This cloud offers: {offered}")
+    return ConsoleType(kind)
+
+
+def _base_url(conf: cfg.ConfigOpts, console: ConsoleType) -> str:
+    """What the operator set, or where the proxy listens."""
+    if console is ConsoleType.NOVNC:
+        given, host, port = conf.vnc.novncproxy_base_url, conf.vnc.novncproxy_host, conf.vnc.novncproxy_port
+        return str(given) or f"http://{_reachable(conf, host)}:{port}/vnc_lite.html"
+    given, host, port = conf.serial_console.base_url, conf.serial_console.serialproxy_host, conf.serial_console.serialproxy_port
+    return str(given) or f"ws://{_reachable(conf, host)}:{port}/"
+
+
+def _reachable(conf: cfg.ConfigOpts, host: str) -> str:
+    """An address for URLs: a proxy that listens everywhere is reached by the host's own."""
+    found = str(conf.my_ip) if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not listened on
+    return f"[{found}]" if ":" in found else found
+
+
+def _with_token(url: str, console: ConsoleType, token: str) -> str:
+    """noVNC connects to the path that its page is given; other clients to the URL itself."""
+    parts = urllib.parse.urlsplit(url)
+    query = urllib.parse.parse_qsl(parts.query)
+    query.append(("path", f"?token={token}") if console is ConsoleType.NOVNC else ("token", token))
+    return urllib.parse.urlunsplit(parts._replace(query=urllib.parse.urlencode(query)))

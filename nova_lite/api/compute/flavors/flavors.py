@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flavors and who may use those that are not public."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from nova_lite import errors
+from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.common.links import links
+from nova_lite.api.wsgi import paging
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, ANYONE, READER, Field, Rule, action, route, view
+from nova_lite.api.wsgi.versions import parse
+from nova_lite.db.compute import flavors
+from nova_lite.db.compute.flavors import Flavor
+
+SHOW_SPECS = Rule("os_compute_api:os-flavor-extra-specs:index", READER)
+SHOW = Rule("os_compute_api:flavors", ANYONE)
+
+INDEX_FIELDS = (
+    Field("id", lambda flavor: flavor.id),
+    Field("name", lambda flavor: flavor.name),
+    Field("description", lambda flavor: flavor.description, since="2.55"),
+)
+FIELDS = (
+    *INDEX_FIELDS,
+    Field("ram", lambda flavor: flavor.ram_mb),
+    Field("disk", lambda flavor: flavor.disk_gb),
+    Field("vcpus", lambda flavor: flavor.vcpus),
+    Field("swap", lambda flavor: flavor.swap_mb or "", until="2.74"),
+    Field("swap", lambda flavor: flavor.swap_mb, since="2.75"),
+    Field("OS-FLV-EXT-DATA:ephemeral", lambda flavor: flavor.ephemeral_gb),
+    Field("OS-FLV-DISABLED:disabled", lambda flavor: flavor.disabled, until="2.101"),
+    Field("os-flavor-access:is_public", lambda flavor: flavor.is_public),
+    Field("rxtx_factor", lambda flavor: flavor.rxtx_factor, until="2.101"),
+    Field("extra_specs", lambda flavor: flavor.extra_specs, since="2.61", role=SHOW_SPECS.role),
+)
+
+_SIZES = {"ram": schemas.whole(1), "vcpus": schemas.whole(1), "disk": schemas.whole(0),
+          "swap": schemas.whole(0), "OS-FLV-EXT-DATA:ephemeral": schemas.whole(0)}
+_CREATE = {
+    **_SIZES,
+    "name": schemas.NAME,
+    "id": {"anyOf": [{"type": "string", "maxLength": 255, "pattern": r"^(?! )[a-zA-Z0-9. _-]*(?<! )$"},
+                     {"type": ["integer", "null"]}]},
+    "rxtx_factor": {"anyOf": [{"type": "number", "exclusiveMinimum": 0},
+                              {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}]},
+    "os-flavor-access:is_public": schemas.BOOLEAN,
+}
+_NEEDED = ("name", "ram", "vcpus", "disk")
+_DESCRIPTION = {"type": ["string", "null"], "maxLength": 65535}
+CREATE = schemas.keyed("flavor", schemas.closed(_CREATE, required=_NEEDED))
+CREATE_DESCRIBED = schemas.keyed(
+    "flavor", schemas.closed({**_CREATE, "description": _DESCRIPTION}, required=_NEEDED))
+CREATE_WITHOUT_RXTX = schemas.keyed("flavor", schemas.closed(
+    {**{name: _CREATE[name] for name in _CREATE if name != "rxtx_factor"}, "description": _DESCRIPTION}, required=_NEEDED))
+UPDATE = schemas.keyed("flavor", schemas.closed({"description": _DESCRIPTION}, required=("description",)))
+_ACCESS = schemas.closed({"tenant": {"type": "string", "minLength": 1, "maxLength": 255,
+                                     "pattern": r"^[a-zA-Z0-9-]*$"}}, required=("tenant",))
+_KNOWN = ("is_public", "limit", "marker", "minDisk", "minRam", "sort_dir", "sort_key")
+QUERY = schemas.queries({"2.0": _KNOWN, "2.102": ("name",)})
+_NAMES_SINCE = parse("2.102")
+
+
+def _show(req: Request, flavor: Flavor) -> Body:
+    return {**view(FIELDS, flavor, req), "links": links(req, f"/flavors/{flavor.id}")}
+
+
+@route("GET", "/flavors", policy=SHOW, query=QUERY)
+def index(req: Request) -> Body:
+    """Names and ids of the flavors that the caller may use."""
+    found, more = _page(req, "/flavors")
+    listed = [{**view(INDEX_FIELDS, flavor, req), "links": links(req, f"/flavors/{flavor.id}")} for flavor in found]
+    return {"flavors": listed, **more}
+
+
+@route("GET", "/flavors/detail", policy=SHOW, query=QUERY)
+def detail(req: Request) -> Body:
+    """All of the flavors that the caller may use."""
+    found, more = _page(req, "/flavors/detail")
+    return {"flavors": [_show(req, flavor) for flavor in found], **more}
+
+
+def _page(req: Request, path: str) -> tuple[list[Flavor], Body]:
+    sort_key = req.query.get("sort_key", "flavorid")
+    if sort_key not in flavors.SORT_KEYS:
+        raise errors.InvalidField(field="sort_key", reason=f"'{sort_key}' is not one of {sorted(flavors.SORT_KEYS)}")
+    limit = paging.limit(req)
+    found = flavors.find(
+        req.db, project_id=req.ctxt.visible_project, is_public=_kind(req), min_ram_mb=paging.least(req, "minRam"),
+        min_disk_gb=paging.least(req, "minDisk"), sort_key=sort_key, is_descending=req.query.get("sort_dir") == "desc",
+        marker=req.query.get("marker"), limit=limit + 1, name_pattern=_name(req))
+    page = found[:limit]
+    if len(found) > limit and page:
+        return page, {"flavors_links": [paging.next_link(req, path=path, marker=page[-1].id)]}
+    return page, {}
+
+
+def _name(req: Request) -> re.Pattern[str] | None:
+    """The regular expression that names are to match."""
+    text = req.query.get("name")
+    if text is None or req.version < _NAMES_SINCE:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as wrong:
+        raise errors.InvalidField(field="name", reason=f"'{text}' is not a 'regex': {wrong}") from None
+
+
+def _kind(req: Request) -> bool | None:
+    """What `is_public` asks for; a user sees the public ones and, beside them, those with access."""
+    text = req.query.get("is_public", "true").lower()
+    if not req.ctxt.is_admin:
+        return None
+    if text == "none":
+        return None
+    if text not in schemas.TRUE_WORDS + schemas.FALSE_WORDS:
+        raise errors.BadRequest(reason=f"Invalid is_public filter [{text}]")
+    return text in schemas.TRUE_WORDS
+
+
+@route("GET", "/flavors/{flavor_id}", policy=SHOW)
+def show(req: Request, flavor_id: str) -> Body:
+    """One flavor."""
+    return {"flavor": _show(req, flavors.get(req.db, flavor_id, project_id=req.ctxt.visible_project))}
+
+
+@route("POST", "/flavors", policy=Rule("os_compute_api:os-flavor-manage:create", ADMIN),
+       body={"2.0": CREATE, "2.55": CREATE_DESCRIBED, "2.102": CREATE_WITHOUT_RXTX})
+def create(req: Request, body: Body) -> Body:
+    """Add a flavor; without an id, or with `auto`, it gets a UUID."""
+    asked = body["flavor"]
+    sizes = {name: _size(asked, name) for name in _SIZES}
+    wanted_id = str(asked.get("id") or "auto")
+    flavor = Flavor(
+        id=str(uuid.uuid4()) if wanted_id == "auto" else wanted_id, name=asked["name"], ram_mb=sizes["ram"],
+        vcpus=sizes["vcpus"], disk_gb=sizes["disk"], swap_mb=sizes["swap"], description=asked.get("description"),
+        ephemeral_gb=sizes["OS-FLV-EXT-DATA:ephemeral"], rxtx_factor=float(asked.get("rxtx_factor", 1.0)),
+        is_public=schemas.is_true(asked.get("os-flavor-access:is_public", True)), extra_specs={}, projects=[],
+        disabled=False)
+    return {"flavor": _show(req, flavors.add(req.db, flavor))}
+
+
+def _size(asked: Body, name: str) -> int:
+    """The number asked for, which may have come as digits in a string."""
+    value, least = int(asked.get(name, 0)), 1 if name in ("ram", "vcpus") else 0
+    if not least <= value <= 0x7FFFFFFF:
+        raise errors.InvalidField(field=f"flavor/{name}", reason=f"{value} is not between {least} and {0x7FFFFFFF}")
+    return value
+
+
+@route("PUT", "/flavors/{flavor_id}", policy=Rule("os_compute_api:os-flavor-manage:update", ADMIN), since="2.55",
+       body={"2.55": UPDATE})
+def update(req: Request, body: Body, flavor_id: str) -> Body:
+    """Change a flavor's description, the one thing about it that may change."""
+    flavor = flavors.get(req.db, flavor_id, project_id=None, is_locked=True)
+    flavor.description = body["flavor"]["description"]
+    return {"flavor": _show(req, flavor)}
+
+
+@route("DELETE", "/flavors/{flavor_id}", policy=Rule("os_compute_api:os-flavor-manage:delete", ADMIN), status=202)
+def delete(req: Request, flavor_id: str) -> None:
+    """Remove a flavor; servers made with it stay as they are."""
+    flavors.remove(req.db, flavors.get(req.db, flavor_id, project_id=None))
+
+
+@route("GET", "/flavors/{flavor_id}/os-flavor-access", policy=Rule("os_compute_api:os-flavor-access", ADMIN))
+def access(req: Request, flavor_id: str) -> Body:
+    """The projects that may use a flavor which is not public."""
+    flavor = flavors.get(req.db, flavor_id, project_id=None)
+    if flavor.is_public:
+        raise errors.NotFound("Access list not available for public flavors.")
+    return _access(flavor)
+
+
+@action("addTenantAccess", path="/flavors/{flavor_id}/action", status=200, until="2.6",
+        policy=Rule("os_compute_api:os-flavor-access:add_tenant_access", ADMIN),
+        body={"2.0": schemas.keyed("addTenantAccess", _ACCESS)})
+def add_access(req: Request, body: Body, flavor_id: str) -> Body:
+    """Let a project use the flavor."""
+    return _add_access(flavors.get(req.db, flavor_id, project_id=None, is_locked=True), body)
+
+
+@action("addTenantAccess", path="/flavors/{flavor_id}/action", status=200, since="2.7",
+        policy=Rule("os_compute_api:os-flavor-access:add_tenant_access", ADMIN),
+        body={"2.7": schemas.keyed("addTenantAccess", _ACCESS)})
+def add_access_to_private(req: Request, body: Body, flavor_id: str) -> Body:
+    """Let a project use the flavor, which must not be public."""
+    flavor = flavors.get(req.db, flavor_id, project_id=None, is_locked=True)
+    if flavor.is_public:
+        raise errors.Conflict(reason="Can not add access to a public flavor.")
+    return _add_access(flavor, body)
+
+
+def _add_access(flavor: Flavor, body: Body) -> Body:
+    project_id = body["addTenantAccess"]["tenant"]
+    if project_id in flavor.projects:
+        raise errors.Conflict(reason=f"Flavor access already exists for flavor {flavor.id} and project {project_id} "
+                                     "combination.")
+    flavor.projects = [*flavor.projects, project_id]
+    return _access(flavor)
+
+
+@action("removeTenantAccess", path="/flavors/{flavor_id}/action", status=200,
+        policy=Rule("os_compute_api:os-flavor-access:remove_tenant_access", ADMIN),
+        body={"2.0": schemas.keyed("removeTenantAccess", _ACCESS)})
+def remove_access(req: Request, body: Body, flavor_id: str) -> Body:
+    """Keep a project from using the flavor again; its servers stay."""
+    flavor = flavors.get(req.db, flavor_id, project_id=None, is_locked=True)
+    project_id = body["removeTenantAccess"]["tenant"]
+    if project_id not in flavor.projects:
+        raise errors.NotFound(f"Flavor access not found for {flavor.id} / {project_id} combination.")
+    flavor.projects = [known for known in flavor.projects if known != project_id]
+    return _access(flavor)
+
+
+def _access(flavor: Flavor) -> Body:
+    return {"flavor_access": [{"flavor_id": flavor.id, "tenant_id": project_id} for project_id in flavor.projects]}

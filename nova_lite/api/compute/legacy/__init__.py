@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proxies to other services, and APIs that Nova removed."""

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Properties of images by the old proxy, up to 2.38."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.legacy import image_proxy
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ANYONE, Rule, route
+from nova_lite.db.image.images import Image
+from nova_lite.db.quotas import quotas
+
+_LAST = "2.38"
+_ALL, _ONE = "/images/{image_id}/metadata", "/images/{image_id}/metadata/{key}"
+METADATA = {"2.0": schemas.keyed("metadata", schemas.METADATA)}
+META = {"2.0": schemas.keyed("meta", {**schemas.METADATA, "minProperties": 1, "maxProperties": 1})}
+
+
+def _rule(word: str) -> Rule:
+    return Rule(f"os_compute_api:image-metadata:{word}", ANYONE)
+
+
+@route("GET", _ALL, policy=_rule("index"), until=_LAST)
+def index(req: Request, image_id: str) -> Body:
+    """All properties."""
+    return {"metadata": dict(image_proxy.get(req, image_id).properties)}
+
+
+@route("POST", _ALL, policy=_rule("create"), until=_LAST, body=METADATA)
+def create(req: Request, body: Body, image_id: str) -> Body:
+    """Add or replace properties."""
+    image = image_proxy.own(req, image_id)
+    return {"metadata": _set(req, image, {**image.properties, **body["metadata"]})}
+
+
+@route("PUT", _ALL, policy=_rule("update_all"), until=_LAST, body=METADATA)
+def update_all(req: Request, body: Body, image_id: str) -> Body:
+    """Replace all properties by these."""
+    return {"metadata": _set(req, image_proxy.own(req, image_id), body["metadata"])}
+
+
+@route("GET", _ONE, policy=_rule("show"), until=_LAST)
+def show(req: Request, image_id: str, key: str) -> Body:
+    """One property."""
+    return {"meta": {key: _value(image_proxy.get(req, image_id), key)}}
+
+
+@route("PUT", _ONE, policy=_rule("update"), until=_LAST, body=META)
+def update(req: Request, body: Body, image_id: str, key: str) -> Body:
+    """Set one property."""
+    if key not in body["meta"]:
+        raise errors.BadRequest(reason="Request body and URI mismatch")
+    image = image_proxy.own(req, image_id)
+    _set(req, image, {**image.properties, **body["meta"]})
+    return {"meta": body["meta"]}
+
+
+@route("DELETE", _ONE, policy=_rule("delete"), until=_LAST, status=204)
+def delete(req: Request, image_id: str, key: str) -> None:
+    """Take one property away."""
+    image = image_proxy.own(req, image_id)
+    _value(image, key)
+    image.properties = {name: value for name, value in image.properties.items() if name != key}
+
+
+def _value(image: Image, key: str) -> str:
+    if key not in image.properties:
+        raise errors.NotFound("Metadata item was not found")
+    return image.properties[key]
+
+
+def _set(req: Request, image: Image, properties: dict[str, str]) -> dict[str, str]:
+    limit = quotas.limits(req.db, req.conf, req.ctxt.project_id)["metadata_items"]
+    if 0 <= limit < len(properties):
+        raise errors.OverQuota("Image metadata limit exceeded")
+    image.properties = properties
+    return properties

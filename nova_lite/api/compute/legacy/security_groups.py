@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Security groups and their incoming rules through the compute API; gone after 2.35, where the network API has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nova_lite import errors
+from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.legacy.security_group_views import show_all, show_rule
+from nova_lite.api.network import network_sync, security_group_rules
+from nova_lite.api.network import security_groups as network_face
+from nova_lite.api.wsgi import paging
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.db.network import security_groups
+from nova_lite.db.network.security_groups import SecurityGroup
+
+_UNTIL = "2.35"
+_WITH_PORTS = ("TCP", "UDP")
+# Nova's proxy leaves all checks of values to the network service.
+_NAMED = schemas.keyed("security_group", {"type": "object", "required": ["name", "description"]})
+_RULE = schemas.keyed("security_group_rule", {"type": "object", "required": ["parent_group_id"]})
+
+
+@route("GET", "/os-security-groups", policy=Rule("os_compute_api:os-security-groups:get", READER), until=_UNTIL,
+       query=schemas.queries({"2.0": ("all_tenants", "limit", "offset")}))
+def index(req: Request) -> Body:
+    """The project's groups; an admin's with `all_tenants` those of all."""
+    everyone = req.ctxt.is_admin and "all_tenants" in req.query
+    network_face.have_default(req)
+    groups = security_groups.find(req.db, project_id=None if everyone else req.ctxt.project_id)
+    shown = show_all(req, groups)[paging.offset(req):]
+    return {"security_groups": shown[:paging.limit(req)]}
+
+
+@route("GET", "/os-security-groups/{group_id}", policy=Rule("os_compute_api:os-security-groups:show", READER), until=_UNTIL)
+def show(req: Request, group_id: str) -> Body:
+    """One group."""
+    return {"security_group": show_all(req, [_group(req, group_id)])[0]}
+
+
+@route("POST", "/os-security-groups", policy=Rule("os_compute_api:os-security-groups:create", MEMBER), until=_UNTIL,
+       body={"2.0": _NAMED})
+def create(req: Request, body: Body) -> Body:
+    """A new group that lets nothing in.
+
+    :raises errors.Forbidden: the quota would be exceeded. :raises errors.BadRequest: its name is taken by the default one.
+    """
+    made = _proxied(lambda: network_face.create(req, {"security_group": _words(body)}))
+    return {"security_group": show_all(req, [_group(req, made["security_group"]["id"])])[0]}
+
+
+@route("PUT", "/os-security-groups/{group_id}", policy=Rule("os_compute_api:os-security-groups:update", MEMBER),
+       until=_UNTIL, body={"2.0": _NAMED})
+def update(req: Request, group_id: str, body: Body) -> Body:
+    """Change name and description."""
+    group = _group(req, group_id)
+    _proxied(lambda: network_face.update(req, group.id, {"security_group": _words(body)}))
+    return {"security_group": show_all(req, [group])[0]}
+
+
+@route("DELETE", "/os-security-groups/{group_id}", policy=Rule("os_compute_api:os-security-groups:delete", MEMBER),
+       until=_UNTIL, status=202)
+def delete(req: Request, group_id: str) -> None:
+    """Remove a group that no server is in.
+
+    :raises errors.BadRequest: one is, or it is the default one.
+    """
+    group = _group(req, group_id)
+    try:
+        network_face.delete(req, group.id)
+    except errors.Conflict as refused:
+        raise errors.BadRequest(reason=refused.text) from None
+
+
+@route("POST", "/os-security-group-rules", policy=Rule("os_compute_api:os-security-groups:rule:create", MEMBER),
+       until=_UNTIL, body={"2.0": _RULE})
+def create_rule(req: Request, body: Body) -> Body:
+    """Let something in: from a range of addresses, or from the members of a group.
+
+    :raises errors.BadRequest: the rule makes no sense, or is there. :raises errors.Forbidden: over the quota.
+    """
+    asked = body["security_group_rule"]
+    group = _group(req, str(asked["parent_group_id"]))
+    made = _proxied(lambda: security_group_rules.create(req, {"security_group_rule": _incoming(group.id, asked)}))
+    rule = security_groups.get_rule(req.db, made["security_group_rule"]["id"])
+    return {"security_group_rule": show_rule(req, rule)}
+
+
+@route("DELETE", "/os-security-group-rules/{rule_id}",
+       policy=Rule("os_compute_api:os-security-groups:rule:delete", MEMBER), until=_UNTIL, status=202)
+def delete_rule(req: Request, rule_id: str) -> None:
+    """Remove a rule."""
+    rule = security_groups.get_rule(req.db, _uuid(rule_id), project_id=req.ctxt.visible_project)
+    security_groups.delete_rule(req.db, rule)
+    network_sync.groups(req, [rule.group_id])
+
+
+def _group(req: Request, group_id: str) -> SecurityGroup:
+    """:raises errors.BadRequest: that is no id. :raises errors.NotFound: no such group of the caller's."""
+    return security_groups.get(req.db, _uuid(group_id), project_id=req.ctxt.visible_project)
+
+
+def _uuid(text: str) -> str:
+    if not schemas.UUID_FORM.fullmatch(text):
+        raise errors.BadRequest(reason="Security group id should be uuid")
+    return text
+
+
+def _words(body: Body) -> dict[str, str]:
+    found = {}
+    for field in ("name", "description"):
+        value = body["security_group"][field]
+        if not isinstance(value, str) or len(value) > 255:
+            raise errors.BadRequest(reason=f"Input '{field}' must be a string of at most 255 characters.")
+        found[field] = value
+    return found
+
+
+def _incoming(group_id: str, asked: dict[str, Any]) -> Body:
+    """The same rule in the network API's words."""
+    protocol, low, high = asked.get("ip_protocol"), asked.get("from_port"), asked.get("to_port")
+    rule: Body = {"security_group_id": group_id, "direction": "ingress", "ethertype": "IPv4"}
+    if asked.get("group_id") is not None:
+        rule["remote_group_id"] = _uuid(str(asked["group_id"]))
+    else:
+        if protocol is None or low is None or high is None:
+            raise errors.BadRequest(reason="Not enough parameters to build a valid rule.")
+        cidr = str(asked.get("cidr") or "0.0.0.0/0")
+        rule |= {"remote_ip_prefix": cidr, "ethertype": "IPv6" if ":" in cidr else "IPv4"}
+    if protocol is None:
+        return rule
+    return rule | {"protocol": str(protocol).lower()} | _range(str(protocol).upper(), low, high)
+
+
+def _range(protocol: str, low: Any, high: Any) -> Body:
+    """Both ends; for ICMP type and code, of which -1 is any."""
+    if protocol not in (*_WITH_PORTS, "ICMP"):
+        raise errors.BadRequest(reason=f"Invalid IP protocol {protocol}.")
+    if low is None and high is None:
+        return {}
+    try:
+        first, last = int(low), int(high)
+    except (TypeError, ValueError):
+        raise errors.BadRequest(reason="To and From ports must be integers") from None
+    if protocol == "ICMP":
+        if not (-1 <= first <= 255 and -1 <= last <= 255):
+            raise errors.BadRequest(reason=f"Invalid port range {first}:{last}. For ICMP, the type:code must be valid")
+        return {name: number for name, number in (("port_range_min", first), ("port_range_max", last)) if number >= 0}
+    if first > last:
+        raise errors.BadRequest(
+            reason=f"Invalid port range {first}:{last}. Former value cannot be greater than the later")
+    if first < 1 or last > 65535:
+        raise errors.BadRequest(
+            reason=f"Invalid port range {first}:{last}. Valid {protocol} ports should be between 1-65535")
+    return {"port_range_min": first, "port_range_max": last}
+
+
+def _proxied(work: Any) -> Body:
+    """What the network face says, its refusals turned into those of the compute face."""
+    try:
+        found: Body = work()
+    except errors.Conflict as refused:
+        if refused.text.startswith("Quota exceeded"):
+            raise errors.Forbidden(reason=refused.text) from None
+        raise errors.BadRequest(reason=refused.text) from None
+    return found

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the guest wrote to its serial console: the one action that waits for the worker's answer."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.servers import begin_action
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+
+# -1 and null: all that is kept.
+_LENGTH = {"anyOf": [{"type": "integer", "minimum": -1}, {"type": "null"},
+                     {"type": "string", "pattern": "^(-1|[0-9]{1,9})$"}]}
+_OUTPUT = schemas.keyed("os-getConsoleOutput", schemas.closed({"length": _LENGTH}))
+
+
+@action("os-getConsoleOutput", policy=Rule("os_compute_api:os-console-output", MEMBER), status=200,
+        body={"2.0": _OUTPUT})
+def output(req: Request, body: Body, server_id: str) -> Body:
+    """The last `length` lines of the console.
+
+    :raises errors.Conflict: the server has no host yet. :raises errors.ServiceDown: its worker does not answer.
+    """
+    server = begin_action.find(req, server_id)
+    if server.agent is None:
+        raise errors.Conflict(reason=f"Instance {server_id} is not ready")
+    length = body["os-getConsoleOutput"].get("length")
+    wanted = None if length in (None, -1, "-1") else int(length)
+    worker = req.rpc.compute(server.agent)
+    req.db.commit()  # the worker may take seconds: no transaction stays open, SQLite's has the only write lock
+    return {"output": worker.console_output(req.ctxt, server_id=server_id, length=wanted)}

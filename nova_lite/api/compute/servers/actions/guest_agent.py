@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Actions that reach into a guest: its password, a crash dump, and what it may read about its network."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.servers import begin_action
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, ANYONE, MEMBER, Rule, action
+
+_PASSWORD = schemas.keyed("changePassword", schemas.closed(
+    {"adminPass": {"type": "string", "maxLength": 255}}, required=("adminPass",)))
+
+
+@action("changePassword", policy=Rule("os_compute_api:os-admin-password", MEMBER), body={"2.0": _PASSWORD})
+def change_password(req: Request, body: Body, server_id: str) -> None:
+    """Have the agent inside the guest set the administrator's password; waits for it.
+
+    :raises errors.Conflict: no agent answers in the guest, or it refuses.
+    """
+    server = begin_action.find(req, server_id)
+    asked, agent = begin_action.begin_on_host(req, server, "change_password")
+    asked_id = asked.id
+    worker = req.rpc.compute(agent)
+    req.db.commit()  # the guest may take seconds, and the conductor writes down how it went
+    try:
+        worker.change_password(
+            req.ctxt, server_id=server_id, action_id=asked_id, password=body["changePassword"]["adminPass"])
+    except errors.WorkerError as refused:
+        raise errors.Conflict(reason=f"Failed to set admin password on {server_id}: {refused.text}") from None
+
+
+@action("trigger_crash_dump", policy=Rule("os_compute_api:servers:trigger_crash_dump", MEMBER), since="2.17",
+        body={"2.17": schemas.keyed("trigger_crash_dump", {"type": "null"})})
+def trigger_crash_dump(req: Request, body: Body, server_id: str) -> None:
+    """Send an NMI: a guest that is set up for it dumps its memory."""
+    server = begin_action.find(req, server_id)
+    asked, agent = begin_action.begin_on_host(req, server, "trigger_crash_dump")
+    req.after_commit(req.rpc.compute(agent).trigger_crash_dump, req.ctxt, server_id=server.id, action_id=asked.id)
+
+
+@action("injectNetworkInfo", policy=Rule("os_compute_api:os-admin-actions:inject_network_info", ADMIN),
+        body={"2.0": schemas.empty_action("injectNetworkInfo")})
+def inject_network_info(req: Request, body: Body, server_id: str) -> None:
+    """Render anew what the guest may read about its network."""
+    server = begin_action.find(req, server_id)
+    if server.agent is None:
+        raise errors.Conflict(reason=f"Instance {server_id} is not ready")
+    req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server.id)
+
+
+@action("resetNetwork", policy=Rule("os_compute_api:os-admin-actions:reset_network", ANYONE), status=410,
+        body={"2.0": schemas.empty_action("resetNetwork")})
+def reset_network(req: Request, body: Body, server_id: str) -> None:
+    """Gone: it was for a hypervisor that Nova dropped."""
+    raise errors.Gone(reason="The resetNetwork action was removed together with the XenAPI driver")

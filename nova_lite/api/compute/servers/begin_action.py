@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every request for an action on a server does first: find it, mind its lock, claim it, write the action down."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.wsgi.request import Request
+from nova_lite.db.compute import actions, servers
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.servers import Server
+from nova_lite.lifecycle.servers import ACTIONS
+
+
+def find(req: Request, server_id: str) -> Server:
+    """The caller's server.
+
+    :raises errors.NotFound: none, or another project's.
+    """
+    return servers.get(req.db, server_id, project_id=req.ctxt.visible_project)
+
+
+def refuse_locked(req: Request, server: Server) -> None:
+    """:raises errors.ServerLocked: the server is locked and the caller is no admin."""
+    if server.locked_by is not None and not req.ctxt.is_admin:
+        raise errors.ServerLocked(f"Instance {server.id} is locked", id=server.id)
+
+
+def begin(req: Request, server: Server, name: str) -> Action:
+    """Claim the server for the action and record it.
+
+    :raises errors.ServerLocked: it is locked. :raises errors.WrongState: its state forbids the action.
+    """
+    if ACTIONS[name].needs_unlocked:
+        refuse_locked(req, server)
+    servers.begin(req.db, server, name)
+    return actions.add(req.db, server_id=server.id, name=name, request_id=req.ctxt.request_id,
+                       user_id=req.ctxt.user_id, project_id=req.ctxt.project_id)
+
+
+def begin_on_host(req: Request, server: Server, name: str) -> tuple[Action, str]:
+    """As `begin`, for an action of the server's host; with the name of its worker.
+
+    :raises errors.Conflict: the server never got a host. Others as for `begin`.
+    """
+    action = begin(req, server, name)
+    if server.agent is None:
+        raise errors.Conflict(reason=f"Cannot '{name}' server {server.id}: it is on no host, since its build failed")
+    return action, server.agent

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a new server must know of its image."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nova_lite import errors
+from nova_lite.api.wsgi.request import Request
+from nova_lite.db.image import images
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BootImage:
+    """An image that can be booted from. Sizes in bytes, 0 when unknown; `properties` are the free ones."""
+
+    id: str
+    min_disk_gb: int
+    min_ram_mb: int
+    size: int
+    virtual_size: int
+    properties: dict[str, str]
+
+
+def find(req: Request, image_id: str) -> BootImage:
+    """The image, if the caller may boot from it now.
+
+    :raises errors.BadRequest: there is none to see, or it is not active.
+    """
+    try:
+        image = images.usable(req.db, image_id, project_id=req.ctxt.visible_project)
+    except errors.NotFound:
+        raise errors.BadRequest(reason=f"Can not find requested image: image {image_id} could not be found.") from None
+    return BootImage(id=image.id, min_disk_gb=image.min_disk_gb, min_ram_mb=image.min_ram_mb, size=image.size or 0,
+                     virtual_size=image.virtual_size or 0, properties=dict(image.properties))

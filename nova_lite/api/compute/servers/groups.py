@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Server groups: which servers the scheduler is to keep together or apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nova_lite import errors
+from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.common.policy_checks import require
+from nova_lite.api.wsgi import paging
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, MEMBER, READER, Field, Rule, route, view
+from nova_lite.db.base import new_id
+from nova_lite.db.compute import server_groups
+from nova_lite.db.compute.server_groups import ANTI_AFFINITY, ServerGroup
+from nova_lite.db.quotas import quotas
+
+_RULE = "os_compute_api:os-server-groups"
+ALL_PROJECTS = Rule(f"{_RULE}:index:all_projects", ADMIN)
+RULES = (ALL_PROJECTS,)
+_HARD = [server_groups.ANTI_AFFINITY, server_groups.AFFINITY]
+_ALL = [*_HARD, server_groups.SOFT_ANTI_AFFINITY, server_groups.SOFT_AFFINITY]
+
+
+def _rules(group: ServerGroup) -> Body:
+    return {} if group.max_per_host is None else {"max_server_per_host": group.max_per_host}
+
+
+# Read from (group, its members' ids).
+FIELDS = (
+    Field("id", lambda seen: seen[0].id),
+    Field("name", lambda seen: seen[0].name),
+    Field("policies", lambda seen: [seen[0].policy], until="2.63"),
+    Field("policy", lambda seen: seen[0].policy, since="2.64"),
+    Field("rules", lambda seen: _rules(seen[0]), since="2.64"),
+    Field("members", lambda seen: seen[1]),
+    Field("metadata", lambda _: {}, until="2.63"),
+    Field("project_id", lambda seen: seen[0].project_id, since="2.13"),
+    Field("user_id", lambda seen: seen[0].user_id, since="2.13"),
+)
+
+
+def _listed(policies: list[str]) -> schemas.Schema:
+    """The body before 2.64: a list that has one policy."""
+    listed = {"type": "array", "minItems": 1, "maxItems": 1, "items": {"enum": policies}}
+    return schemas.keyed("server_group", schemas.closed(
+        {"name": schemas.NAME, "policies": listed}, required=("name", "policies")))
+
+
+CREATE_LISTED = {"2.0": _listed(_HARD), "2.15": _listed(_ALL)}
+CREATE = {"2.64": schemas.keyed("server_group", schemas.closed({
+    "name": schemas.NAME, "policy": {"enum": _ALL},
+    "rules": schemas.closed({"max_server_per_host": schemas.whole(1)})}, required=("name", "policy")))}
+QUERY = schemas.queries({"2.0": ("all_projects", "limit", "offset")})
+
+
+def _show(req: Request, group: ServerGroup) -> Body:
+    members = server_groups.members(req.db, [group.id]).get(group.id, [])
+    return {"server_group": view(FIELDS, (group, members), req)}
+
+
+@route("GET", "/os-server-groups", policy=Rule(f"{_RULE}:index", READER), query=QUERY)
+def index(req: Request) -> Body:
+    """The project's groups, or for an admin those of all projects."""
+    project_id: str | None = req.ctxt.project_id
+    if "all_projects" in req.query:
+        require(req, ALL_PROJECTS)
+        project_id = None
+    found = server_groups.find(req.db, project_id=project_id, limit=paging.limit(req), offset=paging.offset(req))
+    members = server_groups.members(req.db, [group.id for group in found])
+    return {"server_groups": [view(FIELDS, (group, members.get(group.id, [])), req) for group in found]}
+
+
+@route("GET", "/os-server-groups/{server_group_id}", policy=Rule(f"{_RULE}:show", READER))
+def show(req: Request, server_group_id: str) -> Body:
+    """One group with the servers in it."""
+    return _show(req, server_groups.get(req.db, server_group_id, project_id=req.ctxt.visible_project))
+
+
+@route("POST", "/os-server-groups", policy=Rule(f"{_RULE}:create", MEMBER), until="2.63", body=CREATE_LISTED)
+def create_listed(req: Request, body: Body) -> Body:
+    """Make a group of the one policy in the list."""
+    asked = body["server_group"]
+    return _create(req, asked["name"], asked["policies"][0], {})
+
+
+@route("POST", "/os-server-groups", policy=Rule(f"{_RULE}:create", MEMBER), since="2.64", body=CREATE)
+def create(req: Request, body: Body) -> Body:
+    """Make a group; with anti-affinity a rule may say how many of its servers a host may have."""
+    asked = body["server_group"]
+    if asked.get("rules") and asked["policy"] != ANTI_AFFINITY:
+        raise errors.BadRequest(reason="Only anti-affinity policy supports rules.")
+    return _create(req, asked["name"], asked["policy"], asked.get("rules", {}))
+
+
+def _create(req: Request, name: str, policy: str, rules: dict[str, Any]) -> Body:
+    limit = quotas.limits(req.db, req.conf, req.ctxt.project_id)["server_groups"]
+    most = rules.get("max_server_per_host")
+    if most is not None and int(most) < 1:
+        raise errors.InvalidField(field="server_group/rules/max_server_per_host", reason="less than the minimum of 1")
+    return _show(req, server_groups.add(req.db, limit=limit, group=ServerGroup(
+        id=new_id(), project_id=req.ctxt.project_id, user_id=req.ctxt.user_id, name=name, policy=policy,
+        max_per_host=None if most is None else int(most))))
+
+
+@route("DELETE", "/os-server-groups/{server_group_id}", policy=Rule(f"{_RULE}:delete", MEMBER), status=204)
+def delete(req: Request, server_group_id: str) -> None:
+    """Forget a group; its servers stay where they are."""
+    server_groups.remove(req.db, server_groups.get(
+        req.db, server_group_id, project_id=req.ctxt.visible_project, is_locked=True))

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`GET /servers` and `/servers/detail`: what the query asks for, as filters, order and a page."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from nova_lite import errors
+from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.common.policy_checks import may, require
+from nova_lite.api.compute.servers import views
+from nova_lite.api.wsgi import paging
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, READER, Rule, route
+from nova_lite.api.wsgi.validation import whole
+from nova_lite.api.wsgi.versions import parse
+from nova_lite.db.compute import server_lists
+from nova_lite.db.compute.server_lists import EQUAL_COLUMNS, PATTERN_COLUMNS, SORT_COLUMNS, Filters
+from nova_lite.db.listing import Page
+from nova_lite.lifecycle.servers import Power
+
+INDEX = Rule("os_compute_api:servers:index", READER)
+DETAIL = Rule("os_compute_api:servers:detail", READER)
+ALL_TENANTS = Rule("os_compute_api:servers:index:get_all_tenants", ADMIN)
+ALL_TENANTS_DETAIL = Rule("os_compute_api:servers:detail:get_all_tenants", ADMIN)
+ALL_FILTERS = Rule("os_compute_api:servers:allow_all_filters", ADMIN)
+RULES = (ALL_TENANTS, ALL_TENANTS_DETAIL, ALL_FILTERS)
+
+# What Nova lets in; parameters that name nothing we have filter nothing, as there.
+_KNOWN = (
+    "access_ip_v4", "access_ip_v6", "all_tenants", "auto_disk_config", "availability_zone", "block_device_mapping",
+    "changes-since", "config_drive", "created_at", "deleted", "description", "display_description", "display_name",
+    "flavor", "host", "hostname", "image", "image_ref", "info_cache", "ip", "ip6", "kernel_id", "key_name",
+    "launch_index", "launched_at", "limit", "locked_by", "marker", "metadata", "name", "node", "pci_devices",
+    "power_state", "progress", "project_id", "ramdisk_id", "reservation_id", "root_device_name", "security_groups",
+    "services", "soft_deleted", "sort_dir", "sort_key", "status", "system_metadata", "task_state", "tenant_id",
+    "terminated_at", "user_id", "uuid", "vm_state",
+)
+QUERY = schemas.queries(
+    {"2.0": _KNOWN, "2.26": ("tags", "tags-any", "not-tags", "not-tags-any"), "2.66": ("changes-before",), "2.73": ("locked",)},
+    pattern="^_")
+# Which filters a caller without `allow_all_filters` may use, from which version on; the rest are dropped.
+_FOR_ALL = {
+    "reservation_id": "2.0", "name": "2.0", "display_name": "2.0", "status": "2.0", "image": "2.0", "flavor": "2.0",
+    "ip": "2.0", "changes-since": "2.0", "all_tenants": "2.0", "ip6": "2.5", "tags": "2.26", "tags-any": "2.26",
+    "not-tags": "2.26", "not-tags-any": "2.26", "changes-before": "2.66", "locked": "2.73",
+    **dict.fromkeys(("availability_zone", "config_drive", "key_name", "created_at", "launched_at", "terminated_at",
+                     "power_state", "task_state", "vm_state", "progress", "user_id"), "2.83"),
+}
+_SINCE = {"tags": "2.26", "tags-any": "2.26", "not-tags": "2.26", "not-tags-any": "2.26", "changes-before": "2.66",
+          "locked": "2.73"}
+_ALIASES = {"display_name": "name", "display_description": "description", "image_ref": "image",
+            "tenant_id": "project_id"}
+_WITH_IMAGE_PROPERTIES = parse("2.98")
+_ADMIN_SORT_KEYS = {"host", "node"}
+
+
+@route("GET", "/servers", policy=INDEX, query=QUERY)
+def index(req: Request) -> Body:
+    """Ids and names of servers."""
+    rows, more = _page(req, "/servers", ALL_TENANTS)
+    return {"servers": views.index(req, rows), **more}
+
+
+@route("GET", "/servers/detail", policy=DETAIL, query=QUERY)
+def detail(req: Request) -> Body:
+    """Whole documents of servers."""
+    rows, more = _page(req, "/servers/detail", ALL_TENANTS_DETAIL)
+    return {"servers": views.documents(req, rows), **more}
+
+
+def _page(req: Request, path: str, all_tenants: Rule) -> tuple[Sequence[sa.Row[Any]], Body]:
+    limit = paging.limit(req)
+    filters = read_filters(req, all_tenants)
+    if filters is None:
+        return [], {}
+    page = Page(limit=limit + 1, marker=req.query.get("marker"), order=_order(req))
+    rows = server_lists.find(req.db, filters, page=page, texts=_texts(req))
+    if len(rows) > limit > 0:
+        return rows[:limit], {"servers_links": [paging.next_link(req, path=path, marker=rows[limit - 1].id)]}
+    return rows[:limit], {}
+
+
+def _texts(req: Request) -> set[str]:
+    """Long columns that this caller sees at this version."""
+    wanted = {"user_data"} if may(req, views.EXTENDED) else set()
+    return wanted | ({"image_properties"} if req.version >= _WITH_IMAGE_PROPERTIES else set())
+
+
+def _order(req: Request) -> tuple[tuple[str, bool], ...]:
+    keys, directions = req.query.getall("sort_key"), req.query.getall("sort_dir")
+    order = []
+    for position, key in enumerate(keys or ["created_at"]):
+        if key not in SORT_COLUMNS or parse(_SINCE.get(key, "2.0")) > req.version:
+            raise errors.InvalidField(field="sort_key", reason=f"'{key}' is not one of {sorted(SORT_COLUMNS)}")
+        if key in _ADMIN_SORT_KEYS and not req.ctxt.is_admin:
+            raise errors.Forbidden(reason=f"Only administrators can sort servers by {key}")
+        direction = directions[min(position, len(directions) - 1)] if directions else "desc"
+        if direction not in ("asc", "desc"):
+            raise errors.InvalidField(field="sort_dir", reason=f"'{direction}' is not one of ['asc', 'desc']")
+        order.append((key, direction == "desc"))
+    # Servers made in one request share a second, not a number: ties go by age, in the direction of the last key.
+    return (*order, ("instance_type_id", order[-1][1]))
+
+
+def read_filters(req: Request, all_tenants: Rule) -> Filters | None:
+    """The query as filters; None: it asks for what can never be.
+
+    :raises errors.BadRequest: a value cannot be read. :raises errors.PolicyForbids: `all_tenants`, and no admin.
+    """
+    asked = _asked(req)
+    wants_all = _flag("all_tenants", asked.pop("all_tenants", ["0"])[-1] or "1")
+    if wants_all:
+        require(req, all_tenants)
+    else:  # a project that is asked for counts with all_tenants only
+        asked["project_id"] = [req.ctxt.project_id]
+    given: dict[str, Any] = {"deleted": _deleted(req, asked)}
+    if not _read_statuses(req, asked, given):
+        return None
+    for name, values in asked.items():
+        _READERS.get(name, _read_column)(name, values, given)
+    since, before = given.get("changed_since"), given.get("changed_before")
+    if since and before and since > before:
+        raise errors.BadRequest(reason="The value of changes-since must be less than or equal to changes-before.")
+    project_id = given.get("equal", {}).pop("project_id", None)
+    return Filters(project_id=project_id, **given)
+
+
+def _asked(req: Request) -> dict[str, list[str]]:
+    """The filters of the query that this caller may use at this version."""
+    all_filters, found = may(req, ALL_FILTERS), {}
+    for name in req.query:
+        values = req.query.getall(name)
+        if parse(_SINCE.get(name, "2.0")) > req.version:
+            continue
+        if all_filters or (name in _FOR_ALL and parse(_FOR_ALL[name]) <= req.version):
+            found[_ALIASES.get(name, name)] = values
+    return found
+
+
+def _deleted(req: Request, asked: dict[str, list[str]]) -> bool | None:
+    """`changes-since` shows the deleted as well, so that clients learn of them."""
+    text = asked.pop("deleted", None)
+    if text is not None:
+        return _flag("deleted", text[-1])
+    if "deleted" in [status.lower() for status in asked.get("status", [])]:
+        if not req.ctxt.is_admin:
+            raise errors.Forbidden(reason="Only administrators may list deleted instances")
+        return True
+    return None if "changes-since" in asked else False
+
+
+def _read_statuses(req: Request, asked: dict[str, list[str]], given: dict[str, Any]) -> bool:
+    """False: no server can have any of the statuses; from 2.38 on, an unknown one is refused."""
+    statuses = asked.pop("status", None)
+    if statuses is None:
+        return True
+    known = tuple(status for status in statuses if server_lists.is_status(status))
+    if len(known) < len(statuses) and req.version >= parse("2.38"):
+        raise errors.BadRequest(reason=f"Invalid status value: {', '.join(sorted(set(statuses) - set(known)))}")
+    given["statuses"] = known
+    return bool(known)
+
+
+def _read_column(name: str, values: list[str], given: dict[str, Any]) -> None:
+    if name in PATTERN_COLUMNS:
+        given.setdefault("patterns", {})[name] = _pattern(name, values[-1])
+    elif name in EQUAL_COLUMNS:
+        read = _VALUES.get(name)
+        given.setdefault("equal", {})[name] = read(name, values) if read else values
+
+
+def _read_address(name: str, values: list[str], given: dict[str, Any]) -> None:
+    given["address"] = _pattern(name, values[-1])
+
+
+def _read_flavor(_name: str, values: list[str], given: dict[str, Any]) -> None:
+    given["flavor_id"] = values[-1]
+
+
+def _read_time(name: str, values: list[str], given: dict[str, Any]) -> None:
+    given["changed_since" if name == "changes-since" else "changed_before"] = read_time(name, values[-1])
+
+
+def _read_tags(name: str, values: list[str], given: dict[str, Any]) -> None:
+    field = {"tags": "tags", "tags-any": "tags_any", "not-tags": "without_tags", "not-tags-any": "without_tags_any"}
+    given[field[name]] = tuple(tag for value in values for tag in value.split(",") if tag)
+
+
+def _read_soft_deleted(name: str, values: list[str], given: dict[str, Any]) -> None:
+    given["soft_deleted"] = _flag(name, values[-1])
+
+
+def _read_locked(name: str, values: list[str], given: dict[str, Any]) -> None:
+    given["is_locked"] = _flag(name, values[-1])
+
+
+_READERS: dict[str, Callable[[str, list[str], dict[str, Any]], None]] = {
+    "ip": _read_address, "ip6": _read_address, "flavor": _read_flavor, "changes-since": _read_time,
+    "changes-before": _read_time, "tags": _read_tags, "tags-any": _read_tags, "not-tags": _read_tags,
+    "not-tags-any": _read_tags, "locked": _read_locked, "soft_deleted": _read_soft_deleted,
+}
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() not in schemas.TRUE_WORDS + schemas.FALSE_WORDS:
+        raise errors.BadRequest(reason=f"Invalid value for {name}: '{text}' is not a boolean")
+    return text.lower() in schemas.TRUE_WORDS
+
+
+def _pattern(name: str, text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as wrong:
+        raise errors.InvalidField(field=name, reason=f"'{text}' is not a 'regex': {wrong}") from None
+    return text
+
+
+def read_time(name: str, text: str) -> datetime.datetime:
+    """An ISO 8601 time as rows keep it: UTC, without a zone.
+
+    :raises errors.InvalidField: it is none.
+    """
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise errors.InvalidField(field=name, reason=f"'{text}' is not a 'date-time'") from None
+    return moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _power(name: str, values: list[str]) -> list[int]:
+    words = {state.name: int(state) for state in Power}
+    return [words[value.upper()] if value.upper() in words else _whole(name, value) for value in values]
+
+
+def _whole(name: str, text: str) -> int:
+    found = whole(text)
+    if found is None:
+        raise errors.BadRequest(reason=f"Invalid value for {name}: '{text}' is not a number")
+    return found
+
+
+def _nullable(_name: str, values: list[str]) -> str | list[str] | None:
+    return None if values[-1].lower() in ("", "none", "null") else values
+
+
+_VALUES: dict[str, Callable[[str, list[str]], object]] = {
+    "power_state": _power,
+    "progress": lambda name, values: [_whole(name, value) for value in values],
+    "launch_index": lambda name, values: [_whole(name, value) for value in values],
+    "config_drive": lambda name, values: _flag(name, values[-1]),
+    "project_id": lambda _, values: values[-1],
+    "task_state": _nullable,
+    "created_at": lambda name, values: read_time(name, values[-1]),
+    "launched_at": lambda name, values: read_time(name, values[-1]),
+    "terminated_at": lambda name, values: read_time(name, values[-1]),
+}

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a project may still have: counted inside the transaction that takes it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+from nova_lite import errors
+from nova_lite.api.wsgi.request import Request
+from nova_lite.db.quotas import quota_locks, quotas
+
+
+def check_metadata(items: Mapping[str, str], limit: int) -> None:
+    """:raises errors.OverQuota: more items than a server may have."""
+    if 0 <= limit < len(items):
+        raise errors.OverQuota(f"Maximum number of metadata items exceeds {limit}")
+
+
+class Sized(Protocol):
+    """A flavor, or a server that was made by one."""
+
+    @property
+    def vcpus(self) -> int: ...
+
+    @property
+    def ram_mb(self) -> int: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class QuotaUsage:
+    """A project's limits (-1: none) and what it uses of them."""
+
+    limits: dict[str, int]
+    used: dict[str, int]
+
+    @classmethod
+    def of(cls, req: Request, *, project_id: str | None = None) -> QuotaUsage:
+        """A project's, by default the caller's; two queries, after which no other request of it counts until the commit."""
+        project_id = project_id or req.ctxt.project_id
+        quota_locks.take(req.db, project_id)
+        return cls(*quotas.room(req.db, req.conf, project_id, user_id=req.ctxt.user_id))
+
+    def servers(
+        self, flavor: Sized, counts: tuple[int, int], *, ports_each: int, metadata: Mapping[str, str]
+    ) -> int:
+        """How many servers to make: as many of `counts` (least, most) as there is room for.
+
+        :raises errors.OverQuota: not even the least; the sentence is Nova's.
+        """
+        check_metadata(metadata, self.limits["metadata_items"])
+        each = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram_mb, "ports": ports_each}
+        least, most = counts
+        fitting = min([most, *(self._free(name) // size for name, size in each.items() if size and self._is_limited(name))])
+        if fitting >= least:
+            return fitting
+        over = [name for name, size in each.items()
+                if size and self._is_limited(name) and self._free(name) < size * least]
+        raise self._over({name: each[name] * least for name in over})
+
+    def growth(self, by: Mapping[str, int]) -> None:
+        """:raises errors.OverQuota: there is no room for what a server grows by."""
+        over = {name: size for name, size in by.items() if self._is_limited(name) and self._free(name) < size}
+        if over:
+            raise self._over(over)
+
+    def _over(self, over: Mapping[str, int]) -> errors.OverQuota:
+        return errors.OverQuota("Quota exceeded for {}: Requested {}, but already used {} of {} {}".format(
+            ", ".join(over), ", ".join(str(size) for size in over.values()),
+            ", ".join(str(self.used[name]) for name in over), ", ".join(str(self.limits[name]) for name in over),
+            ", ".join(over)))
+
+    def _is_limited(self, name: str) -> bool:
+        return self.limits[name] >= 0
+
+    def _free(self, name: str) -> int:
+        return max(0, self.limits[name] - self.used[name])

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lies below one server's path: metadata, tags, NICs, instance actions, migrations."""

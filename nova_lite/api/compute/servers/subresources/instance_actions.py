@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was asked of a server and how each step went: the journal that conductors work by, as users read it."""
+
+from __future__ import annotations
+
+import datetime
+
+from nova_lite import errors
+from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.common.links import micros
+from nova_lite.api.compute.servers.listing import read_time
+from nova_lite.api.compute.servers.subresources import action_events
+from nova_lite.api.compute.servers.subresources.action_events import Shown
+from nova_lite.api.compute.servers.views import host_id
+from nova_lite.api.wsgi import paging
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import ADMIN, READER, Field, Rule, route, view
+from nova_lite.db.compute import actions, servers
+from nova_lite.db.compute.actions import Action
+from nova_lite.lifecycle.servers import ACTIONS
+
+LIST = Rule("os_compute_api:os-instance-actions:list", READER)
+SHOW = Rule("os_compute_api:os-instance-actions:show", READER)
+EVENTS = Rule("os_compute_api:os-instance-actions:events", ADMIN)
+DETAILS = Rule("os_compute_api:os-instance-actions:events:details", ADMIN)
+RULES = (EVENTS, DETAILS)
+QUERY = schemas.queries({"2.58": ("limit", "marker", "changes-since"), "2.66": ("changes-before",)}, closed="2.58")
+
+
+def _name(action: Action) -> str:
+    """The word that clients know."""
+    known = ACTIONS.get(action.name)
+    return known.shown_as if known else action.name
+
+
+FIELDS = (
+    Field("action", _name),
+    Field("instance_uuid", lambda action: action.server_id),
+    Field("request_id", lambda action: action.request_id),
+    Field("user_id", lambda action: action.user_id),
+    Field("project_id", lambda action: action.project_id),
+    Field("start_time", lambda action: micros(action.start_time)),
+    Field("message", lambda action: action.message),
+    Field("updated_at", lambda action: micros(action.updated_at), since="2.58"),
+)
+# Read from (event, project id). Details may name hosts, tracebacks always do: both are for admins.
+EVENT_FIELDS = (
+    Field("event", lambda seen: seen[0].name),
+    Field("start_time", lambda seen: micros(seen[0].start_time)),
+    Field("finish_time", lambda seen: micros(seen[0].finish_time)),
+    Field("result", lambda seen: seen[0].result),
+    Field("traceback", lambda _: None, until="2.50"),
+    Field("traceback", lambda _: None, since="2.51", role=EVENTS.role),
+    Field("host", lambda seen: seen[0].host, since="2.62", role=EVENTS.role),
+    Field("hostId", lambda seen: host_id(seen[1], seen[0].host), since="2.62"),
+    Field("details", lambda seen: seen[0].details, since="2.84", role=DETAILS.role),
+)
+
+
+@route("GET", "/servers/{server_id}/os-instance-actions", policy=LIST, until="2.20")
+def index_living(req: Request, server_id: str) -> Body:
+    """The actions of a server that is not deleted, newest first."""
+    servers.get(req.db, server_id, project_id=req.ctxt.visible_project)
+    return {"instanceActions": [view(FIELDS, action, req) for action in actions.of_server(req.db, server_id)]}
+
+
+@route("GET", "/servers/{server_id}/os-instance-actions", policy=LIST, since="2.21", until="2.57")
+def index(req: Request, server_id: str) -> Body:
+    """The server's actions, newest first; also of one that is deleted."""
+    servers.get_any(req.db, server_id, project_id=req.ctxt.visible_project)
+    return {"instanceActions": [view(FIELDS, action, req) for action in actions.of_server(req.db, server_id)]}
+
+
+@route("GET", "/servers/{server_id}/os-instance-actions", policy=LIST, since="2.58", query=QUERY)
+def index_paged(req: Request, server_id: str) -> Body:
+    """A page of the server's actions, newest first; the marker is a request id."""
+    servers.get_any(req.db, server_id, project_id=req.ctxt.visible_project)
+    limit = paging.limit(req)
+    found = _changed(req, _after(req, actions.of_server(req.db, server_id)))
+    body: Body = {"instanceActions": [view(FIELDS, action, req) for action in found[:limit]]}
+    if len(found) > limit > 0:
+        body["links"] = [paging.next_link(
+            req, path=f"/servers/{server_id}/os-instance-actions", marker=found[limit - 1].request_id)]
+    return body
+
+
+def _after(req: Request, found: list[Action]) -> list[Action]:
+    marker = req.query.get("marker")
+    if marker is None:
+        return found
+    for position, action in enumerate(found):
+        if action.request_id == marker:
+            return found[position + 1:]
+    raise errors.InvalidMarker(marker=marker)
+
+
+def _changed(req: Request, found: list[Action]) -> list[Action]:
+    since, before = _time(req, "changes-since"), _time(req, "changes-before")
+    if since and before and since > before:
+        raise errors.BadRequest(reason="The value of changes-since must be less than or equal to changes-before.")
+    return [action for action in found
+            if (since is None or action.updated_at >= since) and (before is None or action.updated_at <= before)]
+
+
+def _time(req: Request, name: str) -> datetime.datetime | None:
+    text = req.query.get(name)
+    return None if text is None else read_time(name, text)
+
+
+@route("GET", "/servers/{server_id}/os-instance-actions/{request_id}", policy=SHOW, until="2.50")
+def show(req: Request, server_id: str, request_id: str) -> Body:
+    """One action; to admins with its events."""
+    action = _action(req, server_id, request_id)
+    return _document(req, action, with_events=EVENTS.role in req.ctxt.roles)
+
+
+@route("GET", "/servers/{server_id}/os-instance-actions/{request_id}", policy=SHOW, since="2.51")
+def show_with_events(req: Request, server_id: str, request_id: str) -> Body:
+    """One action with its events."""
+    return _document(req, _action(req, server_id, request_id), with_events=True)
+
+
+def _action(req: Request, server_id: str, request_id: str) -> Action:
+    servers.get_any(req.db, server_id, project_id=req.ctxt.visible_project)
+    action = actions.by_request(req.db, server_id, request_id)
+    if action is None:
+        raise errors.NotFound(f"Action {request_id} not found")
+    return action
+
+
+def _document(req: Request, action: Action, *, with_events: bool) -> Body:
+    shown = view(FIELDS, action, req)
+    if with_events:
+        shown["events"] = [_event(req, event, action) for event in action_events.of(action, actions.events(req.db, action.id))]
+    return {"instanceAction": shown}
+
+
+def _event(req: Request, event: Shown, action: Action) -> Body:
+    return view(EVENT_FIELDS, (event, action.project_id), req)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses of one server by network name."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.compute.servers import begin_action
+from nova_lite.api.compute.servers.views import plain_addresses
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import READER, Rule, route
+from nova_lite.db.compute import server_lists
+
+
+def _addresses(req: Request, server_id: str) -> dict[str, list[Body]]:
+    server = begin_action.find(req, server_id)
+    return plain_addresses(server_lists.addresses(req.db, [server.id]).get(server.id, {}))
+
+
+@route("GET", "/servers/{server_id}/ips", policy=Rule("os_compute_api:ips:index", READER))
+def index(req: Request, server_id: str) -> Body:
+    """All addresses."""
+    return {"addresses": _addresses(req, server_id)}
+
+
+@route("GET", "/servers/{server_id}/ips/{network}", policy=Rule("os_compute_api:ips:show", READER))
+def show(req: Request, server_id: str, network: str) -> Body:
+    """The addresses in one network, which is named."""
+    found = _addresses(req, server_id)
+    if network not in found:
+        raise errors.NotFound("Instance is not a member of specified network")
+    return {network: found[network]}

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Metadata of one server: the owner's words, which the guest sees too."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.servers import begin_action
+from nova_lite.api.compute.servers.quota_check import check_metadata
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.quotas import quotas
+from nova_lite.lifecycle.servers import Vm
+
+METADATA = schemas.keyed("metadata", schemas.METADATA)
+META = schemas.keyed("meta", {**schemas.METADATA, "minProperties": 1, "maxProperties": 1})
+_WRITABLE = (Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED)
+
+
+@route("GET", "/servers/{server_id}/metadata", policy=Rule("os_compute_api:server-metadata:index", READER))
+def index(req: Request, server_id: str) -> Body:
+    """All items."""
+    return {"metadata": begin_action.find(req, server_id).metadata_items}
+
+
+@route("POST", "/servers/{server_id}/metadata", policy=Rule("os_compute_api:server-metadata:create", MEMBER),
+       body={"2.0": METADATA})
+def create(req: Request, body: Body, server_id: str) -> Body:
+    """Add or replace items."""
+    server = _writable(req, server_id)
+    return {"metadata": _set(req, server, {**server.metadata_items, **body["metadata"]})}
+
+
+@route("PUT", "/servers/{server_id}/metadata", policy=Rule("os_compute_api:server-metadata:update_all", MEMBER),
+       body={"2.0": METADATA})
+def update_all(req: Request, body: Body, server_id: str) -> Body:
+    """Replace all items by these."""
+    return {"metadata": _set(req, _writable(req, server_id), body["metadata"])}
+
+
+@route("GET", "/servers/{server_id}/metadata/{key}", policy=Rule("os_compute_api:server-metadata:show", READER))
+def show(req: Request, server_id: str, key: str) -> Body:
+    """One item."""
+    items = begin_action.find(req, server_id).metadata_items
+    if key not in items:
+        raise errors.NotFound("Metadata item was not found")
+    return {"meta": {key: items[key]}}
+
+
+@route("PUT", "/servers/{server_id}/metadata/{key}", policy=Rule("os_compute_api:server-metadata:update", MEMBER),
+       body={"2.0": META})
+def update(req: Request, body: Body, server_id: str, key: str) -> Body:
+    """Set one item."""
+    if key not in body["meta"]:
+        raise errors.BadRequest(reason="Request body and URI mismatch")
+    server = _writable(req, server_id)
+    _set(req, server, {**server.metadata_items, **body["meta"]})
+    return {"meta": body["meta"]}
+
+
+@route("DELETE", "/servers/{server_id}/metadata/{key}", policy=Rule("os_compute_api:server-metadata:delete", MEMBER),
+       status=204)
+def delete(req: Request, server_id: str, key: str) -> None:
+    """Remove one item."""
+    server = _writable(req, server_id)
+    if key not in server.metadata_items:
+        raise errors.NotFound("Metadata item was not found")
+    _set(req, server, {name: value for name, value in server.metadata_items.items() if name != key})
+
+
+def _writable(req: Request, server_id: str) -> Server:
+    server = begin_action.find(req, server_id)
+    begin_action.refuse_locked(req, server)
+    if server.vm_state not in _WRITABLE:
+        raise errors.WrongState(action="update metadata", id=server.id, attribute="vm_state", state=server.vm_state)
+    return server
+
+
+def _set(req: Request, server: Server, items: dict[str, str]) -> dict[str, str]:
+    if len(items) > len(server.metadata_items):
+        check_metadata(items, quotas.limits(req.db, req.conf, server.project_id)["metadata_items"])
+    server.metadata_items = items
+    req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server.id)
+    return items

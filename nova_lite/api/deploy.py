@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paste factories: what etc/api-paste.ini names, and how a process hands its parts to them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import paste.deploy
+from oslo_config import cfg
+
+from nova_lite import conf as options
+from nova_lite.api import services
+from nova_lite.api import versions as versions_app
+from nova_lite.api.wsgi import auth as auth_filter
+from nova_lite.api.wsgi import routing
+from nova_lite.api.wsgi.application import Application
+from nova_lite.api.wsgi.policy import Policy
+from nova_lite.api.wsgi.request import Parts, RpcClients
+from nova_lite.api.wsgi.request_id import RequestId
+from nova_lite.api.wsgi.size_limit import SizeLimit
+from nova_lite.db.engine import open_database
+from nova_lite.notifications import emitter
+from nova_lite.rpc import transport
+
+App = Callable[..., Iterable[bytes]]
+GlobalConf = dict[str, str]
+Filter = Callable[[App], App]
+
+# Paste hands factories strings only, so parts are handed over by a key.
+_KEY = "nova_lite.parts"
+_parts: dict[str, Parts] = {}
+_policies: dict[str, Policy] = {}
+_numbers = itertools.count(1)
+_lock = threading.Lock()
+
+
+def load(parts: Parts, name: str = "api") -> Any:  # noqa: ANN401 - whatever the paste file composes
+    """The application `name` of the configured paste file, built from these parts."""
+    with _lock:
+        key = str(next(_numbers))
+        _parts[key] = parts
+    return paste.deploy.loadapp(f"config:{paste_file(parts.conf)}", name=name, global_conf={_KEY: key})
+
+
+def paste_file(conf: cfg.ConfigOpts) -> str:
+    """The absolute path of `[DEFAULT] paste_config`: as given, beside nova.conf, or the project's own etc/.
+
+    :raises FileNotFoundError: it is nowhere.
+    """
+    name = str(conf.paste_config)
+    found = name if os.path.isabs(name) else conf.find_file(name)
+    shipped = os.path.join(os.path.dirname(__file__), "..", "..", "etc", name)
+    for path in (found, shipped):
+        if path and os.path.exists(path):
+            return os.path.abspath(path)
+    raise FileNotFoundError(f"paste file {name} is not beside nova.conf; set [DEFAULT] paste_config")
+
+
+def _parts_of(global_conf: GlobalConf) -> Parts:
+    """This process's parts; made from nova.conf when a foreign WSGI server has loaded the paste file."""
+    with _lock:
+        key = global_conf.get(_KEY, "foreign")
+        if key not in _parts:
+            conf = options.load([])
+            database = open_database(conf)
+            emitter.attach(conf, database, binary="nova-api")
+            _parts[key] = Parts(conf, database, RpcClients(transport.connect(conf)))
+        return _parts[key]
+
+
+def _policy_of(global_conf: GlobalConf) -> Policy:
+    parts = _parts_of(global_conf)
+    with _lock:
+        key = global_conf.get(_KEY, "foreign")
+        if key not in _policies:
+            declared = [route.policy for face in services.SERVICES.values() for route in routing.routes_of(face.resources)]
+            _policies[key] = Policy(parts.conf, [*declared, *services.EXTRA_RULES])
+        return _policies[key]
+
+
+def service(global_conf: GlobalConf, *, name: str, legacy: str = "false") -> App:
+    """`name`: a key of api/services.py; `legacy = true`: compute as its /v2, without microversions."""
+    return Application(services.SERVICES[name], _parts_of(global_conf), _policy_of(global_conf), is_legacy=legacy == "true")
+
+
+def versions(global_conf: GlobalConf) -> App:
+    """The documents of the unversioned roots."""
+    return versions_app.Versions(_parts_of(global_conf).conf)
+
+
+def request_id(global_conf: GlobalConf) -> Filter:  # noqa: ARG001 - Paste's shape
+    """Request ids and the access log."""
+    return RequestId
+
+
+def size_limit(global_conf: GlobalConf, *, uploads: str = "") -> Filter:
+    """Bodies above `[api] max_request_body_size` are refused, except PUTs to paths that end in `uploads`."""
+    limit = int(_parts_of(global_conf).conf.api.max_request_body_size)
+    return lambda app: SizeLimit(app, limit=limit, upload_suffix=uploads)
+
+
+def auth(global_conf: GlobalConf) -> Filter:
+    """Tokens become contexts, by `[api] auth_strategy`."""
+    parts = _parts_of(global_conf)
+    return lambda app: auth_filter.auth(app, conf=parts.conf, database=parts.database)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may write what on the network face, and how much of it: owners, admin-only attributes, quotas."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from nova_lite import errors
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.db.network import ports
+from nova_lite.db.quotas import quotas
+
+# Chance enters here: addresses, MACs and segments must not be foreseeable, nor alike in two processes.
+RNG = random.SystemRandom()
+
+
+def project_of(req: Request, asked: Body) -> str:
+    """The project that a new resource is for: the caller's, or as an admin says.
+
+    :raises errors.BadRequest: `tenant_id` and `project_id` differ.
+    :raises errors.PolicyForbids: another project's, and the caller is no admin.
+    """
+    named = {str(asked[name]) for name in ("tenant_id", "project_id") if asked.get(name)}
+    if len(named) > 1:
+        raise errors.BadRequest(reason="'project_id' and 'tenant_id' do not match")
+    project_id = named.pop() if named else req.ctxt.project_id
+    if project_id != req.ctxt.project_id and not req.ctxt.is_admin:
+        raise errors.Forbidden(
+            reason="Specifying 'project_id' or 'tenant_id' other than the authenticated "
+            "project in request requires admin privileges"
+        )
+    return project_id
+
+
+def refuse_unless_owner(req: Request, project_id: str, rule: str) -> None:
+    """Only the owner and admins write what others may see.
+
+    :raises errors.PolicyForbids: the caller is neither.
+    """
+    if not req.ctxt.is_admin and project_id != req.ctxt.project_id:
+        raise errors.PolicyForbids(rule=rule)
+
+
+def refuse_admin_only(req: Request, asked: Body, rule: str, defaults: Mapping[str, object]) -> None:
+    """Attributes that only an admin may set to something else than their default.
+
+    :raises errors.PolicyForbids: naming the attribute.
+    """
+    for name, default in defaults.items():
+        if name in asked and asked[name] != default and not req.ctxt.is_admin:
+            raise errors.PolicyForbids(rule=f"{rule}:{name}")
+
+
+def refuse_unsupported(asked: Body, supported: Mapping[str, object]) -> None:
+    """Attributes that are accepted only with the one value that tells the truth.
+
+    :raises errors.BadRequest: naming the attribute.
+    """
+    for name, only in supported.items():
+        if name in asked and asked[name] != only and asked[name] is not None:
+            raise errors.BadRequest(
+                reason=f"Invalid input for {name}. Reason: {asked[name]!r} is not supported by this cloud, "
+                f"only {only!r} is."
+            )
+
+
+def check_quota(req: Request, project_id: str, resource: str, *, used: int, requested: int = 1) -> None:
+    """Refuse more than the project may have, in Neutron's words and with its 409.
+
+    :raises errors.Conflict: the quota would be exceeded.
+    """
+    limit = quotas.limits(req.db, req.conf, project_id)[resource]
+    if 0 <= limit < used + requested:
+        raise errors.Conflict(
+            reason=f"Quota exceeded for resources: ['{resource.removesuffix('s')}']. {used} of {limit} are used."
+        )
+
+
+def check_port_quota(req: Request, project_id: str) -> None:
+    """Refuse a port beyond the quota as the compute API does, with a 403.
+
+    :raises errors.Forbidden: the quota would be exceeded.
+    """
+    limit = quotas.limits(req.db, req.conf, project_id)["ports"]
+    if 0 <= limit <= ports.count(req.db, project_id):
+        raise errors.Forbidden(reason="Maximum number of ports exceeded")

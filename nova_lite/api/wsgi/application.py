@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One WSGI application per face: finds the route, checks what it carries, calls the handler, answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import routes
+import sqlalchemy.exc
+import webob
+from oslo_log import log as logging
+from sqlalchemy.orm import Session
+
+from nova_lite import errors
+from nova_lite.api.wsgi import openapi, routing
+from nova_lite.api.wsgi import policy as policies
+from nova_lite.api.wsgi.auth import challenge, login_url
+from nova_lite.api.wsgi.deferred_casts import DeferredCasts
+from nova_lite.api.wsgi.request import Body, Parts, Reply, Request
+from nova_lite.api.wsgi.routing import PUBLIC, Route
+from nova_lite.api.wsgi.validation import Validator, check_address, drop_unknown, read_json
+from nova_lite.api.wsgi.versions import Negotiation, Version
+from nova_lite.context import Context
+
+LOG = logging.getLogger(__name__)
+UNVERSIONED = Version(2, 0)
+DOCUMENT = "/openapi.json"
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+_PROJECT = re.compile(r"^/[0-9a-f][0-9a-f-]{31,35}(?=/|$)")
+
+
+@dataclasses.dataclass(frozen=True)
+class ApiService:
+    """What makes a face: its resources, how it words faults, its microversions.
+
+    `has_project_path`: every path may be prefixed by a project id. `discovery(base_url)`: the document of the root.
+    `answers(route, version)`: the shape of what a route gives, for the OpenAPI document.
+    `owner(session, ctxt, path variables)`: whose thing the path names, for policies that ask.
+    """
+
+    name: str
+    resources: Sequence[ModuleType]
+    fault_body: Callable[[int, str], Body]
+    negotiation: Negotiation | None = None
+    has_project_path: bool = False
+    discovery: Callable[[str], Body] | None = None
+    answers: openapi.Answers | None = None
+    owner: Callable[[Session, Context, Mapping[str, str]], policies.Target | None] | None = None
+
+
+def described(spec: ApiService, version: Version, base_url: str) -> Body:
+    """The face's OpenAPI document at this microversion."""
+    return openapi.document(
+        spec.name, routing.routes_of(spec.resources), version, url=base_url, fault_body=spec.fault_body,
+        negotiation=spec.negotiation, answers=spec.answers)
+
+
+class Application:
+    """The WSGI application of one face."""
+
+    def __init__(self, spec: ApiService, parts: Parts, policy: policies.Policy, *, is_legacy: bool = False) -> None:
+        self._spec = spec
+        self._parts = parts
+        self._calls = DeferredCasts()
+        self._policy = policy
+        self._is_legacy = is_legacy
+        self._validator = Validator()
+        self._mapper = routes.Mapper(always_scan=False, register=False)
+        self._mapper.minimization = False
+        self._by_path: dict[str, list[Route]] = {}
+        for made in routing.routes_of(spec.resources):
+            if made.path not in self._by_path:
+                self._by_path[made.path] = []
+                self._mapper.connect(made.path, made.path, found=made.path)
+            self._by_path[made.path].append(made)
+        self._mapper.create_regs()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        http = webob.Request(environ)
+        version, response = UNVERSIONED, None
+        try:
+            version = self._negotiate(http)
+            response = self._answer(http, version)
+        except errors.NovaLiteError as error:
+            response = self._fault(error.http_status, error.text)
+            if error.http_status == 401:
+                response.headers["WWW-Authenticate"] = challenge(environ, login_url(self._parts.conf))
+        except sqlalchemy.exc.DataError as wrong:
+            LOG.warning("%s %s: the database refused a value: %s", http.method, http.path, wrong.orig)
+            response = self._fault(400, "A value of the request is out of the range that can be kept.")
+        except sqlalchemy.exc.OperationalError:
+            LOG.exception("%s %s: the database failed", http.method, http.path)
+            response = self._fault(503, "The database cannot be reached or is busy; try again shortly.")
+            response.headers["Retry-After"] = "2"
+        except Exception:
+            LOG.exception("%s %s failed", http.method, http.path)
+            request_id = environ.get("nova.request_id", "-")
+            response = self._fault(500, f"Unexpected API error; tell the operator the request id {request_id}.")
+        if self._spec.negotiation and not self._is_legacy:
+            _set_headers(response, self._spec.negotiation.headers(version))
+        return response(environ, start_response)
+
+    def _negotiate(self, http: webob.Request) -> Version:
+        if self._spec.negotiation is None:
+            return UNVERSIONED
+        if self._is_legacy:
+            return self._spec.negotiation.minimum
+        return self._spec.negotiation.choose(http.headers)
+
+    def _answer(self, http: webob.Request, version: Version) -> webob.Response:
+        check_address(http)
+        base_url = self._base_url(http)
+        path = http.path_info.rstrip("/") or "/"
+        if path == "/" and self._spec.discovery:
+            return _json_response(200, self._spec.discovery(base_url))
+        if path == DOCUMENT and http.method == "GET":
+            return _json_response(200, described(self._spec, self._described_version(http, version), base_url))
+        if self._spec.has_project_path:
+            path = _PROJECT.sub("", path, count=1) or "/"
+        found = self._mapper.match(path)
+        if found is None:
+            raise errors.NotFound("The resource could not be found.")
+        if self._spec.negotiation and http.path_info.endswith("/"):
+            raise errors.NotFound("The resource could not be found: the path ends where an id is expected.")
+        candidates = self._by_path[found.pop("found")]
+        variables = {name: value for name, value in found.items() if name not in ("controller", "action")}
+        return self._dispatch(http, version, base_url, candidates, variables)
+
+    def _described_version(self, http: webob.Request, version: Version) -> Version:
+        """The version that is asked for; by none the newest, which says most."""
+        negotiation = self._spec.negotiation
+        if negotiation is None or self._is_legacy or negotiation.is_asked(http.headers):
+            return version
+        return negotiation.maximum
+
+    def _dispatch(
+        self, http: webob.Request, version: Version, base_url: str, candidates: list[Route], variables: dict[str, str]
+    ) -> webob.Response:
+        chosen = self._choose(http, version, candidates)
+        ctxt: Context | None = http.environ.get("nova.context")
+        if ctxt is None and chosen[0].policy is not PUBLIC:
+            raise errors.Unauthorized()
+        body = self._body(http, chosen)
+        route = _by_action(chosen, body)
+        if ctxt is not None and route.policy is not PUBLIC:
+            ctxt = self._policy.judged(ctxt)
+            self._policy.check(route.policy, ctxt, self._target(route, ctxt, variables))
+        self._validate(http, route, version, body)
+        arguments = variables if body is None else {**variables, "body": body}
+        reply = self._run(http, version, base_url, route, ctxt or Context(), arguments)
+        return _response(route, reply)
+
+    def _target(self, route: Route, ctxt: Context, variables: dict[str, str]) -> policies.Target | None:
+        """Whose thing it is, read only for a rule that asks: by default none does."""
+        if self._spec.owner is None or not self._policy.asks_whose(route.policy):
+            return None
+        with self._parts.database.reader() as session:
+            return self._spec.owner(session, ctxt, variables)
+
+    def _choose(self, http: webob.Request, version: Version, candidates: list[Route]) -> list[Route]:
+        method = "GET" if http.method == "HEAD" and all(r.method != "HEAD" for r in candidates) else http.method
+        of_method = [route for route in candidates if route.method == method]
+        if not of_method:
+            if http.path_info.endswith("/"):
+                raise errors.NotFound("The resource could not be found: the path ends where an id is expected.")
+            raise _MethodNotAllowed(sorted({route.method for route in candidates}))
+        chosen = [route for route in of_method if route.versions.holds(version)]
+        if not chosen:
+            raise errors.NotFound("The resource could not be found.")
+        return chosen
+
+    def _body(self, http: webob.Request, chosen: list[Route]) -> Body | None:
+        if chosen[0].raw_body or not any(route.schemas or route.action for route in chosen):
+            return None
+        return read_json(http)
+
+    def _validate(self, http: webob.Request, route: Route, version: Version, body: Body | None) -> None:
+        schema = route.schema_for(version)
+        if body is not None and schema is not None:
+            if self._is_legacy:
+                drop_unknown(schema, body)
+            self._validator.body(schema, body)
+        query = route.query_for(version)
+        if query is not None:
+            self._validator.query(query, http.GET)
+
+    def _run(
+        self, http: webob.Request, version: Version, base_url: str, route: Route, ctxt: Context, arguments: dict[str, Any]
+    ) -> Body | Reply | None:
+        database = self._parts.database
+        # A raw body may take minutes to arrive: its handler opens its own short transactions.
+        is_read = route.method in ("GET", "HEAD") or route.raw_body
+        with database.reader() if is_read else database.writer() as session:
+            req = Request(http, ctxt, version, session, self._parts, base_url, self._policy)
+            reply = route.handler(req, **arguments)
+        for call in req.after:
+            self._calls.send(call, request_id=ctxt.request_id)
+        return reply
+
+    def _base_url(self, http: webob.Request) -> str:
+        public = self._parts.conf.api.public_url.rstrip("/") or http.host_url
+        return f"{public}{http.script_name}"
+
+    def _fault(self, status: int, text: str) -> webob.Response:
+        response = _json_response(status, self._spec.fault_body(status, text))
+        return response
+
+
+class _MethodNotAllowed(errors.NovaLiteError):
+    http_status = 405
+    message = "The method specified is not allowed for this resource; allowed: {allowed}"
+
+    def __init__(self, allowed: list[str]) -> None:
+        super().__init__(allowed=", ".join(allowed))
+
+
+def _by_action(chosen: list[Route], body: Body | None) -> Route:
+    """The route that the body's one key names, or the only route of the path."""
+    if chosen[0].action is None:
+        return chosen[0]
+    for route in chosen:
+        if body is not None and route.action in body:
+            return route
+    named = ", ".join(sorted(body or {})) or "none"
+    raise errors.BadRequest(reason=f"There is no such action: {named}")
+
+
+def _response(route: Route, reply: Body | Reply | None) -> webob.Response:
+    if not isinstance(reply, Reply):
+        reply = Reply(body=reply)
+    status = reply.status or route.status
+    if reply.stream is not None:
+        response = webob.Response(status=status, app_iter=reply.stream, content_type=reply.content_type)
+    elif reply.body is None:
+        response = webob.Response(status=status, content_type="application/json")
+        response.content_length = 0 if status != 204 else None
+        if status == 204:
+            response.headers.pop("Content-Type", None)  # webob leaves it out of some 204s itself
+    else:
+        response = _json_response(status, reply.body)
+    _set_headers(response, reply.headers)
+    return response
+
+
+def _set_headers(response: webob.Response, headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        response.headers[name] = value
+
+
+def _json_response(status: int, body: Body) -> webob.Response:
+    return webob.Response(
+        status=status, body=_ENCODE(body).encode(), content_type="application/json"
+    )

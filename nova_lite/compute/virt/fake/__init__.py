@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A driver of simulated guests in memory."""

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images that are made of servers: snapshots and backups, from their first row to rotation and clean-up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from nova_lite.db.base import utcnow
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.image import images
+from nova_lite.db.image.images import PRIVATE, QUEUED, SAVING, Image
+
+# What the worker uploads, whatever the server was made from: only the written parts of the disk.
+DISK_FORMAT, CONTAINER_FORMAT = "qcow2", "bare"
+SNAPSHOT, BACKUP = "snapshot", "backup"
+# Of an image's own bytes or of its service, so that they are not true of a copy ([glance] of Nova leaves out the like).
+_NOT_INHERITED = frozenset({
+    "cache_in_nova", "bittorrent", "img_signature_hash_method", "img_signature", "img_signature_key_type",
+    "img_signature_certificate_uuid", "os_glance_importing_to_stores", "os_glance_failed_import",
+})
+
+
+def make(  # noqa: PLR0913 - what it is of, what it is to be, and whose
+    session: Session, server: Server, *, name: str, kind: str, owner: str, user_id: str, properties: Mapping[str, str],
+) -> Image:
+    """A queued image for a copy of the server's root disk; it inherits what the server's image says of guests."""
+    known = images.by_ids(session, [server.image_id]) if server.image_id else {}
+    base = known.get(server.image_id or "")
+    inherited = {key: value for key, value in server.image_properties.items() if key not in _NOT_INHERITED}
+    own = {"image_type": kind, "instance_uuid": server.id, "user_id": user_id, "base_image_ref": server.image_id or "",
+           "image_location": "snapshot", "image_state": "available", "owner_id": owner}
+    image = Image(
+        owner=owner, name=name, status=QUEUED, visibility=PRIVATE, disk_format=DISK_FORMAT,
+        container_format=CONTAINER_FORMAT, min_disk_gb=max(int(server.flavor["disk"]), base.min_disk_gb if base else 0),
+        min_ram_mb=base.min_ram_mb if base else 0, tags=[], properties={**inherited, **own, **properties})
+    images.create(session, image)
+    return image
+
+
+def discard(session: Session, image_ids: Collection[str]) -> None:
+    """Delete images, protected or not; one that is still coming in notices, and its bytes go."""
+    if image_ids:
+        session.execute(sa.update(Image).where(Image.id.in_(image_ids), Image.deleted_at.is_(None)).values(
+            status=images.DELETED, deleted_at=utcnow()).execution_options(synchronize_session=False))
+
+
+def discard_unfinished(session: Session, server_id: str) -> None:
+    """Delete what the server's actions were to make and have not: they have been cancelled."""
+    asked = session.scalars(sa.select(Action.inputs).where(Action.server_id == server_id))
+    wanted = [str(inputs["image_id"]) for inputs in asked if "image_id" in inputs]
+    if wanted:
+        discard(session, list(session.scalars(
+            sa.select(Image.id).where(Image.id.in_(wanted), Image.status.in_((QUEUED, SAVING))))))
+
+
+def rotate(session: Session, server_id: str, *, image_id: str, backup_type: str, keep: int) -> None:
+    """Delete the server's oldest backups of this type and of the new one's owner beyond the newest `keep`.
+
+    Protected ones stay.
+    """
+    owner = sa.select(Image.owner).where(Image.id == image_id).scalar_subquery()
+    found: Any = session.scalars(
+        sa.select(Image.id).where(
+            Image.deleted_at.is_(None), Image.protected.is_(False), Image.owner == owner,
+            Image.properties["instance_uuid"].as_string() == server_id,
+            Image.properties["image_type"].as_string() == BACKUP,
+            Image.properties["backup_type"].as_string() == backup_type,
+        ).order_by(Image.created_at.desc(), Image.id.desc()))
+    discard(session, list(found)[keep:])

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moves: resizes (and, one day, migrations between hosts), with what a revert needs and users may look at later."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from nova_lite import errors
+from nova_lite.db.base import Base, Timestamps, new_id, utcnow
+from nova_lite.db.compute.servers import Server
+from nova_lite.lifecycle.servers import Vm
+
+RESIZE = "resize"
+# A move's `status`, in Nova's words. The last four are ends.
+MIGRATING, FINISHED, CONFIRMING, REVERTING = "migrating", "finished", "confirming", "reverting"
+CONFIRMED, REVERTED, ERROR, DONE = "confirmed", "reverted", "error", "done"
+ENDS = (CONFIRMED, REVERTED, ERROR, DONE)
+
+
+class ServerMigration(Timestamps, Base):
+    """One move of one server; `number` is the id that the API shows. Flavors are copies, as servers keep them."""
+
+    __tablename__ = "moves"
+    __table_args__ = (
+        sa.Index("ix_moves_status_updated_at", "status", "updated_at"), sa.Index("ix_moves_project_id", "project_id"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(sa.String(36), unique=True, default=new_id)
+    server_id: Mapped[str] = mapped_column(sa.String(36), index=True)
+    project_id: Mapped[str] = mapped_column(sa.String(64))
+    user_id: Mapped[str] = mapped_column(sa.String(64))
+    type: Mapped[str] = mapped_column(sa.String(32))
+    status: Mapped[str] = mapped_column(sa.String(32))
+    source_host: Mapped[str]
+    target_host: Mapped[str]
+    target_address: Mapped[str] = mapped_column(default="")
+    old_flavor: Mapped[dict[str, Any]]
+    new_flavor: Mapped[dict[str, Any]]
+    old_vm_state: Mapped[str] = mapped_column(sa.String(32))
+    old_disk_config: Mapped[str] = mapped_column(sa.String(16))
+    fence: Mapped[int] = mapped_column(sa.BigInteger, default=0)  # names what the host has kept of it
+
+
+def begin(
+    session: Session, server: Server, *, user_id: str, new_flavor: dict[str, Any], old_vm_state: str,
+    old_disk_config: str,
+) -> ServerMigration:
+    """Write down a resize that was asked for; until its end the server counts, for quotas, as the larger of both.
+
+    The copies of flavors have `root_gb`, what the root disk takes where a flavor leaves that to the image.
+    """
+    old = server.flavor
+    root_gb = server.disk_gb - int(old["ephemeral"]) - -(-int(old["swap"]) // 1024)
+    move = ServerMigration(
+        server_id=server.id, project_id=server.project_id, user_id=user_id, type=RESIZE, status="pre-migrating",
+        source_host=str(server.host), target_host=str(server.host), old_flavor={**old, "root_gb": root_gb},
+        new_flavor={**new_flavor, "root_gb": int(new_flavor["disk"]) or root_gb},
+        old_vm_state=old_vm_state, old_disk_config=old_disk_config, updated_at=utcnow())
+    server.vcpus = max(server.vcpus, int(new_flavor["vcpus"]))
+    server.ram_mb = max(server.ram_mb, int(new_flavor["ram"]))
+    session.add(move)
+    session.flush()
+    return move
+
+
+def latest(session: Session, server_id: str) -> ServerMigration:
+    """The server's newest move: the one that is under way, or waits for its confirmation.
+
+    :raises errors.NotFound: it was never moved.
+    """
+    found = session.scalars(
+        sa.select(ServerMigration).where(ServerMigration.server_id == server_id).order_by(ServerMigration.number.desc()).limit(1)).first()
+    if found is None:
+        raise errors.NotFound(f"Instance {server_id} has not been resized.")
+    return found
+
+
+def end_open(session: Session, server_id: str, *, status: str) -> None:
+    """The server goes: what of its moves is not at an end gets there."""
+    session.execute(sa.update(ServerMigration).where(ServerMigration.server_id == server_id, ServerMigration.status.not_in(ENDS)).values(
+        status=status, updated_at=utcnow()).execution_options(synchronize_session=False))
+
+
+def waiting(session: Session, *, finished_before: datetime.datetime, limit: int) -> list[tuple[ServerMigration, Server]]:
+    """Resizes that were done before then and that nobody has confirmed, oldest first."""
+    query = sa.select(ServerMigration, Server).join(Server, Server.id == ServerMigration.server_id).where(
+        ServerMigration.status == FINISHED, ServerMigration.updated_at < finished_before, Server.vm_state == str(Vm.RESIZED),
+        Server.task_state.is_(None), Server.deleted_at.is_(None)).order_by(ServerMigration.number).limit(limit)
+    return [(move, server) for move, server in session.execute(query)]
+
+
+def find(
+    session: Session, *, equal: dict[str, str], host: str | None = None,
+    changed: tuple[datetime.datetime | None, datetime.datetime | None] = (None, None), marker: str | None = None,
+    limit: int,
+) -> list[ServerMigration]:
+    """Moves that match, newest first. `equal`: columns and their values; `host`: from or to it; `changed`: between.
+
+    :raises errors.InvalidMarker: no move has this id.
+    """
+    query = sa.select(ServerMigration).order_by(ServerMigration.number.desc()).limit(limit)
+    for column, value in equal.items():
+        query = query.where(getattr(ServerMigration, column) == value)
+    if host is not None:
+        query = query.where(sa.or_(ServerMigration.source_host == host, ServerMigration.target_host == host))
+    since, before = changed
+    if since is not None:
+        query = query.where(ServerMigration.updated_at >= since)
+    if before is not None:
+        query = query.where(ServerMigration.updated_at <= before)
+    if marker is not None:
+        last = session.scalar(sa.select(ServerMigration.number).where(ServerMigration.id == marker))
+        if last is None:
+            raise errors.InvalidMarker(marker=marker)
+        query = query.where(ServerMigration.number < last)
+    return list(session.scalars(query))
+
+
+def purge(session: Session) -> None:
+    """Forget the moves of servers whose rows are gone."""
+    session.execute(sa.delete(ServerMigration).where(ServerMigration.server_id.not_in(sa.select(Server.id))).execution_options(
+        synchronize_session=False))

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What operators ask of compute hosts and daemons: who runs what, in which zone, and their enabling and removal."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from nova_lite import errors
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts import aggregates
+from nova_lite.db.hosts.hosts import Claim, Host, Service, is_alive
+
+COMPUTE = "nova-compute"
+INTERNAL = "internal"  # the zone of daemons that run no guests, as Nova names it
+
+
+class Load(NamedTuple):
+    """Servers on a host, and how many of them an action is under way on."""
+
+    servers: int
+    tasks: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypervisor:
+    """A compute host with its daemon (None: not seen yet, or removed) and its load."""
+
+    host: Host
+    service: Service | None
+    is_up: bool
+    load: Load
+
+
+def hypervisors(
+    session: Session, *, now: datetime.datetime, down_time_s: float, host_id: str | None = None,
+    number: int | None = None, name_part: str | None = None,
+) -> list[Hypervisor]:
+    """Compute hosts as they joined; `name_part` is somewhere in the name. Three queries."""
+    query = sa.select(Host).order_by(Host.number)
+    if host_id is not None:
+        query = query.where(Host.id == host_id)
+    if number is not None:
+        query = query.where(Host.number == number)
+    if name_part is not None:
+        query = query.where(Host.hypervisor_hostname.contains(name_part, autoescape=True))
+    found = list(session.scalars(query))
+    names = [host.name for host in found]
+    daemons = {service.host: service for service in session.scalars(
+        sa.select(Service).where(Service.binary == COMPUTE, Service.host.in_(names)))}
+    loads = _loads(session, names)
+    return [Hypervisor(host, daemons.get(host.name), _is_up(daemons.get(host.name), now, down_time_s),
+                       loads.get(host.name, Load(0, 0))) for host in found]
+
+
+def _is_up(service: Service | None, now: datetime.datetime, down_time_s: float) -> bool:
+    return service is not None and is_alive(service, now=now, down_time_s=down_time_s)
+
+
+def _loads(session: Session, names: Sequence[str]) -> dict[str, Load]:
+    busy = sa.func.sum(sa.case((Server.task_state.is_not(None), 1), else_=0))
+    query = sa.select(Server.host, sa.func.count(), busy).where(
+        Server.host.in_(names), Server.deleted_at.is_(None)).group_by(Server.host)
+    return {host: Load(int(count), int(tasks)) for host, count, tasks in session.execute(query) if host}
+
+
+def guests(session: Session, names: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """By host: (domain name, server id) of each server there."""
+    query = sa.select(Server.host, Server.number, Server.id).where(
+        Server.host.in_(names), Server.deleted_at.is_(None)).order_by(Server.number)
+    found: dict[str, list[tuple[str, str]]] = {}
+    for host, number, server_id in session.execute(query):
+        found.setdefault(str(host), []).append((f"instance-{number:08x}", server_id))
+    return found
+
+
+def claimed_by_project(session: Session, name: str) -> dict[str, tuple[int, int, int]]:
+    """By project: CPUs, MiB of memory and GiB of disk that its servers have claimed on the host."""
+    query = sa.select(
+        Server.project_id, sa.func.sum(Claim.vcpus), sa.func.sum(Claim.ram_mb), sa.func.sum(Claim.disk_gb),
+    ).join(Server, Server.id == Claim.server_id).where(Claim.host == name).group_by(Server.project_id)
+    return {project_id: (int(vcpus), int(ram_mb), int(disk_gb))
+            for project_id, vcpus, ram_mb, disk_gb in session.execute(query)}
+
+
+def service(session: Session, *, host: str, binary: str) -> Service:
+    """The daemon of this host and name.
+
+    :raises errors.NotFound: there is none.
+    """
+    found = session.scalars(sa.select(Service).where(Service.host == host, Service.binary == binary)).one_or_none()
+    if found is None:
+        raise errors.NotFound(f"Could not find binary {binary} on host {host}.")
+    return found
+
+
+def numbered(session: Session, number: int) -> Service:
+    """The daemon that had this id before 2.53.
+
+    :raises errors.NotFound: there is none.
+    """
+    found = session.scalars(sa.select(Service).where(Service.number == number)).one_or_none()
+    if found is None:
+        raise errors.NotFound(f"Service {number} not found.")
+    return found
+
+
+def zones(session: Session) -> dict[str, str]:
+    """By compute host: the zone that it is in; one query."""
+    return {name: zone for name, zone in session.execute(sa.select(Host.name, Host.availability_zone))}
+
+
+def zone_of(daemon: Service, zones: Mapping[str, str]) -> str:
+    """The zone that the daemon is in, with `zones` of hosts; those without guests are in a zone of their own."""
+    return zones.get(daemon.host, daemon.availability_zone) if daemon.binary == COMPUTE else INTERNAL
+
+
+def remove_service(session: Session, daemon: Service) -> None:
+    """Forget a daemon, and with a compute worker its host.
+
+    :raises errors.Conflict: its host has servers.
+    """
+    if daemon.binary == COMPUTE:
+        if _loads(session, [daemon.host]):
+            raise errors.Conflict(reason="Unable to delete compute service that is hosting instances. Migrate or "
+                                         "delete the instances first.")
+        session.execute(sa.delete(Claim).where(Claim.host == daemon.host))
+        session.execute(sa.delete(Host).where(Host.name == daemon.host))
+        aggregates.forget_host(session, daemon.host)
+    session.delete(daemon)

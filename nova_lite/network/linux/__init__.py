@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Linux devices, processes and filters of a host's networks."""

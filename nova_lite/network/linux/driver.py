@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host does for its guests' network, in order and safe to repeat: records first, then devices, DHCP, filters."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from oslo_log import log as logging
+
+from nova_lite import errors
+from nova_lite.network import names
+from nova_lite.network.commands import CommandFailed
+from nova_lite.network.linux import gateway, namespaces
+from nova_lite.network.linux.bridges import Bridges, is_here
+from nova_lite.network.linux.dhcp import Dhcp
+from nova_lite.network.linux.firewall import Firewall, require_bridge_filter
+from nova_lite.network.linux.floating_ips import FloatingAddresses
+from nova_lite.network.linux.metadata_backend import MetadataListeners
+from nova_lite.network.records import Records
+from nova_lite.rpc.network import Network, OwnedNetworks, Port, SecurityGroup, ServerPorts
+from nova_lite.runtime.failpoints import fail
+from nova_lite.runtime.named_locks import NamedLocks
+
+LOG = logging.getLogger(__name__)
+_Subject = TypeVar("_Subject")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The real parts of a host's network, each made for this host's options."""
+
+    bridges: Bridges
+    dhcp: Dhcp
+    floating: FloatingAddresses
+    firewall: Firewall
+    metadata: MetadataListeners
+    transit_cidr: str
+
+
+class LinuxNetwork:
+    """Makes networks of Linux devices on this host. Locks, in this order: a server's, a network's, the filters'."""
+
+    def __init__(self, host: str, records: Records, parts: Parts) -> None:
+        self._host = host
+        self._records = records
+        self._parts = parts
+        self._servers = NamedLocks()
+        self._networks = NamedLocks()
+        self._filtering = threading.Lock()
+        self._made: dict[str, Network] = {}
+
+    def recover(self) -> None:
+        """After a start: finish removals that were cut off, and make what the records promise, keeping what is right.
+
+        :raises errors.NetworkFailed: the host cannot do it; one network's failure does not stop the others'.
+        """
+        with self._explained("recover"):
+            require_bridge_filter()
+            namespaces.set_kernel({"ipv4/ip_forward": "1"})
+            self._records.load()
+            self._records.drop_unneeded_groups()
+            # Filters first: no guest that runs, or is started meanwhile, is without them.
+            ports = [port for server in self._records.servers.values() for port in server.ports]
+            self._parts.firewall.rebuild(self._records.networks.values(), self._records.groups.values(), ports)
+        for server in list(self._records.servers.values()):
+            if server.fence <= self._records.buried(server.server_id):
+                self.release(server.server_id, fence=server.fence)
+        for held in list(self._records.networks.values()):
+            if held.is_leaving:
+                self._try(self.remove_network, held.network.id)
+            else:
+                self._try(self._ensure_network, held.network)
+        for server in list(self._records.servers.values()):
+            for network in server.networks:
+                if network.id not in self._records.networks:  # cut off between its record and the network's
+                    self._try(self._ensure_network, network)
+        LOG.info("recovered %d networks and %d servers", len(self._records.networks), len(self._records.servers))
+
+    def prepare(self, ports: ServerPorts) -> None:
+        """See NetworkRpc.prepare.
+
+        :raises errors.StaleRequest: the server was released by a later request, or prepared by one.
+        """
+        with self._servers.hold(ports.server_id), self._explained("prepare a server's network"):
+            self._records.refuse_stale(ports)
+            old = self._records.servers.get(ports.server_id)
+            fail("network.prepare.record")
+            self._records.put_server(ports)
+            for network in ports.networks:
+                self._ensure_network(network)
+            fail("network.prepare.filters")
+            kept = {port.id for port in ports.ports}
+            dropped = [port for port in (old.ports if old else ()) if port.id not in kept]
+            if dropped:
+                self._parts.firewall.remove(dropped)
+            self._filter(ports)
+            if dropped:
+                self._forget_ports(dropped)
+            fail("network.prepare.done")
+        LOG.info("server %s: network prepared, %d ports", ports.server_id, len(ports.ports))
+
+    def refresh(self, ports: ServerPorts) -> None:
+        """See NetworkRpc.refresh; a release or a prepare that comes between wins by its fence."""
+        server = self._records.servers.get(ports.server_id)
+        if server is not None:
+            self.prepare(dataclasses.replace(ports, fence=server.fence, documents=server.documents))
+
+    def release(self, server_id: str, *, fence: int) -> None:
+        """See NetworkRpc.release; one that is older than what is prepared changes nothing."""
+        with self._servers.hold(server_id), self._explained("release a server's network"):
+            server = self._records.servers.get(server_id)
+            if server is not None and server.fence > fence:
+                LOG.info("server %s: release %d is older than prepare %d: left alone", server_id, fence, server.fence)
+                return
+            self._records.bury(server_id, fence=fence)
+            fail("network.release.tombstone")
+            if server is None:
+                return
+            self._parts.firewall.remove(server.ports)
+            fail("network.release.filters")
+            self._leave_groups(server.ports)
+            self._records.drop_server(server_id)
+            fail("network.release.record")
+            self._forget_ports(server.ports)
+        LOG.info("server %s: network released", server_id)
+
+    def update_groups(self, groups: Iterable[SecurityGroup]) -> None:
+        """See NetworkRpc.update_groups."""
+        with self._explained("update security groups"):
+            offered = {group.id: group for group in groups}
+            known = self._records.groups
+            named = {
+                rule.remote_group_id for group in offered.values() if group.id in known for rule in group.rules
+            }
+            with self._filtering:
+                self._records.put_groups(g for g in offered.values() if g.id in known or g.id in named)
+                fail("network.update_groups.filters")
+                self._parts.firewall.change_groups([known[group_id] for group_id in offered if group_id in known])
+                self._records.drop_unneeded_groups()
+
+    def update_documents(self, server_id: str, documents: dict[str, str]) -> None:
+        """See NetworkRpc.update_documents; a server that is not here has been released meanwhile."""
+        with self._servers.hold(server_id):
+            server = self._records.servers.get(server_id)
+            if server is not None:
+                self._records.put_server(dataclasses.replace(server, documents=documents))
+
+    def set_peers(self, network_id: str, peers: tuple[str, ...]) -> None:
+        """See NetworkRpc.set_peers; a network that is not here needs none."""
+        with self._networks.hold(network_id), self._explained("reach other hosts"):
+            held = self._records.networks.get(network_id)
+            if held is not None and not held.is_leaving:
+                self._change_peers(dataclasses.replace(held.network, peers=peers))
+
+    def remove_network(self, network_id: str) -> None:
+        """See NetworkRpc.remove_network."""
+        with self._networks.hold(network_id), self._explained("remove a network"):
+            held = self._records.networks.get(network_id)
+            if held is None:
+                return
+            here = self._records.servers_on(network_id)
+            if here:
+                LOG.warning("network %s: not removed, servers use it: %s", network_id, [s.server_id for s in here])
+                return
+            self._records.mark_leaving(network_id)
+            fail("network.remove_network.record")
+            self._remove_parts(network_id)
+            self._records.drop_network(network_id)
+        LOG.info("network %s: removed", network_id)
+
+    def owned(self) -> OwnedNetworks:
+        """See NetworkRpc.owned."""
+        return self._records.owned()
+
+    def heal(self) -> None:
+        """See NetworkDriver.heal; costs a few milliseconds when nothing is lost."""
+        with self._explained("look after the filters"):
+            require_bridge_filter()
+            self._parts.firewall.heal()
+        for held in list(self._records.networks.values()):
+            if not held.is_leaving:
+                self._try(self._heal_network, held.network.id)
+
+    def stop(self) -> None:
+        """Answer no more metadata requests; guests' traffic, DHCP and DNS go on."""
+        self._parts.metadata.close_all()
+
+    def remove_all(self) -> None:
+        """Leave nothing on the host: neither devices nor records; guests lose their network."""
+        with self._explained("remove all networks"):
+            self._records.load()
+            self._parts.metadata.close_all()
+            for network_id in list(self._records.networks):
+                with self._networks.hold(network_id):
+                    self._remove_parts(network_id)
+            self._parts.firewall.remove_all()
+            self._records.clear()
+
+    def _try(self, work: Callable[[_Subject], None], subject: _Subject) -> None:
+        """Do one thing of a recovery; its failure is logged, and does not keep the rest from being done."""
+        try:
+            with self._explained("recover"):
+                work(subject)
+        except errors.NetworkFailed as failure:
+            LOG.error("network: %s; tried again when a server needs it", failure.text)
+
+    def _heal_network(self, network_id: str) -> None:
+        with self._networks.hold(network_id):
+            held = self._records.networks.get(network_id)  # it may have been removed since the list was made
+            if held is not None and not held.is_leaving:
+                self._ensure_network(held.network)
+
+    def _ensure_network(self, network: Network) -> None:
+        """Have the network here, with DHCP for every port that the records know; quick when it is."""
+        with self._networks.hold(network.id):
+            made = self._made.get(network.id)
+            if made is None or not _is_same(made, network) or not _is_alive(network.id):
+                self._make_network(network)
+            elif made.peers != network.peers:
+                self._change_peers(network)
+            fail("network.prepare.dhcp")
+            self._parts.dhcp.ensure(network, self._ports_on(network.id))
+            fail("network.prepare.floating")
+            self._lead_floating(network)
+
+    def _lead_floating(self, network: Network) -> None:
+        """Have the floating addresses of the network's ports here, and no others; quick when nothing changed."""
+        held = self._records.networks[network.id]
+        self._parts.floating.ensure(held.network, index=held.index, ports=self._ports_on(network.id))
+
+    def _make_network(self, network: Network) -> None:
+        held = self._records.add_network(network)
+        fail("network.prepare.namespace")
+        if gateway.create(network.id):
+            # What belongs to a namespace whose name somebody removed lives on unseen.
+            self._parts.bridges.remove_legs(network.id)
+            self._parts.floating.forget(network.id)
+            self._parts.metadata.close(network.id)
+            self._parts.dhcp.stop(network.id)
+        # Filters before devices: a guest that waits for the bridge finds them in place.
+        self._parts.firewall.add([held], (), ())
+        fail("network.prepare.links")
+        self._parts.bridges.ensure(network, index=held.index)
+        gateway.configure(network, index=held.index, transit_cidr=self._parts.transit_cidr)
+        fail("network.prepare.metadata")
+        self._parts.metadata.open(network.id)
+        self._made[network.id] = network
+
+    def _change_peers(self, network: Network) -> None:
+        self._records.add_network(network)
+        self._parts.bridges.set_peers(network)
+        self._made[network.id] = network
+
+    def _filter(self, ports: ServerPorts) -> None:
+        # One at a time: groups reach the filters in the order in which they reach the records.
+        with self._filtering:
+            self._records.put_groups(ports.groups)
+            groups = [self._records.groups[g.id] for g in ports.groups if g.id in self._records.groups]
+            held = [self._records.networks[network.id] for network in ports.networks]
+            self._parts.firewall.add(held, groups, ports.ports)
+
+    def _leave_groups(self, ports: Iterable[Port]) -> None:
+        """Whoever gets the ports' addresses next must not be taken for a member of their groups."""
+        with self._filtering:
+            self._parts.firewall.change_groups(self._records.drop_members(ports))
+
+    def _forget_ports(self, ports: Iterable[Port]) -> None:
+        """Take the ports, no longer in the records, from DHCP; and the groups that nobody needs now."""
+        self._records.drop_unneeded_groups()
+        for network_id in {port.network_id for port in ports}:
+            with self._networks.hold(network_id):
+                held = self._records.networks.get(network_id)
+                if held is not None and network_id in self._made:
+                    self._parts.dhcp.release(held.network, [p for p in ports if p.network_id == network_id])
+                    self._parts.dhcp.ensure(held.network, self._ports_on(network_id))
+                    self._lead_floating(held.network)
+
+    def _ports_on(self, network_id: str) -> list[Port]:
+        servers = self._records.servers_on(network_id)
+        return [port for server in servers for port in server.ports if port.network_id == network_id]
+
+    def _remove_parts(self, network_id: str) -> None:
+        self._made.pop(network_id, None)
+        self._parts.floating.forget(network_id)
+        self._parts.metadata.close(network_id)
+        self._parts.dhcp.remove(network_id)
+        fail("network.remove_network.dhcp")
+        self._parts.bridges.remove(network_id)
+        fail("network.remove_network.links")
+        gateway.remove(network_id)
+        self._parts.firewall.remove_network(network_id)
+
+    @contextlib.contextmanager
+    def _explained(self, action: str) -> Iterator[None]:
+        """Host programs' and the kernel's refusals become an error for whoever asked, with the reason."""
+        try:
+            yield
+        except (CommandFailed, OSError, ValueError) as failure:
+            raise errors.NetworkFailed(host=self._host, action=action, reason=failure) from failure
+
+
+def _is_same(one: Network, other: Network) -> bool:
+    """Whether the two differ in their peers at most."""
+    return dataclasses.replace(one, peers=()) == dataclasses.replace(other, peers=())
+
+
+def _is_alive(network_id: str) -> bool:
+    return is_here(names.bridge_name(network_id)) and namespaces.exists(names.namespace_name(network_id))

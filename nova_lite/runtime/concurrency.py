@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only importer of eventlet: how a process waits is decided here and nowhere else.
+
+Upstream is retiring eventlet, so everything also runs on native threads; see docs/decisions/0002.
+"""
+
+from __future__ import annotations
+
+import configparser
+import importlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+_is_green = False
+_DEFAULT_FILES = ("/etc/nova/nova.conf",)
+# What is read, and for how long, of a body that the answer did not need.
+DISCARD_BYTES = 256 * 1024 * 1024
+DISCARD_S = 20.0
+
+
+def choose_before_imports(argv: Sequence[str], *, default: str) -> None:
+    """Patch the standard library for eventlet if this daemon is to use it; call before any other import.
+
+    `[DEFAULT] concurrency` is read by hand, since reading options properly would import what must be patched.
+    """
+    if _configured(argv) in ("eventlet", "auto") and (default == "eventlet" or _configured(argv) == "eventlet"):
+        _patch()
+
+
+def _configured(argv: Sequence[str]) -> str:
+    files = [arg.partition("=")[2] or argv[number + 1] for number, arg in enumerate(argv)
+             if arg.startswith("--config-file=") or (arg == "--config-file" and number + 1 < len(argv))]
+    parser = configparser.ConfigParser(strict=False, interpolation=None, allow_no_value=True)
+    parser.read(files or _DEFAULT_FILES)
+    return parser.defaults().get("concurrency") or "auto"
+
+
+def _patch() -> None:
+    global _is_green  # noqa: PLW0603 - one fact about the process
+    import eventlet
+
+    eventlet.monkey_patch()
+    _is_green = True
+
+
+def is_green() -> bool:
+    """Whether this process waits by eventlet."""
+    return _is_green
+
+
+class HttpServer:
+    """Serves a WSGI application on a listening socket with eventlet or native threads; `serve` blocks."""
+
+    def __init__(self, app: Callable[..., Any], listener: socket.socket, *, threads: int) -> None:
+        self._app, self._listener, self._threads = app, listener, threads
+        # A byte in a pipe ends it, since that is all that a signal handler may safely do.
+        self._asked, self._ask = os.pipe()
+        os.set_blocking(self._ask, False)
+
+    def end_by(self, signals: Sequence[signal.Signals], *, grace_s: int) -> None:
+        """Let `signals` end it, and this process with it when requests in hand take longer than `grace_s`.
+
+        The kernel may hand a signal to any thread, and a read in the main one, where Python runs handlers, goes on
+        when another got it; the byte in the pipe is written by whichever thread got it.
+        """
+        def bound(_number: int, _frame: object) -> None:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(grace_s)
+
+        signal.set_wakeup_fd(self._ask, warn_on_full_buffer=False)
+        for number in signals:
+            signal.signal(number, bound)
+
+    def serve(self) -> None:
+        """Answer requests until `stop`, and then until those in hand are answered."""
+        if _is_green:
+            self._serve_green()
+        else:
+            self._serve_threads()
+
+    def stop(self) -> None:
+        """Accept no more; returns at once. For signal handlers and other threads, also before `serve`."""
+        os.write(self._ask, b".")
+
+    def _serve_green(self) -> None:
+        import eventlet.wsgi
+        from eventlet import hubs
+
+        serving = eventlet.spawn(
+            eventlet.wsgi.server, self._listener, _bound_discards(self._app),
+            custom_pool=eventlet.GreenPool(self._threads), log=_Silent(), log_output=False, socket_timeout=60, debug=False,
+        )
+        hubs.trampoline(self._asked, read=True)
+        serving.kill(KeyboardInterrupt)  # what eventlet's server takes as the wish to end in order
+        serving.wait()
+
+    def _serve_threads(self) -> None:
+        from nova_lite.runtime import http_server
+
+        server = http_server.make(self._app, self._listener, threads=self._threads)
+        server.prepare()
+        serving = threading.Thread(target=server.serve, name="http", daemon=True)
+        serving.start()
+        os.read(self._asked, 1)
+        server.stop()
+        serving.join()
+
+
+class _Silent:
+    """eventlet's server says on stderr that it starts and ends; our own log says so already."""
+
+    def info(self, *_args: object) -> None: ...
+
+    debug = error = info
+
+
+def _bound_discards(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Let eventlet's server read away a body that nobody wanted up to a limit only; then it closes the connection."""
+    from eventlet import wsgi
+
+    def bounded(environ: dict[str, Any], start_response: Any) -> Any:
+        body = environ["wsgi.input"]
+
+        def discard() -> None:
+            if not discard_body(body.read):
+                raise wsgi.ChunkReadError("more than is worth reading")
+
+        body.discard = discard
+        return app(environ, start_response)
+
+    return bounded
+
+
+def discard_body(read: Callable[[int], bytes]) -> bool:
+    """Read what a client still sends after its answer, so that it can see it; False: it sends too much or too long.
+
+    A client that meets a closed connection while it sends loses the answer, so bodies of 100 MB are read away.
+    """
+    until, size = time.monotonic() + DISCARD_S, 0
+    while size <= DISCARD_BYTES and time.monotonic() < until:
+        piece = read(65536)
+        if not piece:
+            return True
+        size += len(piece)
+    return False
+
+
+def wait_for_child() -> int:
+    """Block this process until a child of it has ended; its pid, or 0 when there is none.
+
+    eventlet's own `os.wait` looks a hundred times a second.
+    """
+    try:
+        return int(_native("os").wait()[0])
+    except ChildProcessError:
+        return 0
+
+
+def end_at_eof(pipe: int) -> None:
+    """Send this process SIGTERM once the other end of `pipe` is closed by all who held it, a killed one too."""
+    def wait() -> None:
+        _native("os").read(pipe, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    _native("threading").Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def part_from_parent() -> None:
+    """Call first in a child after a fork: it gets a hub of its own, and locks of its own for the log.
+
+    An epoll instance is the same one in parent and children, so one that waits is woken, or not, for what another
+    waits for; so is the pipe in oslo.log's lock, whose one byte a child that is killed takes with it.
+    """
+    if not _is_green:
+        return
+    import logging
+
+    from eventlet import hubs
+
+    hubs.use_hub()
+    loggers = (logging.root, *(known for known in logging.root.manager.loggerDict.values() if isinstance(known, logging.Logger)))
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        handler.createLock()
+
+
+def block(seconds: float) -> None:
+    """Sleep without a hub, which a process that forks must not have."""
+    _native("time").sleep(seconds)
+
+
+def _native(name: str) -> Any:
+    """A module of the standard library as it is without eventlet."""
+    if _is_green:
+        from eventlet import patcher
+
+        return patcher.original(name)
+    return importlib.import_module(name)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket. :raises OSError: the port is taken or the address is not ours."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((host, port))
+    listener.listen(1024)
+    return listener
+
