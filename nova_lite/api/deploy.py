@@ -12,6 +12,7 @@ from typing import Any
 import paste.deploy
 from oslo_config import cfg
 
+import nova_lite
 from nova_lite import conf as options
 from nova_lite.api import services
 from nova_lite.api import versions as versions_app
@@ -47,14 +48,14 @@ def load(parts: Parts, name: str = "api") -> Any:  # noqa: ANN401 - whatever the
 
 
 def paste_file(conf: cfg.ConfigOpts) -> str:
-    """The absolute path of `[DEFAULT] paste_config`: as given, beside nova.conf, or the project's own etc/.
+    """The absolute path of `[DEFAULT] paste_config`: as given, beside nova.conf or in /etc/nova, or the one in the package.
 
     :raises FileNotFoundError: it is nowhere.
     """
     name = str(conf.paste_config)
     found = name if os.path.isabs(name) else conf.find_file(name)
-    shipped = os.path.join(os.path.dirname(__file__), "..", "..", "etc", name)
-    for path in (found, shipped):
+    packaged = os.path.join(os.path.dirname(nova_lite.__file__), "etc", name)
+    for path in (found, packaged):
         if path and os.path.exists(path):
             return os.path.abspath(path)
     raise FileNotFoundError(f"paste file {name} is not beside nova.conf; set [DEFAULT] paste_config")

@@ -7,6 +7,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_policy import opts as oslo_policy
 
+import nova_lite
 from nova_lite.conf import (
     api,
     compute,
@@ -41,6 +42,11 @@ def register(conf: cfg.ConfigOpts) -> None:
         conf.register_opts(section.OPTIONS, group=None if section.GROUP == "DEFAULT" else section.GROUP)
 
 
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """The options by section, for oslo.config's generators: the entry point `oslo.config.opts`."""
+    return [(section.GROUP, list(section.OPTIONS)) for section in SECTIONS]
+
+
 def load(args: list[str], *, conf: cfg.ConfigOpts | None = None, files: list[str] | None = None) -> cfg.ConfigOpts:
     """Options from the command line `args` and configuration files (default: nova.conf where oslo looks).
 
@@ -50,5 +56,5 @@ def load(args: list[str], *, conf: cfg.ConfigOpts | None = None, files: list[str
     register(conf)
     if "debug" not in conf:
         logging.register_options(conf)
-    conf(args, project="nova", version="nova_lite", default_config_files=files)
+    conf(args, project="nova", version=f"nova_lite {nova_lite.__version__}", default_config_files=files)
     return conf

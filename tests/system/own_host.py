@@ -28,13 +28,20 @@ def own_number() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def cloud_of_real_guests(directory: Path, *, options: str = "") -> Iterator[AllInOne]:
-    """`nova-lite up` in a network namespace of its own, with its own libvirtd; `options`: text of a nova.conf."""
+def own_host(directory: Path) -> Iterator[tuple[Host, str]]:
+    """A host in namespaces of its own, with its own libvirtd, and its address, which this process reaches."""
     with own_number() as number:
         switch = Switch(f"nlh{number}", address=f"10.196.{number}.254/24")
         address = f"10.196.{number}.1"
         with switch, Host(f"test{number}", state_dir=directory / "host", tunnel_ip=address, switch=switch) as host:
-            cloud = AllInOne(directory, host=host, address=address, options=options)
-            cloud.start()
-            yield cloud
-            cloud.stop()
+            yield host, address
+
+
+@contextlib.contextmanager
+def cloud_of_real_guests(directory: Path, *, options: str = "") -> Iterator[AllInOne]:
+    """`nova-lite up` on a host of its own; `options`: text of a nova.conf."""
+    with own_host(directory) as (host, address):
+        cloud = AllInOne(directory, host=host, address=address, options=options)
+        cloud.start()
+        yield cloud
+        cloud.stop()
