@@ -10,13 +10,15 @@ import pytest
 # Not in the process of the guests: real parts, but what they wait for is this machine's processor. Longest first.
 # A folder is one piece, for its tests share a cloud. Whatever they start has names, ports and directories of its own.
 _BESIDE_GUESTS = (
-    "tests/system/test_crash_sweep.py", "tests/system/test_crash_sweep_shelve.py", "tests/system/test_crash_sweep_disks.py",
-    "tests/system/test_resize_crash_sweep.py", "tests/system/test_crash_sweep_actions.py",
-    "tests/system/clients/", "tests/system/test_openapi.py", "tests/system/test_daemons.py", "tests/system/test_outages.py",
-    "tests/system/test_tempest.py", "tests/system/test_races.py",
-    "tests/system/test_faces_on_databases.py",
-    "tests/system/test_keystone.py", "tests/system/test_identity_databases.py", "tests/system/test_quota_race.py",
-    "tests/system/test_api_workers.py", "tests/system/test_up_messages.py", "tests/system/test_notifications.py", "tests/migrations/",
+    "tests/system/sweep/test_crash_sweep.py", "tests/system/sweep/test_crash_sweep_shelve.py",
+    "tests/system/sweep/test_crash_sweep_disks.py", "tests/system/sweep/test_crash_sweep_resize.py",
+    "tests/system/sweep/test_crash_sweep_actions.py",
+    "tests/system/clients/", "tests/system/services/test_openapi.py", "tests/system/cluster/test_daemons.py",
+    "tests/system/cluster/test_outages.py", "tests/system/services/test_tempest.py", "tests/system/cluster/test_races.py",
+    "tests/system/services/test_apis_on_databases.py", "tests/system/services/test_keystone.py",
+    "tests/system/services/test_identity_databases.py", "tests/system/cluster/test_quota_race.py",
+    "tests/system/cluster/test_api_workers.py", "tests/system/install/test_up_messages.py",
+    "tests/system/install/test_package.py", "tests/system/cluster/test_notifications.py", "tests/migrations/",
 )
 # Guests without KVM and packets that are late: one after the other, so that deadlines hold on two cores.
 _GUESTS = ("tests/system/", "tests/contract/")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.api import compute_api
-from tests.api.compute_api import ComputeApi
-from tests.api.image_service import DATA, ImageService
+from tests.support.api import compute_api
+from tests.support.api.compute_api import ComputeApi
+from tests.support.api.image_service import DATA, ImageService
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each compute route takes and answers at each microversion has the names that Nova's own tables have (nova_fields.tsv).
 
-That handlers answer as described is seen elsewhere: tests/api/described_answers.py holds every answer of every test against it.
+That handlers answer as described is seen elsewhere: tests/support/api/described_answers.py holds every answer of every test against it.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from nova_lite.compute.virt.fake.driver import FakeDriver
 from nova_lite.compute.virt.libvirt.driver import LibvirtDriver
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import ConsoleType, Guest
-from tests.guests import ImageServer, guest_of, image_server
-from tests.private_libvirt import missing, private_libvirt
+from tests.support.guests import ImageServer, guest_of, image_server
+from tests.support.private_libvirt import missing, private_libvirt
 
 # A disk of zeros: the firmware finds nothing to boot, which is all that these tests need.
 DISK = bytes(1 << 20)

@@ -25,7 +25,7 @@ from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, RebootType
 from tests.contract.test_compute_driver import Subject, _conf, _nothing_left, subject  # noqa: F401 - fixtures
-from tests.private_libvirt import missing
+from tests.support.private_libvirt import missing
 from tests.unit.compute.conftest import Listener
 
 # The simulated driver's guests do at once what they are asked.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nova_lite.runtime import failpoints
-from tests.flows.one_process import OneProcess
+from tests.support.flows.one_process import OneProcess
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from nova_lite.db.compute.actions import Action
 from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.rpc.compute import Guest
 from nova_lite.runtime import tokens
-from tests.flows.one_process import CTXT, OneProcess
+from tests.support.flows.one_process import CTXT, OneProcess
 
 
 def test_build_journals_each_step_as_an_event(cloud: OneProcess) -> None:

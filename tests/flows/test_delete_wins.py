@@ -10,7 +10,7 @@ from nova_lite import errors
 from nova_lite.db.compute.actions import CANCELLED, DONE, Action
 from nova_lite.db.compute.servers import Server
 from nova_lite.lifecycle.servers import ACTIONS, TASKS_OF, Vm
-from tests.flows.one_process import CTXT, OneProcess
+from tests.support.flows.one_process import CTXT, OneProcess
 
 AT_REST = sorted(set(Vm) - {Vm.DELETED})
 UNDER_WAY = [(name, vm) for name, row in ACTIONS.items() for vm in sorted(row.allowed_in) if name not in ("delete",)]

@@ -14,7 +14,7 @@ from nova_lite.db.compute import server_images
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.hosts import hosts
 from nova_lite.db.image.images import Image
-from tests.flows.disk_scenarios import (
+from tests.support.flows.disk_scenarios import (
     active,
     ask_for_backup,
     ask_for_image,
@@ -23,7 +23,7 @@ from tests.flows.disk_scenarios import (
     is_rebuilt,
     rebuild,
 )
-from tests.flows.one_process import OneProcess
+from tests.support.flows.one_process import OneProcess
 
 
 def action(cloud: OneProcess, action_id: int) -> Action:

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from nova_lite.db.hosts.hosts import Host
 from nova_lite.rpc.conductor import ServiceReport
-from tests.flows import one_process, resizing, shelving
-from tests.flows.one_process import CTXT, OneProcess
+from tests.support.flows import one_process, resizing, shelving
+from tests.support.flows.one_process import CTXT, OneProcess
 
 OWN = {"hw:cpu_policy": "dedicated"}
 

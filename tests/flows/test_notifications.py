@@ -17,8 +17,8 @@ from nova_lite.db.compute.keypairs import Keypair
 from nova_lite.lifecycle.servers import ACTIONS
 from nova_lite.notifications import emitter
 from nova_lite.notifications.names import KINDS, kind_of
-from tests.flows.notified import Consumer, configure
-from tests.flows.one_process import CTXT, OneProcess
+from tests.support.flows.notified import Consumer, configure
+from tests.support.flows.one_process import CTXT, OneProcess
 
 MEMORY = "kombu+memory:////"
 

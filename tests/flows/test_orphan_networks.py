@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from nova_lite.conductor.reconcilers import orphans
-from tests.flows.one_process import CTXT, OneProcess
+from tests.support.flows.one_process import CTXT, OneProcess
 
 
 def forget_networks(cloud: OneProcess) -> None:

@@ -16,9 +16,9 @@ from nova_lite.db.compute.actions import Action
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Host
 from nova_lite.lifecycle.servers import Power, status_of
-from tests.flows import resizing
-from tests.flows.one_process import CTXT, OneProcess
-from tests.flows.resizing import BOTH, LARGE, LARGE_SIZE, SMALL_SIZE, ask_for_resize, looks
+from tests.support.flows import resizing
+from tests.support.flows.one_process import CTXT, OneProcess
+from tests.support.flows.resizing import BOTH, LARGE, LARGE_SIZE, SMALL_SIZE, ask_for_resize, looks
 
 
 def stopped(cloud: OneProcess) -> str:

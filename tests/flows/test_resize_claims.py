@@ -12,9 +12,9 @@ from nova_lite.db.compute.actions import Action
 from nova_lite.db.hosts import aggregates
 from nova_lite.db.hosts.aggregates import Aggregate
 from nova_lite.db.hosts.hosts import Host, Service
-from tests.flows import resizing
-from tests.flows.one_process import OneProcess
-from tests.flows.resizing import LARGE, ask_for_resize
+from tests.support.flows import resizing
+from tests.support.flows.one_process import OneProcess
+from tests.support.flows.resizing import LARGE, ask_for_resize
 
 SSD = {**LARGE, "extra_specs": {"aggregate_instance_extra_specs:ssd": "true"}}
 

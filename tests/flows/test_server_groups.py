@@ -11,7 +11,7 @@ from nova_lite.db.compute.server_groups import ServerGroup
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import aggregates
 from nova_lite.db.hosts.aggregates import Aggregate
-from tests.flows.one_process import OneProcess
+from tests.support.flows.one_process import OneProcess
 
 
 def group(cloud: OneProcess, policy: str) -> str:

@@ -12,8 +12,8 @@ from nova_lite.conductor.reconcilers import offload_shelved, orphans, reclaim_de
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.servers import Server
 from nova_lite.lifecycle.servers import Power
-from tests.flows import shelving
-from tests.flows.one_process import OneProcess
+from tests.support.flows import shelving
+from tests.support.flows.one_process import OneProcess
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from nova_lite.db.compute.servers import Server
 from nova_lite.db.image.images import Image
 from nova_lite.lifecycle.servers import Power
 from nova_lite.runtime import failpoints
-from tests.flows import disk_scenarios, resizing, shelving
-from tests.flows.one_process import CTXT, OneProcess
-from tests.flows.resizing import BOTH, LARGE_SIZE
+from tests.support.flows import disk_scenarios, resizing, shelving
+from tests.support.flows.one_process import CTXT, OneProcess
+from tests.support.flows.resizing import BOTH, LARGE_SIZE
 
 
 def after(*names: str) -> Callable[[OneProcess], str]:

@@ -14,7 +14,7 @@ import pytest
 
 from nova_lite.conductor.engine import journal
 from nova_lite.conductor.service import _is_dead
-from tests.flows.one_process import CTXT, OneProcess
+from tests.support.flows.one_process import CTXT, OneProcess
 
 
 def test_a_leased_action_is_nobody_elses(cloud: OneProcess) -> None:

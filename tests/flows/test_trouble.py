@@ -8,7 +8,7 @@ import datetime
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import hosts
 from nova_lite.rpc.conductor import ServiceReport
-from tests.flows.one_process import CTXT, OneProcess
+from tests.support.flows.one_process import CTXT, OneProcess
 
 WHY = "host node: the hypervisor refused to describe the host: libvirt has not answered for 7 s"
 LATER = datetime.timedelta(seconds=30)

@@ -12,8 +12,8 @@ import pytest
 from nova_lite.conductor.engine import workflow as engine
 from nova_lite.conductor.engine.workflow import Run, Step, Workflow
 from nova_lite.conductor.workflows import WORKFLOWS
-from tests.flows.one_process import Broken, OneProcess
-from tests.flows.scenarios import SCENARIOS
+from tests.support.flows.one_process import Broken, OneProcess
+from tests.support.flows.scenarios import SCENARIOS
 
 STEPS = [(name, step.name) for name, workflow in WORKFLOWS.items() for step in workflow.steps]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.network_lab import OUT, Guest, Lab, group, network, port, running, server
+from tests.support.system.network_lab import OUT, Guest, Lab, group, network, port, running, server
 
 
 @pytest.fixture

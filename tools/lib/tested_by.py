@@ -15,11 +15,11 @@ TESTS = Path(__file__).resolve().parents[2] / "tests"
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
 _ROOTS = {"compute": r"(/v2\.1|/v2)", "identity": "/identity/v3", "image": "/image/v2", "network": r"/network/v2\.0"}
 # Whose paths are asked without a root by a test that uses this; any face's where a test uses none of them.
-_HARNESSES = {"tests.api.compute_api": "compute", "tests.api.identity.cloud": "identity", "tests.api.image_service": "image",
-              "tests.api.network_cloud": "network"}
+_HARNESSES = {"tests.support.api.compute_api": "compute", "tests.support.api.identity_cloud": "identity", "tests.support.api.image_service": "image",
+              "tests.support.api.network_cloud": "network"}
 # They walk all routes without knowing any: that is no test of one.
 _SERVER = "/servers/{server_id}"
-_WALKERS = {"tests/api/test_isolation.py", "tests/api/test_policies.py", "tests/system/test_openapi.py"}
+_WALKERS = {"tests/api/common/test_isolation.py", "tests/api/common/test_policies.py", "tests/system/services/test_openapi.py"}
 
 
 def tests_of(face: str, route: Route) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.identity.cloud import IdentityCloud
+from tests.support.api.identity_cloud import IdentityCloud
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api.identity.cloud import IdentityCloud
+from tests.support.api.identity_cloud import IdentityCloud
 
 TYPES = {"identity", "compute", "image", "network"}
 

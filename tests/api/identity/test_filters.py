@@ -15,7 +15,7 @@ from nova_lite import context
 from nova_lite.api.wsgi.auth import LocalAuth
 from nova_lite.api.wsgi.request_id import RequestId
 from nova_lite.api.wsgi.size_limit import SizeLimit
-from tests.api.identity.cloud import LIMIT, IdentityCloud
+from tests.support.api.identity_cloud import LIMIT, IdentityCloud
 
 
 def test_no_token_is_unauthorized(cloud: IdentityCloud) -> None:

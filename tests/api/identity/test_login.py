@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from nova_lite.db.identity import passwords
-from tests.api.identity.cloud import IdentityCloud
+from tests.support.api.identity_cloud import IdentityCloud
 
 
 def test_login_gives_a_token_with_roles_and_catalog(cloud: IdentityCloud) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from nova_lite.api.identity import catalog
 from nova_lite.db.identity import users
-from tests.api.identity.cloud import ADMIN_PASSWORD, IdentityCloud
+from tests.support.api.identity_cloud import ADMIN_PASSWORD, IdentityCloud
 
 
 def test_a_services_token_reads_as_one_project_and_has_no_row(cloud: IdentityCloud, alice: tuple[str, str]) -> None:

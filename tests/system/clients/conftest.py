@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.all_in_one import AllInOne
-from tests.system.clients.stock import User, Warm
+from tests.support.system.all_in_one import AllInOne
+from tests.support.system.stock import User, Warm
 from tools.lib.daemons import Daemons
 
 

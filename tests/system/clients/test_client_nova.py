@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.support.system.stock import User, wait_for
 from tests.system.clients.conftest import Cloud
-from tests.system.clients.stock import User, wait_for
 
 
 def cells(table: str) -> list[list[str]]:

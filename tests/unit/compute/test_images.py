@@ -18,7 +18,7 @@ import pytest
 from nova_lite import errors
 from nova_lite.compute.images import Base, ImageCache, key_of
 from nova_lite.rpc.compute import Image
-from tests.guests import ImageServer, image_server
+from tests.support.guests import ImageServer, image_server
 
 RAW = b"boot" + bytes(3 << 20) + b"end!"
 PADDED = RAW + bytes(-len(RAW) % 512)

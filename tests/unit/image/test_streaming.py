@@ -31,7 +31,7 @@ _START = """
 import sys
 from nova_lite.runtime import concurrency
 concurrency.choose_before_imports([], default=sys.argv.pop(1))
-from tests.api.image_service import main
+from tests.support.api.image_service import main
 main()
 """
 

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input gets the right 4xx with a sentence that names what is wrong; nothing is written, nothing hangs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import webob
+
+from nova_lite.runtime import tokens
+from tests.support.api.paste_cloud import NEWEST, PasteCloud, Who
+
+NOWHERE = "11111111-2222-4333-8444-555555555555"
+ANSWERED_S = 5.0
+
+
+class Stage:
+    """Alice's cloud: a flavor, an image, a network."""
+
+    def __init__(self, cloud: PasteCloud) -> None:
+        self.cloud = cloud
+        self.alice: Who = cloud.add_member("alice")
+        token = self.alice.token
+        self.flavor = cloud.made("/v2.1/flavors", {"flavor": {"name": "f", "ram": 64, "vcpus": 1, "disk": 1}},
+                                 token=cloud.admin.token)["id"]
+        self.image = cloud.made("/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"}, token=token)["id"]
+        cloud.ask("PUT", f"/image/v2/images/{self.image}/file", b"bytes", token=token,
+                  headers={"Content-Type": "application/octet-stream"})
+        self.network = cloud.made("/network/v2.0/networks", {"network": {"name": "n"}}, token=token)["id"]
+        cloud.made("/network/v2.0/subnets", {"subnet": {"network_id": self.network, "cidr": "10.1.0.0/24", "ip_version": 4}}, token=token)
+
+    def server(self, **changes: Any) -> dict[str, Any]:
+        good = {"name": "s", "flavorRef": self.flavor, "imageRef": self.image, "networks": [{"uuid": self.network}]}
+        return {"server": {name: value for name, value in {**good, **changes}.items() if value is not ...}}
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    cloud = PasteCloud(tmp_path_factory.mktemp("bad-input"))
+    yield Stage(cloud)
+    cloud.close()
+
+
+def refused(stage: Stage, method: str, path: str, body: Any = None, *, token: str | None = None,
+            version: str = NEWEST, headers: dict[str, str] | None = None) -> tuple[int, str]:
+    """The status and the sentence of a refusal that wrote nothing and came soon."""
+    before, began = stage.cloud.rows(), time.monotonic()
+    answer = stage.cloud.ask(method, path, body, token=stage.alice.token if token is None else token, version=version,
+                             headers=headers)
+    assert time.monotonic() - began < ANSWERED_S
+    assert 400 <= answer.status_int < 500, f"{answer.status_int} {answer.text}"
+    assert stage.cloud.rows() == before
+    if answer.content_type == "application/json":
+        (fault,) = answer.json.values()
+        assert fault.get("code", answer.status_int) == answer.status_int
+        return answer.status_int, str(fault["message"])
+    return answer.status_int, answer.text
+
+
+def test_the_good_server_is_accepted(stage: Stage) -> None:
+    """So that what is refused below is refused for its one flaw."""
+    answer = stage.cloud.ask("POST", "/v2.1/servers", stage.server(), token=stage.alice.token)
+    assert answer.status_int == 202, answer.text
+
+
+FLAWS: tuple[tuple[str, dict[str, Any], tuple[int, str]], ...] = (
+    ("unknown flavor", {"flavorRef": "no-such"}, (400, "Flavor no-such could not be found")),
+    ("unknown image", {"imageRef": NOWHERE}, (400, NOWHERE)),
+    ("image that is no id", {"imageRef": "no-such"}, (400, "imageRef")),
+    ("unknown network", {"networks": [{"uuid": NOWHERE}]}, (400, NOWHERE)),
+    ("network that is no id", {"networks": [{"uuid": "net"}]}, (400, "networks")),
+    ("unknown port", {"networks": [{"port": NOWHERE}]}, (400, NOWHERE)),
+    ("networks of a wrong word", {"networks": "some"}, (400, "networks")),
+    ("address outside the subnet", {"networks": [{"uuid": ..., "fixed_ip": "192.0.2.1"}]}, (400, "192.0.2.1")),
+    ("unknown key", {"key_name": "no-such"}, (400, "key_name")),
+    ("unknown security group", {"security_groups": [{"name": "no-such"}]}, (400, "no-such")),
+    ("unknown zone", {"availability_zone": "no-such"}, (400, "availability zone")),
+    ("oversize user data", {"user_data": base64.b64encode(b"x" * 65535).decode()}, (400, "user_data")),
+    ("user data that is no base64", {"user_data": "###"}, (400, "user_data")),
+    ("no name", {"name": ...}, (400, "name")),
+    ("empty name", {"name": ""}, (400, "name")),
+    ("name of a wrong type", {"name": 7}, (400, "name")),
+    ("long name", {"name": "n" * 256}, (400, "name")),
+    ("no flavor", {"flavorRef": ...}, (400, "flavorRef")),
+    ("flavor of a wrong type", {"flavorRef": {"id": 1}}, (400, "flavorRef")),
+    ("no networks", {"networks": ...}, (400, "networks")),
+    ("unknown property", {"no_such": True}, (400, "no_such")),
+    ("metadata of a wrong type", {"metadata": {"a": 1}}, (400, "metadata")),
+    ("config drive of a wrong type", {"config_drive": "perhaps"}, (400, "config_drive")),
+    ("count of a wrong type", {"min_count": "many"}, (400, "min_count")),
+    ("count below one", {"max_count": 0}, (400, "max_count")),
+    ("minimum above the maximum", {"min_count": 3, "max_count": 2}, (400, "min_count")),
+    ("more than the quota", {"min_count": 100}, (403, "instances")),
+    ("description of a wrong type", {"description": 1}, (400, "description")),
+    ("tags of a wrong type", {"tags": [1]}, (400, "tags")),
+)
+
+
+@pytest.mark.parametrize(("changes", "expected"), [flaw[1:] for flaw in FLAWS], ids=[flaw[0] for flaw in FLAWS])
+def test_a_server_with_one_flaw(stage: Stage, changes: dict[str, Any], expected: tuple[int, str]) -> None:
+    networks = changes.get("networks")
+    if isinstance(networks, list):
+        changes = {**changes, "networks": [{key: stage.network if value is ... else value for key, value in one.items()} for one in networks]}
+    status, text = refused(stage, "POST", "/v2.1/servers", stage.server(**changes))
+    assert status == expected[0], text
+    assert expected[1] in text
+
+
+BODIES = (b"", b"{", b"[]", b"null", b'"server"', b"{}", b"\xff\xfe", b'{"server": null}', b'{"server": []}', b'{"servers": {}}',
+          b'{"server": {"name": "' + b"\xc3\x28" + b'"}}', b"[" * 100_000, b'{"server": ' * 5_000, b'{"server": 1e999999}')
+CREATES = ("/v2.1/servers", "/v2.1/os-keypairs", "/identity/v3/auth/tokens", "/image/v2/images", "/network/v2.0/networks",
+           "/network/v2.0/subnets", "/network/v2.0/ports", "/network/v2.0/security-groups", "/network/v2.0/security-group-rules")
+
+
+# An image of which nothing is known yet is a good one.
+SENT = [(path, body) for path in CREATES for body in BODIES if (path, body) != ("/image/v2/images", b"{}")]
+
+
+@pytest.mark.parametrize(("path", "body"), SENT, ids=[f"{path} {str(body[:24])}" for path, body in SENT])
+def test_a_body_that_is_no_such_object(stage: Stage, path: str, body: bytes) -> None:
+    assert refused(stage, "POST", path, body)[0] == 400
+
+
+@pytest.mark.parametrize("text", [r"a\u0000b", r"\ud800", b"\xed\xa0\x80"], ids=["NUL", "half a pair", "half a pair in bytes"])
+@pytest.mark.parametrize("path", CREATES)
+def test_a_text_that_no_database_keeps(stage: Stage, path: str, text: str | bytes) -> None:
+    raw = text if isinstance(text, bytes) else text.encode()
+    status, said = refused(stage, "POST", path, b'{"server": {"metadata": {"odd": ["' + raw + b'"]}}}')
+    assert (status, "server/metadata/odd/0" in said) == (400, True)
+    assert refused(stage, "POST", path, b'{"' + raw + b'": 1}')[0] == 400
+
+
+@pytest.mark.parametrize("address", [
+    "/v2.1/os-keypairs/%00", "/v2.1/os-keypairs/%ff", "/v2.1/servers?name=%00", "/v2.1/servers/detail?name=a%ffb", "/v2.1/%c3%28",
+    "/identity/v3/users?name=%00", "/image/v2/images?name=%ff", "/network/v2.0/networks?name=%00"])
+def test_an_address_that_is_no_text(stage: Stage, address: str) -> None:
+    status, said = refused(stage, "GET", address)
+    assert (status, "UTF-8" in said or "NUL" in said) == (400, True)
+
+
+@pytest.mark.parametrize("number", ["2147483648", "9" * 30, "9" * 5000], ids=["beyond a column", "beyond 64 bits", "5000 digits"])
+@pytest.mark.parametrize(("method", "path", "version"), [
+    ("GET", "/v2.1/servers?limit=", NEWEST), ("GET", "/v2.1/os-server-groups?offset=", NEWEST), ("GET", "/v2.1/flavors?minRam=", NEWEST),
+    ("GET", "/v2.1/servers?power_state=", NEWEST), ("GET", "/v2.1/os-aggregates/", NEWEST), ("GET", "/v2.1/os-hypervisors/", "2.1"),
+    ("DELETE", "/v2.1/os-services/", "2.1"), ("GET", "/v2.1/images?minDisk=", "2.1")])
+def test_a_number_that_is_too_large(stage: Stage, method: str, path: str, version: str, number: str) -> None:
+    status, said = refused(stage, method, path + number, token=stage.cloud.admin.token, version=version)
+    assert (status, number[:9] in said) == (404 if "hypervisors" in path else 400, True)
+
+
+@pytest.mark.parametrize(("path", "body"), [
+    ("/v2.1/os-quota-sets/p", {"quota_set": {"cores": ...}}), ("/v2.1/os-quota-class-sets/default", {"quota_class_set": {"cores": ...}})])
+@pytest.mark.parametrize("number", [2**31, str(2**31), "9999999999"])
+def test_a_quota_that_is_too_large(stage: Stage, path: str, body: dict[str, Any], number: int | str) -> None:
+    [(key, _)] = body.items()
+    status, said = refused(stage, "PUT", path, {key: {"cores": number}}, token=stage.cloud.admin.token)
+    assert (status, "cores" in said) == (400, True)
+
+
+@pytest.mark.parametrize("name", ["caf\u00e9", "\U0001f600", "\u202e", "\ufffd"])
+def test_any_other_text_is_kept(stage: Stage, name: str) -> None:
+    made = stage.cloud.made("/v2.1/servers", stage.server(description=name, metadata={"k": name}), token=stage.alice.token)
+    shown = stage.cloud.ask("GET", f"/v2.1/servers/{made['id']}", token=stage.alice.token).json["server"]
+    assert (shown["description"], shown["metadata"]) == (name, {"k": name})
+
+
+OTHERS: tuple[tuple[str, str, Any, tuple[int, str]], ...] = (
+    ("POST", "/v2.1/os-keypairs", {"keypair": {"name": "k", "type": "ssh", "public_key": "no key"}}, (400, "Keypair data is invalid")),
+    ("POST", "/v2.1/os-keypairs", {"keypair": {"name": "k", "type": "rot13", "public_key": "no key"}}, (400, "type")),
+    ("GET", "/v2.1/servers?limit=-1", None, (400, "limit")),
+    ("GET", "/v2.1/servers?limit=many", None, (400, "limit")),
+    ("GET", f"/v2.1/servers?marker={NOWHERE}", None, (400, NOWHERE)),
+    ("GET", "/v2.1/servers?sort_key=no_such", None, (400, "sort_key")),
+    ("GET", "/v2.1/servers?changes-since=yesterday", None, (400, "changes-since")),
+    ("GET", f"/v2.1/servers/{NOWHERE}", None, (404, NOWHERE)),
+    ("GET", "/v2.1/servers/no-such", None, (404, "no-such")),
+    ("POST", f"/v2.1/servers/{NOWHERE}/action", {"os-start": None}, (404, NOWHERE)),
+    ("POST", f"/v2.1/servers/{NOWHERE}/action", {"no-such": None}, (400, "no-such")),
+    ("POST", f"/v2.1/servers/{NOWHERE}/action", {}, (400, "action")),
+    ("POST", f"/v2.1/servers/{NOWHERE}/action", {"reboot": {"type": "WARM"}}, (400, "type")),
+    ("GET", "/v2.1/no-such", None, (404, "")),
+    ("PATCH", "/v2.1/servers", {}, (405, "")),
+    ("DELETE", "/v2.1/servers/", None, (404, "an id is expected")),
+    ("POST", "/network/v2.0/networks", {"network": {"no_such": 1}}, (400, "no_such")),
+    ("POST", "/network/v2.0/networks", {"network": {"name": 7}}, (400, "name")),
+    ("POST", "/network/v2.0/subnets", {"subnet": {"network_id": NOWHERE, "cidr": "10.2.0.0/24", "ip_version": 4}}, (404, NOWHERE)),
+    ("POST", "/network/v2.0/subnets", {"subnet": {"network_id": "NET", "cidr": "10.2.0.0/33", "ip_version": 4}}, (400, "10.2.0.0/33")),
+    ("POST", "/network/v2.0/subnets", {"subnet": {"network_id": "NET", "cidr": "10.1.0.128/25", "ip_version": 4}}, (400, "10.1.0.128/25")),
+    ("POST", "/network/v2.0/ports", {"port": {"network_id": "NET", "fixed_ips": [{"ip_address": "192.0.2.1"}]}}, (400, "192.0.2.1")),
+    ("POST", "/network/v2.0/security-group-rules", {"security_group_rule": {
+        "security_group_id": NOWHERE, "direction": "ingress"}}, (404, NOWHERE)),
+    ("POST", "/network/v2.0/security-group-rules", {"security_group_rule": {
+        "security_group_id": NOWHERE, "direction": "sideways"}}, (400, "direction")),
+    ("POST", "/image/v2/images", {"name": "i", "disk_format": "floppy"}, (400, "disk_format")),
+    ("POST", "/image/v2/images", {"name": "i", "min_ram": -1}, (400, "min_ram")),
+    ("GET", f"/image/v2/images/{NOWHERE}", None, (404, NOWHERE)),
+    ("GET", "/image/v2/images?sort_key=no_such", None, (400, "no_such")),
+)
+
+
+@pytest.mark.parametrize(("method", "path", "body", "expected"), OTHERS, ids=[f"{one[1][:40]} {one[3]}" for one in OTHERS])
+def test_another_flaw(stage: Stage, method: str, path: str, body: Any, expected: tuple[int, str]) -> None:
+    if isinstance(body, dict):
+        body = {key: {name: stage.network if value == "NET" else value for name, value in one.items()} if isinstance(one, dict) else one
+                for key, one in body.items()}
+    status, text = refused(stage, method, path, body)
+    assert status == expected[0], text
+    assert expected[1] in text
+
+
+@pytest.mark.parametrize(("headers", "status"), [({"Content-Type": "text/plain"}, 415), ({"OpenStack-API-Version": "compute 9.9"}, 406),
+                                                 ({"OpenStack-API-Version": "compute newest"}, 400)])
+def test_a_form_that_the_api_does_not_speak(stage: Stage, headers: dict[str, str], status: int) -> None:
+    assert refused(stage, "POST", "/v2.1/servers", stage.server(), headers=headers)[0] == status
+
+
+def tokens_that_are_not_valid(stage: Stage) -> dict[str, str]:
+    """By what is wrong with them."""
+    good = stage.alice.token
+    revoked = stage.cloud.log_in("alice", "alice secret", "alice").token
+    stage.cloud.ask("DELETE", "/identity/v3/auth/tokens", token=stage.cloud.admin.token, headers={"X-Subject-Token": revoked})
+    return {"none": "", "not ours": "no-token", "changed": good[:-4] + ("AAAA" if good[-4:] != "AAAA" else "BBBB"),
+            "cut": good[:40], "long": "g" * 60_000, "revoked": revoked}
+
+
+@pytest.mark.parametrize("flaw", ["none", "not ours", "changed", "cut", "long", "revoked"])
+@pytest.mark.parametrize("path", ["/v2.1/servers", "/network/v2.0/networks", "/image/v2/images", "/identity/v3/auth/catalog"])
+def test_a_token_that_is_not_valid(stage: Stage, path: str, flaw: str) -> None:
+    token = tokens_that_are_not_valid(stage)[flaw]
+    status, text = refused(stage, "GET", path, token=token)
+    assert (status, "requires authentication" in text) == (401, True), text
+
+
+@pytest.mark.parametrize(("hours_ago", "status"), [(0, 200), (24, 401)])
+def test_a_token_expires(stage: Stage, hours_ago: int, status: int) -> None:
+    known = tokens.open_tokens(stage.cloud.conf).read(stage.alice.token)
+    then = known.issued_at - hours_ago * 3600
+    minting = tokens.Tokens(tokens.KeyRepository(tokens.directory_of(stage.cloud.conf)), lifetime_s=3600, clock=lambda: then)
+    token, _ = minting.mint(known.user_id, project_id=known.project_id, password_mark=known.password_mark)
+    assert stage.cloud.ask("GET", "/v2.1/servers", token=token).status_int == status
+
+
+class Endless(io.RawIOBase):
+    """A body of 100 MB that counts how much of it was read."""
+
+    def __init__(self) -> None:
+        self.left, self.taken = 100_000_000, 0
+
+    def read(self, size: int = -1) -> bytes:
+        size = min(size if size >= 0 else self.left, self.left)
+        self.left -= size
+        self.taken += size
+        return b" " * size
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("path", CREATES)
+def test_a_body_of_100_mb_is_refused_unread(stage: Stage, path: str, is_chunked: bool) -> None:
+    body, before = Endless(), stage.cloud.rows()
+    http = webob.Request.blank(path, method="POST", base_url="http://cloud", environ={"wsgi.input": body})
+    http.headers.update({"X-Auth-Token": stage.alice.token, "Content-Type": "application/json"})
+    http.headers.update({"Transfer-Encoding": "chunked"} if is_chunked else {"Content-Length": str(body.left)})
+    answer = stage.cloud.send(http)
+    assert answer.status_int == 413, answer.text
+    assert "too large" in answer.text
+    assert body.taken < 1_000_000
+    assert stage.cloud.rows() == before

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The OpenAPI documents: valid at every version, of all routes, found from the version document without a token."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import NoReturn, get_type_hints
+
+import jsonschema
+import openapi_spec_validator
+import pytest
+import webob
+
+from nova_lite.api import compute
+from nova_lite.api.compute.common import answers, small_answers
+from nova_lite.api.compute.microversions import HISTORY
+from nova_lite.api.services import SERVICES
+from nova_lite.api.wsgi.application import UNVERSIONED, described
+from nova_lite.api.wsgi.openapi import shape
+from nova_lite.api.wsgi.request import Reply
+from nova_lite.api.wsgi.routing import Field, routes_of
+from nova_lite.api.wsgi.versions import parse
+from tests.support.api import described_answers
+from tests.support.api.paste_cloud import PasteCloud
+from tests.support.paths import ROOT
+
+# Handlers that always refuse, though they say that they return a body.
+NEVER = ("/os-baremetal-nodes", "/shares", "os-getRDPConsole", "/os-hosts/{host_name}/", "/migrations/{migration_id}")
+LINK = {"type": "object", "properties": {"href": {"type": "string"}, "rel": {"type": "string"}, "type": {"type": "string"}},
+        "required": ["href", "rel"], "additionalProperties": False}  # as clients' own schemas have it
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PasteCloud]:
+    made = PasteCloud(tmp_path_factory.mktemp("openapi"))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("face", SERVICES)
+def test_a_faces_document_is_openapi(face: str) -> None:
+    negotiation = SERVICES[face].negotiation
+    for version in (negotiation.minimum, negotiation.maximum) if negotiation else (UNVERSIONED,):
+        openapi_spec_validator.validate(described(SERVICES[face], version, "http://cloud/x"))
+
+
+@pytest.mark.parametrize("version", [version for version, _ in HISTORY])
+def test_a_versions_document_has_its_routes_and_no_others(version: str) -> None:
+    document = described(SERVICES["compute"], parse(version), "")
+    told = {(path, method.upper(), rule.get("action")) for path, entry in document["paths"].items()
+            for method, operation in entry.items() if method != "parameters" for rule in operation["x-nova-lite"]}
+    assert told == {(route.path, route.method, route.action) for route in routes_of(compute.RESOURCES)
+                    if route.versions.holds(parse(version))}
+
+
+def test_the_document_is_linked_and_needs_no_token(cloud: PasteCloud) -> None:
+    links = cloud.ask("GET", "/v2.1/").json["version"]["links"]
+    jsonschema.validate(links, {"type": "array", "items": LINK})
+    found = next(link for link in links if link["rel"] == "service-desc")
+    answer = cloud.ask("GET", found["href"].removeprefix("http://cloud"))
+    assert answer.json["openapi"] == "3.1.0"
+    assert answer.json["servers"] == [{"url": "http://cloud/v2.1"}]
+
+
+def test_the_document_is_of_the_version_asked_for_or_the_newest(cloud: PasteCloud) -> None:
+    assert cloud.ask("GET", "/v2.1/openapi.json", version="2.37").json["info"]["version"] == "2.37"
+    plain = cloud.send(webob.Request.blank("/v2.1/openapi.json", base_url="http://cloud"))
+    negotiation = SERVICES["compute"].negotiation
+    assert negotiation is not None
+    assert plain.json["info"]["version"] == str(negotiation.maximum)
+
+
+def test_the_other_faces_have_one_too(cloud: PasteCloud) -> None:
+    for root in ("/identity/v3", "/image/v2", "/network/v2.0"):
+        assert cloud.ask("GET", f"{root}/openapi.json").json["openapi"] == "3.1.0"
+
+
+def test_every_answer_described_is_of_a_route() -> None:
+    known = {f"{route.method} {route.path}" + (f" {route.action}" if route.action else "") for route in routes_of(compute.RESOURCES)}
+    assert {*answers.ANSWERS, *small_answers.SMALL} <= known
+
+
+@pytest.mark.parametrize("version", [version for version, _ in HISTORY])
+def test_every_route_that_answers_with_a_body_says_which(version: str) -> None:
+    """By what its handler says that it returns: nothing, or never anything."""
+    silent = {f"{route.method} {route.path} {route.action or ''}" for route in routes_of(compute.RESOURCES)
+              if route.versions.holds(parse(version)) and route.status not in (204, 410)
+              and get_type_hints(route.handler)["return"] not in (type(None), NoReturn, Reply)
+              and answers.answers(route, parse(version)) is None}
+    assert {key for key in silent if not any(word in key for word in NEVER)} == set()
+
+
+def test_a_shape_has_the_fields_of_the_version() -> None:
+    fields = (Field("a", id), Field("b", id, since="2.5"), Field("c", id, role="admin"))
+    old, new = (shape(fields, parse(version), {"a": {"type": "string"}}) for version in ("2.4", "2.5"))
+    assert (set(old["properties"]), old["required"]) == ({"a", "c"}, ["a"])
+    assert (set(new["properties"]), new["required"]) == ({"a", "b", "c"}, ["a", "b"])
+
+
+def test_the_command_prints_it() -> None:
+    run = subprocess.run([sys.executable, "-W", "ignore", ROOT / "tools" / "openapi", "--version", "2.50"], capture_output=True,
+                         text=True, timeout=60, check=True, env={"PYTHONPATH": str(ROOT)})
+    assert json.loads(run.stdout)["info"]["version"] == "2.50"
+
+
+@pytest.mark.parametrize(("path", "told"), [
+    ("/servers/x/tags", {"tags": ["a"], "more": 1}), ("/servers/x/tags", {"tags": [1]}), ("/servers/x/tags", {}), ("/limits", None)])
+def test_an_answer_that_is_not_as_described_fails_the_test_that_got_it(path: str, told: object) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        described_answers.check("GET", path, None, "2.104", told)
+    with pytest.raises(AssertionError, match="no body is described"):
+        described_answers.check("POST", "/servers/x/action", {"os-start": None}, "2.1", {"a": "b"})

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Uploads of images: what is refused, what breaks off, and what goes on beside them."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import threading
+from typing import Any
+
+import pytest
+import webob
+
+from tests.support.api.image_service import DATA, ImageService, message
+
+
+def test_an_upload_is_refused_once_there_is_data(service: ImageService, active: dict[str, Any]) -> None:
+    answer = service.upload(active["id"], b"other")
+    assert (answer.status_int, "active" in message(answer)) == (409, True)
+    assert service.ask("GET", f"/images/{active['id']}/file").body == DATA
+    assert len(service.left()) == 1
+
+
+def refused(service: ImageService, answer: webob.Response, image_id: str, status: int, *words: str) -> None:
+    """It was refused in these words; the image is queued, nothing is left, and right data are then taken."""
+    assert answer.status_int == status, answer.text
+    assert all(word in message(answer) for word in words), answer.text
+    shown = service.ask("GET", f"/images/{image_id}").json
+    assert (shown["status"], shown["size"], shown["checksum"]) == ("queued", None, None)
+    assert service.left() == []
+    assert service.upload(image_id, b"good").status_int == 204
+
+
+def test_bytes_of_another_format_are_refused(service: ImageService) -> None:
+    made = service.create()["id"]
+    refused(service, service.upload(made, b"QFI\xfb" + bytes(600)), made, 400, "raw as declared but qcow2")
+
+
+def test_no_bytes_are_refused(service: ImageService) -> None:
+    made = service.create()["id"]
+    refused(service, service.upload(made, b""), made, 400, "no bytes")
+
+
+def test_a_short_body_is_refused(service: ImageService) -> None:
+    made = service.create()["id"]
+    request = webob.Request.blank(f"/images/{made}/file", method="PUT", body=b"x" * 100, headers={"X-User": "alice"})
+    request.content_type, request.content_length = "application/octet-stream", 200
+    refused(service, request.get_response(service), made, 400, "broke off", "100", "200")
+
+
+class BreakingInput:
+    """A connection that is reset after some data."""
+
+    def __init__(self) -> None:
+        self.pieces = [b"x" * 1000]
+
+    def read(self, size: int = -1) -> bytes:
+        if not self.pieces:
+            raise ConnectionResetError(104, "Connection reset by peer")
+        return self.pieces.pop()
+
+
+@pytest.mark.parametrize("promise", [{"CONTENT_LENGTH": "5000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}])
+def test_a_broken_connection_leaves_nothing(service: ImageService, promise: dict[str, str]) -> None:
+    made = service.create()["id"]
+    request = webob.Request.blank(f"/images/{made}/file", method="PUT", headers={"X-User": "alice"})
+    request.environ.update({"wsgi.input": BreakingInput(), "CONTENT_TYPE": "application/octet-stream", **promise})
+    refused(service, request.get_response(service), made, 400, "broke off")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_image_over_the_limit_is_refused(tmp_path: pathlib.Path, *, chunked: bool) -> None:
+    service = ImageService(tmp_path, "max_image_size = 1000000")
+    made = service.create()["id"]
+    request = webob.Request.blank(f"/images/{made}/file", method="PUT", body=b"x" * 1000001, headers={"X-User": "alice"})
+    request.content_type = "application/octet-stream"
+    if chunked:
+        del request.environ["CONTENT_LENGTH"]
+        request.environ["HTTP_TRANSFER_ENCODING"] = "chunked"
+    refused(service, request.get_response(service), made, 413, "1000000")
+
+
+def test_a_body_too_large_for_the_disk_is_refused_at_once(service: ImageService) -> None:
+    made = service.create()["id"]
+    request = webob.Request.blank(f"/images/{made}/file", method="PUT", body=b"x", headers={"X-User": "alice"})
+    request.content_type, request.content_length = "application/octet-stream", 63 * 1024**3
+    if os.statvfs(service.conf.state_path).f_bavail * 4096 > 63 * 1024**3:
+        service.conf.set_override("max_image_size", 2**62, group="image")
+        request.content_length = 2**60
+    refused(service, request.get_response(service), made, 413, str(service.files), str(request.content_length), "free")
+
+
+def test_formats_must_be_known_before_data(service: ImageService) -> None:
+    made = service.ask("POST", "/images", json={"name": "bare"}).json["id"]
+    assert service.upload(made, b"x").status_int == 400
+    assert service.ask("GET", f"/images/{made}").json["status"] == "queued"
+
+
+def test_another_content_type_is_refused(service: ImageService) -> None:
+    made = service.create()["id"]
+    answer = service.ask("PUT", f"/images/{made}/file", body=b"{}", content_type="application/json")
+    assert answer.status_int == 415
+
+
+class WaitingInput:
+    """A body whose second half comes when the test says so."""
+
+    def __init__(self, content: bytes) -> None:
+        self.pieces = [content[5:], content[:5]]
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def read(self, size: int = -1) -> bytes:
+        self.begun.set()
+        if len(self.pieces) == 1:
+            assert self.go_on.wait(20)
+        return self.pieces.pop() if self.pieces else b""
+
+
+def slow_upload(service: ImageService, image_id: str, body: WaitingInput) -> tuple[threading.Thread, list[webob.Response]]:
+    answers: list[webob.Response] = []
+    request = webob.Request.blank(f"/images/{image_id}/file", method="PUT", headers={"X-User": "alice"})
+    request.environ.update({"wsgi.input": body, "CONTENT_TYPE": "application/octet-stream",
+                            "HTTP_TRANSFER_ENCODING": "chunked"})
+    thread = threading.Thread(target=lambda: answers.append(request.get_response(service)))
+    thread.start()
+    assert body.begun.wait(20)
+    return thread, answers
+
+
+def test_other_writes_go_on_during_an_upload(service: ImageService) -> None:
+    made, body = service.create()["id"], WaitingInput(b"some bytes")
+    thread, answers = slow_upload(service, made, body)
+    assert service.ask("GET", f"/images/{made}").json["status"] == "saving"
+    assert service.create()["status"] == "queued"
+    assert service.patch(made, {"op": "add", "path": "/a", "value": "b"}).status_int == 200
+    body.go_on.set()
+    thread.join(20)
+    assert answers[0].status_int == 204
+    shown = service.ask("GET", f"/images/{made}").json
+    assert (shown["status"], shown["size"], shown["a"]) == ("active", 10, "b")
+
+
+def test_delete_during_an_upload_wins(service: ImageService) -> None:
+    made, body = service.create()["id"], WaitingInput(b"some bytes")
+    thread, answers = slow_upload(service, made, body)
+    assert service.ask("DELETE", f"/images/{made}").status_int == 204
+    body.go_on.set()
+    thread.join(20)
+    assert answers[0].status_int == 409
+    assert service.left() == []
+
+
+def test_a_second_upload_is_refused_while_one_is_under_way(service: ImageService) -> None:
+    made, body = service.create()["id"], WaitingInput(b"some bytes")
+    thread, answers = slow_upload(service, made, body)
+    assert service.upload(made, b"other").status_int == 409
+    body.go_on.set()
+    thread.join(20)
+    assert answers[0].status_int == 204
+    assert service.ask("GET", f"/images/{made}/file").body == b"some bytes"
+
+
+def test_of_two_uploads_at_once_one_wins_whole(service: ImageService) -> None:
+    made, gate = service.create()["id"], threading.Barrier(2)
+    answers: dict[bytes, int] = {}
+
+    def put(content: bytes) -> None:
+        gate.wait(20)
+        answers[content] = service.upload(made, content * 100_000).status_int
+
+    threads = [threading.Thread(target=put, args=(content,)) for content in (b"a", b"b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(answers.values()) == [204, 409]
+    winner = next(content for content, status in answers.items() if status == 204)
+    assert service.ask("GET", f"/images/{made}/file").body == winner * 100_000
+    assert len(service.left()) == 1

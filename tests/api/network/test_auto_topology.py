@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A project without networks gets one in one request, and it is taken away in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.api.network_cloud import PROJECTS, NetworkCloud
+
+TOPOLOGY = f"/auto-allocated-topology/{PROJECTS['alice']}"
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[NetworkCloud]:
+    made = NetworkCloud(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_network_is_made_once_and_led_out(cloud: NetworkCloud) -> None:
+    public = cloud.create("network", user="admin", **{"router:external": True}).body["id"]
+    cloud.create("subnet", user="admin", network_id=public, cidr="172.24.4.0/24", ip_version=4)
+    assert "auto-allocated-topology" in {found["alias"] for found in cloud.get("/extensions").body["extensions"]}
+    first, again = (cloud.get(TOPOLOGY).body["auto_allocated_topology"] for _ in range(2))
+    assert first == again
+    assert first["tenant_id"] == PROJECTS["alice"]
+    network = cloud.get(f"/networks/{first['id']}").body["network"]
+    assert (len(network["subnets"]), network["project_id"]) == (1, PROJECTS["alice"])
+    router, = cloud.get("/routers").body["routers"]
+    assert router["external_gateway_info"]["network_id"] == public
+    assert cloud.get("/networks", user="bob").body["networks"][0]["id"] == public
+
+
+def test_a_dry_run_makes_nothing(cloud: NetworkCloud) -> None:
+    found = cloud.get(f"{TOPOLOGY}?fields=dry-run&fields=id").body["auto_allocated_topology"]
+    assert found["id"] == "dry-run=pass"
+    assert cloud.get("/networks").body["networks"] == []
+
+
+def test_all_of_it_goes_together(cloud: NetworkCloud) -> None:
+    cloud.get(TOPOLOGY)
+    for _ in range(2):
+        assert cloud.delete(TOPOLOGY).status == 204
+    assert cloud.get("/networks").body["networks"] == []
+    assert cloud.get("/routers").body["routers"] == []
+
+
+def test_what_is_used_stays(cloud: NetworkCloud) -> None:
+    network_id = cloud.get(TOPOLOGY).body["auto_allocated_topology"]["id"]
+    port = cloud.create("port", network_id=network_id).body
+    assert cloud.delete(TOPOLOGY).status == 409
+    assert len(cloud.get("/routers").body["routers"]) == 1
+    assert cloud.delete(f"/ports/{port['id']}").status == 204
+    assert cloud.delete(TOPOLOGY).status == 204
+
+
+def test_of_several_networks_none_is_chosen(cloud: NetworkCloud) -> None:
+    for _ in range(2):
+        cloud.create("network")
+    assert cloud.get(TOPOLOGY).status == 409
+
+
+def test_another_projects_is_not_there(cloud: NetworkCloud) -> None:
+    for method in (cloud.get, cloud.delete):
+        assert method(TOPOLOGY, user="bob").status == 404
+    assert cloud.get("/networks", user="admin").body["networks"] == []

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What reaches into guests, as requests: passwords, crash dumps, diagnostics, topology, addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nova_lite import errors
+from nova_lite.rpc.compute import GuestPlacement
+from nova_lite.rpc.diagnostics import DiskUse, GuestDiagnostics, NicUse
+from tests.support.api.compute_api import NETWORK, ComputeApi, act, settle
+
+USE = GuestDiagnostics(
+    driver="libvirt", hypervisor="qemu", config_drive=True, cpu_times_ns=(7, 8), memory_maximum_mb=64,
+    memory_used_mb=20, memory={"actual": 65536},
+    disks=(DiskUse(name="vda", read_bytes=1, read_requests=2, write_bytes=3, write_requests=4),),
+    nics=(NicUse(name="tap1", mac="fa:16:3e:00:00:01", rx_octets=1, rx_packets=2, rx_errors=3, rx_drop=4, tx_octets=5,
+                 tx_packets=6, tx_errors=7, tx_drop=8),))
+
+
+def test_a_password_is_set_by_the_worker_and_kept_nowhere(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "changePassword", {"adminPass": "secret-1"}).status == 202
+    topic, _, method, arguments = api.rpc.sent[0]
+    assert (topic, method, arguments["password"]) == ("compute", "change_password", "secret-1")
+    shown = api.get(f"/servers/{server_id}").body["server"]
+    assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("PASSWORD", "updating_password")
+    journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
+    assert journal[0]["action"] == "changePassword"
+    assert "secret-1" not in str(journal)
+
+
+def test_a_guest_without_agent_cannot_be_given_a_password(api: ComputeApi, server_id: str) -> None:
+    api.rpc.answers["change_password"] = errors.HypervisorFailed(host="h1", action="set a password", reason="no agent")
+    refused = act(api, server_id, "changePassword", {"adminPass": "x"})
+    assert refused.status == 409
+    assert "no agent" in refused.body["conflictingRequest"]["message"]
+
+
+@pytest.mark.parametrize("body", [{}, {"adminPass": 1}, {"adminPass": "a", "b": 1}])
+def test_a_password_must_be_text(api: ComputeApi, server_id: str, body: Any) -> None:
+    assert act(api, server_id, "changePassword", body).status == 400
+
+
+def test_a_stopped_guest_cannot_be_given_a_password(api: ComputeApi, server_id: str) -> None:
+    settle(api, server_id, vm_state="stopped")
+    assert act(api, server_id, "changePassword", {"adminPass": "x"}).status == 409
+
+
+def test_a_crash_dump_is_asked_of_the_worker(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "trigger_crash_dump", version="2.17").status == 202
+    assert api.rpc.sent[0][:3] == ("compute", "h1", "trigger_crash_dump")
+    assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] is None
+
+
+def test_a_crash_dump_before_its_version_is_unknown(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "trigger_crash_dump", version="2.16").status == 400
+
+
+def test_a_stopped_guest_does_not_crash(api: ComputeApi, server_id: str) -> None:
+    settle(api, server_id, vm_state="stopped")
+    assert act(api, server_id, "trigger_crash_dump", version="2.17").status == 409
+
+
+def test_reset_network_is_gone(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "resetNetwork", user="admin").status == 410
+
+
+def test_network_facts_are_rendered_anew(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "injectNetworkInfo", user="admin").status == 202
+    assert api.rpc.sent[0][:3] == ("conductor", "", "refresh_documents")
+    assert act(api, server_id, "injectNetworkInfo").status == 403
+
+
+def test_diagnostics_in_the_first_form(api: ComputeApi, server_id: str) -> None:
+    api.rpc.answers["diagnostics"] = USE
+    shown = api.get(f"/servers/{server_id}/diagnostics", user="admin").body
+    assert (shown["cpu1_time"], shown["vda_write_req"], shown["vda_errors"]) == (8, 4, -1)
+    assert (shown["tap1_rx"], shown["tap1_tx_packets"], shown["memory"], shown["memory-actual"]) == (1, 6, 65536, 65536)
+
+
+def test_diagnostics_in_the_common_form(api: ComputeApi, server_id: str) -> None:
+    api.rpc.answers["diagnostics"] = USE
+    shown = api.get(f"/servers/{server_id}/diagnostics", user="admin", version="2.48").body
+    assert set(shown) == {
+        "state", "driver", "hypervisor", "hypervisor_os", "uptime", "config_drive", "num_cpus", "num_nics", "num_disks",
+        "cpu_details", "memory_details", "nic_details", "disk_details"}
+    assert shown["cpu_details"] == [{"id": 0, "time": 7, "utilisation": None}, {"id": 1, "time": 8, "utilisation": None}]
+    assert shown["memory_details"] == {"maximum": 64, "used": 20}
+    assert (shown["nic_details"][0]["rx_rate"], shown["nic_details"][0]["tx_octets"]) == (None, 5)
+    assert shown["disk_details"][0]["errors_count"] is None
+
+
+def test_diagnostics_of_a_guest_that_does_not_run_are_refused(api: ComputeApi, server_id: str) -> None:
+    api.rpc.answers["diagnostics"] = errors.WrongState(
+        action="get_diagnostics", id=server_id, attribute="power state", state="shutdown")
+    assert api.get(f"/servers/{server_id}/diagnostics", user="admin").status == 409
+    settle(api, server_id, agent=None)
+    assert api.get(f"/servers/{server_id}/diagnostics", user="admin").status == 409
+
+
+def test_diagnostics_are_for_admins(api: ComputeApi, server_id: str) -> None:
+    assert api.get(f"/servers/{server_id}/diagnostics").status == 403
+
+
+def test_a_server_without_numa_has_no_nodes(api: ComputeApi, server_id: str) -> None:
+    shown = api.get(f"/servers/{server_id}/topology", version="2.78")
+    assert (shown.status, shown.body) == (200, {"nodes": [], "pagesize_kb": None})
+    assert api.get(f"/servers/{server_id}/topology", version="2.77").status == 404
+
+
+def test_nodes_are_as_the_flavor_asks(api: ComputeApi, server_id: str) -> None:
+    flavor = {"id": "1", "name": "m1", "vcpus": 2, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0,
+              "extra_specs": {"hw:numa_nodes": "2", "hw:mem_page_size": "2048"}}
+    settle(api, server_id, flavor=flavor, vcpus=2)
+    api.rpc.answers["placement"] = GuestPlacement(pins={}, nodes={}, page_kib=2048)
+    shown = api.get(f"/servers/{server_id}/topology", version="2.78").body
+    assert shown == {"pagesize_kb": 2048, "nodes": [
+        {"memory_mb": 32, "siblings": [], "vcpu_set": [0]}, {"memory_mb": 32, "siblings": [], "vcpu_set": [1]}]}
+    nodes = api.get(f"/servers/{server_id}/topology", version="2.78", user="admin").body["nodes"]
+    assert [(node["host_node"], node["cpu_pinning"]) for node in nodes] == [(0, {}), (1, {})]
+
+
+def test_where_cpus_are_pinned_is_what_the_host_says(api: ComputeApi, server_id: str) -> None:
+    flavor = {"id": "1", "name": "m1", "vcpus": 4, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0,
+              "extra_specs": {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "2-3", "hw:cpu_threads": "2"}}
+    settle(api, server_id, flavor=flavor, vcpus=4)
+    api.rpc.answers["placement"] = GuestPlacement(pins={"2": 9, "3": 11}, nodes={"2": 1, "3": 1}, page_kib=4)
+    shown = api.get(f"/servers/{server_id}/topology", version="2.78", user="admin").body
+    assert shown == {"pagesize_kb": None, "nodes": [{
+        "memory_mb": 64, "siblings": [[0, 1], [2, 3]], "vcpu_set": [0, 1, 2, 3], "host_node": 1,
+        "cpu_pinning": {"2": 9, "3": 11}}]}
+    assert "cpu_pinning" not in api.get(f"/servers/{server_id}/topology", version="2.78").body["nodes"][0]
+    settle(api, server_id, agent=None, host=None)
+    nodes = api.get(f"/servers/{server_id}/topology", version="2.78", user="admin").body["nodes"]
+    assert [(node["host_node"], node["cpu_pinning"]) for node in nodes] == [(None, {})]
+
+
+@pytest.mark.parametrize("word", ["shelve", "rescue"])
+def test_what_would_lose_a_tpm_is_refused(api: ComputeApi, server_id: str, word: str) -> None:
+    settle(api, server_id, image_properties={"hw_tpm_version": "2.0"})
+    refused = act(api, server_id, word)
+    assert refused.status == 409
+    assert f"Operation '{word}' not supported for vTPM-enabled instance" in refused.body["conflictingRequest"]["message"]
+
+
+def test_a_posted_password_is_shown_and_forgotten(api: ComputeApi, server_id: str) -> None:
+    assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": ""}
+    settle(api, server_id, posted_password="c2VjcmV0")
+    assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": "c2VjcmV0"}
+    api.rpc.sent.clear()
+    assert api.delete(f"/servers/{server_id}/os-server-password").status == 204
+    assert [(sent[2], sent[3]) for sent in api.rpc.sent] == [("refresh_documents", {"server_id": server_id})]
+    assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": ""}
+
+
+def addresses(api: ComputeApi, server_id: str) -> list[str]:
+    found = api.get(f"/servers/{server_id}").body["server"]["addresses"]
+    return [address["addr"] for address in found["net"]]
+
+
+def test_a_fixed_address_comes_and_goes(api: ComputeApi, server_id: str) -> None:
+    first = addresses(api, server_id)
+    assert act(api, server_id, "addFixedIp", {"networkId": NETWORK}).status == 202
+    both = addresses(api, server_id)
+    assert len(both) == 2
+    assert both[0] in first
+    assert act(api, server_id, "removeFixedIp", {"address": both[1]}).status == 202
+    assert addresses(api, server_id) == first
+
+
+def test_fixed_addresses_that_are_not_there(api: ComputeApi, server_id: str) -> None:
+    assert act(api, server_id, "addFixedIp", {"networkId": "no-such"}).status == 404
+    assert act(api, server_id, "removeFixedIp", {"address": "10.9.9.9"}).status == 400
+    assert act(api, server_id, "addFixedIp", {"networkId": NETWORK}, version="2.44").status == 400
+
+
+def test_a_reset_ends_what_was_under_way(api: ComputeApi, server_id: str) -> None:
+    act(api, server_id, "pause")
+    assert act(api, server_id, "os-resetState", {"state": "active"}, user="admin").status == 202
+    journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
+    assert journal[0]["message"] == "An operator has reset the server's state."

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attach and detach of NICs as requests; a stand-in carries the actions out as a conductor would."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from nova_lite.api.compute.servers.subresources import interfaces as face
+from nova_lite.db.compute import actions, servers
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.network import interfaces, ports, security_groups
+from nova_lite.db.network.networks import Network
+from nova_lite.db.network.ports import Port
+from tests.support.api import compute_api
+from tests.support.api.compute_api import NETWORK, PROJECTS, Answer, ComputeApi, boot, network, settle
+
+SECOND = "33333333-3333-4333-8333-333333333333"
+
+
+class Conductor:
+    """Ends each action that it hears of, well or badly, at once."""
+
+    def __init__(self, api: ComputeApi) -> None:
+        self._api = api
+        self.reason: str | None = None
+        self.heard: list[str] = []
+
+    def run(self, _ctxt: Any, *, action_id: int) -> None:
+        with self._api.database.writer() as session:
+            action = session.get_one(Action, action_id)
+            self.heard.append(action.name)
+            if self.reason is not None:
+                interfaces.take_back(session, action.server_id, action.inputs["port_id"])
+                action.state, action.message = actions.FAILED, self.reason
+                servers.abandon(session, action.server_id, action.name, fault=None, is_fatal=False)
+                return
+            if action.name == "attach_interface":
+                interfaces.plug_one(session, action.server_id, action.inputs["port_id"])
+            else:
+                interfaces.take_back(session, action.server_id, action.inputs["port_id"])
+            action.state = actions.DONE
+            servers.finish(session, action.server_id, action.name)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> ComputeApi:
+    made = compute_api.furnish(compute_api.make(tmp_path))
+    made.rpc.conductor = Conductor(made)  # type: ignore[assignment]
+    return made
+
+
+@pytest.fixture
+def conductor(api: ComputeApi) -> Conductor:
+    found: Any = api.rpc.conductor
+    return found
+
+
+@pytest.fixture
+def server_id(api: ComputeApi) -> str:
+    api.rpc.conductor = compute_api.Rpc().conductor
+    made = boot(api)
+    api.rpc.conductor = Conductor(api)  # type: ignore[assignment]
+    settle(api, made)
+    api.change(lambda session: session.execute(sa.update(Port).values(host="h1", status="ACTIVE")))
+    return made
+
+
+def attach(api: ComputeApi, server_id: str, *, version: str = "2.1", **asked: Any) -> Answer:
+    return api.post(f"/servers/{server_id}/os-interface", {"interfaceAttachment": asked}, version=version)
+
+
+def nics(api: ComputeApi, server_id: str) -> list[dict[str, Any]]:
+    return list(api.get(f"/servers/{server_id}/os-interface", version="2.70").body["interfaceAttachments"])
+
+
+def own_port(api: ComputeApi, *, user: str = "alice") -> str:
+    def make(session: Any) -> str:
+        net = session.get_one(Network, NETWORK, options=[sa.orm.selectinload(Network.subnets)])
+        return ports.create(session, {"project_id": PROJECTS[user], "name": "mine"}, network=net, wanted=None, group_ids=[],
+                            rng=face._RANDOM)
+
+    return str(api.change(make))
+
+
+def test_a_port_is_made_on_the_only_network(api: ComputeApi, server_id: str) -> None:
+    answer = attach(api, server_id)
+    assert answer.status == 200
+    made = answer.body["interfaceAttachment"]
+    assert set(made) == {"net_id", "port_id", "mac_addr", "port_state", "fixed_ips"}
+    assert (made["net_id"], made["port_state"]) == (NETWORK, "ACTIVE")
+    assert [nic["port_id"] for nic in nics(api, server_id)][1] == made["port_id"]
+    assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] is None
+
+
+def test_the_default_group_guards_it(api: ComputeApi, server_id: str) -> None:
+    port_id = attach(api, server_id, net_id=NETWORK).body["interfaceAttachment"]["port_id"]
+    with api.database.reader() as session:
+        assert [member.group.name for member in ports.get(session, port_id).security_groups] == ["default"]
+
+
+def test_an_address_may_be_asked_for(api: ComputeApi, server_id: str) -> None:
+    answer = attach(api, server_id, net_id=NETWORK, fixed_ips=[{"ip_address": "10.0.0.77"}])
+    assert answer.body["interfaceAttachment"]["fixed_ips"][0]["ip_address"] == "10.0.0.77"
+
+
+def test_a_given_port_and_its_tag_are_shown(api: ComputeApi, server_id: str) -> None:
+    port_id = own_port(api)
+    assert attach(api, server_id, port_id=port_id, tag="lan", version="2.49").status == 200
+    shown = api.get(f"/servers/{server_id}/os-interface/{port_id}", version="2.70").body["interfaceAttachment"]
+    assert shown["tag"] == "lan"
+
+
+def test_a_port_given_is_free_after_a_detach_and_one_made_is_gone(api: ComputeApi, server_id: str) -> None:
+    given = own_port(api)
+    attach(api, server_id, port_id=given)
+    made = attach(api, server_id).body["interfaceAttachment"]["port_id"]
+    assert api.delete(f"/servers/{server_id}/os-interface/{given}").status == 202
+    assert api.delete(f"/servers/{server_id}/os-interface/{made}").status == 202
+    assert len(nics(api, server_id)) == 1
+    with api.database.reader() as session:
+        kept = session.scalars(sa.select(Port).where(Port.id.in_([given, made]))).all()
+    assert [(port.id, port.device_id, port.host) for port in kept] == [(given, "", None)]
+
+
+def test_the_journal_has_novas_words(api: ComputeApi, server_id: str) -> None:
+    port_id = attach(api, server_id).body["interfaceAttachment"]["port_id"]
+    api.delete(f"/servers/{server_id}/os-interface/{port_id}")
+    journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
+    assert [entry["action"] for entry in journal] == ["detach_interface", "attach_interface", "create"]
+
+
+@pytest.mark.parametrize(("asked", "status"), [
+    ({"net_id": NETWORK, "port_id": str(uuid.uuid4())}, 400),
+    ({"fixed_ips": [{"ip_address": "10.0.0.9"}]}, 400),
+    ({"net_id": str(uuid.uuid4())}, 404),
+    ({"port_id": str(uuid.uuid4())}, 404),
+    ({"net_id": "x"}, 400),
+    ({"net_id": NETWORK, "fixed_ips": [{"ip_address": "10.9.0.9"}]}, 400),
+    ({"net_id": NETWORK, "fixed_ips": []}, 400),
+    ({"tag": "early"}, 400),
+])
+def test_what_cannot_be_attached_is_refused(api: ComputeApi, server_id: str, asked: dict[str, Any], status: int) -> None:
+    assert attach(api, server_id, **asked).status == status
+    assert len(nics(api, server_id)) == 1
+
+
+def test_a_port_in_use_is_a_conflict(api: ComputeApi, server_id: str) -> None:
+    first = nics(api, server_id)[0]["port_id"]
+    answer = attach(api, server_id, port_id=first)
+    assert (answer.status, "still in use" in str(answer.body)) == (409, True)
+
+
+def test_a_taken_address_is_a_conflict(api: ComputeApi, server_id: str) -> None:
+    taken = nics(api, server_id)[0]["fixed_ips"][0]["ip_address"]
+    assert attach(api, server_id, net_id=NETWORK, fixed_ips=[{"ip_address": taken}]).status == 409
+
+
+def test_a_full_network_is_refused(api: ComputeApi, server_id: str) -> None:
+    api.change(lambda session: session.execute(sa.text("UPDATE subnets SET pools = '[]'")))
+    answer = attach(api, server_id, net_id=NETWORK)
+    assert (answer.status, "No fixed IP addresses available" in str(answer.body)) == (400, True)
+
+
+def test_several_networks_are_ambiguous(api: ComputeApi, server_id: str) -> None:
+    api.add(network(SECOND, "other", segment=2))
+    assert attach(api, server_id).status == 400
+
+
+def test_anothers_port_is_not_found(api: ComputeApi, server_id: str) -> None:
+    assert attach(api, server_id, port_id=own_port(api, user="bob")).status == 404
+
+
+def test_ports_count_against_the_quota(api: ComputeApi, server_id: str) -> None:
+    api.conf.set_override("ports", 1, group="quota")
+    assert attach(api, server_id).status == 403
+
+
+@pytest.mark.parametrize("vm_state", ["suspended", "error", "building"])
+def test_a_state_that_forbids_it_is_named(api: ComputeApi, server_id: str, vm_state: str) -> None:
+    settle(api, server_id, vm_state=vm_state)
+    answer = attach(api, server_id)
+    assert (answer.status, f"vm_state {vm_state}" in str(answer.body)) == (409, True)
+    first = nics(api, server_id)[0]["port_id"]
+    assert api.delete(f"/servers/{server_id}/os-interface/{first}").status == 409
+
+
+def test_a_locked_server_keeps_its_nics(api: ComputeApi, server_id: str) -> None:
+    settle(api, server_id, locked_by="owner")
+    assert attach(api, server_id).status == 409
+
+
+def test_a_failure_is_told_and_nothing_is_left(api: ComputeApi, server_id: str, conductor: Conductor) -> None:
+    api.rpc.conductor.reason = "host h1: no room for a NIC"  # type: ignore[attr-defined]
+    answer = attach(api, server_id)
+    assert (answer.status, "no room for a NIC" in str(answer.body)) == (500, True)
+    assert len(nics(api, server_id)) == 1
+
+
+def test_a_port_that_is_not_there_cannot_be_detached(api: ComputeApi, server_id: str) -> None:
+    assert api.delete(f"/servers/{server_id}/os-interface/{uuid.uuid4()}").status == 404
+
+
+def test_attaches_at_once_take_turns(api: ComputeApi, server_id: str) -> None:
+    answers: list[int] = []
+    threads = [threading.Thread(target=lambda: answers.append(attach(api, server_id).status)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert answers == [200] * 4
+    assert len(nics(api, server_id)) == 5
+
+
+def test_an_attach_waits_for_a_detach_but_not_for_other_work(
+    api: ComputeApi, server_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face, "_WAIT_S", 0.1)
+    settle(api, server_id, task_state="detaching-interface")
+    assert attach(api, server_id).status == 409
+    settle(api, server_id, task_state="powering-off")
+    monkeypatch.setattr(face, "_WAIT_S", 60.0)
+    assert attach(api, server_id).status == 409
+
+
+def test_the_default_group_is_made_when_missing(api: ComputeApi, server_id: str) -> None:
+    attach(api, server_id)
+    with api.database.reader() as session:
+        assert security_groups.has_default(session, PROJECTS["alice"])
+        assert session.scalar(sa.select(Server.task_state).where(Server.id == server_id)) is None

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network face over SQLite, with a real bus in memory and a network worker that keeps what it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import webob
+
+from nova_lite import conf as options
+from nova_lite.api import network
+from nova_lite.api.wsgi.application import ApiService, Application
+from nova_lite.api.wsgi.policy import Policy
+from nova_lite.api.wsgi.request import Parts, RpcClients
+from nova_lite.api.wsgi.routing import routes_of
+from nova_lite.context import Context, expand_roles
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts.hosts import Host, Service
+from nova_lite.db.network import networks, ports, security_groups
+from nova_lite.network.fake import FakeNetwork
+from nova_lite.network.records import Records
+from nova_lite.network.service import NetworkInventory, Servers, Updates
+from nova_lite.payloads import ports as port_payloads
+from nova_lite.rpc import transport
+from nova_lite.rpc.interface import serve
+from nova_lite.rpc.network import NetworkRpc
+from tests.support import databases
+
+PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32}
+ROLES = {"alice": {"member"}, "bob": {"member"}, "admin": {"admin"}, "reader": {"reader"}, "nobody": set()}
+
+
+@dataclasses.dataclass
+class Answer:
+    status: int
+    body: Any
+
+    @property
+    def fault(self) -> str:
+        return str(self.body["NeutronError"]["message"])
+
+
+class NetworkCloud:
+    """Sends requests to the face as one of its users; `worker` is the one host's network worker."""
+
+    def __init__(self, directory: Path) -> None:
+        file = directory / "nova.conf"
+        file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = inprocess://\n")
+        self.conf = options.load([], files=[str(file)])
+        self.database = databases.fresh(directory)
+        self.bus = transport.connect(self.conf)
+        self.records = Records(None)
+        self.worker = FakeNetwork(self.records)
+        self.agent = f"agent-{directory.name}"  # the memory bus is one for the whole test process
+        self._server = serve(NetworkRpc, self.bus, self.agent,
+                             [Servers(self.worker), Updates(self.worker), NetworkInventory(self.worker)])
+        self._server.start()
+        rules = [made.policy for made in routes_of(network.RESOURCES)]
+        parts = Parts(self.conf, self.database, RpcClients(self.bus))
+        self._face = Application(ApiService("network", network.RESOURCES, network.fault_body), parts, Policy(self.conf, rules))
+        self._add_host()
+
+    def close(self) -> None:
+        self._server.stop()
+        self._server.wait()
+        self.bus.cleanup()
+        self.database.close()
+
+    def _add_host(self) -> None:
+        with self.database.writer() as session:
+            session.add(Service(binary="nova-network", host="host-a", agent=self.agent))
+            session.add(Host(
+                name="host-a", agent=self.agent, vcpus=4, ram_mb=4096, disk_gb=40, architecture="x86_64",
+                hypervisor_type="fake", hypervisor_version=1, hypervisor_hostname="host-a", virt_type="fake"))
+
+    def ask(self, method: str, path: str, body: Any = None, *, user: str = "alice") -> Answer:
+        http = webob.Request.blank(path, method=method, base_url="http://cloud:8774/network/v2.0")
+        if body is not None:
+            http.body, http.content_type = json.dumps(body).encode(), "application/json"
+        if user:
+            http.environ["nova.context"] = Context(
+                user_id=user, project_id=PROJECTS[user], roles=expand_roles(ROLES[user]))
+        answer = http.get_response(self._face)
+        return Answer(answer.status_int, answer.json if answer.body else None)
+
+    def get(self, path: str, *, user: str = "alice") -> Answer:
+        return self.ask("GET", path, user=user)
+
+    def delete(self, path: str, *, user: str = "alice") -> Answer:
+        return self.ask("DELETE", path, user=user)
+
+    def create(self, resource: str, *, user: str = "alice", **fields: Any) -> Answer:
+        """POST one `network`, `security_group`, …; the answer's body is the resource itself."""
+        answer = self.ask("POST", f"/{resource.replace('_', '-')}s", {resource: fields}, user=user)
+        return Answer(answer.status, answer.body.get(resource, answer.body))
+
+    def update(self, resource: str, resource_id: str, *, user: str = "alice", **fields: Any) -> Answer:
+        path = f"/{resource.replace('_', '-')}s/{resource_id}"
+        answer = self.ask("PUT", path, {resource: fields}, user=user)
+        return Answer(answer.status, answer.body.get(resource, answer.body))
+
+    def network(self, *, cidr: str = "10.0.0.0/24", user: str = "alice", **fields: Any) -> tuple[str, str]:
+        """A new network with one subnet: both ids."""
+        made = self.create("network", user=user, **fields)
+        subnet = self.create("subnet", user=user, network_id=made.body["id"], cidr=cidr)
+        assert (made.status, subnet.status) == (201, 201), (made, subnet)
+        return made.body["id"], subnet.body["id"]
+
+    def boot(self, server_id: str, network_id: str, *, user: str = "alice") -> str:
+        """A server on the host as create-server and the conductor make it; its port's id."""
+        project_id = PROJECTS[user]
+        with self.database.writer() as session:
+            server = Server(
+                id=server_id, project_id=project_id, user_id=user, name=server_id, hostname=server_id, flavor={},
+                vcpus=1, ram_mb=1, disk_gb=1, vm_state="active", reservation_id="r", host="host-a", agent=self.agent)
+            session.add(server)
+            port_id = ports.make_for_server(
+                session, server_id=server_id, project_id=project_id, network=networks.get(session, network_id),
+                fixed_ip=None, group_ids=[security_groups.default(session, project_id).id], position=0,
+                rng=random.Random(server_id))
+            ports.plug(session, server_id, host="host-a", is_up=True)
+        with self.database.reader() as session:
+            self.worker.prepare(port_payloads.server_ports(session, server, fence=7, documents={"a": "b"}))
+        return port_id
+
+    @staticmethod
+    def eventually(claim: Callable[[], Any]) -> None:
+        """The claim comes true within five seconds: casts arrive in their own time."""
+        deadline = time.monotonic() + 5
+        while not claim():
+            assert time.monotonic() < deadline, "it did not come true"
+            time.sleep(0.01)

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conductor, scheduler and workers on the fake drivers in one process, calling each other directly: no bus, no threads."""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from nova_lite import conf as options
+from nova_lite import errors
+from nova_lite.compute.host import Host
+from nova_lite.compute.operations.build import Build
+from nova_lite.compute.operations.guest_agent import Inside
+from nova_lite.compute.operations.interfaces import Interfaces
+from nova_lite.compute.operations.power import Power
+from nova_lite.compute.operations.rebuild import Rebuild
+from nova_lite.compute.operations.resize import Resize
+from nova_lite.compute.operations.shelve import Shelve
+from nova_lite.compute.operations.snapshot import Snapshot
+from nova_lite.compute.operations.soft_delete import SoftDelete
+from nova_lite.compute.records import Records
+from nova_lite.compute.virt.fake.driver import FakeDriver
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.instance_metadata import Documents
+from nova_lite.conductor.reports import ActionReports, Heartbeats
+from nova_lite.conductor.service import Workflows
+from nova_lite.context import Context
+from nova_lite.db.base import new_id, utcnow
+from nova_lite.db.compute import actions, servers
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts.hosts import Claim
+from nova_lite.db.image import images
+from nova_lite.db.image.images import Image
+from nova_lite.db.network import networks, ports, security_groups
+from nova_lite.db.network.ports import Port
+from nova_lite.network.fake import FakeNetwork
+from nova_lite.network.records import Records as NetworkRecords
+from nova_lite.network.service import NetworkInventory, Servers, Updates
+from nova_lite.rpc.conductor import ServiceReport
+from nova_lite.scheduler.service import Placements
+from tests.support import databases
+
+CTXT = Context(user_id="u" * 32, project_id="p" * 32, roles=frozenset({"member", "reader"}))
+
+
+class Together:
+    """Several endpoints as the one client that their interface promises."""
+
+    def __init__(self, *endpoints: object) -> None:
+        self._endpoints = endpoints
+
+    def __getattr__(self, name: str) -> Any:
+        return next(getattr(endpoint, name) for endpoint in self._endpoints if hasattr(endpoint, name))
+
+
+class OneProcess:
+    """A cloud of `hosts` simulated hosts behind the agent `node`."""
+
+    def __init__(self, directory: Path, *, hosts: int = 2) -> None:
+        self.conf = _conf(directory, hosts)
+        self.database = databases.fresh(directory)
+        self.now_is: Callable[[], datetime.datetime] = utcnow
+        self.driver = FakeDriver(self.conf)
+        self.network_records = NetworkRecords(None)
+        self.network = FakeNetwork(self.network_records)
+        self._start()
+        self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=self.driver.inventory()))
+        self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-network", agent="node"))
+        self.heartbeats.flush()
+        self.image_id, self.network_id = self._image(), self._network()
+
+    def _start(self) -> None:
+        records = Records(Path(self.conf.state_path) / "compute", is_durable=False)
+        records.load()
+        conductor = Together()
+        self.compute_host = Host(conf=self.conf, driver=self.driver, records=records, conductor=cast(Any, conductor))
+        self.build_endpoint, self.soft_delete = Build(self.compute_host), SoftDelete(self.compute_host)
+        compute = Together(self.build_endpoint, Interfaces(self.compute_host), Power(self.compute_host),
+                           Resize(self.compute_host),
+                           Rebuild(self.compute_host), Snapshot(self.compute_host, upload=self._receive, timeout_s=1), Shelve(self.compute_host),
+                           self.soft_delete, Inside(self.compute_host))
+        network = Together(Servers(self.network), Updates(self.network), NetworkInventory(self.network))
+        self.services = Services(
+            conf=self.conf, database=self.database, now=lambda: self.now_is(), image_token=lambda project_id: "token",
+            scheduler=cast(Any, Placements(self.conf, self.database, rng=random.Random(7))),
+            conductor=cast(Any, conductor), compute=lambda agent: cast(Any, compute),
+            network=lambda agent: cast(Any, network), public_url="http://api")
+        self.heartbeats = Heartbeats(self.services)
+        self.workflows = Workflows(self.services, owner="conductor-1")
+        conductor.__init__(self.workflows, ActionReports(self.services), Documents(self.services), self.heartbeats)  # type: ignore[misc]
+
+    def _receive(self, source: BinaryIO, *, url: str, token: str, timeout_s: float, check: Callable[[], None]) -> None:
+        """As the image face: a queued image becomes active."""
+        image_id, file_id = url.split("/")[-2], new_id()
+        size = len(source.read())
+        with self.database.writer() as session:
+            images.begin_upload(session, image_id, file_id=file_id)
+            images.finish_upload(session, image_id, file_id=file_id, contents=images.Contents(size, size, "0" * 32, "0" * 128))
+
+    def restart_conductor(self, name: str = "conductor-2") -> None:
+        """Another conductor takes over: leases of the first have run out."""
+        self.workflows = Workflows(self.services, owner=name)
+        self.expire_leases()
+
+    def expire_leases(self) -> None:
+        """As if the lease time had passed."""
+        with self.database.writer() as session:
+            session.execute(sa.update(actions.Action).values(lease_until=utcnow() - datetime.timedelta(seconds=1)))
+
+    def _image(self) -> str:
+        with self.database.writer() as session:
+            image = Image(owner=CTXT.project_id, name="img", status="active", disk_format="raw", container_format="bare",
+                          size=1, hash_value="0" * 128)
+            session.add(image)
+            session.flush()
+            return image.id
+
+    def _network(self) -> str:
+        with self.database.writer() as session:
+            made = networks.create(
+                session, networks.Network(project_id=CTXT.project_id, name="net", mtu=1450), segment=None, rng=random.Random(1))
+            networks.add_subnet(session, made, networks.Subnet(
+                network_id=made.id, project_id=CTXT.project_id, cidr="10.0.0.0/24", gateway="10.0.0.1", pools=[["10.0.0.2", "10.0.0.254"]]))
+            return made.id
+
+    def ask_for_server(self, **values: Any) -> tuple[str, int]:
+        """As the compute face writes it: the server, its port and its action; (server id, action id)."""
+        flavor = {"id": "1", "name": "f", "vcpus": 1, "ram": 128, "disk": 1, "ephemeral": 0, "swap": 0, "extra_specs": {}}
+        with self.database.writer() as session:
+            server = Server(**{
+                "project_id": CTXT.project_id, "user_id": CTXT.user_id, "name": "s", "hostname": "s", "flavor": flavor,
+                "vcpus": 1, "ram_mb": 128, "disk_gb": 1, "image_id": self.image_id, "vm_state": "building",
+                "task_state": "scheduling", "reservation_id": "r-1", **values})
+            session.add(server)
+            session.flush()
+            group = security_groups.default(session, CTXT.project_id)
+            network = networks.usable(session, CTXT.project_id, among=[self.network_id])[0]
+            ports.make_for_server(session, server_id=server.id, project_id=CTXT.project_id, network=network,
+                                  fixed_ip=None, group_ids=[group.id], position=0, rng=random.Random())
+            return server.id, self._add(session, server.id, "create")
+
+    def ask_for_delete(self, server_id: str) -> int:
+        """As the compute face writes it; the action's id."""
+        with self.database.writer() as session:
+            session.execute(sa.update(Server).where(Server.id == server_id).values(task_state="deleting"))
+            return self._add(session, server_id, "delete")
+
+    def ask_for(self, server_id: str, name: str, *, inputs: dict[str, Any] | None = None) -> int:
+        """As the compute face writes it: the server is claimed for the action; the action's id."""
+        with self.database.writer() as session:
+            servers.begin(session, servers.get(session, server_id), name)
+            return self._add(session, server_id, name, inputs=inputs)
+
+    @staticmethod
+    def _add(session: Any, server_id: str, name: str, *, inputs: dict[str, Any] | None = None) -> int:
+        return actions.add(session, server_id=server_id, name=name, request_id=CTXT.request_id, user_id=CTXT.user_id,
+                           project_id=CTXT.project_id, inputs=inputs).id
+
+    def run(self, action_id: int) -> None:
+        self.workflows.take_up(CTXT, action_id)
+
+    def server(self, server_id: str) -> Server:
+        with self.database.reader() as session:
+            return session.scalars(sa.select(Server).where(Server.id == server_id)).one()
+
+    def ports(self, server_id: str) -> list[Port]:
+        """The server's ports in the order of its NICs."""
+        with self.database.reader() as session:
+            return ports.of_servers(session, [server_id])[server_id]
+
+    def events(self, action_id: int) -> list[actions.ActionEvent]:
+        with self.database.reader() as session:
+            return actions.events(session, action_id)
+
+    def leftovers(self, server_id: str) -> dict[str, object]:
+        """What anybody still holds for the server; all empty when nothing is left."""
+        with self.database.reader() as session:
+            claims = session.scalars(sa.select(Claim).where(Claim.server_id == server_id)).all()
+            plugged = session.scalars(sa.select(Port).where(Port.device_id == server_id, Port.host.is_not(None))).all()
+            sums = session.execute(sa.text("SELECT sum(vcpus_claimed), sum(ram_mb_claimed), sum(disk_gb_claimed), "
+                                           "sum(servers_claimed) FROM hosts")).one()
+        held = self.build_endpoint.owned(CTXT).server_ids + self.network.owned().server_ids
+        found = {"claims": list(claims), "plugged": list(plugged), "sums": [n for n in sums if n],
+                 "held": [held_id for held_id in held if held_id == server_id]}
+        return {name: value for name, value in found.items() if value}
+
+
+def _conf(directory: Path, hosts: int) -> cfg.ConfigOpts:
+    conf = options.load([], files=[])
+    conf.set_override("host", "node")
+    conf.set_override("state_path", str(directory))
+    conf.set_override("driver", "fake", group="compute")
+    conf.set_override("fake_hosts", hosts, group="compute")
+    conf.set_override("driver", "fake", group="network")
+    return conf
+
+
+class Broken(errors.WorkerError):
+    """A step that a test breaks."""

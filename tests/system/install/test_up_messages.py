@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `nova-lite up` says where something is in its way, or not as somebody may think."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.paths import ROOT
+from tests.support.system.all_in_one import AllInOne
+from tools.lib.daemons import environment
+
+
+def refused(state: Path, *, listen: str, port: int) -> str:
+    """What it says as it ends at once."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "nova_lite.cmd.lite.main", "up", "--fake", "--state", str(state), "--listen", listen,
+         "--port", str(port)], capture_output=True, text=True, timeout=120, check=False, env=environment(), cwd=ROOT)
+    assert done.returncode == 1, done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_a_taken_port_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(tmp_path, listen="127.0.0.1", port=port)
+    assert said == f"nova-lite: cannot listen on 127.0.0.1:{port}: Address already in use; choose another --port or --listen"
+
+
+def test_an_address_of_another_machine_is_named(tmp_path: Path) -> None:
+    said = refused(tmp_path, listen="192.0.2.1", port=8774)  # RFC 5737: nobody's
+    assert said == ("nova-lite: cannot listen on 192.0.2.1:8774: Cannot assign requested address; "
+                    "choose another --port or --listen")
+
+
+def test_notifications_that_nobody_would_hear_are_warned_of(tmp_path: Path) -> None:
+    on = "[notifications]\nnotification_format = versioned\n[oslo_messaging_notifications]\ndriver = messagingv2\n"
+    cloud = AllInOne(tmp_path, options=on)
+    try:
+        cloud.start()
+    finally:
+        cloud.stop()
+    assert "notifications are on, and nobody hears them" in cloud.log.read_text()
+    assert "set [oslo_messaging_notifications] transport_url" in cloud.log.read_text()
