@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Preemption rows into what workers are told: the guest, its ports, and the documents that it may read."""
+"""Turns rows into what workers are told: the guest, its ports, and the documents that it may read."""
 
 from __future__ import annotations
 

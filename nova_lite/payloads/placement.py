@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Preemption a server's row into what a scheduler is asked: its size, and all that binds it to some hosts."""
+"""Turns a server's row into what a scheduler is asked: its size, and all that binds it to some hosts."""
 
 from __future__ import annotations
 

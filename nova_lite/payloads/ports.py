@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Preemption rows of ports, networks and security groups into what workers are told of them."""
+"""Turn rows of ports, networks and security groups into what workers are told of them."""
 
 from __future__ import annotations
 

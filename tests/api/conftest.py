@@ -42,4 +42,4 @@ def active(service: ImageService) -> dict[str, Any]:
     """An active private image of alice's."""
     made = service.create(visibility="private")
     assert service.upload(made["id"], DATA).status_int == 204
-    return dict(service.ask("GET", f"/images/{made['id']}").json)
+    return dict(service.request("GET", f"/images/{made['id']}").json)

@@ -71,10 +71,10 @@ def worker(subject: Subject, tmp_path: Path) -> Worker:  # noqa: F811
 
 
 @contextlib.contextmanager
-def waiting(worker: Worker, ask: Callable[..., None], **arguments: Any) -> Iterator[futures.Future[None]]:
+def waiting(worker: Worker, operation: Callable[..., None], **arguments: Any) -> Iterator[futures.Future[None]]:
     """An action that has begun and waits for the guest."""
     with futures.ThreadPoolExecutor(1) as thread:
-        asked = thread.submit(ask, CTXT, server_id=worker.server_id, action_id=2, **arguments)
+        asked = thread.submit(operation, CTXT, server_id=worker.server_id, action_id=2, **arguments)
         deadline = time.monotonic() + SOON_S
         while not worker.host.locks.is_held(worker.server_id) and time.monotonic() < deadline:
             threading.Event().wait(0.02)

@@ -21,7 +21,7 @@ from tests.support.flows.one_process import CTXT, OneProcess
 
 
 def test_build_journals_each_step_as_an_event(cloud: OneProcess) -> None:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     assert [(event.name, event.result) for event in cloud.events(action_id)] == [
         ("pick_host", "Success"), ("prepare_network", "Success"), ("start_guest", "Success")]
@@ -32,7 +32,7 @@ def test_build_says_per_filter_why_no_host_would_do(cloud: OneProcess) -> None:
     with cloud.database.writer() as session:
         session.execute(sa.update(Service).where(Service.host == "node-1", Service.binary == "nova-compute").values(disabled=True))
     too_much = 10**7
-    server_id, action_id = cloud.ask_for_server(ram_mb=too_much)
+    server_id, action_id = cloud.create_server(ram_mb=too_much)
     cloud.run(action_id)
     server = cloud.server(server_id)
     assert server.vm_state == "error"
@@ -55,7 +55,7 @@ def test_build_moves_to_another_host_when_one_fails(cloud: OneProcess, monkeypat
         return start(guest)  # type: ignore[arg-type, return-value, func-returns-value]
 
     monkeypatch.setattr(cloud.driver, "start", start_or_fail)
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "active"
     assert sorted(tried) == ["node-1", "node-2"]
@@ -68,7 +68,7 @@ def test_build_tells_what_happened_on_each_host(cloud: OneProcess, monkeypatch: 
         raise errors.HypervisorFailed(host=guest.host, action="start the guest", reason="no power")  # type: ignore[attr-defined]
 
     monkeypatch.setattr(cloud.driver, "start", fail)
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     fault = cloud.server(server_id).fault
     assert fault is not None
@@ -89,11 +89,11 @@ def test_delete_wins_over_a_build_that_waits_on_the_host(cloud: OneProcess, monk
         return start(guest)  # type: ignore[arg-type, return-value, func-returns-value]
 
     monkeypatch.setattr(cloud.driver, "start", wait)
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     building = threading.Thread(target=cloud.run, args=(action_id,))
     building.start()
     assert reached.wait(20)
-    delete_id = cloud.ask_for_delete(server_id)
+    delete_id = cloud.begin_delete(server_id)
     deleting = threading.Thread(target=cloud.run, args=(delete_id,))
     deleting.start()
     go_on.set()
@@ -106,7 +106,7 @@ def test_delete_wins_over_a_build_that_waits_on_the_host(cloud: OneProcess, monk
 def test_a_claim_is_never_more_than_the_host_has(cloud: OneProcess) -> None:
     with cloud.database.writer() as session:
         session.execute(sa.update(Host).values(ram_mb=300, reserved_ram_mb=0))
-    asked = [cloud.ask_for_server() for _ in range(6)]
+    asked = [cloud.create_server() for _ in range(6)]
     threads = [threading.Thread(target=cloud.run, args=(action_id,)) for _, action_id in asked]
     for thread in threads:
         thread.start()
@@ -117,7 +117,7 @@ def test_a_claim_is_never_more_than_the_host_has(cloud: OneProcess) -> None:
 
 
 def test_orphans_are_removed_from_hosts_and_claims(cloud: OneProcess) -> None:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     with cloud.database.writer() as session:  # as if the row had gone while the host was away
         session.execute(sa.text("UPDATE servers SET deleted_at = created_at, vm_state = 'deleted'"))
@@ -127,7 +127,7 @@ def test_orphans_are_removed_from_hosts_and_claims(cloud: OneProcess) -> None:
 
 
 def test_what_no_row_knows_is_never_touched(cloud: OneProcess) -> None:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     with cloud.database.writer() as session:
         for table in ("action_events", "actions", "addresses", "port_security_groups", "ports", "servers"):
@@ -137,9 +137,9 @@ def test_what_no_row_knows_is_never_touched(cloud: OneProcess) -> None:
 
 
 def test_servers_deleted_long_ago_are_purged_with_their_actions(cloud: OneProcess) -> None:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
-    cloud.run(cloud.ask_for_delete(server_id))
+    cloud.run(cloud.begin_delete(server_id))
     purge.purge(cloud.services)
     assert cloud.server(server_id).vm_state == "deleted"
     cloud.now_is = lambda: utcnow() + datetime.timedelta(days=31)
@@ -169,7 +169,7 @@ def test_a_password_is_on_the_config_drive_and_nowhere_else(
             raise errors.HypervisorFailed(host=guest.host, action="make a config drive", reason="full")
 
     monkeypatch.setattr(cloud.driver, "make_config_drive", make)
-    server_id, action_id = cloud.ask_for_server(config_drive=True)
+    server_id, action_id = cloud.create_server(config_drive=True)
     with cloud.database.writer() as session:
         session.get_one(Action, action_id).inputs = {"admin_pass": sealed}
     cloud.run(action_id)
@@ -186,10 +186,10 @@ def test_a_rescue_has_a_drive_of_its_own_with_its_password(cloud: OneProcess, mo
     drives: list[tuple[bool, str | None]] = []
     monkeypatch.setattr(cloud.driver, "make_config_drive", lambda guest: drives.append(
         (guest.rescue is not None, told(guest.documents))))
-    server_id, action_id = cloud.ask_for_server(config_drive=True)
+    server_id, action_id = cloud.create_server(config_drive=True)
     cloud.run(action_id)
     sealed = tokens.open_tokens(cloud.conf).seal_secret("secret-2")
-    rescue_id = cloud.ask_for(server_id, "rescue", inputs={"image_id": cloud.image_id, "admin_pass": sealed})
+    rescue_id = cloud.begin_action(server_id, "rescue", inputs={"image_id": cloud.image_id, "admin_pass": sealed})
     cloud.run(rescue_id)
     assert cloud.server(server_id).vm_state == "rescued"
     assert drives == [(False, None), (True, "secret-2")]
@@ -200,7 +200,7 @@ def test_a_rescue_has_a_drive_of_its_own_with_its_password(cloud: OneProcess, mo
 def test_a_rescue_without_a_drive_makes_none(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     drives: list[Guest] = []
     monkeypatch.setattr(cloud.driver, "make_config_drive", drives.append)
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
-    cloud.run(cloud.ask_for(server_id, "rescue", inputs={"image_id": cloud.image_id}))
+    cloud.run(cloud.begin_action(server_id, "rescue", inputs={"image_id": cloud.image_id}))
     assert (cloud.server(server_id).vm_state, drives) == ("rescued", [])

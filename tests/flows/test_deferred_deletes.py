@@ -38,7 +38,7 @@ def is_soft_deleted(cloud: OneProcess, server_id: str) -> bool:
 
 
 def restore(cloud: OneProcess, server_id: str) -> tuple[str, str | None]:
-    action_id = cloud.ask_for(server_id, "restore")
+    action_id = cloud.begin_action(server_id, "restore")
     if cloud.server(server_id).agent is None:
         cloud.services.conductor.action_done(CTXT, server_id=server_id, action_id=action_id, host="", power_state=4)
     else:
@@ -70,7 +70,7 @@ def test_it_begins_when_the_workflow_has_ended_and_can_be_taken_back(cloud: OneP
     assert restore(cloud, server_id) == ("shelved_offloaded" if was == "shelved_offloaded" else "active", None)
     if was == "shelved_offloaded":
         assert shelving.is_offloaded(cloud, server_id)
-        cloud.run(cloud.ask_for(server_id, "unshelve"))
+        cloud.run(cloud.begin_action(server_id, "unshelve"))
         assert shelving.is_back(cloud, server_id)
     assert cloud.driver.power_state(server_id) is Power.RUNNING
 
@@ -81,7 +81,7 @@ def test_what_was_shelved_and_left_its_host_is_reclaimed_with_its_snapshot(cloud
     cloud.run(action_id)
     deferred_deletes.begin(cloud.services)
     assert is_soft_deleted(cloud, server_id)
-    cloud.run(cloud.ask_for_delete(server_id))
+    cloud.run(cloud.begin_delete(server_id))
     assert cloud.server(server_id).vm_state == "deleted"
     assert (cloud.leftovers(server_id), shelving.snapshots_of(cloud, server_id)) == ({}, [])
 
@@ -104,7 +104,7 @@ def test_it_overtakes_a_power_action_that_came_between(cloud: OneProcess) -> Non
     server_id, action_id = disk_scenarios.create_image(cloud)
     keep_for_later(cloud, server_id)
     cloud.run(action_id)
-    stop_id = cloud.ask_for(server_id, "stop")
+    stop_id = cloud.begin_action(server_id, "stop")
     deferred_deletes.begin(cloud.services)
     assert is_soft_deleted(cloud, server_id)
     with cloud.database.reader() as session:
@@ -114,7 +114,7 @@ def test_it_overtakes_a_power_action_that_came_between(cloud: OneProcess) -> Non
 def test_a_delete_for_good_ends_the_waiting(cloud: OneProcess) -> None:
     server_id, _ = disk_scenarios.rescue(cloud)
     waiting_id = keep_for_later(cloud, server_id)
-    cloud.run(cloud.ask_for(server_id, "delete"))
+    cloud.run(cloud.begin_action(server_id, "delete"))
     deferred_deletes.begin(cloud.services)
     assert (cloud.server(server_id).vm_state, cloud.leftovers(server_id)) == ("deleted", {})
     with cloud.database.reader() as session:
@@ -125,7 +125,7 @@ def test_what_another_has_deleted_softly_is_not_deleted_again(cloud: OneProcess)
     server_id, action_id = disk_scenarios.create_image(cloud)
     keep_for_later(cloud, server_id)
     cloud.run(action_id)
-    cloud.soft_delete.soft_delete(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, "soft_delete"))
+    cloud.soft_delete.soft_delete(CTXT, server_id=server_id, action_id=cloud.begin_action(server_id, "soft_delete"))
     deferred_deletes.begin(cloud.services)
     assert restore(cloud, server_id) == ("active", None)
     deferred_deletes.begin(cloud.services)

@@ -19,7 +19,7 @@ ON_THE_WAY = [(name, task) for name, tasks in TASKS_OF.items() for task in tasks
 
 def _server(cloud: OneProcess, vm: Vm, task: str | None = None) -> str:
     """A server whose row says this; its guest is there, as it is in most of these states."""
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).where(Server.id == server_id).values(vm_state=str(vm), task_state=task))
@@ -27,7 +27,7 @@ def _server(cloud: OneProcess, vm: Vm, task: str | None = None) -> str:
 
 
 def _delete(cloud: OneProcess, server_id: str) -> None:
-    cloud.run(cloud.ask_for(server_id, "delete"))
+    cloud.run(cloud.begin_action(server_id, "delete"))
     gone = cloud.server(server_id)
     assert (gone.vm_state, gone.task_state) == ("deleted", None)
     assert gone.deleted_at is not None
@@ -48,7 +48,7 @@ def test_delete_wins_over_a_server_at_rest(cloud: OneProcess, vm: Vm) -> None:
 def test_delete_wins_over_an_action_under_way(cloud: OneProcess, name: str, vm: Vm) -> None:
     """What was under way ends, and a late report of it does not bring the server back."""
     server_id = _server(cloud, vm)
-    action_id = cloud.ask_for(server_id, name)
+    action_id = cloud.begin_action(server_id, name)
     _delete(cloud, server_id)
     assert _state(cloud, action_id) == CANCELLED
     cloud.services.conductor.action_done(CTXT, server_id=server_id, action_id=action_id, host="node-0", power_state=1)
@@ -64,7 +64,7 @@ def test_delete_wins_at_every_stage_that_is_shown(cloud: OneProcess, name: str, 
 
 
 def test_delete_wins_over_a_build_that_has_not_begun(cloud: OneProcess) -> None:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     _delete(cloud, server_id)
     cloud.run(action_id)
     assert _state(cloud, action_id) == CANCELLED
@@ -75,15 +75,15 @@ def test_delete_wins_over_a_build_that_has_not_begun(cloud: OneProcess) -> None:
 @pytest.mark.parametrize("name", [name for name in ACTIONS if name != "delete" and not ACTIONS[name].over_task])
 def test_nothing_begins_over_a_delete(cloud: OneProcess, name: str) -> None:
     server_id = _server(cloud, min(ACTIONS[name].allowed_in, default=Vm.ACTIVE))
-    cloud.ask_for(server_id, "delete")
+    cloud.begin_action(server_id, "delete")
     with pytest.raises(errors.WrongState):
-        cloud.ask_for(server_id, name)
+        cloud.begin_action(server_id, name)
 
 
 def test_a_second_delete_is_harmless(cloud: OneProcess) -> None:
     server_id = _server(cloud, Vm.ACTIVE)
-    first = cloud.ask_for(server_id, "delete")
-    second = cloud.ask_for(server_id, "delete")
+    first = cloud.begin_action(server_id, "delete")
+    second = cloud.begin_action(server_id, "delete")
     cloud.run(second)
     cloud.run(first)
     assert _state(cloud, second) == DONE

@@ -16,8 +16,8 @@ from nova_lite.db.hosts import hosts
 from nova_lite.db.image.images import Image
 from tests.support.flows.disk_scenarios import (
     active,
-    ask_for_backup,
-    ask_for_image,
+    begin_create_backup,
+    begin_create_image,
     create_image,
     images_of,
     is_rebuilt,
@@ -40,7 +40,7 @@ def test_a_delete_wins_over_a_snapshot_and_leaves_no_half_image(
     def delete_meanwhile(name: str) -> None:
         if name == f"create_image.compute_snapshot_instance.{at}":
             monkeypatch.undo()
-            cloud.run(cloud.ask_for_delete(server_id))
+            cloud.run(cloud.begin_delete(server_id))
 
     monkeypatch.setattr(engine, "fail", delete_meanwhile)
     cloud.run(action_id)
@@ -62,7 +62,7 @@ def test_an_image_that_is_deleted_meanwhile_ends_the_action_only(cloud: OneProce
 def test_a_protected_backup_is_not_rotated(cloud: OneProcess) -> None:
     server_id = active(cloud)
     for name in ("one", "two", "three"):
-        cloud.run(ask_for_backup(cloud, server_id, name=name, rotation=1))
+        cloud.run(begin_create_backup(cloud, server_id, name=name, rotation=1))
         if name == "one":
             with cloud.database.writer() as session:
                 session.execute(sa.update(Image).where(Image.name == "one").values(protected=True))
@@ -71,8 +71,8 @@ def test_a_protected_backup_is_not_rotated(cloud: OneProcess) -> None:
 
 def test_a_backup_of_which_none_is_kept_is_gone(cloud: OneProcess) -> None:
     server_id = active(cloud)
-    cloud.run(ask_for_image(cloud, server_id))
-    cloud.run(ask_for_backup(cloud, server_id, name="none", rotation=0))
+    cloud.run(begin_create_image(cloud, server_id))
+    cloud.run(begin_create_backup(cloud, server_id, name="none", rotation=0))
     assert [image.name for image in images_of(cloud, server_id)] == ["snap"]
 
 

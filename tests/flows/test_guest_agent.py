@@ -35,7 +35,7 @@ def state(cloud: OneProcess, server_id: str, action_id: int) -> tuple[str | None
 
 def test_a_password_is_set_and_the_server_is_free_again(cloud: OneProcess, inside: Inside) -> None:
     server_id = shelving.active(cloud)
-    action_id = cloud.ask_for(server_id, "change_password")
+    action_id = cloud.begin_action(server_id, "change_password")
     inside.change_password(CTXT, server_id=server_id, action_id=action_id, password="secret-2")  # noqa: S106
     assert state(cloud, server_id, action_id) == (None, "done", None)
     assert "password of root" in cloud.driver.console_output(server_id)
@@ -50,7 +50,7 @@ def test_a_refused_password_reaches_the_caller_and_the_journal(
 
     monkeypatch.setattr(cloud.driver, "set_password", refuse)
     server_id = shelving.active(cloud)
-    action_id = cloud.ask_for(server_id, "change_password")
+    action_id = cloud.begin_action(server_id, "change_password")
     with pytest.raises(errors.HypervisorFailed, match="no agent"):
         inside.change_password(CTXT, server_id=server_id, action_id=action_id, password="x")  # noqa: S106
     task, ended, message = state(cloud, server_id, action_id)
@@ -61,7 +61,7 @@ def test_a_refused_password_reaches_the_caller_and_the_journal(
 
 def test_a_password_that_nobody_reported_on_is_given_up(cloud: OneProcess) -> None:
     server_id = shelving.active(cloud)
-    action_id = cloud.ask_for(server_id, "change_password")
+    action_id = cloud.begin_action(server_id, "change_password")
     with cloud.database.writer() as session:
         session.execute(sa.update(Action).where(Action.id == action_id).values(
             updated_at=utcnow() - datetime.timedelta(hours=1)))
@@ -73,7 +73,7 @@ def test_a_password_that_nobody_reported_on_is_given_up(cloud: OneProcess) -> No
 
 def test_a_crash_dump_is_one_event(cloud: OneProcess, inside: Inside) -> None:
     server_id = shelving.active(cloud)
-    action_id = cloud.ask_for(server_id, "trigger_crash_dump")
+    action_id = cloud.begin_action(server_id, "trigger_crash_dump")
     inside.trigger_crash_dump(CTXT, server_id=server_id, action_id=action_id)
     assert state(cloud, server_id, action_id) == (None, "done", None)
     assert [event.name for event in cloud.events(action_id)] == ["compute_trigger_crash_dump"]
@@ -122,7 +122,7 @@ def devices(cloud: OneProcess, server_id: str) -> list[dict[str, object]]:
 
 def tagged(cloud: OneProcess) -> tuple[str, int]:
     """A server that is asked for with a tag on its NIC; (server id, action id)."""
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     with cloud.database.writer() as session:
         session.execute(sa.update(Port).where(Port.device_id == server_id).values(tag="storage"))
     return server_id, action_id

@@ -46,7 +46,7 @@ def claimed(cloud: OneProcess) -> tuple[list[int], list[int]]:
 
 def build(cloud: OneProcess, specs: dict[str, str], *, vcpus: int = 2, image: dict[str, str] | None = None) -> str:
     flavor = {"id": "1", "name": "f", "vcpus": vcpus, "ram": 128, "disk": 1, "ephemeral": 0, "swap": 0, "extra_specs": specs}
-    server_id, action_id = cloud.ask_for_server(flavor=flavor, vcpus=vcpus, image_properties=image or {})
+    server_id, action_id = cloud.create_server(flavor=flavor, vcpus=vcpus, image_properties=image or {})
     cloud.run(action_id)
     return server_id
 
@@ -84,7 +84,7 @@ def test_each_policy_takes_its_number(cloud: OneProcess, specs: dict[str, str], 
     server_id = build(cloud, specs)
     assert cloud.server(server_id).vm_state == "active"
     assert claimed(cloud)[0] == [0, pcpus]
-    cloud.run(cloud.ask_for_delete(server_id))
+    cloud.run(cloud.begin_delete(server_id))
     assert claimed(cloud)[0] == [0, 0]
 
 
@@ -93,7 +93,7 @@ def test_huge_pages_are_given_and_given_back(cloud: OneProcess) -> None:
     assert claimed(cloud)[1] == [256, 256]
     assert "not enough huge pages of 2048 KiB: 128 MB asked, 0 MB left" in fault(cloud, build(cloud, {"hw:mem_page_size": "2MB"}))
     assert "not enough huge pages of 1048576 KiB" in fault(cloud, build(cloud, {"hw:mem_page_size": "1GB"}))
-    cloud.run(cloud.ask_for_delete(made[0]))
+    cloud.run(cloud.begin_delete(made[0]))
     assert cloud.server(build(cloud, {"hw:mem_page_size": "large"})).vm_state == "active"
 
 
@@ -101,18 +101,18 @@ def test_huge_pages_are_given_and_given_back(cloud: OneProcess) -> None:
 def test_a_resize_claims_for_both_sizes_until_it_ends(cloud: OneProcess, end: str, pcpus: int) -> None:
     server_id = build(cloud, OWN)
     flavor = {**resizing.LARGE, "vcpus": 4, "ram": 128, "extra_specs": OWN}
-    cloud.run(resizing.ask_for_resize(cloud, server_id, flavor))
+    cloud.run(resizing.begin_resize(cloud, server_id, flavor))
     assert cloud.server(server_id).vm_state == "resized"
     assert claimed(cloud)[0] == [0, 4]
     assert len(cloud.driver.placement(cloud.driver.guest(server_id)).pins) == 4
-    cloud.run(cloud.ask_for(server_id, end))
+    cloud.run(cloud.begin_action(server_id, end))
     assert claimed(cloud)[0] == [0, pcpus]
     assert len(cloud.driver.placement(cloud.driver.guest(server_id)).pins) == pcpus
 
 
 def test_a_resize_to_more_than_there_is_says_so(cloud: OneProcess) -> None:
     server_id = build(cloud, OWN)
-    action_id = resizing.ask_for_resize(cloud, server_id, {**resizing.LARGE, "vcpus": 5, "ram": 128, "extra_specs": OWN})
+    action_id = resizing.begin_resize(cloud, server_id, {**resizing.LARGE, "vcpus": 5, "ram": 128, "extra_specs": OWN})
     cloud.run(action_id)
     assert "not enough dedicated CPUs: 5 asked, 4 left" in str(cloud.events(action_id)[-1].details)
     assert claimed(cloud)[0] == [0, 2]
@@ -121,9 +121,9 @@ def test_a_resize_to_more_than_there_is_says_so(cloud: OneProcess) -> None:
 def test_what_left_its_host_has_given_its_cpus_back(cloud: OneProcess) -> None:
     server_id = build(cloud, OWN)
     cloud.conf.set_override("shelved_offload_time", 0, group="compute")
-    cloud.run(shelving.ask(cloud, server_id))
+    cloud.run(shelving.request(cloud, server_id))
     assert (cloud.server(server_id).vm_state, claimed(cloud)[0]) == ("shelved_offloaded", [0, 0])
-    cloud.run(cloud.ask_for(server_id, "unshelve"))
+    cloud.run(cloud.begin_action(server_id, "unshelve"))
     assert (cloud.server(server_id).vm_state, claimed(cloud)[0]) == ("active", [0, 2])
 
 

@@ -10,7 +10,7 @@ from tests.support.flows.one_process import CTXT, OneProcess
 
 
 def test_a_rule_that_a_single_host_was_not_told_of_comes_to_it(cloud: OneProcess) -> None:
-    _, action_id = cloud.ask_for_server()
+    _, action_id = cloud.create_server()
     cloud.run(action_id)
     with cloud.database.writer() as session:
         group = security_groups.default(session, CTXT.project_id)
@@ -23,7 +23,7 @@ def test_a_rule_that_a_single_host_was_not_told_of_comes_to_it(cloud: OneProcess
 
 
 def test_a_host_is_told_of_no_group_that_is_not_its_own(cloud: OneProcess) -> None:
-    _, action_id = cloud.ask_for_server()
+    _, action_id = cloud.create_server()
     cloud.run(action_id)
     with cloud.database.writer() as session:
         other = security_groups.default(session, "another-project")

@@ -39,10 +39,10 @@ def consumer(cloud: OneProcess) -> Iterator[Consumer]:
 def test_a_server_is_told_of_from_its_build_to_its_end(cloud: OneProcess, consumer: Consumer) -> None:
     with cloud.database.writer() as session:
         session.add(Keypair(user_id=CTXT.user_id, name="mine", type="ssh", fingerprint="aa:bb", public_key="ssh-rsa AAAA"))
-    server_id, action_id = cloud.ask_for_server(name="told", metadata_items={"a": "b"}, key_name="mine")
+    server_id, action_id = cloud.create_server(name="told", metadata_items={"a": "b"}, key_name="mine")
     cloud.run(action_id)
     heard = consumer.take(2)
-    cloud.run(cloud.ask_for_delete(server_id))
+    cloud.run(cloud.begin_delete(server_id))
     heard += consumer.take(2)
     assert [(priority, event) for priority, event, _ in heard] == [
         ("INFO", "instance.create.start"), ("INFO", "instance.create.end"),
@@ -64,7 +64,7 @@ def test_a_server_is_told_of_from_its_build_to_its_end(cloud: OneProcess, consum
 
 
 def test_a_failure_is_told_as_an_error_with_its_reason(cloud: OneProcess, consumer: Consumer) -> None:
-    _, action_id = cloud.ask_for_server(vcpus=10**6)
+    _, action_id = cloud.create_server(vcpus=10**6)
     cloud.run(action_id)
     _, (priority, event, payload) = consumer.take(2)
     assert (priority, event) == ("ERROR", "instance.create.error")
@@ -74,11 +74,11 @@ def test_a_failure_is_told_as_an_error_with_its_reason(cloud: OneProcess, consum
 
 
 def test_an_action_of_one_host_is_told_of_when_its_worker_reports(cloud: OneProcess, consumer: Consumer) -> None:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
-    stop = cloud.ask_for(server_id, "stop")
+    stop = cloud.begin_action(server_id, "stop")
     cloud.services.conductor.action_done(CTXT, server_id=server_id, action_id=stop, host="node-0", power_state=4)
-    reboot = cloud.ask_for(server_id, "reboot_hard")
+    reboot = cloud.begin_action(server_id, "reboot_hard")
     cloud.services.conductor.action_failed(CTXT, server_id=server_id, action_id=reboot, host="node-0", reason="no power")
     heard = consumer.take(6)[2:]
     assert sorted(event for _, event, _ in heard) == [
@@ -86,14 +86,14 @@ def test_an_action_of_one_host_is_told_of_when_its_worker_reports(cloud: OneProc
 
 
 def test_an_instant_action_is_told_once(cloud: OneProcess, consumer: Consumer) -> None:
-    server_id, _ = cloud.ask_for_server()
+    server_id, _ = cloud.create_server()
     with cloud.database.writer() as session:
         actions.add(session, server_id=server_id, name="lock", request_id="req-1", user_id="u", project_id="p", state=actions.DONE)
     assert [event for _, event, _ in consumer.take(2)] == ["instance.create.start", "instance.lock"]
 
 
 def test_what_is_rolled_back_is_not_told(cloud: OneProcess, consumer: Consumer) -> None:
-    server_id, _ = cloud.ask_for_server()
+    server_id, _ = cloud.create_server()
     with pytest.raises(errors.Conflict), cloud.database.writer() as session:
         actions.add(session, server_id=server_id, name="lock", request_id="req-1", user_id="u", project_id="p")
         raise errors.Conflict(reason="no")
@@ -107,7 +107,7 @@ def test_a_broken_broker_harms_nobody(cloud: OneProcess) -> None:
     cloud.conf.set_override("retry", 0, group="oslo_messaging_notifications")
     emitting = emitter.attach(cloud.conf, cloud.database, binary="nova-conductor")
     assert emitting is not None
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "active"
     emitting.stop(within_s=0.1)
@@ -138,10 +138,10 @@ def test_every_name_is_of_an_action() -> None:
 
 
 def test_an_action_that_a_delete_ends_is_told_of_as_an_error(cloud: OneProcess, consumer: Consumer) -> None:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
-    cloud.ask_for(server_id, "pause")
-    cloud.run(cloud.ask_for_delete(server_id))
+    cloud.begin_action(server_id, "pause")
+    cloud.run(cloud.begin_delete(server_id))
     heard = consumer.take(6)[2:]
     assert sorted(event for _, event, _ in heard) == [
         "instance.delete.end", "instance.delete.start", "instance.pause.error", "instance.pause.start"]

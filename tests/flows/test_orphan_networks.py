@@ -20,9 +20,9 @@ def held(cloud: OneProcess) -> tuple[str, ...]:
 
 
 def test_a_network_without_a_row_is_removed_from_hosts(cloud: OneProcess) -> None:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
-    cloud.run(cloud.ask_for_delete(server_id))
+    cloud.run(cloud.begin_delete(server_id))
     orphans.remove(cloud.services)
     assert held(cloud) == (cloud.network_id,)
     forget_networks(cloud)
@@ -31,7 +31,7 @@ def test_a_network_without_a_row_is_removed_from_hosts(cloud: OneProcess) -> Non
 
 
 def test_a_network_that_a_server_on_the_host_uses_stays(cloud: OneProcess) -> None:
-    _, action_id = cloud.ask_for_server()
+    _, action_id = cloud.create_server()
     cloud.run(action_id)
     forget_networks(cloud)
     orphans.remove(cloud.services)

@@ -22,7 +22,7 @@ def server(cloud: OneProcess, vm_state: str, power: Power) -> str:
     """One at rest in that state, whose guest is on or off."""
     server_id = resizing.built(cloud)
     if power is Power.SHUTDOWN:
-        cloud.services.compute("node").stop(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, "stop"))
+        cloud.services.compute("node").stop(CTXT, server_id=server_id, action_id=cloud.begin_action(server_id, "stop"))
     change(cloud, vm_state=vm_state)
     return server_id
 
@@ -40,7 +40,7 @@ def test_a_rescue_that_fails_leaves_state_disks_and_power(
 ) -> None:
     server_id = server(cloud, vm_state, power)
     failpoints.arm(f"{point}.before=error")
-    cloud.run(cloud.ask_for(server_id, "rescue", inputs={"image_id": cloud.image_id}))
+    cloud.run(cloud.begin_action(server_id, "rescue", inputs={"image_id": cloud.image_id}))
     row, record = cloud.server(server_id), cloud.compute_host.records.get(server_id)
     assert record is not None
     assert (row.vm_state, row.task_state, row.power_state) == (vm_state, None, power)
@@ -52,7 +52,7 @@ def test_a_rescue_that_fails_leaves_state_disks_and_power(
 def test_an_undo_of_a_rescue_that_is_cut_off_is_done_again(cloud: OneProcess) -> None:
     server_id = server(cloud, "error", Power.SHUTDOWN)
     failpoints.arm("rescue.start.before=error,unrescue.remove_disk.before=error")
-    action_id = cloud.ask_for(server_id, "rescue", inputs={"image_id": cloud.image_id})
+    action_id = cloud.begin_action(server_id, "rescue", inputs={"image_id": cloud.image_id})
     cloud.run(action_id)
     assert cloud.server(server_id).task_state == "rescuing"
     failpoints.arm("")
@@ -66,7 +66,7 @@ def test_an_undo_of_a_rescue_that_is_cut_off_is_done_again(cloud: OneProcess) ->
 def test_a_resize_that_fails_leaves_state_and_power(cloud: OneProcess, vm_state: str, power: Power, point: str) -> None:
     server_id = server(cloud, vm_state, power)
     failpoints.arm(f"{point}.before=error")
-    cloud.run(resizing.ask_for_resize(cloud, server_id))
+    cloud.run(resizing.begin_resize(cloud, server_id))
     assert resizing.looks(cloud, server_id, power=power)[0] == vm_state
 
 
@@ -77,7 +77,7 @@ def test_a_rebuild_that_fails_early_leaves_the_power(cloud: OneProcess, monkeypa
         raise errors.ImageFailed(host="node", id="i", reason="it is gone")
 
     monkeypatch.setattr(cloud.driver, "fetch_image", gone)
-    cloud.run(cloud.ask_for(server_id, "rebuild", inputs={"preserve_ephemeral": False, "is_on": False}))
+    cloud.run(cloud.begin_action(server_id, "rebuild", inputs={"preserve_ephemeral": False, "is_on": False}))
     assert (cloud.server(server_id).vm_state, cloud.driver.power_state(server_id)) == ("error", Power.SHUTDOWN)
 
 
@@ -120,5 +120,5 @@ def test_a_resized_guest_that_powered_off_is_confirmed_as_stopped(cloud: OneProc
     cloud.run(action_id)
     cloud.driver.power_off_from_inside(server_id)
     assert seen(cloud, server_id, Power.SHUTDOWN) == ("resized", Power.SHUTDOWN)
-    cloud.run(cloud.ask_for(server_id, "confirm_resize"))
+    cloud.run(cloud.begin_action(server_id, "confirm_resize"))
     assert resizing.looks(cloud, server_id, power=Power.SHUTDOWN)[0] == "stopped"

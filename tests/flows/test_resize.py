@@ -18,12 +18,12 @@ from nova_lite.db.hosts.hosts import Host
 from nova_lite.lifecycle.servers import Power, status_of
 from tests.support.flows import resizing
 from tests.support.flows.one_process import CTXT, OneProcess
-from tests.support.flows.resizing import BOTH, LARGE, LARGE_SIZE, SMALL_SIZE, ask_for_resize, looks
+from tests.support.flows.resizing import BOTH, LARGE, LARGE_SIZE, SMALL_SIZE, begin_resize, looks
 
 
 def stopped(cloud: OneProcess) -> str:
     server_id = resizing.built(cloud)
-    cloud.services.compute("node").stop(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, "stop"))
+    cloud.services.compute("node").stop(CTXT, server_id=server_id, action_id=cloud.begin_action(server_id, "stop"))
     assert cloud.server(server_id).vm_state == "stopped"
     return server_id
 
@@ -31,9 +31,9 @@ def stopped(cloud: OneProcess) -> str:
 @pytest.mark.parametrize(("ending", "size"), [("confirm_resize", LARGE_SIZE), ("revert_resize", SMALL_SIZE)])
 def test_a_stopped_server_stays_off_through_all_of_it(cloud: OneProcess, ending: str, size: tuple[int, ...]) -> None:
     server_id = stopped(cloud)
-    cloud.run(ask_for_resize(cloud, server_id))
+    cloud.run(begin_resize(cloud, server_id))
     assert looks(cloud, server_id, power=Power.SHUTDOWN)[0] == "resized"
-    cloud.run(cloud.ask_for(server_id, ending))
+    cloud.run(cloud.begin_action(server_id, ending))
     assert looks(cloud, server_id, power=Power.SHUTDOWN)[::2] == ("stopped", size, {"confirm_resize": "confirmed"}.get(ending, "reverted"))
 
 
@@ -41,7 +41,7 @@ def test_a_full_host_leaves_the_server_as_it_was_and_says_why(cloud: OneProcess)
     server_id = resizing.built(cloud)
     with cloud.database.writer() as session:
         session.execute(sa.update(Host).values(ram_mb=Host.reserved_ram_mb + 200))
-    action_id = ask_for_resize(cloud, server_id)
+    action_id = begin_resize(cloud, server_id)
     cloud.run(action_id)
     assert resizing.is_as_before(cloud, server_id, "")
     with cloud.database.reader() as session:
@@ -103,7 +103,7 @@ def test_delete_wins_over_a_resize_between_its_steps(cloud: OneProcess, monkeypa
 @pytest.mark.parametrize("asked", ["resize", "confirm_resize", "revert_resize"])
 def test_delete_leaves_nothing_of_a_resized_server(cloud: OneProcess, asked: str) -> None:
     server_id, _ = {"resize": resizing.resize, "confirm_resize": resizing.confirm, "revert_resize": resizing.revert}[asked](cloud)
-    cloud.run(cloud.ask_for_delete(server_id))
+    cloud.run(cloud.begin_delete(server_id))
     assert cloud.server(server_id).vm_state == "deleted"
     assert cloud.leftovers(server_id) == {}
 
@@ -113,9 +113,9 @@ def test_a_resize_after_an_operators_reset_starts_clean(cloud: OneProcess) -> No
     cloud.run(action_id)
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).values(vm_state="active"))
-    cloud.run(ask_for_resize(cloud, server_id, {**LARGE, "id": "3", "name": "huge", "vcpus": 4}))
+    cloud.run(begin_resize(cloud, server_id, {**LARGE, "id": "3", "name": "huge", "vcpus": 4}))
     assert looks(cloud, server_id)[1:4] == ("huge", (4, 256, 3), (4, 256, 6))
-    cloud.run(cloud.ask_for(server_id, "revert_resize"))
+    cloud.run(cloud.begin_action(server_id, "revert_resize"))
     assert looks(cloud, server_id)[:4] == ("active", "large", LARGE_SIZE, LARGE_SIZE)
 
 

@@ -14,14 +14,14 @@ from nova_lite.db.hosts.aggregates import Aggregate
 from nova_lite.db.hosts.hosts import Host, Service
 from tests.support.flows import resizing
 from tests.support.flows.one_process import OneProcess
-from tests.support.flows.resizing import LARGE, ask_for_resize
+from tests.support.flows.resizing import LARGE, begin_resize
 
 SSD = {**LARGE, "extra_specs": {"aggregate_instance_extra_specs:ssd": "true"}}
 
 
 def refusal(cloud: OneProcess, server_id: str, flavor: dict[str, Any] | None = None) -> str:
     """What the action and its step say about a resize that was refused; the server is as it was."""
-    action_id = ask_for_resize(cloud, server_id, flavor)
+    action_id = begin_resize(cloud, server_id, flavor)
     cloud.run(action_id)
     assert resizing.is_as_before(cloud, server_id, "")
     with cloud.database.reader() as session:
@@ -43,7 +43,7 @@ def test_a_flavor_that_the_hosts_aggregates_fit_is_taken(cloud: OneProcess) -> N
     with cloud.database.writer() as session:
         made = aggregates.add(session, Aggregate(name="fast", metadata_items={"ssd": "true"}))
         aggregates.add_host(session, made, str(cloud.server(server_id).host))
-    cloud.run(ask_for_resize(cloud, server_id, SSD))
+    cloud.run(begin_resize(cloud, server_id, SSD))
     assert resizing.is_resized(cloud, server_id)
 
 
@@ -71,6 +71,6 @@ def test_what_does_not_grow_needs_no_room(cloud: OneProcess) -> None:
     server_id = resizing.built(cloud)
     with cloud.database.writer() as session:
         session.execute(sa.update(Host).values(ram_mb=Host.reserved_ram_mb + 64))
-    action_id = ask_for_resize(cloud, server_id, {**LARGE, "ram": 128})
+    action_id = begin_resize(cloud, server_id, {**LARGE, "ram": 128})
     cloud.run(action_id)
     assert resizing.looks(cloud, server_id)[:3] == ("resized", "large", (2, 128, 3))

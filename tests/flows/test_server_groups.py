@@ -23,7 +23,7 @@ def group(cloud: OneProcess, policy: str) -> str:
 
 
 def build(cloud: OneProcess, **columns: Any) -> Server:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).where(Server.id == server_id).values(**columns))
     cloud.run(action_id)
@@ -46,7 +46,7 @@ def test_anti_affinity_keeps_servers_apart_and_says_why_no_more_fit(cloud: OnePr
 def test_a_server_that_is_gone_makes_room_in_its_group(cloud: OneProcess) -> None:
     group_id = group(cloud, "anti-affinity")
     first, _ = (build(cloud, group_id=group_id) for _ in range(2))
-    cloud.run(cloud.ask_for_delete(first.id))
+    cloud.run(cloud.begin_delete(first.id))
     assert build(cloud, group_id=group_id).host == first.host
 
 

@@ -33,7 +33,7 @@ def test_a_server_that_stays_on_its_host_is_only_started_again(cloud: OneProcess
     server_id = shelving.shelved(cloud, offload_s=-1)
     assert shelving.is_shelved(cloud, server_id)
     host = cloud.server(server_id).host
-    cloud.run(cloud.ask_for(server_id, "unshelve"))
+    cloud.run(cloud.begin_action(server_id, "unshelve"))
     assert shelving.is_back(cloud, server_id)
     assert cloud.server(server_id).host == host
 
@@ -41,7 +41,7 @@ def test_a_server_that_stays_on_its_host_is_only_started_again(cloud: OneProcess
 def test_an_unshelved_server_keeps_its_image_and_its_address(cloud: OneProcess) -> None:
     server_id = shelving.shelved(cloud, offload_s=0)
     before = [(port.mac_address, [held.address for held in port.addresses]) for port in cloud.ports(server_id)]
-    cloud.run(cloud.ask_for(server_id, "unshelve"))
+    cloud.run(cloud.begin_action(server_id, "unshelve"))
     assert shelving.is_back(cloud, server_id)
     assert cloud.server(server_id).image_id == cloud.image_id
     assert [(port.mac_address, [held.address for held in port.addresses]) for port in cloud.ports(server_id)] == before
@@ -52,28 +52,28 @@ def test_an_unshelved_server_keeps_its_image_and_its_address(cloud: OneProcess) 
 
 def test_it_may_be_shelved_again_and_again(cloud: OneProcess) -> None:
     server_id = shelving.shelved(cloud, offload_s=0)
-    cloud.run(cloud.ask_for(server_id, "unshelve"))
-    cloud.run(shelving.ask(cloud, server_id))
+    cloud.run(cloud.begin_action(server_id, "unshelve"))
+    cloud.run(shelving.request(cloud, server_id))
     assert shelving.is_offloaded(cloud, server_id)
-    cloud.run(cloud.ask_for(server_id, "unshelve"))
+    cloud.run(cloud.begin_action(server_id, "unshelve"))
     assert shelving.is_back(cloud, server_id)
 
 
 def test_a_host_may_be_named(cloud: OneProcess) -> None:
     server_id = shelving.shelved(cloud, offload_s=0)
-    cloud.run(cloud.ask_for(server_id, "unshelve", inputs={"host": "node-2"}))
+    cloud.run(cloud.begin_action(server_id, "unshelve", inputs={"host": "node-2"}))
     assert cloud.server(server_id).host == "node-2"
 
 
 def test_no_host_leaves_it_shelved(cloud: OneProcess) -> None:
     server_id = shelving.shelved(cloud, offload_s=0)
-    cloud.run(cloud.ask_for(server_id, "unshelve", inputs={"host": "nowhere"}))
+    cloud.run(cloud.begin_action(server_id, "unshelve", inputs={"host": "nowhere"}))
     assert shelving.is_offloaded(cloud, server_id)
 
 
 def test_delete_takes_the_snapshot_too(cloud: OneProcess) -> None:
     server_id = shelving.shelved(cloud, offload_s=0)
-    cloud.run(cloud.ask_for_delete(server_id))
+    cloud.run(cloud.begin_delete(server_id))
     assert cloud.server(server_id).vm_state == "deleted"
     assert shelving.snapshots_of(cloud, server_id) == []
     assert cloud.leftovers(server_id) == {}
@@ -86,7 +86,7 @@ def test_a_server_at_rest_can_be_shelved(cloud: OneProcess, state: str) -> None:
      "stopped": lambda: cloud.driver.stop(server_id, timeout_s=0)}[state]()
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).where(Server.id == server_id).values(vm_state=state))
-    cloud.run(shelving.ask(cloud, server_id))
+    cloud.run(shelving.request(cloud, server_id))
     assert shelving.is_offloaded(cloud, server_id)
 
 
@@ -109,7 +109,7 @@ def test_reconcilers_leave_shelved_servers_alone(cloud: OneProcess) -> None:
 
 def soft_delete(cloud: OneProcess) -> str:
     server_id = shelving.active(cloud)
-    action_id = cloud.ask_for(server_id, "soft_delete")
+    action_id = cloud.begin_action(server_id, "soft_delete")
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).where(Server.id == server_id).values(soft_deleted_at=utcnow()))
     cloud.soft_delete.soft_delete(shelving.CTXT, server_id=server_id, action_id=action_id)
@@ -127,7 +127,7 @@ def test_a_softly_deleted_server_is_off_and_keeps_its_room(cloud: OneProcess) ->
 
 def test_it_is_restored_running(cloud: OneProcess) -> None:
     server_id = soft_delete(cloud)
-    action_id = cloud.ask_for(server_id, "restore")
+    action_id = cloud.begin_action(server_id, "restore")
     cloud.soft_delete.restore(shelving.CTXT, server_id=server_id, action_id=action_id)
     assert cloud.server(server_id).vm_state == "active"
     assert cloud.driver.power_state(server_id) is Power.RUNNING

@@ -27,7 +27,7 @@ def after(*names: str) -> Callable[[OneProcess], str]:
     def prepare(cloud: OneProcess) -> str:
         server_id = resizing.built(cloud)
         for name in names:
-            getattr(cloud.services.compute("node"), name)(CTXT, server_id=server_id, action_id=cloud.ask_for(server_id, name))
+            getattr(cloud.services.compute("node"), name)(CTXT, server_id=server_id, action_id=cloud.begin_action(server_id, name))
         return server_id
 
     return prepare
@@ -62,9 +62,9 @@ STATES: dict[str, tuple[Callable[[OneProcess], str], Power]] = {
 }
 
 
-def ask(cloud: OneProcess, server_id: str, name: str) -> int:
+def request(cloud: OneProcess, server_id: str, name: str) -> int:
     """As the compute face does; the action's id."""
-    action_id = cloud.ask_for(server_id, name)
+    action_id = cloud.begin_action(server_id, name)
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).values(soft_deleted_at=utcnow()))
     getattr(cloud.soft_delete, name)(CTXT, server_id=server_id, action_id=action_id)
@@ -75,7 +75,7 @@ def soft_deleted(cloud: OneProcess, state: str) -> str:
     prepare, power = STATES[state]
     server_id = prepare(cloud)
     assert cloud.server(server_id).vm_state == state
-    ask(cloud, server_id, "soft_delete")
+    request(cloud, server_id, "soft_delete")
     server = cloud.server(server_id)
     assert (server.vm_state, server.task_state, server.power_state) == ("soft-delete", None, power)
     assert cloud.driver.power_state(server_id) is power
@@ -90,7 +90,7 @@ def snapshots_left(cloud: OneProcess) -> int:
 @pytest.mark.parametrize("state", STATES)
 def test_it_is_restored_running_from_its_own_disk(cloud: OneProcess, state: str) -> None:
     server_id = soft_deleted(cloud, state)
-    ask(cloud, server_id, "restore")
+    request(cloud, server_id, "restore")
     server, record = cloud.server(server_id), cloud.compute_host.records.get(server_id)
     assert record is not None
     assert (server.vm_state, server.task_state, server.power_state) == ("active", None, Power.RUNNING)
@@ -106,7 +106,7 @@ def test_it_is_restored_running_from_its_own_disk(cloud: OneProcess, state: str)
 @pytest.mark.parametrize("state", STATES)
 def test_what_is_deleted_for_good_leaves_nothing(cloud: OneProcess, state: str) -> None:
     server_id = soft_deleted(cloud, state)
-    cloud.run(cloud.ask_for_delete(server_id))
+    cloud.run(cloud.begin_delete(server_id))
     assert cloud.server(server_id).vm_state == "deleted"
     assert (cloud.leftovers(server_id), snapshots_left(cloud)) == ({}, 0)
 
@@ -114,14 +114,14 @@ def test_what_is_deleted_for_good_leaves_nothing(cloud: OneProcess, state: str) 
 def test_a_resize_that_waited_is_confirmed(cloud: OneProcess) -> None:
     server_id = soft_deleted(cloud, "resized")
     assert looks_of_rows(cloud, server_id) == ("large", LARGE_SIZE, "confirmed")
-    ask(cloud, server_id, "restore")
+    request(cloud, server_id, "restore")
     assert resizing.is_confirmed(cloud, server_id)
 
 
 def test_a_soft_delete_that_fails_leaves_a_resize_waiting(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     server_id = resized(cloud)
     failpoints.arm("soft_delete.before=error")
-    ask(cloud, server_id, "soft_delete")
+    request(cloud, server_id, "soft_delete")
     assert resizing.looks(cloud, server_id)[3:] == (BOTH, "finished")
 
 

@@ -18,7 +18,7 @@ from tests.support.flows.one_process import CTXT, OneProcess
 
 
 def test_a_leased_action_is_nobody_elses(cloud: OneProcess) -> None:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     assert journal.take(cloud.database, action_id, owner="other", lease_s=30, now=cloud.services.now) is not None
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "building"
@@ -28,7 +28,7 @@ def test_a_leased_action_is_nobody_elses(cloud: OneProcess) -> None:
 
 
 def test_the_leases_of_the_dead_are_freed(cloud: OneProcess) -> None:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     assert journal.take(cloud.database, action_id, owner="node:1:x", lease_s=30, now=cloud.services.now) is not None
     assert journal.owners(cloud.database) == {"node:1:x"}
     assert journal.free(cloud.database, ["node:1:x"], now=cloud.services.now) == 1
@@ -56,7 +56,7 @@ def test_a_burst_of_builds_holds_nobody_up_and_all_are_carried_out(cloud: OnePro
         start(guest)
 
     cloud.driver.start = wait  # type: ignore[method-assign]
-    asked = [cloud.ask_for_server() for _ in range(workers + 5)]
+    asked = [cloud.create_server() for _ in range(workers + 5)]
     for _, action_id in [*asked, *asked]:  # each hint comes twice, and none waits for a build
         cloud.workflows.run(CTXT, action_id=action_id)
     go_on.set()

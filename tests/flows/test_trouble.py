@@ -60,7 +60,7 @@ def test_a_worker_that_never_knew_its_host_is_listed_with_its_trouble(cloud: One
 
 def test_no_server_is_put_on_a_host_in_trouble(cloud: OneProcess) -> None:
     beat(cloud, trouble=WHY)
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     fault = cloud.server(server_id).fault
     assert fault is not None

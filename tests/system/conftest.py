@@ -24,7 +24,7 @@ def pair(lab: Lab) -> tuple[Guest, Guest]:
     net = network(1)
     ports = (port(1, net, "10.0.0.11", groups=(group(1).id,)), port(2, net, "10.0.0.12", groups=(group(1).id,)))
     for number, each in enumerate(ports, start=1):
-        assert lab.ask("prepare", server(number, net, each, groups=(group(1, OUT),))) is None
+        assert lab.request("prepare", server(number, net, each, groups=(group(1, OUT),))) is None
     guests = lab.plug("g1", ports[0]), lab.plug("g2", ports[1])
     for guest in guests:
         assert guest.dhcp()

@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from tools.lib.services import MariaDB, Postgres, Process, RabbitMQ, free_port
-from tools.lib.services.part import ask, write_private
 from tools.lib.services.processes import Identity, descendants, end, wait_until
+from tools.lib.services.service import request, write_private
 
 DAEMONS = ("nova-conductor", "nova-scheduler", "nova-network", "nova-compute", "nova-api")
 _SILENT = {"nova-api", "nova-novncproxy", "nova-serialproxy"}  # they report to nobody
@@ -74,7 +74,7 @@ class Daemons:
     def start(self) -> None:
         """Start what does not run, in order, and return when every daemon has reported that it lives.
 
-        :raises PartError: one does not; the text ends with its last log lines. All are ended again, unless some ran
+        :raises ServiceError: one does not; the text ends with its last log lines. All are ended again, unless some ran
         before: a cloud in use is not taken down.
         """
         was_running = any(process.is_alive() for process in self.processes.values())
@@ -83,7 +83,7 @@ class Daemons:
                 for part in [pool.submit(self.broker.start), pool.submit(self.database.start)]:
                     part.result()
             self._configure()
-            ask([program("nova-lite"), "db", "sync", "--config-file", str(self.nova_conf)], env=environment())
+            request([program("nova-lite"), "db", "sync", "--config-file", str(self.nova_conf)], env=environment())
             for name in self.processes:
                 self.start_daemon(name)
             self.wait_until_up()
@@ -108,13 +108,13 @@ class Daemons:
     def is_answering(self) -> bool:
         """Ask the API for its versions."""
         try:
-            return self.ask("GET", "/")[0] in (200, 300)
+            return self.request("GET", "/")[0] in (200, 300)
         except (OSError, http.client.HTTPException):
             return False
 
     def alive(self) -> set[str]:
         """The kinds of daemons of which one at least is up."""
-        status, body = self.ask("GET", "/v2.1/os-services", token=self.token())
+        status, body = self.request("GET", "/v2.1/os-services", token=self.token())
         return {row["binary"] for row in body["services"] if row["state"] == "up"} if status == 200 else set()
 
     def token(self) -> str:
@@ -137,7 +137,7 @@ class Daemons:
         finally:
             wire.close()
 
-    def ask(self, method: str, path: str, body: object = None, *, token: str = "") -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: object = None, *, token: str = "") -> tuple[int, Any]:
         """One request: the status and the JSON of the answer ({} when there is none)."""
         wire = self._connect()
         try:
@@ -173,7 +173,7 @@ class Daemons:
         self.stop()
         self.database.purge()
         self.broker.purge()
-        ask(["rm", "-rf", str(self.state_dir)])
+        request(["rm", "-rf", str(self.state_dir)])
 
     def __enter__(self) -> Self:
         self.start()

@@ -135,7 +135,7 @@ class LocalAuth:
 
 
 class KeystoneHeaders:
-    """Preemption what keystonemiddleware's auth_token put into the environment into a Context.
+    """Turn what keystonemiddleware's auth_token put into the environment into a Context.
 
     Safe only behind it: it removes what clients say in these headers.
     """

@@ -179,7 +179,7 @@ def abandon(session: Session, server_id: str, action: str, *, fault: dict[str, A
 
 
 def show_task(session: Session, server_id: str, *, among: tuple[str, ...], task: str) -> bool:
-    """ServerMigration on within an action: the task shown becomes `task`. False: the server is not in one of `among`."""
+    """Move on within an action: the task shown becomes `task`. False: the server is not in one of `among`."""
     keys = {"of": server_id, "now": utcnow(), "new_task_state": task}
     return _changed(session, _update_in(among, ("task_state",)), keys)
 

@@ -57,7 +57,7 @@ def inside(name: str, work: Callable[[], _T]) -> _T:
 
 
 def _enter(name: str) -> None:
-    """ServerMigration this thread, and it alone, into the namespace; it cannot be used for anything else afterwards."""
+    """Move this thread, and it alone, into the namespace; it cannot be used for anything else afterwards."""
     handle = os.open(_DIRECTORY / name, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if _libc.setns(handle, _CLONE_NEWNET):

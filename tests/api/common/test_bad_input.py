@@ -29,7 +29,7 @@ class Stage:
         self.flavor = cloud.made("/v2.1/flavors", {"flavor": {"name": "f", "ram": 64, "vcpus": 1, "disk": 1}},
                                  token=cloud.admin.token)["id"]
         self.image = cloud.made("/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"}, token=token)["id"]
-        cloud.ask("PUT", f"/image/v2/images/{self.image}/file", b"bytes", token=token,
+        cloud.request("PUT", f"/image/v2/images/{self.image}/file", b"bytes", token=token,
                   headers={"Content-Type": "application/octet-stream"})
         self.network = cloud.made("/network/v2.0/networks", {"network": {"name": "n"}}, token=token)["id"]
         cloud.made("/network/v2.0/subnets", {"subnet": {"network_id": self.network, "cidr": "10.1.0.0/24", "ip_version": 4}}, token=token)
@@ -50,7 +50,7 @@ def refused(stage: Stage, method: str, path: str, body: Any = None, *, token: st
             version: str = NEWEST, headers: dict[str, str] | None = None) -> tuple[int, str]:
     """The status and the sentence of a refusal that wrote nothing and came soon."""
     before, began = stage.cloud.rows(), time.monotonic()
-    answer = stage.cloud.ask(method, path, body, token=stage.alice.token if token is None else token, version=version,
+    answer = stage.cloud.request(method, path, body, token=stage.alice.token if token is None else token, version=version,
                              headers=headers)
     assert time.monotonic() - began < ANSWERED_S
     assert 400 <= answer.status_int < 500, f"{answer.status_int} {answer.text}"
@@ -64,7 +64,7 @@ def refused(stage: Stage, method: str, path: str, body: Any = None, *, token: st
 
 def test_the_good_server_is_accepted(stage: Stage) -> None:
     """So that what is refused below is refused for its one flaw."""
-    answer = stage.cloud.ask("POST", "/v2.1/servers", stage.server(), token=stage.alice.token)
+    answer = stage.cloud.request("POST", "/v2.1/servers", stage.server(), token=stage.alice.token)
     assert answer.status_int == 202, answer.text
 
 
@@ -165,7 +165,7 @@ def test_a_quota_that_is_too_large(stage: Stage, path: str, body: dict[str, Any]
 @pytest.mark.parametrize("name", ["caf\u00e9", "\U0001f600", "\u202e", "\ufffd"])
 def test_any_other_text_is_kept(stage: Stage, name: str) -> None:
     made = stage.cloud.made("/v2.1/servers", stage.server(description=name, metadata={"k": name}), token=stage.alice.token)
-    shown = stage.cloud.ask("GET", f"/v2.1/servers/{made['id']}", token=stage.alice.token).json["server"]
+    shown = stage.cloud.request("GET", f"/v2.1/servers/{made['id']}", token=stage.alice.token).json["server"]
     assert (shown["description"], shown["metadata"]) == (name, {"k": name})
 
 
@@ -223,7 +223,7 @@ def tokens_that_are_not_valid(stage: Stage) -> dict[str, str]:
     """By what is wrong with them."""
     good = stage.alice.token
     revoked = stage.cloud.log_in("alice", "alice secret", "alice").token
-    stage.cloud.ask("DELETE", "/identity/v3/auth/tokens", token=stage.cloud.admin.token, headers={"X-Subject-Token": revoked})
+    stage.cloud.request("DELETE", "/identity/v3/auth/tokens", token=stage.cloud.admin.token, headers={"X-Subject-Token": revoked})
     return {"none": "", "not ours": "no-token", "changed": good[:-4] + ("AAAA" if good[-4:] != "AAAA" else "BBBB"),
             "cut": good[:40], "long": "g" * 60_000, "revoked": revoked}
 
@@ -242,7 +242,7 @@ def test_a_token_expires(stage: Stage, hours_ago: int, status: int) -> None:
     then = known.issued_at - hours_ago * 3600
     minting = tokens.Tokens(tokens.KeyRepository(tokens.directory_of(stage.cloud.conf)), lifetime_s=3600, clock=lambda: then)
     token, _ = minting.mint(known.user_id, project_id=known.project_id, password_mark=known.password_mark)
-    assert stage.cloud.ask("GET", "/v2.1/servers", token=token).status_int == status
+    assert stage.cloud.request("GET", "/v2.1/servers", token=token).status_int == status
 
 
 class Endless(io.RawIOBase):

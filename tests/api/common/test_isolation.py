@@ -83,14 +83,14 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
     made("/v2.1/os-keypairs", {"keypair": {"name": "alices-key", "type": "ssh", "public_key": _PUBLIC_KEY}})
     image = made("/image/v2/images", {"name": "alices-image", "disk_format": "raw", "container_format": "bare",
                                       "visibility": "private", "tags": ["alices-tag"], "hw:cpu_policy": "alices-meta"})["id"]
-    cloud.ask("PUT", f"/image/v2/images/{image}/file", b"alices bytes", token=alice.token,
+    cloud.request("PUT", f"/image/v2/images/{image}/file", b"alices bytes", token=alice.token,
               headers={"Content-Type": "application/octet-stream"})
     server = made("/v2.1/servers", {"server": {
         "name": "alices-server", "flavorRef": flavor, "imageRef": image, "networks": [{"uuid": network}],
         "metadata": {"hw:cpu_policy": "alices-meta"}, "tags": ["alices-tag"]}})["id"]
     cloud.settle(server)
-    action = cloud.ask("GET", f"/v2.1/servers/{server}/os-instance-actions", token=alice.token).json["instanceActions"][0]
-    port = cloud.ask("GET", f"/network/v2.0/ports?device_id={server}", token=alice.token).json["ports"][0]["id"]
+    action = cloud.request("GET", f"/v2.1/servers/{server}/os-instance-actions", token=alice.token).json["instanceActions"][0]
+    port = cloud.request("GET", f"/network/v2.0/ports?device_id={server}", token=alice.token).json["ports"][0]["id"]
     found = _operators(cloud)
     server_group = made("/v2.1/os-server-groups", {"server_group": {"name": "alices-group", "policy": "affinity"}})["id"]
     aggregate = made("/v2.1/os-aggregates", {"aggregate": {"name": "racks"}}, token=admin)["id"]
@@ -112,7 +112,7 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
 def _operators(cloud: PasteCloud) -> dict[str, str]:
     """What only operators, or all, may see."""
     def first(path: str, key: str) -> str:
-        return str(cloud.ask("GET", path, token=cloud.admin.token).json[key][0]["id"])
+        return str(cloud.request("GET", path, token=cloud.admin.token).json[key][0]["id"])
 
     return {
         "role_id": first("/identity/v3/roles", "roles"), "domain_id": "default", "region_id": "RegionOne",
@@ -215,7 +215,7 @@ def _ask(stage: Stage, face: str, route: Route, version: str, who: Who) -> Any:
         body, headers["Content-Type"] = _RAW[f"{face} {route.method} {route.path}"]
     elif route.schemas or route.action:
         body = _body(stage, face, route)
-    return stage.cloud.ask(route.method, ROOTS[face] + stage.fill(face, route.path), body, token=who.token,
+    return stage.cloud.request(route.method, ROOTS[face] + stage.fill(face, route.path), body, token=who.token,
                            version=version, headers=headers)
 
 
@@ -270,7 +270,7 @@ QUERIES = (
 @pytest.mark.parametrize("query", QUERIES)
 def test_no_query_finds_another_tenants_things(stage: Stage, query: str) -> None:
     path = query.format(**stage.values)
-    answer = stage.cloud.ask("GET", path, token=stage.bob.token)
+    answer = stage.cloud.request("GET", path, token=stage.bob.token)
     assert answer.status_int in (200, 400, 403, 404), answer.text
     if answer.status_int == 200:
         told = answer.text.replace(path.partition("?")[2], "")  # links repeat what was asked

@@ -57,16 +57,16 @@ def test_a_versions_document_has_its_routes_and_no_others(version: str) -> None:
 
 
 def test_the_document_is_linked_and_needs_no_token(cloud: PasteCloud) -> None:
-    links = cloud.ask("GET", "/v2.1/").json["version"]["links"]
+    links = cloud.request("GET", "/v2.1/").json["version"]["links"]
     jsonschema.validate(links, {"type": "array", "items": LINK})
     found = next(link for link in links if link["rel"] == "service-desc")
-    answer = cloud.ask("GET", found["href"].removeprefix("http://cloud"))
+    answer = cloud.request("GET", found["href"].removeprefix("http://cloud"))
     assert answer.json["openapi"] == "3.1.0"
     assert answer.json["servers"] == [{"url": "http://cloud/v2.1"}]
 
 
 def test_the_document_is_of_the_version_asked_for_or_the_newest(cloud: PasteCloud) -> None:
-    assert cloud.ask("GET", "/v2.1/openapi.json", version="2.37").json["info"]["version"] == "2.37"
+    assert cloud.request("GET", "/v2.1/openapi.json", version="2.37").json["info"]["version"] == "2.37"
     plain = cloud.send(webob.Request.blank("/v2.1/openapi.json", base_url="http://cloud"))
     negotiation = SERVICES["compute"].negotiation
     assert negotiation is not None
@@ -75,7 +75,7 @@ def test_the_document_is_of_the_version_asked_for_or_the_newest(cloud: PasteClou
 
 def test_the_other_faces_have_one_too(cloud: PasteCloud) -> None:
     for root in ("/identity/v3", "/image/v2", "/network/v2.0"):
-        assert cloud.ask("GET", f"{root}/openapi.json").json["openapi"] == "3.1.0"
+        assert cloud.request("GET", f"{root}/openapi.json").json["openapi"] == "3.1.0"
 
 
 def test_every_answer_described_is_of_a_route() -> None:

@@ -150,7 +150,7 @@ def _ask(api: ComputeApi, route: Route, user: str) -> compute_api.Answer:
     elif route.schemas or route.method in ("POST", "PUT"):
         body = {"no such": "key"}
     version = max(route.versions.since, parse("2.1"))
-    return api.ask(route.method, path, body, user=user, version=str(version))
+    return api.request(route.method, path, body, user=user, version=str(version))
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
@@ -218,37 +218,37 @@ def test_an_operator_may_change_what_an_admin_is(tmp_path: Path) -> None:
 
 
 def test_who_is_made_an_admin_sees_what_an_admin_sees(api: ComputeApi) -> None:
-    assert api.ask("GET", f"/servers/{UUID}", user="bob").status == 404
+    assert api.request("GET", f"/servers/{UUID}", user="bob").status == 404
     path = Path(api.conf.oslo_policy.policy_file)
     path.write_text('"context_is_admin": "role:admin or project_id:' + PROJECTS["bob"] + '"\n')
     try:
-        assert api.ask("GET", f"/servers/{UUID}", user="bob").status == 200
-        assert api.ask("GET", "/os-services", user="bob").status == 200
-        assert api.ask("GET", "/os-services", user="alice").status == 403
+        assert api.request("GET", f"/servers/{UUID}", user="bob").status == 200
+        assert api.request("GET", "/os-services", user="bob").status == 200
+        assert api.request("GET", "/os-services", user="alice").status == 403
     finally:
         path.unlink()
-    assert api.ask("GET", f"/servers/{UUID}", user="bob").status == 404
+    assert api.request("GET", f"/servers/{UUID}", user="bob").status == 404
 
 
 def test_who_is_no_admin_any_more_sees_no_others_things(api: ComputeApi) -> None:
     path = Path(api.conf.oslo_policy.policy_file)
     path.write_text('"context_is_admin": "role:cloud_admin"\n')
     try:
-        assert api.ask("GET", f"/servers/{UUID}", user="admin").status in (403, 404)
+        assert api.request("GET", f"/servers/{UUID}", user="admin").status in (403, 404)
     finally:
         path.unlink()
 
 
 def test_an_operator_may_leave_a_server_to_its_creator(api: ComputeApi) -> None:
     """A rule about the user looks at the server's, not at the caller's own."""
-    assert api.ask("GET", f"/servers/{UUID}", user="manager").status == 200
+    assert api.request("GET", f"/servers/{UUID}", user="manager").status == 200
     path = Path(api.conf.oslo_policy.policy_file)
     path.write_text('"os_compute_api:servers:show": "user_id:%(user_id)s"\n')
     try:
-        assert api.ask("GET", f"/servers/{UUID}", user="alice").status == 200
-        refused = api.ask("GET", f"/servers/{UUID}", user="manager")
+        assert api.request("GET", f"/servers/{UUID}", user="alice").status == 200
+        refused = api.request("GET", f"/servers/{UUID}", user="manager")
         assert refused.status == 403
-        assert api.ask("GET", f"/servers/{UUID}", user="bob").status == 404
+        assert api.request("GET", f"/servers/{UUID}", user="bob").status == 404
     finally:
         path.unlink()
 

@@ -18,14 +18,14 @@ def cloud(tmp_path: Path) -> PasteCloud:
 
 def test_v2_tolerates_unknown_properties_and_knows_no_microversions(cloud: PasteCloud) -> None:
     body = {"server_group": {"name": "g", "policies": ["affinity"], "colour": "blue"}}
-    answer = cloud.ask("POST", "/v2/os-server-groups", body, token=cloud.admin.token, version="2.64")
+    answer = cloud.request("POST", "/v2/os-server-groups", body, token=cloud.admin.token, version="2.64")
     assert (answer.status_int, "OpenStack-API-Version" in answer.headers) == (200, False)
     assert json.loads(answer.text)["server_group"]["policies"] == ["affinity"]
-    assert cloud.ask("POST", "/v2.1/os-server-groups", body, token=cloud.admin.token, version="2.1").status_int == 400
+    assert cloud.request("POST", "/v2.1/os-server-groups", body, token=cloud.admin.token, version="2.1").status_int == 400
     cloud.close()
 
 
 def test_v2_is_described(cloud: PasteCloud) -> None:
-    shown = cloud.ask("GET", "/v2/", token=cloud.admin.token).json["version"]
+    shown = cloud.request("GET", "/v2/", token=cloud.admin.token).json["version"]
     assert (shown["id"], shown["version"], shown["min_version"]) == ("v2.0", "", "")
     cloud.close()

@@ -147,7 +147,7 @@ def test_what_is_gone_says_so_at_both_ends(api: ComputeApi, route: object) -> No
     path = route.path.replace("{", "").replace("}", "")  # type: ignore[attr-defined]
     for version in ("2.1", "2.104"):
         body = {route.action: None} if route.action else None  # type: ignore[attr-defined]
-        answer = api.ask(route.method, path, body, version=version)  # type: ignore[attr-defined]
+        answer = api.request(route.method, path, body, version=version)  # type: ignore[attr-defined]
         assert (answer.status, "no longer available" in message(answer)) == (410, True)
 
 

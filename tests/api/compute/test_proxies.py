@@ -127,6 +127,6 @@ def test_bare_metal_is_not_here(api: ComputeApi) -> None:
     ("PUT", "/os-cells/c"), ("GET", "/os-cells/c")])
 @pytest.mark.parametrize("version", ["2.1", "2.96"])
 def test_what_is_gone_says_so(api: ComputeApi, method: str, path: str, version: str) -> None:
-    answer = api.ask(method, path, {} if method in ("POST", "PUT") else None, version=version)
+    answer = api.request(method, path, {} if method in ("POST", "PUT") else None, version=version)
     assert answer.status == 410
     assert "no longer available" in answer.body["computeFault"]["message"]

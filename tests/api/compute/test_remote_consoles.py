@@ -27,7 +27,7 @@ def server_id(api: ComputeApi, server_id: str) -> str:
     return server_id
 
 
-def ask(api: ComputeApi, server_id: str, console: dict[str, str], *, version: str = "2.6", **more: Any) -> Answer:
+def request(api: ComputeApi, server_id: str, console: dict[str, str], *, version: str = "2.6", **more: Any) -> Answer:
     return api.post(f"/servers/{server_id}/remote-consoles", {"remote_console": console}, version=version, **more)
 
 
@@ -45,25 +45,25 @@ def kept(api: ComputeApi) -> list[ConsoleToken]:
 
 
 def test_a_vnc_console_is_a_page_of_novnc_with_a_token(api: ComputeApi, server_id: str) -> None:
-    answer = ask(api, server_id, NOVNC)
+    answer = request(api, server_id, NOVNC)
     assert (answer.status, {**answer.body["remote_console"], "url": ""}) == (200, {**NOVNC, "url": ""})
     assert answer.body["remote_console"]["url"].startswith("http://127.0.0.1:6080/vnc_lite.html?path=%3Ftoken%3D")
 
 
 def test_a_serial_console_is_a_websocket_with_a_token(api: ComputeApi, server_id: str) -> None:
-    assert ask(api, server_id, SERIAL).body["remote_console"]["url"].startswith("ws://127.0.0.1:6083/?token=")
+    assert request(api, server_id, SERIAL).body["remote_console"]["url"].startswith("ws://127.0.0.1:6083/?token=")
 
 
 def test_the_urls_are_those_that_the_operator_set(api: ComputeApi, server_id: str) -> None:
     api.conf.set_override("novncproxy_base_url", "https://cloud/vnc.html?autoconnect=1", group="vnc")
     api.conf.set_override("base_url", "wss://cloud/serial", group="serial_console")
-    assert ask(api, server_id, NOVNC).body["remote_console"]["url"].startswith(
+    assert request(api, server_id, NOVNC).body["remote_console"]["url"].startswith(
         "https://cloud/vnc.html?autoconnect=1&path=%3Ftoken%3D")
-    assert ask(api, server_id, SERIAL).body["remote_console"]["url"].startswith("wss://cloud/serial?token=")
+    assert request(api, server_id, SERIAL).body["remote_console"]["url"].startswith("wss://cloud/serial?token=")
 
 
 def test_the_worker_and_the_database_are_told_a_hash_of_the_token(api: ComputeApi, server_id: str) -> None:
-    token = token_of(ask(api, server_id, SERIAL).body["remote_console"]["url"])
+    token = token_of(request(api, server_id, SERIAL).body["remote_console"]["url"])
     topic, host, method, arguments = api.rpc.sent[-1]
     assert (topic, host, method, arguments["token_hash"], arguments["ttl_s"]) == (
         "compute", "h1", "open_console", consoles.digest(token), 600)
@@ -93,35 +93,35 @@ def test_the_actions_of_old_versions_answer_as_nova(
 def test_other_consoles_are_refused(
     api: ComputeApi, server_id: str, console: dict[str, str], version: str, status: int
 ) -> None:
-    assert ask(api, server_id, console, version=version).status == status
+    assert request(api, server_id, console, version=version).status == status
 
 
 def test_a_console_that_is_switched_off_is_refused_with_what_there_is(api: ComputeApi, server_id: str) -> None:
     api.conf.set_override("enabled", False, group="vnc")
-    answer = ask(api, server_id, NOVNC)
+    answer = request(api, server_id, NOVNC)
     assert (answer.status, answer.body["badRequest"]["message"]) == (
         400, "Unavailable console type novnc. This cloud offers: serial")
 
 
 def test_a_server_without_a_host_has_no_console(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, vm_state="building", host=None, agent=None)
-    assert ask(api, server_id, NOVNC).status == 409
+    assert request(api, server_id, NOVNC).status == 409
 
 
 def test_a_guest_that_is_off_is_refused_in_its_workers_words(api: ComputeApi, server_id: str) -> None:
     api.rpc.answers["open_console"] = errors.Conflict(reason="Instance is not ready: it is not running")
-    assert ask(api, server_id, NOVNC).status == 409
+    assert request(api, server_id, NOVNC).status == 409
     assert kept(api) == []
 
 
 def test_other_tenants_and_readers_open_nothing(api: ComputeApi, server_id: str) -> None:
-    assert ask(api, server_id, NOVNC, user="bob").status == 404
-    assert ask(api, server_id, NOVNC, user="reader").status == 403
+    assert request(api, server_id, NOVNC, user="bob").status == 404
+    assert request(api, server_id, NOVNC, user="reader").status == 403
     assert act(api, server_id, "os-getVNCConsole", "novnc", user="bob").status == 404
 
 
 def test_an_operator_sees_what_a_token_opens(api: ComputeApi, server_id: str) -> None:
-    token = token_of(ask(api, server_id, SERIAL).body["remote_console"]["url"])
+    token = token_of(request(api, server_id, SERIAL).body["remote_console"]["url"])
     shown = api.get(f"/os-console-auth-tokens/{token}", user="admin", version="2.31")
     assert shown.body == {"console": {
         "instance_uuid": server_id, "host": "192.0.2.9", "port": 4321, "internal_access_path": None}}
@@ -131,11 +131,11 @@ def test_an_operator_sees_what_a_token_opens(api: ComputeApi, server_id: str) ->
 
 
 def test_an_expired_token_opens_nothing_and_is_swept_by_the_next(api: ComputeApi, server_id: str) -> None:
-    token = token_of(ask(api, server_id, SERIAL).body["remote_console"]["url"])
+    token = token_of(request(api, server_id, SERIAL).body["remote_console"]["url"])
     past = utcnow() - datetime.timedelta(seconds=1)
     api.change(lambda session: session.execute(sa.update(ConsoleToken).values(expires_at=past)))
     assert api.get(f"/os-console-auth-tokens/{token}", user="admin", version="2.31").status == 404
-    ask(api, server_id, SERIAL)
+    request(api, server_id, SERIAL)
     assert len(kept(api)) == 1
 
 
@@ -145,12 +145,12 @@ def test_an_expired_token_opens_nothing_and_is_swept_by_the_next(api: ComputeApi
     lambda session, server_id: servers.sync_power(session, server_id, power_state=4, vm_state=servers.Vm.STOPPED),
 ], ids=["deleted", "stopped", "powered off by itself"])
 def test_a_token_dies_with_its_guest(api: ComputeApi, server_id: str, end: Any) -> None:
-    ask(api, server_id, NOVNC)
+    request(api, server_id, NOVNC)
     api.change(lambda session: end(session, server_id))
     assert kept(api) == []
 
 
 def test_a_token_outlives_a_reboot(api: ComputeApi, server_id: str) -> None:
-    ask(api, server_id, NOVNC)
+    request(api, server_id, NOVNC)
     api.change(lambda session: servers.finish(session, server_id, "reboot_hard", power_state=1))
     assert len(kept(api)) == 1

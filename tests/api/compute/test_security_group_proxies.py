@@ -152,7 +152,7 @@ def test_the_same_rule_twice_is_refused(api: ComputeApi) -> None:
 def test_what_is_not_there_or_wrong_is_refused(
     api: ComputeApi, method: str, path: str, body: Any, status: int
 ) -> None:
-    assert api.ask(method, path, body).status == status
+    assert api.request(method, path, body).status == status
 
 
 def test_a_group_in_use_and_the_default_one_stay(api: ComputeApi, server_id: str) -> None:
@@ -203,6 +203,6 @@ GONE = [
 def test_what_is_gone_is_gone_at_every_version(
     api: ComputeApi, method: str, path: str, body: Any, version: str
 ) -> None:
-    answer = api.ask(method, path, body, version=version)
+    answer = api.request(method, path, body, version=version)
     assert (answer.status, answer.body["computeFault"]["code"]) == (410, 410)
     assert "no longer available" in answer.body["computeFault"]["message"]

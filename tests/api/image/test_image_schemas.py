@@ -22,34 +22,34 @@ def test_a_list_of_images_is_what_its_schema_says(service: ImageService) -> None
     service.create(name="one")
     queued = service.create(name="two", os_distro="cirros", tags=["t"])
     service.upload(queued["id"], b"x" * 600)
-    schema = service.ask("GET", "/schemas/images").json
+    schema = service.request("GET", "/schemas/images").json
     assert (schema["name"], set(schema["properties"])) == ("images", {"images", "first", "next", "schema"})
-    listed = service.ask("GET", "/images?limit=1").json
+    listed = service.request("GET", "/images?limit=1").json
     assert listed["next"]
     jsonschema.validate(listed, schema)
-    assert schema["properties"]["images"]["items"] == service.ask("GET", "/schemas/image").json
+    assert schema["properties"]["images"]["items"] == service.request("GET", "/schemas/image").json
     assert listed["schema"] == "/v2/schemas/images"
 
 
 def test_the_schemas_of_members_belong_together_and_describe_the_list(service: ImageService) -> None:
-    one, many = service.ask("GET", "/schemas/member"), service.ask("GET", "/schemas/members")
+    one, many = service.request("GET", "/schemas/member"), service.request("GET", "/schemas/members")
     assert (one.status_int, many.status_int) == (200, 200)
     assert one.json["name"] == "member"
     assert {"image_id", "member_id", "status"} <= set(one.json["properties"])
     assert many.json["properties"]["members"]["items"] == one.json
     image = service.create()
-    jsonschema.validate(service.ask("GET", f"/images/{image['id']}/members").json, many.json)
+    jsonschema.validate(service.request("GET", f"/images/{image['id']}/members").json, many.json)
 
 
 def test_an_image_has_no_tasks_and_only_who_sees_it_is_told(service: ImageService) -> None:
     image = service.create()
-    shown = service.ask("GET", f"/images/{image['id']}/tasks")
+    shown = service.request("GET", f"/images/{image['id']}/tasks")
     assert (shown.status_int, shown.json) == (200, {"tasks": []})
-    assert service.ask("GET", f"/images/{image['id']}/tasks", user="rita").status_int == 200
-    assert service.ask("GET", f"/images/{image['id']}/tasks", user="bob").status_int == 404
-    assert service.ask("GET", f"/images/{NOWHERE}/tasks").status_int == 404
+    assert service.request("GET", f"/images/{image['id']}/tasks", user="rita").status_int == 200
+    assert service.request("GET", f"/images/{image['id']}/tasks", user="bob").status_int == 404
+    assert service.request("GET", f"/images/{NOWHERE}/tasks").status_int == 404
 
 
 @pytest.mark.parametrize("path", ["/schemas/image", "/schemas/images", "/schemas/member", "/schemas/members"])
 def test_schemas_are_for_whoever_may_read(service: ImageService, path: str) -> None:
-    assert [service.ask("GET", path, user=user).status_int for user in ("rita", "noone", "")] == [200, 403, 401]
+    assert [service.request("GET", path, user=user).status_int for user in ("rita", "noone", "")] == [200, 403, 401]

@@ -17,7 +17,7 @@ from tests.support.api.image_service import DATA, ImageService, message
 def test_an_upload_is_refused_once_there_is_data(service: ImageService, active: dict[str, Any]) -> None:
     answer = service.upload(active["id"], b"other")
     assert (answer.status_int, "active" in message(answer)) == (409, True)
-    assert service.ask("GET", f"/images/{active['id']}/file").body == DATA
+    assert service.request("GET", f"/images/{active['id']}/file").body == DATA
     assert len(service.left()) == 1
 
 
@@ -25,7 +25,7 @@ def refused(service: ImageService, answer: webob.Response, image_id: str, status
     """It was refused in these words; the image is queued, nothing is left, and right data are then taken."""
     assert answer.status_int == status, answer.text
     assert all(word in message(answer) for word in words), answer.text
-    shown = service.ask("GET", f"/images/{image_id}").json
+    shown = service.request("GET", f"/images/{image_id}").json
     assert (shown["status"], shown["size"], shown["checksum"]) == ("queued", None, None)
     assert service.left() == []
     assert service.upload(image_id, b"good").status_int == 204
@@ -91,14 +91,14 @@ def test_a_body_too_large_for_the_disk_is_refused_at_once(service: ImageService)
 
 
 def test_formats_must_be_known_before_data(service: ImageService) -> None:
-    made = service.ask("POST", "/images", json={"name": "bare"}).json["id"]
+    made = service.request("POST", "/images", json={"name": "bare"}).json["id"]
     assert service.upload(made, b"x").status_int == 400
-    assert service.ask("GET", f"/images/{made}").json["status"] == "queued"
+    assert service.request("GET", f"/images/{made}").json["status"] == "queued"
 
 
 def test_another_content_type_is_refused(service: ImageService) -> None:
     made = service.create()["id"]
-    answer = service.ask("PUT", f"/images/{made}/file", body=b"{}", content_type="application/json")
+    answer = service.request("PUT", f"/images/{made}/file", body=b"{}", content_type="application/json")
     assert answer.status_int == 415
 
 
@@ -130,20 +130,20 @@ def slow_upload(service: ImageService, image_id: str, body: WaitingInput) -> tup
 def test_other_writes_go_on_during_an_upload(service: ImageService) -> None:
     made, body = service.create()["id"], WaitingInput(b"some bytes")
     thread, answers = slow_upload(service, made, body)
-    assert service.ask("GET", f"/images/{made}").json["status"] == "saving"
+    assert service.request("GET", f"/images/{made}").json["status"] == "saving"
     assert service.create()["status"] == "queued"
     assert service.patch(made, {"op": "add", "path": "/a", "value": "b"}).status_int == 200
     body.go_on.set()
     thread.join(20)
     assert answers[0].status_int == 204
-    shown = service.ask("GET", f"/images/{made}").json
+    shown = service.request("GET", f"/images/{made}").json
     assert (shown["status"], shown["size"], shown["a"]) == ("active", 10, "b")
 
 
 def test_delete_during_an_upload_wins(service: ImageService) -> None:
     made, body = service.create()["id"], WaitingInput(b"some bytes")
     thread, answers = slow_upload(service, made, body)
-    assert service.ask("DELETE", f"/images/{made}").status_int == 204
+    assert service.request("DELETE", f"/images/{made}").status_int == 204
     body.go_on.set()
     thread.join(20)
     assert answers[0].status_int == 409
@@ -157,7 +157,7 @@ def test_a_second_upload_is_refused_while_one_is_under_way(service: ImageService
     body.go_on.set()
     thread.join(20)
     assert answers[0].status_int == 204
-    assert service.ask("GET", f"/images/{made}/file").body == b"some bytes"
+    assert service.request("GET", f"/images/{made}/file").body == b"some bytes"
 
 
 def test_of_two_uploads_at_once_one_wins_whole(service: ImageService) -> None:
@@ -175,5 +175,5 @@ def test_of_two_uploads_at_once_one_wins_whole(service: ImageService) -> None:
         thread.join(30)
     assert sorted(answers.values()) == [204, 409]
     winner = next(content for content, status in answers.items() if status == 204)
-    assert service.ask("GET", f"/images/{made}/file").body == winner * 100_000
+    assert service.request("GET", f"/images/{made}/file").body == winner * 100_000
     assert len(service.left()) == 1

@@ -33,7 +33,7 @@ def send(service: ImageService, method: str, path: str, *, user: str) -> webob.R
         return service.patch(path.split("/")[2], {"op": "add", "path": "/name", "value": "n"}, user=user)
     if path.endswith("/file") and method == "PUT":
         return service.upload(path.split("/")[2], b"x" * 10, user=user)
-    return service.ask(method, path, user=user)
+    return service.request(method, path, user=user)
 
 
 def test_a_new_image_has_every_field(service: ImageService) -> None:
@@ -58,25 +58,25 @@ def test_an_upload_makes_it_active(active: dict[str, Any]) -> None:
 
 
 def test_a_download_gives_the_same_bytes(service: ImageService, active: dict[str, Any]) -> None:
-    answer = service.ask("GET", f"/images/{active['id']}/file")
+    answer = service.request("GET", f"/images/{active['id']}/file")
     assert (answer.status_int, answer.content_type) == (200, "application/octet-stream")
     assert answer.content_length == len(DATA)
     assert answer.body == DATA
 
 
 def test_a_range_is_served_as_such(service: ImageService, active: dict[str, Any]) -> None:
-    answer = service.ask("GET", f"/images/{active['id']}/file", headers={"Range": "bytes=5-1000004"})
+    answer = service.request("GET", f"/images/{active['id']}/file", headers={"Range": "bytes=5-1000004"})
     assert (answer.status_int, answer.headers["Content-Range"]) == (206, f"bytes 5-1000004/{len(DATA)}")
     assert answer.body == DATA[5:1000005]
 
 
 def test_a_range_beyond_the_end_is_refused(service: ImageService, active: dict[str, Any]) -> None:
-    answer = service.ask("GET", f"/images/{active['id']}/file", headers={"Range": "bytes=99999999-"})
+    answer = service.request("GET", f"/images/{active['id']}/file", headers={"Range": "bytes=99999999-"})
     assert (answer.status_int, answer.headers["Content-Range"]) == (416, f"bytes */{len(DATA)}")
 
 
 def test_a_queued_image_downloads_as_nothing(service: ImageService) -> None:
-    assert service.ask("GET", f"/images/{service.create()['id']}/file").status_int == 204
+    assert service.request("GET", f"/images/{service.create()['id']}/file").status_int == 204
 
 
 def test_files_are_for_the_service_alone(service: ImageService, active: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ def test_another_projects_private_image_does_not_exist(
     answer = send(service, method, f"/images/{active['id']}{tail}", user="bob")
     assert (answer.status_int, message(answer)) == (404, f"Image {active['id']} could not be found.")
     assert send(service, method, f"/images/{NOWHERE}{tail}", user="bob").status_int == 404
-    assert service.ask("GET", f"/images/{active['id']}").json == active
+    assert service.request("GET", f"/images/{active['id']}").json == active
 
 
 @pytest.mark.parametrize(("method", "tail"), [pair for pair in EACH_ROUTE if pair[0] != "GET"])
@@ -104,7 +104,7 @@ def test_another_projects_public_image_cannot_be_changed(
 ) -> None:
     service.patch(active["id"], {"op": "replace", "path": "/visibility", "value": "public"}, user="root")
     assert send(service, method, f"/images/{active['id']}{tail}", user="bob").status_int == 403
-    assert service.ask("GET", f"/images/{active['id']}/file", user="bob").body == DATA
+    assert service.request("GET", f"/images/{active['id']}/file", user="bob").body == DATA
 
 
 @pytest.mark.parametrize(("method", "tail"), [pair for pair in EACH_ROUTE if pair[0] != "GET"])
@@ -125,22 +125,22 @@ def test_lists_show_own_and_public_images(service: ImageService) -> None:
     public = service.create(user="root", visibility="public")["id"]
     service.create(user="alice", visibility="private")
     community = service.create(user="alice", visibility="community")["id"]
-    assert set(ids(service.ask("GET", "/images", user="bob"))) == {mine, public}
-    assert ids(service.ask("GET", "/images?visibility=community", user="bob")) == [community]
-    assert set(ids(service.ask("GET", "/images?visibility=all", user="bob"))) == {mine, public, community}
-    assert ids(service.ask("GET", "/images?owner=red", user="bob")) == []
-    assert len(ids(service.ask("GET", "/images", user="root"))) == 4
+    assert set(ids(service.request("GET", "/images", user="bob"))) == {mine, public}
+    assert ids(service.request("GET", "/images?visibility=community", user="bob")) == [community]
+    assert set(ids(service.request("GET", "/images?visibility=all", user="bob"))) == {mine, public, community}
+    assert ids(service.request("GET", "/images?owner=red", user="bob")) == []
+    assert len(ids(service.request("GET", "/images", user="root"))) == 4
 
 
 def test_a_worker_reads_the_data_of_any_image_and_nothing_else(service: ImageService, active: dict[str, Any]) -> None:
-    assert service.ask("GET", f"/images/{active['id']}/file", user="nova").body == DATA
-    assert service.ask("GET", f"/images/{active['id']}", user="nova").status_int == 403
-    assert service.ask("DELETE", f"/images/{active['id']}", user="nova").status_int == 403
+    assert service.request("GET", f"/images/{active['id']}/file", user="nova").body == DATA
+    assert service.request("GET", f"/images/{active['id']}", user="nova").status_int == 403
+    assert service.request("DELETE", f"/images/{active['id']}", user="nova").status_int == 403
 
 
 @pytest.mark.parametrize("fields", [{"visibility": "public"}, {"owner": "blue"}])
 def test_only_an_admin_publishes_or_gives_away(service: ImageService, fields: dict[str, str]) -> None:
-    assert service.ask("POST", "/images", json={"name": "i", **fields}).status_int == 403
+    assert service.request("POST", "/images", json={"name": "i", **fields}).status_int == 403
     (name, value), = fields.items()
     step = {"op": "replace", "path": f"/{name}", "value": value}
     made = service.create()["id"]
@@ -159,15 +159,15 @@ def test_only_an_admin_publishes_or_gives_away(service: ImageService, fields: di
     ({f"p{i}": "v" for i in range(129)}, 413), ({"tags": [str(i) for i in range(129)]}, 413),
 ])
 def test_create_refuses(service: ImageService, body: dict[str, Any], status: int) -> None:
-    assert service.ask("POST", "/images", json=body).status_int == status
+    assert service.request("POST", "/images", json=body).status_int == status
 
 
 def test_an_id_may_be_chosen_once_even_after_delete(service: ImageService) -> None:
     chosen = str(uuid.uuid4())
     assert service.create(id=chosen)["id"] == chosen
-    assert service.ask("POST", "/images", json={"id": chosen}, user="bob").status_int == 409
-    assert service.ask("DELETE", f"/images/{chosen}").status_int == 204
-    assert service.ask("POST", "/images", json={"id": chosen}).status_int == 409
+    assert service.request("POST", "/images", json={"id": chosen}, user="bob").status_int == 409
+    assert service.request("DELETE", f"/images/{chosen}").status_int == 204
+    assert service.request("POST", "/images", json={"id": chosen}).status_int == 409
 
 
 @pytest.mark.parametrize(("step", "status"), [
@@ -183,7 +183,7 @@ def test_patch_refuses_and_changes_nothing(
 ) -> None:
     answer = service.patch(active["id"], {"op": "add", "path": "/seen", "value": "yes"}, step)
     assert answer.status_int == status, answer.text
-    assert service.ask("GET", f"/images/{active['id']}").json == active
+    assert service.request("GET", f"/images/{active['id']}").json == active
 
 
 @pytest.mark.parametrize(("body", "content_type", "status"), [
@@ -195,7 +195,7 @@ def test_patch_refuses_and_changes_nothing(
 ])
 def test_patch_refuses_other_bodies(service: ImageService, body: bytes, content_type: str, status: int) -> None:
     made = service.create()["id"]
-    answer = service.ask("PATCH", f"/images/{made}", body=body, content_type=content_type)
+    answer = service.request("PATCH", f"/images/{made}", body=body, content_type=content_type)
     assert answer.status_int == status
 
 
@@ -206,7 +206,7 @@ def test_patch_adds_replaces_and_removes(service: ImageService) -> None:
         {"op": "replace", "path": "/name", "value": None}, {"op": "replace", "path": "/disk_format", "value": "qcow2"},
         {"op": "add", "path": "/with~1slash", "value": "s"}, {"op": "replace", "path": "/tags", "value": ["t"]})
     assert answer.status_int == 200
-    shown = service.ask("GET", f"/images/{made}").json
+    shown = service.request("GET", f"/images/{made}").json
     assert shown == answer.json
     assert (shown["hw_disk_bus"], shown["name"], shown["disk_format"], shown["with/slash"], shown["tags"]) == (
         "virtio", None, "qcow2", "s", ["t"])
@@ -217,38 +217,38 @@ def test_patch_takes_glances_first_form(service: ImageService) -> None:
     made = service.create(os_distro="debian")["id"]
     body = b'[{"add": "/hw_rescue_bus", "value": "scsi"}, {"remove": "/os_distro"}, {"replace": "/name", "value": "n"}]'
     old = "application/openstack-images-v2.0-json-patch"
-    answer = service.ask("PATCH", f"/images/{made}", body=body, content_type=old)
+    answer = service.request("PATCH", f"/images/{made}", body=body, content_type=old)
     assert (answer.status_int, answer.json["hw_rescue_bus"], answer.json["name"]) == (200, "scsi", "n")
     assert "os_distro" not in answer.json
     for wrong in (b"[{}]", b"[5]", b"{}", b'[{"add": "/a", "remove": "/b", "value": "v"}]'):
-        assert service.ask("PATCH", f"/images/{made}", body=wrong, content_type=old).status_int == 400
+        assert service.request("PATCH", f"/images/{made}", body=wrong, content_type=old).status_int == 400
 
 
 def test_a_protected_image_is_not_deleted(service: ImageService) -> None:
     made = service.create(protected=True)["id"]
-    answer = service.ask("DELETE", f"/images/{made}")
+    answer = service.request("DELETE", f"/images/{made}")
     assert (answer.status_int, message(answer)) == (403, f"Image {made} is protected and cannot be deleted.")
 
 
 def test_delete_removes_the_data(service: ImageService, active: dict[str, Any]) -> None:
-    assert service.ask("DELETE", f"/images/{active['id']}").status_int == 204
-    assert service.ask("GET", f"/images/{active['id']}").status_int == 404
-    assert service.ask("DELETE", f"/images/{active['id']}").status_int == 404
+    assert service.request("DELETE", f"/images/{active['id']}").status_int == 204
+    assert service.request("GET", f"/images/{active['id']}").status_int == 404
+    assert service.request("DELETE", f"/images/{active['id']}").status_int == 404
     assert service.left() == []
 
 
 def test_tags_come_and_go(service: ImageService) -> None:
     made = service.create()["id"]
-    assert service.ask("PUT", f"/images/{made}/tags/x").status_int == 204
-    assert service.ask("PUT", f"/images/{made}/tags/x").status_int == 204
-    assert service.ask("GET", f"/images/{made}").json["tags"] == ["x"]
-    assert service.ask("DELETE", f"/images/{made}/tags/x").status_int == 204
-    assert service.ask("DELETE", f"/images/{made}/tags/x").status_int == 404
-    assert service.ask("PUT", f"/images/{made}/tags/{'x' * 256}").status_int == 400
+    assert service.request("PUT", f"/images/{made}/tags/x").status_int == 204
+    assert service.request("PUT", f"/images/{made}/tags/x").status_int == 204
+    assert service.request("GET", f"/images/{made}").json["tags"] == ["x"]
+    assert service.request("DELETE", f"/images/{made}/tags/x").status_int == 204
+    assert service.request("DELETE", f"/images/{made}/tags/x").status_int == 404
+    assert service.request("PUT", f"/images/{made}/tags/{'x' * 256}").status_int == 400
 
 
 def test_members_are_none(service: ImageService) -> None:
-    assert service.ask("GET", f"/images/{service.create()['id']}/members").json["members"] == []
+    assert service.request("GET", f"/images/{service.create()['id']}/members").json["members"] == []
 
 
 # -- lists
@@ -258,18 +258,18 @@ def test_filters_keep_what_they_name(service: ImageService) -> None:
     one = service.create(name="one", tags=["x", 'q"u%'], hw_disk_bus="virtio", min_ram=5)["id"]
     two = service.create(name="two, too", disk_format="qcow2", tags=["xy", "x"])["id"]
     hidden = service.create(name="hidden", os_hidden=True)["id"]
-    assert ids(service.ask("GET", "/images?name=one")) == [one]
-    assert set(ids(service.ask("GET", '/images?name=in:one,"two, too"'))) == {one, two}
-    assert set(ids(service.ask("GET", f"/images?id=in:{one},{two},{NOWHERE}"))) == {one, two}
-    assert ids(service.ask("GET", "/images?names=in:one,nothing")) == [one]
-    assert ids(service.ask("GET", "/images?tag=xy&tag=x")) == [two]
-    assert ids(service.ask("GET", f"/images?tag={urllib.parse.quote(chr(34).join(['q', 'u%']))}")) == [one]
-    assert ids(service.ask("GET", "/images?tag=q%25")) == []
-    assert ids(service.ask("GET", "/images?hw_disk_bus=virtio")) == [one]
-    assert ids(service.ask("GET", "/images?disk_format=qcow2&status=queued")) == [two]
-    assert ids(service.ask("GET", "/images?min_ram=5")) == [one]
-    assert ids(service.ask("GET", "/images?status=active")) == []
-    assert ids(service.ask("GET", "/images?os_hidden=True")) == [hidden]
+    assert ids(service.request("GET", "/images?name=one")) == [one]
+    assert set(ids(service.request("GET", '/images?name=in:one,"two, too"'))) == {one, two}
+    assert set(ids(service.request("GET", f"/images?id=in:{one},{two},{NOWHERE}"))) == {one, two}
+    assert ids(service.request("GET", "/images?names=in:one,nothing")) == [one]
+    assert ids(service.request("GET", "/images?tag=xy&tag=x")) == [two]
+    assert ids(service.request("GET", f"/images?tag={urllib.parse.quote(chr(34).join(['q', 'u%']))}")) == [one]
+    assert ids(service.request("GET", "/images?tag=q%25")) == []
+    assert ids(service.request("GET", "/images?hw_disk_bus=virtio")) == [one]
+    assert ids(service.request("GET", "/images?disk_format=qcow2&status=queued")) == [two]
+    assert ids(service.request("GET", "/images?min_ram=5")) == [one]
+    assert ids(service.request("GET", "/images?status=active")) == []
+    assert ids(service.request("GET", "/images?os_hidden=True")) == [hidden]
 
 
 @pytest.mark.parametrize("query", [
@@ -277,7 +277,7 @@ def test_filters_keep_what_they_name(service: ImageService) -> None:
     "os_hidden=maybe", "size_min=x", "id=in:", "name=in:a,,b",
 ])
 def test_lists_refuse(service: ImageService, query: str) -> None:
-    answer = service.ask("GET", f"/images?{query}")
+    answer = service.request("GET", f"/images?{query}")
     assert answer.status_int == 400
     assert message(answer)
 
@@ -286,11 +286,11 @@ def test_lists_refuse(service: ImageService, query: str) -> None:
                                   "&sort=updated_at:asc", "&sort_dir=asc", "&sort=id:asc"])
 def test_pages_give_every_image_once(service: ImageService, sort: str) -> None:
     made = {service.create(name=name)["id"] for name in ("b", "a", "b", None, "c")}
-    whole = ids(service.ask("GET", f"/images?limit=100{sort}"))
+    whole = ids(service.request("GET", f"/images?limit=100{sort}"))
     seen: list[str] = []
     path = f"/images?limit=2{sort}"
     while path:
-        answer = service.ask("GET", path)
+        answer = service.request("GET", path)
         seen += ids(answer)
         path = answer.json.get("next", "").removeprefix("/v2")
     assert seen == whole
@@ -300,17 +300,17 @@ def test_pages_give_every_image_once(service: ImageService, sort: str) -> None:
 def test_sort_orders(service: ImageService) -> None:
     for name in ("b", "c", "a"):
         service.create(name=name)
-    answer = service.ask("GET", "/images?sort=name:asc")
+    answer = service.request("GET", "/images?sort=name:asc")
     assert [image["name"] for image in answer.json["images"]] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("name", ["image", "images", "member", "members"])
 def test_schemas_are_served(service: ImageService, name: str) -> None:
-    assert service.ask("GET", f"/schemas/{name}").json["name"] == name
+    assert service.request("GET", f"/schemas/{name}").json["name"] == name
 
 
 def test_every_shown_field_is_in_the_schema(service: ImageService) -> None:
-    assert set(service.create()) <= set(service.ask("GET", "/schemas/image").json["properties"])
+    assert set(service.create()) <= set(service.request("GET", "/schemas/image").json["properties"])
 
 
 def test_discovery_names_one_current_version() -> None:
@@ -337,4 +337,4 @@ def test_a_worker_uploads_for_the_project_of_its_token_only(service: ImageServic
     assert service.upload(blue, b"bytes", user="worker").status_int == 404
     assert service.upload(red, b"bytes", user="rita").status_int == 403
     assert service.upload(red, b"bytes", user="worker").status_int == 204
-    assert service.ask("GET", f"/images/{red}").json["status"] == "active"
+    assert service.request("GET", f"/images/{red}").json["status"] == "active"

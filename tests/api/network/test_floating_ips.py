@@ -27,12 +27,12 @@ def outside(cloud: NetworkCloud) -> str:
 
 
 def floating(cloud: NetworkCloud, network_id: str, *, user: str = "alice", **fields: Any) -> Answer:
-    answer = cloud.ask("POST", "/floatingips", {"floatingip": {"floating_network_id": network_id, **fields}}, user=user)
+    answer = cloud.request("POST", "/floatingips", {"floatingip": {"floating_network_id": network_id, **fields}}, user=user)
     return Answer(answer.status, answer.body.get("floatingip", answer.body))
 
 
 def change(cloud: NetworkCloud, floating_id: str, **fields: Any) -> Answer:
-    answer = cloud.ask("PUT", f"/floatingips/{floating_id}", {"floatingip": fields})
+    answer = cloud.request("PUT", f"/floatingips/{floating_id}", {"floatingip": fields})
     return Answer(answer.status, answer.body.get("floatingip", answer.body))
 
 
@@ -115,16 +115,16 @@ def test_a_router_joins_a_network_to_the_outside(cloud: NetworkCloud, outside: s
     gateway = router["external_gateway_info"]
     assert (gateway["network_id"], gateway["external_fixed_ips"][0]["ip_address"][:9]) == (outside, "172.24.4.")
     path = f"/routers/{router['id']}"
-    joined = cloud.ask("PUT", f"{path}/add_router_interface", {"subnet_id": subnet_id})
+    joined = cloud.request("PUT", f"{path}/add_router_interface", {"subnet_id": subnet_id})
     assert (joined.status, joined.body["subnet_id"], joined.body["network_id"]) == (200, subnet_id, network_id)
     port_id = cloud.boot("s1", network_id)
     made = floating(cloud, outside, port_id=port_id).body
     assert made["router_id"] == router["id"]
     assert cloud.get(f"/floatingips?router_id={router['id']}").body["floatingips"] == [made]
-    assert cloud.ask("PUT", f"{path}/remove_router_interface", {"subnet_id": subnet_id}).status == 409
+    assert cloud.request("PUT", f"{path}/remove_router_interface", {"subnet_id": subnet_id}).status == 409
     assert cloud.delete(path).status == 409
     cloud.delete(f"/floatingips/{made['id']}")
-    assert cloud.ask("PUT", f"{path}/remove_router_interface", {"subnet_id": subnet_id}).status == 200
+    assert cloud.request("PUT", f"{path}/remove_router_interface", {"subnet_id": subnet_id}).status == 200
     assert cloud.update("router", router["id"], external_gateway_info={}).body["external_gateway_info"] is None
     assert cloud.delete(path).status == 204
     assert cloud.get("/routers").body["routers"] == []
@@ -135,10 +135,10 @@ def test_routers_say_what_they_do_not_do(cloud: NetworkCloud, outside: str) -> N
     _, second = cloud.network(cidr="10.1.0.0/24")
     router = cloud.create("router").body
     path = f"/routers/{router['id']}"
-    assert cloud.ask("PUT", f"{path}/add_router_interface", {"subnet_id": subnet_id}).status == 200
-    assert "do not route between" in cloud.ask("PUT", f"{path}/add_router_interface", {"subnet_id": second}).fault
-    assert cloud.ask("PUT", f"{path}/add_router_interface", {"port_id": network_id}).status == 400
+    assert cloud.request("PUT", f"{path}/add_router_interface", {"subnet_id": subnet_id}).status == 200
+    assert "do not route between" in cloud.request("PUT", f"{path}/add_router_interface", {"subnet_id": second}).fault
+    assert cloud.request("PUT", f"{path}/add_router_interface", {"port_id": network_id}).status == 400
     assert cloud.update("router", router["id"], external_gateway_info={"network_id": network_id}).status == 400
     assert cloud.get(path, user="bob").status == 404
     other = cloud.create("router").body["id"]
-    assert cloud.ask("PUT", f"/routers/{other}/add_router_interface", {"subnet_id": subnet_id}).status == 409
+    assert cloud.request("PUT", f"/routers/{other}/add_router_interface", {"subnet_id": subnet_id}).status == 409

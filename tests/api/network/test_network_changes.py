@@ -33,7 +33,7 @@ def cloud(tmp_path: Path) -> Iterator[NetworkCloud]:
 def ids(cloud: NetworkCloud) -> dict[str, str]:
     """One of each of Alice's."""
     network_id, subnet_id = cloud.network(name="n1")
-    group = cloud.ask("POST", "/security-groups", {"security_group": {"name": "g1"}})
+    group = cloud.request("POST", "/security-groups", {"security_group": {"name": "g1"}})
     assert group.status == 201
     return {
         "network": network_id, "subnet": subnet_id, "security_group": group.body["security_group"]["id"],
@@ -46,7 +46,7 @@ def put(cloud: NetworkCloud, resource: str, resource_id: str, fields: dict[str, 
         "port": ("PUT", f"/ports/{resource_id}"), "router": ("PUT", f"/routers/{resource_id}"),
         "security_group": ("PUT", f"/security-groups/{resource_id}"),
     }
-    return cloud.ask(*asks[resource], {resource: fields}, user=user)
+    return cloud.request(*asks[resource], {resource: fields}, user=user)
 
 
 def show(cloud: NetworkCloud, resource: str, resource_id: str) -> Any:
@@ -113,14 +113,14 @@ def test_the_host_of_a_server_learns_of_a_changed_port_and_subnet(cloud: Network
 
 
 def test_a_group_takes_nothing_in_and_lets_all_out(cloud: NetworkCloud) -> None:
-    made = cloud.ask("POST", "/security-groups", {"security_group": {"name": "g", "description": "d"}})
+    made = cloud.request("POST", "/security-groups", {"security_group": {"name": "g", "description": "d"}})
     assert made.status == 201
     group = made.body["security_group"]
     assert (group["name"], group["description"], group["project_id"]) == ("g", "d", PROJECTS["alice"])
     assert {rule["direction"] for rule in group["security_group_rules"]} == {"egress"}
-    assert cloud.ask("POST", "/security-groups", {"security_group": {"name": "default"}}).status == 409
-    assert cloud.ask("POST", "/security-groups", {"security_group": {}}).status == 400
-    assert cloud.ask("POST", "/security-groups", {"security_group": {"name": "g"}}, user="reader").status == 403
+    assert cloud.request("POST", "/security-groups", {"security_group": {"name": "default"}}).status == 409
+    assert cloud.request("POST", "/security-groups", {"security_group": {}}).status == 400
+    assert cloud.request("POST", "/security-groups", {"security_group": {"name": "g"}}, user="reader").status == 403
 
 
 def test_quotas_in_detail_count_what_there_is(cloud: NetworkCloud, ids: dict[str, str]) -> None:

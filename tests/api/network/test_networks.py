@@ -202,7 +202,7 @@ def test_more_than_the_quota_is_refused_as_neutron_does(cloud: NetworkCloud) -> 
     cloud.conf.set_override("networks", 1, group="quota")
     cloud.conf.set_override("subnets", 1, group="quota")
     network_id, _ = cloud.network()
-    answer = cloud.ask("POST", "/networks", {"network": {}})
+    answer = cloud.request("POST", "/networks", {"network": {}})
     assert (answer.status, answer.body["NeutronError"]["type"]) == (409, "OverQuota")
     assert cloud.create("subnet", network_id=network_id, cidr="10.1.0.0/24").status == 409
 

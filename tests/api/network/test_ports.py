@@ -76,7 +76,7 @@ def test_a_wrong_port_is_refused_by_the_name_of_its_field(
 def test_a_full_network_says_so(cloud: NetworkCloud) -> None:
     network_id, _ = cloud.network(cidr="10.0.0.0/30")
     assert cloud.create("port", network_id=network_id).body["fixed_ips"][0]["ip_address"] == "10.0.0.2"
-    answer = cloud.ask("POST", "/ports", {"port": {"network_id": network_id}})
+    answer = cloud.request("POST", "/ports", {"port": {"network_id": network_id}})
     assert (answer.status, answer.body["NeutronError"]["type"]) == (409, "IpAddressGenerationFailure")
 
 

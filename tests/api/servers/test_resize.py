@@ -103,12 +103,12 @@ def test_who_may_resize_when(api: ComputeApi, server_id: str, columns: dict[str,
 def test_moves_between_hosts_say_why_not(
     api: ComputeApi, server_id: str, word: str, value: Any, version: str
 ) -> None:
-    ask = {"user": "admin", "version": version}
-    refused = act(api, server_id, word, value, **ask)
+    options = {"user": "admin", "version": version}
+    refused = act(api, server_id, word, value, **options)
     assert (refused.status, message(refused)) == (400, "No valid host was found. There is no other compute host.")
     settle(api, server_id, vm_state="suspended")
-    assert act(api, server_id, word, value, **ask).status == 409
-    assert act(api, "11111111-1111-4111-8111-111111111112", word, value, **ask).status == 404
+    assert act(api, server_id, word, value, **options).status == 409
+    assert act(api, "11111111-1111-4111-8111-111111111112", word, value, **options).status == 404
     assert act(api, server_id, word, value, version=version).status == 403
 
 
@@ -163,9 +163,9 @@ def test_migrations_come_in_pages(api: ComputeApi, server_id: str) -> None:
 
 
 def test_live_migrations_of_a_server_are_none(api: ComputeApi, server_id: str) -> None:
-    path, ask = f"/servers/{server_id}/migrations", {"user": "admin", "version": "2.65"}
-    assert api.get(path, **ask).body == {"migrations": []}
-    assert api.get(f"{path}/1", **ask).status == 404
-    assert api.delete(f"{path}/1", **ask).status == 409
-    assert api.post(f"{path}/1/action", {"force_complete": None}, **ask).status == 409
+    path, options = f"/servers/{server_id}/migrations", {"user": "admin", "version": "2.65"}
+    assert api.get(path, **options).body == {"migrations": []}
+    assert api.get(f"{path}/1", **options).status == 404
+    assert api.delete(f"{path}/1", **options).status == 409
+    assert api.post(f"{path}/1/action", {"force_complete": None}, **options).status == 409
     assert api.get(path, user="admin", version="2.22").status == 404

@@ -177,7 +177,7 @@ def test_metadata_is_read_and_written(api: ComputeApi, server_id: str) -> None:
 def test_wrong_metadata_is_refused(
     api: ComputeApi, server_id: str, method: str, path: str, body: dict[str, Any], status: int
 ) -> None:
-    assert api.ask(method, f"/servers/{server_id}/metadata{path}", body).status == status
+    assert api.request(method, f"/servers/{server_id}/metadata{path}", body).status == status
     assert api.get(f"/servers/{server_id}/metadata").body == {"metadata": {}}
 
 
@@ -187,18 +187,18 @@ def test_metadata_waits_until_the_server_is_built(api: ComputeApi, server_id: st
 
 
 def test_tags_are_a_set(api: ComputeApi, server_id: str) -> None:
-    def ask(method: str, path: str = "", body: Any = None) -> Answer:
-        return api.ask(method, f"/servers/{server_id}/tags{path}", body, version="2.26")
+    def request(method: str, path: str = "", body: Any = None) -> Answer:
+        return api.request(method, f"/servers/{server_id}/tags{path}", body, version="2.26")
 
-    assert ask("PUT", body={"tags": ["a", "a", "b"]}).body == {"tags": ["a", "b"]}
-    assert [ask("PUT", "/c").status, ask("PUT", "/c").status, ask("GET", "/c").status] == [201, 204, 204]
-    assert [ask("DELETE", "/a").status, ask("DELETE", "/a").status, ask("GET", "/a").status] == [204, 404, 404]
-    assert ask("GET").body == {"tags": ["b", "c"]}
-    assert [ask("PUT", "/x,y").status, ask("PUT", "/" + "x" * 61).status] == [400, 400]
-    assert ask("PUT", body={"tags": ["x/y"]}).status == 400
-    assert ask("PUT", body={"tags": [f"t{number}" for number in range(51)]}).status == 400
-    assert ask("DELETE").status == 204
-    assert ask("GET").body == {"tags": []}
+    assert request("PUT", body={"tags": ["a", "a", "b"]}).body == {"tags": ["a", "b"]}
+    assert [request("PUT", "/c").status, request("PUT", "/c").status, request("GET", "/c").status] == [201, 204, 204]
+    assert [request("DELETE", "/a").status, request("DELETE", "/a").status, request("GET", "/a").status] == [204, 404, 404]
+    assert request("GET").body == {"tags": ["b", "c"]}
+    assert [request("PUT", "/x,y").status, request("PUT", "/" + "x" * 61).status] == [400, 400]
+    assert request("PUT", body={"tags": ["x/y"]}).status == 400
+    assert request("PUT", body={"tags": [f"t{number}" for number in range(51)]}).status == 400
+    assert request("DELETE").status == 204
+    assert request("GET").body == {"tags": []}
     assert api.get(f"/servers/{server_id}/tags", version="2.25").status == 404
 
 

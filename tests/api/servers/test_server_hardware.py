@@ -13,7 +13,7 @@ from tests.support.api.compute_api import SERVER, Answer, ComputeApi
 OTHER = "11111111-1111-4111-8111-111111111112"
 
 
-def ask(api: ComputeApi, *, specs: dict[str, str], image: dict[str, str]) -> Answer:
+def request(api: ComputeApi, *, specs: dict[str, str], image: dict[str, str]) -> Answer:
     api.add(
         Image(id=OTHER, owner=compute_api.PROJECTS["admin"], name="odd", status="active", visibility="public",
               disk_format="qcow2", container_format="bare", size=1000, virtual_size=2000, properties=image),
@@ -26,14 +26,14 @@ def ask(api: ComputeApi, *, specs: dict[str, str], image: dict[str, str]) -> Ans
     ({"hw:numa_nodes": "3"}, {}, "hw:numa_nodes"), ({}, {"hw_video_ram": "64"}, "hw_video_ram"),
 ])
 def test_what_is_wrong_is_named(api: ComputeApi, specs: dict[str, str], image: dict[str, str], name: str) -> None:
-    refused = ask(api, specs=specs, image=image)
+    refused = request(api, specs=specs, image=image)
     assert refused.status == 400
     assert name in refused.body["badRequest"]["message"]
     assert api.rpc.sent == []
 
 
 def test_the_root_device_is_that_of_its_bus(api: ComputeApi) -> None:
-    made = ask(api, specs={"hw:cpu_sockets": "2"}, image={"hw_disk_bus": "scsi"})
+    made = request(api, specs={"hw:cpu_sockets": "2"}, image={"hw_disk_bus": "scsi"})
     assert made.status == 202
     shown = api.get(f"/servers/{made.body['server']['id']}", user="admin", version="2.3").body["server"]
     assert shown["OS-EXT-SRV-ATTR:root_device_name"] == "/dev/sda"
@@ -49,13 +49,13 @@ def test_a_resize_to_what_nobody_has_is_refused(api: ComputeApi) -> None:
 
 @pytest.mark.parametrize(("said", "drive"), [("mandatory", "True"), ("optional", "")])
 def test_an_image_may_need_a_config_drive(api: ComputeApi, said: str, drive: str) -> None:
-    made = ask(api, specs={}, image={"img_config_drive": said})
+    made = request(api, specs={}, image={"img_config_drive": said})
     assert made.status == 202
     assert api.get(f"/servers/{made.body['server']['id']}").body["server"]["config_drive"] == drive
 
 
 @pytest.mark.parametrize(("said", "shown"), [("true", "AUTO"), ("False", "MANUAL")])
 def test_an_image_says_how_its_disk_is_partitioned(api: ComputeApi, said: str, shown: str) -> None:
-    made = ask(api, specs={}, image={"auto_disk_config": said})
+    made = request(api, specs={}, image={"auto_disk_config": said})
     assert made.body["server"]["OS-DCF:diskConfig"] == shown
     assert api.get(f"/images/{OTHER}").body["image"]["OS-DCF:diskConfig"] == shown

@@ -103,7 +103,7 @@ def test_a_fault_is_shown_in_error_and_its_details_to_admins(api: ComputeApi) ->
 def test_another_projects_server_is_not_there(api: ComputeApi, path: str, method: str) -> None:
     server_id = boot(api, metadata={"a": "b"})
     settle(api, server_id)
-    refused = api.ask(method, f"/servers/{server_id}{path}", user="bob", version="2.96")
+    refused = api.request(method, f"/servers/{server_id}{path}", user="bob", version="2.96")
     assert (refused.status, list(refused.body)) == (404, ["itemNotFound"])
 
 
@@ -244,7 +244,7 @@ def test_delete_hands_the_server_to_a_conductor_once(api: ComputeApi) -> None:
 
 def test_a_server_that_is_not_there_is_404(api: ComputeApi) -> None:
     for method, path in (("GET", "/servers/nope"), ("DELETE", "/servers/nope"), ("GET", "/servers/nope/metadata")):
-        assert api.ask(method, path).status == 404
+        assert api.request(method, path).status == 404
 
 
 def test_paths_may_carry_a_project(api: ComputeApi) -> None:

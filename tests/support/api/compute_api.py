@@ -89,7 +89,7 @@ class ComputeApi:
         parts = Parts(conf, database, self.rpc)  # type: ignore[arg-type]
         self._face = Application(SERVICES["compute"], parts, Policy(conf, rules))
 
-    def ask(
+    def request(
         self, method: str, path: str, body: Any = None, *, user: str = "alice", version: str = "2.1"
     ) -> Answer:
         http = webob.Request.blank(path, method=method, base_url="http://cloud:8774/v2.1")
@@ -106,16 +106,16 @@ class ComputeApi:
         return Answer(answer.status_int, told, answer.headers)
 
     def get(self, path: str, **more: Any) -> Answer:
-        return self.ask("GET", path, **more)
+        return self.request("GET", path, **more)
 
     def post(self, path: str, body: Any, **more: Any) -> Answer:
-        return self.ask("POST", path, body, **more)
+        return self.request("POST", path, body, **more)
 
     def put(self, path: str, body: Any, **more: Any) -> Answer:
-        return self.ask("PUT", path, body, **more)
+        return self.request("PUT", path, body, **more)
 
     def delete(self, path: str, **more: Any) -> Answer:
-        return self.ask("DELETE", path, **more)
+        return self.request("DELETE", path, **more)
 
     def add(self, *rows: Any) -> None:
         with self.database.writer() as session:

@@ -57,7 +57,7 @@ class ImageService:
             environ["nova.context"] = WHO[who]
         return self._face(environ, start_response)
 
-    def ask(self, method: str, path: str, *, user: str = "alice", **given: Any) -> webob.Response:
+    def request(self, method: str, path: str, *, user: str = "alice", **given: Any) -> webob.Response:
         """The answer to one request."""
         request = webob.Request.blank(path, method=method, **given)
         if user:
@@ -67,18 +67,18 @@ class ImageService:
     def create(self, *, user: str = "alice", **fields: Any) -> dict[str, Any]:
         """A queued raw image."""
         body = {"name": "i", "disk_format": "raw", "container_format": "bare", **fields}
-        answer = self.ask("POST", "/images", user=user, json=body)
+        answer = self.request("POST", "/images", user=user, json=body)
         assert answer.status_int == 201, answer.text
         return dict(answer.json)
 
     def upload(self, image_id: str, content: bytes, *, user: str = "alice") -> webob.Response:
         """The answer to PUT of the data."""
-        return self.ask("PUT", f"/images/{image_id}/file", user=user, body=content,
+        return self.request("PUT", f"/images/{image_id}/file", user=user, body=content,
                         content_type="application/octet-stream")
 
     def patch(self, image_id: str, *steps: dict[str, Any], user: str = "alice") -> webob.Response:
         """The answer to PATCH with these operations."""
-        return self.ask("PATCH", f"/images/{image_id}", user=user, body=json.dumps(list(steps)).encode(),
+        return self.request("PATCH", f"/images/{image_id}", user=user, body=json.dumps(list(steps)).encode(),
                         content_type="application/openstack-images-v2.1-json-patch")
 
     def left(self) -> list[str]:

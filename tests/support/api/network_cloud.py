@@ -79,7 +79,7 @@ class NetworkCloud:
                 name="host-a", agent=self.agent, vcpus=4, ram_mb=4096, disk_gb=40, architecture="x86_64",
                 hypervisor_type="fake", hypervisor_version=1, hypervisor_hostname="host-a", virt_type="fake"))
 
-    def ask(self, method: str, path: str, body: Any = None, *, user: str = "alice") -> Answer:
+    def request(self, method: str, path: str, body: Any = None, *, user: str = "alice") -> Answer:
         http = webob.Request.blank(path, method=method, base_url="http://cloud:8774/network/v2.0")
         if body is not None:
             http.body, http.content_type = json.dumps(body).encode(), "application/json"
@@ -90,19 +90,19 @@ class NetworkCloud:
         return Answer(answer.status_int, answer.json if answer.body else None)
 
     def get(self, path: str, *, user: str = "alice") -> Answer:
-        return self.ask("GET", path, user=user)
+        return self.request("GET", path, user=user)
 
     def delete(self, path: str, *, user: str = "alice") -> Answer:
-        return self.ask("DELETE", path, user=user)
+        return self.request("DELETE", path, user=user)
 
     def create(self, resource: str, *, user: str = "alice", **fields: Any) -> Answer:
         """POST one `network`, `security_group`, …; the answer's body is the resource itself."""
-        answer = self.ask("POST", f"/{resource.replace('_', '-')}s", {resource: fields}, user=user)
+        answer = self.request("POST", f"/{resource.replace('_', '-')}s", {resource: fields}, user=user)
         return Answer(answer.status, answer.body.get(resource, answer.body))
 
     def update(self, resource: str, resource_id: str, *, user: str = "alice", **fields: Any) -> Answer:
         path = f"/{resource.replace('_', '-')}s/{resource_id}"
-        answer = self.ask("PUT", path, {resource: fields}, user=user)
+        answer = self.request("PUT", path, {resource: fields}, user=user)
         return Answer(answer.status, answer.body.get(resource, answer.body))
 
     def network(self, *, cidr: str = "10.0.0.0/24", user: str = "alice", **fields: Any) -> tuple[str, str]:

@@ -63,7 +63,7 @@ class PasteCloud:
         assert answer.body is not None
         return answer
 
-    def ask(self, method: str, path: str, body: Any = None, *, token: str = "", version: str = NEWEST,
+    def request(self, method: str, path: str, body: Any = None, *, token: str = "", version: str = NEWEST,
             headers: dict[str, str] | None = None) -> webob.Response:
         """Send one request; a body of bytes goes as it is, any other as JSON."""
         http = webob.Request.blank(path, method=method, base_url="http://cloud", headers=headers or {})
@@ -79,14 +79,14 @@ class PasteCloud:
 
     def made(self, path: str, body: Any, *, token: str) -> Any:
         """POST what is to succeed; the one object of the answer."""
-        answer = self.ask("POST", path, body, token=token)
+        answer = self.request("POST", path, body, token=token)
         assert answer.status_int < 300, answer.text
         document = answer.json
         return document if "id" in document else next(iter(document.values()))
 
     def log_in(self, name: str, password: str, project: str) -> Who:
         domain = {"id": "default"}
-        answer = self.ask("POST", "/identity/v3/auth/tokens", {"auth": {
+        answer = self.request("POST", "/identity/v3/auth/tokens", {"auth": {
             "identity": {"methods": ["password"], "password": {"user": {"name": name, "domain": domain, "password": password}}},
             "scope": {"project": {"name": project, "domain": domain}}}})
         token = answer.json["token"]
@@ -97,8 +97,8 @@ class PasteCloud:
         admin = self.admin.token
         project = self.made("/identity/v3/projects", {"project": {"name": name}}, token=admin)["id"]
         user = self.made("/identity/v3/users", {"user": {"name": name, "password": f"{name} secret"}}, token=admin)["id"]
-        role = self.ask("GET", "/identity/v3/roles?name=member", token=admin).json["roles"][0]["id"]
-        self.ask("PUT", f"/identity/v3/projects/{project}/users/{user}/roles/{role}", token=admin)
+        role = self.request("GET", "/identity/v3/roles?name=member", token=admin).json["roles"][0]["id"]
+        self.request("PUT", f"/identity/v3/projects/{project}/users/{user}/roles/{role}", token=admin)
         return self.log_in(name, f"{name} secret", name)
 
     def settle(self, server_id: str) -> None:

@@ -11,20 +11,20 @@ from tests.support.flows.one_process import CTXT, OneProcess
 
 def active(cloud: OneProcess) -> str:
     """A server that runs."""
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "active"
     return server_id
 
 
-def ask_for_image(cloud: OneProcess, server_id: str, *, name: str = "snap") -> int:
+def begin_create_image(cloud: OneProcess, server_id: str, *, name: str = "snap") -> int:
     """As the compute face writes it: the image's row and the action; the action's id."""
-    return cloud.ask_for(server_id, "create_image", inputs={"image_id": _row(cloud, server_id, name, server_images.SNAPSHOT, {})})
+    return cloud.begin_action(server_id, "create_image", inputs={"image_id": _row(cloud, server_id, name, server_images.SNAPSHOT, {})})
 
 
-def ask_for_backup(cloud: OneProcess, server_id: str, *, name: str, rotation: int) -> int:
+def begin_create_backup(cloud: OneProcess, server_id: str, *, name: str, rotation: int) -> int:
     image_id = _row(cloud, server_id, name, server_images.BACKUP, {"backup_type": "daily"})
-    return cloud.ask_for(server_id, "create_backup", inputs={"image_id": image_id, "backup_type": "daily", "rotation": rotation})
+    return cloud.begin_action(server_id, "create_backup", inputs={"image_id": image_id, "backup_type": "daily", "rotation": rotation})
 
 
 def _row(cloud: OneProcess, server_id: str, name: str, kind: str, properties: dict[str, str]) -> str:
@@ -43,14 +43,14 @@ def images_of(cloud: OneProcess, server_id: str) -> list[Image]:
 
 def create_image(cloud: OneProcess) -> tuple[str, int]:
     server_id = active(cloud)
-    return server_id, ask_for_image(cloud, server_id)
+    return server_id, begin_create_image(cloud, server_id)
 
 
 def create_backup(cloud: OneProcess) -> tuple[str, int]:
     """The second of at most one."""
     server_id = active(cloud)
-    cloud.run(ask_for_backup(cloud, server_id, name="first", rotation=1))
-    return server_id, ask_for_backup(cloud, server_id, name="second", rotation=1)
+    cloud.run(begin_create_backup(cloud, server_id, name="first", rotation=1))
+    return server_id, begin_create_backup(cloud, server_id, name="second", rotation=1)
 
 
 def _is_at_rest(cloud: OneProcess, server_id: str) -> bool:
@@ -84,7 +84,7 @@ def rebuild(cloud: OneProcess) -> tuple[str, int]:
         session.add(other)
         session.flush()
         server.image_id, server.name = other.id, "renamed"
-    return server_id, cloud.ask_for(server_id, "rebuild", inputs={"preserve_ephemeral": False, "is_on": True})
+    return server_id, cloud.begin_action(server_id, "rebuild", inputs={"preserve_ephemeral": False, "is_on": True})
 
 
 def is_rebuilt(cloud: OneProcess, server_id: str) -> bool:
@@ -106,14 +106,14 @@ def is_in_error_on_its_host(cloud: OneProcess, server_id: str, reason: str) -> b
 
 def rescue(cloud: OneProcess) -> tuple[str, int]:
     server_id = active(cloud)
-    return server_id, cloud.ask_for(server_id, "rescue", inputs={"image_id": cloud.image_id})
+    return server_id, cloud.begin_action(server_id, "rescue", inputs={"image_id": cloud.image_id})
 
 
 def unrescue(cloud: OneProcess) -> tuple[str, int]:
     server_id, action_id = rescue(cloud)
     cloud.run(action_id)
     assert is_rescued(cloud, server_id)
-    return server_id, cloud.ask_for(server_id, "unrescue")
+    return server_id, cloud.begin_action(server_id, "unrescue")
 
 
 def is_rescued(cloud: OneProcess, server_id: str) -> bool:

@@ -129,7 +129,7 @@ class OneProcess:
                 network_id=made.id, project_id=CTXT.project_id, cidr="10.0.0.0/24", gateway="10.0.0.1", pools=[["10.0.0.2", "10.0.0.254"]]))
             return made.id
 
-    def ask_for_server(self, **values: Any) -> tuple[str, int]:
+    def create_server(self, **values: Any) -> tuple[str, int]:
         """As the compute face writes it: the server, its port and its action; (server id, action id)."""
         flavor = {"id": "1", "name": "f", "vcpus": 1, "ram": 128, "disk": 1, "ephemeral": 0, "swap": 0, "extra_specs": {}}
         with self.database.writer() as session:
@@ -145,13 +145,13 @@ class OneProcess:
                                   fixed_ip=None, group_ids=[group.id], position=0, rng=random.Random())
             return server.id, self._add(session, server.id, "create")
 
-    def ask_for_delete(self, server_id: str) -> int:
+    def begin_delete(self, server_id: str) -> int:
         """As the compute face writes it; the action's id."""
         with self.database.writer() as session:
             session.execute(sa.update(Server).where(Server.id == server_id).values(task_state="deleting"))
             return self._add(session, server_id, "delete")
 
-    def ask_for(self, server_id: str, name: str, *, inputs: dict[str, Any] | None = None) -> int:
+    def begin_action(self, server_id: str, name: str, *, inputs: dict[str, Any] | None = None) -> int:
         """As the compute face writes it: the server is claimed for the action; the action's id."""
         with self.database.writer() as session:
             servers.begin(session, servers.get(session, server_id), name)

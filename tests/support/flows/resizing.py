@@ -18,9 +18,9 @@ LARGE: dict[str, Any] = {
 SMALL_SIZE, LARGE_SIZE, BOTH = (1, 128, 1), (2, 256, 3), (2, 256, 4)
 
 
-def ask_for_resize(cloud: OneProcess, server_id: str, flavor: dict[str, Any] | None = None) -> int:
+def begin_resize(cloud: OneProcess, server_id: str, flavor: dict[str, Any] | None = None) -> int:
     """As the compute face writes it: the server is claimed, the move is written down; the action's id."""
-    action_id = cloud.ask_for(server_id, "resize")
+    action_id = cloud.begin_action(server_id, "resize")
     with cloud.database.writer() as session:
         server = servers.get(session, server_id)
         server_migrations.begin(session, server, user_id=CTXT.user_id, new_flavor=flavor or LARGE, old_vm_state=server.vm_state,
@@ -29,21 +29,21 @@ def ask_for_resize(cloud: OneProcess, server_id: str, flavor: dict[str, Any] | N
 
 
 def built(cloud: OneProcess) -> str:
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     return server_id
 
 
 def resize(cloud: OneProcess) -> tuple[str, int]:
     server_id = built(cloud)
-    return server_id, ask_for_resize(cloud, server_id)
+    return server_id, begin_resize(cloud, server_id)
 
 
 def _then(cloud: OneProcess, name: str) -> tuple[str, int]:
     server_id, action_id = resize(cloud)
     cloud.run(action_id)
     assert is_resized(cloud, server_id)
-    return server_id, cloud.ask_for(server_id, name)
+    return server_id, cloud.begin_action(server_id, name)
 
 
 def confirm(cloud: OneProcess) -> tuple[str, int]:

@@ -27,7 +27,7 @@ class Scenario:
 
 def active(cloud: OneProcess) -> str:
     """A server that runs."""
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "active"
     return server_id
@@ -35,7 +35,7 @@ def active(cloud: OneProcess) -> str:
 
 def _delete(cloud: OneProcess) -> tuple[str, int]:
     server_id = active(cloud)
-    return server_id, cloud.ask_for_delete(server_id)
+    return server_id, cloud.begin_delete(server_id)
 
 
 def _is_built(cloud: OneProcess, server_id: str) -> bool:
@@ -58,7 +58,7 @@ def _attach(cloud: OneProcess) -> tuple[str, int]:
     """As the compute face writes it: a port made for the server, and the action."""
     server_id = active(cloud)
     port_id = _second_port(cloud, server_id)
-    return server_id, cloud.ask_for(server_id, "attach_interface", inputs={"port_id": port_id})
+    return server_id, cloud.begin_action(server_id, "attach_interface", inputs={"port_id": port_id})
 
 
 def _second_port(cloud: OneProcess, server_id: str) -> str:
@@ -77,7 +77,7 @@ def _detach(cloud: OneProcess) -> tuple[str, int]:
     cloud.run(action_id)
     assert _has_nics(cloud, server_id, 2)
     port_id = cloud.ports(server_id)[1].id
-    return server_id, cloud.ask_for(server_id, "detach_interface", inputs={"port_id": port_id})
+    return server_id, cloud.begin_action(server_id, "detach_interface", inputs={"port_id": port_id})
 
 
 def _has_nics(cloud: OneProcess, server_id: str, count: int) -> bool:
@@ -97,7 +97,7 @@ def _has_nics(cloud: OneProcess, server_id: str, count: int) -> bool:
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "create": Scenario(OneProcess.ask_for_server, _is_built, _is_in_error),
+    "create": Scenario(OneProcess.create_server, _is_built, _is_in_error),
     "delete": Scenario(_delete, _is_deleted),
     "resize": Scenario(resizing.resize, resizing.is_resized, resizing.is_as_before),
     "confirm_resize": Scenario(resizing.confirm, resizing.is_confirmed),

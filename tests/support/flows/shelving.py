@@ -11,13 +11,13 @@ from tests.support.flows.one_process import CTXT, OneProcess
 
 def active(cloud: OneProcess) -> str:
     """A server that runs."""
-    server_id, action_id = cloud.ask_for_server()
+    server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "active"
     return server_id
 
 
-def ask(cloud: OneProcess, server_id: str) -> int:
+def request(cloud: OneProcess, server_id: str) -> int:
     """As the compute face writes it: an image for the snapshot, and the action."""
     with cloud.database.writer() as session:
         server = servers.get(session, server_id)
@@ -25,32 +25,32 @@ def ask(cloud: OneProcess, server_id: str) -> int:
                                   user_id=CTXT.user_id, properties={}).id
         shelving.keep(session, server_id, image_id=image_id, now=None)
         was = server.vm_state
-    return cloud.ask_for(server_id, "shelve", inputs={"image_id": image_id, "was": was})
+    return cloud.begin_action(server_id, "shelve", inputs={"image_id": image_id, "was": was})
 
 
 def shelved(cloud: OneProcess, *, offload_s: int) -> str:
     cloud.conf.set_override("shelved_offload_time", offload_s, group="compute")
     server_id = active(cloud)
-    cloud.run(ask(cloud, server_id))
+    cloud.run(request(cloud, server_id))
     cloud.conf.clear_override("shelved_offload_time", group="compute")
     return server_id
 
 
 def prepare_shelve(cloud: OneProcess) -> tuple[str, int]:
     server_id = active(cloud)
-    return server_id, ask(cloud, server_id)
+    return server_id, request(cloud, server_id)
 
 
 def prepare_offload(cloud: OneProcess) -> tuple[str, int]:
     server_id = shelved(cloud, offload_s=-1)
     assert is_shelved(cloud, server_id)
-    return server_id, cloud.ask_for(server_id, "shelve_offload")
+    return server_id, cloud.begin_action(server_id, "shelve_offload")
 
 
 def prepare_unshelve(cloud: OneProcess) -> tuple[str, int]:
     server_id = shelved(cloud, offload_s=0)
     assert is_offloaded(cloud, server_id)
-    return server_id, cloud.ask_for(server_id, "unshelve")
+    return server_id, cloud.begin_action(server_id, "unshelve")
 
 
 def is_shelved(cloud: OneProcess, server_id: str) -> bool:

@@ -62,7 +62,7 @@ class AllInOne:
         assert self._process.poll() is None, f"the cloud ended: {self.tail()}"
         try:
             self.log_in()
-            services = self.ask("GET", "/v2.1/os-services?binary=nova-compute", version="2.53")["services"]
+            services = self.request("GET", "/v2.1/os-services?binary=nova-compute", version="2.53")["services"]
             return not needs_host or any(service["state"] == "up" for service in services)
         except (OSError, RuntimeError):
             return False
@@ -84,7 +84,7 @@ class AllInOne:
         assert self._process is not None
         self.arm(f"{point}=crash")
         with contextlib.suppress(CloudGone):
-            self.ask(method, path, body)
+            self.request(method, path, body)
         try:
             assert self._process.wait(CRASHED_S) != 0
         except subprocess.TimeoutExpired:
@@ -119,7 +119,7 @@ class AllInOne:
         """Of the first admin."""
         return self._token
 
-    def ask(self, method: str, path: str, body: Any = None, *, version: str = "2.96", data: bytes | None = None) -> Any:
+    def request(self, method: str, path: str, body: Any = None, *, version: str = "2.96", data: bytes | None = None) -> Any:
         """One request; the decoded body. :raises RuntimeError: any error status, with the answer's text."""
         headers = {"X-Auth-Token": self._token, "OpenStack-API-Version": f"compute {version}",
                    "Content-Type": "application/json" if data is None else "application/octet-stream"}
@@ -142,29 +142,29 @@ class AllInOne:
             time.sleep(0.1)
 
     def make_network(self, name: str, cidr: str) -> str:
-        network = self.ask("POST", "/network/v2.0/networks", {"network": {"name": name}})["network"]["id"]
-        self.ask("POST", "/network/v2.0/subnets", {"subnet": {"network_id": network, "cidr": cidr, "ip_version": 4}})
+        network = self.request("POST", "/network/v2.0/networks", {"network": {"name": name}})["network"]["id"]
+        self.request("POST", "/network/v2.0/subnets", {"subnet": {"network_id": network, "cidr": cidr, "ip_version": 4}})
         return str(network)
 
     def make_image(self, path: Path, disk_format: str, **properties: str) -> str:
-        image = self.ask("POST", "/image/v2/images", {
+        image = self.request("POST", "/image/v2/images", {
             "name": path.name, "disk_format": disk_format, "container_format": "bare", **properties})["id"]
-        self.ask("PUT", f"/image/v2/images/{image}/file", data=path.read_bytes())
+        self.request("PUT", f"/image/v2/images/{image}/file", data=path.read_bytes())
         return str(image)
 
     def boot(self, name: str, *, image: str, network: str, crash_at: str = "", **more: Any) -> str:
         """Ask for a server, with the cloud killed at the failpoint `crash_at` if given; its id."""
         body = {"name": name, "imageRef": image, "flavorRef": "42", "networks": [{"uuid": network}], **more}
         if not crash_at:
-            return str(self.ask("POST", "/v2.1/servers", {"server": body})["server"]["id"])
+            return str(self.request("POST", "/v2.1/servers", {"server": body})["server"]["id"])
         self.crash_at(crash_at, "POST", "/v2.1/servers", {"server": body})
-        [made] = self.ask("GET", f"/v2.1/servers?name={name}")["servers"]
+        [made] = self.request("GET", f"/v2.1/servers?name={name}")["servers"]
         return str(made["id"])
 
     def status(self, server_id: str) -> str:
         """The server's status; GONE when it is not there."""
         try:
-            return str(self.ask("GET", f"/v2.1/servers/{server_id}")["server"]["status"])
+            return str(self.request("GET", f"/v2.1/servers/{server_id}")["server"]["status"])
         except RuntimeError as refused:
             if str(refused).startswith("404"):
                 return "GONE"

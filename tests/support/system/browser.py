@@ -35,7 +35,7 @@ class Page:
         self._wire = wire
         self._numbers = itertools.count(1)
 
-    def ask(self, method: str, **params: Any) -> Any:
+    def request(self, method: str, **params: Any) -> Any:
         number = next(self._numbers)
         self._wire.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
@@ -45,10 +45,10 @@ class Page:
                 return answer["result"]
 
     def evaluate(self, script: str) -> Any:
-        return self.ask("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+        return self.request("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
     def picture(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot")["data"]))
+        path.write_bytes(base64.b64decode(self.request("Page.captureScreenshot")["data"]))
 
 
 @contextlib.contextmanager

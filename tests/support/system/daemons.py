@@ -19,7 +19,7 @@ class Cloud(Daemons):
 
     def call(self, method: str, path: str, body: object = None, *, expect: int = 200) -> Any:
         """The JSON of an answer that must have the status."""
-        status, answer = self.ask(method, path, body, token=self.token())
+        status, answer = self.request(method, path, body, token=self.token())
         assert status == expect, (method, path, status, answer)
         return answer
 
@@ -47,7 +47,7 @@ class Cloud(Daemons):
 
     def server(self, server_id: str) -> dict[str, Any] | None:
         """As the API shows it; None: gone."""
-        status, answer = self.ask("GET", f"/v2.1/servers/{server_id}", token=self.token())
+        status, answer = self.request("GET", f"/v2.1/servers/{server_id}", token=self.token())
         return None if status == 404 else answer["server"]
 
     def is_active(self, server_id: str) -> bool:
@@ -57,10 +57,10 @@ class Cloud(Daemons):
         return bool(shown["status"] == "ACTIVE")
 
 
-def eventually(ask: Callable[[], bool], *, deadline_s: float = 60) -> None:
+def eventually(condition: Callable[[], bool], *, deadline_s: float = 60) -> None:
     """Wait until the answer is yes."""
     until = time.monotonic() + deadline_s
-    while not ask():
+    while not condition():
         assert time.monotonic() < until, "not in time"
         time.sleep(0.1)
 

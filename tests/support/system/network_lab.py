@@ -145,7 +145,7 @@ class Lab:
         _end(self._worker)
         self._worker = None
 
-    def ask(self, method: str, *arguments: object, **named: object) -> Any:
+    def request(self, method: str, *arguments: object, **named: object) -> Any:
         """The worker's answer; a deliberate error comes back as its dict."""
         assert self._worker is not None
         assert self._worker.stdin is not None

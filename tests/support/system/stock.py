@@ -68,7 +68,7 @@ class User:
         """`nova WORDS…`, which is to succeed; what it printed."""
         return _succeeded(self.run(*words, client="nova"), words)
 
-    def ask(self, *words: str) -> Any:
+    def json(self, *words: str) -> Any:
         """`openstack WORDS… -f json`, which is to succeed; what it said."""
         return json.loads(self.openstack(*words, "-f", "json"))
 
@@ -93,7 +93,7 @@ class User:
 
     def status(self, server: str) -> str:
         """The server's status and what it is doing, as `openstack server show` has them: `ACTIVE None`."""
-        shown = self.ask("server", "show", server, "-c", "status", "-c", "OS-EXT-STS:task_state")
+        shown = self.json("server", "show", server, "-c", "status", "-c", "OS-EXT-STS:task_state")
         return f"{shown['status']} {shown['OS-EXT-STS:task_state']}"
 
     def settle(self, server: str, status: str) -> None:

@@ -94,7 +94,7 @@ def _furnish(warm: Warm, directory: Path, clouds_yaml: Path, url: str) -> Cloud:
     admin.openstack("image", "create", "--file", str(file), "--disk-format", "raw", "--public", "img")
     alice.openstack("network", "create", "net")
     alice.openstack("subnet", "create", "--network", "net", "--subnet-range", "10.77.0.0/24", "net-subnet")
-    host = admin.ask("compute", "service", "list", "--service", "nova-compute")[0]["Host"]
+    host = admin.json("compute", "service", "list", "--service", "nova-compute")[0]["Host"]
     return Cloud(**users, url=url, host=host, file=file)
 
 

@@ -30,18 +30,18 @@ def test_a_port_and_a_network_are_added_and_removed(cloud: Cloud, vm: str) -> No
     alice = cloud.alice
 
     def count() -> int:
-        return len(alice.ask("port", "list", "--server", vm))
+        return len(alice.json("port", "list", "--server", vm))
 
-    port = alice.ask("port", "create", "--network", "net", f"p-{vm}")
+    port = alice.json("port", "create", "--network", "net", f"p-{vm}")
     alice.openstack("server", "add", "port", vm, port["id"])
     alice.openstack("server", "add", "network", vm, "net")
     assert count() == 3
-    assert len(alice.ask("server", "show", vm)["addresses"]["net"]) == 3
+    assert len(alice.json("server", "show", vm)["addresses"]["net"]) == 3
     alice.openstack("server", "remove", "port", vm, port["id"])
     assert soon(lambda: count() == 2)
-    assert alice.ask("port", "show", port["id"])["status"] == "DOWN"
+    assert alice.json("port", "show", port["id"])["status"] == "DOWN"
     alice.openstack("port", "delete", port["id"])
-    actions = {row["Action"] for row in alice.ask("server", "event", "list", vm)}
+    actions = {row["Action"] for row in alice.json("server", "event", "list", vm)}
     assert {"attach_interface", "detach_interface"} <= actions
 
 
@@ -49,9 +49,9 @@ def test_a_security_group_is_added_and_removed(cloud: Cloud, vm: str) -> None:
     alice = cloud.alice
     alice.openstack("security", "group", "create", f"g-{vm}")
     alice.openstack("server", "add", "security", "group", vm, f"g-{vm}")
-    assert {group["name"] for group in alice.ask("server", "show", vm)["security_groups"]} == {"default", f"g-{vm}"}
+    assert {group["name"] for group in alice.json("server", "show", vm)["security_groups"]} == {"default", f"g-{vm}"}
     alice.openstack("server", "remove", "security", "group", vm, f"g-{vm}")
-    assert [group["name"] for group in alice.ask("server", "show", vm)["security_groups"]] == ["default"]
+    assert [group["name"] for group in alice.json("server", "show", vm)["security_groups"]] == ["default"]
     alice.openstack("security", "group", "delete", f"g-{vm}")
 
 
@@ -61,13 +61,13 @@ def test_a_floating_address_is_made_led_to_a_server_and_removed(cloud: Cloud, vm
     cloud.admin.openstack("subnet", "create", "--network", outside, "--subnet-range", "172.24.4.0/24", outside)
     alice.openstack("router", "create", f"r-{vm}")
     alice.openstack("router", "set", "--external-gateway", outside, f"r-{vm}")
-    subnet = alice.ask("network", "show", "net")["subnets"][0]
+    subnet = alice.json("network", "show", "net")["subnets"][0]
     alice.openstack("router", "add", "subnet", f"r-{vm}", subnet)
-    made = alice.ask("floating", "ip", "create", outside)
+    made = alice.json("floating", "ip", "create", outside)
     address = made["floating_ip_address"]
     alice.openstack("server", "add", "floating", "ip", vm, address)
-    assert address in alice.ask("server", "show", vm)["addresses"]["net"]
-    assert alice.ask("floating", "ip", "show", address)["status"] == "ACTIVE"
+    assert address in alice.json("server", "show", vm)["addresses"]["net"]
+    assert alice.json("floating", "ip", "show", address)["status"] == "ACTIVE"
     alice.openstack("server", "remove", "floating", "ip", vm, address)
     alice.openstack("floating", "ip", "delete", address)
     alice.openstack("router", "remove", "subnet", f"r-{vm}", subnet)

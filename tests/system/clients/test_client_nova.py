@@ -23,8 +23,8 @@ def settle(user: User, server: str, status: str) -> None:
 
 def test_a_server_lives_by_the_nova_client(cloud: Cloud) -> None:
     alice = cloud.alice
-    image = alice.ask("image", "show", "img")["id"]
-    network = alice.ask("network", "show", "net")["id"]
+    image = alice.json("image", "show", "img")["id"]
+    network = alice.json("network", "show", "net")["id"]
     booted = dict(row[:2] for row in cells(alice.nova(
         "boot", "--image", image, "--flavor", "small", "--nic", f"net-id={network}", "--meta", "a=b", "--poll", "nv-one")))
     assert booted["name"] == "nv-one"

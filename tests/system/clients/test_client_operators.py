@@ -26,10 +26,10 @@ def faulty(cloud: Cloud, *words: str) -> dict[str, Any]:
     name = f"no-{uuid.uuid4().hex[:6]}"
     said = cloud.alice.refused("server", "create", "--image", "img", "--network", "net", *words, "--wait", name)
     assert name in said
-    shown: dict[str, Any] = cloud.alice.ask("server", "show", name)
+    shown: dict[str, Any] = cloud.alice.json("server", "show", name)
     assert shown["status"] == "ERROR"
-    event = cloud.alice.ask("server", "event", "list", "--long", name)[0]
-    details = cloud.alice.ask("server", "event", "show", name, event["Request ID"])["events"]
+    event = cloud.alice.json("server", "event", "list", "--long", name)[0]
+    details = cloud.alice.json("server", "event", "show", name, event["Request ID"])["events"]
     cloud.alice.openstack("server", "delete", "--wait", name)
     return {**shown, "event": event, "steps": details}
 
@@ -38,7 +38,7 @@ def test_a_boot_on_a_disabled_host_says_that_an_operator_did_it(cloud: Cloud, di
     shown = faulty(cloud, "--flavor", "small")
     assert "1 host: 1× disabled by an operator" in shown["fault"]["message"]
     assert shown["fault"]["code"] == 500
-    row = cloud.admin.ask("compute", "service", "list", "--long", "--service", "nova-compute")[0]
+    row = cloud.admin.json("compute", "service", "list", "--long", "--service", "nova-compute")[0]
     assert (row["Status"], row["State"], row["Disabled Reason"]) == ("disabled", "up", "new disks")
 
 
@@ -57,27 +57,27 @@ def test_a_boot_without_room_names_each_filters_count_and_the_nearest_fit(cloud:
 
 
 def test_hypervisors_say_how_they_run_guests_and_why(cloud: Cloud) -> None:
-    listed = cloud.admin.ask("hypervisor", "list")
+    listed = cloud.admin.json("hypervisor", "list")
     assert [(row["Hypervisor Hostname"], row["Hypervisor Type"], row["State"]) for row in listed] == [(cloud.host, "fake", "up")]
-    shown = cloud.admin.ask("hypervisor", "show", cloud.host)
+    shown = cloud.admin.json("hypervisor", "show", cloud.host)
     assert (shown["status"], shown["state"], shown["service_host"]) == ("enabled", "up", cloud.host)
     assert "driver is fake: guests exist in memory only" in shown["load_average"]
-    older = cloud.admin.ask("--os-compute-api-version", "2.53", "hypervisor", "show", cloud.host)
+    older = cloud.admin.json("--os-compute-api-version", "2.53", "hypervisor", "show", cloud.host)
     assert older["cpu_info"]["virt_reason"] == "[compute] driver is fake: guests exist in memory only"
     assert min(older["vcpus"], older["memory_mb"]) > 0
     assert "403" in cloud.alice.refused("hypervisor", "list")
 
 
 def test_every_service_is_listed_as_up(cloud: Cloud) -> None:
-    rows = cloud.admin.ask("compute", "service", "list")
+    rows = cloud.admin.json("compute", "service", "list")
     assert {row["Binary"] for row in rows} >= {"nova-conductor", "nova-scheduler", "nova-compute", "nova-network"}
     assert {(row["Status"], row["State"]) for row in rows} == {("enabled", "up")}
 
 
 def test_members_see_their_zone_and_operators_its_hosts(cloud: Cloud) -> None:
-    zones = cloud.alice.ask("availability", "zone", "list", "--compute")
+    zones = cloud.alice.json("availability", "zone", "list", "--compute")
     assert zones == [{"Zone Name": "nova", "Zone Status": "available"}]
-    wide = cloud.admin.ask("availability", "zone", "list", "--compute", "--long")
+    wide = cloud.admin.json("availability", "zone", "list", "--compute", "--long")
     assert (cloud.host, "nova-compute") in {(row["Host Name"], row["Service Name"]) for row in wide if row["Zone Name"] == "nova"}
 
 
@@ -87,7 +87,7 @@ def test_limits_and_quota_count_a_server_at_once(cloud: Cloud) -> None:
     after = limits(cloud)
     grown = {name: after[name] - before[name] for name in ("total_instances_used", "total_cores_used", "total_ram_used")}
     assert grown == {"total_instances_used": 1, "total_cores_used": 1, "total_ram_used": 64}
-    quota = {row["Resource"]: row for row in cloud.alice.ask("quota", "show", "--usage")}
+    quota = {row["Resource"]: row for row in cloud.alice.json("quota", "show", "--usage")}
     assert (quota["instances"]["Limit"], quota["instances"]["In Use"]) == (10, after["total_instances_used"])
     assert quota["ports"]["In Use"] >= 1
     cloud.alice.openstack("server", "delete", "--wait", "counted")
@@ -100,9 +100,9 @@ def test_a_boot_over_quota_is_refused_with_the_numbers(cloud: Cloud) -> None:
     assert "403" in said
     assert "cores" in said
     cloud.admin.openstack("quota", "set", "--cores", "20", "art")
-    assert "over" not in [row["Name"] for row in cloud.alice.ask("server", "list")]
+    assert "over" not in [row["Name"] for row in cloud.alice.json("server", "list")]
 
 
 def limits(cloud: Cloud) -> dict[str, int]:
     """`openstack limits show --absolute`, by name."""
-    return {row["Name"]: row["Value"] for row in cloud.alice.ask("limits", "show", "--absolute")}
+    return {row["Name"]: row["Value"] for row in cloud.alice.json("limits", "show", "--absolute")}

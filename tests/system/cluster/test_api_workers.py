@@ -17,8 +17,8 @@ from tests.support.paths import ROOT
 from tests.support.system.daemons import eventually
 from tools.lib.daemons import environment, program
 from tools.lib.services import Process, free_port
-from tools.lib.services.part import ask
 from tools.lib.services.processes import descendants
+from tools.lib.services.service import request
 
 WORKERS = 2
 ANSWERED_S = 15
@@ -48,7 +48,7 @@ connection = sqlite:///{directory}/nova.sqlite
         self._conf = str(conf)
 
     def start(self) -> None:
-        ask([program("nova-lite"), "db", "sync", "--config-file", self._conf], env=environment())
+        request([program("nova-lite"), "db", "sync", "--config-file", self._conf], env=environment())
         self._process.start([program("nova-api"), "--config-file", self._conf], env=environment())
         eventually(self.is_answering)
         eventually(lambda: len(self.workers()) == WORKERS)

@@ -215,10 +215,10 @@ def test_a_host_cannot_see_the_control_plane_or_reach_its_database(cloud: Cloud)
     control = cloud.cluster.control
     assert cloud.on("h1", "ls", "-A", str(control.state_dir)) == ""
     probe = "import socket, sys; sys.exit(socket.socket().connect_ex((sys.argv[1], int(sys.argv[2]))))"
-    ask = [sys.executable, "-c", probe, cloud.cluster.switch.ip]
+    request = [sys.executable, "-c", probe, cloud.cluster.switch.ip]
     real = cloud.cluster.host("h1").real
-    assert real.run([*ask, str(control.broker.port)], check=False).returncode == 0
-    assert real.run([*ask, str(control.database.port)], check=False).returncode != 0
+    assert real.run([*request, str(control.broker.port)], check=False).returncode == 0
+    assert real.run([*request, str(control.database.port)], check=False).returncode != 0
 
 
 def test_a_command_runs_on_a_host(cloud: Cloud) -> None:
@@ -343,10 +343,10 @@ def test_the_same_daemons_work_with_mariadb(tmp_path: Path, image: Path) -> None
         assert cloud.openstack("server", "list", "-f", "json") == []
 
 
-def wait(ask: Callable[[], object], wanted: object, *, seconds: float = 20) -> None:
+def wait(read: Callable[[], object], wanted: object, *, seconds: float = 20) -> None:
     """Until the answer is the wanted one."""
     deadline = time.monotonic() + seconds
-    while (answer := ask()) != wanted and time.monotonic() < deadline:
+    while (answer := read()) != wanted and time.monotonic() < deadline:
         time.sleep(0.3)
     assert answer == wanted
 

@@ -61,14 +61,14 @@ def test_consoles_open_through_daemons_and_close_with_the_server(cloud: AllInOne
     image.write_bytes(bytes(1 << 16))
     server = cloud.boot("vm", image=cloud.make_image(image, "raw"), network=cloud.make_network("n", "10.9.0.0/24"))
     cloud.wait_for_status(server, "ACTIVE")
-    urls = [str(cloud.ask("POST", f"/v2.1/servers/{server}/remote-consoles", {
+    urls = [str(cloud.request("POST", f"/v2.1/servers/{server}/remote-consoles", {
         "remote_console": {"protocol": protocol, "type": kind}})["remote_console"]["url"])
         for protocol, kind in (("vnc", "novnc"), ("serial", "serial"))]
     with opened(urls[0]) as screen:
         assert screen.recv(20) == b"RFB 003.008\n"
     with opened(urls[1]) as line:
         assert line.recv(20) == b"\r\nvm login: "
-    cloud.ask("DELETE", f"/v2.1/servers/{server}")
+    cloud.request("DELETE", f"/v2.1/servers/{server}")
     cloud.wait_for_status(server, "GONE")
     for url in urls:
         with pytest.raises(InvalidStatus, match="403"):

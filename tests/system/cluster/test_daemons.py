@@ -104,7 +104,7 @@ def test_a_huge_body_that_nobody_wants_costs_no_memory(cloud: Cloud, path: str, 
 
 
 def test_a_large_body_that_is_refused_still_gets_its_answer(cloud: Cloud) -> None:
-    status, answer = cloud.ask("POST", "/v2.1/servers", {"server": {"name": "x" * 100 * MIB}}, token=cloud.token())
+    status, answer = cloud.request("POST", "/v2.1/servers", {"server": {"name": "x" * 100 * MIB}}, token=cloud.token())
     assert status == 413
     assert "too large" in str(answer)
 

@@ -18,9 +18,9 @@ def test_a_consumer_on_rabbitmq_hears_of_a_build_and_a_delete(tmp_path: Path) ->
         consumer = Consumer(cloud.conf)
         emitting = emitter.attach(cloud.conf, cloud.database, binary="nova-conductor")
         assert emitting is not None
-        server_id, action_id = cloud.ask_for_server()
+        server_id, action_id = cloud.create_server()
         cloud.run(action_id)
-        cloud.run(cloud.ask_for_delete(server_id))
+        cloud.run(cloud.begin_delete(server_id))
         heard = consumer.take(4)
         emitting.stop()
         consumer.stop()

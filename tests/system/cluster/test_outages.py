@@ -60,7 +60,7 @@ def used(cloud: Cloud) -> list[tuple[int, int, int]]:
 def answer_while_away(cloud: Cloud, token: str) -> int:
     """The status of a list of servers; it comes, whatever is away."""
     began = time.monotonic()
-    status, _ = cloud.ask("GET", "/v2.1/servers/detail", token=token)
+    status, _ = cloud.request("GET", "/v2.1/servers/detail", token=token)
     assert time.monotonic() - began < REFUSED_S
     return status
 
@@ -97,6 +97,6 @@ def test_twenty_builds_end_active_though_a_part_went_in_the_middle(cloud: Cloud,
 def is_back(cloud: Cloud) -> bool:
     """For every worker of nova-api: each may find one connection of its pool cut, and answer 503 once."""
     try:
-        return all(cloud.ask("GET", "/v2.1/servers", token=cloud.token())[0] == 200 for _ in range(8))
+        return all(cloud.request("GET", "/v2.1/servers", token=cloud.token())[0] == 200 for _ in range(8))
     except (OSError, http.client.HTTPException, KeyError, TypeError):
         return False

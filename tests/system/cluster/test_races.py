@@ -157,29 +157,29 @@ def test_of_many_requests_at_once_one_is_accepted(tmp_path: Path) -> None:
     try:
         cloud.start()
         network = cloud.make_network("net", "10.78.0.0/24")
-        image = cloud.ask("POST", "/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"})["id"]
-        cloud.ask("PUT", f"/image/v2/images/{image}/file", data=b"0" * 512)
+        image = cloud.request("POST", "/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"})["id"]
+        cloud.request("PUT", f"/image/v2/images/{image}/file", data=b"0" * 512)
         server = cloud.boot("raced", image=image, network=network)
         cloud.wait_for_status(server, "ACTIVE")
         start = threading.Barrier(len(BODIES))
 
-        def ask(body: dict[str, object]) -> str:
+        def request(body: dict[str, object]) -> str:
             start.wait()
             try:
-                cloud.ask("POST", f"/v2.1/servers/{server}/action", body)
+                cloud.request("POST", f"/v2.1/servers/{server}/action", body)
             except RuntimeError as refused:
                 return str(refused)
             return "202"
 
         with futures.ThreadPoolExecutor(len(BODIES)) as pool:
-            said = list(pool.map(ask, BODIES))
+            said = list(pool.map(request, BODIES))
         # One that comes when the first is done may win too: what it asks for is allowed in the state that it finds.
-        recorded = cloud.ask("GET", f"/v2.1/servers/{server}/os-instance-actions")["instanceActions"]
+        recorded = cloud.request("GET", f"/v2.1/servers/{server}/os-instance-actions")["instanceActions"]
         assert said.count("202") == len(recorded) - 1
         refusals = [text for text in said if text != "202"]
         assert refusals
         assert all(text.startswith("409") and "Cannot '" in text and "_state" in text for text in refusals), said
-        cloud.ask("DELETE", f"/v2.1/servers/{server}")
+        cloud.request("DELETE", f"/v2.1/servers/{server}")
         cloud.wait_for_status(server, "GONE")
     finally:
         cloud.stop()

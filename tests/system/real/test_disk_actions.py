@@ -50,13 +50,13 @@ def booted(count: int, disks: str) -> str:
 
 
 def act(cloud: AllInOne, server_id: str, word: str, value: object = None) -> dict[str, str]:
-    answer: dict[str, str] = cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {word: value}, version="2.90")
+    answer: dict[str, str] = cloud.request("POST", f"/v2.1/servers/{server_id}/action", {word: value}, version="2.90")
     return answer
 
 
 def wait_until_it_says(cloud: AllInOne, server_id: str, text: str) -> None:
     def said() -> bool:
-        console = cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {"os-getConsoleOutput": {}})["output"]
+        console = cloud.request("POST", f"/v2.1/servers/{server_id}/action", {"os-getConsoleOutput": {}})["output"]
         return re.search(text, console) is not None
 
     cloud.wait(said, f"the guest to say {text}", seconds=90)
@@ -64,7 +64,7 @@ def wait_until_it_says(cloud: AllInOne, server_id: str, text: str) -> None:
 
 def image_status(cloud: AllInOne, image_id: str) -> str:
     try:
-        return str(cloud.ask("GET", f"/image/v2/images/{image_id}")["status"])
+        return str(cloud.request("GET", f"/image/v2/images/{image_id}")["status"])
     except RuntimeError as refused:
         if str(refused).startswith("404"):
             return "gone"
@@ -73,7 +73,7 @@ def image_status(cloud: AllInOne, image_id: str) -> str:
 
 def wait_for_rest(cloud: AllInOne, server_id: str, status: str) -> None:
     def is_at_rest() -> bool:
-        shown = cloud.ask("GET", f"/v2.1/servers/{server_id}")["server"]
+        shown = cloud.request("GET", f"/v2.1/servers/{server_id}")["server"]
         return (shown["status"], shown["OS-EXT-STS:task_state"]) == (status, None)
 
     cloud.wait(is_at_rest, f"server {server_id} to be {status} at rest")
@@ -90,7 +90,7 @@ def test_a_guest_is_copied_while_it_runs_rebuilt_and_rescued(cloud: AllInOne, ne
     second = cloud.boot("second", image=made, network=network, user_data=USER_DATA)
     cloud.wait_for_status(second, "ACTIVE")
     wait_until_it_says(cloud, second, booted(2, "root"))
-    cloud.ask("DELETE", f"/v2.1/servers/{second}")
+    cloud.request("DELETE", f"/v2.1/servers/{second}")
     act(cloud, first, "rebuild", {"imageRef": made})
     wait_for_rest(cloud, first, "ACTIVE")
     wait_until_it_says(cloud, first, booted(2, "root"))
@@ -103,18 +103,18 @@ def test_a_guest_is_copied_while_it_runs_rebuilt_and_rescued(cloud: AllInOne, ne
     act(cloud, first, "unrescue")
     wait_for_rest(cloud, first, "ACTIVE")
     wait_until_it_says(cloud, first, booted(4, "root"))
-    cloud.ask("DELETE", f"/v2.1/servers/{first}")
+    cloud.request("DELETE", f"/v2.1/servers/{first}")
     cloud.wait_for_status(first, "GONE")
 
 
 def test_a_guest_has_all_disks_of_its_flavor_and_the_files_that_came_with_it(cloud: AllInOne, network: str, image: str) -> None:
-    flavor = cloud.ask("POST", "/v2.1/flavors", {"flavor": {
+    flavor = cloud.request("POST", "/v2.1/flavors", {"flavor": {
         "name": "disks", "ram": 128, "vcpus": 1, "disk": 2, "OS-FLV-EXT-DATA:ephemeral": 1, "swap": 64}})["flavor"]["id"]
-    server_id = cloud.ask("POST", "/v2.1/servers", {"server": {
+    server_id = cloud.request("POST", "/v2.1/servers", {"server": {
         "name": "disks", "imageRef": image, "flavorRef": flavor, "networks": [{"uuid": network}], "user_data": SIZES,
         "personality": [{"path": "/etc/motd", "contents": base64.b64encode(b"welcome").decode()}]}},
         version="2.56")["server"]["id"]
     cloud.wait_for_status(server_id, "ACTIVE")
     wait_until_it_says(cloud, server_id, r"SEEN root=4194304 ephemeral0=2097152 swap0=131072 magic=53ef swap=SWAPSPACE2 file=welcome")
-    cloud.ask("DELETE", f"/v2.1/servers/{server_id}")
+    cloud.request("DELETE", f"/v2.1/servers/{server_id}")
     cloud.wait_for_status(server_id, "GONE")

@@ -52,7 +52,7 @@ def plan(floating: str | None = FLOATING, *, number: int = 1, on: object = NET, 
 
 
 def started(lab: Lab, wanted: ServerPorts, name: str = "g1") -> Guest:
-    assert lab.ask("prepare", wanted) is None
+    assert lab.request("prepare", wanted) is None
     only: Port = wanted.ports[0]
     guest = lab.plug(name, only)
     assert guest.dhcp()
@@ -92,7 +92,7 @@ def test_the_guest_leaves_as_its_floating_address_and_as_the_host_without_it(lab
     lab.listen("world", 8080)
 
     assert guest.fetch(WORLD, 8080) == FLOATING
-    lab.ask("refresh", plan(None))
+    lab.request("refresh", plan(None))
     assert guest.fetch(WORLD, 8080) == "203.0.113.254"
 
 
@@ -100,7 +100,7 @@ def test_a_floating_address_moves_at_once(lab: Lab) -> None:
     started(lab, plan())
     assert pinged(lab, FLOATING)
 
-    lab.ask("refresh", plan(SECOND))
+    lab.request("refresh", plan(SECOND))
 
     assert not pinged(lab, FLOATING)
     assert pinged(lab, SECOND)
@@ -119,7 +119,7 @@ def test_guests_of_two_networks_with_equal_ranges_have_one_each_and_reach_each_o
 def test_a_neighbour_reaches_a_guest_by_its_floating_address(lab: Lab) -> None:
     started(lab, plan())
     third = port(3, NET, "10.0.0.13", groups=(group(1).id,))
-    lab.ask("prepare", server(3, NET, third, groups=(group(1, *RULES),)))
+    lab.request("prepare", server(3, NET, third, groups=(group(1, *RULES),)))
     neighbour = lab.plug("g3", third)
     assert neighbour.dhcp()
 
@@ -128,7 +128,7 @@ def test_a_neighbour_reaches_a_guest_by_its_floating_address(lab: Lab) -> None:
 
 def test_nothing_of_it_is_left_when_the_server_is_released(lab: Lab) -> None:
     started(lab, plan())
-    lab.ask("release", uuid(1, "b"), fence=2)
+    lab.request("release", uuid(1, "b"), fence=2)
 
     assert FLOATING not in lab.sh("ip route; nft list ruleset")
     assert FLOATING not in lab.sh(f"ip netns exec {names.namespace_name(NET.id)} nft list ruleset")
@@ -147,7 +147,7 @@ def test_a_cut_prepare_is_finished_when_it_is_asked_again(lab: Lab) -> None:
     lab.kill_worker()
     lab.start_worker(failpoints="network.prepare.floating=crash")
     with pytest.raises(WorkerDied):
-        lab.ask("prepare", plan())
+        lab.request("prepare", plan())
     lab.start_worker()
     started(lab, plan())
     assert pinged(lab, FLOATING)
@@ -159,6 +159,6 @@ def test_the_host_answers_arp_for_it_on_the_external_link(tmp_path: Path) -> Non
         lab.sh("ip -n world addr add 172.24.4.1/24 dev eth0; ip addr add 172.24.4.254/24 dev ext")
         started(lab, plan())
         assert pinged(lab, FLOATING)
-        lab.ask("refresh", plan(None))
+        lab.request("refresh", plan(None))
         lab.sh("ip -n world neigh flush all")
         assert not pinged(lab, FLOATING)

@@ -44,10 +44,10 @@ def server_id(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
     image = cloud.make_image(guest_image(tmp_path_factory.getbasetemp()), "qcow2")
     network = cloud.make_network("inside", "10.85.0.0/24")
     given = [{"path": "/etc/given", "contents": base64.b64encode(WORDS).decode()}]
-    cloud.ask("POST", "/v2.1/flavors", {"flavor": {"id": "78", "name": "inside", "ram": 128, "vcpus": 1, "disk": 1}})
+    cloud.request("POST", "/v2.1/flavors", {"flavor": {"id": "78", "name": "inside", "ram": 128, "vcpus": 1, "disk": 1}})
     asked = {"name": "inside", "imageRef": image, "flavorRef": "78", "networks": [{"uuid": network, "tag": "front"}],
              "config_drive": True, "adminPass": "of-Create/1", "personality": given, "user_data": TELL}
-    made = str(cloud.ask("POST", "/v2.1/servers", {"server": asked}, version="2.42")["server"]["id"])
+    made = str(cloud.request("POST", "/v2.1/servers", {"server": asked}, version="2.42")["server"]["id"])
     cloud.wait_for_status(made, "ACTIVE")
     return made
 
@@ -58,7 +58,7 @@ def server_id(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
     "THE SERVICE PLACES IT", "ROOT HAS A PASSWORD"])
 def test_the_guest_says(cloud: AllInOne, server_id: str, text: str) -> None:
     def output() -> str:
-        return str(cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {"os-getConsoleOutput": {}})["output"])
+        return str(cloud.request("POST", f"/v2.1/servers/{server_id}/action", {"os-getConsoleOutput": {}})["output"])
 
     try:
         cloud.wait(lambda: re.search(text, output()) is not None, f"the guest to say {text}", seconds=180)
@@ -68,6 +68,6 @@ def test_the_guest_says(cloud: AllInOne, server_id: str, text: str) -> None:
 
 def test_its_owner_reads_what_it_posted_and_may_clear_the_way_for_another(cloud: AllInOne, server_id: str) -> None:
     path = f"/v2.1/servers/{server_id}/os-server-password"
-    cloud.wait(lambda: cloud.ask("GET", path)["password"] == "c2VjcmV0", "the password that was posted", seconds=90)
-    cloud.ask("DELETE", path)
-    assert cloud.ask("GET", path) == {"password": ""}
+    cloud.wait(lambda: cloud.request("GET", path)["password"] == "c2VjcmV0", "the password that was posted", seconds=90)
+    cloud.request("DELETE", path)
+    assert cloud.request("GET", path) == {"password": ""}

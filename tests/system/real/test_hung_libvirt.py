@@ -34,16 +34,16 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
 @pytest.fixture(scope="module")
 def wanted(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     image = cloud.make_image(guest_image(tmp_path_factory.getbasetemp()), "qcow2")
-    cloud.ask("POST", "/v2.1/flavors", {"flavor": {"id": "77", "name": "small", "ram": 128, "vcpus": 1, "disk": 1}})
+    cloud.request("POST", "/v2.1/flavors", {"flavor": {"id": "77", "name": "small", "ram": 128, "vcpus": 1, "disk": 1}})
     return {"image": image, "network": cloud.make_network("n", "10.77.0.0/24"), "flavorRef": "77"}
 
 
 def act(cloud: AllInOne, server_id: str, word: str, value: object = None) -> Any:
-    return cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {word: value})
+    return cloud.request("POST", f"/v2.1/servers/{server_id}/action", {word: value})
 
 
 def nova_compute(cloud: AllInOne) -> dict[str, Any]:
-    [service] = cloud.ask("GET", "/v2.1/os-services?binary=nova-compute")["services"]
+    [service] = cloud.request("GET", "/v2.1/os-services?binary=nova-compute")["services"]
     return dict(service)
 
 
@@ -56,7 +56,7 @@ def refused(cloud: AllInOne, method: str, path: str, body: object = None) -> Non
     """The request is answered soon, and its answer says what is wrong."""
     began = time.monotonic()
     with pytest.raises(RuntimeError, match=r"^5\d\d .*(libvirt has not answered for \d+ s|no connection to libvirt)"):
-        cloud.ask(method, path, body)
+        cloud.request(method, path, body)
     assert time.monotonic() - began < ANSWERED_S
 
 
@@ -70,7 +70,7 @@ def test_nothing_hangs_with_libvirt_and_all_goes_on_with_it(cloud: AllInOne, wan
     with cloud.host.frozen():
         act(cloud, runs, "os-stop")
         act(cloud, off, "os-start")
-        cloud.ask("DELETE", f"/v2.1/servers/{goes}")
+        cloud.request("DELETE", f"/v2.1/servers/{goes}")
         screen = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
         refused(cloud, "GET", f"/v2.1/servers/{stays}/diagnostics")
         refused(cloud, "POST", f"/v2.1/servers/{stays}/remote-consoles", screen)
@@ -81,19 +81,19 @@ def test_nothing_hangs_with_libvirt_and_all_goes_on_with_it(cloud: AllInOne, wan
         assert told["status"] == "disabled"
         assert told["disabled_reason"].startswith("AUTO: host ")
         assert "libvirt has not answered" in told["disabled_reason"]
-        [hypervisor] = cloud.ask("GET", "/v2.1/os-hypervisors/detail")["hypervisors"]
+        [hypervisor] = cloud.request("GET", "/v2.1/os-hypervisors/detail")["hypervisors"]
         assert (hypervisor["state"], hypervisor["status"]) == ("down", "disabled")
         assert hypervisor["service"]["disabled_reason"].startswith("AUTO: ")
         late = cloud.boot("late", **wanted)
         cloud.wait_for_status(late, "ERROR")
-        fault = cloud.ask("GET", f"/v2.1/servers/{late}")["server"]["fault"]["message"]
+        fault = cloud.request("GET", f"/v2.1/servers/{late}")["server"]["fault"]["message"]
         assert "its hypervisor does not answer" in fault
         assert cloud.status(stays) == "ACTIVE"
     cloud.wait(lambda: is_well(cloud), "the host to be up again", seconds=30)
     cloud.wait_for_status(goes, "GONE")
     cloud.wait_for_status(runs, "SHUTOFF")
     cloud.wait_for_status(off, "ACTIVE")
-    assert cloud.ask("GET", f"/v2.1/servers/{stays}/diagnostics")["state"] == "running"
+    assert cloud.request("GET", f"/v2.1/servers/{stays}/diagnostics")["state"] == "running"
     names = cloud.host.run(["virsh", "-q", "list", "--state-running", "--name"]).stdout.split()
     assert len(names) == 2
 
@@ -111,7 +111,7 @@ def test_a_cloud_that_starts_while_libvirt_hangs_says_so(cloud: AllInOne, wanted
         refused(cloud, "GET", f"/v2.1/servers/{server_id}/diagnostics")
         assert cloud.status(server_id) == "ACTIVE"
     cloud.wait(lambda: is_well(cloud), "the host to be up again", seconds=60)
-    assert cloud.ask("GET", f"/v2.1/servers/{server_id}/diagnostics")["state"] == "running"
+    assert cloud.request("GET", f"/v2.1/servers/{server_id}/diagnostics")["state"] == "running"
 
 
 def test_what_was_given_up_does_not_happen_when_libvirt_goes_on(tmp_path: Path) -> None:

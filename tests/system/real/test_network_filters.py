@@ -42,7 +42,7 @@ def test_a_rule_lets_in_what_it_names_and_no_more(lab: Lab, pair: tuple[Guest, G
     lab.listen("g2", 22)
     lab.listen("g2", 80)
 
-    lab.ask("update_groups", (group(1, OUT, SSH, revision=1),))
+    lab.request("update_groups", (group(1, OUT, SSH, revision=1),))
 
     assert pair[0].fetch("10.0.0.12", 22) == "10.0.0.11"
     assert pair[0].fetch("10.0.0.12", 80) == ""
@@ -50,15 +50,15 @@ def test_a_rule_lets_in_what_it_names_and_no_more(lab: Lab, pair: tuple[Guest, G
 
 
 def test_an_overtaken_group_update_changes_nothing(lab: Lab, pair: tuple[Guest, Guest]) -> None:
-    lab.ask("update_groups", (group(1, OUT, PING, revision=5),))
-    lab.ask("update_groups", (group(1, OUT, revision=4),))
+    lab.request("update_groups", (group(1, OUT, PING, revision=5),))
+    lab.request("update_groups", (group(1, OUT, revision=4),))
 
     assert pair[0].reaches("10.0.0.12")
 
 
 def test_nothing_goes_out_without_an_egress_rule_but_dhcp_and_metadata(lab: Lab) -> None:
     only = port(1, NET, "10.0.0.11", groups=(group(1).id,))
-    lab.ask("prepare", server(1, NET, only, groups=(group(1),)))
+    lab.request("prepare", server(1, NET, only, groups=(group(1),)))
     lab.add_world()
     lab.listen("world", 8080)
 
@@ -73,12 +73,12 @@ def test_nothing_goes_out_without_an_egress_rule_but_dhcp_and_metadata(lab: Lab)
 def test_the_host_reaches_a_routed_network_by_the_rules_of_its_guests(lab: Lab) -> None:
     routed = network(1, is_routed=True)
     only = port(1, routed, "10.0.0.11", groups=(group(1).id,))
-    lab.ask("prepare", server(1, routed, only, groups=(group(1, OUT),)))
+    lab.request("prepare", server(1, routed, only, groups=(group(1, OUT),)))
     lab.plug("g1", only).dhcp()
     ping = "ping -n -c 1 -W 1 10.0.0.11 || true"
     assert "0 received" in lab.sh(ping)
 
-    lab.ask("update_groups", (group(1, OUT, PING, revision=1),))
+    lab.request("update_groups", (group(1, OUT, PING, revision=1),))
 
     assert "1 received" in lab.sh(ping)
 
@@ -89,7 +89,7 @@ def test_group_members_reach_each_other_until_they_leave_and_their_connections_a
     first, second = pair
     same = Rule(direction="ingress", remote_group_id=group(1).id)
     members = (first.port, second.port)
-    lab.ask("update_groups", (group(1, OUT, same, members=members, revision=1),))
+    lab.request("update_groups", (group(1, OUT, same, members=members, revision=1),))
     assert first.reaches("10.0.0.12")
     server_side = lab.spawn("ip", "netns", "exec", "g2", "socat", "-u", "TCP-LISTEN:9000,reuseaddr", "-")
     client_side = lab.spawn(
@@ -101,7 +101,7 @@ def test_group_members_reach_each_other_until_they_leave_and_their_connections_a
     client_side.stdin.flush()
     assert server_side.stdout.readline() == "before\n"
 
-    lab.ask("update_groups", (group(1, OUT, same, members=(second.port,), revision=2),))
+    lab.request("update_groups", (group(1, OUT, same, members=(second.port,), revision=2),))
     client_side.stdin.write("after\n")
     client_side.stdin.flush()
     time.sleep(0.5)  # a segment that came through would take microseconds
@@ -112,11 +112,11 @@ def test_group_members_reach_each_other_until_they_leave_and_their_connections_a
 
 
 def test_a_removed_rule_cuts_connections_that_it_had_let_in(lab: Lab, pair: tuple[Guest, Guest]) -> None:
-    lab.ask("update_groups", (group(1, OUT, SSH, revision=1),))
+    lab.request("update_groups", (group(1, OUT, SSH, revision=1),))
     lab.listen("g2", 22)
     assert pair[0].fetch("10.0.0.12", 22)
 
-    lab.ask("update_groups", (group(1, OUT, revision=2),))
+    lab.request("update_groups", (group(1, OUT, revision=2),))
 
     assert "10.0.0.12" not in lab.sh("conntrack -L -w 1 2>/dev/null")
 
@@ -179,7 +179,7 @@ def test_a_priority_tag_does_not_carry_a_packet_past_the_groups(
     first.run(f"{sys.executable} {script}")
 
     assert sink.communicate()[0].strip() == ""
-    lab.ask("update_groups", (group(1, OUT, PING, revision=1),))
+    lab.request("update_groups", (group(1, OUT, PING, revision=1),))
     sink = lab.spawn(*sniff)
     time.sleep(0.5)
     first.run(f"{sys.executable} {script}")
@@ -189,7 +189,7 @@ def test_a_priority_tag_does_not_carry_a_packet_past_the_groups(
 def test_a_closed_host_is_not_reached_by_guests_but_the_outside_is(tmp_path: Path) -> None:
     with running(tmp_path, options=("guests_reach_host = false",)) as lab:
         only = port(1, NET, "10.0.0.11", groups=(group(1).id,))
-        lab.ask("prepare", server(1, NET, only, groups=(group(1, OUT),)))
+        lab.request("prepare", server(1, NET, only, groups=(group(1, OUT),)))
         lab.add_world()
         lab.listen("world", 8080)
         lab.listen(None, 8080)
@@ -209,7 +209,7 @@ def test_a_guest_reaches_the_host_unless_it_is_closed(lab: Lab, pair: tuple[Gues
 
 def test_a_port_without_security_may_send_and_get_everything(lab: Lab, pair: tuple[Guest, Guest]) -> None:
     free = port(3, NET, "10.0.0.13", is_secured=False)
-    lab.ask("prepare", server(3, NET, free))
+    lab.request("prepare", server(3, NET, free))
     guest = lab.plug("g3", free)
     guest.run("ip addr add 10.0.0.77/24 dev eth0")
 

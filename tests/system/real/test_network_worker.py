@@ -36,7 +36,7 @@ pytestmark = needs_programs
 
 def test_a_guest_gets_its_address_router_mtu_and_name_server_by_dhcp(lab: Lab) -> None:
     only = port(1, NET, "10.0.0.11")
-    lab.ask("prepare", server(1, NET, only))
+    lab.request("prepare", server(1, NET, only))
 
     leased = lab.plug("g1", only).dhcp()
 
@@ -46,7 +46,7 @@ def test_a_guest_gets_its_address_router_mtu_and_name_server_by_dhcp(lab: Lab) -
 def test_a_guest_on_a_subnet_without_gateway_gets_its_address_and_metadata(lab: Lab) -> None:
     closed = network(3, gateway=None)
     only = port(1, closed, "10.0.0.11")
-    lab.ask("prepare", server(1, closed, only))
+    lab.request("prepare", server(1, closed, only))
 
     guest = lab.plug("g1", only)
 
@@ -63,7 +63,7 @@ def test_each_guest_sees_its_own_metadata_only(lab: Lab, pair: tuple[Guest, Gues
 
 
 def test_changed_documents_are_answered_at_once(lab: Lab, pair: tuple[Guest, Guest]) -> None:
-    lab.ask("update_documents", uuid(1, "b"), {"who": "new name"})
+    lab.request("update_documents", uuid(1, "b"), {"who": "new name"})
 
     assert pair[0].metadata("who") == "new name"
 
@@ -81,7 +81,7 @@ def test_two_networks_with_one_range_never_meet(lab: Lab) -> None:
     open_group = group(1, OUT, PING)
     for number, (each, on) in enumerate(((one, NET), (two, other)), start=1):
         secured = port(number, on, "10.0.0.11", groups=(open_group.id,))
-        lab.ask("prepare", server(number, on, secured, groups=(open_group,)))
+        lab.request("prepare", server(number, on, secured, groups=(open_group,)))
         assert each.mac == secured.mac
     lab.add_world()
     lab.listen("world", 8080)
@@ -99,60 +99,60 @@ def test_two_networks_with_one_range_never_meet(lab: Lab) -> None:
 
 def test_an_address_given_to_another_guest_is_leased_to_it(lab: Lab) -> None:
     first, second = port(1, NET, "10.0.0.11"), port(2, NET, "10.0.0.11")
-    lab.ask("prepare", server(1, NET, first))
+    lab.request("prepare", server(1, NET, first))
     lab.plug("g1", first).dhcp()
     lab.sh(f"ip link del {names.tap_name(first.id)}")
 
-    lab.ask("release", uuid(1, "b"), fence=2)
-    lab.ask("prepare", server(2, NET, second))
+    lab.request("release", uuid(1, "b"), fence=2)
+    lab.request("prepare", server(2, NET, second))
 
     assert lab.plug("g2", second).dhcp().startswith("10.0.0.11/24")
 
 
 def test_a_request_that_a_release_overtook_is_refused(lab: Lab) -> None:
     only = server(1, NET, port(1, NET, "10.0.0.11"), fence=3)
-    lab.ask("prepare", only)
-    lab.ask("release", only.server_id, fence=4)
+    lab.request("prepare", only)
+    lab.request("release", only.server_id, fence=4)
     lab.kill_worker()
     lab.start_worker()
 
-    assert lab.ask("prepare", only)["error"] == "StaleRequest"
-    assert lab.ask("owned")["server_ids"] == []
+    assert lab.request("prepare", only)["error"] == "StaleRequest"
+    assert lab.request("owned")["server_ids"] == []
 
 
 def test_a_network_in_use_is_not_removed(lab: Lab, pair: tuple[Guest, Guest]) -> None:
-    lab.ask("remove_network", NET.id)
+    lab.request("remove_network", NET.id)
 
     assert pair[0].reaches("10.0.0.1")
 
 
 def test_release_and_removal_leave_nothing(lab: Lab) -> None:
-    lab.ask("remove_all")
+    lab.request("remove_all")
     before = lab.inventory()
     lab.stop_worker()
     lab.start_worker()
     empty = lab.inventory()["rules"]
-    lab.ask("prepare", server(1, NET, port(1, NET, "10.0.0.11", groups=(group(1).id,)), groups=(group(1, OUT),)))
+    lab.request("prepare", server(1, NET, port(1, NET, "10.0.0.11", groups=(group(1).id,)), groups=(group(1, OUT),)))
 
-    lab.ask("release", uuid(1, "b"), fence=2)
-    lab.ask("remove_network", NET.id)
+    lab.request("release", uuid(1, "b"), fence=2)
+    lab.request("remove_network", NET.id)
 
     assert lab.inventory() == {**before, "rules": empty}
-    lab.ask("remove_all")
+    lab.request("remove_all")
     assert lab.inventory() == before
 
 
 def test_remove_all_takes_away_everything_with_guests_on_it(lab: Lab) -> None:
-    lab.ask("remove_all")
+    lab.request("remove_all")
     before = lab.inventory()
     lab.stop_worker()
     lab.start_worker()
     for number in (1, 2):
         on = network(number, is_routed=True, cidr=f"10.0.{number}.0/24", gateway=f"10.0.{number}.1")
-        lab.ask("prepare", server(number, on, port(number, on, f"10.0.{number}.9")))
+        lab.request("prepare", server(number, on, port(number, on, f"10.0.{number}.9")))
     assert lab.inventory() != before
 
-    lab.ask("remove_all")
+    lab.request("remove_all")
 
     assert lab.inventory() == before
 
@@ -185,9 +185,9 @@ def test_a_crash_while_preparing_is_repaired_by_asking_again(tmp_path: Path, lab
     asked = server(1, NET, only, groups=(group(1, OUT),))
 
     with pytest.raises(WorkerDied):
-        lab.ask("prepare", asked)
+        lab.request("prepare", asked)
     lab.start_worker()
-    assert lab.ask("prepare", asked) is None
+    assert lab.request("prepare", asked) is None
     guest = lab.plug("g1", only)
 
     assert guest.dhcp().startswith("10.0.0.11/24")
@@ -204,14 +204,14 @@ def test_a_crash_while_releasing_or_removing_ends_with_nothing_left(lab: Lab, st
     lab.kill_worker()
     lab.start_worker(failpoints=f"network.{step}=crash")
     only = port(1, NET, "10.0.0.11", groups=(group(1).id,))
-    lab.ask("prepare", server(1, NET, only, groups=(group(1, OUT),)))
+    lab.request("prepare", server(1, NET, only, groups=(group(1, OUT),)))
 
     with pytest.raises(WorkerDied):
-        lab.ask("release", uuid(1, "b"), fence=2)
-        lab.ask("remove_network", NET.id)
+        lab.request("release", uuid(1, "b"), fence=2)
+        lab.request("remove_network", NET.id)
     lab.start_worker()
-    lab.ask("release", uuid(1, "b"), fence=2)
-    lab.ask("remove_network", NET.id)
+    lab.request("release", uuid(1, "b"), fence=2)
+    lab.request("remove_network", NET.id)
 
     assert lab.inventory() == before
 
@@ -225,19 +225,19 @@ def test_many_requests_at_once_end_as_if_one_by_one(lab: Lab) -> None:
         plug = port(number, on, f"10.0.0.{number + 10}", groups=(groups[0].id,))
         asked.append(server(number, on, plug, groups=groups))
 
-    prepared = lab.ask("at_once", [{"method": "prepare", "arguments": to_wire([one])} for one in asked])
+    prepared = lab.request("at_once", [{"method": "prepare", "arguments": to_wire([one])} for one in asked])
     rules = lab.sh("nft list ruleset")
     lab.kill_worker()
     lab.start_worker()
     again = lab.sh("nft list ruleset")
-    released = lab.ask("at_once", [
+    released = lab.request("at_once", [
         {"method": "release", "arguments": [one.server_id], "named": {"fence": 2}} for one in asked
     ] + [{"method": "prepare", "arguments": to_wire([one])} for one in asked[:8]])
-    leftover = lab.ask("owned")["server_ids"]
+    leftover = lab.request("owned")["server_ids"]
     for server_id in leftover:
-        lab.ask("release", server_id, fence=2)
+        lab.request("release", server_id, fence=2)
     for on in nets:
-        lab.ask("remove_network", on.id)
+        lab.request("remove_network", on.id)
 
     assert prepared == [{"result": None}] * 40
     assert sorted(rules.split()) == sorted(again.split())
@@ -249,7 +249,7 @@ def test_filters_that_somebody_flushed_come_back_with_the_next_change(lab: Lab, 
     lab.sh("nft flush ruleset")
     assert pair[0].reaches("10.0.0.12")
 
-    lab.ask("update_groups", (group(1, OUT, SSH, revision=1),))
+    lab.request("update_groups", (group(1, OUT, SSH, revision=1),))
 
     assert not pair[0].reaches("10.0.0.12")
 
@@ -259,7 +259,7 @@ def test_a_look_after_the_host_brings_back_dnsmasq_and_filters(lab: Lab, pair: t
     (pid,) = lab.dnsmasq_pids()
     os.kill(pid, signal.SIGKILL)
 
-    assert lab.ask("heal") is None
+    assert lab.request("heal") is None
 
     assert not pair[0].reaches("10.0.0.12")
     assert pair[0].dhcp().startswith("10.0.0.11/24")
@@ -268,7 +268,7 @@ def test_a_look_after_the_host_brings_back_dnsmasq_and_filters(lab: Lab, pair: t
 def test_a_look_after_the_host_brings_back_a_bridge_and_a_namespace(lab: Lab, pair: tuple[Guest, Guest]) -> None:
     lab.sh(f"ip link del {names.bridge_name(NET.id)}; ip netns del {names.namespace_name(NET.id)}")
 
-    assert lab.ask("heal") is None
+    assert lab.request("heal") is None
     for guest in pair:
         tap = names.tap_name(guest.port.id)
         lab.sh(f"ip link set {tap} master {names.bridge_name(NET.id)}")  # as libvirt would on a new start
@@ -281,7 +281,7 @@ def test_a_second_server_in_a_network_is_prepared_quickly(lab: Lab, pair: tuple[
     def prepare(number: int) -> float:
         asked = server(number, NET, port(number, NET, f"10.0.0.{number}", groups=(group(1).id,)), groups=(group(1, OUT),))
         begin = time.perf_counter()
-        assert lab.ask("prepare", asked) is None
+        assert lab.request("prepare", asked) is None
         return time.perf_counter() - begin
 
     best = min(prepare(number) for number in range(20, 30))
@@ -302,7 +302,7 @@ def test_guests_on_two_hosts_share_a_network_and_each_has_its_own_gateway(tmp_pa
         for number, lab in enumerate((one, two), start=1):
             only = port(number, NET, f"10.0.0.1{number}", groups=(group(1).id,))
             shared = network(1, peers=tuple(f"192.0.2.{peer}" for peer in (1, 2) if peer != number))
-            assert lab.ask("prepare", server(number, shared, only, groups=(group(1, OUT, PING),))) is None
+            assert lab.request("prepare", server(number, shared, only, groups=(group(1, OUT, PING),))) is None
             guests.append(lab.plug(f"g{number}", only))
             assert guests[-1].dhcp()
             assert guests[-1].metadata("who") == f"server {number}"
@@ -317,5 +317,5 @@ def test_guests_on_two_hosts_share_a_network_and_each_has_its_own_gateway(tmp_pa
         assert "10.0.0.1 " not in seen.replace("10.0.0.1,", "10.0.0.1 ")
         assert "68" not in [word.rsplit(".", 1)[-1] for word in seen.split()]
 
-        one.ask("set_peers", NET.id, ())
+        one.request("set_peers", NET.id, ())
         assert not guests[0].reaches("10.0.0.12")

@@ -29,26 +29,26 @@ def server_id(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
     disk.write_bytes(bytes(1 << 20))
     image = cloud.make_image(disk, "raw", os_shutdown_timeout=str(HANGS_S), hw_qemu_guest_agent="yes")
     flavor = {"name": f"deaf-{image}", "id": image, "ram": 64, "vcpus": 1, "disk": 1}
-    cloud.ask("POST", "/v2.1/flavors", {"flavor": flavor})
+    cloud.request("POST", "/v2.1/flavors", {"flavor": flavor})
     asked = {"name": "deaf", "imageRef": image, "flavorRef": image, "networks": "none"}
-    made = str(cloud.ask("POST", "/v2.1/servers", {"server": asked}, version="2.37")["server"]["id"])
+    made = str(cloud.request("POST", "/v2.1/servers", {"server": asked}, version="2.37")["server"]["id"])
     cloud.wait_for_status(made, "ACTIVE")
     return made
 
 
 def actions(cloud: AllInOne, server_id: str) -> list[tuple[str, str | None]]:
-    found = cloud.ask("GET", f"/v2.1/servers/{server_id}/os-instance-actions")["instanceActions"]
+    found = cloud.request("GET", f"/v2.1/servers/{server_id}/os-instance-actions")["instanceActions"]
     return [(action["action"], action["message"]) for action in found]
 
 
 def test_a_hard_reboot_takes_the_place_of_a_soft_one(cloud: AllInOne, server_id: str) -> None:
     path = f"/v2.1/servers/{server_id}/action"
-    cloud.ask("POST", path, {"reboot": {"type": "SOFT"}})
+    cloud.request("POST", path, {"reboot": {"type": "SOFT"}})
     cloud.wait_for_status(server_id, "REBOOT")
     time.sleep(1)  # long enough for the worker to be waiting; less is as right
-    assert cloud.ask("GET", f"/v2.1/servers/{server_id}")["server"]["status"] == "REBOOT"
+    assert cloud.request("GET", f"/v2.1/servers/{server_id}")["server"]["status"] == "REBOOT"
     began = time.monotonic()
-    cloud.ask("POST", path, {"reboot": {"type": "HARD"}})
+    cloud.request("POST", path, {"reboot": {"type": "HARD"}})
     cloud.wait_for_status(server_id, "ACTIVE")
     assert time.monotonic() - began < HANGS_S / 2
     assert actions(cloud, server_id)[:2] == [("reboot", None), ("reboot", "A hard reboot took its place.")]

@@ -28,20 +28,20 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
 def server_id(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
     image = cloud.make_image(guest_image(tmp_path_factory.getbasetemp()), "qcow2", hw_qemu_guest_agent="yes")
     network = cloud.make_network("shelves", "10.78.0.0/24")
-    cloud.ask("POST", "/v2.1/flavors", {"flavor": {"id": "77", "name": "small", "ram": 128, "vcpus": 1, "disk": 1}})
+    cloud.request("POST", "/v2.1/flavors", {"flavor": {"id": "77", "name": "small", "ram": 128, "vcpus": 1, "disk": 1}})
     made = cloud.boot("shelf", image=image, network=network, flavorRef="77", user_data=base64.b64encode(LOOK).decode())
     cloud.wait_for_status(made, "ACTIVE")
     return made
 
 
 def act(cloud: AllInOne, server_id: str, word: str, value: object = None, **more: str) -> None:
-    cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {word: value}, **more)
+    cloud.request("POST", f"/v2.1/servers/{server_id}/action", {word: value}, **more)
 
 
 def says(cloud: AllInOne, server_id: str, text: str) -> None:
     def output() -> str:
         body = {"os-getConsoleOutput": {}}
-        return str(cloud.ask("POST", f"/v2.1/servers/{server_id}/action", body)["output"])
+        return str(cloud.request("POST", f"/v2.1/servers/{server_id}/action", body)["output"])
 
     try:
         cloud.wait(lambda: text in output(), f"the guest to say {text}", seconds=90)
@@ -50,12 +50,12 @@ def says(cloud: AllInOne, server_id: str, text: str) -> None:
 
 
 def show(cloud: AllInOne, server_id: str) -> dict[str, object]:
-    shown: dict[str, object] = cloud.ask("GET", f"/v2.1/servers/{server_id}")["server"]
+    shown: dict[str, object] = cloud.request("GET", f"/v2.1/servers/{server_id}")["server"]
     return shown
 
 
 def snapshots(cloud: AllInOne, server_id: str) -> list[str]:
-    images = cloud.ask("GET", "/image/v2/images")["images"]
+    images = cloud.request("GET", "/image/v2/images")["images"]
     return [image["name"] for image in images if image.get("instance_uuid") == server_id]
 
 
@@ -77,13 +77,13 @@ def test_a_guest_comes_back_from_its_snapshot(cloud: AllInOne, server_id: str) -
 
 
 def test_diagnostics_of_a_real_guest_are_numbers(cloud: AllInOne, server_id: str) -> None:
-    seen = cloud.ask("GET", f"/v2.1/servers/{server_id}/diagnostics")
+    seen = cloud.request("GET", f"/v2.1/servers/{server_id}/diagnostics")
     assert (seen["state"], seen["driver"], seen["num_cpus"], seen["num_nics"]) == ("running", "libvirt", 1, 1)
     assert seen["cpu_details"][0]["time"] > 0
     assert seen["memory_details"]["maximum"] == 128
     assert seen["nic_details"][0]["tx_packets"] > 0
     assert seen["disk_details"][0]["read_bytes"] > 0
-    old = cloud.ask("GET", f"/v2.1/servers/{server_id}/diagnostics", version="2.47")
+    old = cloud.request("GET", f"/v2.1/servers/{server_id}/diagnostics", version="2.47")
     assert old["vda_read"] >= seen["disk_details"][0]["read_bytes"]
 
 
@@ -94,19 +94,19 @@ def test_the_agent_in_the_guest_takes_a_password_as_soon_as_it_is_up(cloud: AllI
     cloud.wait_for_status(server_id, "ACTIVE")
     act(cloud, server_id, "changePassword", {"adminPass": "n3w-secret"})
     cloud.wait_for_status(server_id, "ACTIVE")
-    journal = cloud.ask("GET", f"/v2.1/servers/{server_id}/os-instance-actions")["instanceActions"]
+    journal = cloud.request("GET", f"/v2.1/servers/{server_id}/os-instance-actions")["instanceActions"]
     assert (journal[0]["action"], journal[0]["message"]) == ("changePassword", None)
 
 
 def test_a_snapshot_finds_the_file_systems_at_rest(cloud: AllInOne, server_id: str) -> None:
     act(cloud, server_id, "createImage", {"name": "at-rest"})
-    cloud.wait(lambda: "active" in [image["status"] for image in cloud.ask("GET", "/image/v2/images?name=at-rest")["images"]],
+    cloud.wait(lambda: "active" in [image["status"] for image in cloud.request("GET", "/image/v2/images?name=at-rest")["images"]],
                "the image to be active")
     cloud.wait_for_status(server_id, "ACTIVE")
     # The guest mounts one file system of its disk; libvirt counts those that its agent froze.
     assert f"server {server_id}: 1 of its file systems are frozen" in cloud.log.read_text(errors="replace")
-    for image in cloud.ask("GET", "/image/v2/images?name=at-rest")["images"]:
-        cloud.ask("DELETE", f"/image/v2/images/{image['id']}")
+    for image in cloud.request("GET", "/image/v2/images?name=at-rest")["images"]:
+        cloud.request("DELETE", f"/image/v2/images/{image['id']}")
 
 
 def test_an_nmi_reaches_the_guest(cloud: AllInOne, server_id: str) -> None:
@@ -119,6 +119,6 @@ def test_deleting_a_shelved_server_takes_its_snapshot(cloud: AllInOne, server_id
     cloud.wait_for_status(server_id, "SHUTOFF")
     act(cloud, server_id, "shelve")
     cloud.wait_for_status(server_id, "SHELVED_OFFLOADED")
-    cloud.ask("DELETE", f"/v2.1/servers/{server_id}")
+    cloud.request("DELETE", f"/v2.1/servers/{server_id}")
     cloud.wait_for_status(server_id, "GONE")
     assert snapshots(cloud, server_id) == []

@@ -63,23 +63,23 @@ class Stage:
 
     def __init__(self, cloud: AllInOne) -> None:
         self.cloud = cloud
-        ask, self._numbers = cloud.ask, itertools.count(1)
+        request, self._numbers = cloud.request, itertools.count(1)
         self.network = cloud.make_network("net", "10.77.0.0/16")
-        self.image = ask("POST", "/image/v2/images", {"name": "image", "disk_format": "raw", "container_format": "bare"})["id"]
-        ask("PUT", f"/image/v2/images/{self.image}/file", data=b"0" * 1024)
+        self.image = request("POST", "/image/v2/images", {"name": "image", "disk_format": "raw", "container_format": "bare"})["id"]
+        request("PUT", f"/image/v2/images/{self.image}/file", data=b"0" * 1024)
         self.answered: collections.Counter[int] = collections.Counter()
         self._schemas: dict[str, Any] = {}
-        aggregate = ask("POST", "/v2.1/os-aggregates", {"aggregate": {"name": "racks"}})["aggregate"]["id"]
-        group = ask("POST", "/v2.1/os-server-groups", {"server_group": {"name": "group", "policy": "affinity"}})["server_group"]["id"]
-        ask("POST", "/v2.1/os-keypairs", {"keypair": {"name": "key", "public_key": PUBLIC_KEY}})
-        hypervisor = ask("GET", "/v2.1/os-hypervisors")["hypervisors"][0]["id"]
+        aggregate = request("POST", "/v2.1/os-aggregates", {"aggregate": {"name": "racks"}})["aggregate"]["id"]
+        group = request("POST", "/v2.1/os-server-groups", {"server_group": {"name": "group", "policy": "affinity"}})["server_group"]["id"]
+        request("POST", "/v2.1/os-keypairs", {"keypair": {"name": "key", "public_key": PUBLIC_KEY}})
+        hypervisor = request("GET", "/v2.1/os-hypervisors")["hypervisors"][0]["id"]
         self.known = {"aggregate_id": str(aggregate), "server_group_id": group, "name": "key", "hypervisor_id": hypervisor,
                       "key": "a", "tag": "tag", "network": "net", "pattern": "node", "alias": "os-keypairs"}
 
     def schema(self, version: str) -> Any:
         """The version's document, as a client gets it."""
         if version not in self._schemas:
-            document = self.cloud.ask("GET", "/v2.1/openapi.json", version=version)
+            document = self.cloud.request("GET", "/v2.1/openapi.json", version=version)
             if version in ENDS:
                 openapi_spec_validator.validate(document)
             self._schemas[version] = schemathesis.openapi.from_dict(document)
@@ -88,18 +88,18 @@ class Stage:
 
     def renew(self) -> None:
         """Have an own flavor, and a server at rest whose actions tell of it."""
-        ask = self.cloud.ask
+        request = self.cloud.request
         server = self.known.get("server_id")
         if server is None or self.cloud.status(server) in ("GONE", "ERROR", "DELETED", "SOFT_DELETED"):
             number = next(self._numbers)
-            flavor = ask("POST", "/v2.1/flavors", {"flavor": {
+            flavor = request("POST", "/v2.1/flavors", {"flavor": {
                 "name": f"f{number}", "ram": 64, "vcpus": 1, "disk": 1, "id": f"f{number}"}})["flavor"]["id"]
-            server = ask("POST", "/v2.1/servers", {"server": {
+            server = request("POST", "/v2.1/servers", {"server": {
                 "name": f"s{number}", "imageRef": self.image, "flavorRef": flavor, "networks": [{"uuid": self.network}],
                 "metadata": {"a": "b"}, "tags": ["tag"]}})["server"]["id"]
             self.cloud.wait_for_status(server, "ACTIVE")
-            action = ask("GET", f"/v2.1/servers/{server}/os-instance-actions")["instanceActions"][0]
-            port = ask("GET", f"/network/v2.0/ports?device_id={server}")["ports"][0]["id"]
+            action = request("GET", f"/v2.1/servers/{server}/os-instance-actions")["instanceActions"][0]
+            port = request("GET", f"/network/v2.0/ports?device_id={server}")["ports"][0]["id"]
             self.known |= {"server_id": server, "flavor_id": flavor, "request_id": action["request_id"], "port_id": port}
 
 

@@ -79,7 +79,7 @@ def test_a_build_that_is_killed_ends_active(cloud: AllInOne, image: str, network
     cloud.wait_for_status(server_id, "ACTIVE")
     assert cloud.host is not None
     assert len(cloud.host.run(["virsh", "-q", "list", "--name"]).stdout.split()) == 1
-    cloud.ask("DELETE", f"/v2.1/servers/{server_id}")
+    cloud.request("DELETE", f"/v2.1/servers/{server_id}")
     cloud.wait_for_status(server_id, "GONE")
     cloud.wait(lambda: leftovers(cloud) == {}, f"nothing to be left, but there is {leftovers(cloud)}", seconds=30)
 
@@ -88,7 +88,7 @@ def test_a_build_that_is_killed_ends_active(cloud: AllInOne, image: str, network
 def test_a_build_that_is_killed_while_its_network_is_made_ends_active(cloud: AllInOne, image: str, point: str) -> None:
     fresh = cloud.make_network("fresh", "10.77.0.0/24")
     test_a_build_that_is_killed_ends_active(cloud, image, fresh, point)
-    cloud.ask("DELETE", f"/network/v2.0/networks/{fresh}")
+    cloud.request("DELETE", f"/network/v2.0/networks/{fresh}")
     cloud.wait(lambda: not of_network(cloud, fresh), f"network {fresh} to go, but there is {of_network(cloud, fresh)}", seconds=30)
 
 

@@ -46,13 +46,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
 def networks(cloud: AllInOne) -> tuple[str, str, str]:
     """The server's, behind a router; another for NICs that come and go; and one outside."""
     inside, other = cloud.make_network("sweep", "10.77.0.0/24"), cloud.make_network("other", "10.78.0.0/24")
-    outside = cloud.ask("POST", "/network/v2.0/networks", {"network": {"name": "outside", "router:external": True}})["network"]["id"]
-    cloud.ask("POST", "/network/v2.0/subnets", {"subnet": {
+    outside = cloud.request("POST", "/network/v2.0/networks", {"network": {"name": "outside", "router:external": True}})["network"]["id"]
+    cloud.request("POST", "/network/v2.0/subnets", {"subnet": {
         "network_id": outside, "cidr": "203.0.113.0/24", "ip_version": 4, "enable_dhcp": False}})
-    router = cloud.ask("POST", "/network/v2.0/routers", {"router": {
+    router = cloud.request("POST", "/network/v2.0/routers", {"router": {
         "name": "r", "external_gateway_info": {"network_id": outside}}})["router"]["id"]
-    subnet = cloud.ask("GET", f"/network/v2.0/subnets?network_id={inside}")["subnets"][0]["id"]
-    cloud.ask("PUT", f"/network/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet})
+    subnet = cloud.request("GET", f"/network/v2.0/subnets?network_id={inside}")["subnets"][0]["id"]
+    cloud.request("PUT", f"/network/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet})
     return inside, other, outside
 
 
@@ -67,24 +67,24 @@ def guest(cloud: AllInOne, networks: tuple[str, str, str], tmp_path_factory: pyt
 
 
 def console(cloud: AllInOne, server_id: str) -> str:
-    return str(cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {"os-getConsoleOutput": {}})["output"])
+    return str(cloud.request("POST", f"/v2.1/servers/{server_id}/action", {"os-getConsoleOutput": {}})["output"])
 
 
 def act(cloud: AllInOne, server_id: str, word: str, value: object = None) -> None:
-    cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {word: value})
+    cloud.request("POST", f"/v2.1/servers/{server_id}/action", {word: value})
 
 
 def crashing(cloud: AllInOne, point: str | None, method: str, path: str, body: object = None) -> None:
     """Ask, with the cloud killed at the point; None: nowhere."""
     if point is None:
-        cloud.ask(method, path, body)
+        cloud.request(method, path, body)
     else:
         cloud.crash_at(point, method, path, body)
 
 
 def at_rest(cloud: AllInOne, server_id: str, status: str) -> None:
     def reached() -> bool:
-        shown = cloud.ask("GET", f"/v2.1/servers/{server_id}")["server"]
+        shown = cloud.request("GET", f"/v2.1/servers/{server_id}")["server"]
         return (shown["status"], shown["OS-EXT-STS:task_state"]) == (status, None)
 
     cloud.wait(reached, f"{status} and no task", seconds=60)
@@ -93,9 +93,9 @@ def at_rest(cloud: AllInOne, server_id: str, status: str) -> None:
 def nics(cloud: AllInOne, server_id: str) -> tuple[int, int, int, int]:
     """How many its API, its rows of ports, its guest and its host's records know."""
     assert cloud.host is not None
-    attached = cloud.ask("GET", f"/v2.1/servers/{server_id}/os-interface")["interfaceAttachments"]
-    ports = cloud.ask("GET", f"/network/v2.0/ports?device_id={server_id}")["ports"]
-    name = cloud.ask("GET", f"/v2.1/servers/{server_id}")["server"]["OS-EXT-SRV-ATTR:instance_name"]
+    attached = cloud.request("GET", f"/v2.1/servers/{server_id}/os-interface")["interfaceAttachments"]
+    ports = cloud.request("GET", f"/network/v2.0/ports?device_id={server_id}")["ports"]
+    name = cloud.request("GET", f"/v2.1/servers/{server_id}")["server"]["OS-EXT-SRV-ATTR:instance_name"]
     domain = cloud.host.run(["virsh", "-q", "domiflist", name]).stdout.strip().splitlines()
     record = json.loads((cloud.state / "network" / "servers" / f"{server_id}.json").read_text())
     return len(attached), len(ports), len(domain), json.dumps(record).count('"mac"')
@@ -116,7 +116,7 @@ def test_an_attach_and_a_detach_that_are_killed_end_as_asked(
 
 def second(cloud: AllInOne, server_id: str, networks: tuple[str, str, str]) -> str:
     """The port that came."""
-    attached = cloud.ask("GET", f"/v2.1/servers/{server_id}/os-interface")["interfaceAttachments"]
+    attached = cloud.request("GET", f"/v2.1/servers/{server_id}/os-interface")["interfaceAttachments"]
     return next(str(one["port_id"]) for one in attached if one["net_id"] == networks[1])
 
 
@@ -124,15 +124,15 @@ def second(cloud: AllInOne, server_id: str, networks: tuple[str, str, str]) -> s
 def test_a_floating_address_that_is_killed_on_its_way_leads_to_the_guest(
     cloud: AllInOne, guest: str, networks: tuple[str, str, str], point: str
 ) -> None:
-    port = cloud.ask("GET", f"/network/v2.0/ports?device_id={guest}")["ports"][0]["id"]
+    port = cloud.request("GET", f"/network/v2.0/ports?device_id={guest}")["ports"][0]["id"]
     crashing(cloud, point, "POST", "/network/v2.0/floatingips", {"floatingip": {
         "floating_network_id": networks[2], "port_id": port}})
-    [made] = cloud.ask("GET", f"/network/v2.0/floatingips?port_id={port}")["floatingips"]
+    [made] = cloud.request("GET", f"/network/v2.0/floatingips?port_id={port}")["floatingips"]
     address = made["floating_ip_address"]
     cloud.wait(lambda: leads(cloud, networks[0], address), f"{address} to lead to the guest", seconds=30)
     crashing(cloud, point if point == FLOATING_POINTS[-1] else None, "DELETE", f"/network/v2.0/floatingips/{made['id']}")
     cloud.wait(lambda: not leads(cloud, networks[0], address), f"{address} to lead nowhere", seconds=30)
-    assert cloud.ask("GET", "/network/v2.0/floatingips")["floatingips"] == []
+    assert cloud.request("GET", "/network/v2.0/floatingips")["floatingips"] == []
 
 
 def leads(cloud: AllInOne, network: str, address: str) -> bool:
@@ -180,7 +180,7 @@ def test_a_soft_delete_that_waits_for_a_rescue_and_is_killed_as_it_begins_ends_o
 
 
 def test_a_restore_that_is_killed_ends_active(cloud: AllInOne, guest: str) -> None:
-    cloud.ask("DELETE", f"/v2.1/servers/{guest}")
+    cloud.request("DELETE", f"/v2.1/servers/{guest}")
     at_rest(cloud, guest, "SOFT_DELETED")
     crashing(cloud, "restore.before", "POST", f"/v2.1/servers/{guest}/action", {"restore": None})
     hasten(cloud)
@@ -189,12 +189,12 @@ def test_a_restore_that_is_killed_ends_active(cloud: AllInOne, guest: str) -> No
 
 def test_a_forced_delete_of_a_softly_deleted_server_that_is_killed_leaves_nothing(cloud: AllInOne, guest: str) -> None:
     """The last: the steps of a delete are swept by themselves."""
-    cloud.ask("DELETE", f"/v2.1/servers/{guest}")
+    cloud.request("DELETE", f"/v2.1/servers/{guest}")
     at_rest(cloud, guest, "SOFT_DELETED")
     crashing(cloud, "delete.destroy_guest.after", "POST", f"/v2.1/servers/{guest}/action", {"forceDelete": None})
     cloud.wait_for_status(guest, "GONE")
-    [router] = cloud.ask("GET", "/network/v2.0/routers")["routers"]
-    [port] = cloud.ask("GET", f"/network/v2.0/ports?device_owner=network:router_interface&device_id={router['id']}")["ports"]
-    cloud.ask("PUT", f"/network/v2.0/routers/{router['id']}/remove_router_interface", {"port_id": port["id"]})
-    cloud.ask("DELETE", f"/network/v2.0/routers/{router['id']}")
+    [router] = cloud.request("GET", "/network/v2.0/routers")["routers"]
+    [port] = cloud.request("GET", f"/network/v2.0/ports?device_owner=network:router_interface&device_id={router['id']}")["ports"]
+    cloud.request("PUT", f"/network/v2.0/routers/{router['id']}/remove_router_interface", {"port_id": port["id"]})
+    cloud.request("DELETE", f"/network/v2.0/routers/{router['id']}")
     cloud.wait(lambda: leftovers(cloud) == {}, f"nothing to be left, but there is {leftovers(cloud)}", seconds=30)

@@ -58,14 +58,14 @@ def half_made(cloud: AllInOne) -> dict[str, object]:
 def test_a_snapshot_that_is_killed_is_whole_or_gone(cloud: AllInOne, blank: str, point: str) -> None:
     crash_at(cloud, point, blank, "createImage", {"name": point})
     wait_for_rest(cloud, blank, "ACTIVE")
-    left = cloud.ask("GET", f"/image/v2/images?name={point}")["images"]
+    left = cloud.request("GET", f"/image/v2/images?name={point}")["images"]
     assert [image["status"] for image in left] in ([], ["active"])
     assert half_made(cloud) == {}
 
 
 @pytest.mark.parametrize("point", REBUILD_POINTS)
 def test_a_rebuild_that_is_killed_ends_active(cloud: AllInOne, blank: str, point: str) -> None:
-    image_id = cloud.ask("GET", f"/v2.1/servers/{blank}")["server"]["image"]["id"]
+    image_id = cloud.request("GET", f"/v2.1/servers/{blank}")["server"]["image"]["id"]
     crash_at(cloud, point, blank, "rebuild", {"imageRef": image_id})
     wait_for_rest(cloud, blank, "ACTIVE")
     assert half_made(cloud) == {}

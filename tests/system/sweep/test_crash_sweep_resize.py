@@ -26,7 +26,7 @@ SWEEP = [("resize", point) for point in RESIZE] + [("confirm", point) for point 
 def larger(cloud: AllInOne) -> str:  # noqa: F811
     """A flavor with more of everything than the small one."""
     body = {"flavor": {"name": "larger", "vcpus": 2, "ram": 192, "disk": 2, "swap": 64}}
-    return str(cloud.ask("POST", "/v2.1/flavors", body)["flavor"]["id"])
+    return str(cloud.request("POST", "/v2.1/flavors", body)["flavor"]["id"])
 
 
 @pytest.mark.parametrize(("killed", "point"), SWEEP)
@@ -39,15 +39,15 @@ def test_a_resize_that_is_killed_ends_as_asked(
         ("resize", {"flavorRef": larger}, "VERIFY_RESIZE"),
         ("revertResize" if killed == "revert" else "confirmResize", None, "SHUTOFF"),
     ):
-        act = partial(cloud.crash_at, point) if word.startswith(killed) else cloud.ask
+        act = partial(cloud.crash_at, point) if word.startswith(killed) else cloud.request
         act("POST", f"/v2.1/servers/{server_id}/action", {word: value})
         cloud.wait_for_status(server_id, status)
-    shown = cloud.ask("GET", f"/v2.1/servers/{server_id}")["server"]
+    shown = cloud.request("GET", f"/v2.1/servers/{server_id}")["server"]
     size = {"vcpus": 1, "ram": 128, "disk": 1} if killed == "revert" else {"vcpus": 2, "ram": 192, "disk": 2}
     assert {name: shown["flavor"][name] for name in size} == size
     assert disk_gb(cloud, server_id) == size["disk"]
     assert not list((cloud.state / "instances" / server_id).glob("before-resize*"))
-    cloud.ask("DELETE", f"/v2.1/servers/{server_id}")
+    cloud.request("DELETE", f"/v2.1/servers/{server_id}")
     cloud.wait_for_status(server_id, "GONE")
     cloud.wait(lambda: leftovers(cloud) == {}, f"nothing to be left, but there is {leftovers(cloud)}", seconds=30)
 

@@ -20,7 +20,7 @@ UNSHELVE_POINTS = points("unshelve")
 
 
 def act(cloud: AllInOne, server_id: str, word: str) -> None:  # noqa: F811
-    cloud.ask("POST", f"/v2.1/servers/{server_id}/action", {word: None})
+    cloud.request("POST", f"/v2.1/servers/{server_id}/action", {word: None})
 
 
 def paused(cloud: AllInOne, image: str, network: str) -> str:  # noqa: F811
@@ -33,10 +33,10 @@ def paused(cloud: AllInOne, image: str, network: str) -> str:  # noqa: F811
 
 
 def gone(cloud: AllInOne, server_id: str) -> None:  # noqa: F811
-    cloud.ask("DELETE", f"/v2.1/servers/{server_id}")
+    cloud.request("DELETE", f"/v2.1/servers/{server_id}")
     cloud.wait_for_status(server_id, "GONE")
     cloud.wait(lambda: leftovers(cloud) == {}, f"nothing to be left, but there is {leftovers(cloud)}", seconds=30)
-    snapshots = [one["name"] for one in cloud.ask("GET", "/image/v2/images")["images"] if one["name"].endswith("-shelved")]
+    snapshots = [one["name"] for one in cloud.request("GET", "/image/v2/images")["images"] if one["name"].endswith("-shelved")]
     assert snapshots == []
 
 

@@ -17,10 +17,10 @@ def idle():
 other = threading.Thread(target=idle, daemon=True)
 other.start()
 target = {"main": threading.main_thread(), "other": other}[sys.argv[1]]
-def ask():
+def request():
     time.sleep(0.5)
     signal.pthread_kill(target.ident, signal.SIGTERM)
-threading.Thread(target=ask, daemon=True).start()
+threading.Thread(target=request, daemon=True).start()
 daemon.wait_for_signal()
 print("asked to end")
 """

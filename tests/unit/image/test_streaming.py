@@ -46,7 +46,7 @@ class Server:
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
 
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         with contextlib.closing(connection):
             connection.request(method, path, body, {"X-User": "alice", **headers}, encode_chunked=True)
@@ -55,11 +55,11 @@ class Server:
 
     def create(self) -> str:
         body = json.dumps({"name": "big", "disk_format": "raw", "container_format": "bare"})
-        return str(json.loads(self.ask("POST", "/images", body, **{"Content-Type": "application/json"})[1])["id"])
+        return str(json.loads(self.request("POST", "/images", body, **{"Content-Type": "application/json"})[1])["id"])
 
     def put(self, image_id: str, *, chunked: bool, count: int = COUNT) -> tuple[int, bytes]:
         sizes = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(count * MIB)}
-        return self.ask("PUT", f"/images/{image_id}/file", (PIECE for _ in range(count)),
+        return self.request("PUT", f"/images/{image_id}/file", (PIECE for _ in range(count)),
                         **{"Content-Type": "application/octet-stream", **sizes})
 
     def peak(self) -> int:
@@ -86,7 +86,7 @@ def warm(server: Server) -> Server:
     """A server that has taken a small image, so that what it loads once is loaded."""
     made = server.create()
     assert server.put(made, chunked=False, count=3)[0] == 204
-    assert server.ask("GET", f"/images/{made}/file")[0] == 200
+    assert server.request("GET", f"/images/{made}/file")[0] == 200
     return server
 
 
@@ -95,7 +95,7 @@ def test_an_upload_of_300_mib_takes_no_memory(warm: Server, *, chunked: bool) ->
     made, before = warm.create(), warm.peak()
     assert warm.put(made, chunked=chunked)[0] == 204
     assert warm.peak() - before < 20 * MIB
-    shown = json.loads(warm.ask("GET", f"/images/{made}")[1])
+    shown = json.loads(warm.request("GET", f"/images/{made}")[1])
     expected = hashlib.sha512()
     for _ in range(COUNT):
         expected.update(PIECE)
@@ -134,7 +134,7 @@ def _begin(server: Server, made: str, extra: str) -> socket.socket:
 
 def _wait(server: Server, made: str, status: str) -> None:
     for _ in range(200):
-        if json.loads(server.ask("GET", f"/images/{made}")[1])["status"] == status:
+        if json.loads(server.request("GET", f"/images/{made}")[1])["status"] == status:
             return
         time.sleep(0.05)
     raise AssertionError(f"the image never became {status}")

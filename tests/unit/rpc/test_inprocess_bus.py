@@ -27,7 +27,7 @@ class Probe(Interface):
     topic, version = "probe", "1.0"
 
     @call(since="1.0", timeout_s=0.5)
-    def ask(self, ctxt: Context, *, word: str) -> str: ...
+    def request(self, ctxt: Context, *, word: str) -> str: ...
 
     @cast(since="1.0")
     def tell(self, ctxt: Context, *, word: str) -> None: ...
@@ -37,7 +37,7 @@ class Endpoint:
     def __init__(self, name: str) -> None:
         self.name, self.told, self.heard = name, [], threading.Event()  # type: ignore[var-annotated]
 
-    def ask(self, ctxt: Context, *, word: str) -> str:
+    def request(self, ctxt: Context, *, word: str) -> str:
         if word == "refuse":
             raise errors.NoValidHost(reason="none {left}")
         if word == "hang":
@@ -73,14 +73,14 @@ def test_a_call_reaches_the_named_server_and_comes_back(bus: Bus) -> None:
     made, start = bus
     start("a")
     start("b")
-    assert Probe.client(made, host="b").ask(CTXT, word="x") == "b x u"
+    assert Probe.client(made, host="b").request(CTXT, word="x") == "b x u"
 
 
 def test_any_server_of_the_topic_answers_in_turn(bus: Bus) -> None:
     made, start = bus
     start("a")
     start("b")
-    answers = {Probe.client(made).ask(CTXT, word="x") for _ in range(4)}
+    answers = {Probe.client(made).request(CTXT, word="x") for _ in range(4)}
     assert answers == {"a x u", "b x u"}
 
 
@@ -88,17 +88,17 @@ def test_an_error_of_ours_arrives_as_itself(bus: Bus) -> None:
     made, start = bus
     start("a")
     with pytest.raises(errors.NoValidHost) as refused:
-        Probe.client(made).ask(CTXT, word="refuse")
+        Probe.client(made).request(CTXT, word="refuse")
     assert refused.value.text == "No valid host was found. none {left}"
 
 
 def test_a_call_that_nobody_answers_ends_in_time(bus: Bus) -> None:
     made, start = bus
     with pytest.raises(errors.ServiceDown):
-        Probe.client(made, host="nobody").ask(CTXT, word="x")
+        Probe.client(made, host="nobody").request(CTXT, word="x")
     start("a")
     with pytest.raises(errors.ServiceDown):
-        Probe.client(made, host="a").ask(CTXT, word="hang")
+        Probe.client(made, host="a").request(CTXT, word="hang")
 
 
 def test_a_cast_sent_before_its_server_is_up_is_delivered(bus: Bus) -> None:
@@ -113,7 +113,7 @@ def test_the_contract_is_checked_when_serving_starts(bus: Bus) -> None:
     made, _ = bus
 
     class Wrong:
-        def ask(self, ctxt: Context, *, word: int) -> str:
+        def request(self, ctxt: Context, *, word: int) -> str:
             return ""
 
         def tell(self, ctxt: Context, *, word: str) -> None:

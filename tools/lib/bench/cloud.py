@@ -43,7 +43,7 @@ class Wire:
         self.token = token
         self._open: dict[str, http.client.HTTPConnection] = {}
 
-    def ask(self, method: str, url: str, body: object = None, *, raw: bytes | None = None) -> tuple[int, Any, Any]:
+    def request(self, method: str, url: str, body: object = None, *, raw: bytes | None = None) -> tuple[int, Any, Any]:
         """Status, JSON (None: no body) and headers; one retry when a kept connection was closed meanwhile."""
         parts = urllib.parse.urlsplit(url)
         path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
@@ -88,7 +88,7 @@ class Cloud:
         user = {"name": login.username, "password": login.password, "domain": {"name": login.user_domain}}
         scope = {"project": {"name": login.project, "domain": {"name": login.project_domain}}}
         identity = {"methods": ["password"], "password": {"user": user}}
-        status, body, headers = wire.ask(
+        status, body, headers = wire.request(
             "POST", f"{login.auth_url.rstrip('/')}/auth/tokens", {"auth": {"identity": identity, "scope": scope}})
         if status != 201:
             raise BenchError(f"{login.auth_url} refuses the login ({status}): {body}")
@@ -123,7 +123,7 @@ class Cloud:
 
 def need(wire: Wire, method: str, url: str, body: object = None, *, raw: bytes | None = None) -> Any:
     """The JSON of an answer that has to be a success."""
-    status, answer, _ = wire.ask(method, url, body, raw=raw)
+    status, answer, _ = wire.request(method, url, body, raw=raw)
     if status >= 300:
         raise BenchError(f"{method} {url}: {status} {json.dumps(answer)[:500]}")
     return answer

@@ -52,7 +52,7 @@ class Bench:
         if self.args.user_data:
             asked["user_data"] = base64.b64encode(bytes(self.args.user_data)).decode()
         boot = Boot(posted=time.monotonic())
-        status, body, _ = wire.ask("POST", f"{self.cloud.compute}/servers", {"server": asked})
+        status, body, _ = wire.request("POST", f"{self.cloud.compute}/servers", {"server": asked})
         boot.answered = time.monotonic()
         if status != 202:
             boot.error = f"POST answered {status}: {json.dumps(body)[:300]}"
@@ -65,7 +65,7 @@ class Bench:
         deadline = boot.posted + self.args.timeout
         while time.monotonic() < deadline:
             time.sleep(poll_s)
-            status, body, _ = wire.ask("GET", f"{self.cloud.compute}/servers/{boot.id}")
+            status, body, _ = wire.request("GET", f"{self.cloud.compute}/servers/{boot.id}")
             boot.polls += 1
             if status != 200:
                 boot.error = f"GET answered {status}"
@@ -112,7 +112,7 @@ class Bench:
         def client() -> None:
             wire, own, number = self.cloud.wire(), [], 0
             while (start := time.monotonic()) < until:
-                status, _, _ = wire.ask("GET", f"{self.cloud.compute}/servers/{ids[number % len(ids)]}")
+                status, _, _ = wire.request("GET", f"{self.cloud.compute}/servers/{ids[number % len(ids)]}")
                 own.append(time.monotonic() - start)
                 number += 1
                 if status != 200:
@@ -150,8 +150,8 @@ class Bench:
                     server_id = waiting.pop()
                 start = time.monotonic()
                 url = f"{self.cloud.compute}/servers/{server_id}"
-                wire.ask("DELETE", url)
-                while wire.ask("GET", url)[0] != 404:
+                wire.request("DELETE", url)
+                while wire.request("GET", url)[0] != 404:
                     if time.monotonic() > start + self.args.timeout:
                         lost.append(server_id)
                         break

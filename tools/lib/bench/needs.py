@@ -65,10 +65,10 @@ def _room(cloud: Cloud, wire: Wire, args: argparse.Namespace) -> None:
     """Lift the project's quotas; when that is not ours to do, look whether what is there is enough."""
     unlimited = {"instances": -1, "cores": -1, "ram": -1}
     url = f"{cloud.compute}/os-quota-sets/{cloud.project_id}"
-    status, _, _ = wire.ask("PUT", url, {"quota_set": unlimited})
+    status, _, _ = wire.request("PUT", url, {"quota_set": unlimited})
     ports = {"quota": {"port": -1}}
-    wire.ask("PUT", f"{cloud.network}/quotas/{cloud.project_id}", ports)  # Neutron's own; ours counts with compute's
-    wire.ask("PUT", url, {"quota_set": {"ports": -1}})
+    wire.request("PUT", f"{cloud.network}/quotas/{cloud.project_id}", ports)  # Neutron's own; ours counts with compute's
+    wire.request("PUT", url, {"quota_set": {"ports": -1}})
     if status == 200:
         return
     limits = need(wire, "GET", f"{cloud.compute}/limits")["limits"]["absolute"]
@@ -80,7 +80,7 @@ def _room(cloud: Cloud, wire: Wire, args: argparse.Namespace) -> None:
 def remove(cloud: Cloud, needs: ResourceRequest) -> None:
     wire = cloud.wire()
     for url in reversed(needs.made):
-        status, body, _ = wire.ask("DELETE", url)
+        status, body, _ = wire.request("DELETE", url)
         if status >= 300:
             say(f"left behind: {url} ({status} {body})")
     wire.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 from tools.lib.cluster import settings as kept
 from tools.lib.cluster.host import HANDS, ComputeHost
 from tools.lib.daemons import Daemons
-from tools.lib.services import PartError, Process, Switch
+from tools.lib.services import Process, ServiceError, Switch
 from tools.lib.services.processes import wait_until
 
 PROXIES = ("nova-novncproxy", "nova-serialproxy")
@@ -53,7 +53,7 @@ class Cluster:
     def up(self, say: Callable[[str], None]) -> None:
         """Start what does not run; returns when every daemon on every host has reported that it lives.
 
-        :raises PartError: something does not come up; hosts that did stay, to be looked at.
+        :raises ServiceError: something does not come up; hosts that did stay, to be looked at.
         """
         with ThreadPoolExecutor(2) as pool:
             control = pool.submit(self._start_control, say)
@@ -79,12 +79,12 @@ class Cluster:
     def host(self, name: str) -> ComputeHost:
         """One of the hosts.
 
-        :raises PartError: there is none of that name.
+        :raises ServiceError: there is none of that name.
         """
         for host in self.hosts:
             if host.name == name:
                 return host
-        raise PartError(f"no host {name}; there are {', '.join(host.name for host in self.hosts)}")
+        raise ServiceError(f"no host {name}; there are {', '.join(host.name for host in self.hosts)}")
 
     def status(self) -> list[Row]:
         """What works, by asking it: parts themselves, daemons by their heartbeats where they have any."""
@@ -111,7 +111,7 @@ class Cluster:
     def reported(self) -> set[tuple[str, str]]:
         """(binary, host) of the daemons that the API calls up; empty when it does not answer."""
         with contextlib.suppress(OSError, http.client.HTTPException, KeyError):
-            status, body = self.control.ask("GET", "/v2.1/os-services", token=self.control.token())
+            status, body = self.control.request("GET", "/v2.1/os-services", token=self.control.token())
             if status == http.client.OK:
                 return {(row["binary"], row["host"]) for row in body["services"] if row["state"] == "up"}
         return set()
@@ -133,15 +133,15 @@ def find(state: Path) -> Cluster | None:
 def make(state: Path, *, database: str | None, hosts: int | None) -> Cluster:
     """The cluster of a directory, new or grown; nothing is started.
 
-    :raises PartError: the directory is something else's, or the cluster in it is another one.
+    :raises ServiceError: the directory is something else's, or the cluster in it is another one.
     """
     settings = kept.read(state)
     if settings is None:
         if state.exists() and any(state.iterdir()):
-            raise PartError(f"{state} is not empty and has no cluster in it; choose another --state")
+            raise ServiceError(f"{state} is not empty and has no cluster in it; choose another --state")
         settings = kept.new(database or "postgres")
     if database not in (None, settings.database):
-        raise PartError(f"the cluster in {state} has {settings.database}; run tools/cluster down first")
+        raise ServiceError(f"the cluster in {state} has {settings.database}; run tools/cluster down first")
     settings = settings.with_hosts(max(len(settings.hosts), 2) if hosts is None else hosts)
     state.mkdir(parents=True, exist_ok=True)
     settings.write(state)

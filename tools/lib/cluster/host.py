@@ -8,7 +8,7 @@ from pathlib import Path
 from tools.lib.cluster.settings import CONTROL, HostSettings
 from tools.lib.daemons import environment, program
 from tools.lib.services import Host, Process, RabbitMQ, Switch
-from tools.lib.services.part import write_private
+from tools.lib.services.service import write_private
 
 HANDS = ("nova-network", "nova-compute")
 _PASTE = Path(__file__).resolve().parents[3] / "etc" / "api-paste.ini"

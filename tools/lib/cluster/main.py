@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tools.lib.cluster import cluster as clusters
-from tools.lib.services import PartError
+from tools.lib.services import ServiceError
 
 ROOT = Path(__file__).resolve().parents[3]
 DEFAULT_STATE = Path("/var/lib/nova-lite-cluster")
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         _be_in_virtualenv(options.venv.absolute(), arguments, may_install=options.command == "up")
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
-    except PartError as error:
+    except ServiceError as error:
         print(f"tools/cluster: {error}", file=sys.stderr)
         if options.command == "up":
             print(f"  logs: {options.state}/*/*.log and control/log/; tools/cluster down removes what came up", file=sys.stderr)
@@ -66,7 +66,7 @@ def down(options: argparse.Namespace) -> int:
             print(f"there is no {state}: nothing to do")
             return 0
         if any(state.iterdir()):
-            raise PartError(f"{state} has no cluster in it; nothing was removed")
+            raise ServiceError(f"{state} has no cluster in it; nothing was removed")
         state.rmdir()
         return 0
     found.down()
@@ -122,16 +122,16 @@ def _default_venv() -> Path:
 def _be_in_virtualenv(venv: Path, arguments: Sequence[str], *, may_install: bool) -> None:
     """Become the same program in the virtualenv's Python, made first if need be: the daemons are beside it.
 
-    :raises PartError: it is not there and may not be made, or cannot be.
+    :raises ServiceError: it is not there and may not be made, or cannot be.
     """
     if Path(sys.prefix) == venv:
         return
     if not (venv / "bin" / "nova-api").exists():
         if not may_install:
-            raise PartError(f"the project is not installed in {venv}; give --venv, or run tools/install")
+            raise ServiceError(f"the project is not installed in {venv}; give --venv, or run tools/install")
         command = [str(ROOT / "tools" / "install"), "--for", "test", "--venv", str(venv)]
         if subprocess.run(command, check=False).returncode:
-            raise PartError("tools/install failed, and has said why")
+            raise ServiceError("tools/install failed, and has said why")
     sys.stdout.flush()
     os.execv(venv / "bin" / "python", [str(venv / "bin" / "python"), str(ROOT / "tools" / "cluster"), *arguments])
 
@@ -144,5 +144,5 @@ def _state(options: argparse.Namespace) -> Path:
 def _found(options: argparse.Namespace) -> clusters.Cluster:
     found = clusters.find(_state(options))
     if found is None:
-        raise PartError(f"there is no cluster in {_state(options)}; run tools/cluster up")
+        raise ServiceError(f"there is no cluster in {_state(options)}; run tools/cluster up")
     return found

@@ -11,8 +11,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.lib.services import PartError
-from tools.lib.services.part import ask, random_password, write_private
+from tools.lib.services import ServiceError
+from tools.lib.services.service import random_password, request, write_private
 
 CONTROL = "control"  # directory of all that hosts must not see
 _RANGE = ipaddress.IPv4Network("10.197.0.0/16")  # private (RFC 1918); each cluster takes a /24 of it
@@ -44,12 +44,12 @@ class Settings:
     def with_hosts(self, count: int) -> Settings:
         """The same with hosts h1 to h<count>; those that are there stay as they are.
 
-        :raises PartError: fewer than there are, or more than the network has room for.
+        :raises ServiceError: fewer than there are, or more than the network has room for.
         """
         if count < len(self.hosts):
-            raise PartError(f"this cluster has {len(self.hosts)} hosts and cannot lose any; run tools/cluster down first")
+            raise ServiceError(f"this cluster has {len(self.hosts)} hosts and cannot lose any; run tools/cluster down first")
         if count > MOST_HOSTS:
-            raise PartError(f"{count} hosts: {MOST_HOSTS} are the most")
+            raise ServiceError(f"{count} hosts: {MOST_HOSTS} are the most")
         network = ipaddress.IPv4Network(self.network)
         new = {f"h{n}": HostSettings(str(network[n]), random_password()) for n in range(len(self.hosts) + 1, count + 1)}
         return dataclasses.replace(self, hosts={**self.hosts, **new})
@@ -88,7 +88,7 @@ def _place(state: Path) -> Path:
 
 
 def _free_network() -> str:
-    shown = json.loads(ask(["ip", "-json", "-4", "addr"], timeout_s=20))
+    shown = json.loads(request(["ip", "-json", "-4", "addr"], timeout_s=20))
     taken = [
         ipaddress.ip_interface(f"{entry['local']}/{entry['prefixlen']}").network
         for device in shown for entry in device.get("addr_info", ()) if "local" in entry
@@ -99,4 +99,4 @@ def _free_network() -> str:
     for candidate in (*candidates[first:], *candidates[:first]):
         if not any(candidate.overlaps(used) for used in taken):
             return str(candidate)
-    raise PartError(f"every part of {_RANGE} is in use on this machine")
+    raise ServiceError(f"every part of {_RANGE} is in use on this machine")

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from tools.lib.quickstart.screen import Failed, Screen, Step
-from tools.lib.services import Libvirtd, PartError
+from tools.lib.services import Libvirtd, ServiceError
 from tools.lib.services.processes import identify
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -89,7 +89,7 @@ class Setup:
         was_ours = libvirtd.is_ours
         try:
             libvirtd.start()
-        except PartError as error:
+        except ServiceError as error:
             raise Failed(f"libvirtd does not come up: {error}", remedy=f"see {libvirtd.state_dir}/*.log") from error
         if not libvirtd.is_ours:
             # QEMU of a libvirt that is not ours runs as another user, who must be able to pass.

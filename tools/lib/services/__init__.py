@@ -10,12 +10,12 @@ is a class:
         transport_url = broker.url                          # rabbit://nova:…@127.0.0.1:24711/
         connection = database.create_database("nova")       # postgresql+psycopg2://nova:…@127.0.0.1:21044/nova
 
-Rules that hold for all of them (`Part`):
+Rules that hold for all of them (`Service`):
 - The directory passed in is the whole state: data, logs (`*.log`), kept ports and passwords (`settings.json`,
   0600), pids (`*.process`). A part made again with the same directory, also by another process, is the same
   part.
 - `start()` returns when the real thing answers, does nothing when it already does, and on failure stops what
-  it started and raises `PartError`, whose text ends with the last log lines. `stop()` ends what we started
+  it started and raises `ServiceError`, whose text ends with the last log lines. `stop()` ends what we started
   and keeps the data; `purge()` removes the directory too. `with` is start and stop. `is_ready()` asks the
   real thing.
 - `kill9()` crashes it; `start()` after that is a restart on the same port with the same data.
@@ -39,22 +39,22 @@ own outside of hosts. `fix_kvm_device()` and `Libvirtd` make libvirt usable on t
 On the command line: `python3 -m tools.lib.services up rabbitmq postgres --state DIR` and `down --state DIR`.
 """
 
-from tools.lib.services.errors import PartError
+from tools.lib.services.errors import ServiceError
 from tools.lib.services.host import Host
 from tools.lib.services.libvirtd import Libvirtd, fix_kvm_device
 from tools.lib.services.mariadb import MariaDB
-from tools.lib.services.part import Part, free_port
 from tools.lib.services.postgres import Postgres
 from tools.lib.services.processes import Process
 from tools.lib.services.rabbitmq import RabbitMQ
+from tools.lib.services.service import Service, free_port
 from tools.lib.services.switch import Switch
 
 __all__ = [
     "Host",
     "Libvirtd",
     "MariaDB",
-    "Part",
-    "PartError",
+    "Service",
+    "ServiceError",
     "Postgres",
     "Process",
     "RabbitMQ",

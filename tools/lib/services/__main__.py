@@ -12,9 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tools.lib.services import Libvirtd, MariaDB, Part, PartError, Postgres, RabbitMQ
+from tools.lib.services import Libvirtd, MariaDB, Postgres, RabbitMQ, Service, ServiceError
 
-_MAKE: dict[str, Callable[[Path], Part]] = {
+_MAKE: dict[str, Callable[[Path], Service]] = {
     "rabbitmq": RabbitMQ,
     "postgres": Postgres,
     "mariadb": MariaDB,
@@ -23,7 +23,7 @@ _MAKE: dict[str, Callable[[Path], Part]] = {
 _DATABASE = "nova"
 
 
-def _url(part: Part) -> str:
+def _url(part: Service) -> str:
     """Return what a service is configured with; makes the database on the way."""
     if isinstance(part, Postgres | MariaDB):
         return part.create_database(_DATABASE)
@@ -33,7 +33,7 @@ def _url(part: Part) -> str:
     return part.uri
 
 
-def _known(state: Path) -> dict[str, Part]:
+def _known(state: Path) -> dict[str, Service]:
     """Return the parts that `up` was asked for in this directory before."""
     return {
         name: make(state / name) for name, make in _MAKE.items() if (state / name / "settings.json").exists()
@@ -58,7 +58,7 @@ def _up(names: list[str], *, state: Path, stay: bool) -> int:
     return 0
 
 
-def _down(parts: dict[str, Part], *, purge: bool) -> int:
+def _down(parts: dict[str, Service], *, purge: bool) -> int:
     for part in reversed(parts.values()):
         if purge:
             part.purge()
@@ -67,7 +67,7 @@ def _down(parts: dict[str, Part], *, purge: bool) -> int:
     return 0
 
 
-def _status(parts: dict[str, Part]) -> int:
+def _status(parts: dict[str, Service]) -> int:
     ready = {name: part.is_ready() for name, part in parts.items()}
     sys.stdout.write(
         json.dumps({name: "ready" if yes else "down" for name, yes in ready.items()}, indent=1) + "\n"
@@ -108,7 +108,7 @@ def main() -> int:
         if given.command == "status":
             return _status(_known(state))
         return _down(_known(state), purge=given.purge)
-    except PartError as error:
+    except ServiceError as error:
         sys.stderr.write(f"{error}\n")
         return 2
 

@@ -2,5 +2,5 @@
 """The one error of tools.lib.services, apart so that every file here can raise it."""
 
 
-class PartError(RuntimeError):
+class ServiceError(RuntimeError):
     """A part could not be started, used or ended; the text says why and ends with its last log lines."""

@@ -13,18 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from tools.lib.services.errors import PartError
+from tools.lib.services.errors import ServiceError
 from tools.lib.services.libvirtd import URI, LibvirtDaemons, guest_cgroups, remove_cgroups, write_configuration
-from tools.lib.services.part import Part, ask, clean_environment
 from tools.lib.services.processes import Identity, Process, end, identify, pids, wait_until
 from tools.lib.services.sandbox import Sandbox
+from tools.lib.services.service import Service, clean_environment, output_of
 from tools.lib.services.switch import Switch
 
 _NAMESPACES = ("net", "mnt", "uts")
 _MACHINE_CACHE = Path("/var/cache/libvirt")
 
 
-class Host(Part):
+class Host(Service):
     """Network, mount and UTS namespace with a libvirtd in it that believes to be alone on a machine.
 
     Inside, /run, /etc/hosts, /etc/resolv.conf, libvirt's directories and those of `private` are the host's
@@ -63,7 +63,7 @@ class Host(Part):
             target for _source, target in self._sandbox().binds if self.state_dir.is_relative_to(target)
         ]
         if hidden:
-            raise PartError(
+            raise ServiceError(
                 f"state of host {name} is inside {hidden[0]}, which the host has its own of; use another"
             )
 
@@ -71,7 +71,7 @@ class Host(Part):
     def pid(self) -> int:
         """The process that holds the namespaces; `nsenter -t PID -m -n -u` enters them.
 
-        :raises PartError: the host is down.
+        :raises ServiceError: the host is down.
         """
         return self._holder.pid
 
@@ -107,7 +107,7 @@ class Host(Part):
         for who in inside:
             if who not in keep:  # the reapers go last, by themselves, else process 1 inherits zombies
                 end(who, deadline_s=5)
-        with contextlib.suppress(PartError):
+        with contextlib.suppress(ServiceError):
             wait_until(lambda: not self._daemons.reapers(), deadline_s=3, what="reaping")
         for who in self.processes():
             end(who, deadline_s=1)
@@ -132,8 +132,8 @@ class Host(Part):
     def is_ready(self) -> bool:
         """Ask the libvirtd inside for its guests."""
         try:
-            ask(self.command(["virsh", "-q", "-c", URI, "list"]), timeout_s=15)
-        except PartError:
+            output_of(self.command(["virsh", "-q", "-c", URI, "list"]), timeout_s=15)
+        except ServiceError:
             return False
         return True
 

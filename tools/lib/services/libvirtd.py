@@ -13,10 +13,10 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tools.lib.services.errors import PartError
-from tools.lib.services.part import Part, ask
+from tools.lib.services.errors import ServiceError
 from tools.lib.services.processes import Identity, Process, descendants, end, pids, wait_until
 from tools.lib.services.sandbox import Sandbox
+from tools.lib.services.service import Service, output_of
 
 URI = "qemu:///system"
 _KVM = Path("/dev/kvm")
@@ -116,7 +116,7 @@ class LibvirtDaemons:
         return [pid for pid in pids() if _command_line(pid)[4:5] == [str(self.libvirtd.reaper_file)]]
 
 
-class Libvirtd(Part):
+class Libvirtd(Service):
     """libvirt of the machine itself, at `qemu:///system`.
 
     One that answers already is left alone, by `stop()` and `purge()` too. Ours has its configuration and its
@@ -164,8 +164,8 @@ class Libvirtd(Part):
     def is_ready(self) -> bool:
         """Ask whoever serves qemu:///system for its guests."""
         try:
-            ask(["virsh", "-q", "-c", URI, "list"], timeout_s=15)
-        except PartError:
+            output_of(["virsh", "-q", "-c", URI, "list"], timeout_s=15)
+        except ServiceError:
             return False
         return True
 

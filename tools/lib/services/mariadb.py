@@ -8,24 +8,24 @@ import pwd
 import shutil
 from pathlib import Path
 
-from tools.lib.services.errors import PartError
-from tools.lib.services.part import (
-    Part,
-    ask,
+from tools.lib.services.errors import ServiceError
+from tools.lib.services.processes import Process, wait_until
+from tools.lib.services.sandbox import Sandbox
+from tools.lib.services.service import (
+    Service,
     check_identifier,
     clean_environment,
     free_port,
+    output_of,
     random_password,
     write_private,
 )
-from tools.lib.services.processes import Process, wait_until
-from tools.lib.services.sandbox import Sandbox
 
 _SYSTEM_USER = "mysql"
 _HOME = "/var/lib/mysql"  # where the server sees our directory, see `Postgres._sandbox` for why
 
 
-class MariaDB(Part):
+class MariaDB(Service):
     """One server, one user with all rights and a random password, utf8mb4, InnoDB flushed at each commit."""
 
     def __init__(
@@ -64,7 +64,7 @@ class MariaDB(Part):
         lines = ["[client]", f"host={self.address}", f"port={self.port}", f"user={self.user}", "protocol=tcp"]
         write_private(client, "\n".join([*lines, f"password={self.password}", "connect-timeout=5", ""]))
         argv = ["mariadb", f"--defaults-file={client}", "--batch", "--skip-column-names", "-e", statement]
-        return ask(argv, env=clean_environment())
+        return output_of(argv, env=clean_environment())
 
     def _start(self) -> None:
         """Start it and return when it answers; 4 s the first time, then 1."""
@@ -98,7 +98,7 @@ class MariaDB(Part):
         """Log in and select."""
         try:
             return self.sql("SELECT 1").strip() == "1"
-        except PartError:
+        except ServiceError:
             return False
 
     def _sandbox(self) -> Sandbox:
@@ -108,7 +108,7 @@ class MariaDB(Part):
         try:
             who = pwd.getpwnam(_SYSTEM_USER)
         except KeyError:
-            raise PartError("MariaDB is not installed; run tools/install --for test") from None
+            raise ServiceError("MariaDB is not installed; run tools/install --for test") from None
         server = self.state_dir / "server"
         done = server / "init.sql"  # written last
         if done.exists():
@@ -123,7 +123,7 @@ class MariaDB(Part):
             "--skip-test-db",
             "--skip-name-resolve",
         ]
-        ask(self._sandbox().command(argv), env=clean_environment(), timeout_s=120)
+        output_of(self._sandbox().command(argv), env=clean_environment(), timeout_s=120)
         account = f"'{self.user}'@'%'"
         write_private(
             done,

@@ -9,18 +9,18 @@ import shutil
 import signal
 from pathlib import Path
 
-from tools.lib.services.errors import PartError
-from tools.lib.services.part import (
-    Part,
-    ask,
+from tools.lib.services.errors import ServiceError
+from tools.lib.services.processes import Process, wait_until
+from tools.lib.services.sandbox import Sandbox
+from tools.lib.services.service import (
+    Service,
     check_identifier,
     clean_environment,
     free_port,
+    output_of,
     random_password,
     write_private,
 )
-from tools.lib.services.processes import Process, wait_until
-from tools.lib.services.sandbox import Sandbox
 
 _SYSTEM_USER = "postgres"
 _HOME = "/var/lib/postgresql"  # where the server sees our directory, see `_sandbox`
@@ -30,11 +30,11 @@ def _programs() -> Path:
     """Return the directory of the newest installed PostgreSQL's programs."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     if not found:
-        raise PartError("PostgreSQL is not installed; run tools/install --for test")
+        raise ServiceError("PostgreSQL is not installed; run tools/install --for test")
     return found[-1].parent
 
 
-class Postgres(Part):
+class Postgres(Service):
     """One server on TCP only, one superuser with a random password (SCRAM), fsync on."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Postgres(Part):
         """Run one statement and return its rows, one a line, columns joined by `|`."""
         options = ["-h", self.address, "-p", str(self.port), "-U", self.user, "-d", database]
         env = clean_environment(PGPASSWORD=self.password, PGCONNECT_TIMEOUT="2")
-        return ask([str(_programs() / "psql"), "-XqAt", *options, "-c", statement], env=env)
+        return output_of([str(_programs() / "psql"), "-XqAt", *options, "-c", statement], env=env)
 
     def _start(self) -> None:
         """Start it and return when it answers; 2 s the first time, then 0.2."""
@@ -101,7 +101,7 @@ class Postgres(Part):
         """Log in and select."""
         try:
             return self.sql("SELECT 1").strip() == "1"
-        except PartError:
+        except ServiceError:
             return False
 
     def _sandbox(self) -> Sandbox:
@@ -113,7 +113,7 @@ class Postgres(Part):
         try:
             who = pwd.getpwnam(_SYSTEM_USER)
         except KeyError:
-            raise PartError("PostgreSQL is not installed; run tools/install --for test") from None
+            raise ServiceError("PostgreSQL is not installed; run tools/install --for test") from None
         server = self.state_dir / "server"
         if (server / "data" / "PG_VERSION").exists() and not (server / "password").exists():
             return
@@ -130,7 +130,7 @@ class Postgres(Part):
             self.user,
             f"--pwfile={_HOME}/password",
         ]
-        ask(
+        output_of(
             self._sandbox().command([*argv, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]),
             env=clean_environment(),
             timeout_s=120,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tools.lib.services.errors import PartError
+from tools.lib.services.errors import ServiceError
 
 _SUBREAPER = Path(__file__).with_name("subreaper.py")
 
@@ -82,7 +82,7 @@ def pids() -> Iterator[int]:
 def end(who: Identity, *, by: signal.Signals = signal.SIGTERM, deadline_s: float = 20) -> None:
     """End that process: signal `by`, and SIGKILL when it runs after `deadline_s`. Nothing when it is gone.
 
-    :raises PartError: it survives SIGKILL for 10 s (stuck in the kernel).
+    :raises ServiceError: it survives SIGKILL for 10 s (stuck in the kernel).
     """
     try:
         handle = os.pidfd_open(who.pid)  # a handle, so that a reused pid is never signalled
@@ -99,25 +99,25 @@ def end(who: Identity, *, by: signal.Signals = signal.SIGTERM, deadline_s: float
                 return
     finally:
         os.close(handle)
-    raise PartError(f"process {who.pid} does not end, not even by SIGKILL; see /proc/{who.pid}/stack")
+    raise ServiceError(f"process {who.pid} does not end, not even by SIGKILL; see /proc/{who.pid}/stack")
 
 
 def wait_until(
-    ask: Callable[[], bool], *, deadline_s: float, what: str, watch: Sequence[Process] = ()
+    condition: Callable[[], bool], *, deadline_s: float, what: str, watch: Sequence[Process] = ()
 ) -> None:
     """Ask again and again until the answer is yes.
 
-    :raises PartError: no yes within `deadline_s`, or a process of `watch` ended; with its last log lines.
+    :raises ServiceError: no yes within `deadline_s`, or a process of `watch` ended; with its last log lines.
     """
     until = time.monotonic() + deadline_s
     pause_s = 0.02
-    while not ask():
+    while not condition():
         dead = [process for process in watch if not process.is_alive()]
         if dead:
-            raise PartError(f"{what}: {dead[0].name} ended before it was ready\n{dead[0].tail()}")
+            raise ServiceError(f"{what}: {dead[0].name} ended before it was ready\n{dead[0].tail()}")
         if time.monotonic() > until:
             logs = "\n".join(process.tail() for process in watch)
-            raise PartError(f"{what}: not ready after {deadline_s:.0f} s\n{logs}")
+            raise ServiceError(f"{what}: not ready after {deadline_s:.0f} s\n{logs}")
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, 0.25)
 
@@ -149,11 +149,11 @@ class Process:
     def pid(self) -> int:
         """Its process id.
 
-        :raises PartError: it does not run.
+        :raises ServiceError: it does not run.
         """
         who = self.identity
         if who is None:
-            raise PartError(f"{self.name} does not run; log: {self.log}\n{self.tail()}")
+            raise ServiceError(f"{self.name} does not run; log: {self.log}\n{self.tail()}")
         return who.pid
 
     def is_alive(self) -> bool:
@@ -186,7 +186,7 @@ class Process:
             )
             self._save(int(self.reaper_file.read_text()))
         except FileNotFoundError:
-            raise PartError(f"{self.name} did not start\n{self.tail()}") from None
+            raise ServiceError(f"{self.name} did not start\n{self.tail()}") from None
 
     def end(self, *, by: signal.Signals = signal.SIGTERM, deadline_s: float = 20) -> None:
         """End it, kindly first. What it left running under a sub-reaper is not touched."""
@@ -234,11 +234,11 @@ class Process:
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them; its children should not
             )
         except FileNotFoundError:
-            raise PartError(f"{argv[0]} is not installed; run tools/install --for test") from None
+            raise ServiceError(f"{argv[0]} is not installed; run tools/install --for test") from None
 
     def _save(self, pid: int) -> None:
         who = identify(pid)
         if who is None:
             is_alive(Identity(pid, 0))
-            raise PartError(f"{self.name} ended at once\n{self.tail()}")
+            raise ServiceError(f"{self.name} ended at once\n{self.tail()}")
         self._record.write_text(json.dumps(asdict(who)))

@@ -9,16 +9,16 @@ import struct
 from pathlib import Path
 from urllib.parse import quote
 
-from tools.lib.services.errors import PartError
-from tools.lib.services.part import Part, ask, clean_environment, free_port, random_password, write_private
+from tools.lib.services.errors import ServiceError
 from tools.lib.services.processes import Process, wait_until
+from tools.lib.services.service import Service, clean_environment, free_port, output_of, random_password, write_private
 
 _BIN = Path("/usr/lib/rabbitmq/bin")  # Debian's /usr/sbin wrappers change user and directory
 _FRAME_END = 0xCE  # AMQP 0-9-1, 4.2.3
 _START, _TUNE = (10, 10), (10, 30)  # connection.start and connection.tune, AMQP 0-9-1, 1.4.2
 
 
-class RabbitMQ(Part):
+class RabbitMQ(Service):
     """One node; `url` is for oslo.messaging. There is no user `guest`; classic and quorum queues work."""
 
     def __init__(
@@ -71,12 +71,12 @@ class RabbitMQ(Part):
 
     def ctl(self, *words: str) -> str:
         """Run `rabbitmqctl` against this node and return its output; about a second, Erlang starts slowly."""
-        return ask([str(_BIN / "rabbitmqctl"), "--quiet", *words], env=self._environment())
+        return output_of([str(_BIN / "rabbitmqctl"), "--quiet", *words], env=self._environment())
 
     def _start(self) -> None:
         """Start it and return when it lets our user in; 5 s."""
         if not (_BIN / "rabbitmq-server").exists():
-            raise PartError("rabbitmq-server is not installed; run tools/install --for test")
+            raise ServiceError("rabbitmq-server is not installed; run tools/install --for test")
         self._configure()
         self._epmd.start(
             ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"], env=self._environment()

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tools.lib.services.errors import PartError
-from tools.lib.services.part import ask
+from tools.lib.services.errors import ServiceError
+from tools.lib.services.service import output_of
 
 _NAME_LIMIT = 15  # IFNAMSIZ - 1, <linux/if.h>
 
@@ -25,7 +25,7 @@ class Switch:
 
     def __init__(self, name: str = "nlsw", *, address: str = "10.199.0.254/24", mtu: int = 1550) -> None:
         if not 1 <= len(name) <= 8:
-            raise PartError(f"switch name {name!r}: 1 to 8 characters")
+            raise ServiceError(f"switch name {name!r}: 1 to 8 characters")
         self.name, self.address, self.mtu = name, address, mtu
 
     @property
@@ -41,7 +41,7 @@ class Switch:
     def up(self) -> None:
         """Make it; nothing when it is there.
 
-        :raises PartError: a device of this name is something else, or has another address.
+        :raises ServiceError: a device of this name is something else, or has another address.
         """
         if self.is_up():
             self._check()
@@ -55,7 +55,7 @@ class Switch:
             _ip("link", "set", self.name, "mtu", str(self.mtu))
             _ip("addr", "add", self.address, "dev", self.name)
             _ip("link", "set", self.name, "up")
-        except PartError:
+        except ServiceError:
             self.down()
             raise
 
@@ -82,8 +82,8 @@ class Switch:
         _ip("link", "add", port, *mtu, "type", "veth", "peer", "name", device, *mtu, "netns", str(pid))
         _ip("link", "set", port, "master", self.name, "up")
         inside = ["nsenter", "-t", str(pid), "-n", "ip"]
-        ask([*inside, "addr", "add", f"{address}/{self.prefix_length}", "dev", device], timeout_s=20)
-        ask([*inside, "link", "set", device, "up"], timeout_s=20)
+        output_of([*inside, "addr", "add", f"{address}/{self.prefix_length}", "dev", device], timeout_s=20)
+        output_of([*inside, "link", "set", device, "up"], timeout_s=20)
 
     def unplug(self, host: str) -> None:
         """Remove a host's port and with it the device at its other end; nothing when there is none."""
@@ -91,7 +91,7 @@ class Switch:
         if self.is_plugged(host):
             try:
                 _ip("link", "del", port)
-            except PartError:  # the kernel removes it too, a moment after the host's last process has ended
+            except ServiceError:  # the kernel removes it too, a moment after the host's last process has ended
                 if self.is_plugged(host):
                     raise
 
@@ -115,10 +115,10 @@ class Switch:
         found = json.loads(_ip("-json", "-details", "addr", "show", "dev", self.name))[0]
         addresses = [f"{entry['local']}/{entry['prefixlen']}" for entry in found["addr_info"]]
         if found.get("linkinfo", {}).get("info_kind") != "bridge" or self.address not in addresses:
-            raise PartError(
+            raise ServiceError(
                 f"device {self.name} exists and is not our switch: remove it by `ip link del {self.name}`"
             )
 
 
 def _ip(*words: str) -> str:
-    return ask(["ip", *words], timeout_s=20)
+    return output_of(["ip", *words], timeout_s=20)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.lib.quickstart.resources import connect
-from tools.lib.services import PartError
+from tools.lib.services import ServiceError
 from tools.lib.tempest import cloud, settings
 
 VERSION = "47.0.0"
@@ -52,7 +52,7 @@ def main() -> int:
             workspace = prepare(directory, clouds_file, is_real=arguments.real, has_accounts=arguments.accounts,
                                 at_once=arguments.concurrency)
             counts = run(venv, workspace, arguments.run, at_once=arguments.concurrency)
-    except (PartError, subprocess.CalledProcessError, OSError) as failed:
+    except (ServiceError, subprocess.CalledProcessError, OSError) as failed:
         print(f"tools/tempest: {failed}", file=sys.stderr)
         return 2
     return report(counts, directory, as_json=arguments.format == "json")
@@ -106,7 +106,7 @@ def _wait_for_host(admin: Any, *, deadline_s: float = 60) -> None:  # noqa: ANN4
     until = time.monotonic() + deadline_s
     while not any(service.state == "up" for service in admin.compute.services(binary="nova-compute")):
         if time.monotonic() > until:
-            raise PartError("no compute host is up")
+            raise ServiceError("no compute host is up")
         time.sleep(0.2)
 
 
@@ -126,7 +126,7 @@ def run(venv: Path, workspace: Path, wanted: str, *, at_once: int) -> dict[str, 
     for name, number in _COUNTS.findall(text):
         counts[name.lower()] += int(number)
     if not counts:
-        raise PartError(f"Tempest ran nothing; its last words:\n{text[-3000:]}")
+        raise ServiceError(f"Tempest ran nothing; its last words:\n{text[-3000:]}")
     names = re.findall(r"^\{\d+\} (?:setUpClass \()?([\w.]+).*\.\.\. (?:FAILED|failed)$", text, re.MULTILINE)
     return {**counts, "failures": sorted(set(names))}
 

@@ -24,7 +24,7 @@ _COPY_S = 2400.0
 
 
 def keep(where: Path) -> None:
-    """ServerMigration the disks aside, all or none; what is aside already stays."""
+    """Move the disks aside, all or none; what is aside already stays."""
     if (where / KEPT).exists():
         return
     moving = where / _MOVING
@@ -52,7 +52,7 @@ def make(where: Path, guest: Guest) -> None:
 
 
 def restore(where: Path, guest: Guest) -> None:
-    """ServerMigration the old disks back over the new ones; what the guest had none of before goes."""
+    """Move the old disks back over the new ones; what the guest had none of before goes."""
     for aside in (where / KEPT, where / _MOVING):
         if not aside.exists():
             continue

@@ -21,7 +21,7 @@ import pytest
 import sqlalchemy
 
 from tests.support.paths import ROOT
-from tools.lib.services import Host, MariaDB, PartError, Postgres, Process, RabbitMQ, Switch, free_port
+from tools.lib.services import Host, MariaDB, Postgres, Process, RabbitMQ, ServiceError, Switch, free_port
 from tools.lib.services.libvirtd import fix_kvm_device
 from tools.lib.services.sandbox import Sandbox
 
@@ -135,14 +135,14 @@ def test_a_dropped_database_is_gone_and_can_be_made_again(
 
 def test_a_database_name_that_needs_quoting_is_refused(state: Path) -> None:
     database = Postgres(state / "database")
-    with pytest.raises(PartError, match="not a database name"):
+    with pytest.raises(ServiceError, match="not a database name"):
         database.create_database("x; DROP")
 
 
 def test_a_part_that_cannot_listen_says_so_with_its_log_and_stops(state: Path) -> None:
     with socket.create_server(("127.0.0.1", free_port())) as taken:
         database = Postgres(state / "database", port=taken.getsockname()[1])
-        with pytest.raises(PartError, match="Address already in use"):
+        with pytest.raises(ServiceError, match="Address already in use"):
             database.start()
 
 
@@ -355,17 +355,17 @@ def test_a_host_takes_its_wire_from_one_that_a_killed_run_left(state: Path, swit
 
 
 def test_a_host_whose_directory_it_could_not_see_itself_is_refused(switch: Switch) -> None:
-    with pytest.raises(PartError, match="inside /run"):
+    with pytest.raises(ServiceError, match="inside /run"):
         Host("c1", state_dir=Path("/run/c1"), tunnel_ip="10.199.213.1", switch=switch)
 
 
 def test_hosts_reach_the_broker_on_the_machines_end_of_the_switch(state: Path, switch: Switch) -> None:
     host = Host("c1", state_dir=state / "c1", tunnel_ip="10.199.213.1", switch=switch)
-    ask = "import kombu, sys; kombu.Connection(sys.argv[1]).connect()"
+    program = "import kombu, sys; kombu.Connection(sys.argv[1]).connect()"
     try:
         host.up()
         with RabbitMQ(state / "broker", address=switch.ip) as broker:
-            host.run([sys.executable, "-c", ask, broker.amqp_url()])
+            host.run([sys.executable, "-c", program, broker.amqp_url()])
     finally:
         host.down()
 

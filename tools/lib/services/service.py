@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tools.lib.services.errors import PartError
+from tools.lib.services.errors import ServiceError
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
-class Part(ABC):
+class Service(ABC):
     """A real program that we run by hand; `with` starts and stops it, its directory stays until `purge()`.
 
     Made again with the same directory, also by another process, it speaks for the same running programs:
@@ -34,7 +34,7 @@ class Part(ABC):
     def start(self) -> None:
         """Start it and return when it answers; nothing when it already runs.
 
-        :raises PartError: it does not answer in time, and is stopped again; the text ends with its last log
+        :raises ServiceError: it does not answer in time, and is stopped again; the text ends with its last log
         lines.
         """
         try:
@@ -108,7 +108,7 @@ def free_port(address: str = "127.0.0.1") -> int:
             except OSError:
                 continue
             return port
-    raise PartError(f"no free TCP port on {address} between 20000 and 32767")
+    raise ServiceError(f"no free TCP port on {address} between 20000 and 32767")
 
 
 def random_password() -> str:
@@ -119,19 +119,19 @@ def random_password() -> str:
 def check_identifier(name: str) -> str:
     """Return `name` when it is a plain lower-case SQL identifier.
 
-    :raises PartError: it is not.
+    :raises ServiceError: it is not.
     """
     if not _IDENTIFIER.fullmatch(name):
-        raise PartError(
+        raise ServiceError(
             f"{name!r} is not a database name: a letter, then letters, digits and _; all lower case"
         )
     return name
 
 
-def ask(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout_s: float = 60) -> str:
+def output_of(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout_s: float = 60) -> str:
     """Run a short command and return its output.
 
-    :raises PartError: it is missing, fails or takes longer than `timeout_s`; with what it said.
+    :raises ServiceError: it is missing, fails or takes longer than `timeout_s`; with what it said.
     """
     try:
         done = subprocess.run(
@@ -144,11 +144,11 @@ def ask(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout_s:
             text=True,
         )
     except FileNotFoundError:
-        raise PartError(f"{argv[0]} is not installed; run tools/install --for test") from None
+        raise ServiceError(f"{argv[0]} is not installed; run tools/install --for test") from None
     except subprocess.TimeoutExpired:
-        raise PartError(f"{argv[0]} did not answer within {timeout_s:.0f} s") from None
+        raise ServiceError(f"{argv[0]} did not answer within {timeout_s:.0f} s") from None
     if done.returncode != 0:
-        raise PartError(f"{argv[0]} failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}")
+        raise ServiceError(f"{argv[0]} failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
 
 
