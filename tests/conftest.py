@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tests run beside which: at most one process boots guests or looks at packets, the other does all else."""
+"""Which tests run beside which (at most one process boots guests or looks at packets), and what the closing summary says."""
 
 from __future__ import annotations
 
+import collections
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -59,3 +61,30 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
             return piece_of(nodeid)
 
     return ByPieces(config, log)
+
+
+def folder_of(nodeid: str) -> str:
+    """Folder of a test, at most three levels deep: tests/system/real."""
+    return "/".join(nodeid.partition("::")[0].split("/")[:-1][:3])
+
+
+def summary(reports: Iterable[tuple[str, float]]) -> list[str]:
+    """What the closing summary says of (nodeid, seconds) of each phase of each test: functions, cases, time by folder."""
+    cases, seconds = set(), collections.Counter[str]()
+    for nodeid, duration in reports:
+        cases.add(nodeid)
+        seconds[folder_of(nodeid)] += duration
+    functions = {nodeid.partition("[")[0] for nodeid in cases}
+    plain = sum(1 for nodeid in cases if "[" not in nodeid)
+    return [f"{len(functions)} test functions: {plain} single tests, and {len(cases) - plain} cases generated from the other "
+            f"{len(functions) - plain}",
+            *(f"{total:8.1f} s  {folder}" for folder, total in seconds.most_common())]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Functions and generated cases apart, and where the time went."""
+    phases = [report for reports in terminalreporter.stats.values() for report in reports if hasattr(report, "duration")]
+    if phases:
+        terminalreporter.section("by folder")
+        for line in summary((report.nodeid, report.duration) for report in phases):
+            terminalreporter.write_line(line)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tree's shape: folders that one can take in at a glance, no import circles, no dispatch by computed names."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+PACKAGE = ROOT / "nova_lite"
+SIBLINGS = 15
+# One file is one section of nova.conf; to group sections by something else would hide where an option is.
+_MORE_SIBLINGS = {"conf": 18}
+FOLDERS = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
+# Where a contract or a protocol declares the names: the RPC layer turns declared methods into messages and back,
+# a subcommand of argparse picks its function.
+_COMPUTED_NAMES = {"rpc/interface.py", "conductor/reconcilers/stalled_actions.py", "conductor/workflows/soft_delete.py"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=[str(folder.relative_to(ROOT)) for folder in FOLDERS])
+def test_a_folder_has_few_modules(folder: Path) -> None:
+    modules = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= _MORE_SIBLINGS.get(str(folder.relative_to(PACKAGE)), SIBLINGS)
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {_module(path): path for path in PACKAGE.rglob("*.py") if "versions" not in path.parts}
+
+
+def _runtime_imports(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Import statements of the module's own level; those for type checkers only do not run."""
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+
+
+def imports_of(module: str) -> set[str]:
+    """The package's modules that are imported when this one is."""
+    found: set[str] = set()
+    for node in _runtime_imports(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name in MODULES and name != module}
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Strongly connected components of more than one node (Tarjan, 1972)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for target in sorted(graph[node]):
+            if target not in index:
+                visit(target)
+                low[node] = min(low[node], low[target])
+            elif target in stack:
+                low[node] = min(low[node], index[target])
+        if low[node] == index[node]:
+            component = stack[stack.index(node):]
+            del stack[stack.index(node):]
+            if len(component) > 1:
+                found.append(sorted(component))
+
+    for node in sorted(graph):
+        if node not in index:
+            visit(node)
+    return found
+
+
+def test_a_circle_is_noticed() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def test_no_modules_import_each_other() -> None:
+    # A package's __init__ that lists its modules is imported by each of them, by Python itself: that is no circle of ours.
+    graph = {module: {target for target in imports_of(module) if not module.startswith(f"{target}.")} for module in MODULES}
+    assert circles(graph) == []
+
+
+def computed_calls(tree: ast.AST) -> list[int]:
+    """Lines that call what `getattr` finds by a name that is not written there."""
+    return [node.lineno for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Call) and isinstance(node.func.func, ast.Name)
+            and node.func.func.id == "getattr" and not isinstance(node.func.args[1], ast.Constant)]
+
+
+def test_a_computed_call_is_noticed() -> None:
+    assert computed_calls(ast.parse("getattr(worker, name)(ctxt)\ngetattr(a, 'b')(c)")) == [1]
+
+
+def test_nothing_is_called_by_a_computed_name() -> None:
+    found = {name: lines for module, path in MODULES.items()
+             if (name := str(path.relative_to(PACKAGE))) not in _COMPUTED_NAMES
+             and (lines := computed_calls(ast.parse(path.read_text())))}
+    assert found == {}
