@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[DEFAULT]: what every daemon needs."""
+"""[DEFAULT]: options that every daemon reads."""
 
 import socket
 
@@ -7,15 +7,76 @@ from oslo_config import cfg
 
 GROUP = "DEFAULT"
 OPTIONS = [
-    cfg.StrOpt("host", default=socket.gethostname(), sample_default="<host name>",
-               help="Name of this host on the message bus and in os-services; must not change while it has servers."),
-    cfg.StrOpt("my_ip", default="127.0.0.1", help="Address of this host that other hosts and operators see."),
-    cfg.StrOpt("state_path", default="/var/lib/nova-lite", help="Directory for all that must survive a restart."),
-    cfg.IntOpt("report_interval", default=5, min=1, help="Seconds between two heartbeats of a daemon."),
-    cfg.IntOpt("service_down_time", default=20, min=2,
-               help="Seconds without a heartbeat after which a daemon counts as down; more than report_interval."),
-    cfg.StrOpt("concurrency", default="auto", choices=["auto", "threads", "eventlet"],
-               help="How nova-api waits; auto: by native threads. The other daemons always use native threads."),
-    cfg.StrOpt("failpoints", default="", help="Armed failpoints, for tests: name=crash|error|delay:SECONDS, comma separated."),
-    cfg.StrOpt("paste_config", default="api-paste.ini", help="Paste file of the WSGI applications, beside nova.conf or absolute."),
+    cfg.StrOpt("host", default=socket.gethostname(), sample_default="<host name>", help="""
+Name of this host on the message bus, in os-services and in
+os-hypervisors.
+
+The default is the machine's host name. Set it where that name may
+change: a host that reports under a new name is a new host, and the
+servers on it stay with the old one. Do not change it while the host
+has servers.
+"""),
+    cfg.HostAddressOpt("my_ip", default="127.0.0.1", help="""
+IP address or name at which other hosts reach this one.
+
+Hypervisors are shown with it, and nova-compute listens on it for
+the console proxies. The default serves a cloud on one machine only:
+set it on every host of a cloud that has more.
+"""),
+    cfg.StrOpt("state_path", default="/var/lib/nova-lite", help="""
+Directory of all files that must survive a restart: token keys, the
+first admin's password, images, guests' disks, the records of
+workers and, without `[database] connection`, the SQLite database.
+
+Put it on a file system with space for images and disks, or move
+those with `[image] store_path` and `[compute] instances_path`.
+Records that are lost leave devices and files of this host without
+an owner.
+"""),
+    cfg.IntOpt("report_interval", default=5, min=1, help="""
+Interval between two heartbeats of a daemon, in seconds.
+
+The default notices a dead host within `service_down_time` and costs
+one message and one UPDATE per daemon and interval. Raise it, with
+`service_down_time`, in a cloud of thousands of hosts; capacity and
+power states are then reported later.
+"""),
+    cfg.IntOpt("service_down_time", default=20, min=2, help="""
+Time since its last heartbeat after which a daemon counts as down,
+in seconds.
+
+The scheduler then places no server on its host and requests that
+need it are refused. The default is four heartbeats: keep it at
+least three times `report_interval`, or one lost message takes a
+host out of service. Set the same value on all hosts that run
+nova-api, nova-conductor or nova-scheduler. Lower values notice a
+failure sooner; a slow message bus then looks like one.
+"""),
+    cfg.StrOpt("concurrency", default="auto", choices=[
+        ("auto", "native threads"),
+        ("threads", "native threads"),
+        ("eventlet", "green threads of eventlet, which its maintainers retire"),
+    ], help="""
+How nova-api waits for the database and the message bus; all other
+daemons always use native threads.
+
+The default was measured faster
+(docs/decisions/0002-concurrency.md). Choose eventlet only where a
+site's own WSGI middleware depends on it.
+"""),
+    cfg.StrOpt("failpoints", default="", advanced=True, help="""
+Failpoints to arm, for tests: `name=crash`, `name=error` or
+`name=delay:SECONDS`, separated by commas.
+
+Empty, the default, arms none. Never set it in production: an armed
+failpoint ends or delays the daemon on purpose.
+"""),
+    cfg.StrOpt("paste_config", default="api-paste.ini", help="""
+PasteDeploy file of the WSGI applications: an absolute path, or one
+relative to the directory of nova.conf.
+
+The package contains a file that serves all APIs. Use a copy of your
+own to leave out services (image or identity, where Glance or
+Keystone provide them) or to add middleware.
+"""),
 ]

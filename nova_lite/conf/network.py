@@ -1,27 +1,105 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[network]: the network worker and the networks that it makes."""
+"""[network]: nova-network and the networks that it creates."""
 
 from oslo_config import cfg
 
 GROUP = "network"
 OPTIONS = [
-    cfg.StrOpt("tunnel_ip", default="", help="This host's underlay address for VXLAN; empty: networks do not leave the host."),
-    cfg.PortOpt("vxlan_port", default=4789, help="UDP port of VXLAN (RFC 7348)."),
-    cfg.IntOpt("mtu", default=1450, min=576, max=9000, help="MTU of guests' networks: the underlay's less 50 bytes of VXLAN."),
-    cfg.StrOpt("transit_cidr", default="100.64.0.0/16",
-               help="Range for the point-to-point links between a host and the namespaces of its networks (RFC 6598)."),
-    cfg.StrOpt("auto_cidr", default="10.0.0.0/24", help="Range of the network made for a project that asks for "
-               "`networks: auto` and has none; projects' ranges may be alike."),
-    cfg.StrOpt("dns_domain", default="novalocal", help="Domain of guests' names."),
-    cfg.ListOpt("dns_servers", default=[], help="Name servers for guests whose subnet names none."),
-    cfg.IntOpt("dhcp_lease_s", default=86400, min=120, help="Seconds for which a guest may use its address without asking again."),
-    cfg.IntOpt("check_interval", default=10, min=1,
-               help="Seconds between two looks whether dnsmasq and the filters of guests are still there."),
-    cfg.BoolOpt("guests_reach_host", default=True,
-                help="Whether guests may connect to services on the host itself. Off is safer where the host runs a "
-                     "database, a message bus or consoles that listen on more than the loopback."),
-    cfg.StrOpt("external_interface", default="",
-               help="The host's device on the link of external networks: it answers ARP for floating addresses there. "
-                    "Empty: these are routed to the host some other way."),
-    cfg.StrOpt("driver", default="linux", choices=["linux", "fake"], help="linux: bridges, dnsmasq, nftables. fake: memory only."),
+    cfg.StrOpt("driver", default="linux", choices=[
+        ("linux", "bridges, VXLAN, dnsmasq and nftables; needs CAP_NET_ADMIN"),
+        ("fake", "networks in memory only, for the fake hypervisor"),
+    ], help="""
+How this host provides networks.
+
+Choose fake together with `[compute] driver` fake. Guests of libvirt
+need linux.
+"""),
+    cfg.StrOpt("tunnel_ip", default="", help="""
+IPv4 address of this host on the underlay, from which VXLAN packets
+are sent and to which other hosts send theirs.
+
+Empty, the default: networks do not leave the host, which suits a
+cloud on one machine. Set it on every host of a larger cloud. VXLAN
+is not encrypted: use an internal network.
+"""),
+    cfg.PortOpt("vxlan_port", default=4789, help="""
+UDP port of VXLAN.
+
+The default is that of RFC 7348. It must be the same on all hosts
+and open between them; change it where another overlay on these
+hosts has the port.
+"""),
+    cfg.IntOpt("mtu", default=1450, min=576, max=9000, help="""
+Maximum MTU of networks, in bytes, and the MTU of networks that are
+created without one.
+
+The default is that of Ethernet, 1500, less the 50 bytes of VXLAN's
+headers. With jumbo frames on the underlay set its MTU less 50: too
+large a value loses large packets between hosts. Networks that exist
+keep theirs. Read by nova-api.
+"""),
+    cfg.StrOpt("transit_cidr", default="100.64.0.0/16", help="""
+IPv4 range of the links between a host and the namespaces of its
+networks, two addresses for each network on the host.
+
+The default, of RFC 6598, has space for 32768 networks per host.
+Change it where the range is used at your site, on a host without
+networks. Subnets that overlap it are refused: set the same value
+for nova-api and nova-network.
+"""),
+    cfg.StrOpt("auto_cidr", default="10.0.0.0/24", help="""
+IPv4 range of the network that is created for a project when a
+server requests `networks: auto` and the project has none.
+
+Ranges of different projects may be equal, so one value serves all.
+The default gives 253 servers an address; choose another range where
+guests must reach 10.0.0.0/24 at your site. Networks that exist keep
+theirs.
+"""),
+    cfg.StrOpt("dns_domain", default="novalocal", help="""
+DNS domain of guests: dnsmasq resolves HOSTNAME.DOMAIN, and the
+metadata service reports it.
+
+The default is Nova's. Set the same value for nova-network and
+nova-conductor. Empty: host names have no domain.
+"""),
+    cfg.ListOpt("dns_servers", default=[], help="""
+IPv4 addresses of DNS servers to which the queries of guests are
+forwarded if their subnets have none.
+
+Empty, the default: those of the host (/etc/resolv.conf, or
+systemd-resolved's). Set them where guests must not use the host's.
+"""),
+    cfg.IntOpt("dhcp_lease_s", default=86400, min=120, help="""
+DHCP lease time of guests' addresses, in seconds.
+
+An address belongs to its port, so a long lease risks no conflict.
+The default, a day, costs little traffic. Lower it where changes of
+DNS servers or routes must reach running guests sooner. The minimum
+is dnsmasq's.
+"""),
+    cfg.IntOpt("check_interval", default=10, min=1, help="""
+Interval between two checks that dnsmasq and the nftables rules of
+guests are present, in seconds; missing ones are restored.
+
+The default bounds how long a guest is without DHCP or filters after
+someone else removed them. Lower values cost CPU time on hosts with
+many networks.
+"""),
+    cfg.BoolOpt("guests_reach_host", default=True, help="""
+Whether guests may open connections to services on the host itself.
+
+The default suits a machine for trials, where guests use its
+services. Switch it off where the host runs a database, a message
+bus or consoles that listen on more than the loopback; metadata,
+DHCP and DNS work in any case.
+"""),
+    cfg.StrOpt("external_interface", default="", help="""
+Network device of this host on the link of external networks, such
+as eth1: the host answers ARP for floating IPs there.
+
+Empty, the default: the external range must be routed to the hosts
+by other means. Set it where floating IPs are in the range of a link
+that the host is on.
+"""),
 ]

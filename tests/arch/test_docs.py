@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
-@pytest.mark.parametrize("tool", ["api-reach", "draw-states"])
+@pytest.mark.parametrize("tool", ["api-reach", "configuration", "draw-states"])
 def test_a_generated_page_is_fresh(tool: str) -> None:
     run = subprocess.run([sys.executable, "-W", "ignore", ROOT / "tools" / tool, "--check"], capture_output=True,
                          text=True, timeout=60, check=False)
