@@ -70,4 +70,6 @@ def test_what_a_running_guest_does_not_have_is_detached_already(subject: Subject
 
 
 def test_a_guest_that_is_not_there_loses_nothing(subject: Subject, nic: Nic) -> None:  # noqa: F811
+    others = subject.driver.list_ours()
     subject.driver.detach_interface(str(uuid.uuid4()), nic, timeout_s=5)
+    assert subject.driver.list_ours() == others

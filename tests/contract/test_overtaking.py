@@ -26,6 +26,7 @@ from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, RebootType
 from tests.contract.test_compute_driver import Subject, _conf, _nothing_left, subject  # noqa: F401 - fixtures
 from tests.support.private_libvirt import missing
+from tests.support.wait import wait_until
 from tests.unit.compute.conftest import Listener
 
 # The simulated driver's guests do at once what they are asked.
@@ -75,9 +76,7 @@ def waiting(worker: Worker, operation: Callable[..., None], **arguments: Any) ->
     """An action that has begun and waits for the guest."""
     with futures.ThreadPoolExecutor(1) as thread:
         asked = thread.submit(operation, CTXT, server_id=worker.server_id, action_id=2, **arguments)
-        deadline = time.monotonic() + SOON_S
-        while not worker.host.locks.is_held(worker.server_id) and time.monotonic() < deadline:
-            threading.Event().wait(0.02)
+        wait_until(lambda: worker.host.locks.is_held(worker.server_id), "the operation to begin")
         assert not futures.wait([asked], timeout=1).done, "it did not wait"
         yield asked
 
@@ -90,6 +89,7 @@ def password(worker: Worker) -> contextlib.AbstractContextManager[futures.Future
     return waiting(worker, worker.inside.change_password, password="x")  # noqa: S106 - no secret
 
 
+@pytest.mark.timed
 def test_a_hard_reboot_overtakes_a_soft_one(worker: Worker) -> None:
     with soft_reboot(worker):
         began = time.monotonic()
@@ -112,6 +112,7 @@ def test_a_hard_reboot_overtakes_a_suspend(worker: Worker, monkeypatch: pytest.M
     assert worker.host.driver.power_state(worker.server_id) is Power.RUNNING
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("begin", [soft_reboot, password], ids=["a soft reboot", "a password"])
 def test_a_delete_wins_at_once(worker: Worker, begin: Callable[[Worker], Any]) -> None:
     with begin(worker) as asked:
@@ -123,6 +124,7 @@ def test_a_delete_wins_at_once(worker: Worker, begin: Callable[[Worker], Any]) -
     assert worker.host.records.get(worker.server_id) is None
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("begin", [soft_reboot, password], ids=["a soft reboot", "a password"])
 def test_a_soft_delete_wins_at_once(worker: Worker, begin: Callable[[Worker], Any]) -> None:
     with begin(worker):

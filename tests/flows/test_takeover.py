@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from nova_lite.conductor.engine import journal
 from nova_lite.conductor.service import _is_dead
 from tests.support.flows.one_process import CTXT, OneProcess
+from tests.support.wait import wait_until
 
 
 def test_a_leased_action_is_nobody_elses(cloud: OneProcess) -> None:
@@ -60,8 +60,5 @@ def test_a_burst_of_builds_holds_nobody_up_and_all_are_carried_out(cloud: OnePro
     for _, action_id in [*asked, *asked]:  # each hint comes twice, and none waits for a build
         cloud.workflows.run(CTXT, action_id=action_id)
     go_on.set()
-    deadline = time.monotonic() + 60
-    while not all(cloud.server(server_id).vm_state == "active" for server_id, _ in asked):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: all(cloud.server(server_id).vm_state == "active" for server_id, _ in asked), "all servers to be active")
     cloud.workflows.stop()

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from nova_lite.rpc import transport
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkRpc
 from tests.support import databases
+from tests.support.wait import wait_until
 
 PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32}
 ROLES = {"alice": {"member"}, "bob": {"member"}, "admin": {"admin"}, "reader": {"reader"}, "nobody": set()}
@@ -131,8 +131,5 @@ class NetworkCloud:
 
     @staticmethod
     def eventually(claim: Callable[[], Any]) -> None:
-        """The claim comes true within five seconds: casts arrive in their own time."""
-        deadline = time.monotonic() + 5
-        while not claim():
-            assert time.monotonic() < deadline, "it did not come true"
-            time.sleep(0.01)
+        """The claim comes true: casts arrive in their own time."""
+        wait_until(claim, "a cast to arrive")

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.paths import ROOT
+from tests.support.wait import wait_until
 from tools.lib.services import Host, free_port
 
 READY_S = 90.0
@@ -135,11 +135,7 @@ class AllInOne:
         return json.loads(text) if text else None
 
     def wait(self, reached: Callable[[], bool], what: str, *, seconds: float = SETTLED_S) -> None:
-        deadline = time.monotonic() + seconds
-        while not reached():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"waited {seconds} s for {what}\n{self.tail()}")
-            time.sleep(0.1)
+        wait_until(reached, what, seconds=seconds, details=self.tail)
 
     def make_network(self, name: str, cidr: str) -> str:
         network = self.request("POST", "/network/v2.0/networks", {"network": {"name": name}})["network"]["id"]

@@ -9,13 +9,14 @@ import itertools
 import json
 import shutil
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
+
+from tests.support.wait import wait_until
 
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -70,8 +71,5 @@ def page(directory: Path, url: str) -> Iterator[Page]:
 
 
 def _wait_for_port(path: Path) -> int:
-    deadline = time.monotonic() + 90
-    while not path.exists() or not path.read_text():
-        assert time.monotonic() < deadline, "chromium did not start"
-        time.sleep(0.1)
+    wait_until(lambda: path.exists() and path.read_text(), "chromium to start", seconds=90)
     return int(path.read_text().split()[0])

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +54,6 @@ class Cloud(Daemons):
         assert shown is not None
         assert shown["status"] != "ERROR", shown["fault"]
         return bool(shown["status"] == "ACTIVE")
-
-
-def eventually(condition: Callable[[], bool], *, deadline_s: float = 60) -> None:
-    """Wait until the answer is yes."""
-    until = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < until, "not in time"
-        time.sleep(0.1)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from nova_lite.rpc.network import (
 )
 from nova_lite.rpc.payload import to_wire
 from tests.support.paths import ROOT
+from tests.support.wait import wait_until
 
 _HOST = "mount -t tmpfs tmpfs /run; mkdir /run/netns; mount -t sysfs sysfs /sys; ip link set lo up; echo up; exec sleep 10000"
 _LEASE_SCRIPT = """#!/bin/sh
@@ -182,11 +182,20 @@ class Lab:
                 *prefix, "socat", f"TCP-LISTEN:{port},fork,reuseaddr", "SYSTEM:echo $SOCAT_PEERADDR", ),
             text=True, cwd="/",
         ))
-        deadline = time.monotonic() + 5
         where = f"ip netns exec {namespace} " if namespace else ""
-        while f":{port} " not in self.sh(f"{where}ss -Hltn"):
-            assert time.monotonic() < deadline, "listener did not start"
-            time.sleep(0.02)
+        wait_until(lambda: f":{port} " in self.sh(f"{where}ss -Hltn"), f"a listener on port {port}")
+
+    def sniff(self, *arguments: str, seconds: int, namespace: str | None = None) -> subprocess.Popen[str]:
+        """`tcpdump ARGUMENTS` for some seconds, in a namespace or on the host, once it listens; its output is piped."""
+        prefix = ["ip", "netns", "exec", namespace] if namespace else []
+        child = subprocess.Popen(self._on_host(*prefix, "timeout", str(seconds), "tcpdump", *arguments), text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/")
+        self._children.append(child)
+        assert child.stderr is not None
+        for line in child.stderr:
+            if line.startswith("listening on"):
+                return child
+        raise AssertionError("tcpdump ended before it listened")
 
     def spawn(self, *arguments: str) -> subprocess.Popen[str]:
         """A process on the host that ends with the lab."""

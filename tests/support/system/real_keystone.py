@@ -8,12 +8,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.support.wait import wait_until
 from tools.lib.services import free_port
 
 RELEASE = "keystone==30.0.0"
@@ -164,14 +164,16 @@ class RealKeystone:
         assert run.returncode == 0, f"keystone-manage {command[0]} failed: {run.stdout[-2000:]}{run.stderr[-2000:]}"
 
     def _wait(self) -> None:
-        assert self._process is not None
-        give_up = time.monotonic() + 120
-        while True:
+        def is_answering() -> bool:
+            assert self._process is not None
+            assert self._process.poll() is None, f"Keystone ended: {self._log()}"
             try:
                 with urllib.request.urlopen(self.url, timeout=10):
-                    return
+                    return True
             except (urllib.error.URLError, OSError):
-                log = (self._directory / "keystone.log").read_text(errors="replace")[-3000:]
-                assert self._process.poll() is None, f"Keystone ended: {log}"
-                assert time.monotonic() < give_up, f"Keystone does not answer: {log}"
-                time.sleep(0.2)
+                return False
+
+        wait_until(is_answering, "Keystone to answer", seconds=120, details=self._log)
+
+    def _log(self) -> str:
+        return (self._directory / "keystone.log").read_text(errors="replace")[-3000:]

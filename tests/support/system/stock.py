@@ -9,16 +9,14 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import openstack as sdk
 
 from tests.support.paths import ROOT
-
-SETTLED_S = 60.0
+from tests.support.wait import wait_until
 
 
 @dataclasses.dataclass
@@ -100,7 +98,7 @@ class User:
         """Wait, by the SDK since it is quick, until the server does nothing; then openstack is to say that it is `status`."""
         with self.sdk() as sdk:
             server_id = sdk.compute.find_server(server, ignore_missing=False).id
-            wait_for(lambda: sdk.compute.get_server(server_id).task_state is None, f"server {server} to be {status}")
+            wait_until(lambda: sdk.compute.get_server(server_id).task_state is None, f"server {server} to be {status}")
         assert self.status(server) == f"{status} None"
 
     def _environment(self, client: str) -> dict[str, str]:
@@ -110,14 +108,6 @@ class User:
         entry = json.loads(self.clouds_yaml.read_text())["clouds"][self.cloud]
         named = {f"OS_{name.upper()}": value for name, value in entry["auth"].items()}
         return {**named, "OS_REGION_NAME": entry["region_name"], "OS_IDENTITY_API_VERSION": "3"}
-
-
-def wait_for(reached: Callable[[], bool], what: str) -> None:
-    """Look until it is so; ends within a minute."""
-    deadline = time.monotonic() + SETTLED_S
-    while not reached():
-        assert time.monotonic() < deadline, f"waited {SETTLED_S} s for {what}"
-        time.sleep(0.05)
 
 
 def _inherited() -> dict[str, str]:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
+from tests.support.wait import wait_until
 from tests.system.clients.conftest import Cloud
 
 
@@ -15,15 +15,6 @@ from tests.system.clients.conftest import Cloud
 def vm(cloud: Cloud) -> Iterator[str]:
     with cloud.server() as name:
         yield name
-
-
-def soon(is_true: Callable[[], object]) -> bool:
-    deadline = time.monotonic() + 30
-    while not is_true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
 
 
 def test_a_port_and_a_network_are_added_and_removed(cloud: Cloud, vm: str) -> None:
@@ -38,7 +29,7 @@ def test_a_port_and_a_network_are_added_and_removed(cloud: Cloud, vm: str) -> No
     assert count() == 3
     assert len(alice.json("server", "show", vm)["addresses"]["net"]) == 3
     alice.openstack("server", "remove", "port", vm, port["id"])
-    assert soon(lambda: count() == 2)
+    wait_until(lambda: count() == 2, "the change to be seen")
     assert alice.json("port", "show", port["id"])["status"] == "DOWN"
     alice.openstack("port", "delete", port["id"])
     actions = {row["Action"] for row in alice.json("server", "event", "list", vm)}

@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.support.system.stock import User, wait_for
+from tests.support.system.stock import User
+from tests.support.wait import wait_until
 from tests.system.clients.conftest import Cloud
 
 
@@ -17,7 +18,7 @@ def cells(table: str) -> list[list[str]]:
 
 def settle(user: User, server: str, status: str) -> None:
     """Wait until `nova show` says so and that the server does nothing."""
-    wait_for(lambda: (state := dict(row[:2] for row in cells(user.nova("show", server))))["status"] == status
+    wait_until(lambda: (state := dict(row[:2] for row in cells(user.nova("show", server))))["status"] == status
              and state["OS-EXT-STS:task_state"] == "-", f"server {server} to be {status}")
 
 
@@ -44,7 +45,7 @@ def test_a_server_lives_by_the_nova_client(cloud: Cloud) -> None:
     actions = [row[0] for row in cells(alice.nova("instance-action-list", "nv-one"))[1:]]
     assert sorted(actions) == ["create", "reboot", "reboot", "start", "stop"]
     alice.nova("delete", "nv-one")
-    wait_for(lambda: "nv-one" not in alice.nova("list"), "nv-one to be gone")
+    wait_until(lambda: "nv-one" not in alice.nova("list"), "nv-one to be gone")
 
 
 def test_keypairs_by_the_nova_client(cloud: Cloud, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def is_serving(cloud: Cloud) -> bool:
         return any(flavor.name == "small" for flavor in sdk.compute.flavors())
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("path", ["/v2.1/servers", "/identity/v3/auth/tokens", "/network/v2.0/networks", "/image/v2/images"])
 def test_a_body_of_100_mb_is_refused_before_it_is_sent(cloud: Cloud, path: str) -> None:
     began = time.monotonic()
@@ -48,6 +49,7 @@ def test_a_body_of_100_mb_is_refused_before_it_is_sent(cloud: Cloud, path: str) 
     assert is_serving(cloud)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(("header", "piece"), [
     (f"Content-Length: {BODY}", b" " * 65536), ("Transfer-Encoding: chunked", b"10000\r\n" + b" " * 65536 + b"\r\n"),
 ], ids=["announced", "chunked"])
@@ -66,6 +68,7 @@ def test_a_client_that_sends_100_mb_regardless_is_cut_off(cloud: Cloud, header: 
     assert is_serving(cloud)
 
 
+@pytest.mark.timed
 def test_clients_that_never_finish_their_request_do_not_keep_others_waiting(cloud: Cloud) -> None:
     wires = [connect(cloud) for _ in range(8)]
     try:

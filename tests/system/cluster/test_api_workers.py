@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.system.daemons import eventually
+from tests.support.wait import wait_until
 from tools.lib.daemons import environment, program
 from tools.lib.services import Process, free_port
 from tools.lib.services.processes import descendants
@@ -50,8 +50,8 @@ connection = sqlite:///{directory}/nova.sqlite
     def start(self) -> None:
         request([program("nova-lite"), "db", "sync", "--config-file", self._conf], env=environment())
         self._process.start([program("nova-api"), "--config-file", self._conf], env=environment())
-        eventually(self.is_answering)
-        eventually(lambda: len(self.workers()) == WORKERS)
+        wait_until(self.is_answering)
+        wait_until(lambda: len(self.workers()) == WORKERS)
 
     def workers(self) -> list[int]:
         return [child.pid for child in descendants(self._process.pid)]
@@ -82,7 +82,7 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def stopped(pid: int) -> Iterator[None]:
     """That process does nothing meanwhile."""
     os.kill(pid, signal.SIGSTOP)
-    eventually(lambda: _has_stopped(pid))
+    wait_until(lambda: _has_stopped(pid))
     try:
         yield
     finally:
@@ -118,7 +118,7 @@ def test_a_worker_that_stops_or_dies_amid_requests_takes_nothing_from_the_others
         for _ in range(5):
             victim = api.workers()[0]
             os.kill(victim, signal.SIGKILL)
-            eventually(lambda: len(set(api.workers()) - {victim}) == WORKERS)  # noqa: B023 - asked at once
+            wait_until(lambda: len(set(api.workers()) - {victim}) == WORKERS)  # noqa: B023 - asked at once
     finally:
         is_over.set()
         for client in clients:

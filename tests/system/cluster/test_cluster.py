@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pytest
 
 from nova_lite.network import names
 from tests.support.paths import ROOT
+from tests.support.wait import wait_until
 from tools.lib.cluster.cluster import Cluster
 from tools.lib.cluster.cluster import find as find_cluster
 from tools.lib.services.libvirtd import guest_cgroups
@@ -88,21 +88,13 @@ class Cloud:
 
     def wait_for_line(self, server: str, pattern: str, *, seconds: float) -> re.Match[str]:
         """The last match on the server's console, once there is one that no other line of its first word follows."""
-        deadline = time.monotonic() + seconds
-        while True:
-            text = self.console(server)
-            found = list(re.finditer(pattern, text))
-            if found:
-                return found[-1]
-            assert time.monotonic() < deadline, f"no {pattern!r} in {seconds} s:\n{text}"
-            time.sleep(1)
+        return wait_until(lambda: list(re.finditer(pattern, self.console(server))), repr(pattern), seconds=seconds,
+                          details=lambda: self.console(server))[-1]
 
     def wait_for_peer(self, server: str, *, ping: str, http: str, seconds: float) -> None:
         """Until the last that the server said of its peer is this."""
-        deadline = time.monotonic() + seconds
-        while (said := re.findall(r"PEER (ping=\S+ http=\S+)", self.console(server))[-1:]) != [f"ping={ping} http={http}"]:
-            assert time.monotonic() < deadline, f"last said {said}:\n{self.console(server)}"
-            time.sleep(1)
+        wait_until(lambda: re.findall(r"PEER (ping=\S+ http=\S+)", self.console(server))[-1:] == [f"ping={ping} http={http}"],
+                   f"ping={ping} http={http}", seconds=seconds, details=lambda: self.console(server))
 
     def inventory(self, host: str) -> dict[str, object]:
         """All that servers and networks could leave on a host; images may stay in its cache."""
@@ -310,7 +302,7 @@ def test_what_was_deleted_while_its_host_was_down_goes_when_the_host_is_back(clo
                         "--availability-zone", "nova:h2", "lost")  # fmt: skip
     host = cloud.cluster.host("h2")
     host.real.stop()
-    wait(lambda: {host for _, host in cloud.cluster.reported()} & {"h2"}, set(), seconds=60)
+    wait(lambda: {host for _, host in cloud.cluster.reported()} & {"h2"}, set())
     cloud.openstack("server", "delete", "--wait", server)
     cloud.openstack("network", "delete", network)
     assert [path.name for path in (host.directory / "state" / "instances").glob(server)] == [server]
@@ -325,7 +317,7 @@ def test_down_leaves_nothing_not_even_of_a_running_guest(cloud: Cloud, guest_ima
     traces = Traces(cloud)
     assert traces.left() != []
     tool("down", "--state", cloud.state)
-    wait(traces.left, [], seconds=60)
+    wait(traces.left, [])
     assert not cloud.state.exists()
     assert "nothing to do" in tool("down", "--state", cloud.state).stdout
 
@@ -343,12 +335,9 @@ def test_the_same_daemons_work_with_mariadb(tmp_path: Path, image: Path) -> None
         assert cloud.openstack("server", "list", "-f", "json") == []
 
 
-def wait(read: Callable[[], object], wanted: object, *, seconds: float = 20) -> None:
-    """Until the answer is the wanted one."""
-    deadline = time.monotonic() + seconds
-    while (answer := read()) != wanted and time.monotonic() < deadline:
-        time.sleep(0.3)
-    assert answer == wanted
+def wait(read: Callable[[], object], expected: object, *, seconds: float = 60) -> None:
+    """Until what is read is as expected."""
+    wait_until(lambda: read() == expected, str(expected), seconds=seconds, details=lambda: str(read()))
 
 
 class Traces:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.system.all_in_one import AllInOne
+from tests.support.wait import wait_until
 from tools.lib.daemons import Daemons
 from tools.lib.services import free_port
 
@@ -47,13 +47,16 @@ def opened(url: str) -> ClientConnection:
     parts = urllib.parse.urlsplit(url)
     query = urllib.parse.parse_qs(parts.query)
     token = query["token"][0] if "token" in query else query["path"][0].removeprefix("?token=")
-    deadline = time.monotonic() + 60
-    while True:
+
+    def connection() -> ClientConnection | None:
         try:
             return connect(f"ws://{parts.netloc}/?token={token}", proxy=None, open_timeout=20)
         except ConnectionRefusedError:  # a proxy that was started last may not listen yet
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+            return None
+
+    opened_one = wait_until(connection, "the proxy to listen")
+    assert opened_one is not None
+    return opened_one
 
 
 def test_consoles_open_through_daemons_and_close_with_the_server(cloud: AllInOne) -> None:

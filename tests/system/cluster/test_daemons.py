@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.system.daemons import MIB, Cloud, eventually, running
+from tests.support.system.daemons import MIB, Cloud, running
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real parts run as their own users: needs root")
 HUGE = 10 * 1024**3
@@ -33,27 +34,27 @@ def wanted(cloud: Cloud) -> dict[str, object]:
 
 def test_servers_are_booted_and_deleted(cloud: Cloud, wanted: dict[str, object]) -> None:
     made = [cloud.boot(wanted, f"s{number}") for number in range(5)]
-    eventually(lambda: all(cloud.is_active(server_id) for server_id in made))
+    wait_until(lambda: all(cloud.is_active(server_id) for server_id in made))
     shown = [cloud.server(server_id) for server_id in made]
     assert len({server["addresses"]["n"][0]["addr"] for server in shown if server}) == 5
     for server_id in made:
         cloud.call("DELETE", f"/v2.1/servers/{server_id}", expect=204)
-    eventually(lambda: all(cloud.server(server_id) is None for server_id in made))
+    wait_until(lambda: all(cloud.server(server_id) is None for server_id in made))
 
 
 def test_a_build_goes_on_when_its_conductor_dies(cloud: Cloud, wanted: dict[str, object]) -> None:
     cloud.crash("nova-conductor")
     server_id = cloud.boot(wanted, "orphan")
     cloud.start_daemon("nova-conductor")
-    eventually(lambda: cloud.is_active(server_id))
+    wait_until(lambda: cloud.is_active(server_id))
     cloud.call("DELETE", f"/v2.1/servers/{server_id}", expect=204)
-    eventually(lambda: cloud.server(server_id) is None)
+    wait_until(lambda: cloud.server(server_id) is None)
 
 
 def test_a_killed_worker_of_the_api_is_replaced(cloud: Cloud) -> None:
     parent, *workers = cloud.pids("nova-api")
     os.kill(workers[0], signal.SIGKILL)
-    eventually(lambda: len(set(cloud.pids("nova-api")) - {parent, workers[0]}) == len(workers))
+    wait_until(lambda: len(set(cloud.pids("nova-api")) - {parent, workers[0]}) == len(workers))
     assert cloud.is_answering()
 
 
@@ -63,15 +64,16 @@ def test_workers_end_with_their_parent(cloud: Cloud, after_s: float | None) -> N
     parent, *workers = cloud.pids("nova-api")
     if after_s is not None:
         os.kill(workers[0], signal.SIGKILL)
-        eventually(lambda: len(set(cloud.pids("nova-api")) - {parent, workers[0]}) == len(workers))
+        wait_until(lambda: len(set(cloud.pids("nova-api")) - {parent, workers[0]}) == len(workers))
         time.sleep(after_s)
         workers = cloud.pids("nova-api")[1:]
     cloud.processes["nova-api"].crash()
-    eventually(lambda: not any(_runs(pid) for pid in workers), deadline_s=20)
+    wait_until(lambda: not any(_runs(pid) for pid in workers), seconds=20)
     cloud.start_daemon("nova-api")
     cloud.wait_until_up()
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", ["nova-api", "nova-conductor", "nova-scheduler", "nova-network", "nova-compute"])
 def test_a_daemon_ends_quickly_when_asked_and_leaves_nothing(cloud: Cloud, name: str) -> None:
     pids = cloud.pids(name)
@@ -79,9 +81,9 @@ def test_a_daemon_ends_quickly_when_asked_and_leaves_nothing(cloud: Cloud, name:
     idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     idle.recv(1024)
     began = time.monotonic()
-    cloud.processes[name].end(deadline_s=14)
+    cloud.processes[name].end(seconds=14)
     assert time.monotonic() - began < 12
-    eventually(lambda: not any(_runs(pid) for pid in pids), deadline_s=5)
+    wait_until(lambda: not any(_runs(pid) for pid in pids), seconds=5)
     idle.close()
     cloud.start_daemon(name)
     cloud.wait_until_up()

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.system.daemons import Cloud, eventually, running
+from tests.support.system.daemons import Cloud, running
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real parts run as their own users: needs root")
 BUILDS = 20
@@ -83,14 +84,14 @@ def test_twenty_builds_end_active_though_a_part_went_in_the_middle(cloud: Cloud,
             assert answer_while_away(cloud, token) == 503
     finally:
         part.start()
-    eventually(lambda: is_back(cloud))
-    eventually(lambda: are_all(cloud, "ACTIVE", BUILDS + late), deadline_s=BUILT_S)
+    wait_until(lambda: is_back(cloud))
+    wait_until(lambda: are_all(cloud, "ACTIVE", BUILDS + late), seconds=BUILT_S)
     assert len({server["addresses"]["n"][0]["addr"] for server in servers(cloud)}) == BUILDS + late
     assert sum(host[0] for host in used(cloud)) == BUILDS + late
     for server in servers(cloud):
         cloud.call("DELETE", f"/v2.1/servers/{server['id']}", expect=204)
-    eventually(lambda: servers(cloud) == [], deadline_s=BUILT_S)
-    eventually(lambda: used(cloud) == idle)
+    wait_until(lambda: servers(cloud) == [], seconds=BUILT_S)
+    wait_until(lambda: used(cloud) == idle)
     cloud.wait_until_up()
 
 

@@ -169,6 +169,7 @@ def test_after_down_the_guest_goes_on_and_the_next_run_finds_it(cloud: Cloud) ->
     assert cloud.server() == before
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(FIRST_RUN_S)
 def test_a_server_that_is_off_is_started_by_the_next_run(cloud: Cloud) -> None:
     environment = {**os.environ, "OS_CLIENT_CONFIG_FILE": str(cloud.state / "clouds.yaml"), "OS_CLOUD": "nova-lite"}

@@ -227,6 +227,7 @@ def test_actions_wait_for_a_libvirtd_that_restarts(cloud: Cloud, server: Guest) 
     restart.join()
 
 
+@pytest.mark.timed
 def test_a_libvirtd_that_does_not_answer_holds_nobody_up(
     cloud: Cloud, server: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ from nova_lite.rpc.interface import serve
 from tests.support.guests import guest_image, guest_of, image_server
 from tests.support.private_libvirt import missing, private_libvirt
 from tests.support.system import browser
+from tests.support.wait import wait_until
 from tests.system.real.test_compute_worker import BOOT_S, Conductor, configure
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not here: {', '.join(missing())}")
@@ -105,14 +106,16 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
         database.close()
 
 
+def output_of(guest: Guest) -> str:
+    return guest.compute.console_output(Context(), server_id=guest.server_id, length=None)
+
+
 def test_a_user_works_on_the_serial_console_and_its_log_goes_on(guest: Guest) -> None:
     with guest.open(ConsoleType.SERIAL) as line:
-        deadline = time.monotonic() + BOOT_S
-        while "READY web" not in guest.compute.console_output(Context(), server_id=guest.server_id, length=None):
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
+        wait_until(lambda: "READY web" in output_of(guest), "the guest to have booted", seconds=BOOT_S)
         until(line, b"con42sole", typing="\necho con$((40+2))sole\n")
-    assert "con42sole" in guest.compute.console_output(Context(), server_id=guest.server_id, length=None)
+    # The log is written beside the connection, so it may be some letters behind.
+    wait_until(lambda: "con42sole" in output_of(guest), "the log to have what the console said", details=lambda: output_of(guest))
 
 
 def test_the_next_user_finds_the_serial_console_free(guest: Guest) -> None:
@@ -147,9 +150,7 @@ def test_a_browser_shows_the_guests_screen(guest: Guest) -> None:
         for (let i = 0; i < d.length; i += 4) seen.add(d[i] << 16 | d[i + 1] << 8 | d[i + 2]);
         return seen.size })()"""
     with browser.page(guest.directory, url) as page:
-        deadline = time.monotonic() + 90
-        while not (page.evaluate(colours) or 0) > 1:
-            assert time.monotonic() < deadline, page.evaluate("document.body.innerText")
-            time.sleep(0.5)
+        wait_until(lambda: (page.evaluate(colours) or 0) > 1, "the guest's screen", seconds=90,
+                   details=lambda: str(page.evaluate("document.body.innerText")))
         page.picture(guest.directory / "screen.png")
         assert "Connected to QEMU" in page.evaluate("document.body.innerText")

@@ -11,13 +11,13 @@ import re
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.wait import wait_until
 
 TOOL = ROOT / "tools" / "guest-image"
 BUILD_S = 280
@@ -77,15 +77,15 @@ class Qemu:
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Wait until a line of the log matches and return the match."""
-        deadline = time.monotonic() + BOOT_S
-        while time.monotonic() < deadline:
-            has_ended = self._process.poll() is not None   # asked before the log is read: its last line counts
+        def match() -> re.Match[str] | None:
+            has_ended = self._process.poll() is not None   # read before the log: its last line counts
             found = re.search(pattern, self.log, re.MULTILINE)
-            if found:
-                return found
-            assert not has_ended, f"QEMU ended without {pattern!r}: {self.log}"
-            time.sleep(0.1)
-        raise AssertionError(f"no {pattern!r} in {BOOT_S} s: {self.log}")
+            assert found or not has_ended, f"QEMU ended without {pattern!r}: {self.log}"
+            return found
+
+        found = wait_until(match, repr(pattern), seconds=BOOT_S, details=lambda: self.log)
+        assert found is not None
+        return found
 
     def marker(self, word: str) -> str:
         """Wait for the marker `word` and return what follows it."""

@@ -306,8 +306,7 @@ def test_guests_on_two_hosts_share_a_network_and_each_has_its_own_gateway(tmp_pa
             guests.append(lab.plug(f"g{number}", only))
             assert guests[-1].dhcp()
             assert guests[-1].metadata("who") == f"server {number}"
-        sniffer = one.spawn("timeout", "4", "tcpdump", "-lnn", "-i", names.overlay_name(NET.id))
-        time.sleep(0.5)
+        sniffer = one.sniff("-lnn", "-i", names.overlay_name(NET.id), seconds=4)
 
         assert guests[0].reaches("10.0.0.12")
         assert guests[0].run("ip neigh flush all; ping -n -c 1 -W 1 10.0.0.1")

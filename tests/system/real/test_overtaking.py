@@ -41,11 +41,11 @@ def actions(cloud: AllInOne, server_id: str) -> list[tuple[str, str | None]]:
     return [(action["action"], action["message"]) for action in found]
 
 
+@pytest.mark.timed
 def test_a_hard_reboot_takes_the_place_of_a_soft_one(cloud: AllInOne, server_id: str) -> None:
     path = f"/v2.1/servers/{server_id}/action"
     cloud.request("POST", path, {"reboot": {"type": "SOFT"}})
     cloud.wait_for_status(server_id, "REBOOT")
-    time.sleep(1)  # long enough for the worker to be waiting; less is as right
     assert cloud.request("GET", f"/v2.1/servers/{server_id}")["server"]["status"] == "REBOOT"
     began = time.monotonic()
     cloud.request("POST", path, {"reboot": {"type": "HARD"}})

@@ -20,6 +20,7 @@ from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import ConsoleType, RebootType
 from nova_lite.rpc.conductor import PowerState
 from nova_lite.runtime import failpoints
+from tests.support.wait import wait_until
 from tests.unit.compute.conftest import SERVER, Worker, make_guest, make_worker
 
 
@@ -63,9 +64,7 @@ def deaf(built: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
     """Its guest does not hear that it is to restart: who asks waits until it is off, half a minute at most."""
 
     def wait(server_id: str, *, timeout_s: float) -> bool:
-        limit = time.monotonic() + 30
-        while built.driver.power_state(server_id) is Power.RUNNING and time.monotonic() < limit:
-            time.sleep(0.01)
+        wait_until(lambda: built.driver.power_state(server_id) is not Power.RUNNING, "the guest to be off")
         return False
 
     monkeypatch.setattr(built.driver, "reboot_soft", wait)
@@ -78,11 +77,11 @@ def waiting_reboot(worker: Worker, action_id: int) -> Iterator[futures.Future[No
     with futures.ThreadPoolExecutor(1) as thread:
         soft = thread.submit(
             worker.power.reboot, worker.ctxt, server_id=SERVER, action_id=action_id, reboot_type=RebootType.SOFT)
-        while not worker.host.locks.is_held(SERVER):
-            time.sleep(0.01)
+        wait_until(lambda: worker.host.locks.is_held(SERVER), "the soft reboot to begin")
         yield soft
 
 
+@pytest.mark.timed
 def test_a_hard_reboot_overtakes_a_soft_one_that_waits(deaf: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     hard: list[str] = []
     again = deaf.driver.reboot_hard
@@ -101,8 +100,7 @@ def test_of_two_hard_reboots_that_wait_only_the_newer_is_done(deaf: Worker, monk
     with waiting_reboot(deaf, 2), futures.ThreadPoolExecutor(2) as threads:
         asked = [threads.submit(deaf.power.reboot, deaf.ctxt, server_id=SERVER, action_id=number, reboot_type=RebootType.HARD)
                  for number in (3, 4)]
-        while deaf.host.turns.newest(SERVER) != 4:
-            time.sleep(0.01)
+        wait_until(lambda: deaf.host.turns.newest(SERVER) == 4, "the second hard reboot to wait")
         deaf.driver.power_off_from_inside(SERVER)
     assert [type(one.exception()) for one in asked] == [errors.StaleRequest, type(None)]
     assert deaf.listener.done == [(SERVER, 4, Power.RUNNING)]
@@ -118,6 +116,7 @@ def test_a_late_duplicate_of_a_hard_reboot_cuts_nothing_off(deaf: Worker) -> Non
     assert [done[1] for done in deaf.listener.done] == [2, 3]
 
 
+@pytest.mark.timed
 def test_a_soft_delete_does_not_wait_for_a_guest_that_restarts(deaf: Worker) -> None:
     began = time.monotonic()
     with waiting_reboot(deaf, 2):

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +22,7 @@ from nova_lite.api.image.store import Store, clean
 from nova_lite.db.base import utcnow
 from nova_lite.db.engine import Database
 from nova_lite.db.image import images
+from tests.support.wait import wait_until
 
 MIB = 1024**2
 PIECE = b"0123456789abcdef" * (MIB // 16)
@@ -133,11 +133,7 @@ def _begin(server: Server, made: str, extra: str) -> socket.socket:
 
 
 def _wait(server: Server, made: str, status: str) -> None:
-    for _ in range(200):
-        if json.loads(server.request("GET", f"/images/{made}")[1])["status"] == status:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"the image never became {status}")
+    wait_until(lambda: json.loads(server.request("GET", f"/images/{made}")[1])["status"] == status, f"the image to be {status}")
 
 
 @pytest.mark.parametrize(("extra", "data"), [

@@ -75,6 +75,7 @@ def _answer(wire: socket.socket, end: bytes) -> bytes:
     return got
 
 
+@pytest.mark.timed
 def test_more_connections_than_threads_are_all_answered_while_each_stays_open(port: int) -> None:
     wires = [_connect(port) for _ in range(8)]
     started = time.monotonic()
