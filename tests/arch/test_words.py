@@ -15,7 +15,7 @@ BANNED = {
     r"ask(s|ed|ing)?": "request, call, query, check; params or body for what came in",
     r"tell(s|ing)?|told": "notify, push, report, write",
     r"faces?": "API service, application",
-    r"brains|hands": "control plane, workers",
+    r"brains|(the|our) hands": "control plane, workers",
     r"hint(s|ed|ing)?": "cast; scheduler hints keep their name",
     r"wish(es)?": "requirements",
     r"whereabouts|patience|caretaker|softly|whoever": "a plain name of the thing",
