@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The separate daemons over a real RabbitMQ and a real database, on this machine's loopback, by their pids.
 
-For tests/system and tools/bench_cloud; simulated guests and networks unless told otherwise.
+For tests/system and tools/bench_cloud; simulated guests and networks unless configured otherwise.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Daemons:
         wait_until(lambda: self.alive() >= expected, deadline_s=deadline_s, what="hearing of all daemons", watch=watch)
 
     def is_answering(self) -> bool:
-        """Ask the API for its versions."""
+        """Get the API's versions."""
         try:
             return self.request("GET", "/")[0] in (200, 300)
         except (OSError, http.client.HTTPException):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tests ask for a route, found by reading them: the calls, and tables of calls, that name its method and path."""
+"""Which tests send requests to a route, found by reading them: the calls, and tables of calls, that name its method and path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nova_lite.api.wsgi.routing import Route
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
 _ROOTS = {"compute": r"(/v2\.1|/v2)", "identity": "/identity/v3", "image": "/image/v2", "network": r"/network/v2\.0"}
-# Whose paths are asked without a root by a test that uses this; any face's where a test uses none of them.
+# The API whose paths a test that uses this harness names without a root; any API's where a test uses none of them.
 _HARNESSES = {"tests.support.api.compute_api": "compute", "tests.support.api.identity_cloud": "identity", "tests.support.api.image_service": "image",
               "tests.support.api.network_cloud": "network"}
 # They walk all routes without knowing any: that is no test of one.
@@ -22,17 +22,17 @@ _SERVER = "/servers/{server_id}"
 _WALKERS = {"tests/api/common/test_isolation.py", "tests/api/common/test_policies.py", "tests/system/services/test_openapi.py"}
 
 
-def tests_of(face: str, route: Route) -> list[str]:
-    """The test files that ask for the face's route by its method and path, or that name its action."""
-    rooted = r"(http://[^/]+)?" + _ROOTS[face]
+def tests_of(service: str, route: Route) -> list[str]:
+    """The test files that send requests to the service's route by its method and path, or that name its action."""
+    rooted = r"(http://[^/]+)?" + _ROOTS[service]
     found = []
-    for name, (asked, words, faces) in _files().items():
-        may_be_bare = "?" if not faces or face in faces else ""
+    for name, (requests, words, services) in _files().items():
+        may_be_bare = "?" if not services or service in services else ""
         pattern = re.compile(f"({rooted}){may_be_bare}" + _shape(route.path) + r"(\?.*)?$")
         if route.action is not None:
             is_tested = route.action in words
         else:
-            is_tested = any(method == route.method and pattern.match(path) for method, path in asked)
+            is_tested = any(method == route.method and pattern.match(path) for method, path in requests)
         if is_tested:
             found.append(name)
     return found
@@ -48,7 +48,7 @@ def _shape(path: str) -> str:
 
 @functools.cache
 def _files() -> dict[str, tuple[set[tuple[str, str]], set[str], set[str]]]:
-    """Each test file's (method, path) pairs, all its words, and the faces whose harnesses it uses."""
+    """Each test file's (method, path) pairs, all its words, and the services whose harnesses it uses."""
     found = {}
     for path in sorted(TESTS.rglob("*.py")):
         name = str(path.relative_to(TESTS.parent))
@@ -56,11 +56,11 @@ def _files() -> dict[str, tuple[set[tuple[str, str]], set[str], set[str]]]:
             tree = ast.parse(path.read_text())
             words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
             modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-            found[name] = (set(_asked(tree)), words, {face for module, face in _HARNESSES.items() if module in modules})
+            found[name] = (set(_requests(tree)), words, {service for module, service in _HARNESSES.items() if module in modules})
     return found
 
 
-def _asked(tree: ast.AST) -> Iterator[tuple[str, str]]:
+def _requests(tree: ast.AST) -> Iterator[tuple[str, str]]:
     # A path that is kept in a name first: PATH = "/servers"
     names = {target.id: path for node in ast.walk(tree) if isinstance(node, ast.Assign) and (path := _path(node.value, {}))
              for target in node.targets if isinstance(target, ast.Name)}

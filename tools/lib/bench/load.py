@@ -47,12 +47,12 @@ class Bench:
 
     def boot(self, wire: Wire, number: int, *, poll_s: float) -> Boot:
         """POST, then poll until ACTIVE, ERROR or the deadline."""
-        asked: Body = {"name": f"{self.name}-{number}", "imageRef": self.needs.image, "flavorRef": self.needs.flavor,
+        params: Body = {"name": f"{self.name}-{number}", "imageRef": self.needs.image, "flavorRef": self.needs.flavor,
                        "networks": [{"uuid": self.needs.network}] if self.needs.network else "none"}
         if self.args.user_data:
-            asked["user_data"] = base64.b64encode(bytes(self.args.user_data)).decode()
+            params["user_data"] = base64.b64encode(bytes(self.args.user_data)).decode()
         boot = Boot(posted=time.monotonic())
-        status, body, _ = wire.request("POST", f"{self.cloud.compute}/servers", {"server": asked})
+        status, body, _ = wire.request("POST", f"{self.cloud.compute}/servers", {"server": params})
         boot.answered = time.monotonic()
         if status != 202:
             boot.error = f"POST answered {status}: {json.dumps(body)[:300]}"
@@ -104,7 +104,7 @@ class Bench:
         return boots
 
     def get_rate(self) -> dict[str, float]:
-        """GET of one server, by `-c` threads for the time asked."""
+        """GET of one server, by `-c` threads for the given time."""
         ids = [boot.id for boot in self.boots if boot.active is not None]
         times: list[float] = []
         until = time.monotonic() + self.args.read_time

@@ -74,7 +74,7 @@ def _room(cloud: Cloud, wire: Wire, args: argparse.Namespace) -> None:
     limits = need(wire, "GET", f"{cloud.compute}/limits")["limits"]["absolute"]
     most, used = limits["maxTotalInstances"], limits["totalInstancesUsed"]
     if 0 <= most < used + args.n:
-        raise BenchError(f"the quota leaves {most - used} servers, -n asks for {args.n}; log in as an admin or lower -n")
+        raise BenchError(f"the quota leaves {most - used} servers, -n needs {args.n}; log in as an admin or lower -n")
 
 
 def remove(cloud: Cloud, needs: ResourceRequest) -> None:

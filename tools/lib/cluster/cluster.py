@@ -57,7 +57,7 @@ class Cluster:
         """
         with ThreadPoolExecutor(2) as pool:
             control = pool.submit(self._start_control, say)
-            for host in self.hosts:  # one after the other: each libvirtd asks QEMU what it can, which takes a core
+            for host in self.hosts:  # one after the other: each libvirtd probes QEMU, which takes a core
                 host.real.up()
                 say(f"host {host.name} at {host.settings.address}: namespaces and libvirtd")
             control.result()
@@ -87,7 +87,7 @@ class Cluster:
         raise ServiceError(f"no host {name}; there are {', '.join(host.name for host in self.hosts)}")
 
     def status(self) -> list[Row]:
-        """What works, by asking it: parts themselves, daemons by their heartbeats where they have any."""
+        """What works: services by their own answer, daemons by their heartbeats where they have any."""
         control = self.control
         alive = self.reported()
         rows = [

@@ -86,7 +86,7 @@ def _build(out: Path, *, packages: Unpacked, scratch: Path, say: Callable[[str],
     run("qemu-img", "check", "-q", image)
     initrd.replace(out.with_suffix(".initrd"))
     kernel.replace(out.with_suffix(".kernel"))
-    image.replace(out)                    # last: whoever sees the image finds its companions
+    image.replace(out)                    # last: the image appears after its companions
 
 
 def _inputs(packages: Unpacked) -> str:

@@ -18,9 +18,9 @@ MODULES = (
     "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng", "virtio_balloon",
     "virtio_scsi", "sd_mod", "sr_mod", "ata_piix",        # config drives: CD on virtio-scsi or IDE
     "isofs", "fat", "vfat", "nls_cp437", "nls_iso8859-1", "nls_ascii",
-    "crc32c-intel",                                       # ext4 asks for crc32c
+    "crc32c-intel",                                       # ext4 needs crc32c
 )  # fmt: skip
-# busybox has a blkid, but not by label, and no lsblk: Tempest asks guests for both.
+# busybox has a blkid, but not by label, and no lsblk: Tempest calls both in guests.
 PROGRAMS = ("usr/sbin/dropbear", "usr/bin/dropbearkey", "usr/bin/dbclient", "usr/sbin/qemu-ga", "sbin/blkid", "bin/lsblk")
 _LIBRARIES = "lib/x86_64-linux-gnu"
 _LOADER = "ld-linux-x86-64.so.2"
@@ -46,7 +46,7 @@ def make_initrd(target: Path, *, packages: Unpacked, scratch: Path) -> None:
     _add_modules(root, packages=packages)
     names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
     archive = scratch / "initrd.cpio"
-    # owner 0:0, whoever builds
+    # owner 0:0, no matter which user builds
     run("cpio", "--create", "--format=newc", "--quiet", "--owner=0:0", "-F", archive,
         given=names + "\n", directory=root)  # fmt: skip
     run("lz4", "-l", "-9", "-q", "-f", archive, target)   # -l: the old frame, the only one that the kernel reads
@@ -68,7 +68,7 @@ def _add_programs(root: Path, *, packages: Unpacked) -> None:
         (root / "bin" / Path(name).name).unlink(missing_ok=True)  # busybox's
         shutil.copy2(packages.root / name, root / name)
         todo.append(root / name)
-    names = [_LOADER, "libnss_files.so.2"]   # opened by name, so no NEEDED entry tells of them
+    names = [_LOADER, "libnss_files.so.2"]   # opened by name, so no NEEDED entry names them
     while todo or names:
         for library in names:
             if library not in libraries:

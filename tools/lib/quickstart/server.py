@@ -16,7 +16,7 @@ from tools.lib.quickstart.screen import Failed, Step
 FLAVOR = "m1.nano"
 _ACTIVE_S, _SSH_S = 120.0, 300.0
 _POLL_S = 0.25
-# Proves the way there and back: our address, our name, and the metadata service, which the guest asks anew.
+# Proves the way there and back: our address, our name, and the metadata service, which the guest queries anew.
 _PROOF = ("echo host=$(hostname); echo uuid=$(wget -q -O- http://169.254.169.254/openstack/latest/meta_data.json |"
           " sed 's/.*\"uuid\": *\"\\([^\"]*\\)\".*/\\1/'); echo ec2=$(wget -q -O-"
           " http://169.254.169.254/latest/meta-data/instance-id); read up rest < /proc/uptime; echo up=$up")  # fmt: skip
@@ -31,7 +31,7 @@ class FirstServer:
         self._known_hosts = key.with_name("known_hosts")
 
     def boot(self, step: Step, *, image: Any, network: Any) -> Any:
-        """Ask for it unless it is there; one that failed is made again, one that is off is started.
+        """Create it unless it exists; one that failed is made again, one that is off is started.
 
         :raises Failed: the cloud refused.
         """
@@ -52,7 +52,7 @@ class FirstServer:
         flavor = compute.find_flavor(FLAVOR, ignore_missing=False)
         made = compute.create_server(name=NAME, image_id=image.id, flavor_id=flavor.id, key_name=NAME,
                                      networks=[{"uuid": network.id}])  # fmt: skip
-        step.did = f"asked for {NAME}: {FLAVOR}, 1 CPU, {flavor.ram} MiB; {made.id}"
+        step.did = f"created {NAME}: {FLAVOR}, 1 CPU, {flavor.ram} MiB; {made.id}"
         return made
 
     def wait_active(self, step: Step, server: Any) -> Any:
@@ -106,7 +106,7 @@ class FirstServer:
     def log_in(self, step: Step, server: Any) -> None:
         """Run a command in the guest, which fetched our key from the metadata service.
 
-        :raises Failed: it cannot be run, or the guest is not the one we asked for.
+        :raises Failed: it cannot be run, or the guest is not the one that was created.
         """
         command = [*self.ssh(server), "-oBatchMode=yes", "-oConnectTimeout=20", _PROOF]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60,
@@ -116,7 +116,7 @@ class FirstServer:
             raise Failed(f"ssh ended with {done.returncode}: {done.stderr.strip()}", detail=self.console(server),
                          remedy=f"openstack server delete {NAME}, then run this again; it is made with the present key")
         if said.get("uuid") != server.id:
-            raise Failed(f"the metadata service told the guest that it is {said.get('uuid') or 'nobody'}, not {server.id}",
+            raise Failed(f"the metadata service answered the guest that it is {said.get('uuid') or 'nobody'}, not {server.id}",
                          remedy="read the log in the state directory")  # fmt: skip
         step.did = (f"{said.get('host')}, up {float(said.get('up', 0)):.0f} s; its metadata service says "
                     f"{said.get('ec2')}, {said['uuid']}")  # fmt: skip

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real parts run by hand, for machines without systemd: RabbitMQ, PostgreSQL, MariaDB, libvirt, whole hosts.
+"""Real services run by hand, for machines without systemd: RabbitMQ, PostgreSQL, MariaDB, libvirt, whole hosts.
 
-Standard library only, Python 3.11, Linux, root; install the programs by `tools/install --for test`. Each part
+Standard library only, Python 3.11, Linux, root; install the programs by `tools/install --for test`. Each service
 is a class:
 
-    from tools.parts import Host, Libvirtd, MariaDB, Postgres, RabbitMQ, Switch
+    from tools.lib.services import Host, Libvirtd, MariaDB, Postgres, RabbitMQ, Switch
 
     with RabbitMQ(state / "rabbitmq") as broker, Postgres(state / "postgres") as database:
         transport_url = broker.url                          # rabbit://nova:…@127.0.0.1:24711/
@@ -12,11 +12,11 @@ is a class:
 
 Rules that hold for all of them (`Service`):
 - The directory passed in is the whole state: data, logs (`*.log`), kept ports and passwords (`settings.json`,
-  0600), pids (`*.process`). A part made again with the same directory, also by another process, is the same
-  part.
+  0600), pids (`*.process`). A service made again with the same directory, also by another process, is the same
+  service.
 - `start()` returns when the real thing answers, does nothing when it already does, and on failure stops what
   it started and raises `ServiceError`, whose text ends with the last log lines. `stop()` ends what we started
-  and keeps the data; `purge()` removes the directory too. `with` is start and stop. `is_ready()` asks the
+  and keeps the data; `purge()` removes the directory too. `with` is start and stop. `is_ready()` queries the
   real thing.
 - `kill9()` crashes it; `start()` after that is a restart on the same port with the same data.
 - Ports are picked free once, unless given (`port=`); `address=` is where to listen and what URLs say,

@@ -23,52 +23,52 @@ _MAKE: dict[str, Callable[[Path], Service]] = {
 _DATABASE = "nova"
 
 
-def _url(part: Service) -> str:
+def _url(service: Service) -> str:
     """Return what a service is configured with; makes the database on the way."""
-    if isinstance(part, Postgres | MariaDB):
-        return part.create_database(_DATABASE)
-    if isinstance(part, RabbitMQ):
-        return part.url
-    assert isinstance(part, Libvirtd)
-    return part.uri
+    if isinstance(service, Postgres | MariaDB):
+        return service.create_database(_DATABASE)
+    if isinstance(service, RabbitMQ):
+        return service.url
+    assert isinstance(service, Libvirtd)
+    return service.uri
 
 
 def _known(state: Path) -> dict[str, Service]:
-    """Return the parts that `up` was asked for in this directory before."""
+    """Return the services that `up` started in this directory before."""
     return {
         name: make(state / name) for name, make in _MAKE.items() if (state / name / "settings.json").exists()
     }
 
 
 def _up(names: list[str], *, state: Path, stay: bool) -> int:
-    parts = {name: _MAKE[name](state / name) for name in dict.fromkeys(names)}
+    services = {name: _MAKE[name](state / name) for name in dict.fromkeys(names)}
     try:
         with ThreadPoolExecutor() as pool:
-            for start in [pool.submit(part.start) for part in parts.values()]:
+            for start in [pool.submit(service.start) for service in services.values()]:
                 start.result()
-        urls = {name: _url(part) for name, part in parts.items()}
+        urls = {name: _url(service) for name, service in services.items()}
     except BaseException:
-        _down(parts, purge=False)
+        _down(services, purge=False)
         raise
     sys.stdout.write(json.dumps(urls, indent=1) + "\n")
     sys.stdout.flush()
     if stay:
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
-        _down(parts, purge=False)
+        _down(services, purge=False)
     return 0
 
 
-def _down(parts: dict[str, Service], *, purge: bool) -> int:
-    for part in reversed(parts.values()):
+def _down(services: dict[str, Service], *, purge: bool) -> int:
+    for service in reversed(services.values()):
         if purge:
-            part.purge()
+            service.purge()
         else:
-            part.stop()
+            service.stop()
     return 0
 
 
-def _status(parts: dict[str, Service]) -> int:
-    ready = {name: part.is_ready() for name, part in parts.items()}
+def _status(services: dict[str, Service]) -> int:
+    ready = {name: service.is_ready() for name, service in services.items()}
     sys.stdout.write(
         json.dumps({name: "ready" if yes else "down" for name, yes in ready.items()}, indent=1) + "\n"
     )
@@ -76,12 +76,12 @@ def _status(parts: dict[str, Service]) -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python3 -m tools.lib.services", description="Run real parts by hand.")
+    parser = argparse.ArgumentParser(prog="python3 -m tools.lib.services", description="Run real services by hand.")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser(
-        "up", help="start parts, print their URLs (with passwords) as JSON, and leave them running"
+        "up", help="start services, print their URLs (with passwords) as JSON, and leave them running"
     )
-    up.add_argument("parts", nargs="+", choices=sorted(_MAKE), metavar="PART", help=", ".join(_MAKE))
+    up.add_argument("services", nargs="+", choices=sorted(_MAKE), metavar="SERVICE", help=", ".join(_MAKE))
     up.add_argument("--stay", action="store_true", help="stay until SIGINT or SIGTERM, then stop them")
     status = commands.add_parser("status", help="say which of them answer; exit status 1 unless all do")
     down = commands.add_parser("down", help="stop all that run in a directory; data stays")
@@ -94,7 +94,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run one command; the exit status is 2 with a message when a part says why it cannot."""
+    """Run one command; the exit status is 2 with a message when a service says why it cannot."""
     given = _arguments()
     if os.geteuid() != 0:
         sys.stderr.write("tools.lib.services needs root: run it by sudo\n")
@@ -102,9 +102,9 @@ def main() -> int:
     state: Path = given.state.absolute()
     try:
         if given.command == "up":
-            if given.stay:  # blocked first, in every thread, so that none is lost while the parts start
+            if given.stay:  # blocked first, in every thread, so that none is lost while the services start
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-            return _up(given.parts, state=state, stay=given.stay)
+            return _up(given.services, state=state, stay=given.stay)
         if given.command == "status":
             return _status(_known(state))
         return _down(_known(state), purge=given.purge)

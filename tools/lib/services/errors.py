@@ -3,4 +3,4 @@
 
 
 class ServiceError(RuntimeError):
-    """A part could not be started, used or ended; the text says why and ends with its last log lines."""
+    """A service could not be started, used or ended; the text says why and ends with its last log lines."""

@@ -130,7 +130,7 @@ class Host(Service):
             os.kill(pid, signal.SIGCONT)
 
     def is_ready(self) -> bool:
-        """Ask the libvirtd inside for its guests."""
+        """List the guests of the libvirtd inside."""
         try:
             output_of(self.command(["virsh", "-q", "-c", URI, "list"]), timeout_s=15)
         except ServiceError:

@@ -162,7 +162,7 @@ class Libvirtd(Service):
         self._daemons.libvirtd.crash()
 
     def is_ready(self) -> bool:
-        """Ask whoever serves qemu:///system for its guests."""
+        """List the guests of the libvirtd at qemu:///system."""
         try:
             output_of(["virsh", "-q", "-c", URI, "list"], timeout_s=15)
         except ServiceError:

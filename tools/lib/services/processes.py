@@ -91,10 +91,10 @@ def end(who: Identity, *, by: signal.Signals = signal.SIGTERM, deadline_s: float
     try:
         if not is_alive(who):
             return
-        for number, patience_s in ((by, deadline_s), (signal.SIGKILL, 10.0)):
+        for number, limit_s in ((by, deadline_s), (signal.SIGKILL, 10.0)):
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(handle, number)
-            if select.select([handle], [], [], patience_s)[0]:
+            if select.select([handle], [], [], limit_s)[0]:
                 is_alive(who)
                 return
     finally:
@@ -105,7 +105,7 @@ def end(who: Identity, *, by: signal.Signals = signal.SIGTERM, deadline_s: float
 def wait_until(
     condition: Callable[[], bool], *, deadline_s: float, what: str, watch: Sequence[Process] = ()
 ) -> None:
-    """Ask again and again until the answer is yes.
+    """Poll until the condition holds.
 
     :raises ServiceError: no yes within `deadline_s`, or a process of `watch` ended; with its last log lines.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every part has in common: a directory that is its whole state, settings kept there, start and stop."""
+"""What every service has in common: a directory that is its whole state, settings kept there, start and stop."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Service(ABC):
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Ask the real thing whether it works, within seconds."""
+        """Query the service itself, within seconds."""
 
     def purge(self) -> None:
         """Stop it and remove its directory."""
@@ -96,7 +96,7 @@ def write_private(path: Path, text: str) -> None:
 def free_port(address: str = "127.0.0.1") -> int:
     """Return a TCP port that nobody listens on now.
 
-    From 20000 to 32767: below Linux's ephemeral range, so that no outgoing connection takes it while a part
+    From 20000 to 32767: below Linux's ephemeral range, so that no outgoing connection takes it while a service
     restarts.
     """
     for _ in range(200):

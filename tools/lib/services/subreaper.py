@@ -22,7 +22,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 def _write_pid(path: str, pid: int) -> None:
     with open(path + ".new", "w", encoding="ascii") as file:  # no pathlib: it would double the start-up time
         file.write(str(pid))
-    os.rename(path + ".new", path)  # whoever waits for the file never sees it half written
+    os.rename(path + ".new", path)  # a reader never sees it half written
 
 
 def run(pid_file: str, argv: list[str]) -> int:

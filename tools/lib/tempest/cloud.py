@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cloud that is judged: `nova-lite up` or separate daemons, simulated on loopback or with real guests in a host of its own."""
+"""The cloud under test: `nova-lite up` or separate daemons, simulated on loopback or with real guests in a host of its own."""
 
 from __future__ import annotations
 

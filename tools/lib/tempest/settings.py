@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Tempest is told of the cloud: accounts, an image, flavors, networks, and which features hold."""
+"""Tempest's settings for the cloud: accounts, an image, flavors, networks, and which features hold."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def make(cloud: Any, image: Path, *, is_real: bool, has_accounts: bool) -> Made:
     return Made(*images, *flavors, network.id, public.id)
 
 
-# The first is what tests ask for; the others are what it implies in a real Keystone.
+# The first is what tests request; the others are what it implies in a real Keystone.
 _USERS = (("member", "reader"), ("reader",), ("manager", "member", "reader"))
 # In projects of their own, since tests expect that an admin's own project has no servers of others.
 _OPERATORS = (("admin",), ("admin", "service"))
 
 
 def write_accounts(cloud: Any, path: Path, *, projects: int) -> None:  # noqa: ANN401 - as above
-    """Users of every kind that tests ask for, in twice `projects` projects; names and passwords go to the file."""
+    """Users of every kind that tests request, in twice `projects` projects; names and passwords go to the file."""
     roles = {role.name: role for role in cloud.identity.roles()}
     accounts = []
     for number in range(projects):
