@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every compute driver promises, asked of the simulated one and of real libvirt alike."""
+"""What every compute driver promises, checked on the simulated one and on real libvirt alike."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Subject:
         self.driver.make_config_drive(guest)
 
     def hears(self, server_id: str, power: Power) -> bool:
-        """Whether the driver tells of this power within ten seconds."""
+        """Whether the driver reports this power within ten seconds."""
         return _soon(lambda: (server_id, power) in self.seen)
 
 
@@ -140,7 +140,7 @@ def test_stop_ends_a_guest_that_does_not_listen(subject: Subject) -> None:
     assert subject.hears(guest.server_id, Power.SHUTDOWN)
 
 
-def test_stop_without_patience_pulls_the_plug(subject: Subject) -> None:
+def test_stop_without_a_timeout_pulls_the_plug(subject: Subject) -> None:
     guest = subject.started()
     subject.driver.stop(guest.server_id, timeout_s=0)
     assert subject.driver.power_state(guest.server_id) is Power.SHUTDOWN

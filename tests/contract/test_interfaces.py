@@ -46,7 +46,7 @@ def nic(subject: Subject) -> Iterator[Nic]:  # noqa: F811
     subprocess.run(["ip", "link", "del", made.bridge], check=True, timeout=10)
 
 
-def test_a_running_guest_gets_a_nic_at_once_and_it_may_be_asked_twice(subject: Subject, nic: Nic) -> None:  # noqa: F811
+def test_a_running_guest_gets_a_nic_at_once_and_it_may_be_requested_twice(subject: Subject, nic: Nic) -> None:  # noqa: F811
     guest = subject.started()
     subject.driver.attach_interface(guest, nic)
     subject.driver.attach_interface(guest, nic)

@@ -29,12 +29,12 @@ from tests.support.private_libvirt import missing
 from tests.support.wait import wait_until
 from tests.unit.compute.conftest import Listener
 
-# The simulated driver's guests do at once what they are asked.
+# The simulated driver's guests do at once what is requested.
 pytestmark = pytest.mark.parametrize("subject", [
     pytest.param("libvirt", marks=pytest.mark.skipif(bool(missing()), reason=f"not here: {', '.join(missing())}")),
 ], indirect=True)
 # Every wait below would last this long: nothing in the guest hears of a power button or answers as an agent.
-PATIENCE_S = 45
+SHUTDOWN_TIMEOUT_S = 45
 SOON_S = 20  # with a busy machine's room
 CTXT = Context()
 
@@ -64,7 +64,7 @@ def worker(subject: Subject, tmp_path: Path) -> Worker:  # noqa: F811
     listener = Listener()
     host = Host(conf=_conf(tmp_path), driver=subject.driver, records=records, conductor=listener)
     plain = subject.guest()
-    said = {"os_shutdown_timeout": str(PATIENCE_S), "hw_qemu_guest_agent": "yes"}
+    said = {"os_shutdown_timeout": str(SHUTDOWN_TIMEOUT_S), "hw_qemu_guest_agent": "yes"}
     guest = dataclasses.replace(plain, image=dataclasses.replace(plain.image, properties=said))
     made = Worker(host, Build(host), PowerOperations(host), Inside(host), SoftDelete(host), listener, guest)
     made.build.build(CTXT, guest=guest)
@@ -75,10 +75,10 @@ def worker(subject: Subject, tmp_path: Path) -> Worker:  # noqa: F811
 def waiting(worker: Worker, operation: Callable[..., None], **arguments: Any) -> Iterator[futures.Future[None]]:
     """An action that has begun and waits for the guest."""
     with futures.ThreadPoolExecutor(1) as thread:
-        asked = thread.submit(operation, CTXT, server_id=worker.server_id, action_id=2, **arguments)
+        future = thread.submit(operation, CTXT, server_id=worker.server_id, action_id=2, **arguments)
         wait_until(lambda: worker.host.locks.is_held(worker.server_id), "the operation to begin")
-        assert not futures.wait([asked], timeout=1).done, "it did not wait"
-        yield asked
+        assert not futures.wait([future], timeout=1).done, "it did not wait"
+        yield future
 
 
 def soft_reboot(worker: Worker) -> contextlib.AbstractContextManager[futures.Future[None]]:
@@ -115,11 +115,11 @@ def test_a_hard_reboot_overtakes_a_suspend(worker: Worker, monkeypatch: pytest.M
 @pytest.mark.timed
 @pytest.mark.parametrize("begin", [soft_reboot, password], ids=["a soft reboot", "a password"])
 def test_a_delete_wins_at_once(worker: Worker, begin: Callable[[Worker], Any]) -> None:
-    with begin(worker) as asked:
+    with begin(worker) as future:
         began = time.monotonic()
         worker.build.destroy(CTXT, server_id=worker.server_id, fence=1000)
         assert time.monotonic() - began < SOON_S
-        assert isinstance(asked.exception(timeout=SOON_S), errors.NovaLiteError | None)
+        assert isinstance(future.exception(timeout=SOON_S), errors.NovaLiteError | None)
     assert worker.host.driver.power_state(worker.server_id) is Power.NOSTATE
     assert worker.host.records.get(worker.server_id) is None
 

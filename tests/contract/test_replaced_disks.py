@@ -53,7 +53,7 @@ def test_a_guest_starts_over_from_new_disks(subject: Subject) -> None:  # noqa: 
 
 
 @pytest.mark.parametrize("keeps_ephemeral", [True, False])
-def test_the_ephemeral_disk_is_kept_if_asked(subject: Subject, *, keeps_ephemeral: bool) -> None:  # noqa: F811
+def test_the_ephemeral_disk_is_kept_on_request(subject: Subject, *, keeps_ephemeral: bool) -> None:  # noqa: F811
     guest = dataclasses.replace(subject.guest(), ephemeral_gb=1)
     subject.prepare(guest)
     subject.driver.clear_disks(guest.server_id, keeps_ephemeral=keeps_ephemeral)
@@ -103,9 +103,9 @@ def test_a_rescue_on_a_bus_that_is_not_there_is_refused(subject: Subject) -> Non
 def test_a_rescue_may_have_a_config_drive_of_its_own(subject: Subject) -> None:  # noqa: F811
     guest = subject.started()
     made = rescued(subject, guest)
-    told = dataclasses.replace(made, documents={"openstack/latest/meta_data.json": "{}"})
+    changed = dataclasses.replace(made, documents={"openstack/latest/meta_data.json": "{}"})
     for _ in range(2):
-        subject.driver.make_config_drive(told)
+        subject.driver.make_config_drive(changed)
     subject.driver.reboot_hard(made)
     if isinstance(subject.driver, LibvirtDriver):
         assert "disk.config.rescue" in subject.driver.describe(made)

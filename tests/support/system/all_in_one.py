@@ -80,7 +80,7 @@ class AllInOne:
         self._process.wait(10)
 
     def crash_at(self, point: str, method: str, path: str, body: Any = None) -> None:
-        """Ask for what passes the failpoint `point`, be killed there, and start anew; the answer may die with the process."""
+        """Send a request that passes the failpoint `point`, be killed there, and start anew; the answer may die with the process."""
         assert self._process is not None
         self.arm(f"{point}=crash")
         with contextlib.suppress(CloudGone):
@@ -149,7 +149,7 @@ class AllInOne:
         return str(image)
 
     def boot(self, name: str, *, image: str, network: str, crash_at: str = "", **more: Any) -> str:
-        """Ask for a server, with the cloud killed at the failpoint `crash_at` if given; its id."""
+        """Create a server, with the cloud killed at the failpoint `crash_at` if given; its id."""
         body = {"name": name, "imageRef": image, "flavorRef": "42", "networks": [{"uuid": network}], **more}
         if not crash_at:
             return str(self.request("POST", "/v2.1/servers", {"server": body})["server"]["id"])

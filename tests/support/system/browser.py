@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A headless Chromium that tests drive by its DevTools protocol: open a page, ask it something, take its picture."""
+"""A headless Chromium that tests drive by its DevTools protocol: open a page, evaluate something, take a screenshot."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ def points(name: str, *more: str) -> list[str]:
     """Before and after each step, and once it is journaled; `more` are the worker's.
 
     One write ends a step and opens the next: what lies between that and the next one's `before` is a moment of its own
-    only where somebody is told something meanwhile.
+    only where a report is sent meanwhile.
     """
     workflow = WORKFLOWS[name]
     found = []

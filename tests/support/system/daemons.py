@@ -41,7 +41,7 @@ class Cloud(Daemons):
             assert answer.status == 204, answer.read()
 
     def boot(self, wanted: dict[str, Any], name: str) -> str:
-        """Ask for a server; its id."""
+        """Create a server; its id."""
         return str(self.call("POST", "/v2.1/servers", {"server": {**wanted, "name": name}}, expect=202)["server"]["id"])
 
     def server(self, server_id: str) -> dict[str, Any] | None:

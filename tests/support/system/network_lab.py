@@ -55,7 +55,7 @@ needs_programs = pytest.mark.skipif(
 
 
 class WorkerDied(Exception):
-    """The worker's process ended while it was asked something, as an armed failpoint makes it."""
+    """The worker's process ended during a request, as an armed failpoint makes it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Guest:
         return self.lab.sh(f"ip netns exec {self.name} sh -c '{command}'", check=check)
 
     def dhcp(self) -> str:
-        """Ask for a lease and use it; returns what was leased, empty: nothing."""
+        """Request a lease and use it; returns what was leased, empty: nothing."""
         script = self.lab.directory / "lease"
         script.write_text(_LEASE_SCRIPT)
         script.chmod(0o755)
@@ -91,7 +91,7 @@ class Guest:
 
 
 class Lab:
-    """One host: `sh` runs in it, `ask` calls its worker."""
+    """One host: `sh` runs in it, `request` calls its worker."""
 
     def __init__(self, directory: Path, *, name: str = "h1", options: tuple[str, ...] = ()) -> None:
         self.directory = directory

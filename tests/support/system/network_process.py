@@ -19,7 +19,7 @@ from nova_lite.rpc.payload import from_wire, to_wire
 
 
 def documents_app(documents: Documents) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
-    """The least metadata service: the document at the path, for whoever has the address."""
+    """The least metadata service: the document at the path, for anyone who has the address."""
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         found = documents.find(environ["nova.network_id"], environ["REMOTE_ADDR"]) or {}

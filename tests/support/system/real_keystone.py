@@ -30,7 +30,7 @@ run_simple("127.0.0.1", port, wsgi.initialize_public_application(), threaded=Tru
 
 
 def virtualenv() -> Path:
-    """The virtualenv with Keystone, installed on first use; several test runs may ask at once."""
+    """The virtualenv with Keystone, installed on first use; several test runs may do so at once."""
     CACHE.mkdir(parents=True, exist_ok=True)
     made = CACHE / "keystone-venv"
     with open(CACHE / "keystone-venv.lock", "w") as lock:
@@ -118,8 +118,8 @@ class RealKeystone:
 
     def make_user(self, name: str, password: str, *, project_id: str, role: str) -> str:
         """A new user with the role in the project; his id."""
-        asked = {"user": {"name": name, "password": password, "domain_id": "default"}}
-        user_id = str(self.call("POST", "/users", asked)["user"]["id"])
+        params = {"user": {"name": name, "password": password, "domain_id": "default"}}
+        user_id = str(self.call("POST", "/users", params)["user"]["id"])
         role_id = self.call("GET", f"/roles?name={role}")["roles"][0]["id"]
         self.call("PUT", f"/projects/{project_id}/users/{user_id}/roles/{role_id}")
         return user_id

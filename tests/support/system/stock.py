@@ -102,7 +102,7 @@ class User:
         assert self.status(server) == f"{status} None"
 
     def _environment(self, client: str) -> dict[str, str]:
-        """nova knows no clouds.yaml: it is told by the variables of old."""
+        """nova knows no clouds.yaml: it takes OS_ variables."""
         if client == "openstack":
             return {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml), "OS_CLOUD": self.cloud}
         entry = json.loads(self.clouds_yaml.read_text())["clouds"][self.cloud]

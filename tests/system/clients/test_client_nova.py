@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The nova client (python-novaclient), which speaks to the compute face alone."""
+"""The nova client (python-novaclient), which uses the compute API alone."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def test_a_wrong_password_is_refused_with_a_sentence(cloud: Cloud) -> None:
     assert "requires authentication" in said
 
 
-def test_the_catalog_lists_every_face_at_the_url_that_clients_reach(cloud: Cloud) -> None:
+def test_the_catalog_lists_every_service_at_the_url_that_clients_reach(cloud: Cloud) -> None:
     catalog = {service["Type"]: service["Endpoints"] for service in cloud.alice.json("catalog", "list")}
     assert set(catalog) >= {"compute", "identity", "image", "network"}
     urls = {one["url"] for endpoints in catalog.values() for one in endpoints if one["interface"] == "public"}

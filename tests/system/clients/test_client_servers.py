@@ -13,7 +13,7 @@ import pytest
 from tests.system.clients.conftest import Cloud
 
 
-def test_a_server_is_created_with_everything_and_shown_as_asked(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_server_is_created_with_everything_and_shown_as_requested(cloud: Cloud, tmp_path: Path) -> None:
     alice, user_data = cloud.alice, tmp_path / "user-data"
     user_data.write_text("#!/bin/sh\necho hello\n")
     alice.openstack("keypair", "create", "--private-key", str(tmp_path / "key"), "k-full")
@@ -57,8 +57,8 @@ def test_each_action_reaches_its_state_and_is_an_event(cloud: Cloud, vm: str) ->
     for action, status in steps:
         alice.openstack("server", action, vm)
         alice.settle(vm, status)
-    asked = [row["Action"] for row in alice.json("server", "event", "list", vm)]
-    assert asked == ["resume", "suspend", "unpause", "pause", "start", "stop", "create"]
+    names = [row["Action"] for row in alice.json("server", "event", "list", vm)]
+    assert names == ["resume", "suspend", "unpause", "pause", "start", "stop", "create"]
 
 
 def test_reboots_soft_and_hard_wait_until_it_runs_again(cloud: Cloud, vm: str) -> None:
@@ -138,8 +138,8 @@ def test_delete_waits_until_it_is_gone(cloud: Cloud, vm: str) -> None:
 
 @pytest.mark.parametrize(("option", "value"), [("--image", "no-such"), ("--flavor", "no-such"), ("--network", "no-such")])
 def test_an_unknown_part_of_a_server_is_named(cloud: Cloud, option: str, value: str) -> None:
-    asked = {"--image": "img", "--flavor": "small", "--network": "net", option: value}
-    words = [word for pair in asked.items() for word in pair]
+    params = {"--image": "img", "--flavor": "small", "--network": "net", option: value}
+    words = [word for pair in params.items() for word in pair]
     assert "no-such" in cloud.alice.refused("server", "create", *words, "never")
     assert "never" not in [row["Name"] for row in cloud.alice.json("server", "list")]
 

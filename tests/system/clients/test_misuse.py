@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that misbehave on the wire: they are told off at once, and others are served meanwhile and after."""
+"""Clients that misbehave on the wire: they are refused at once, and others are served meanwhile and after."""
 
 from __future__ import annotations
 

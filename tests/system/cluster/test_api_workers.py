@@ -22,7 +22,7 @@ from tools.lib.services.service import request
 
 WORKERS = 2
 ANSWERED_S = 15
-NO_BROKER = "rabbit://127.0.0.1:1/"  # what is asked here needs none
+NO_BROKER = "rabbit://127.0.0.1:1/"  # these requests need none
 
 
 class Api:
@@ -118,7 +118,7 @@ def test_a_worker_that_stops_or_dies_amid_requests_takes_nothing_from_the_others
         for _ in range(5):
             victim = api.workers()[0]
             os.kill(victim, signal.SIGKILL)
-            wait_until(lambda: len(set(api.workers()) - {victim}) == WORKERS)  # noqa: B023 - asked at once
+            wait_until(lambda: len(set(api.workers()) - {victim}) == WORKERS)  # noqa: B023 - called at once
     finally:
         is_over.set()
         for client in clients:

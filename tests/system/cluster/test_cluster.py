@@ -181,7 +181,7 @@ def test_every_daemon_is_up(cloud: Cloud) -> None:
     }
 
 
-def test_status_asks_every_part(cloud: Cloud) -> None:
+def test_status_checks_every_service(cloud: Cloud) -> None:
     said = tool("status", "--state", cloud.state).stdout
     assert "DOWN" not in said
     assert len(said.splitlines()) == 4 + 5 + 2 * 3
@@ -227,7 +227,7 @@ def test_up_refuses_what_the_cluster_is_not(cloud: Cloud) -> None:
     assert "is not empty" in foreign.stderr
 
 
-def test_each_server_is_on_the_host_that_was_asked_for(cloud: Cloud, pair: Pair) -> None:
+def test_each_server_is_on_the_requested_host(cloud: Cloud, pair: Pair) -> None:
     listed = cloud.openstack("server", "list", "--long", "-f", "json")
     assert {(row["ID"], row["Host"], row["Status"]) for row in listed} == {
         (pair.a, "h1", "ACTIVE"), (pair.b, "h2", "ACTIVE")}  # fmt: skip

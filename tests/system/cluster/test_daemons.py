@@ -75,7 +75,7 @@ def test_workers_end_with_their_parent(cloud: Cloud, after_s: float | None) -> N
 
 @pytest.mark.timed
 @pytest.mark.parametrize("name", ["nova-api", "nova-conductor", "nova-scheduler", "nova-network", "nova-compute"])
-def test_a_daemon_ends_quickly_when_asked_and_leaves_nothing(cloud: Cloud, name: str) -> None:
+def test_a_daemon_ends_quickly_on_request_and_leaves_nothing(cloud: Cloud, name: str) -> None:
     pids = cloud.pids(name)
     idle = socket.create_connection(("127.0.0.1", cloud._port))  # noqa: SLF001 - a client that stays connected
     idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compute face on real PostgreSQL and MariaDB: simultaneous requests against one quota, and reads in pieces."""
+"""The compute API on real PostgreSQL and MariaDB: simultaneous requests against one quota, and reads in pieces."""
 
 from __future__ import annotations
 

@@ -77,8 +77,8 @@ def _race(calls: list[Callable[[], None]]) -> list[bool]:
         return [ran.result(60) for ran in [pool.submit(run, call) for call in calls]]
 
 
-def _ask_all(clients: list[Database], server_id: str, names: Sequence[str]) -> list[bool]:
-    """Each client asks for its action at the same moment; which ones won."""
+def _begin_all(clients: list[Database], server_id: str, names: Sequence[str]) -> list[bool]:
+    """Each client begins its action at the same moment; which ones won."""
     return _race([functools.partial(_begin, database, server_id, name) for database, name in zip(clients, names, strict=True)])
 
 
@@ -93,7 +93,7 @@ def test_of_many_actions_at_once_one_wins(clients: list[Database]) -> None:
     winners: set[str] = set()
     for _ in range(ROUNDS):
         server_id = _server(clients[0])
-        won = _ask_all(clients, server_id, RIVALS)
+        won = _begin_all(clients, server_id, RIVALS)
         assert sum(won) == 1
         winner = RIVALS[won.index(True)]
         assert _seen(clients[0], server_id) == (ACTIONS[winner].task, [winner])
@@ -101,19 +101,19 @@ def test_of_many_actions_at_once_one_wins(clients: list[Database]) -> None:
     assert len(winners) > 1, "that was no race"
 
 
-def test_of_many_that_ask_for_the_same_one_wins(clients: list[Database]) -> None:
+def test_of_many_that_begin_the_same_one_wins(clients: list[Database]) -> None:
     for _ in range(ROUNDS):
         server_id = _server(clients[0])
-        won = _ask_all(clients, server_id, ["stop"] * len(clients))
+        won = _begin_all(clients, server_id, ["stop"] * len(clients))
         assert sum(won) == 1
         assert _seen(clients[0], server_id) == ("powering-off", ["stop"])
 
 
-def test_delete_wins_whoever_else_asks(clients: list[Database]) -> None:
+def test_delete_wins_over_all_others(clients: list[Database]) -> None:
     for _ in range(ROUNDS):
         server_id = _server(clients[0])
         names = ["delete", *RIVALS[1:]]
-        won = _ask_all(clients, server_id, names)
+        won = _begin_all(clients, server_id, names)
         assert won[0]
         task, written = _seen(clients[0], server_id)
         assert task == "deleting"
@@ -125,7 +125,7 @@ def test_a_hard_reboot_takes_over_what_may_be_stuck_and_nothing_else(clients: li
     for _ in range(ROUNDS):
         server_id = _server(clients[0])
         names = ["reboot_hard", *RIVALS[1:]]
-        won = _ask_all(clients, server_id, names)
+        won = _begin_all(clients, server_id, names)
         winners = {name for name, has_won in zip(names, won, strict=True) if has_won}
         task, written = _seen(clients[0], server_id)
         assert (len(written), set(written), task) == (len(winners), winners, ACTIONS[written[0]].task)
@@ -173,7 +173,7 @@ def test_of_many_requests_at_once_one_is_accepted(tmp_path: Path) -> None:
 
         with futures.ThreadPoolExecutor(len(BODIES)) as pool:
             said = list(pool.map(request, BODIES))
-        # One that comes when the first is done may win too: what it asks for is allowed in the state that it finds.
+        # One that comes when the first is done may win too: its action is allowed in the state that it finds.
         recorded = cloud.request("GET", f"/v2.1/servers/{server}/os-instance-actions")["instanceActions"]
         assert said.count("202") == len(recorded) - 1
         refusals = [text for text in said if text != "202"]

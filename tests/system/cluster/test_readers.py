@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a reader asks of a real database server besides its queries: nothing, for that is a round trip each."""
+"""What a reader sends to a real database server besides its queries: nothing, for that is a round trip each."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def test_quickstart_refuses_a_port_of_another_program_and_names_it(tmp_path: Pat
     assert not (tmp_path / "state").exists()
 
 
-def test_quickstart_refuses_whoever_is_not_root() -> None:
+def test_quickstart_refuses_other_users_than_root() -> None:
     # the clone and pytest's directories may be closed to other users
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory)
@@ -235,7 +235,7 @@ def test_quickstart_refuses_a_disk_that_is_full(tmp_path: Path) -> None:
     assert "--state DIR" in done.stderr
 
 
-def test_help_asks_nothing() -> None:
+def test_help_needs_nothing() -> None:
     for tool in (QUICKSTART, DOWN):
         done = subprocess.run([sys.executable, str(tool), "--help"], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0

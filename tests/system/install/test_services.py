@@ -75,7 +75,7 @@ def switch() -> Iterator[Switch]:
 
 
 def select_one(url: str) -> int:
-    """Ask a database by SQLAlchemy, as the services do."""
+    """Query a database by SQLAlchemy, as the services do."""
     engine = sqlalchemy.create_engine(url)
     try:
         with engine.connect() as connection:

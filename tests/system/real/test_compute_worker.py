@@ -44,7 +44,7 @@ DESTROY_STEPS = ("destroy.tombstone", "destroy.guest", "destroy.disks", "destroy
 
 @dataclasses.dataclass
 class Conductor:
-    """What the worker told."""
+    """What the worker reported."""
 
     done: list[tuple[int, Power]] = dataclasses.field(default_factory=list)
     failed: list[str] = dataclasses.field(default_factory=list)
@@ -52,7 +52,7 @@ class Conductor:
     reports: list[ServiceReport] = dataclasses.field(default_factory=list)
 
     def run(self, ctxt: Context, *, action_id: int) -> None:
-        """Workers do not ask for work."""
+        """Workers do not poll for work."""
 
     def action_done(self, ctxt: Context, *, server_id: str, action_id: int, host: str, power_state: int) -> None:
         self.done.append((action_id, Power(power_state)))
@@ -61,13 +61,13 @@ class Conductor:
         self.failed.append(reason)
 
     def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:
-        raise AssertionError("a worker does not ask for this")
+        raise AssertionError("a worker does not call this")
 
     def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
-        raise AssertionError("a worker does not ask for this")
+        raise AssertionError("a worker does not call this")
 
     def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
-        raise AssertionError("a worker does not ask for this")
+        raise AssertionError("a worker does not call this")
 
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
         self.powers.extend(states)
@@ -148,7 +148,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture
 def server(cloud: Cloud) -> Iterator[Guest]:
-    """A guest that was asked for, and that is gone afterwards with all it had."""
+    """A guest that was built, and that is gone afterwards with all it had."""
     guest = cloud.guest()
     cloud.conductor.powers.clear()
     cloud.compute.build(Context(), guest=guest)
@@ -170,7 +170,7 @@ def typed(cloud: Cloud, server_id: str, text: str) -> Iterator[None]:
     with cloud.service.driver.connect_console(server_id, ConsoleType.SERIAL) as terminal:
         terminal.settimeout(2)
         said, is_quiet, limit = b"", True, time.monotonic() + BOOT_S
-        # What comes before the guest's shell waits for it is lost: ask until it answers, and let it come to rest.
+        # What comes before the guest's shell waits for it is lost: type until it answers, and let it come to rest.
         while not (b"shell2" in said and is_quiet) and time.monotonic() < limit:
             if is_quiet:
                 terminal.sendall(b"\necho shell$((1+1))\n")
@@ -202,7 +202,7 @@ def test_a_guest_lives_through_every_action(cloud: Cloud, server: Guest) -> None
     assert re.search(r"STATE \S+ boots=4", cloud.console(name))
 
 
-def test_a_guest_that_powers_itself_off_is_told(cloud: Cloud, server: Guest) -> None:
+def test_a_guest_that_powers_itself_off_is_reported(cloud: Cloud, server: Guest) -> None:
     assert cloud.says(server.server_id, "READY web")
     assert cloud.says(server.server_id, "built-in shell")
     off = PowerState(server_id=server.server_id, state=Power.SHUTDOWN)
@@ -210,13 +210,13 @@ def test_a_guest_that_powers_itself_off_is_told(cloud: Cloud, server: Guest) -> 
         assert soon(lambda: off in cloud.conductor.powers, limit_s=60)
 
 
-def test_what_happened_while_libvirtd_was_dead_is_told(cloud: Cloud, server: Guest) -> None:
+def test_what_happened_while_libvirtd_was_dead_is_reported(cloud: Cloud, server: Guest) -> None:
     pid = qemu_of(server)
     cloud.libvirt.kill9()
     os.kill(pid, signal.SIGKILL)
     cloud.libvirt.start()
-    told = {PowerState(server_id=server.server_id, state=state) for state in (Power.SHUTDOWN, Power.CRASHED)}
-    assert soon(lambda: told & set(cloud.conductor.powers))
+    reported = {PowerState(server_id=server.server_id, state=state) for state in (Power.SHUTDOWN, Power.CRASHED)}
+    assert soon(lambda: reported & set(cloud.conductor.powers))
 
 
 def test_actions_wait_for_a_libvirtd_that_restarts(cloud: Cloud, server: Guest) -> None:
@@ -240,7 +240,7 @@ def test_a_libvirtd_that_does_not_answer_holds_nobody_up(
     assert cloud.act("pause", server.server_id) is Power.PAUSED
 
 
-def test_ten_guests_asked_for_at_once_share_one_download(cloud: Cloud) -> None:
+def test_ten_guests_requested_at_once_share_one_download(cloud: Cloud) -> None:
     before = cloud.images.requests
     image = dataclasses.replace(cloud.images.image(), id=str(uuid.uuid4()))
     # Paused guests need no processor: ten on two cores would not boot in time.
@@ -301,7 +301,7 @@ def run_child(directory: Path, what: str, guest: Guest, *, crash_at: str = "") -
 
 
 @pytest.mark.parametrize("step", BUILD_STEPS)
-def test_a_worker_killed_while_building_finishes_when_asked_again(
+def test_a_worker_killed_while_building_finishes_when_requested_again(
     killed: tuple[Path, PrivateLibvirt, ImageServer], step: str
 ) -> None:
     directory, libvirt, images = killed

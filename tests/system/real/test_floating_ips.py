@@ -74,7 +74,7 @@ def test_the_world_reaches_a_guest_by_its_floating_address(lab: Lab) -> None:
     lab.listen("g1", 22)
 
     assert pinged(lab, FLOATING)
-    assert fetched(lab, FLOATING, 22) == WORLD  # the guest sees who asked
+    assert fetched(lab, FLOATING, 22) == WORLD  # the guest sees the client
 
 
 def test_security_groups_hold_for_floating_addresses(lab: Lab) -> None:
@@ -116,14 +116,14 @@ def test_guests_of_two_networks_with_equal_ranges_have_one_each_and_reach_each_o
     assert second.reaches(FLOATING)
 
 
-def test_a_neighbour_reaches_a_guest_by_its_floating_address(lab: Lab) -> None:
+def test_another_guest_reaches_a_guest_by_its_floating_address(lab: Lab) -> None:
     started(lab, plan())
     third = port(3, NET, "10.0.0.13", groups=(group(1).id,))
     lab.request("prepare", server(3, NET, third, groups=(group(1, *RULES),)))
-    neighbour = lab.plug("g3", third)
-    assert neighbour.dhcp()
+    other = lab.plug("g3", third)
+    assert other.dhcp()
 
-    assert neighbour.reaches(FLOATING)
+    assert other.reaches(FLOATING)
 
 
 def test_nothing_of_it_is_left_when_the_server_is_released(lab: Lab) -> None:
@@ -143,7 +143,7 @@ def test_it_leads_on_after_the_worker_was_killed(lab: Lab) -> None:
     assert pinged(lab, FLOATING)
 
 
-def test_a_cut_prepare_is_finished_when_it_is_asked_again(lab: Lab) -> None:
+def test_a_cut_prepare_is_finished_when_it_is_requested_again(lab: Lab) -> None:
     lab.kill_worker()
     lab.start_worker(failpoints="network.prepare.floating=crash")
     with pytest.raises(WorkerDied):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a real guest is told and tells: files, tags, passwords by its config drive, and the one that it posts."""
+"""What a real guest reads and posts: files, tags, passwords by its config drive, and the one that it posts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.support.system.own_host import cloud_of_real_guests
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 WORDS = b"what the user gave\n"
-# Its output is on the console. The service is asked by hand: busybox's wget does not show a refusal's status.
-TELL = base64.b64encode(b"""#!/bin/sh
+# Its output is on the console. The service is called by hand: busybox's wget does not show a refusal's status.
+REPORT = base64.b64encode(b"""#!/bin/sh
 post() { printf 'POST /openstack/latest/password HTTP/1.0\\r\\nContent-Length: 8\\r\\n\\r\\nc2VjcmV0' | nc 169.254.169.254 80 | head -n 1; }
 echo "FIRST $(post)"
 echo "SECOND $(post)"
 wget -q -O /run/said http://169.254.169.254/openstack/latest/meta_data.json
 grep -o '"tags": .*"front"' /run/said
-grep -q '"admin_pass": "of-Create/1"' /config-drive/openstack/latest/meta_data.json && echo THE DRIVE TELLS
+grep -q '"admin_pass": "of-Create/1"' /config-drive/openstack/latest/meta_data.json && echo THE DRIVE HAS IT
 grep -q '"uuid"' /run/said && ! grep -q admin_pass /run/said && echo THE SERVICE DOES NOT
 PLACE=$(basename "$(readlink -f /sys/class/net/eth0/device/..)")
 grep -q "\\"bus\\": \\"pci\\", \\"address\\": \\"$PLACE\\"" /config-drive/openstack/latest/meta_data.json && echo THE DRIVE PLACES IT
@@ -45,16 +45,16 @@ def server_id(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
     network = cloud.make_network("inside", "10.85.0.0/24")
     given = [{"path": "/etc/given", "contents": base64.b64encode(WORDS).decode()}]
     cloud.request("POST", "/v2.1/flavors", {"flavor": {"id": "78", "name": "inside", "ram": 128, "vcpus": 1, "disk": 1}})
-    asked = {"name": "inside", "imageRef": image, "flavorRef": "78", "networks": [{"uuid": network, "tag": "front"}],
-             "config_drive": True, "adminPass": "of-Create/1", "personality": given, "user_data": TELL}
-    made = str(cloud.request("POST", "/v2.1/servers", {"server": asked}, version="2.42")["server"]["id"])
+    params = {"name": "inside", "imageRef": image, "flavorRef": "78", "networks": [{"uuid": network, "tag": "front"}],
+             "config_drive": True, "adminPass": "of-Create/1", "personality": given, "user_data": REPORT}
+    made = str(cloud.request("POST", "/v2.1/servers", {"server": params}, version="2.42")["server"]["id"])
     cloud.wait_for_status(made, "ACTIVE")
     return made
 
 
 @pytest.mark.parametrize("text", [
     f"FILE /etc/given {hashlib.sha256(WORDS).hexdigest()}", "FIRST HTTP/1.[01] 200", "SECOND HTTP/1.[01] 409",
-    '"tags": ."front"', "THE DRIVE TELLS", "THE SERVICE DOES NOT", "THE DRIVE PLACES IT",
+    '"tags": ."front"', "THE DRIVE HAS IT", "THE SERVICE DOES NOT", "THE DRIVE PLACES IT",
     "THE SERVICE PLACES IT", "ROOT HAS A PASSWORD"])
 def test_the_guest_says(cloud: AllInOne, server_id: str, text: str) -> None:
     def output() -> str:

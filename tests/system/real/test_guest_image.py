@@ -92,7 +92,7 @@ class Qemu:
         return self.wait_for(rf"^@@ [\d.]+ {word}\b *(.*?)\r?$").group(1)
 
     def press_power_button(self) -> int:
-        """Ask for a shutdown by ACPI and return QEMU's exit status."""
+        """Request a shutdown by ACPI and return QEMU's exit status."""
         with socket.socket(socket.AF_UNIX) as channel:
             channel.settimeout(BOOT_S)
             channel.connect(str(self._qmp))
@@ -225,7 +225,7 @@ def test_the_guest_runs_its_user_data(first_boot: Qemu) -> None:
     assert "NO-" not in first_boot.log
 
 
-def test_the_guest_tells_which_bytes_each_source_gave(first_boot: Qemu) -> None:
+def test_the_guest_prints_which_bytes_each_source_gave(first_boot: Qemu) -> None:
     assert first_boot.marker("MDSHA") == f"http={digest(META_DATA)} cfg={digest(META_DATA)}"
     assert first_boot.marker("UDSHA") == f"http={digest(USER_DATA)} cfg={digest(USER_DATA)}"
     assert first_boot.marker("VENDOR") == f"http={digest(b'{}')} cfg=-"

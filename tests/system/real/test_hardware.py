@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real guests with much of what flavors and images may ask for: they boot, and libvirt and the guest have it."""
+"""Real guests with much of what flavors and images may require: they boot, and libvirt and the guest have it."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ IMAGE = {
 }
 
 
-def asking(cloud: Cloud, specs: dict[str, str], image: dict[str, str], **changes: object) -> Guest:
+def guest_with(cloud: Cloud, specs: dict[str, str], image: dict[str, str], **changes: object) -> Guest:
     guest = cloud.guest(extra_specs=specs, **changes)
     return dataclasses.replace(guest, server_id=str(uuid.uuid4()), image=dataclasses.replace(guest.image, properties=image))
 
 
 @pytest.fixture
 def mixed(cloud: Cloud) -> Iterator[Guest]:
-    guest = asking(cloud, SPECS, IMAGE, vcpus=2)
+    guest = guest_with(cloud, SPECS, IMAGE, vcpus=2)
     cloud.compute.build(Context(), guest=guest)
     yield guest
     cloud.compute.destroy(Context(), server_id=guest.server_id, fence=10_000)
@@ -70,7 +70,7 @@ def test_a_guest_with_much_of_its_own_boots_and_has_it(cloud: Cloud, mixed: Gues
 
 
 def test_a_firmware_of_uefi_starts(cloud: Cloud) -> None:
-    guest = asking(cloud, {}, {"hw_firmware_type": "uefi", "hw_machine_type": "q35"})
+    guest = guest_with(cloud, {}, {"hw_firmware_type": "uefi", "hw_machine_type": "q35"})
     cloud.compute.build(Context(), guest=guest)
     try:
         described = ET.fromstring(cloud.libvirt.virsh("dumpxml", guest.server_id) or "")
@@ -85,7 +85,7 @@ def test_a_firmware_of_uefi_starts(cloud: Cloud) -> None:
     ({"hw:numa_nodes": "64"}, "each of a guest's needs one of its own"),
 ])
 def test_what_the_host_lacks_is_the_builds_refusal(cloud: Cloud, specs: dict[str, str], said: str) -> None:
-    guest = asking(cloud, specs, {}, vcpus=64)
+    guest = guest_with(cloud, specs, {}, vcpus=64)
     with pytest.raises(errors.HypervisorFailed, match=said):
         cloud.compute.build(Context(), guest=guest)
     assert guest.server_id not in cloud.compute.owned(Context()).server_ids
@@ -115,12 +115,12 @@ def one_dedicated(cloud: Cloud) -> Iterator[None]:
     conf.clear_override("cpu_shared_set", group="compute")
 
 
-def test_a_mixed_guest_runs_where_it_was_told(cloud: Cloud, one_dedicated: None) -> None:
+def test_a_mixed_guest_runs_where_it_was_pinned(cloud: Cloud, one_dedicated: None) -> None:
     (offered,) = cloud.service.report().inventories
     assert (offered.vcpus, offered.pcpus, [cell.dedicated for cell in offered.offers.cells]) == (1, 1, [(1,)])
-    guest = asking(cloud, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "1", "hw:emulator_threads_policy": "share"},
+    guest = guest_with(cloud, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "1", "hw:emulator_threads_policy": "share"},
                    {"hw_sound_model": "ac97"}, vcpus=2)
-    plain = asking(cloud, {}, {})
+    plain = guest_with(cloud, {}, {})
     try:
         for one in (guest, plain):
             cloud.compute.build(Context(), guest=one)
@@ -137,7 +137,7 @@ def test_a_mixed_guest_runs_where_it_was_told(cloud: Cloud, one_dedicated: None)
 
 
 def test_the_state_of_a_tpm_is_encrypted_and_outlives_a_hard_reboot(cloud: Cloud) -> None:
-    guest = asking(cloud, {"hw:tpm_version": "2.0"}, {})
+    guest = guest_with(cloud, {"hw:tpm_version": "2.0"}, {})
     name = guest.server_id
     key = next(Path(str(cloud.service._conf.state_path)).glob("instances")) / name / "vtpm.key"  # noqa: SLF001 - where it is
     cloud.compute.build(Context(), guest=guest)
@@ -159,7 +159,7 @@ def test_the_state_of_a_tpm_is_encrypted_and_outlives_a_hard_reboot(cloud: Cloud
 
 
 def test_what_the_host_says_of_real_time_is_true(cloud: Cloud, one_dedicated: None) -> None:
-    guest = asking(cloud, {"hw:cpu_policy": "mixed", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "1"}, {}, vcpus=2)
+    guest = guest_with(cloud, {"hw:cpu_policy": "mixed", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "1"}, {}, vcpus=2)
     (offered,) = cloud.service.report().inventories
     try:
         if not {resource_request.REALTIME, resource_request.LOCKED} <= set(offered.offers.traits):
@@ -176,7 +176,7 @@ def test_what_the_host_says_of_real_time_is_true(cloud: Cloud, one_dedicated: No
 def test_dedicated_cpus_are_one_guests_alone(cloud: Cloud) -> None:
     conf = cloud.service._conf  # noqa: SLF001 - as if the worker had been started with it
     conf.set_override("cpu_dedicated_set", "1", group="compute")
-    first, second = (asking(cloud, {"hw:cpu_policy": "dedicated"}, {}) for _ in range(2))
+    first, second = (guest_with(cloud, {"hw:cpu_policy": "dedicated"}, {}) for _ in range(2))
     try:
         cloud.compute.build(Context(), guest=first)
         assert (cloud.libvirt.virsh("vcpupin", first.server_id) or "").split()[-1] == "1"

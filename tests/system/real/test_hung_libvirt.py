@@ -78,10 +78,10 @@ def test_nothing_hangs_with_libvirt_and_all_goes_on_with_it(cloud: AllInOne, wan
         refused(cloud, "POST", f"/v2.1/servers/{stays}/os-interface", {"interfaceAttachment": {"net_id": wanted["network"]}})
         assert "SYSLINUX" in act(cloud, stays, "os-getConsoleOutput", {})["output"]
         cloud.wait(lambda: nova_compute(cloud)["state"] == "down", "the host to be down")
-        told = nova_compute(cloud)
-        assert told["status"] == "disabled"
-        assert told["disabled_reason"].startswith("AUTO: host ")
-        assert "libvirt has not answered" in told["disabled_reason"]
+        service = nova_compute(cloud)
+        assert service["status"] == "disabled"
+        assert service["disabled_reason"].startswith("AUTO: host ")
+        assert "libvirt has not answered" in service["disabled_reason"]
         [hypervisor] = cloud.request("GET", "/v2.1/os-hypervisors/detail")["hypervisors"]
         assert (hypervisor["state"], hypervisor["status"]) == ("down", "disabled")
         assert hypervisor["service"]["disabled_reason"].startswith("AUTO: ")
@@ -141,7 +141,7 @@ def test_what_was_given_up_does_not_happen_when_libvirt_goes_on(tmp_path: Path) 
             began = time.monotonic()
             with pytest.raises(errors.HypervisorFailed, match="libvirt has not answered for"):
                 connection.check("look")
-            assert time.monotonic() - began < 2  # who asks next need not wait again
+            assert time.monotonic() - began < 2  # the next caller need not wait again
         wait_until(lambda: came[2:] == ["looked"], "what was cut off to be looked at")
         connection.check("look")
         assert came == ["looked", "changed", "looked"]

@@ -28,7 +28,7 @@ def nic() -> Iterator[Nic]:
 
 
 def listed(cloud: Cloud, server_id: str) -> bool:  # noqa: F811
-    """Whether the guest itself, asked on its console, lists the NIC."""
+    """Whether the guest itself, on its console, lists the NIC."""
     mark = uuid.uuid4().hex[:6]
     with typed(cloud, server_id, f"\necho {mark}-$(cat /sys/class/net/*/address | grep -c fa:16:3e:00:00:09)-\n"):
         assert soon(lambda: f"{mark}-1-" in cloud.console(server_id) or f"{mark}-0-" in cloud.console(server_id), limit_s=60)

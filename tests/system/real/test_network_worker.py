@@ -178,16 +178,16 @@ def test_a_restart_keeps_dnsmasq_and_established_connections(lab: Lab, pair: tup
 
 
 @pytest.mark.parametrize("step", ["record", "namespace", "links", "metadata", "dhcp", "filters", "done"])
-def test_a_crash_while_preparing_is_repaired_by_asking_again(tmp_path: Path, lab: Lab, step: str) -> None:
+def test_a_crash_while_preparing_is_repaired_by_a_repeated_request(tmp_path: Path, lab: Lab, step: str) -> None:
     lab.kill_worker()
     lab.start_worker(failpoints=f"network.prepare.{step}=crash")
     only = port(1, NET, "10.0.0.11", groups=(group(1).id,))
-    asked = server(1, NET, only, groups=(group(1, OUT),))
+    ports = server(1, NET, only, groups=(group(1, OUT),))
 
     with pytest.raises(WorkerDied):
-        lab.request("prepare", asked)
+        lab.request("prepare", ports)
     lab.start_worker()
-    assert lab.request("prepare", asked) is None
+    assert lab.request("prepare", ports) is None
     guest = lab.plug("g1", only)
 
     assert guest.dhcp().startswith("10.0.0.11/24")
@@ -219,20 +219,20 @@ def test_a_crash_while_releasing_or_removing_ends_with_nothing_left(lab: Lab, st
 def test_many_requests_at_once_end_as_if_one_by_one(lab: Lab) -> None:
     before = lab.inventory()
     nets = [network(number) for number in range(4)]
-    asked = []
+    requests = []
     for number in range(40):
         on, groups = nets[number % 4], (group(number % 3, OUT, Rule(direction="ingress", remote_group_id=group(9).id)), group(9))
         plug = port(number, on, f"10.0.0.{number + 10}", groups=(groups[0].id,))
-        asked.append(server(number, on, plug, groups=groups))
+        requests.append(server(number, on, plug, groups=groups))
 
-    prepared = lab.request("at_once", [{"method": "prepare", "arguments": to_wire([one])} for one in asked])
+    prepared = lab.request("at_once", [{"method": "prepare", "arguments": to_wire([one])} for one in requests])
     rules = lab.sh("nft list ruleset")
     lab.kill_worker()
     lab.start_worker()
     again = lab.sh("nft list ruleset")
     released = lab.request("at_once", [
-        {"method": "release", "arguments": [one.server_id], "named": {"fence": 2}} for one in asked
-    ] + [{"method": "prepare", "arguments": to_wire([one])} for one in asked[:8]])
+        {"method": "release", "arguments": [one.server_id], "named": {"fence": 2}} for one in requests
+    ] + [{"method": "prepare", "arguments": to_wire([one])} for one in requests[:8]])
     leftover = lab.request("owned")["server_ids"]
     for server_id in leftover:
         lab.request("release", server_id, fence=2)
@@ -279,9 +279,9 @@ def test_a_look_after_the_host_brings_back_a_bridge_and_a_namespace(lab: Lab, pa
 
 def test_a_second_server_in_a_network_is_prepared_quickly(lab: Lab, pair: tuple[Guest, Guest]) -> None:
     def prepare(number: int) -> float:
-        asked = server(number, NET, port(number, NET, f"10.0.0.{number}", groups=(group(1).id,)), groups=(group(1, OUT),))
+        ports = server(number, NET, port(number, NET, f"10.0.0.{number}", groups=(group(1).id,)), groups=(group(1, OUT),))
         begin = time.perf_counter()
-        assert lab.request("prepare", asked) is None
+        assert lab.request("prepare", ports) is None
         return time.perf_counter() - begin
 
     best = min(prepare(number) for number in range(20, 30))

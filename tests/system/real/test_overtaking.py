@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real guest that hears no power button: its soft reboot hangs, and what its user asks for next does not wait for it."""
+"""A real guest that hears no power button: its soft reboot hangs, and its user's next request does not wait for it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def server_id(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
     image = cloud.make_image(disk, "raw", os_shutdown_timeout=str(HANGS_S), hw_qemu_guest_agent="yes")
     flavor = {"name": f"deaf-{image}", "id": image, "ram": 64, "vcpus": 1, "disk": 1}
     cloud.request("POST", "/v2.1/flavors", {"flavor": flavor})
-    asked = {"name": "deaf", "imageRef": image, "flavorRef": image, "networks": "none"}
-    made = str(cloud.request("POST", "/v2.1/servers", {"server": asked}, version="2.37")["server"]["id"])
+    params = {"name": "deaf", "imageRef": image, "flavorRef": image, "networks": "none"}
+    made = str(cloud.request("POST", "/v2.1/servers", {"server": params}, version="2.37")["server"]["id"])
     cloud.wait_for_status(made, "ACTIVE")
     return made
 

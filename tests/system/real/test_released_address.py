@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever gets a released server's address on the same host is not taken for a member of its groups."""
+"""The next server with a released address on the same host is not taken for a member of its groups."""
 
 from __future__ import annotations
 

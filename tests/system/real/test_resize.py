@@ -59,7 +59,7 @@ STEPS = ("resize.record", "resize.stop", "resize.keep_disks", "resize.make_disks
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_that_is_cut_off_is_done_when_asked_for_again(cloud: Cloud, step: str) -> None:  # noqa: F811
+def test_a_step_that_is_cut_off_is_done_when_requested_again(cloud: Cloud, step: str) -> None:  # noqa: F811
     """The guest is off but for the end, so that all steps fit into a test."""
     guest, worker, ctxt = cloud.guest(), cloud.compute, Context()
     server_id = guest.server_id
@@ -84,7 +84,7 @@ def test_a_step_that_is_cut_off_is_done_when_asked_for_again(cloud: Cloud, step:
 
 
 def stubbornly(call: Callable[[], object]) -> bool:
-    """Ask until it is done and once more; whether it was cut off at first."""
+    """Request it until it is done and once more; whether it was cut off at first."""
     is_cut = False
     try:
         call()

@@ -23,7 +23,7 @@ FILES = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_faces_and_flows_hold_on_a_real_server(kind: str) -> None:
+def test_apis_and_flows_hold_on_a_real_server(kind: str) -> None:
     environment = {**os.environ, "NOVA_LITE_TEST_DATABASE": kind}
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *FILES], cwd=ROOT, env=environment,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The identity face on real PostgreSQL and MariaDB: what SQLite would forgive or order differently."""
+"""The identity API on real PostgreSQL and MariaDB: what SQLite would forgive or order differently."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_taken_name_is_a_conflict(cloud: IdentityCloud) -> None:
     assert cloud.call("PATCH", f"/users/{user_id}", {"user": {"name": "admin"}}, token=admin).status_int == 409
 
 
-def test_times_are_kept_finely_enough_to_tell_old_tokens_from_new(cloud: IdentityCloud) -> None:
+def test_times_are_kept_finely_enough_to_distinguish_old_tokens_from_new(cloud: IdentityCloud) -> None:
     admin = cloud.token()
     user_id, _ = cloud.make_user("alice", project="red", role="member", admin=admin)
     old = cloud.token("alice", "alice secret", project="red")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`auth_strategy = keystone` against a real Keystone: whom our faces believe, and what they make of its roles."""
+"""`auth_strategy = keystone` against a real Keystone: which tokens are accepted, and what becomes of their roles."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def cloud(keystone: RealKeystone, tmp_path_factory: pytest.TempPathFactory) -> I
     database = Database(f"sqlite:///{directory}/unused.sqlite")
     app = RequestId(auth(application, conf=conf, database=database))
     yield Cloud(keystone, app, Policy(conf, [SHOW, CREATE, FORCE]), seen, red_id, alice_id)
-    assert not Path(directory, "unused.sqlite").exists()  # with a real Keystone no row of ours is asked
+    assert not Path(directory, "unused.sqlite").exists()  # with a real Keystone no row of ours is read
     database.close()
 
 
@@ -116,7 +116,7 @@ def test_roles_decide_what_policy_allows(cloud: Cloud) -> None:
         cloud.policy.check(FORCE, member)
 
 
-def test_a_bad_token_is_refused_and_told_where_to_log_in(cloud: Cloud) -> None:
+def test_a_bad_token_is_refused_with_the_url_to_log_in_at(cloud: Cloud) -> None:
     answer = cloud.get("nonsense")
     assert answer.status_int == 401
     assert answer.headers["WWW-Authenticate"] == f'Keystone uri="{cloud.keystone.url}"'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The API against its own OpenAPI document: whatever is sent, no 500 and no answer that the document does not tell."""
+"""The API against its own OpenAPI document: whatever is sent, no 500 and no response that the document does not describe."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from nova_lite.api.wsgi.application import described
 from nova_lite.api.wsgi.versions import parse
 from tests.support.system.all_in_one import AllInOne
 
-FACE = SERVICES["compute"]
-assert FACE.negotiation is not None
-ENDS = {str(FACE.negotiation.minimum), str(FACE.negotiation.maximum)}
+SERVICE = SERVICES["compute"]
+assert SERVICE.negotiation is not None
+ENDS = {str(SERVICE.negotiation.minimum), str(SERVICE.negotiation.maximum)}
 Operation = tuple[str, str, str]  # version, method, path
 
 
@@ -37,7 +37,7 @@ def _operations() -> Iterator[Operation]:
     """All of the oldest and the newest version, and between them those that a version brought or changed."""
     before: dict[tuple[str, str], Any] = {}
     for version, _ in HISTORY:
-        now = {(method.upper(), path): _rules(operation) for path, entry in described(FACE, parse(version), "")["paths"].items()
+        now = {(method.upper(), path): _rules(operation) for path, entry in described(SERVICE, parse(version), "")["paths"].items()
                for method, operation in entry.items() if method != "parameters"}
         yield from ((version, method, path) for (method, path), rules in now.items()
                     if version in ENDS or before.get((method, path)) != rules)
@@ -45,7 +45,7 @@ def _operations() -> Iterator[Operation]:
 
 
 def _rules(operation: dict[str, Any]) -> dict[str, Any]:
-    """The description of an operation without what tells its version."""
+    """The description of an operation without its version."""
     return {**operation, "parameters": [one for one in operation["parameters"] if one["in"] != "header"]}
 
 
@@ -87,7 +87,7 @@ class Stage:
         return self._schemas[version]
 
     def renew(self) -> None:
-        """Have an own flavor, and a server at rest whose actions tell of it."""
+        """Have an own flavor, and a server at rest whose actions name it."""
         request = self.cloud.request
         server = self.known.get("server_id")
         if server is None or self.cloud.status(server) in ("GONE", "ERROR", "DELETED", "SOFT_DELETED"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tempest judges a part of the compute API, on simulated guests; `tools/tempest` runs all of it."""
+"""Tempest tests a part of the compute API, on simulated guests; `tools/tempest` runs all of it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kills the cloud at every step of build and delete, on real libvirt: each server ends as asked, with nothing left over."""
+"""Kills the cloud at every step of build and delete, on real libvirt: each server ends as requested, with nothing left over."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def act(cloud: AllInOne, server_id: str, word: str, value: object = None) -> Non
 
 
 def crashing(cloud: AllInOne, point: str | None, method: str, path: str, body: object = None) -> None:
-    """Ask, with the cloud killed at the point; None: nowhere."""
+    """Send the request, with the cloud killed at the point; None: nowhere."""
     if point is None:
         cloud.request(method, path, body)
     else:
@@ -102,7 +102,7 @@ def nics(cloud: AllInOne, server_id: str) -> tuple[int, int, int, int]:
 
 
 @pytest.mark.parametrize(("attach", "detach"), itertools.zip_longest(ATTACH_POINTS, DETACH_POINTS))
-def test_an_attach_and_a_detach_that_are_killed_end_as_asked(
+def test_an_attach_and_a_detach_that_are_killed_end_as_requested(
     cloud: AllInOne, guest: str, networks: tuple[str, str, str], attach: str | None, detach: str | None
 ) -> None:
     path = f"/v2.1/servers/{guest}/os-interface"
@@ -142,14 +142,14 @@ def leads(cloud: AllInOne, network: str, address: str) -> bool:
 
 
 @pytest.mark.parametrize(("word", "point", "status"), POWER)
-def test_power_that_is_killed_ends_as_asked(cloud: AllInOne, guest: str, word: str, point: str, status: str) -> None:
+def test_power_that_is_killed_ends_as_requested(cloud: AllInOne, guest: str, word: str, point: str, status: str) -> None:
     crashing(cloud, point, "POST", f"/v2.1/servers/{guest}/action", {word: None})
     hasten(cloud)
     at_rest(cloud, guest, status)
 
 
 def hasten(cloud: AllInOne) -> None:
-    """As if `[conductor] action_timeout` had passed: what a dead worker was asked for is asked for again."""
+    """As if `[conductor] action_timeout` had passed: the request to a dead worker is sent again."""
     with contextlib.closing(sqlite3.connect(cloud.state / "nova-lite.sqlite", timeout=20)) as rows, rows:
         rows.execute("UPDATE actions SET updated_at = '2000-01-01 00:00:00.000000' WHERE state = 'queued'")
 
@@ -187,7 +187,7 @@ def test_a_restore_that_is_killed_ends_active(cloud: AllInOne, guest: str) -> No
     at_rest(cloud, guest, "ACTIVE")
 
 
-def test_a_forced_delete_of_a_softly_deleted_server_that_is_killed_leaves_nothing(cloud: AllInOne, guest: str) -> None:
+def test_a_forced_delete_of_a_soft_deleted_server_that_is_killed_leaves_nothing(cloud: AllInOne, guest: str) -> None:
     """The last: the steps of a delete are swept by themselves."""
     cloud.request("DELETE", f"/v2.1/servers/{guest}")
     at_rest(cloud, guest, "SOFT_DELETED")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kills the cloud at every step of snapshot, rebuild, rescue and unrescue, on real libvirt: each ends as asked."""
+"""Kills the cloud at every step of snapshot, rebuild, rescue and unrescue, on real libvirt: each ends as requested."""
 
 from __future__ import annotations
 

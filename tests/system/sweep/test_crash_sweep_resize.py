@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kills the cloud at every step of resize, confirm and revert, on real libvirt: each ends as asked, nothing left over."""
+"""Kills the cloud at every step of resize, confirm and revert, on real libvirt: each ends as requested, nothing left over."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def larger(cloud: AllInOne) -> str:  # noqa: F811
 
 
 @pytest.mark.parametrize(("killed", "point"), SWEEP)
-def test_a_resize_that_is_killed_ends_as_asked(
+def test_a_resize_that_is_killed_ends_as_requested(
     cloud: AllInOne, image: str, network: str, larger: str, killed: str, point: str  # noqa: F811
 ) -> None:
     """On a server that is off: a guest that does not hear the power button would make each of these wait."""
@@ -64,5 +64,5 @@ def off(cloud: AllInOne, *, image: str, network: str) -> str:  # noqa: F811
 
 def disk_gb(cloud: AllInOne, server_id: str) -> float:  # noqa: F811
     assert cloud.host is not None
-    told = cloud.host.run(["qemu-img", "info", "-U", "--output=json", str(cloud.state / "instances" / server_id / "disk")])
-    return float(json.loads(told.stdout)["virtual-size"]) / 2**30
+    reported = cloud.host.run(["qemu-img", "info", "-U", "--output=json", str(cloud.state / "instances" / server_id / "disk")])
+    return float(json.loads(reported.stdout)["virtual-size"]) / 2**30

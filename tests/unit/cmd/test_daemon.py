@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a daemon hears that it is asked to end."""
+"""How a daemon notices that it is to end."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def request():
     signal.pthread_kill(target.ident, signal.SIGTERM)
 threading.Thread(target=request, daemon=True).start()
 daemon.wait_for_signal()
-print("asked to end")
+print("to end")
 """
 
 
 @pytest.mark.parametrize("thread", ["main", "other"])
 def test_a_signal_is_heard_whichever_thread_gets_it(thread: str) -> None:
     ended = subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM, thread], capture_output=True, text=True, timeout=30, check=False)
-    assert ended.stdout == "asked to end\n", ended.stderr
+    assert ended.stdout == "to end\n", ended.stderr

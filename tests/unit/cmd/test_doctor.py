@@ -162,10 +162,10 @@ def test_a_check_that_breaks_is_a_problem_and_not_the_end(conf: cfg.ConfigOpts, 
 
 
 def test_the_table_has_a_line_per_check_and_the_remedy_below_its_reason() -> None:
-    found = [ok("fine").named("a"), note("slow", "buy").named("bb"), problem("bad", "mend").named("c")]
+    found = [ok("fine").named("a"), note("slow", "buy").named("bb"), problem("bad", "replace").named("c")]
     lines = doctor.table(found, is_coloured=False)
     assert [line.strip() for line in lines[:5]] == [
-        "ok       a   fine", "note     bb  slow", "remedy: buy", "problem  c   bad", "remedy: mend"]
+        "ok       a   fine", "note     bb  slow", "remedy: buy", "problem  c   bad", "remedy: replace"]
     assert lines[5].endswith(": 1 ok, 1 note, 1 problem")
 
 

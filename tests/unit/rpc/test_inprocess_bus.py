@@ -30,12 +30,12 @@ class Probe(Interface):
     def request(self, ctxt: Context, *, word: str) -> str: ...
 
     @cast(since="1.0")
-    def tell(self, ctxt: Context, *, word: str) -> None: ...
+    def send(self, ctxt: Context, *, word: str) -> None: ...
 
 
 class Endpoint:
     def __init__(self, name: str) -> None:
-        self.name, self.told, self.heard = name, [], threading.Event()  # type: ignore[var-annotated]
+        self.name, self.received, self.heard = name, [], threading.Event()  # type: ignore[var-annotated]
 
     def request(self, ctxt: Context, *, word: str) -> str:
         if word == "refuse":
@@ -44,8 +44,8 @@ class Endpoint:
             self.heard.wait(2)
         return f"{self.name} {word} {ctxt.user_id}"
 
-    def tell(self, ctxt: Context, *, word: str) -> None:
-        self.told.append(word)
+    def send(self, ctxt: Context, *, word: str) -> None:
+        self.received.append(word)
         self.heard.set()
 
 
@@ -103,10 +103,10 @@ def test_a_call_that_nobody_answers_ends_in_time(bus: Bus) -> None:
 
 def test_a_cast_sent_before_its_server_is_up_is_delivered(bus: Bus) -> None:
     made, start = bus
-    Probe.client(made, host="late").tell(CTXT, word="early")
+    Probe.client(made, host="late").send(CTXT, word="early")
     late = start("late")
     assert late.heard.wait(10)
-    assert late.told == ["early"]
+    assert late.received == ["early"]
 
 
 def test_the_contract_is_checked_when_serving_starts(bus: Bus) -> None:
@@ -116,7 +116,7 @@ def test_the_contract_is_checked_when_serving_starts(bus: Bus) -> None:
         def request(self, ctxt: Context, *, word: int) -> str:
             return ""
 
-        def tell(self, ctxt: Context, *, word: str) -> None:
+        def send(self, ctxt: Context, *, word: str) -> None:
             pass
 
     with pytest.raises(TypeError, match="signature differs"):
