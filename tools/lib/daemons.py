@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from tools.lib.services import MariaDB, Postgres, Process, RabbitMQ, free_port
 from tools.lib.services.processes import Identity, descendants, end, wait_until
-from tools.lib.services.service import request, write_private
+from tools.lib.services.service import output_of, write_private
 
 DAEMONS = ("nova-conductor", "nova-scheduler", "nova-network", "nova-compute", "nova-api")
 _SILENT = {"nova-api", "nova-novncproxy", "nova-serialproxy"}  # they report to nobody
@@ -83,7 +83,7 @@ class Daemons:
                 for part in [pool.submit(self.broker.start), pool.submit(self.database.start)]:
                     part.result()
             self._configure()
-            request([program("nova-lite"), "db", "sync", "--config-file", str(self.nova_conf)], env=environment())
+            output_of([program("nova-lite"), "db", "sync", "--config-file", str(self.nova_conf)], env=environment())
             for name in self.processes:
                 self.start_daemon(name)
             self.wait_until_up()
@@ -173,7 +173,7 @@ class Daemons:
         self.stop()
         self.database.purge()
         self.broker.purge()
-        request(["rm", "-rf", str(self.state_dir)])
+        output_of(["rm", "-rf", str(self.state_dir)])
 
     def __enter__(self) -> Self:
         self.start()

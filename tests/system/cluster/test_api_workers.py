@@ -18,7 +18,7 @@ from tests.support.wait import wait_until
 from tools.lib.daemons import environment, program
 from tools.lib.services import Process, free_port
 from tools.lib.services.processes import descendants
-from tools.lib.services.service import request
+from tools.lib.services.service import output_of
 
 WORKERS = 2
 ANSWERED_S = 15
@@ -48,7 +48,7 @@ connection = sqlite:///{directory}/nova.sqlite
         self._conf = str(conf)
 
     def start(self) -> None:
-        request([program("nova-lite"), "db", "sync", "--config-file", self._conf], env=environment())
+        output_of([program("nova-lite"), "db", "sync", "--config-file", self._conf], env=environment())
         self._process.start([program("nova-api"), "--config-file", self._conf], env=environment())
         wait_until(self.is_answering)
         wait_until(lambda: len(self.workers()) == WORKERS)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tools.lib.services import ServiceError
-from tools.lib.services.service import random_password, request, write_private
+from tools.lib.services.service import output_of, random_password, write_private
 
 CONTROL = "control"  # directory of all that hosts must not see
 _RANGE = ipaddress.IPv4Network("10.197.0.0/16")  # private (RFC 1918); each cluster takes a /24 of it
@@ -88,7 +88,7 @@ def _place(state: Path) -> Path:
 
 
 def _free_network() -> str:
-    shown = json.loads(request(["ip", "-json", "-4", "addr"], timeout_s=20))
+    shown = json.loads(output_of(["ip", "-json", "-4", "addr"], timeout_s=20))
     taken = [
         ipaddress.ip_interface(f"{entry['local']}/{entry['prefixlen']}").network
         for device in shown for entry in device.get("addr_info", ()) if "local" in entry
