@@ -12,15 +12,13 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nova_lite.runtime.discard import discard_body
+
 _is_green = False
 _DEFAULT_FILES = ("/etc/nova/nova.conf",)
-# What is read, and for how long, of a body that the answer did not need.
-DISCARD_BYTES = 256 * 1024 * 1024
-DISCARD_S = 20.0
 
 
 def choose_before_imports(argv: Sequence[str], *, default: str) -> None:
@@ -59,8 +57,8 @@ class HttpServer:
     def __init__(self, app: Callable[..., Any], listener: socket.socket, *, threads: int) -> None:
         self._app, self._listener, self._threads = app, listener, threads
         # A byte in a pipe ends it, since that is all that a signal handler may safely do.
-        self._asked, self._ask = os.pipe()
-        os.set_blocking(self._ask, False)
+        self._end_requested, self._request_end = os.pipe()
+        os.set_blocking(self._request_end, False)
 
     def end_by(self, signals: Sequence[signal.Signals], *, grace_s: int) -> None:
         """Let `signals` end it, and this process with it when requests in hand take longer than `grace_s`.
@@ -72,7 +70,7 @@ class HttpServer:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(grace_s)
 
-        signal.set_wakeup_fd(self._ask, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._request_end, warn_on_full_buffer=False)
         for number in signals:
             signal.signal(number, bound)
 
@@ -85,7 +83,7 @@ class HttpServer:
 
     def stop(self) -> None:
         """Accept no more; returns at once. For signal handlers and other threads, also before `serve`."""
-        os.write(self._ask, b".")
+        os.write(self._request_end, b".")
 
     def _serve_green(self) -> None:
         import eventlet.wsgi
@@ -95,8 +93,8 @@ class HttpServer:
             eventlet.wsgi.server, self._listener, _bound_discards(self._app),
             custom_pool=eventlet.GreenPool(self._threads), log=_Silent(), log_output=False, socket_timeout=60, debug=False,
         )
-        hubs.trampoline(self._asked, read=True)
-        serving.kill(KeyboardInterrupt)  # what eventlet's server takes as the wish to end in order
+        hubs.trampoline(self._end_requested, read=True)
+        serving.kill(KeyboardInterrupt)  # eventlet's server takes it as the request to end in order
         serving.wait()
 
     def _serve_threads(self) -> None:
@@ -106,7 +104,7 @@ class HttpServer:
         server.prepare()
         serving = threading.Thread(target=server.serve, name="http", daemon=True)
         serving.start()
-        os.read(self._asked, 1)
+        os.read(self._end_requested, 1)
         server.stop()
         serving.join()
 
@@ -120,7 +118,7 @@ class _Silent:
 
 
 def _bound_discards(app: Callable[..., Any]) -> Callable[..., Any]:
-    """Let eventlet's server read away a body that nobody wanted up to a limit only; then it closes the connection."""
+    """Let eventlet's server discard an unread body up to a limit only; then it closes the connection."""
     from eventlet import wsgi
 
     def bounded(environ: dict[str, Any], start_response: Any) -> Any:
@@ -128,26 +126,12 @@ def _bound_discards(app: Callable[..., Any]) -> Callable[..., Any]:
 
         def discard() -> None:
             if not discard_body(body.read):
-                raise wsgi.ChunkReadError("more than is worth reading")
+                raise wsgi.ChunkReadError("the unread body is too large")
 
         body.discard = discard
         return app(environ, start_response)
 
     return bounded
-
-
-def discard_body(read: Callable[[int], bytes]) -> bool:
-    """Read what a client still sends after its answer, so that it can see it; False: it sends too much or too long.
-
-    A client that meets a closed connection while it sends loses the answer, so bodies of 100 MB are read away.
-    """
-    until, size = time.monotonic() + DISCARD_S, 0
-    while size <= DISCARD_BYTES and time.monotonic() < until:
-        piece = read(65536)
-        if not piece:
-            return True
-        size += len(piece)
-    return False
 
 
 def wait_for_child() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from cheroot import server as cheroot_server
 from cheroot import wsgi
 
-from nova_lite.runtime import concurrency
+from nova_lite.runtime.discard import discard_body
 
 # cheroot reads what is left of a body into memory before it answers; up to this much it may.
 _SMALL = 128 * 1024
@@ -36,7 +36,7 @@ class _Reader(io.BufferedReader):
     raw: _Socket
 
     def has_data(self) -> bool:
-        """Whether more was read from the socket than was asked for."""
+        """Whether more was read from the socket than was requested."""
         self.raw.is_looking = True
         try:
             return bool(self.peek(1))
@@ -87,7 +87,7 @@ class _Request(cheroot_server.HTTPRequest):
         super().respond()
         self.conn.wfile.flush()
         if self.close_connection and self._has_much_left():
-            concurrency.discard_body(self.rfile.read)
+            discard_body(self.rfile.read)
 
     def simple_response(self, status: str, msg: str = "") -> None:
         super().simple_response(status, msg)
@@ -141,7 +141,7 @@ class _Server(wsgi.Server):
         super().__init__(
             listener.getsockname()[:2], app, numthreads=threads, request_queue_size=1024, timeout=60, shutdown_timeout=10)
         self._listener = listener
-        # So many threads may wait with a connection; the others are free for whoever comes.
+        # So many threads may wait with a connection; the others are free for new connections.
         self.permits = [None] * (threads // 2)
 
     def bind(self, family: int, type: int, proto: int = 0) -> None:  # noqa: A002, ARG002 - cheroot's names

@@ -40,7 +40,7 @@ class Periodic:
             self._wake.clear()
             try:
                 self._work()
-            except Exception:  # noqa: BLE001 - whatever broke, the next call may find it mended
+            except Exception:  # noqa: BLE001 - whatever broke, the next call may succeed
                 LOG.exception("%s failed", self._name)
             if not self._is_stopping:
                 self._wake.wait(self._interval_s)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-volume: reports that it lives; it has no volumes to make yet, and the volume face does not offer any."""
+"""nova-volume: reports that it lives; it has no volumes to make yet, and no volume API offers any."""
 
 from __future__ import annotations
 

@@ -34,17 +34,20 @@ def _module(path: Path) -> str:
 MODULES = {_module(path): path for path in PACKAGE.rglob("*.py") if "versions" not in path.parts}
 
 
-def _runtime_imports(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Import statements of the module's own level; those for type checkers only do not run."""
-    for node in tree.body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
+def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Import statements, those within functions too; not those for type checkers only, which never run."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        yield from _imports(child)
 
 
 def imports_of(module: str) -> set[str]:
     """The package's modules that are imported when this one is."""
     found: set[str] = set()
-    for node in _runtime_imports(ast.parse(MODULES[module].read_text())):
+    for node in _imports(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
         elif isinstance(node, ast.Import):
