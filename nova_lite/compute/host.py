@@ -21,7 +21,7 @@ from nova_lite.context import Context, system_context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
 from nova_lite.rpc.conductor import ConductorRpc, PowerState
-from nova_lite.runtime.named_locks import NamedLocks
+from nova_lite.worker.locks import NamedLocks
 
 LOG = logging.getLogger(__name__)
 
@@ -124,6 +124,9 @@ class Host:
         if isinstance(error, errors.NovaLiteError):
             LOG.warning("server %s: %s failed: %s", server_id, name, error.text)
             reason = error.text
+        elif isinstance(error, OSError):  # a full or broken disk, of whom the user and the operator must know
+            LOG.exception("server %s: %s failed", server_id, name)
+            reason = f"host {self.name}: {name} failed: {error.strerror}: {error.filename}"
         else:
             LOG.exception("server %s: %s failed", server_id, name)
             reason = f"host {self.name}: {name} failed inside the compute worker; the operator's log has the details"

@@ -16,12 +16,12 @@ from pathlib import Path
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.compute import commands, image_format
+from nova_lite.compute import image_format
 from nova_lite.compute.downloads import DownloadFailed, download
-from nova_lite.compute.records import sync_directory
 from nova_lite.rpc.compute import Image
 from nova_lite.runtime.failpoints import fail
-from nova_lite.runtime.named_locks import NamedLocks
+from nova_lite.worker import commands, files
+from nova_lite.worker.locks import NamedLocks
 
 LOG = logging.getLogger(__name__)
 _FACTS, _LOCK, _PART = ".json", ".lock", ".part"
@@ -97,7 +97,7 @@ class ImageCache:
         """Remove what a crash left half made, and bases that no image of `kept` needs and nobody used lately."""
         if not self._directory.exists():
             return
-        for part in self._directory.glob(f"*{_PART}*"):
+        for part in (*self._directory.glob(f"*{_PART}*"), *self._directory.glob(f"*{files.PARTIAL}")):
             with self._if_free(part.name.partition(".")[0]) as is_free:
                 if is_free:
                     part.unlink(missing_ok=True)
@@ -162,20 +162,13 @@ class ImageCache:
     def _keep(self, image: Image, key: str, raw: Path, size: int) -> None:
         """Make the base visible whole: bytes on disk first, then its name, then the facts that make it count."""
         path = self._directory / key
-        descriptor = os.open(raw, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        files.sync(raw)
         # Nobody may write: an active block commit without a base would go into it (seen with libvirt 9.0).
         raw.chmod(0o444)
         path.with_suffix(_FACTS).unlink(missing_ok=True)
         raw.rename(path)
         facts = {"image": image.id, image.hash_algo: image.checksum, "virtual_size": size}
-        part = self._directory / f"{key}{_PART}.facts"
-        part.write_text(json.dumps(facts))
-        part.rename(path.with_suffix(_FACTS))
-        sync_directory(self._directory)
+        files.replace(path.with_suffix(_FACTS), json.dumps(facts))
 
     @contextlib.contextmanager
     def _alone(self, key: str, check: Callable[[], None]) -> Iterator[None]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from nova_lite.compute import commands
+from nova_lite.worker import commands
 
 _MEMINFO, _UPTIME, _LOAD = Path("/proc/meminfo"), Path("/proc/uptime"), Path("/proc/loadavg")
 _UPTIME_S = 5.0

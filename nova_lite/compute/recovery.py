@@ -14,8 +14,6 @@ from nova_lite.compute.records import Phase, Record, Wanted
 from nova_lite.lifecycle.servers import Power
 
 LOG = logging.getLogger(__name__)
-# No message lives a week: after it a late duplicate need not be feared.
-_TOMBSTONE_LIFE_S = 7 * 24 * 3600
 _OFF = (Power.NOSTATE, Power.SHUTDOWN, Power.CRASHED)
 
 
@@ -32,7 +30,7 @@ class Recovery:
     def run(self) -> None:
         """Recover every record; one that fails is reported and does not hold up the others."""
         records = self._host.records.all()
-        dropped = self._host.records.forget_graves(older_than_s=_TOMBSTONE_LIFE_S)
+        dropped = self._host.records.expire_tombstones()
         for record in records:
             with self._host.locks.hold(record.server_id):
                 current = self._host.records.get(record.server_id)

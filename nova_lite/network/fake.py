@@ -11,7 +11,7 @@ from oslo_log import log as logging
 from nova_lite.network.records import Records
 from nova_lite.rpc.network import OwnedNetworks, SecurityGroup, ServerPorts
 from nova_lite.runtime.failpoints import fail
-from nova_lite.runtime.named_locks import NamedLocks
+from nova_lite.worker.locks import NamedLocks
 
 LOG = logging.getLogger(__name__)
 

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import os
 import threading
 import time
@@ -16,8 +14,10 @@ from typing import Any
 from nova_lite import errors
 from nova_lite.rpc import payload
 from nova_lite.rpc.network import Led, Member, Network, OwnedNetworks, Port, SecurityGroup, ServerPorts
+from nova_lite.worker.records import RecordFiles
+from nova_lite.worker.tombstones import Tombstones
 
-_TOMBSTONE_DAYS = 7  # a message older than that does not come any more: queues and retries end within hours
+_KINDS = ("networks", "servers", "groups")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,28 +37,26 @@ class Records:
 
     def __init__(self, directory: Path | None, *, clock: Callable[[], float] = time.time) -> None:
         self._directory = directory
-        self._clock = clock
+        self._files: Mapping[str, RecordFiles] = {} if directory is None else {
+            kind: RecordFiles(directory / kind, suffix=".json") for kind in _KINDS}
+        self._tombstones = Tombstones(
+            None if directory is None else RecordFiles(directory / "tombstones", suffix=".json"), now=clock)
         self._guard = threading.Lock()
         self.networks: dict[str, HeldNetwork] = {}
         self.servers: dict[str, ServerPorts] = {}
         self.groups: dict[str, SecurityGroup] = {}
-        self._tombstones: dict[str, int] = {}
         self._owners: dict[tuple[str, str], str] = {}
 
     def load(self) -> None:
         """Read everything from disk; files cut off by a crash before they got their name are removed."""
         if self._directory is None:
             return
-        for kind in ("networks", "servers", "groups", "tombstones"):
-            folder = self._directory / kind
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for half in folder.glob("*.tmp"):
-                half.unlink()
+        for store in self._files.values():
+            store.open()
+        self._tombstones.load()
         os.chmod(self._directory, 0o700)
         self.networks = {key: payload.from_wire(HeldNetwork, raw) for key, raw in self._read("networks")}
         self.groups = {key: payload.from_wire(SecurityGroup, raw) for key, raw in self._read("groups")}
-        self._forget_old_tombstones()
-        self._tombstones = {key: int(raw["fence"]) for key, raw in self._read("tombstones")}
         for key, raw in self._read("servers"):
             self._remember(key, payload.from_wire(ServerPorts, raw))
 
@@ -167,16 +165,11 @@ class Records:
 
     def bury(self, server_id: str, *, fence: int) -> None:
         """Remember durably that the server's requests up to `fence` are over."""
-        with self._guard:
-            if fence > self._tombstones.get(server_id, -1):
-                self._write("tombstones", server_id, {"fence": fence})
-                self._tombstones[server_id] = fence
-            if len(self._tombstones) % 1000 == 0:
-                self._forget_old_tombstones()
+        self._tombstones.put(server_id, fence=fence)
 
     def buried(self, server_id: str) -> int:
         """The highest fence that was released; -1: none."""
-        return self._tombstones.get(server_id, -1)
+        return self._tombstones.fence(server_id, default=-1)
 
     def owner(self, network_id: str, address: str) -> str | None:
         """The server here that has the address in the network."""
@@ -190,11 +183,12 @@ class Records:
     def clear(self) -> None:
         """Forget everything, tombstones too."""
         with self._guard:
-            for kind in ("networks", "servers", "groups", "tombstones"):
+            for kind in _KINDS:
                 for key, _ in list(self._read(kind)):
                     self._unlink(kind, key)
-            for memory in (self.networks, self.servers, self.groups, self._tombstones, self._owners):
+            for memory in (self.networks, self.servers, self.groups, self._owners):
                 memory.clear()
+            self._tombstones.clear()
 
     def _free_index(self) -> int:
         used = {held.index for held in self.networks.values()}
@@ -213,29 +207,16 @@ class Records:
                 if self._owners.get((port.network_id, address)) == server_id:
                     del self._owners[port.network_id, address]
 
-    def _forget_old_tombstones(self) -> None:
-        if self._directory is None:
-            return
-        oldest = self._clock() - _TOMBSTONE_DAYS * 86400
-        for path in (self._directory / "tombstones").glob("*.json"):
-            if path.stat().st_mtime < oldest:
-                path.unlink()
-                self._tombstones.pop(path.stem, None)
-
     def _read(self, kind: str) -> list[tuple[str, Any]]:
-        if self._directory is None:
-            return []
-        return [(path.stem, json.loads(path.read_text())) for path in sorted((self._directory / kind).glob("*.json"))]
+        return list(self._files[kind].read()) if kind in self._files else []
 
     def _write(self, kind: str, key: str, value: object) -> None:
-        if self._directory is None:
-            return
-        write_durably(self._directory / kind / f"{key}.json", json.dumps(payload.to_wire(value)))
+        if kind in self._files:
+            self._files[kind].write(key, payload.to_wire(value))
 
     def _unlink(self, kind: str, key: str) -> None:
-        if self._directory is not None:
-            with contextlib.suppress(FileNotFoundError):
-                (self._directory / kind / f"{key}.json").unlink()
+        if kind in self._files:
+            self._files[kind].remove(key)
 
 
 def needed_groups(ports: Iterable[Port], groups: Mapping[str, SecurityGroup]) -> set[str]:
@@ -243,18 +224,3 @@ def needed_groups(ports: Iterable[Port], groups: Mapping[str, SecurityGroup]) ->
     direct = {group_id for port in ports for group_id in port.group_ids}
     rules = (rule for group_id in direct if group_id in groups for rule in groups[group_id].rules)
     return direct | {rule.remote_group_id for rule in rules if rule.remote_group_id}
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Replace the file at once, mode 0600: after a power cut it has the old or the new text, whole."""
-    half = path.with_suffix(".tmp")
-    with open(os.open(half, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    half.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from nova_lite import errors
-from nova_lite.compute import commands
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
+from nova_lite.worker import commands
 from tests.contract.test_compute_driver import Subject, _nothing_left, subject  # noqa: F401 - fixtures
 
 

@@ -91,7 +91,7 @@ def test_delete_wins_over_a_resize_between_its_steps(cloud: OneProcess, monkeypa
         keep(of)
         with cloud.database.writer() as session:
             session.execute(sa.update(Server).values(task_state="deleting"))
-        cloud.compute_host.records.bury(server_id, fence=10**9)
+        cloud.compute_host.records.add_tombstone(server_id, fence=10**9)
 
     monkeypatch.setattr(driver, "keep_disks", delete_meanwhile)
     cloud.run(action_id)

@@ -42,7 +42,7 @@ class Build:
         began = self._host.clock()
         fail("destroy.tombstone.before")
         # Before the lock: it is what makes a build at work give up.
-        self._host.records.bury(server_id, fence=fence)
+        self._host.records.add_tombstone(server_id, fence=fence)
         self._check_destroy(server_id, fence)
         if self._host.locks.is_held(server_id):
             # An operation may be waiting for the guest to power off: let it have its way at once.

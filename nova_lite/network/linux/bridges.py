@@ -9,8 +9,9 @@ import socket
 from oslo_log import log as logging
 
 from nova_lite.network import names
-from nova_lite.network.commands import CommandFailed, run
+from nova_lite.network.linux.namespaces import run
 from nova_lite.rpc.network import Network
+from nova_lite.worker.commands import CommandFailed
 
 LOG = logging.getLogger(__name__)
 _EVERYONE = "00:00:00:00:00:00"  # forwarding entries of this address say where frames for unknown MACs go

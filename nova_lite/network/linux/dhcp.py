@@ -15,9 +15,8 @@ from pathlib import Path
 from oslo_log import log as logging
 
 from nova_lite.network import names
-from nova_lite.network.commands import run
 from nova_lite.network.linux.dhcp_release import send_release
-from nova_lite.network.linux.namespaces import inside
+from nova_lite.network.linux.namespaces import inside, run
 from nova_lite.network.linux.processes import end, has_arguments
 from nova_lite.rpc.network import Network, Port, Subnet
 

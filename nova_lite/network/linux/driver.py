@@ -13,7 +13,6 @@ from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.network import names
-from nova_lite.network.commands import CommandFailed
 from nova_lite.network.linux import gateway, namespaces
 from nova_lite.network.linux.bridges import Bridges, is_here
 from nova_lite.network.linux.dhcp import Dhcp
@@ -23,7 +22,8 @@ from nova_lite.network.linux.metadata_backend import MetadataListeners
 from nova_lite.network.records import Records
 from nova_lite.rpc.network import Network, OwnedNetworks, Port, SecurityGroup, ServerPorts
 from nova_lite.runtime.failpoints import fail
-from nova_lite.runtime.named_locks import NamedLocks
+from nova_lite.worker.commands import CommandFailed
+from nova_lite.worker.locks import NamedLocks
 
 LOG = logging.getLogger(__name__)
 _Subject = TypeVar("_Subject")

@@ -12,10 +12,11 @@ from pathlib import Path
 from oslo_log import log as logging
 
 from nova_lite.network import names
-from nova_lite.network.commands import CommandFailed, run
 from nova_lite.network.linux import nft_rules, nft_tables
+from nova_lite.network.linux.namespaces import run
 from nova_lite.network.records import HeldNetwork, needed_groups
 from nova_lite.rpc.network import Member, Port, SecurityGroup
+from nova_lite.worker.commands import CommandFailed
 
 LOG = logging.getLogger(__name__)
 _BRIDGED_TRAFFIC = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
@@ -233,7 +234,7 @@ def require_bridge_filter() -> None:
     if not _BRIDGED_TRAFFIC.exists():
         run(["modprobe", "br_netfilter"])
     if not _BRIDGED_TRAFFIC.exists():
-        raise CommandFailed("the kernel has no br_netfilter: security groups cannot be enforced")
+        raise CommandFailed("br_netfilter", "the kernel has no such module: security groups cannot be enforced")
     if _BRIDGED_TRAFFIC.read_text().strip() != "1":
         LOG.info("net.bridge.bridge-nf-call-iptables was off: turned on, security groups need it")
         _BRIDGED_TRAFFIC.write_text("1")

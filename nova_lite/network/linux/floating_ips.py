@@ -12,8 +12,9 @@ import json
 from collections.abc import Iterable
 
 from nova_lite.network import names
-from nova_lite.network.commands import CommandFailed, run
+from nova_lite.network.linux.namespaces import run
 from nova_lite.rpc.network import Network, Port
+from nova_lite.worker.commands import CommandFailed
 
 # Our host routes are known by it (rt_protos leaves 192-252 free).
 _PROTOCOL = "199"

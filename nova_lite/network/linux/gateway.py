@@ -7,8 +7,8 @@ import ipaddress
 import json
 
 from nova_lite.network import names
-from nova_lite.network.commands import run
 from nova_lite.network.linux import namespaces
+from nova_lite.network.linux.namespaces import run
 from nova_lite.rpc.network import Network
 
 # arp_ignore 1, arp_announce 2: ARP on a link speaks of that link's own addresses only (ip-sysctl.rst).

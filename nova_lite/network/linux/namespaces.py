@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Network namespaces: made and removed by name, and entered by a thread of this process."""
+"""Network namespaces: entered by a thread of this process, or by a program that it runs."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
+
+from nova_lite.worker import commands
 
 _T = TypeVar("_T")
 _DIRECTORY = Path("/run/netns")  # where iproute2 keeps them
@@ -54,6 +56,16 @@ def inside(name: str, work: Callable[[], _T]) -> _T:
     if failures:
         raise failures[0]
     return results[0]
+
+
+def run(arguments: Sequence[str], *, stdin: str = "", namespace: str | None = None, timeout_s: float = 20) -> str:
+    """What the program prints; it runs in the network namespace `namespace`, None: the daemon's own.
+
+    :raises commands.CommandFailed: exit status other than 0, or `timeout_s` is over.
+    """
+    if namespace is None:
+        return commands.run(arguments, stdin=stdin, timeout_s=timeout_s)
+    return inside(namespace, lambda: commands.run(arguments, stdin=stdin, timeout_s=timeout_s))
 
 
 def _enter(name: str) -> None:

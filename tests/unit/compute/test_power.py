@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import os
 import time
 from collections.abc import Iterator
 from concurrent import futures
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,7 @@ from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import ConsoleType, RebootType
 from nova_lite.rpc.conductor import PowerState
 from nova_lite.runtime import failpoints
+from nova_lite.worker import files
 from tests.support.wait import wait_until
 from tests.unit.compute.conftest import SERVER, Worker, make_guest, make_worker
 
@@ -240,3 +244,14 @@ def test_an_image_says_how_long_its_guests_take_to_power_off(
     monkeypatch.setattr(worker.driver, "stop", lambda server_id, *, timeout_s: given.append(timeout_s))
     worker.power.stop(worker.ctxt, server_id=SERVER, action_id=2)
     assert given == [seconds]
+
+
+def test_a_full_disk_is_named_as_the_reason(built: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(path: Path, text: str, *, is_durable: bool = True) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(files, "replace", write)
+    built.power.pause(built.ctxt, server_id=SERVER, action_id=1)
+    (_, _, reason), = built.listener.failed
+    assert "No space left on device" in reason
+    assert f"guests/{SERVER}" in reason

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from nova_lite.compute import commands
 from nova_lite.compute.images import Base
 from nova_lite.compute.virt.libvirt.storage import config_drive, disks
 from nova_lite.values.instance_metadata import to_bytes, to_text
+from nova_lite.worker import commands
 
 
 @pytest.fixture

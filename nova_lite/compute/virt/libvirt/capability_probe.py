@@ -13,7 +13,8 @@ from pathlib import Path
 
 from oslo_log import log as logging
 
-from nova_lite.compute import commands, inventory
+from nova_lite.compute import inventory
+from nova_lite.worker import commands
 
 LOG = logging.getLogger(__name__)
 KVM, TCG = "kvm", "qemu"

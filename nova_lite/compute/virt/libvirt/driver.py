@@ -18,7 +18,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.compute import commands, inventory
+from nova_lite.compute import inventory
 from nova_lite.compute.images import ImageCache
 from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.driver import Check, PowerSeen
@@ -45,6 +45,7 @@ from nova_lite.rpc.compute import ConsoleType, Guest, GuestPlacement, Image, Nic
 from nova_lite.rpc.conductor import Inventory
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 from nova_lite.values.instance_metadata import names_devices, with_places
+from nova_lite.worker import commands
 
 LOG = logging.getLogger(__name__)
 # A guest that is still booting does not hear the power button; it is pressed again this often.

@@ -7,8 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
-from nova_lite.compute import commands
 from nova_lite.compute.images import Base
+from nova_lite.worker import commands
 
 ROOT, EPHEMERAL, SWAP, CONFIG = "disk", "disk.eph0", "disk.swap", "disk.config"
 PART = ".part"

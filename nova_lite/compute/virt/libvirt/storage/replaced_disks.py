@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from nova_lite import errors
-from nova_lite.compute import commands
 from nova_lite.compute.images import ImageCache
 from nova_lite.compute.virt.libvirt.storage import disks
 from nova_lite.compute.virt.libvirt.xml.domain import Disk
 from nova_lite.rpc.compute import Guest, Image
+from nova_lite.worker import commands
 
 RESCUE, RESCUE_CONFIG = "disk.rescue", "disk.config.rescue"
 # Device and bus that a rescue image may ask for (hw_rescue_device, hw_rescue_bus), and what each alone implies.

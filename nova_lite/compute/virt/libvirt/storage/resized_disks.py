@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nova_lite import errors
-from nova_lite.compute import commands
-from nova_lite.compute.records import sync_directory
 from nova_lite.compute.virt.libvirt.storage import disks
 from nova_lite.rpc.compute import Guest
+from nova_lite.worker import commands
+from nova_lite.worker.files import sync_directory
 
 KEPT = "before-resize"
 # What is on its way there: a crash between two moves must not pass for a whole set.

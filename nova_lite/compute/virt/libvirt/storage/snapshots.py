@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
@@ -16,10 +15,10 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.compute import commands
 from nova_lite.compute.virt.libvirt.connection import Connection
 from nova_lite.compute.virt.libvirt.storage import disks
 from nova_lite.rpc.compute import Guest
+from nova_lite.worker import commands, files
 
 LOG = logging.getLogger(__name__)
 _PREFIX = "snapshot."
@@ -88,7 +87,7 @@ def take(  # noqa: PLR0913 - through what, of what, where to, how long, and unti
             _copy_live(connection, guest, part, host=host, timeout_s=timeout_s, check=check)
         else:
             _copy_file(directory / disks.ROOT, part, timeout_s=timeout_s, check=check)
-        _sync(part)
+        files.sync(part)
         part.rename(target)
     except (commands.CommandFailed, OSError) as error:
         raise errors.HypervisorFailed(host=host, action="make a snapshot", reason=error) from error
@@ -223,11 +222,3 @@ def _quiet(connection: Connection, guest: Guest) -> Iterator[None]:
 
 def _is_yes(text: str | None) -> bool:
     return (text or "").lower() in ("yes", "true", "1", "on", "y", "t")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,7 @@ from concurrent import futures
 
 import pytest
 
-from nova_lite.runtime.named_locks import NamedLocks
+from nova_lite.worker.locks import NamedLocks
 
 
 def test_one_name_is_held_by_one_thread_at_a_time() -> None:

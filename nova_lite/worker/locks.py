@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One lock per name, so that a worker's operations on one server, network or image are serial and others are not held up."""
+"""One lock per name: a worker's operations on one server, network or image are serial, and others do not wait for them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-# How often a waiter looks whether its work is still wanted.
-_LOOK_S = 0.2
+# How often a thread that waits for a lock checks whether its work is still needed.
+_CHECK_EVERY_S = 0.2
 
 
 class NamedLocks:
-    """Locks made when first asked for and forgotten when nobody holds or awaits them; their holder may hold them again."""
+    """Reentrant locks, made at their first use and dropped when no thread holds or waits for them."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -20,7 +20,7 @@ class NamedLocks:
 
     @contextlib.contextmanager
     def hold(self, name: str, *, check: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold the lock of `name`; while waiting, `check` is called and may raise to give up."""
+        """Hold the lock of `name`. `check` is called five times a second while waiting; when it raises, the wait ends."""
         with self._guard:
             lock, users = self._locks.get(name, (threading.RLock(), 0))
             self._locks[name] = (lock, users + 1)
@@ -28,21 +28,21 @@ class NamedLocks:
             if check is None:
                 lock.acquire()
             else:
-                while not lock.acquire(timeout=_LOOK_S):
+                while not lock.acquire(timeout=_CHECK_EVERY_S):
                     check()
             try:
                 yield
             finally:
                 lock.release()
         finally:
-            self._forget(name)
+            self._release(name)
 
     def is_held(self, name: str) -> bool:
-        """Whether somebody holds or awaits the lock now."""
+        """Whether a thread holds or waits for the lock now."""
         with self._guard:
             return name in self._locks
 
-    def _forget(self, name: str) -> None:
+    def _release(self, name: str) -> None:
         with self._guard:
             lock, users = self._locks[name]
             if users == 1:
