@@ -106,7 +106,7 @@ def _signals_wait() -> Iterator[None]:
 def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa: ANN401 - as above
     """One worker: its own database pool and message bus, made after the fork."""
     from nova_lite.api import deploy as paste
-    from nova_lite.api.image.cleanup import caretaker
+    from nova_lite.api.image.cleanup import store_cleaner
     from nova_lite.api.wsgi.request import Parts, RpcClients
     from nova_lite.cmd import daemon
     from nova_lite.db.engine import open_database
@@ -117,7 +117,7 @@ def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa
     told = emitter.attach(conf, database, binary="nova-api")
     parts = Parts(conf, database, RpcClients(daemon.connect(conf)))
     server = concurrency.HttpServer(paste.load(parts), listener, threads=conf.api.threads)
-    caretaker(parts).start()
+    store_cleaner(parts).start()
     server.end_by(_ASKED_TO_END, grace_s=_GRACE_S)
     server.serve()
     if told is not None:

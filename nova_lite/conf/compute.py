@@ -80,7 +80,7 @@ which is not counted otherwise.
 """),
     cfg.IntOpt("shutdown_timeout", default=60, min=0, help="""
 Time that a guest has to power off by itself when it is stopped,
-rebooted softly, resized or shelved, in seconds; its power is cut
+soft-rebooted, resized or shelved, in seconds; its power is cut
 afterwards.
 
 The default is Nova's. Images may set their own (property

@@ -10,6 +10,7 @@ Time within which the URL of a console must be opened, in seconds;
 an open console stays open.
 
 The default is Nova's. Lower it where URLs may leak into logs or
-histories: whoever has one can use the console. Read by nova-api.
+histories: a URL is all that access to a console takes. Read by
+nova-api.
 """),
 ]

@@ -10,8 +10,8 @@ OPTIONS = [
     cfg.IntOpt("instances", default=10, min=-1, help="""
 Maximum number of servers of a project. -1: no limit.
 
-A server in ERROR counts until it is deleted; one that is deleted
-softly does not.
+A server in ERROR counts until it is deleted; one that is
+SOFT_DELETED does not.
 """),
     cfg.IntOpt("cores", default=20, min=-1, help="""
 Maximum number of virtual CPUs of all servers of a project. -1: no

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks after the image store from the process that serves it: cut-off uploads, files that no image has."""
+"""Cleans the image store periodically in the process that serves it: interrupted uploads, files without an image."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LOG = logging.getLogger(__name__)
 INTERVAL_S = 900.0
 
 
-def caretaker(parts: Parts) -> Periodic:
-    """Not started yet; several processes may look after one store."""
+def store_cleaner(parts: Parts) -> Periodic:
+    """The task, not started; several processes may clean one store."""
     store = open_store(parts.conf)
 
-    def look() -> None:
+    def clean_store() -> None:
         with parts.database.writer() as session:
             requeued, removed = clean(store, session, utcnow())
         if requeued or removed:
-            LOG.warning("image store: %s uploads put back to queued, %s stray files removed", len(requeued), len(removed))
+            LOG.warning("image store: %s interrupted uploads reset to queued, %s files without an image removed", len(requeued), len(removed))
 
-    return Periodic("image store", look, interval_s=INTERVAL_S)
+    return Periodic("image store", clean_store, interval_s=INTERVAL_S)

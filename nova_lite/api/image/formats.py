@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks into an uploaded image before anything trusts it: is it what it says, whole, and free of references?
+"""Inspects an uploaded image before it is used: that its format is as declared, complete, and refers to no other file.
 
-Pure reading of headers and tables, bounded in time and memory; no qemu-img, whose parsers are large, on an API host.
+Reads headers and tables only, bounded in time and memory, without qemu-img: its parsers are too large an attack surface for an API host.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DISK_FORMATS = ("qcow2", "raw", "iso", "ami", "aki", "ari")
 CONTAINER_FORMATS = ("bare", "ami", "aki", "ari")
 _HEAD = 512
 
-# (offset, bytes there, what such a file is); a guest given it as raw could make the hypervisor's host probe it.
+# (offset, magic bytes, format); such a file declared as raw could make QEMU on the host probe it.
 _MAGICS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"QFI\xfb", "qcow2"),
     (0, b"KDMV", "vmdk"),
@@ -32,15 +32,15 @@ _MAGICS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"Bochs Virtual HD Image", "bochs"),
     (0, b"#!/bin/sh\n#V2.0 Format\n", "cloop"),
 )
-# The same at the file's end: (bytes back from the end, bytes there, what).
+# The same at the file's end: (bytes before the end, magic bytes, format).
 _TAIL_MAGICS: tuple[tuple[int, bytes, str], ...] = ((512, b"conectix", "vhd"), (512, b"koly", "dmg"))
-_ISO_DESCRIPTOR = 0x8000  # ECMA-119 6.2.1: the first 16 sectors of 2048 bytes are not its own
+_ISO_DESCRIPTOR = 0x8000  # ECMA-119 6.2.1: the first 16 sectors of 2048 bytes are the system area
 
 
 def check_supported(disk_format: str | None, container_format: str | None) -> None:
-    """Refuse formats that no guest here can boot from; None: not said yet.
+    """Refuse formats that no guest can boot from here; None: not set yet.
 
-    :raises errors.BadRequest: with the formats that are supported.
+    :raises errors.InvalidField: with the supported formats.
     """
     if disk_format is not None and disk_format not in DISK_FORMATS:
         raise errors.InvalidField(
@@ -52,11 +52,11 @@ def check_supported(disk_format: str | None, container_format: str | None) -> No
     amazon = ("ami", "aki", "ari")
     if disk_format and container_format and disk_format != container_format and container_format in amazon:
         raise errors.InvalidField(
-            field="container_format", reason=f"{container_format} holds only disk_format {container_format}")
+            field="container_format", reason=f"{container_format} requires disk_format {container_format}")
 
 
 def detect(file: BinaryIO, *, size: int) -> str:
-    """What the bytes look like: a disk format's name; `raw` when like nothing known. qcow is not told from qcow2."""
+    """The disk format that the data has; `raw` if it matches no other. qcow is not distinguished from qcow2."""
     file.seek(0)
     head = file.read(_HEAD)
     for offset, magic, name in _MAGICS:
@@ -69,24 +69,23 @@ def detect(file: BinaryIO, *, size: int) -> str:
 
 
 def inspect(file: BinaryIO, *, size: int, disk_format: str) -> int:
-    """The size in bytes of the disk that a guest would see, once the file has passed.
+    """The virtual size in bytes: of the disk that a guest would see, if the file is accepted.
 
-    :raises errors.BadRequest: the sentence says what is wrong: another format, a reference to another file,
-        a part that is missing.
+    :raises errors.BadRequest: the reason: another format, a reference to another file, or missing data.
     """
     if size == 0:
-        raise errors.BadRequest(reason="it has no bytes")
-    found = detect(file, size=size)
+        raise errors.BadRequest(reason="it is empty")
+    detected = detect(file, size=size)
     if disk_format == "qcow2":
-        if found != "qcow2":
-            raise errors.BadRequest(reason=f"its bytes are not qcow2 as declared but {found}")
+        if detected != "qcow2":
+            raise errors.BadRequest(reason=f"its data is {detected}, not qcow2 as declared")
         return qcow2.inspect(file, size=size)
     if disk_format == "iso":
-        if found != "iso":
-            raise errors.BadRequest(reason=f"its bytes are not iso as declared but {found}")
+        if detected != "iso":
+            raise errors.BadRequest(reason=f"its data is {detected}, not iso as declared")
         _check_iso(file, size=size)
-    elif found not in ("raw", "iso"):
-        raise errors.BadRequest(reason=f"its bytes are not {disk_format} as declared but {found}")
+    elif detected not in ("raw", "iso"):
+        raise errors.BadRequest(reason=f"its data is {detected}, not {disk_format} as declared")
     return size
 
 
@@ -94,9 +93,9 @@ def _check_iso(file: BinaryIO, *, size: int) -> None:
     """ECMA-119 8.4: the primary descriptor's volume space size (blocks) and logical block size, little-endian."""
     descriptor = _read(file, _ISO_DESCRIPTOR, 132)
     if len(descriptor) < 132:
-        raise errors.BadRequest(reason="it is truncated: its volume descriptor is cut off")
+        raise errors.BadRequest(reason="it is truncated inside its volume descriptor")
     if descriptor[0] != 1:
-        return  # a boot record may come first; the size stands in a later descriptor
+        return  # a boot record may come first; the size is in a later descriptor
     (blocks,), (block_bytes,) = struct.unpack_from("<I", descriptor, 80), struct.unpack_from("<H", descriptor, 128)
     if blocks * block_bytes > size:
         raise errors.BadRequest(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images: list, create, show, change, delete, tag."""
+"""/images: list, create, show, update, delete, tags and members."""
 
 from __future__ import annotations
 
@@ -25,22 +25,29 @@ _CHECK = Validator()
 
 @route("GET", "/images", policy=Rule("get_images", READER))
 def index(req: Request) -> Body:
-    """A page of the images that the caller may see, newest first unless sorted otherwise."""
+    """List the images that the project may see, newest first unless `sort` or `sort_key` is given.
+
+    200, one page. 400: a wrong filter value, sort key, direction or marker.
+    """
     limit = paging.limit(req)
-    found = images.page(
+    rows = images.page(
         req.db, project_id=req.ctxt.visible_project, filters=filters_of(req.query), sort=sort_of(req.query),
         limit=limit + 1, marker=req.query.get("marker"))
     body: Body = {
-        "images": [_view(image) for image in found[:limit]], "first": _page_link(req, None), "schema": "/v2/schemas/images",
+        "images": [_view(image) for image in rows[:limit]], "first": _page_link(req, None), "schema": "/v2/schemas/images",
     }
-    if limit and len(found) > limit:
-        body["next"] = _page_link(req, found[limit - 1].id)
+    if limit and len(rows) > limit:
+        body["next"] = _page_link(req, rows[limit - 1].id)
     return body
 
 
 @route("POST", "/images", policy=Rule("add_image", MEMBER), status=201, body={"2.0": schemas.CREATE})
 def create(req: Request, body: Body) -> Reply:
-    """Make a queued image, which waits for its data."""
+    """Create an image in status queued; its data is uploaded afterwards.
+
+    201 with Location. 400: a value or format that is not supported. 403: a read-only attribute, or `visibility` public or
+    another `owner` by a caller who is no admin. 409: the id is in use. 413: too many properties or tags.
+    """
     values = {"visibility": images.SHARED, **body}
     patch.refuse_read_only(name for name in values if name != "id")
     image = Image(owner=req.ctxt.project_id, status=images.QUEUED, tags=[], properties={})
@@ -50,23 +57,24 @@ def create(req: Request, body: Body) -> Reply:
         patch.assign(req, image, name, value)
     _check(image)
     images.create(req.db, image)
-    made = _view(image)
-    return Reply(body=made, headers={"Location": f"{req.base_url}/images/{image.id}"})
+    return Reply(body=_view(image), headers={"Location": f"{req.base_url}/images/{image.id}"})
 
 
 @route("GET", "/images/{image_id}", policy=Rule("get_image", READER))
 def show(req: Request, image_id: str) -> Body:
+    """Show one image. 200. 404: no such image, or not visible to the project."""
     return _view(images.get(req.db, image_id, project_id=req.ctxt.visible_project))
 
 
 @route("PATCH", "/images/{image_id}", policy=Rule("modify_image", MEMBER), raw_body=True)
 def update(req: Request, image_id: str) -> Body:
-    """Apply a JSON patch, all of it or nothing.
+    """Apply a JSON patch, completely or not at all.
 
-    :raises errors.Forbidden: an attribute is read-only, or the image another project's.
-    :raises errors.Conflict: a property to be replaced or removed is not there.
+    200. 400: not a patch, or a value that is not supported. 403: a read-only attribute, an admin's, or another project's image.
+    404: no such image. 409: a property to replace or remove does not exist. 413: too large, or too many properties or tags.
+    415: another media type.
     """
-    # A list is no JSON object, so the body is read here; the transaction is this handler's.
+    # The body is a list, not an object, so it is read here; the transaction is this handler's.
     operations = patch.read(req.http, _CHECK)
     with req.database.writer() as session:
         image = _own(req, images.get(session, image_id, project_id=req.ctxt.visible_project, is_locked=True))
@@ -78,7 +86,10 @@ def update(req: Request, image_id: str) -> Body:
 
 @route("DELETE", "/images/{image_id}", policy=Rule("delete_image", MEMBER), status=204)
 def delete(req: Request, image_id: str) -> None:
-    """Delete the image and then its data; guests that run from it keep their hosts' copy."""
+    """Delete the image, then its data; guests created from it keep the copy on their hosts.
+
+    204. 403: protected, or another project's. 404: no such image.
+    """
     image = _own(req, images.get(req.db, image_id, project_id=req.ctxt.visible_project))
     images.delete(req.db, image_id)
     if image.file_id is not None:
@@ -87,7 +98,10 @@ def delete(req: Request, image_id: str) -> None:
 
 @route("PUT", "/images/{image_id}/tags/{tag}", policy=Rule("modify_image", MEMBER), status=204)
 def add_tag(req: Request, image_id: str, tag: str) -> None:
-    """Tag the image; harmless when done again."""
+    """Add a tag; idempotent.
+
+    204. 400: the tag is too long. 403: another project's image. 404: no such image. 413: too many tags.
+    """
     image = _own(req, images.get(req.db, image_id, project_id=req.ctxt.visible_project, is_locked=True))
     if tag not in image.tags:
         patch.assign(req, image, "tags", [*image.tags, tag])
@@ -96,29 +110,29 @@ def add_tag(req: Request, image_id: str, tag: str) -> None:
 
 @route("DELETE", "/images/{image_id}/tags/{tag}", policy=Rule("modify_image", MEMBER), status=204)
 def remove_tag(req: Request, image_id: str, tag: str) -> None:
-    """Take the tag away. :raises errors.NotFound: the image has no such tag."""
+    """Remove a tag. 204. 403: another project's image. 404: no such image or tag."""
     image = _own(req, images.get(req.db, image_id, project_id=req.ctxt.visible_project, is_locked=True))
     if tag not in image.tags:
         raise errors.NotFound(what="Tag", id=tag)
-    image.tags = [kept for kept in image.tags if kept != tag]
+    image.tags = [other for other in image.tags if other != tag]
 
 
 @route("GET", "/images/{image_id}/tasks", policy=Rule("get_image", READER))
 def tasks(req: Request, image_id: str) -> Body:
-    """Uploads and imports under way as tasks: bytes come by PUT here, and what keeps them waiting is the status."""
+    """List the image's tasks. 200 with an empty list: imports, which have tasks, are not implemented. 404: no such image."""
     images.get(req.db, image_id, project_id=req.ctxt.visible_project)
     return {"tasks": []}
 
 
 @route("GET", "/images/{image_id}/members", policy=Rule("get_members", READER))
 def members(req: Request, image_id: str) -> Body:
-    """Projects that the image is shared with: none, since sharing with single projects is not offered."""
+    """List the image's members. 200 with an empty list: sharing with single projects is not implemented. 404: no such image."""
     images.get(req.db, image_id, project_id=req.ctxt.visible_project)
     return {"members": [], "schema": "/v2/schemas/members"}
 
 
 def _own(req: Request, image: Image) -> Image:
-    """The image, if it is the caller's to change. :raises errors.Forbidden: it is another project's."""
+    """The image, if the caller may change it. :raises errors.Forbidden: it is another project's."""
     if req.ctxt.visible_project not in (None, image.owner):
         raise errors.Forbidden(reason=f"Image {image.id} belongs to another project.")
     return image
@@ -154,7 +168,7 @@ def _time(moment: datetime.datetime) -> str:
 
 
 def _page_link(req: Request, marker: str | None) -> str:
-    """Glance's form, relative to the service's unversioned root; the SDK knows it by its leading /v2."""
+    """Glance's form, relative to the service's unversioned root; the SDK recognizes it by its leading /v2."""
     query: list[tuple[str, Any]] = [(name, value) for name, value in req.query.items() if name != "marker"]
     if marker is not None:
         query.append(("marker", marker))

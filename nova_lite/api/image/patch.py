@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes images: which attributes may be set, by whom, to what; and JSON patches (RFC 6902) made of such changes."""
+"""Changes of images: the attributes that may be set, by which callers, and JSON patches (RFC 6902) of such changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nova_lite.db.image import images
 from nova_lite.db.image.images import Image
 
 MEDIA_TYPE = "application/openstack-images-v2.1-json-patch"
-# Glance's first: `{"replace": "/name", "value": …}` instead of `{"op": "replace", "path": "/name", "value": …}`.
+# Glance's older form: `{"replace": "/name", "value": …}` instead of `{"op": "replace", "path": "/name", "value": …}`.
 OLD_MEDIA_TYPE = "application/openstack-images-v2.0-json-patch"
 _MAX_BYTES = 1024**2
 READ_ONLY = frozenset({
@@ -35,7 +35,7 @@ _ONLY_QUEUED = ("disk_format", "container_format")
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """One step of a patch: `op` is add, replace or remove; `name` the attribute or free property."""
+    """One operation of a patch: `op` is add, replace or remove; `name` an attribute or a custom property."""
 
     op: str
     name: str
@@ -45,7 +45,8 @@ class Operation:
 def read(http: webob.Request, validator: Validator) -> list[Operation]:
     """The request's patch.
 
-    :raises errors.UnsupportedMedia: of another media type. :raises errors.BadRequest: not a patch.
+    :raises errors.UnsupportedMedia: another media type. :raises errors.TooLarge: over 1 MiB.
+    :raises errors.BadRequest: not a patch.
     """
     if http.content_type not in (MEDIA_TYPE, OLD_MEDIA_TYPE):
         raise errors.UnsupportedMedia(f"Unsupported Content-Type {http.content_type or 'none'}: send {MEDIA_TYPE}")
@@ -53,19 +54,19 @@ def read(http: webob.Request, validator: Validator) -> list[Operation]:
         raise errors.TooLarge(limit=_MAX_BYTES)
     try:
         steps = json.loads(http.body_file.read(_MAX_BYTES + 1))
-    except (ValueError, RecursionError) as wrong:
-        raise errors.BadRequest(reason=f"The body is not valid JSON: {wrong}") from None
+    except (ValueError, RecursionError) as error:
+        raise errors.BadRequest(reason=f"The body is not valid JSON: {error}") from None
     if http.content_type == OLD_MEDIA_TYPE and isinstance(steps, list):
-        steps = [_translated(step) for step in steps]
+        steps = [_converted(step) for step in steps]
     validator.body(schemas.PATCH, steps)
     return [_operation(step, validator) for step in steps]
 
 
 def apply(req: Request, image: Image, operations: Sequence[Operation]) -> None:
-    """Change the image by all operations, in their order.
+    """Apply all operations to the image, in their order.
 
     :raises errors.Forbidden: an attribute is read-only, needs another role, or cannot be removed.
-    :raises errors.Conflict: a property is not there to be replaced or removed.
+    :raises errors.Conflict: a property to replace or remove does not exist.
     """
     for operation in operations:
         refuse_read_only([operation.name])
@@ -81,10 +82,10 @@ def apply(req: Request, image: Image, operations: Sequence[Operation]) -> None:
 
 
 def assign(req: Request, image: Image, name: str, value: Any) -> None:
-    """Set one attribute or free property.
+    """Set one attribute or custom property.
 
-    :raises errors.PolicyForbids: it takes an admin to publish an image or give it away.
-    :raises errors.Forbidden: the image has data, to which its formats belong.
+    :raises errors.PolicyForbids: only an admin makes an image public or changes its owner.
+    :raises errors.Forbidden: the image has data, so its formats cannot change.
     """
     if name not in _COLUMNS:
         image.properties = {**image.properties, name: value}
@@ -99,7 +100,7 @@ def assign(req: Request, image: Image, name: str, value: Any) -> None:
 
 
 def refuse_read_only(names: Iterable[str]) -> None:
-    """:raises errors.Forbidden: one of them is the service's own to set."""
+    """:raises errors.Forbidden: only the service sets one of them."""
     for name in names:
         if name in READ_ONLY:
             raise errors.Forbidden(reason=f"Attribute '{name}' is read-only.")
@@ -107,14 +108,14 @@ def refuse_read_only(names: Iterable[str]) -> None:
             raise errors.Forbidden(reason=f"Attribute '{name}' is reserved.")
 
 
-def _translated(step: Any) -> Any:  # noqa: ANN401 - not validated yet
-    """A step of the old media type as one of the new; what is none is left to the validation."""
+def _converted(step: Any) -> Any:  # noqa: ANN401 - not validated yet
+    """An operation of the older media type in the form of the newer; anything else is left to validation."""
     if not isinstance(step, dict):
         return step
-    found = [op for op in ("add", "replace", "remove") if op in step]
-    if len(found) != 1:
+    ops = [op for op in ("add", "replace", "remove") if op in step]
+    if len(ops) != 1:
         return step
-    return {**{key: value for key, value in step.items() if key != found[0]}, "op": found[0], "path": step[found[0]]}
+    return {**{key: value for key, value in step.items() if key != ops[0]}, "op": ops[0], "path": step[ops[0]]}
 
 
 def _operation(step: dict[str, Any], validator: Validator) -> Operation:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a qcow2 file's header and tables, so that one that is cut off, or names another file, is refused on upload.
+"""Inspects a qcow2 file's header and tables, so that one that is truncated or refers to another file is refused on upload.
 
-Field places and bits: "The QCOW2 image format" (docs/interop/qcow2 of QEMU).
+Offsets and bits of fields: "The QCOW2 image format" (docs/interop/qcow2 of QEMU).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import BinaryIO
 from nova_lite import errors
 
 _CORRUPT, _EXTERNAL_DATA, _COMPRESSION, _EXTENDED_L2 = 1 << 1, 1 << 2, 1 << 3, 1 << 4
-_KNOWN_FEATURES = 1 | _CORRUPT | _EXTERNAL_DATA | _COMPRESSION | _EXTENDED_L2  # bit 0: dirty, harmless to readers
+_KNOWN_FEATURES = 1 | _CORRUPT | _EXTERNAL_DATA | _COMPRESSION | _EXTENDED_L2  # bit 0: dirty, of no concern to readers
 _EXT_END, _EXT_DATA_FILE, _EXT_ENCRYPTION = 0, 0x44415441, 0x0537BE77
 _OFFSET = 0x00FF_FFFF_FFFF_FE00
 _COMPRESSED = 1 << 62
-_MAX_L1 = 4 * 1024**2  # entries; QEMU's own bound is a table of 32 MiB
-_MAX_ENTRIES = 32 * 1024**2  # bounds the seconds spent on one image; 2 TiB of allocated 64 KiB clusters
+_MAX_L1 = 4 * 1024**2  # entries; QEMU's own limit is a table of 32 MiB
+_MAX_ENTRIES = 32 * 1024**2  # bounds the time spent on one image; 2 TiB of allocated 64 KiB clusters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +40,9 @@ class _Header:
 
 
 def inspect(file: BinaryIO, *, size: int) -> int:
-    """The virtual size in bytes of a qcow2 file of `size` bytes that is whole and stands alone.
+    """The virtual size in bytes of a qcow2 file of `size` bytes that is complete and needs no other file.
 
-    :raises errors.BadRequest: the sentence says what is wrong.
+    :raises errors.BadRequest: with the reason of the refusal.
     """
     header = _read_header(file)
     _check_extensions(file, header)
@@ -72,10 +72,10 @@ def _read_header(file: BinaryIO) -> _Header:
 
 def _check_header(header: _Header) -> None:
     if header.backing_offset:
-        raise _refuse("it has a backing file, which would let a guest read a file of the host; flatten it first "
+        raise _refuse("it has a backing file, which would let a guest read a file of the host; convert it first "
                       "(qemu-img convert)")
     if header.features & _EXTERNAL_DATA:
-        raise _refuse("it keeps its data in another file; flatten it first (qemu-img convert)")
+        raise _refuse("it keeps its data in another file; convert it first (qemu-img convert)")
     if header.features & _CORRUPT:
         raise _refuse("it is marked corrupt; repair it first (qemu-img check -r all)")
     if header.features & ~_KNOWN_FEATURES:
@@ -89,25 +89,25 @@ def _check_header(header: _Header) -> None:
 
 
 def _check_extensions(file: BinaryIO, header: _Header) -> None:
-    """Walk the header's extensions: some name another file or a key, whatever the feature bits say."""
-    place = header.length
-    while place + 8 <= header.cluster:
-        raw = _read(file, place, 8)
+    """Check the header's extensions: some refer to another file or a key, even if the feature bits do not."""
+    offset = header.length
+    while offset + 8 <= header.cluster:
+        raw = _read(file, offset, 8)
         if len(raw) < 8:
             raise _refuse("it is truncated inside its header extensions")
         kind, length = struct.unpack(">II", raw)
         if kind == _EXT_END:
             return
         if kind == _EXT_DATA_FILE:
-            raise _refuse("it names another file for its data; flatten it first (qemu-img convert)")
+            raise _refuse("it refers to another file for its data; convert it first (qemu-img convert)")
         if kind == _EXT_ENCRYPTION:
             raise _refuse("it is encrypted, which is not supported")
-        place += 8 + (length + 7) // 8 * 8
+        offset += 8 + (length + 7) // 8 * 8
 
 
 def _check_tables(header: _Header, *, size: int) -> None:
     if header.virtual_size == 0:
-        raise _refuse("its disk has no bytes")
+        raise _refuse("its virtual size is 0")
     needed = -(-header.virtual_size // (header.cluster * _l2_entries(header)))
     if not needed <= header.l1_entries <= _MAX_L1:
         raise _refuse(f"its L1 table has {header.l1_entries} entries where its size needs {needed}")
@@ -122,20 +122,20 @@ def _check_tables(header: _Header, *, size: int) -> None:
 
 
 def _check_clusters(file: BinaryIO, header: _Header, *, size: int) -> None:
-    """Every L2 table and data cluster must lie inside the file; each L2 table is looked at once."""
-    seen: set[int] = set()
-    looked_at = 0
+    """Every L2 table and data cluster must be inside the file; each L2 table is read once."""
+    tables: set[int] = set()
+    entries = 0
     for l1_entry in _entries(file, header.l1_offset, header.l1_entries):
         table = l1_entry & _OFFSET
         if not table:
             continue
-        if table in seen or table % header.cluster:
+        if table in tables or table % header.cluster:
             raise _refuse(f"its L2 table at byte {table} is misplaced or used twice")
         if table + header.cluster > size:
             raise _refuse(f"it is truncated: an L2 table ends at byte {table + header.cluster}, the file at {size}")
-        seen.add(table)
-        looked_at += _l2_entries(header)
-        if looked_at <= _MAX_ENTRIES:
+        tables.add(table)
+        entries += _l2_entries(header)
+        if entries <= _MAX_ENTRIES:
             _check_l2(file, header, table=table, size=size)
 
 
@@ -156,7 +156,7 @@ def _check_l2(file: BinaryIO, header: _Header, *, table: int, size: int) -> None
             offset = word & _OFFSET
             is_inside = offset < size  # the last cluster of a file may be short: missing bytes read as zeros
         if not is_inside:
-            raise _refuse(f"it is truncated: a cluster stands at byte {offset}, the file has {size}")
+            raise _refuse(f"it is truncated: a cluster is at byte {offset}, the file has {size} bytes")
 
 
 def _l2_entries(header: _Header) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the query of an image listing asks for: filters, `in:` lists and sorting, as in Glance v2."""
+"""Parses the query of an image list: filters, `in:` lists and sorting, as in Glance v2."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _PAGING = ("limit", "marker", "sort", "sort_key", "sort_dir", "member_status")
 
 
 def filters_of(query: Any) -> Filters:
-    """The filters of a query; a parameter that is no attribute filters on the free property of that name.
+    """The filters of a query; a parameter that is not an attribute filters on the custom property of that name.
 
-    :raises errors.BadRequest: a value is not of its attribute's kind.
+    :raises errors.BadRequest: a value has not its attribute's type.
     """
     equal: dict[str, list[Any]] = {"os_hidden": [False]}
     properties: dict[str, str] = {}
@@ -33,7 +33,7 @@ def filters_of(query: Any) -> Filters:
 
 
 def sort_of(query: Any) -> Sequence[tuple[str, bool]]:
-    """The order asked for, `sort=name:asc,size` or `sort_key` with `sort_dir`: (key, is it descending).
+    """The requested order, `sort=name:asc,size` or `sort_key` with `sort_dir`: (key, is it descending).
 
     :raises errors.BadRequest: an unknown key or direction.
     """
@@ -42,8 +42,8 @@ def sort_of(query: Any) -> Sequence[tuple[str, bool]]:
     else:
         directions = query.getall("sort_dir")
         pairs = [
-            (key, directions[min(place, len(directions) - 1)] if directions else "desc")
-            for place, key in enumerate(query.getall("sort_key"))
+            (key, directions[min(number, len(directions) - 1)] if directions else "desc")
+            for number, key in enumerate(query.getall("sort_key"))
         ]
         if not pairs and directions:
             pairs = [("created_at", directions[0])]
@@ -62,10 +62,10 @@ def _values(name: str, text: str) -> list[str]:
     """`in:a,"b,c"` is a list; anything else one value."""
     if not text.startswith("in:"):
         return [text]
-    found = next(csv.reader([text.removeprefix("in:")], skipinitialspace=True), [])
-    if not found or "" in found:
+    values = next(csv.reader([text.removeprefix("in:")], skipinitialspace=True), [])
+    if not values or "" in values:
         raise errors.BadRequest(reason=f"The list of {name} has an empty value")
-    return found
+    return values
 
 
 def _visibility(text: str | None) -> str | None:
@@ -78,7 +78,7 @@ def _text(_name: str, text: str) -> str:
     return text
 
 
-def _truth(name: str, text: str) -> bool:
+def _boolean(name: str, text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise errors.BadRequest(reason=f"{name} must be true or false, not {text!r}")
     return text.lower() == "true"
@@ -94,12 +94,12 @@ def _optional_number(query: Any, name: str) -> int | None:
     return _number(name, query[name]) if name in query else None
 
 
-# Query parameter: (column, how its text becomes a value).
+# Query parameter: (column, parser of its text).
 _EQUAL: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "id": ("id", _text), "name": ("name", _text), "names": ("name", _text), "status": ("status", _text),
     "owner": ("owner", _text), "disk_format": ("disk_format", _text), "container_format": ("container_format", _text),
     "checksum": ("checksum", _text), "os_hash_value": ("hash_value", _text), "min_disk": ("min_disk_gb", _number),
-    "min_ram": ("min_ram_mb", _number), "size": ("size", _number), "protected": ("protected", _truth),
-    "os_hidden": ("os_hidden", _truth),
+    "min_ram": ("min_ram_mb", _number), "size": ("size", _number), "protected": ("protected", _boolean),
+    "os_hidden": ("os_hidden", _boolean),
 }
 _OWN = ("tag", "visibility", "size_min", "size_max")

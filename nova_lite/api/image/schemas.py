@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON schemas of images: what requests are checked against, and what `GET /schemas/…` tells clients."""
+"""JSON schemas of images: for validation of requests, and as `GET /schemas/…` answers them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WRITABLE: Schema = {
     "name": {"type": ["string", "null"], "maxLength": 255},
     "visibility": {"type": "string", "enum": ["community", "public", "private", "shared"]},
     "owner": {"type": "string", "minLength": 1, "maxLength": 64},
-    # Any text, so that the refusal can name what is supported.
+    # Any text here: formats.check_supported names the supported ones in its error.
     "disk_format": {"type": ["string", "null"], "maxLength": 16},
     "container_format": {"type": ["string", "null"], "maxLength": 16},
     "min_disk": _WHOLE,
@@ -27,15 +27,15 @@ _WRITABLE: Schema = {
     "os_hidden": {"type": "boolean"},
     "tags": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": TAG_LENGTH}},
 }
-# Attributes that only the service sets pass the schema whatever they hold; patch.refuse_read_only refuses them.
-_REFUSED_LATER: Schema = {
+# Attributes that only the service sets, of any value here: patch.refuse_read_only answers them with 403.
+_READ_ONLY: Schema = {
     name: {} for name in ("status", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "created_at",
                           "updated_at", "deleted_at", "deleted", "self", "file", "schema", "direct_url", "locations",
                           "stores", "first", "next")
 }
 CREATE: Schema = {
     "type": "object",
-    "properties": {"id": {"type": "string", "pattern": _UUID}, **_WRITABLE, **_REFUSED_LATER},
+    "properties": {"id": {"type": "string", "pattern": _UUID}, **_WRITABLE, **_READ_ONLY},
     "propertyNames": {"minLength": 1, "maxLength": 255},
     "additionalProperties": _TEXT,
 }
@@ -85,22 +85,26 @@ _PLURALS = {"images": ("image", IMAGE), "members": ("member", MEMBER)}
 
 
 @route("GET", "/schemas/image", policy=Rule("get_schemas", READER))
-def image(req: Request) -> Body:
+def image(_req: Request) -> Body:
+    """Show the JSON schema of an image. 200."""
     return IMAGE
 
 
 @route("GET", "/schemas/images", policy=Rule("get_schemas", READER))
-def images(req: Request) -> Body:
+def images(_req: Request) -> Body:
+    """Show the JSON schema of a list of images. 200."""
     return _plural("images")
 
 
 @route("GET", "/schemas/member", policy=Rule("get_schemas", READER))
-def member(req: Request) -> Body:
+def member(_req: Request) -> Body:
+    """Show the JSON schema of a member. 200."""
     return MEMBER
 
 
 @route("GET", "/schemas/members", policy=Rule("get_schemas", READER))
-def members(req: Request) -> Body:
+def members(_req: Request) -> Body:
+    """Show the JSON schema of a list of members. 200."""
     return _plural("members")
 
 

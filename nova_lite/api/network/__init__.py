@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network face: Neutron's v2.0 API as far as stock clients need it."""
+"""The network service: Neutron's v2.0 API as far as stock clients need it."""
 
 from nova_lite.api.network import (
     auto_topology,
@@ -27,7 +27,7 @@ _TYPES = {
 
 
 def fault_body(status: int, text: str) -> Body:
-    """Neutron's form of an error; clients tell `OverQuota` and `IpAddressGenerationFailure` apart."""
+    """Neutron's form of an error; clients distinguish the types `OverQuota` and `IpAddressGenerationFailure`."""
     kind = _TYPES.get(status, "HTTPError")
     if status == 409 and text.startswith("Quota exceeded"):
         kind = "OverQuota"
@@ -37,7 +37,7 @@ def fault_body(status: int, text: str) -> Body:
 
 
 def versions(base_url: str) -> Body:
-    """The discovery document of the service's root; `base_url` is that root, without a version."""
+    """The versions document of the service's root; `base_url` is that root, without a version."""
     href = f"{base_url.rstrip('/')}/v2.0/"
     return {"versions": [{"id": "v2.0", "status": "CURRENT", "links": [{"rel": "self", "href": href}]}]}
 

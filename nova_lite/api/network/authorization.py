@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may write what on the network face, and how much of it: owners, admin-only attributes, quotas."""
+"""Authorization in the network service beyond a route's rule: owners, admin-only attributes, quotas."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.db.network import ports
 from nova_lite.db.quotas import quotas
 
-# Chance enters here: addresses, MACs and segments must not be foreseeable, nor alike in two processes.
+# The source of random addresses, MACs and segments: not predictable, and not equal in two processes.
 RNG = random.SystemRandom()
 
 
-def project_of(req: Request, asked: Body) -> str:
-    """The project that a new resource is for: the caller's, or as an admin says.
+def project_of(req: Request, params: Body) -> str:
+    """The project of a new resource: the caller's, or the one that an admin names.
 
     :raises errors.BadRequest: `tenant_id` and `project_id` differ.
-    :raises errors.PolicyForbids: another project's, and the caller is no admin.
+    :raises errors.Forbidden: another project's, and the caller is no admin.
     """
-    named = {str(asked[name]) for name in ("tenant_id", "project_id") if asked.get(name)}
+    named = {str(params[name]) for name in ("tenant_id", "project_id") if params.get(name)}
     if len(named) > 1:
         raise errors.BadRequest(reason="'project_id' and 'tenant_id' do not match")
     project_id = named.pop() if named else req.ctxt.project_id
@@ -34,7 +34,7 @@ def project_of(req: Request, asked: Body) -> str:
 
 
 def refuse_unless_owner(req: Request, project_id: str, rule: str) -> None:
-    """Only the owner and admins write what others may see.
+    """Refuse a change by anyone but the owner and admins: others may see the resource.
 
     :raises errors.PolicyForbids: the caller is neither.
     """
@@ -42,31 +42,31 @@ def refuse_unless_owner(req: Request, project_id: str, rule: str) -> None:
         raise errors.PolicyForbids(rule=rule)
 
 
-def refuse_admin_only(req: Request, asked: Body, rule: str, defaults: Mapping[str, object]) -> None:
-    """Attributes that only an admin may set to something else than their default.
+def refuse_admin_only(req: Request, params: Body, rule: str, defaults: Mapping[str, object]) -> None:
+    """Refuse attributes that only an admin may set to another value than their default.
 
     :raises errors.PolicyForbids: naming the attribute.
     """
     for name, default in defaults.items():
-        if name in asked and asked[name] != default and not req.ctxt.is_admin:
+        if name in params and params[name] != default and not req.ctxt.is_admin:
             raise errors.PolicyForbids(rule=f"{rule}:{name}")
 
 
-def refuse_unsupported(asked: Body, supported: Mapping[str, object]) -> None:
-    """Attributes that are accepted only with the one value that tells the truth.
+def refuse_unsupported(params: Body, supported: Mapping[str, object]) -> None:
+    """Refuse attributes with another value than the one that this cloud supports.
 
     :raises errors.BadRequest: naming the attribute.
     """
     for name, only in supported.items():
-        if name in asked and asked[name] != only and asked[name] is not None:
+        if name in params and params[name] != only and params[name] is not None:
             raise errors.BadRequest(
-                reason=f"Invalid input for {name}. Reason: {asked[name]!r} is not supported by this cloud, "
+                reason=f"Invalid input for {name}. Reason: {params[name]!r} is not supported by this cloud, "
                 f"only {only!r} is."
             )
 
 
 def check_quota(req: Request, project_id: str, resource: str, *, used: int, requested: int = 1) -> None:
-    """Refuse more than the project may have, in Neutron's words and with its 409.
+    """Refuse more than the project's quota, with Neutron's text and status (409).
 
     :raises errors.Conflict: the quota would be exceeded.
     """
@@ -78,7 +78,7 @@ def check_quota(req: Request, project_id: str, resource: str, *, used: int, requ
 
 
 def check_port_quota(req: Request, project_id: str) -> None:
-    """Refuse a port beyond the quota as the compute API does, with a 403.
+    """Refuse a port beyond the quota as the compute API does, with 403.
 
     :raises errors.Forbidden: the quota would be exceeded.
     """

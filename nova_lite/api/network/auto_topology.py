@@ -12,7 +12,11 @@ from nova_lite.db.network import auto_networks
 
 @route("GET", "/auto-allocated-topology/{project_id}", policy=Rule("get_auto_allocated_topology", MEMBER))
 def obtain(req: Request, project_id: str) -> Body:
-    """The project's network, made if it has none, as Neutron does on GET; `fields=dry-run` makes nothing."""
+    """Show the project's default network, creating it with subnet and router if it has none: a GET that writes, as in Neutron.
+
+    200 with the network's id; `fields=dry-run` creates nothing. 403: a quota would be exceeded. 404: another
+    project's, and the caller is no admin. 409: it has several usable networks.
+    """
     project_id = _own(req, project_id)
     if "dry-run" in req.query.getall("fields"):
         return _view("dry-run=pass", project_id)
@@ -23,13 +27,16 @@ def obtain(req: Request, project_id: str) -> Body:
 
 @route("DELETE", "/auto-allocated-topology/{project_id}", policy=Rule("delete_auto_allocated_topology", MEMBER), status=204)
 def delete(req: Request, project_id: str) -> None:
-    """Take away what was made; 409 while a server uses it."""
+    """Delete the project's default network with its subnet and router.
+
+    204. 404: another project's. 409: a server uses the network.
+    """
     project_id = _own(req, project_id)
     auto_networks.remove(req.db, project_id)
 
 
 def _own(req: Request, project_id: str) -> str:
-    """The project meant; clients that know no id send None."""
+    """The project of the path; openstackclient sends None for the caller's own."""
     if project_id in ("None", req.ctxt.project_id):
         return req.ctxt.project_id
     if not req.ctxt.is_admin:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What else clients ask of the network service: extensions, quotas, zones, agents, and what is not here."""
+"""/extensions, /quotas, /availability_zones, /agents, and /subnetpools, of which there are none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nova_lite.db.hosts import hosts
 from nova_lite.db.network import floating_ips, networks, ports, routers, security_groups
 from nova_lite.db.quotas import quotas
 
-# Alias → name: only what this face really does, since clients send what an extension allows.
+# Alias → name: only what is implemented, since clients send what an extension allows.
 EXTENSIONS = {
     "agent": "agent",
     "auto-allocated-topology": "Auto Allocated Topology Services",
@@ -33,7 +33,7 @@ EXTENSIONS = {
     "standard-attr-description": "standard-attr-description",
     "standard-attr-timestamp": "Resource timestamps",
 }
-# Neutron's words for quotas, and ours; those without a resource here can only be 0.
+# Neutron's name of a quota → ours.
 _QUOTAS = {
     "network": "networks",
     "subnet": "subnets",
@@ -43,18 +43,19 @@ _QUOTAS = {
     "floatingip": "floating_ips",
     "router": "routers",
 }
+# Quotas of resources that do not exist here: always 0.
 _ABSENT = ("subnetpool", "rbac_policy")
 
 
 @route("GET", "/extensions", policy=Rule("get_extensions", READER))
 def index(_req: Request) -> Body:
-    """The extensions that this face does."""
+    """List the extensions that are implemented. 200."""
     return {"extensions": [_extension(alias) for alias in EXTENSIONS]}
 
 
 @route("GET", "/extensions/{alias}", policy=Rule("get_extension", READER))
 def show(_req: Request, alias: str) -> Body:
-    """One extension."""
+    """Show one extension. 200. 404: it is not implemented."""
     if alias not in EXTENSIONS:
         raise errors.NotFound(f"Extension with alias {alias} does not exist", what="Extension", id=alias)
     return {"extension": _extension(alias)}
@@ -73,17 +74,17 @@ def _extension(alias: str) -> Body:
 
 @route("GET", "/quotas/{project_id}", policy=Rule("get_quota", READER))
 def show_quota(req: Request, project_id: str) -> Body:
-    """The project's limits."""
+    """Show the project's limits. 200. 404: another project's, and the caller is no admin."""
     return {"quota": {**_limits(req, _own(req, project_id)), **dict.fromkeys(_ABSENT, 0)}}
 
 
 @route("GET", "/quotas/{project_id}/default", policy=Rule("get_quota", READER))
 def show_default_quota(req: Request, project_id: str) -> Body:
-    """The limits of a project that has none of its own."""
+    """Show the limits of a project that has none of its own. 200. 404: as for its limits."""
     _own(req, project_id)
     return {
         "quota": {
-            **{word: quotas.defaults(req.db, req.conf)[name] for word, name in _QUOTAS.items()},
+            **{name: quotas.defaults(req.db, req.conf)[ours] for name, ours in _QUOTAS.items()},
             **dict.fromkeys(_ABSENT, 0),
         }
     }
@@ -92,7 +93,7 @@ def show_default_quota(req: Request, project_id: str) -> Body:
 @route("GET", "/quotas/{project_id}/details", policy=Rule("get_quota", READER))
 @route("GET", "/quotas/{project_id}/details.json", policy=Rule("get_quota", READER))
 def show_quota_details(req: Request, project_id: str) -> Body:
-    """The project's limits with what it uses."""
+    """Show the project's limits and usage. 200. 404: as for its limits."""
     limits = _limits(req, _own(req, project_id))
     used = {
         "network": networks.count(req.db, project_id),
@@ -103,8 +104,8 @@ def show_quota_details(req: Request, project_id: str) -> Body:
         "floatingip": floating_ips.count(req.db, project_id),
         "router": routers.count(req.db, project_id),
     }
-    found = {word: {"limit": limits[word], "used": used[word], "reserved": 0} for word in _QUOTAS}
-    return {"quota": {**found, **{word: {"limit": 0, "used": 0, "reserved": 0} for word in _ABSENT}}}
+    details = {name: {"limit": limits[name], "used": used[name], "reserved": 0} for name in _QUOTAS}
+    return {"quota": {**details, **{name: {"limit": 0, "used": 0, "reserved": 0} for name in _ABSENT}}}
 
 
 def _own(req: Request, project_id: str) -> str:
@@ -115,12 +116,12 @@ def _own(req: Request, project_id: str) -> str:
 
 def _limits(req: Request, project_id: str) -> dict[str, int]:
     limits = quotas.limits(req.db, req.conf, project_id)
-    return {word: limits[name] for word, name in _QUOTAS.items()}
+    return {name: limits[ours] for name, ours in _QUOTAS.items()}
 
 
 @route("GET", "/availability_zones", policy=Rule("get_availability_zones", READER))
 def availability_zones(req: Request) -> Body:
-    """The zones that hosts are in: networks reach them all."""
+    """List the availability zones of all hosts: every network reaches each of them. 200."""
     zones = sorted({host.availability_zone for host in hosts.hosts(req.db)})
     return {
         "availability_zones": [{"name": zone, "resource": "network", "state": "available"} for zone in zones]
@@ -129,7 +130,7 @@ def availability_zones(req: Request) -> Body:
 
 @route("GET", "/agents", policy=Rule("get_agents", ADMIN))
 def agents(req: Request) -> Body:
-    """The network workers."""
+    """List the network workers; `host` filters. 200."""
     now, down_time_s = utcnow(), float(req.conf.service_down_time)
     return {
         "agents": [
@@ -141,7 +142,7 @@ def agents(req: Request) -> Body:
 
 @route("GET", "/agents/{agent_id}", policy=Rule("get_agents", ADMIN))
 def show_agent(req: Request, agent_id: str) -> Body:
-    """One network worker."""
+    """Show one network worker. 200. 404: no such worker."""
     row = hosts.get_service(req.db, agent_id)
     if row.binary != "nova-network":
         raise errors.NotFound(what="Agent", id=agent_id)
@@ -150,7 +151,7 @@ def show_agent(req: Request, agent_id: str) -> Body:
     }
 
 
-def _agent(row: hosts.Service, is_alive: bool) -> Body:  # noqa: FBT001 - one private caller's word
+def _agent(row: hosts.Service, is_alive: bool) -> Body:  # noqa: FBT001 - private
     return {
         "id": row.id,
         "agent_type": "nova-network",
@@ -171,11 +172,11 @@ def _agent(row: hosts.Service, is_alive: bool) -> Body:  # noqa: FBT001 - one pr
 
 @route("GET", "/subnetpools", policy=Rule("get_subnetpools", READER))
 def subnet_pools(_req: Request) -> Body:
-    """There are none."""
+    """List subnet pools. 200 with an empty list: they are not implemented."""
     return {"subnetpools": []}
 
 
 @route("GET", "/subnetpools/{pool_id}", policy=Rule("get_subnetpool", READER))
 def show_subnet_pool(_req: Request, pool_id: str) -> Body:
-    """There are none."""
+    """Show one subnet pool. 404 always: there are none."""
     raise errors.NotFound(f"Subnet pool {pool_id} could not be found", what="Subnet pool", id=pool_id)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/floatingips: addresses of external networks that lead to a port's fixed address."""
+"""/floatingips: addresses of external networks, associated with a port's fixed IP."""
 
 from __future__ import annotations
 
@@ -41,15 +41,18 @@ UPDATE = schemas.body("floatingip", _CHANGEABLE)
 
 @route("GET", "/floatingips", policy=Rule("get_floatingips", READER))
 def index(req: Request) -> Body:
-    """The project's floating addresses."""
-    asked = listing.read(req, floating_ips.COLUMNS, extra=("status", "router_id"))
+    """List the project's floating IPs.
+
+    200, a page with filters, order and `fields` of the query. 400: an unknown filter or a wrong value.
+    """
+    query = listing.read(req, floating_ips.COLUMNS, extra=("status", "router_id"))
     rows = floating_ips.find(
-        req.db, project_id=req.ctxt.visible_project, filters=asked.filters, is_used=_is_used(req), page=asked.page)
-    shown = {item["id"]: item for item in view_all(req, rows)}
-    wanted = set(req.query.getall("router_id"))
-    if wanted:
-        rows = [row for row in rows if shown[row.id]["router_id"] in wanted]
-    return listing.write(req, "floatingips", rows, asked, lambda row: shown[row.id])
+        req.db, project_id=req.ctxt.visible_project, filters=query.filters, is_used=_is_used(req), page=query.page)
+    views = {item["id"]: item for item in view_all(req, rows)}
+    router_ids = set(req.query.getall("router_id"))
+    if router_ids:
+        rows = [row for row in rows if views[row.id]["router_id"] in router_ids]
+    return listing.write(req, "floatingips", rows, query, lambda row: views[row.id])
 
 
 def _is_used(req: Request) -> bool | None:
@@ -59,31 +62,36 @@ def _is_used(req: Request) -> bool | None:
 
 @route("GET", "/floatingips/{floating_ip_id}", policy=Rule("get_floatingip", READER))
 def show(req: Request, floating_ip_id: str) -> Body:
-    """One floating address."""
-    found = floating_ips.get(req.db, floating_ip_id, project_id=req.ctxt.visible_project)
-    return {"floatingip": listing.only_fields(req, view_all(req, [found])[0])}
+    """Show one floating IP. 200. 404: no such one in the project."""
+    floating = floating_ips.get(req.db, floating_ip_id, project_id=req.ctxt.visible_project)
+    return {"floatingip": listing.only_fields(req, view_all(req, [floating])[0])}
 
 
 @route("POST", "/floatingips", policy=Rule("create_floatingip", MEMBER), status=201, body={"2.0": CREATE})
 def create(req: Request, body: Body) -> Body:
-    """Take an address of an external network; it may lead to a port at once."""
-    asked = body["floatingip"]
-    project_id = authorization.project_of(req, asked)
-    authorization.refuse_unsupported(asked, _SUPPORTED)
-    authorization.refuse_admin_only(req, asked, "create_floatingip", {"floating_ip_address": None})
-    network = networks.get(req.db, asked["floating_network_id"], project_id=req.ctxt.visible_project)
-    port = _port(req, asked.get("port_id"))
-    made = take(
-        req, network, project_id=project_id, description=asked.get("description", ""),
-        wanted=Wanted(subnet_id=asked.get("subnet_id"), address=asked.get("floating_ip_address")))
-    floating_ips.lead(req.db, made, port, asked.get("fixed_ip_address"))
-    return _answer(req, made, {port.device_id} if port else set())
+    """Allocate an address of an external network, and associate it with a port if `port_id` is given.
+
+    201. 400: the network is not external, or the port does not have the fixed IP. 403: `floating_ip_address`
+    or another project by a caller who is no admin. 404: no such network, subnet or port. 409: the quota is exceeded, no
+    address is free, or the fixed IP has a floating IP of the network already.
+    """
+    params = body["floatingip"]
+    project_id = authorization.project_of(req, params)
+    authorization.refuse_unsupported(params, _SUPPORTED)
+    authorization.refuse_admin_only(req, params, "create_floatingip", {"floating_ip_address": None})
+    network = networks.get(req.db, params["floating_network_id"], project_id=req.ctxt.visible_project)
+    port = _port(req, params.get("port_id"))
+    floating = allocate(
+        req, network, project_id=project_id, description=params.get("description", ""),
+        requested=Wanted(subnet_id=params.get("subnet_id"), address=params.get("floating_ip_address")))
+    floating_ips.lead(req.db, floating, port, params.get("fixed_ip_address"))
+    return _reply(req, floating, {port.device_id} if port else set())
 
 
-def take(
-    req: Request, network: Network, *, project_id: str, description: str = "", wanted: Wanted | None = None
+def allocate(
+    req: Request, network: Network, *, project_id: str, description: str = "", requested: Wanted | None = None
 ) -> FloatingIp:
-    """A new floating address of the network that leads nowhere yet.
+    """A new floating IP of the network, associated with no port yet.
 
     :raises errors.BadRequest: the network is not external. :raises errors.Conflict: over the quota, or none is free.
     """
@@ -92,46 +100,50 @@ def take(
             reason=f"Bad floatingip request: Network {network.id} is not a valid external network.")
     authorization.check_quota(req, project_id, "floating_ips", used=floating_ips.count(req.db, project_id))
     return floating_ips.create(
-        req.db, project_id=project_id, network=network, wanted=wanted, description=description, rng=authorization.RNG)
+        req.db, project_id=project_id, network=network, wanted=requested, description=description, rng=authorization.RNG)
 
 
 @route("PUT", "/floatingips/{floating_ip_id}", policy=Rule("update_floatingip", MEMBER), body={"2.0": UPDATE})
 def update(req: Request, floating_ip_id: str, body: Body) -> Body:
-    """Let it lead elsewhere, or nowhere (`port_id` null or left out, unless only the description changes)."""
-    asked = body["floatingip"]
-    found = floating_ips.get(req.db, floating_ip_id, project_id=req.ctxt.visible_project)
-    authorization.refuse_unsupported(asked, _SUPPORTED)
-    touched = {found.port.device_id} if found.port else set()
-    if "description" in asked:
-        found.description = asked["description"]
-    if "port_id" in asked:
-        port = _port(req, asked["port_id"])
-        floating_ips.lead(req.db, found, port, asked.get("fixed_ip_address"))
-        touched |= {port.device_id} if port else set()
-    elif asked.get("fixed_ip_address"):
+    """Associate the floating IP with another port, disassociate it (`port_id` null), or change its description.
+
+    200. 400: `fixed_ip_address` without `port_id` or not of the port, or an attribute that is not supported. 404: no such
+    floating IP or port. 409: the fixed IP has a floating IP of the network already.
+    """
+    params = body["floatingip"]
+    floating = floating_ips.get(req.db, floating_ip_id, project_id=req.ctxt.visible_project)
+    authorization.refuse_unsupported(params, _SUPPORTED)
+    server_ids = {floating.port.device_id} if floating.port else set()
+    if "description" in params:
+        floating.description = params["description"]
+    if "port_id" in params:
+        port = _port(req, params["port_id"])
+        floating_ips.lead(req.db, floating, port, params.get("fixed_ip_address"))
+        server_ids |= {port.device_id} if port else set()
+    elif params.get("fixed_ip_address"):
         raise errors.BadRequest(
             reason="Bad floatingip request: fixed_ip_address cannot be specified without a port_id.")
-    return _answer(req, found, touched)
+    return _reply(req, floating, server_ids)
 
 
 @route("DELETE", "/floatingips/{floating_ip_id}", policy=Rule("delete_floatingip", MEMBER), status=204)
 def delete(req: Request, floating_ip_id: str) -> None:
-    """Give the address back; it leads nowhere from now on."""
-    found = floating_ips.get(req.db, floating_ip_id, project_id=req.ctxt.visible_project)
-    touched = {found.port.device_id} if found.port else set()
-    floating_ips.delete(req.db, found)
-    changed(req, touched)
+    """Disassociate and release the floating IP. 204. 404: no such one in the project."""
+    floating = floating_ips.get(req.db, floating_ip_id, project_id=req.ctxt.visible_project)
+    server_ids = {floating.port.device_id} if floating.port else set()
+    floating_ips.delete(req.db, floating)
+    push_change(req, server_ids)
 
 
-def changed(req: Request, server_ids: set[str]) -> None:
-    """After the commit: the servers' hosts, and their guests' documents, learn where floating addresses lead."""
+def push_change(req: Request, server_ids: set[str]) -> None:
+    """After the commit: send the floating IPs of these servers to their hosts, and rebuild the guests' metadata."""
     network_sync.servers(req, server_ids)
     for server_id in sorted(filter(None, server_ids)):
         req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server_id)
 
 
 def view_all(req: Request, rows: list[FloatingIp]) -> list[Body]:
-    """The floating addresses as clients see them; one more query for their routers."""
+    """The floating IPs as the API shows them; one more query, for their routers."""
     routers = floating_ips.router_of(req.db, sorted({row.port.network_id for row in rows if row.port}))
     return [_view(row, routers) for row in rows]
 
@@ -155,8 +167,8 @@ def _view(row: FloatingIp, routers: dict[str, str]) -> Body:
     }
 
 
-def _answer(req: Request, floating: FloatingIp, touched: set[str]) -> Body:
-    changed(req, touched)
+def _reply(req: Request, floating: FloatingIp, server_ids: set[str]) -> Body:
+    push_change(req, server_ids)
     return {"floatingip": view_all(req, [floating_ips.reread(req.db, floating)])[0]}
 
 

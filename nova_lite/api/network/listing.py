@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a listing's query as Neutron takes it (filters, order, page, fields) and writes the listing."""
+"""Parses the query of a list request as Neutron does (filters, order, page, fields) and builds the list."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nova_lite.db import listing
 _Row = TypeVar("_Row")
 _BOOLS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
 _KEYWORDS = frozenset({"limit", "marker", "fields", "sort_key", "sort_dir", "page_reverse"})
-# Neutron's timestamps; their columns order listings, but filters on them are another extension's.
+# Neutron's timestamps; their columns order lists, but filters on them belong to another extension.
 _NEVER_FILTERS = frozenset({"created_at"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What the query asks for; `is_empty`: a filter on a constant field lets nothing through."""
+class ListQuery:
+    """A list request's query; `is_empty`: a filter on a constant field matches no row."""
 
     filters: Mapping[str, Sequence[object]]
     page: listing.Page
@@ -34,8 +34,8 @@ def read(
     *,
     constants: Mapping[str, str] | None = None,
     extra: Iterable[str] = (),
-) -> Asked:
-    """The query's filters on `columns`, its order and page. `constants`: fields alike in every row.
+) -> ListQuery:
+    """The query's filters on `columns`, its order and page. `constants`: fields with one value for all rows.
 
     `extra` names parameters that the handler reads itself.
 
@@ -56,7 +56,7 @@ def read(
                 reason=f"Invalid input for operation: {name!r} is not a filter of this resource."
             )
     page = listing.Page(limit=_limit(req), marker=req.query.get("marker"), order=_order(req, columns))
-    return Asked(filters=filters, page=page, is_empty=is_empty)
+    return ListQuery(filters=filters, page=page, is_empty=is_empty)
 
 
 def _value(name: str, columns: listing.Columns, text: str) -> object:
@@ -75,7 +75,7 @@ def _value(name: str, columns: listing.Columns, text: str) -> object:
 
 
 def _limit(req: Request) -> int:
-    # Neutron takes limit=0 for no limit; ours ends at [api] max_limit, and the answer links to the rest.
+    # limit=0 means no limit in Neutron; here a page ends at [api] max_limit and links to the next one.
     return paging.limit(req) or int(req.conf.api.max_limit)
 
 
@@ -98,18 +98,18 @@ def _order(req: Request, columns: listing.Columns) -> tuple[tuple[str, bool], ..
 
 
 def write(
-    req: Request, collection: str, rows: Sequence[_Row], asked: Asked, view: Callable[[_Row], Body]
+    req: Request, collection: str, rows: Sequence[_Row], query: ListQuery, view: Callable[[_Row], Body]
 ) -> Body:
-    """The listing: each row's `fields` as asked, and the link to the next page when this one is full."""
-    shown = [view(row) for row in rows]
-    answer: Body = {collection: [only_fields(req, item) for item in shown]}
-    if shown and len(shown) == asked.page.limit:
+    """The list: the requested `fields` of each row, and the link to the next page if this one is full."""
+    items = [view(row) for row in rows]
+    page: Body = {collection: [only_fields(req, item) for item in items]}
+    if items and len(items) == query.page.limit:
         path = f"/{collection.replace('_', '-')}"
-        answer[f"{collection}_links"] = [paging.next_link(req, path=path, marker=str(shown[-1]["id"]))]
-    return answer
+        page[f"{collection}_links"] = [paging.next_link(req, path=path, marker=str(items[-1]["id"]))]
+    return page
 
 
 def only_fields(req: Request, item: Body) -> Body:
-    """The fields that the query names; none named: all."""
-    wanted = set(req.query.getall("fields"))
-    return {name: value for name, value in item.items() if name in wanted} if wanted else item
+    """The fields that the query names, or all if it names none."""
+    names = set(req.query.getall("fields"))
+    return {name: value for name, value in item.items() if name in names} if names else item

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/networks: layer-2 networks of a project, shared ones, and those that are external."""
+"""/networks: layer-2 networks of a project, shared ones and external ones."""
 
 from __future__ import annotations
 
@@ -76,69 +76,80 @@ UPDATE = schemas.body("network", _CHANGEABLE)
 
 @route("GET", "/networks", policy=Rule("get_networks", READER))
 def index(req: Request) -> Body:
-    """Own networks, and those that everybody may see."""
-    asked = listing.read(req, networks.NETWORK_COLUMNS, constants=_CONSTANTS)
+    """List the project's networks, shared and external ones.
+
+    200, a page with filters, order and `fields` of the query. 400: an unknown filter or a wrong value.
+    """
+    query = listing.read(req, networks.NETWORK_COLUMNS, constants=_CONSTANTS)
     rows = (
         []
-        if asked.is_empty
+        if query.is_empty
         else networks.find(
-            req.db, project_id=req.ctxt.visible_project, filters=asked.filters, page=asked.page
+            req.db, project_id=req.ctxt.visible_project, filters=query.filters, page=query.page
         )
     )
-    return listing.write(req, "networks", rows, asked, lambda row: view(FIELDS, row, req))
+    return listing.write(req, "networks", rows, query, lambda row: view(FIELDS, row, req))
 
 
 @route("GET", "/networks/{network_id}", policy=Rule("get_network", READER))
 def show(req: Request, network_id: str) -> Body:
-    """One network."""
+    """Show one network. 200. 404: no such network, or not visible to the project."""
     network = networks.get(req.db, network_id, project_id=req.ctxt.visible_project)
     return {"network": listing.only_fields(req, view(FIELDS, network, req))}
 
 
 @route("POST", "/networks", policy=Rule("create_network", MEMBER), status=201, body={"2.0": CREATE})
 def create(req: Request, body: Body) -> Body:
-    """A new network; hosts make it when the first server there needs it."""
-    asked = body["network"]
-    project_id = authorization.project_of(req, asked)
-    authorization.refuse_admin_only(req, asked, "create_network", _ADMIN_ONLY)
-    authorization.refuse_unsupported(asked, _SUPPORTED)
+    """Create a network; a host sets it up when the first server there needs it.
+
+    201. 400: an attribute or MTU that is not supported. 403: `shared`, `router:external` or `provider:*` by a caller who is no
+    admin. 409: the quota is exceeded, or the segment is in use.
+    """
+    params = body["network"]
+    project_id = authorization.project_of(req, params)
+    authorization.refuse_admin_only(req, params, "create_network", _ADMIN_ONLY)
+    authorization.refuse_unsupported(params, _SUPPORTED)
     authorization.check_quota(req, project_id, "networks", used=networks.count(req.db, project_id))
     network = Network(
         project_id=project_id,
-        name=asked.get("name", ""),
-        description=asked.get("description", ""),
-        shared=asked.get("shared", False),
-        is_external=asked.get("router:external", False),
-        port_security_enabled=asked.get("port_security_enabled", True),
-        mtu=_mtu(req, asked),
+        name=params.get("name", ""),
+        description=params.get("description", ""),
+        shared=params.get("shared", False),
+        is_external=params.get("router:external", False),
+        port_security_enabled=params.get("port_security_enabled", True),
+        mtu=_mtu(req, params),
     )
-    networks.create(req.db, network, segment=asked.get("provider:segmentation_id"), rng=authorization.RNG)
+    networks.create(req.db, network, segment=params.get("provider:segmentation_id"), rng=authorization.RNG)
     return {"network": view(FIELDS, network, req)}
 
 
-def _mtu(req: Request, asked: Body) -> int:
-    """The MTU asked for; 0 and none mean the most that the underlay carries, as in Neutron."""
-    most = int(req.conf.network.mtu)
-    wanted = int(asked.get("mtu") or most)
-    if not 576 <= wanted <= most:  # RFC 791: every host takes 576 bytes
-        raise errors.BadRequest(reason=f"Invalid input for mtu. Reason: {wanted} is not from 576 to {most}.")
-    return wanted
+def _mtu(req: Request, params: Body) -> int:
+    """The network's MTU in bytes; 0 or none means the maximum of the underlay, as in Neutron."""
+    maximum = int(req.conf.network.mtu)
+    mtu = int(params.get("mtu") or maximum)
+    if not 576 <= mtu <= maximum:  # RFC 791: every host accepts 576 bytes
+        raise errors.BadRequest(reason=f"Invalid input for mtu. Reason: {mtu} is not from 576 to {maximum}.")
+    return mtu
 
 
 @route("PUT", "/networks/{network_id}", policy=Rule("update_network", MEMBER), body={"2.0": UPDATE})
 def update(req: Request, network_id: str, body: Body) -> Body:
-    """Change names and switches; sharing again what servers of other projects use is not taken back."""
-    asked = body["network"]
+    """Change a network's name, description, sharing or port security.
+
+    200. 400: an attribute that is not supported, or a subnet would overlap one of another shared or external network. 403: not
+    the owner, or an admin's attribute. 404: no such network. 409: other projects use it, so it must stay shared.
+    """
+    params = body["network"]
     network = _own(req, network_id, "update_network")
     authorization.refuse_admin_only(
-        req, asked, "update_network", {"shared": network.shared, "router:external": network.is_external}
+        req, params, "update_network", {"shared": network.shared, "router:external": network.is_external}
     )
-    authorization.refuse_unsupported(asked, _SUPPORTED)
+    authorization.refuse_unsupported(params, _SUPPORTED)
     was_routed = network.is_routed
-    is_routed = bool(asked.get("shared", network.shared) or asked.get("router:external", network.is_external))
+    is_routed = bool(params.get("shared", network.shared) or params.get("router:external", network.is_external))
     if is_routed and not was_routed:
         networks.lock_routed(req.db, network)
-    if network.shared and asked.get("shared") is False and networks.is_used_by_others(req.db, network):
+    if network.shared and params.get("shared") is False and networks.is_used_by_others(req.db, network):
         raise errors.Conflict(
             reason=f"Unable to reconfigure sharing settings for network {network.id}. Multiple projects are using it."
         )
@@ -149,8 +160,8 @@ def update(req: Request, network_id: str, body: Body) -> Body:
         ("router:external", "is_external"),
         ("port_security_enabled", "port_security_enabled"),
     ):
-        if name in asked:
-            setattr(network, attribute, asked[name])
+        if name in params:
+            setattr(network, attribute, params[name])
     if is_routed and not was_routed:
         networks.refuse_routed_overlap(req.db, network)
     req.db.flush()
@@ -161,13 +172,13 @@ def update(req: Request, network_id: str, body: Body) -> Body:
 
 @route("DELETE", "/networks/{network_id}", policy=Rule("delete_network", MEMBER), status=204)
 def delete(req: Request, network_id: str) -> None:
-    """Remove the network and its subnets, and tell the hosts."""
+    """Delete the network and its subnets, on all hosts. 204. 403: not the owner. 404: no such network. 409: it has ports."""
     networks.delete(req.db, _own(req, network_id, "delete_network"))
     network_sync.network_removed(req, network_id)
 
 
 def _own(req: Request, network_id: str, rule: str) -> Network:
-    """The network, when the caller may write it: 404 when it may not even be seen, else 403."""
+    """The network, if the caller may change it: else 404 where it is not visible to the caller, or 403."""
     network = networks.get(req.db, network_id, project_id=req.ctxt.visible_project)
     authorization.refuse_unless_owner(req, network.project_id, rule)
     return network

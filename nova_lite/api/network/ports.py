@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/ports: plugs on networks, those of servers among them."""
+"""/ports: connections to networks, of servers and of their own."""
 
 from __future__ import annotations
 
@@ -95,8 +95,11 @@ UPDATE = schemas.body("port", _CHANGEABLE)
 
 @route("GET", "/ports", policy=Rule("get_ports", READER))
 def index(req: Request) -> Body:
-    """The project's ports; `fixed_ips=ip_address=…` and `security_groups=…` filter too."""
-    asked = listing.read(
+    """List the project's ports; `fixed_ips=ip_address=…`, `fixed_ips=subnet_id=…` and `security_groups=…` filter too.
+
+    200, a page with filters, order and `fields` of the query. 400: an unknown filter or a wrong value.
+    """
+    query = listing.read(
         req,
         ports.PORT_COLUMNS,
         extra=("fixed_ips", "security_groups"),
@@ -104,21 +107,21 @@ def index(req: Request) -> Body:
     )
     rows = (
         []
-        if asked.is_empty
+        if query.is_empty
         else ports.find(
             req.db,
             project_id=req.ctxt.visible_project,
-            filters=asked.filters,
-            page=asked.page,
-            fixed_ips=_asked_addresses(req),
+            filters=query.filters,
+            page=query.page,
+            fixed_ips=_fixed_ip_filters(req),
             group_ids=req.query.getall("security_groups"),
         )
     )
-    return listing.write(req, "ports", rows, asked, lambda row: view(FIELDS, row, req))
+    return listing.write(req, "ports", rows, query, lambda row: view(FIELDS, row, req))
 
 
-def _asked_addresses(req: Request) -> list[Wanted]:
-    found = []
+def _fixed_ip_filters(req: Request) -> list[Wanted]:
+    filters = []
     for text in req.query.getall("fixed_ips"):
         name, _, value = text.partition("=")
         if name not in ("ip_address", "subnet_id") or not value:
@@ -126,40 +129,45 @@ def _asked_addresses(req: Request) -> list[Wanted]:
                 reason=f"Invalid input for fixed_ips. Reason: '{text}' is neither "
                 "ip_address=ADDRESS nor subnet_id=ID."
             )
-        found.append(Wanted(address=value) if name == "ip_address" else Wanted(subnet_id=value))
-    return found
+        filters.append(Wanted(address=value) if name == "ip_address" else Wanted(subnet_id=value))
+    return filters
 
 
 @route("GET", "/ports/{port_id}", policy=Rule("get_port", READER))
 def show(req: Request, port_id: str) -> Body:
-    """One port."""
+    """Show one port. 200. 404: no such port in the project."""
     port = ports.get(req.db, port_id, project_id=req.ctxt.visible_project)
     return {"port": listing.only_fields(req, view(FIELDS, port, req))}
 
 
 @route("POST", "/ports", policy=Rule("create_port", MEMBER), status=201, body={"2.0": CREATE})
 def create(req: Request, body: Body) -> Body:
-    """A new port of an own or shared network; a server may be given it later."""
-    asked = body["port"]
-    project_id = authorization.project_of(req, asked)
-    network = networks.get(req.db, asked["network_id"], project_id=req.ctxt.visible_project)
+    """Create a port on a network of the project or a shared one; a server may use it later (compute API, os-interface).
+
+    201. 400: an attribute that is not supported, a wrong MAC or fixed IP, or a `device_id`. 403: on another's network, MAC or
+    port security on a shared one. 404: no such network or security group. 409: the quota is exceeded, the MAC or address is
+    in use, or none is free.
+    """
+    params = body["port"]
+    project_id = authorization.project_of(req, params)
+    network = networks.get(req.db, params["network_id"], project_id=req.ctxt.visible_project)
     _refuse_external(req, network)
-    _refuse_owners_only(req, network, asked, "create_port")
-    authorization.refuse_unsupported(asked, _SUPPORTED)
-    _refuse_device(asked, "")
+    _refuse_owners_only(req, network, params, "create_port")
+    authorization.refuse_unsupported(params, _SUPPORTED)
+    _refuse_device(params, "")
     authorization.check_quota(req, project_id, "ports", used=ports.count(req.db, project_id))
-    is_secured = asked.get("port_security_enabled", network.port_security_enabled)
-    group_ids = _groups(req, project_id, asked.get("security_groups"), is_secured=is_secured)
+    is_secured = params.get("port_security_enabled", network.port_security_enabled)
+    group_ids = _groups(req, project_id, params.get("security_groups"), is_secured=is_secured)
     values = {
         "project_id": project_id,
-        "name": asked.get("name", ""),
-        "description": asked.get("description", ""),
+        "name": params.get("name", ""),
+        "description": params.get("description", ""),
         "port_security_enabled": is_secured,
     }
-    if asked.get("mac_address"):
-        values["mac_address"] = _mac(asked["mac_address"])
+    if params.get("mac_address"):
+        values["mac_address"] = _mac(params["mac_address"])
     port_id = ports.create(
-        req.db, values, network=network, wanted=_wanted(asked), group_ids=group_ids, rng=authorization.RNG
+        req.db, values, network=network, wanted=_requested_ips(params), group_ids=group_ids, rng=authorization.RNG
     )
     network_sync.groups(req, group_ids)
     return {"port": view(FIELDS, ports.get(req.db, port_id), req)}
@@ -167,34 +175,39 @@ def create(req: Request, body: Body) -> Body:
 
 @route("PUT", "/ports/{port_id}", policy=Rule("update_port", MEMBER), body={"2.0": UPDATE})
 def update(req: Request, port_id: str, body: Body) -> Body:
-    """Change a port; the host of a running server learns of it."""
-    asked = body["port"]
+    """Change a port; the host of its server applies the change at once.
+
+    200. 400: an attribute that is not supported, or a `device_id`: servers attach ports by the compute API. 403: MAC or port
+    security on another's network. 404: no such port or security group. 409: the MAC of a server's port, an address in use,
+    or port security without removing the security groups.
+    """
+    params = body["port"]
     port = ports.get(req.db, port_id, project_id=req.ctxt.visible_project)
     network = networks.get(req.db, port.network_id)
     changed = {
         name: value
-        for name, value in asked.items()
+        for name, value in params.items()
         if name not in ("mac_address", "port_security_enabled") or value != getattr(port, name)
     }
     _refuse_owners_only(req, network, changed, "update_port")
-    authorization.refuse_unsupported(asked, {**_SUPPORTED, "binding:host_id": port.host or ""})
-    _refuse_device(asked, port.device_id)
+    authorization.refuse_unsupported(params, {**_SUPPORTED, "binding:host_id": port.host or ""})
+    _refuse_device(params, port.device_id)
     if "mac_address" in changed:
         if port.device_id:
             raise errors.Conflict(
                 reason=f"Unable to complete operation on port {port.id}: a server uses it, so its "
-                "MAC address stays."
+                "MAC address cannot change."
             )
         ports.change_mac(req.db, port, _mac(changed["mac_address"]))
     for name in ("name", "description", "port_security_enabled"):
-        if name in asked:
-            setattr(port, name, asked[name])
+        if name in params:
+            setattr(port, name, params[name])
     old_groups = {member.group_id for member in port.security_groups}
-    new_groups = _new_groups(req, port, asked, old_groups)
-    if asked.get("fixed_ips") is not None:
-        ports.readdress(req.db, port, network=network, wanted=_wanted(asked) or [], rng=authorization.RNG)
+    new_groups = _new_groups(req, port, params, old_groups)
+    if params.get("fixed_ips") is not None:
+        ports.readdress(req.db, port, network=network, wanted=_requested_ips(params) or [], rng=authorization.RNG)
     ports.regroup(req.db, port, sorted(new_groups))
-    if new_groups != old_groups or "fixed_ips" in asked:
+    if new_groups != old_groups or "fixed_ips" in params:
         network_sync.groups(req, new_groups | old_groups)
     network_sync.servers(req, [port.device_id])
     return {"port": view(FIELDS, ports.reread(req.db, port), req)}
@@ -202,7 +215,10 @@ def update(req: Request, port_id: str, body: Body) -> Body:
 
 @route("DELETE", "/ports/{port_id}", policy=Rule("delete_port", MEMBER), status=204)
 def delete(req: Request, port_id: str) -> None:
-    """Remove a port; one that a server uses is detached first, and goes when the guest has let go of it."""
+    """Delete a port; one that a server uses is detached in the background, and deleted when the guest has released it.
+
+    204. 404: no such port. 409: the server's state does not allow a detach, or a router has the port.
+    """
     port = ports.get(req.db, port_id, project_id=req.ctxt.visible_project)
     if not ports.delete_unused(req.db, port):
         _detach(req, port)
@@ -211,7 +227,7 @@ def delete(req: Request, port_id: str) -> None:
 
 
 def _detach(req: Request, port: Port) -> None:
-    """:raises errors.Conflict: the server's state forbids it, or something else than a server has the port."""
+    """:raises errors.Conflict: the server's state does not allow it, or the port is not a server's."""
     if port.device_owner != ports.SERVER_OWNER:
         raise errors.Conflict(
             reason=f"Port {port.id} cannot be deleted directly via the port API: has device owner {port.device_owner}."
@@ -232,30 +248,30 @@ def _detach(req: Request, port: Port) -> None:
 
 
 def _refuse_external(req: Request, network: Network) -> None:
-    """Projects plug into shared networks; an external one is only for what an admin puts there."""
+    """Refuse ports on external networks that are not shared to all but their owner and admins."""
     is_own = req.ctxt.is_admin or network.project_id == req.ctxt.project_id
     if not is_own and not network.shared:
         raise errors.PolicyForbids(rule="create_port")
 
 
-def _refuse_owners_only(req: Request, network: Network, asked: Body, rule: str) -> None:
-    """On a shared network one may not pose as another: MAC and port security are its owner's to change."""
+def _refuse_owners_only(req: Request, network: Network, params: Body, rule: str) -> None:
+    """On a shared network only its owner sets MAC and port security: else a port could impersonate another."""
     if req.ctxt.is_admin or network.project_id == req.ctxt.project_id:
         return
     for name in ("mac_address", "port_security_enabled"):
         default = network.port_security_enabled if name == "port_security_enabled" else None
-        if name in asked and asked[name] != default:
+        if name in params and params[name] != default:
             raise errors.PolicyForbids(rule=f"{rule}:{name}")
 
 
-def _refuse_device(asked: Body, device_id: str) -> None:
-    """A port comes to a server through the compute API only, which checks whose server it is."""
-    if asked.get("device_id", device_id) != device_id:
+def _refuse_device(params: Body, device_id: str) -> None:
+    """Refuse to attach a port to a server here: the compute API checks whose server it is."""
+    if params.get("device_id", device_id) != device_id:
         raise errors.BadRequest(
             reason="Invalid input for device_id. Reason: attach and detach ports with the "
             "compute API (os-interface)."
         )
-    owner = asked.get("device_owner", "")
+    owner = params.get("device_owner", "")
     if owner and not device_id:
         raise errors.BadRequest(
             reason="Invalid input for device_owner. Reason: it is set when a server gets the port."
@@ -271,36 +287,36 @@ def _mac(text: str) -> str:
     return text.lower()
 
 
-def _wanted(asked: Body) -> list[Wanted] | None:
-    if asked.get("fixed_ips") is None:
+def _requested_ips(params: Body) -> list[Wanted] | None:
+    if params.get("fixed_ips") is None:
         return None
     return [
-        Wanted(subnet_id=item.get("subnet_id"), address=item.get("ip_address")) for item in asked["fixed_ips"]
+        Wanted(subnet_id=item.get("subnet_id"), address=item.get("ip_address")) for item in params["fixed_ips"]
     ]
 
 
-def _groups(req: Request, project_id: str, asked: Sequence[str] | None, *, is_secured: bool) -> list[str]:
-    """The groups of a new port: as asked for, else the default one; none when nothing filters the port."""
+def _groups(req: Request, project_id: str, group_ids: Sequence[str] | None, *, is_secured: bool) -> list[str]:
+    """The groups of a new port: the requested ones or the default one; none without port security."""
     if not is_secured:
-        if asked:
+        if group_ids:
             raise errors.Conflict(
                 reason="Port Security must be enabled in order to have security groups on a port."
             )
         return []
-    if asked is None:
+    if group_ids is None:
         return [security_groups.default_id(req.db, project_id)]
-    return _existing(req, project_id, asked)
+    return _existing(req, project_id, group_ids)
 
 
-def _new_groups(req: Request, port: Port, asked: Body, old: set[str]) -> set[str]:
-    if "security_groups" not in asked:
+def _new_groups(req: Request, port: Port, params: Body, old: set[str]) -> set[str]:
+    if "security_groups" not in params:
         if old and not port.port_security_enabled:
             raise errors.Conflict(
-                reason=f"Port {port.id} has security groups; take them off to disable port security."
+                reason=f"Port {port.id} has security groups; remove them to disable port security."
             )
         return old
-    wanted = asked["security_groups"] or []
-    return set(_groups(req, port.project_id, wanted, is_secured=port.port_security_enabled))
+    group_ids = params["security_groups"] or []
+    return set(_groups(req, port.project_id, group_ids, is_secured=port.port_security_enabled))
 
 
 def _existing(req: Request, project_id: str, group_ids: Sequence[str]) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/routers: what joins a project's networks to an external one, as far as stock clients ask for it."""
+"""/routers: connect a network of a project to an external one, as far as stock clients need it."""
 
 from __future__ import annotations
 
@@ -48,55 +48,63 @@ INTERFACE: schemas.Schema = {
 
 @route("GET", "/routers", policy=Rule("get_routers", READER))
 def index(req: Request) -> Body:
-    """The project's routers."""
-    asked = listing.read(req, routers.COLUMNS, constants={"status": "ACTIVE"})
-    rows = [] if asked.is_empty else routers.find(
-        req.db, project_id=req.ctxt.visible_project, filters=asked.filters, page=asked.page)
-    shown = {item["id"]: item for item in _view_all(req, rows)}
-    return listing.write(req, "routers", rows, asked, lambda row: shown[row.id])
+    """List the project's routers.
+
+    200, a page with filters, order and `fields` of the query. 400: an unknown filter or a wrong value.
+    """
+    query = listing.read(req, routers.COLUMNS, constants={"status": "ACTIVE"})
+    rows = [] if query.is_empty else routers.find(
+        req.db, project_id=req.ctxt.visible_project, filters=query.filters, page=query.page)
+    views = {item["id"]: item for item in _view_all(req, rows)}
+    return listing.write(req, "routers", rows, query, lambda row: views[row.id])
 
 
 @route("GET", "/routers/{router_id}", policy=Rule("get_router", READER))
 def show(req: Request, router_id: str) -> Body:
-    """One router."""
+    """Show one router. 200. 404: no such router in the project."""
     return {"router": listing.only_fields(req, _view_all(req, [_own(req, router_id)])[0])}
 
 
 @route("POST", "/routers", policy=Rule("create_router", MEMBER), status=201, body={"2.0": CREATE})
 def create(req: Request, body: Body) -> Body:
-    """A new router, joined to an external network if that is said."""
-    asked = body["router"]
-    project_id = authorization.project_of(req, asked)
-    authorization.refuse_unsupported(asked, _SUPPORTED)
+    """Create a router, with a gateway to an external network if `external_gateway_info` is given.
+
+    201. 400: the network is not external, or an attribute that is not supported. 403: another project's by a caller who is no
+    admin. 404: no such network. 409: the quota is exceeded, or the network has no free address.
+    """
+    params = body["router"]
+    project_id = authorization.project_of(req, params)
+    authorization.refuse_unsupported(params, _SUPPORTED)
     authorization.check_quota(req, project_id, "routers", used=routers.count(req.db, project_id))
     router = Router(
-        id=new_id(), project_id=project_id, name=asked.get("name", ""), description=asked.get("description", ""))
+        id=new_id(), project_id=project_id, name=params.get("name", ""), description=params.get("description", ""))
     req.db.add(router)
     req.db.flush()
-    _set_gateway(req, router, asked)
+    _set_gateway(req, router, params)
     return {"router": _view_all(req, [router])[0]}
 
 
 @route("PUT", "/routers/{router_id}", policy=Rule("update_router", MEMBER), body={"2.0": UPDATE})
 def update(req: Request, router_id: str, body: Body) -> Body:
-    """Change name, description and the external network."""
-    asked = body["router"]
+    """Change a router's name, description or external gateway.
+
+    200. 400: the network is not external, or an attribute that is not supported. 404: no such router or network. 409: the
+    network has no free address.
+    """
+    params = body["router"]
     router = _own(req, router_id)
-    authorization.refuse_unsupported(asked, _SUPPORTED)
+    authorization.refuse_unsupported(params, _SUPPORTED)
     for name in ("name", "description"):
-        if name in asked:
-            setattr(router, name, asked[name])
-    _set_gateway(req, router, asked)
+        if name in params:
+            setattr(router, name, params[name])
+    _set_gateway(req, router, params)
     req.db.flush()
     return {"router": _view_all(req, [router])[0]}
 
 
 @route("DELETE", "/routers/{router_id}", policy=Rule("delete_router", MEMBER), status=204)
 def delete(req: Request, router_id: str) -> None:
-    """Remove a router that joins no network.
-
-    :raises errors.Conflict: it does.
-    """
+    """Delete a router without interfaces. 204. 404: no such router. 409: it has interfaces."""
     router = _own(req, router_id)
     if routers.interfaces(req.db, router.id):
         raise errors.Conflict(reason=f"Router {router.id} still has ports")
@@ -106,21 +114,22 @@ def delete(req: Request, router_id: str) -> None:
 @route("PUT", "/routers/{router_id}/add_router_interface", policy=Rule("add_router_interface", MEMBER),
        body={"2.0": INTERFACE})
 def add_interface(req: Request, router_id: str, body: Body) -> Body:
-    """Join a network by one of its subnets.
+    """Add an interface to a subnet.
 
-    :raises errors.BadRequest: the body names no subnet, or the router has joined another network.
+    200 with its port. 400: no `subnet_id`, a subnet without gateway, or the router has an interface in another network. 404: no
+    such router or subnet. 409: a port has the gateway address.
     """
     router = _own(req, router_id)
     if "subnet_id" not in body:
         raise errors.BadRequest(
-            reason="Bad router request: give a subnet_id. This cloud joins a subnet by its gateway address, so a port of "
-            "one's own cannot be given.")
+            reason="Bad router request: subnet_id is required. An interface has the subnet's gateway address, so it "
+            "cannot be an existing port.")
     subnet = networks.get_subnet(req.db, body["subnet_id"], project_id=req.ctxt.visible_project)
-    joined = {port.network_id for port in routers.interfaces(req.db, router.id)}
-    if joined - {subnet.network_id}:
+    network_ids = {port.network_id for port in routers.interfaces(req.db, router.id)}
+    if network_ids - {subnet.network_id}:
         raise errors.BadRequest(
-            reason="Bad router request: This cloud's routers join one network to the outside; they do not route between "
-            f"networks, and router {router.id} has joined network {joined.pop()} already.")
+            reason="Bad router request: routers of this cloud connect one network to an external one and do not route between "
+            f"networks; router {router.id} has an interface in network {network_ids.pop()}.")
     port = routers.add_interface(req.db, router, subnet, rng=authorization.RNG)
     return _interface(router, port, subnet.id)
 
@@ -128,9 +137,9 @@ def add_interface(req: Request, router_id: str, body: Body) -> Body:
 @route("PUT", "/routers/{router_id}/remove_router_interface", policy=Rule("remove_router_interface", MEMBER),
        body={"2.0": INTERFACE})
 def remove_interface(req: Request, router_id: str, body: Body) -> Body:
-    """Part from a subnet.
+    """Remove the interface that `subnet_id` or `port_id` names.
 
-    :raises errors.NotFound: it was not joined. :raises errors.Conflict: floating addresses lead into it.
+    200 with its port. 404: no such router or interface. 409: floating IPs of the network need it.
     """
     router = _own(req, router_id)
     for port in routers.interfaces(req.db, router.id):
@@ -156,11 +165,11 @@ def _own(req: Request, router_id: str) -> Router:
     return routers.get(req.db, router_id, project_id=req.ctxt.visible_project)
 
 
-def _set_gateway(req: Request, router: Router, asked: Body) -> None:
+def _set_gateway(req: Request, router: Router, params: Body) -> None:
     """:raises errors.BadRequest: the network is not external."""
-    if "external_gateway_info" not in asked:
+    if "external_gateway_info" not in params:
         return
-    info = asked["external_gateway_info"] or {}
+    info = params["external_gateway_info"] or {}
     if info.get("enable_snat") is False:
         raise errors.BadRequest(reason="Invalid input for enable_snat. Reason: only true is supported by this cloud.")
     network: Network | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pieces of JSON schemas and values that all resources of the network face share."""
+"""Parts of JSON schemas and values that all resources of the network service share."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ def body(key: str, properties: Schema, *, required: Sequence[str] = ()) -> Schem
 
 
 def moment(when: datetime.datetime | None) -> str | None:
-    """A row's time as Neutron writes it."""
+    """A row's time in Neutron's format."""
     return None if when is None else f"{when.replace(microsecond=0).isoformat()}Z"

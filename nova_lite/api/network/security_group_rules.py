@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/security-group-rules: what a group lets in and out."""
+"""/security-group-rules: the traffic that a group allows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FIELDS = (
 )
 _ICMP = frozenset({"icmp", "1", "icmpv6", "ipv6-icmp", "58"})
 _WITH_PORTS = frozenset({"tcp", "6", "udp", "17", "dccp", "33", "sctp", "132", "udplite", "136"})
-# Names as Neutron takes them; the worker's filters know the same.
+# Names that Neutron accepts; network/linux/nft_rules.py has the same.
 _NAMES = (
     _ICMP
     | _WITH_PORTS
@@ -79,17 +79,20 @@ CREATE = schemas.body(
 
 @route("GET", "/security-group-rules", policy=Rule("get_security_group_rules", READER))
 def index(req: Request) -> Body:
-    """The project's rules."""
-    asked = listing.read(req, security_groups.RULE_COLUMNS)
+    """List the project's rules.
+
+    200, a page with filters, order and `fields` of the query. 400: an unknown filter or a wrong value.
+    """
+    query = listing.read(req, security_groups.RULE_COLUMNS)
     rows = security_groups.find_rules(
-        req.db, project_id=req.ctxt.visible_project, filters=asked.filters, page=asked.page
+        req.db, project_id=req.ctxt.visible_project, filters=query.filters, page=query.page
     )
-    return listing.write(req, "security_group_rules", rows, asked, lambda row: view(FIELDS, row, req))
+    return listing.write(req, "security_group_rules", rows, query, lambda row: view(FIELDS, row, req))
 
 
 @route("GET", "/security-group-rules/{rule_id}", policy=Rule("get_security_group_rule", READER))
 def show(req: Request, rule_id: str) -> Body:
-    """One rule."""
+    """Show one rule. 200. 404: no such rule in the project."""
     rule = security_groups.get_rule(req.db, rule_id, project_id=req.ctxt.visible_project)
     return {"security_group_rule": listing.only_fields(req, view(FIELDS, rule, req))}
 
@@ -102,17 +105,21 @@ def show(req: Request, rule_id: str) -> Body:
     body={"2.0": CREATE},
 )
 def create(req: Request, body: Body) -> Body:
-    """A new rule of an own group; hosts filter by it at once."""
-    asked = body["security_group_rule"]
-    authorization.project_of(req, asked)
-    group = security_groups.get(req.db, asked["security_group_id"], project_id=req.ctxt.visible_project)
+    """Create a rule in a group of the project; hosts apply it at once.
+
+    201. 400: a protocol, port range, prefix or combination of them that is not valid. 403: another project's by a caller who is
+    no admin. 404: no such group or remote group. 409: the quota is exceeded, or the rule exists.
+    """
+    params = body["security_group_rule"]
+    authorization.project_of(req, params)
+    group = security_groups.get(req.db, params["security_group_id"], project_id=req.ctxt.visible_project)
     authorization.check_quota(
         req,
         group.project_id,
         "security_group_rules",
         used=security_groups.count_rules(req.db, group.project_id),
     )
-    rule = _rule(req, asked, group.project_id)
+    rule = _rule(req, params, group.project_id)
     security_groups.add_rule(req.db, rule)
     network_sync.groups(req, [rule.group_id])
     return {"security_group_rule": view(FIELDS, rule, req)}
@@ -122,35 +129,35 @@ def create(req: Request, body: Body) -> Body:
     "DELETE", "/security-group-rules/{rule_id}", policy=Rule("delete_security_group_rule", MEMBER), status=204
 )
 def delete(req: Request, rule_id: str) -> None:
-    """Remove a rule."""
+    """Delete a rule; hosts apply it at once. 204. 404: no such rule in the project."""
     rule = security_groups.get_rule(req.db, rule_id, project_id=req.ctxt.visible_project)
     security_groups.delete_rule(req.db, rule)
     network_sync.groups(req, [rule.group_id])
 
 
-def _rule(req: Request, asked: Body, project_id: str) -> SecurityGroupRule:
-    """The rule that the body means.
+def _rule(req: Request, params: Body, project_id: str) -> SecurityGroupRule:
+    """The rule that the body describes.
 
-    :raises errors.BadRequest: it makes no sense. :raises errors.NotFound: it names a group that the caller has not.
+    :raises errors.BadRequest: a value or combination is not valid. :raises errors.NotFound: no such remote group.
     """
-    ethertype = {name.lower(): name for name in ETHERTYPES}.get(str(asked.get("ethertype") or "IPv4").lower())
+    ethertype = {name.lower(): name for name in ETHERTYPES}.get(str(params.get("ethertype") or "IPv4").lower())
     if ethertype is None:
         raise errors.BadRequest(
-            reason=f"Invalid input for ethertype. Reason: '{asked['ethertype']}' is neither IPv4 nor IPv6."
+            reason=f"Invalid input for ethertype. Reason: '{params['ethertype']}' is neither IPv4 nor IPv6."
         )
-    protocol = _protocol(asked.get("protocol"))
-    low, high = _ports(protocol, _number("port_range_min", asked), _number("port_range_max", asked))
-    remote, remote_group = asked.get("remote_ip_prefix"), asked.get("remote_group_id")
+    protocol = _protocol(params.get("protocol"))
+    low, high = _ports(protocol, _number("port_range_min", params), _number("port_range_max", params))
+    remote, remote_group = params.get("remote_ip_prefix"), params.get("remote_group_id")
     if remote and remote_group:
         raise errors.BadRequest(reason="Only remote_ip_prefix or remote_group_id may be provided.")
     if remote_group:
         security_groups.get(req.db, remote_group, project_id=req.ctxt.visible_project)
     return SecurityGroupRule(
         id=new_id(),
-        group_id=asked["security_group_id"],
+        group_id=params["security_group_id"],
         project_id=project_id,
-        description=asked.get("description", ""),
-        direction=asked["direction"],
+        description=params.get("description", ""),
+        direction=params["direction"],
         ethertype=ethertype,
         protocol=protocol,
         port_min=low,
@@ -160,20 +167,20 @@ def _rule(req: Request, asked: Body, project_id: str) -> SecurityGroupRule:
     )
 
 
-def _protocol(asked: str | int | None) -> str | None:
-    name = str(asked if asked is not None else "any").lower()
+def _protocol(value: str | int | None) -> str | None:
+    name = str(value if value is not None else "any").lower()
     if name in ("any", "", "-1"):
         return None
     if name in _NAMES or (name.isdecimal() and len(name) <= 3 and int(name) <= 255):
         return "ipv6-icmp" if name == "icmpv6" else name
     raise errors.BadRequest(
-        reason=f"Security group rule protocol {asked} not supported. Only protocol values "
+        reason=f"Security group rule protocol {value} not supported. Only protocol values "
         f"{sorted(_NAMES)} and integer representations [0 to 255] are supported."
     )
 
 
-def _number(name: str, asked: Body) -> int | None:
-    value = asked.get(name)
+def _number(name: str, params: Body) -> int | None:
+    value = params.get(name)
     if value is None:
         return None
     text = str(value)
@@ -183,7 +190,7 @@ def _number(name: str, asked: Body) -> int | None:
 
 
 def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int | None, int | None]:
-    """Both ends of a port range; type and code for ICMP."""
+    """Both ends of a port range; for ICMP its type and code."""
     if low is None and high is None:
         return None, None
     if protocol in _ICMP:
@@ -210,7 +217,7 @@ def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int
 
 
 def _prefix(text: str, ethertype: str) -> str:
-    """As it was written, for it is shown so; hosts are told the range."""
+    """The prefix as the client wrote it, since it is shown so; host bits are dropped for the hosts."""
     try:
         block = ipaddress.ip_network(text, strict=False)
     except ValueError:

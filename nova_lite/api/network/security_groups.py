@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/security-groups: named sets of accept rules."""
+"""/security-groups: named sets of rules that allow traffic."""
 
 from __future__ import annotations
 
@@ -31,21 +31,24 @@ UPDATE = schemas.body("security_group", _CHANGEABLE)
 
 @route("GET", "/security-groups", policy=Rule("get_security_groups", READER))
 def index(req: Request) -> Body:
-    """The project's groups, its default one always among them."""
-    have_default(req)
-    asked = listing.read(req, security_groups.GROUP_COLUMNS, constants=_CONSTANTS)
+    """List the project's groups; its default group is created if it is missing.
+
+    200, a page with filters, order and `fields` of the query. 400: an unknown filter or a wrong value.
+    """
+    ensure_default(req)
+    query = listing.read(req, security_groups.GROUP_COLUMNS, constants=_CONSTANTS)
     rows = (
         []
-        if asked.is_empty
+        if query.is_empty
         else security_groups.find(
-            req.db, project_id=req.ctxt.visible_project, filters=asked.filters, page=asked.page
+            req.db, project_id=req.ctxt.visible_project, filters=query.filters, page=query.page
         )
     )
-    return listing.write(req, "security_groups", rows, asked, lambda row: _view(req, row))
+    return listing.write(req, "security_groups", rows, query, lambda row: _view(req, row))
 
 
-def have_default(req: Request) -> None:
-    """Make the caller's default group when it is missing; `req.db` only reads, and starts afresh afterwards."""
+def ensure_default(req: Request) -> None:
+    """Create the project's default group if it is missing, in a transaction of its own: `req.db` only reads."""
     project_id = req.query.get("project_id") or req.query.get("tenant_id") or req.ctxt.project_id
     if project_id != req.ctxt.project_id and not req.ctxt.is_admin:
         return
@@ -65,7 +68,7 @@ def _view(req: Request, group: SecurityGroup) -> Body:
 
 @route("GET", "/security-groups/{group_id}", policy=Rule("get_security_group", READER))
 def show(req: Request, group_id: str) -> Body:
-    """One group with its rules."""
+    """Show one group with its rules. 200. 404: no such group in the project."""
     group = security_groups.get(req.db, group_id, project_id=req.ctxt.visible_project)
     return {"security_group": listing.only_fields(req, _view(req, group))}
 
@@ -74,16 +77,20 @@ def show(req: Request, group_id: str) -> Body:
     "POST", "/security-groups", policy=Rule("create_security_group", MEMBER), status=201, body={"2.0": CREATE}
 )
 def create(req: Request, body: Body) -> Body:
-    """A new group: everything out, nothing in."""
-    asked = body["security_group"]
-    project_id = authorization.project_of(req, asked)
-    authorization.refuse_unsupported(asked, {"stateful": True})
-    if asked["name"] == DEFAULT:
+    """Create a group that allows all egress and no ingress.
+
+    201. 400: an attribute that is not supported. 403: another project's by a caller who is no admin. 409: the quota is
+    exceeded, or the name is `default`.
+    """
+    params = body["security_group"]
+    project_id = authorization.project_of(req, params)
+    authorization.refuse_unsupported(params, {"stateful": True})
+    if params["name"] == DEFAULT:
         raise errors.Conflict(reason="Default security group already exists.")
     security_groups.default(req.db, project_id)
     authorization.check_quota(req, project_id, "security_groups", used=security_groups.count(req.db, project_id))
     group = security_groups.create(
-        req.db, project_id=project_id, name=asked["name"], description=asked.get("description", "")
+        req.db, project_id=project_id, name=params["name"], description=params.get("description", "")
     )
     return {"security_group": _view(req, group)}
 
@@ -92,24 +99,30 @@ def create(req: Request, body: Body) -> Body:
     "PUT", "/security-groups/{group_id}", policy=Rule("update_security_group", MEMBER), body={"2.0": UPDATE}
 )
 def update(req: Request, group_id: str, body: Body) -> Body:
-    """Change name and description."""
-    asked = body["security_group"]
+    """Change a group's name or description.
+
+    200. 400: an attribute that is not supported. 404: no such group. 409: the default group's name, or `default` for another.
+    """
+    params = body["security_group"]
     group = security_groups.get(req.db, group_id, project_id=req.ctxt.visible_project)
-    authorization.refuse_unsupported(asked, {"stateful": True})
-    if asked.get("name", group.name) != group.name and DEFAULT in (group.name, asked["name"]):
+    authorization.refuse_unsupported(params, {"stateful": True})
+    if params.get("name", group.name) != group.name and DEFAULT in (group.name, params["name"]):
         raise errors.Conflict(
-            reason="Updating default security group not allowed: no other may have or lose its name."
+            reason="Updating default security group not allowed: its name is reserved."
         )
     for name in ("name", "description"):
-        if name in asked:
-            setattr(group, name, asked[name])
+        if name in params:
+            setattr(group, name, params[name])
     req.db.flush()
     return {"security_group": _view(req, group)}
 
 
 @route("DELETE", "/security-groups/{group_id}", policy=Rule("delete_security_group", MEMBER), status=204)
 def delete(req: Request, group_id: str) -> None:
-    """Remove a group that no port is in; rules of other groups that name it go too."""
+    """Delete a group without ports, and the rules of other groups that refer to it.
+
+    204. 404: no such group. 409: ports use it, or it is the default group and the caller is no admin.
+    """
     group = security_groups.get(req.db, group_id, project_id=req.ctxt.visible_project)
     if group.default_of is not None and not req.ctxt.is_admin:
         raise errors.Conflict(reason="Insufficient rights for removing default security group.")

@@ -35,7 +35,7 @@ FIELDS = (
     Field("created_at", lambda s: schemas.moment(s.created_at)),
     Field("updated_at", lambda s: schemas.moment(s.updated_at or s.created_at)),
 )
-# 0/8 and 240/4 are no unicast (RFC 6890); 169.254.169.254 is the metadata service's.
+# 0/8 and 240/4 are not unicast (RFC 6890); 169.254.169.254 is the metadata service's.
 _RESERVED = tuple(
     ipaddress.IPv4Network(cidr)
     for cidr in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
@@ -92,52 +92,60 @@ UPDATE = schemas.body("subnet", _CHANGEABLE)
 
 @route("GET", "/subnets", policy=Rule("get_subnets", READER))
 def index(req: Request) -> Body:
-    """Subnets of the networks that the caller may see."""
-    asked = listing.read(req, networks.SUBNET_COLUMNS, constants={"ip_version": "4"})
+    """List the subnets of the networks that the project may see.
+
+    200, a page with filters, order and `fields` of the query. 400: an unknown filter or a wrong value.
+    """
+    query = listing.read(req, networks.SUBNET_COLUMNS, constants={"ip_version": "4"})
     rows = (
         []
-        if asked.is_empty
+        if query.is_empty
         else networks.find_subnets(
-            req.db, project_id=req.ctxt.visible_project, filters=asked.filters, page=asked.page
+            req.db, project_id=req.ctxt.visible_project, filters=query.filters, page=query.page
         )
     )
-    return listing.write(req, "subnets", rows, asked, lambda row: view(FIELDS, row, req))
+    return listing.write(req, "subnets", rows, query, lambda row: view(FIELDS, row, req))
 
 
 @route("GET", "/subnets/{subnet_id}", policy=Rule("get_subnet", READER))
 def show(req: Request, subnet_id: str) -> Body:
-    """One subnet."""
+    """Show one subnet. 200. 404: no such subnet, or not visible to the project."""
     subnet = networks.get_subnet(req.db, subnet_id, project_id=req.ctxt.visible_project)
     return {"subnet": listing.only_fields(req, view(FIELDS, subnet, req))}
 
 
 @route("POST", "/subnets", policy=Rule("create_subnet", MEMBER), status=201, body={"2.0": CREATE})
 def create(req: Request, body: Body) -> Body:
-    """A new subnet of an own network: gateway the first address and pools all others, unless said."""
-    asked = body["subnet"]
-    project_id = authorization.project_of(req, asked)
-    network = networks.get(req.db, asked["network_id"], project_id=req.ctxt.visible_project)
+    """Create an IPv4 subnet; by default its gateway is the first address and its pool all others.
+
+    201. 400: no or a wrong CIDR, gateway, pool or DNS server, a range that overlaps another subnet, or an attribute that is not
+    supported. 403: not the network's owner. 404: no such network. 409: the quota is exceeded, or pools overlap each other or
+    the gateway.
+    """
+    params = body["subnet"]
+    project_id = authorization.project_of(req, params)
+    network = networks.get(req.db, params["network_id"], project_id=req.ctxt.visible_project)
     authorization.refuse_unless_owner(req, network.project_id, "create_subnet")
-    if asked.get("ip_version", 4) != 4:
+    if params.get("ip_version", 4) != 4:
         raise errors.BadRequest(
             reason="Invalid input for ip_version. Reason: only IPv4 subnets are supported yet."
         )
-    authorization.refuse_unsupported(asked, _SUPPORTED)
+    authorization.refuse_unsupported(params, _SUPPORTED)
     authorization.check_quota(req, project_id, "subnets", used=networks.count_subnets(req.db, project_id))
-    block = _block(req, asked.get("cidr"))
-    gateway = _gateway(block, asked["gateway_ip"]) if "gateway_ip" in asked else block.network_address + 1
+    block = _block(req, params.get("cidr"))
+    gateway = _gateway(block, params["gateway_ip"]) if "gateway_ip" in params else block.network_address + 1
     subnet = Subnet(
         id=new_id(),
         network_id=network.id,
         project_id=project_id,
-        name=asked.get("name", ""),
-        description=asked.get("description", ""),
+        name=params.get("name", ""),
+        description=params.get("description", ""),
         cidr=str(block),
         gateway=None if gateway is None else str(gateway),
-        enable_dhcp=asked.get("enable_dhcp", True),
-        dns_nameservers=_name_servers(asked),
+        enable_dhcp=params.get("enable_dhcp", True),
+        dns_nameservers=_name_servers(params),
         host_routes=[],
-        pools=_pools(block, gateway, asked.get("allocation_pools")),
+        pools=_pools(block, gateway, params.get("allocation_pools")),
     )
     networks.add_subnet(req.db, network, subnet)
     network_sync.network(req, network.id)
@@ -146,26 +154,30 @@ def create(req: Request, body: Body) -> Body:
 
 @route("PUT", "/subnets/{subnet_id}", policy=Rule("update_subnet", MEMBER), body={"2.0": UPDATE})
 def update(req: Request, subnet_id: str, body: Body) -> Body:
-    """Change all but the range; hosts learn of it, guests by DHCP."""
-    asked = body["subnet"]
+    """Change a subnet, its CIDR excepted; hosts apply it at once, guests by DHCP.
+
+    200. 400: a wrong gateway, pool or DNS server, or an attribute that is not supported. 403: not the network's owner. 404: no
+    such subnet. 409: a port has the new gateway address, or pools overlap.
+    """
+    params = body["subnet"]
     subnet = _own(req, subnet_id, "update_subnet")
-    authorization.refuse_unsupported(asked, _SUPPORTED)
+    authorization.refuse_unsupported(params, _SUPPORTED)
     block = ipaddress.IPv4Network(subnet.cidr)
-    if "gateway_ip" in asked:
-        gateway = _gateway(block, asked["gateway_ip"])
+    if "gateway_ip" in params:
+        gateway = _gateway(block, params["gateway_ip"])
         if gateway is not None and ip_allocations.is_taken(req.db, subnet.id, str(gateway)):
             raise errors.Conflict(reason=f"Gateway ip {gateway} in use by a port of subnet {subnet.id}.")
         subnet.gateway = None if gateway is None else str(gateway)
-    if asked.get("allocation_pools") is not None or "gateway_ip" in asked:
-        pools = asked.get("allocation_pools")
+    if params.get("allocation_pools") is not None or "gateway_ip" in params:
+        pools = params.get("allocation_pools")
         pools = [{"start": first, "end": last} for first, last in subnet.pools] if pools is None else pools
         gateway = None if subnet.gateway is None else ipaddress.IPv4Address(subnet.gateway)
         subnet.pools = _pools(block, gateway, pools)
-    if "dns_nameservers" in asked:
-        subnet.dns_nameservers = _name_servers(asked)
+    if "dns_nameservers" in params:
+        subnet.dns_nameservers = _name_servers(params)
     for name in ("name", "description", "enable_dhcp"):
-        if name in asked:
-            setattr(subnet, name, asked[name])
+        if name in params:
+            setattr(subnet, name, params[name])
     req.db.flush()
     network_sync.network(req, subnet.network_id)
     return {"subnet": view(FIELDS, subnet, req)}
@@ -173,7 +185,7 @@ def update(req: Request, subnet_id: str, body: Body) -> Body:
 
 @route("DELETE", "/subnets/{subnet_id}", policy=Rule("delete_subnet", MEMBER), status=204)
 def delete(req: Request, subnet_id: str) -> None:
-    """Remove a subnet that no port has an address of."""
+    """Delete a subnet without allocated addresses. 204. 403: not the owner. 404: no such subnet. 409: ports have its addresses."""
     subnet = _own(req, subnet_id, "delete_subnet")
     networks.delete_subnet(req.db, subnet)
     network_sync.network(req, subnet.network_id)
@@ -186,11 +198,11 @@ def _own(req: Request, subnet_id: str, rule: str) -> Subnet:
 
 
 def _block(req: Request, text: str | None) -> ipaddress.IPv4Network:
-    """The range asked for, as its network address; host bits are dropped, as Neutron does."""
+    """The requested range; host bits are dropped, as in Neutron."""
     if text is None:
         raise errors.BadRequest(
-            reason="Bad subnets request: a subnetpool or a cidr must be given; there are no "
-            "subnetpools here, so give a cidr."
+            reason="Bad subnets request: a cidr is required, since this cloud has no "
+            "subnetpools."
         )
     try:
         block = ipaddress.IPv4Network(text, strict=False)
@@ -217,7 +229,7 @@ def _gateway(block: ipaddress.IPv4Network, text: str | None) -> ipaddress.IPv4Ad
     gateway = _address("gateway_ip", text)
     if not _is_usable(block, gateway):
         raise errors.BadRequest(
-            reason=f"Invalid input for gateway_ip. Reason: {gateway} is no host address of {block}."
+            reason=f"Invalid input for gateway_ip. Reason: {gateway} is not a host address of {block}."
         )
     return gateway
 
@@ -235,30 +247,30 @@ def _address(field: str, text: str) -> ipaddress.IPv4Address:
         ) from None
 
 
-def _name_servers(asked: Body) -> list[str]:
-    servers = [str(_address("dns_nameservers", text)) for text in asked.get("dns_nameservers") or []]
+def _name_servers(params: Body) -> list[str]:
+    servers = [str(_address("dns_nameservers", text)) for text in params.get("dns_nameservers") or []]
     if len(set(servers)) != len(servers):
         raise errors.BadRequest(
-            reason="Invalid input for dns_nameservers. Reason: an address is there twice."
+            reason="Invalid input for dns_nameservers. Reason: an address occurs twice."
         )
     return servers
 
 
 def _pools(
-    block: ipaddress.IPv4Network, gateway: ipaddress.IPv4Address | None, asked: list[dict[str, str]] | None
+    block: ipaddress.IPv4Network, gateway: ipaddress.IPv4Address | None, pools: list[dict[str, str]] | None
 ) -> list[list[str]]:
-    """[first, last] pairs: as asked for, else every host address but the gateway's."""
-    if asked is None:
+    """[first, last] pairs: the requested pools, or every host address but the gateway's."""
+    if pools is None:
         return _all_but(block, gateway)
     ranges = sorted(
         (_address("allocation_pools", pool["start"]), _address("allocation_pools", pool["end"]))
-        for pool in asked
+        for pool in pools
     )
     for first, last in ranges:
         if first > last or not _is_usable(block, first) or not _is_usable(block, last):
             raise errors.BadRequest(
-                reason=f"Invalid input for allocation_pools. Reason: {first}-{last} is no range "
-                f"of host addresses of {block}."
+                reason=f"Invalid input for allocation_pools. Reason: {first}-{last} is not a "
+                f"range of host addresses of {block}."
             )
         if gateway is not None and first <= gateway <= last:
             raise errors.Conflict(
@@ -274,5 +286,5 @@ def _all_but(block: ipaddress.IPv4Network, gateway: ipaddress.IPv4Address | None
     first, last = block.network_address + 1, block.broadcast_address - 1
     if gateway is None:
         return [[str(first), str(last)]]
-    around = [(first, gateway - 1), (gateway + 1, last)]
-    return [[str(low), str(high)] for low, high in around if low <= high]
+    ranges = [(first, gateway - 1), (gateway + 1, last)]
+    return [[str(low), str(high)] for low, high in ranges if low <= high]

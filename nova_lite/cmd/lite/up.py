@@ -20,7 +20,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite.api import deploy
-from nova_lite.api.image.cleanup import caretaker
+from nova_lite.api.image.cleanup import store_cleaner
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.cmd import console_proxies, daemon, network, pid_file, settings
 from nova_lite.cmd.lite import cloud_file, db
@@ -116,7 +116,7 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
         LOG.warning("notifications are on, and nobody hears them: this cloud has no broker of its own; "
                     "set [oslo_messaging_notifications] transport_url")
     parts = Parts(conf, database, RpcClients(bus))
-    services = [*_services(conf, bus, database), *console_proxies.within(conf, database), caretaker(parts)]
+    services = [*_services(conf, bus, database), *console_proxies.within(conf, database), store_cleaner(parts)]
     server = concurrency.HttpServer(deploy.load(parts), listener, threads=conf.api.threads)
     api = threading.Thread(target=server.serve, name="api", daemon=True)
     started: list[daemon.Service] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The schemas that image clients read, held against what the face really answers; and tasks, of which there are none."""
+"""The schemas that image clients read, compared with actual responses; and tasks, of which there are none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def service(tmp_path: Path) -> ImageService:
     return ImageService(tmp_path)
 
 
-def test_a_list_of_images_is_what_its_schema_says(service: ImageService) -> None:
+def test_a_list_of_images_is_valid_by_its_schema(service: ImageService) -> None:
     service.create(name="one")
     queued = service.create(name="two", os_distro="cirros", tags=["t"])
     service.upload(queued["id"], b"x" * 600)
@@ -31,7 +31,7 @@ def test_a_list_of_images_is_what_its_schema_says(service: ImageService) -> None
     assert listed["schema"] == "/v2/schemas/images"
 
 
-def test_the_schemas_of_members_belong_together_and_describe_the_list(service: ImageService) -> None:
+def test_the_list_of_members_is_valid_by_its_schema(service: ImageService) -> None:
     one, many = service.request("GET", "/schemas/member"), service.request("GET", "/schemas/members")
     assert (one.status_int, many.status_int) == (200, 200)
     assert one.json["name"] == "member"
@@ -41,7 +41,7 @@ def test_the_schemas_of_members_belong_together_and_describe_the_list(service: I
     jsonschema.validate(service.request("GET", f"/images/{image['id']}/members").json, many.json)
 
 
-def test_an_image_has_no_tasks_and_only_who_sees_it_is_told(service: ImageService) -> None:
+def test_an_image_has_no_tasks_and_is_answered_404_to_other_projects(service: ImageService) -> None:
     image = service.create()
     shown = service.request("GET", f"/images/{image['id']}/tasks")
     assert (shown.status_int, shown.json) == (200, {"tasks": []})
@@ -51,5 +51,5 @@ def test_an_image_has_no_tasks_and_only_who_sees_it_is_told(service: ImageServic
 
 
 @pytest.mark.parametrize("path", ["/schemas/image", "/schemas/images", "/schemas/member", "/schemas/members"])
-def test_schemas_are_for_whoever_may_read(service: ImageService, path: str) -> None:
+def test_schemas_require_the_role_reader(service: ImageService, path: str) -> None:
     assert [service.request("GET", path, user=user).status_int for user in ("rita", "noone", "")] == [200, 403, 401]

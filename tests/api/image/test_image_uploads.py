@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uploads of images: what is refused, what breaks off, and what goes on beside them."""
+"""Uploads of images: refusals, interruptions and concurrent requests."""
 
 from __future__ import annotations
 
@@ -14,58 +14,58 @@ import webob
 from tests.support.api.image_service import DATA, ImageService, message
 
 
-def test_an_upload_is_refused_once_there_is_data(service: ImageService, active: dict[str, Any]) -> None:
+def test_an_upload_to_an_active_image_is_refused(service: ImageService, active: dict[str, Any]) -> None:
     answer = service.upload(active["id"], b"other")
     assert (answer.status_int, "active" in message(answer)) == (409, True)
     assert service.request("GET", f"/images/{active['id']}/file").body == DATA
-    assert len(service.left()) == 1
+    assert len(service.stored()) == 1
 
 
 def refused(service: ImageService, answer: webob.Response, image_id: str, status: int, *words: str) -> None:
-    """It was refused in these words; the image is queued, nothing is left, and right data are then taken."""
+    """It was refused with these words; the image is queued, nothing is stored, and valid data is then accepted."""
     assert answer.status_int == status, answer.text
     assert all(word in message(answer) for word in words), answer.text
     shown = service.request("GET", f"/images/{image_id}").json
     assert (shown["status"], shown["size"], shown["checksum"]) == ("queued", None, None)
-    assert service.left() == []
+    assert service.stored() == []
     assert service.upload(image_id, b"good").status_int == 204
 
 
-def test_bytes_of_another_format_are_refused(service: ImageService) -> None:
+def test_data_of_another_format_is_refused(service: ImageService) -> None:
     made = service.create()["id"]
-    refused(service, service.upload(made, b"QFI\xfb" + bytes(600)), made, 400, "raw as declared but qcow2")
+    refused(service, service.upload(made, b"QFI\xfb" + bytes(600)), made, 400, "qcow2, not raw as declared")
 
 
-def test_no_bytes_are_refused(service: ImageService) -> None:
+def test_empty_data_is_refused(service: ImageService) -> None:
     made = service.create()["id"]
-    refused(service, service.upload(made, b""), made, 400, "no bytes")
+    refused(service, service.upload(made, b""), made, 400, "empty")
 
 
 def test_a_short_body_is_refused(service: ImageService) -> None:
     made = service.create()["id"]
     request = webob.Request.blank(f"/images/{made}/file", method="PUT", body=b"x" * 100, headers={"X-User": "alice"})
     request.content_type, request.content_length = "application/octet-stream", 200
-    refused(service, request.get_response(service), made, 400, "broke off", "100", "200")
+    refused(service, request.get_response(service), made, 400, "ended after", "100", "200")
 
 
-class BreakingInput:
+class InterruptedInput:
     """A connection that is reset after some data."""
 
     def __init__(self) -> None:
-        self.pieces = [b"x" * 1000]
+        self.chunks = [b"x" * 1000]
 
     def read(self, size: int = -1) -> bytes:
-        if not self.pieces:
+        if not self.chunks:
             raise ConnectionResetError(104, "Connection reset by peer")
-        return self.pieces.pop()
+        return self.chunks.pop()
 
 
-@pytest.mark.parametrize("promise", [{"CONTENT_LENGTH": "5000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}])
-def test_a_broken_connection_leaves_nothing(service: ImageService, promise: dict[str, str]) -> None:
+@pytest.mark.parametrize("length", [{"CONTENT_LENGTH": "5000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}])
+def test_an_interrupted_connection_leaves_no_data(service: ImageService, length: dict[str, str]) -> None:
     made = service.create()["id"]
     request = webob.Request.blank(f"/images/{made}/file", method="PUT", headers={"X-User": "alice"})
-    request.environ.update({"wsgi.input": BreakingInput(), "CONTENT_TYPE": "application/octet-stream", **promise})
-    refused(service, request.get_response(service), made, 400, "broke off")
+    request.environ.update({"wsgi.input": InterruptedInput(), "CONTENT_TYPE": "application/octet-stream", **length})
+    refused(service, request.get_response(service), made, 400, "interrupted")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -90,7 +90,7 @@ def test_a_body_too_large_for_the_disk_is_refused_at_once(service: ImageService)
     refused(service, request.get_response(service), made, 413, str(service.files), str(request.content_length), "free")
 
 
-def test_formats_must_be_known_before_data(service: ImageService) -> None:
+def test_formats_are_required_before_an_upload(service: ImageService) -> None:
     made = service.request("POST", "/images", json={"name": "bare"}).json["id"]
     assert service.upload(made, b"x").status_int == 400
     assert service.request("GET", f"/images/{made}").json["status"] == "queued"
@@ -103,17 +103,17 @@ def test_another_content_type_is_refused(service: ImageService) -> None:
 
 
 class WaitingInput:
-    """A body whose second half comes when the test says so."""
+    """A body whose second half arrives when the test sets `resume`."""
 
     def __init__(self, content: bytes) -> None:
-        self.pieces = [content[5:], content[:5]]
-        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.chunks = [content[5:], content[:5]]
+        self.started, self.resume = threading.Event(), threading.Event()
 
     def read(self, size: int = -1) -> bytes:
-        self.begun.set()
-        if len(self.pieces) == 1:
-            assert self.go_on.wait(20)
-        return self.pieces.pop() if self.pieces else b""
+        self.started.set()
+        if len(self.chunks) == 1:
+            assert self.resume.wait(20)
+        return self.chunks.pop() if self.chunks else b""
 
 
 def slow_upload(service: ImageService, image_id: str, body: WaitingInput) -> tuple[threading.Thread, list[webob.Response]]:
@@ -123,17 +123,17 @@ def slow_upload(service: ImageService, image_id: str, body: WaitingInput) -> tup
                             "HTTP_TRANSFER_ENCODING": "chunked"})
     thread = threading.Thread(target=lambda: answers.append(request.get_response(service)))
     thread.start()
-    assert body.begun.wait(20)
+    assert body.started.wait(20)
     return thread, answers
 
 
-def test_other_writes_go_on_during_an_upload(service: ImageService) -> None:
+def test_other_writes_succeed_during_an_upload(service: ImageService) -> None:
     made, body = service.create()["id"], WaitingInput(b"some bytes")
     thread, answers = slow_upload(service, made, body)
     assert service.request("GET", f"/images/{made}").json["status"] == "saving"
     assert service.create()["status"] == "queued"
     assert service.patch(made, {"op": "add", "path": "/a", "value": "b"}).status_int == 200
-    body.go_on.set()
+    body.resume.set()
     thread.join(20)
     assert answers[0].status_int == 204
     shown = service.request("GET", f"/images/{made}").json
@@ -144,23 +144,23 @@ def test_delete_during_an_upload_wins(service: ImageService) -> None:
     made, body = service.create()["id"], WaitingInput(b"some bytes")
     thread, answers = slow_upload(service, made, body)
     assert service.request("DELETE", f"/images/{made}").status_int == 204
-    body.go_on.set()
+    body.resume.set()
     thread.join(20)
     assert answers[0].status_int == 409
-    assert service.left() == []
+    assert service.stored() == []
 
 
-def test_a_second_upload_is_refused_while_one_is_under_way(service: ImageService) -> None:
+def test_a_second_upload_is_refused_while_one_is_in_progress(service: ImageService) -> None:
     made, body = service.create()["id"], WaitingInput(b"some bytes")
     thread, answers = slow_upload(service, made, body)
     assert service.upload(made, b"other").status_int == 409
-    body.go_on.set()
+    body.resume.set()
     thread.join(20)
     assert answers[0].status_int == 204
     assert service.request("GET", f"/images/{made}/file").body == b"some bytes"
 
 
-def test_of_two_uploads_at_once_one_wins_whole(service: ImageService) -> None:
+def test_one_of_two_concurrent_uploads_succeeds_completely(service: ImageService) -> None:
     made, gate = service.create()["id"], threading.Barrier(2)
     answers: dict[bytes, int] = {}
 
@@ -176,4 +176,4 @@ def test_of_two_uploads_at_once_one_wins_whole(service: ImageService) -> None:
     assert sorted(answers.values()) == [204, 409]
     winner = next(content for content, status in answers.items() if status == 204)
     assert service.request("GET", f"/images/{made}/file").body == winner * 100_000
-    assert len(service.left()) == 1
+    assert len(service.stored()) == 1

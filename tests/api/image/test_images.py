@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image face, request by request."""
+"""The image service, request by request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import webob
 
 from nova_lite import errors
-from nova_lite.api import image as face
+from nova_lite.api import image as image_api
 from nova_lite.db.image import images
 from tests.support.api.image_service import DATA, ImageService, message
 
@@ -234,7 +234,7 @@ def test_delete_removes_the_data(service: ImageService, active: dict[str, Any]) 
     assert service.request("DELETE", f"/images/{active['id']}").status_int == 204
     assert service.request("GET", f"/images/{active['id']}").status_int == 404
     assert service.request("DELETE", f"/images/{active['id']}").status_int == 404
-    assert service.left() == []
+    assert service.stored() == []
 
 
 def test_tags_come_and_go(service: ImageService) -> None:
@@ -314,14 +314,14 @@ def test_every_shown_field_is_in_the_schema(service: ImageService) -> None:
 
 
 def test_discovery_names_one_current_version() -> None:
-    found = face.versions("http://c/image/")["versions"]
+    found = image_api.versions("http://c/image/")["versions"]
     assert [(v["status"], v["links"][0]["href"]) for v in found] == [("CURRENT", "http://c/image/v2/")]
 
 
-# -- what other services ask
+# -- queries of other services
 
 
-def test_usable_tells_why_not(service: ImageService, active: dict[str, Any]) -> None:
+def test_usable_raises_with_the_reason(service: ImageService, active: dict[str, Any]) -> None:
     queued = service.create()["id"]
     with service.database.reader() as session:
         assert images.usable(session, active["id"], project_id="red").size == len(DATA)

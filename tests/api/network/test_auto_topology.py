@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A project without networks gets one in one request, and it is taken away in one."""
+"""/auto-allocated-topology: a project without networks gets one with one request, and deletes it with one."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ TOPOLOGY = f"/auto-allocated-topology/{PROJECTS['alice']}"
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[NetworkCloud]:
-    made = NetworkCloud(tmp_path)
-    yield made
-    made.close()
+    network_cloud = NetworkCloud(tmp_path)
+    yield network_cloud
+    network_cloud.close()
 
 
-def test_a_network_is_made_once_and_led_out(cloud: NetworkCloud) -> None:
+def test_a_network_is_created_once_with_a_router_to_the_external_one(cloud: NetworkCloud) -> None:
     public = cloud.create("network", user="admin", **{"router:external": True}).body["id"]
     cloud.create("subnet", user="admin", network_id=public, cidr="172.24.4.0/24", ip_version=4)
-    assert "auto-allocated-topology" in {found["alias"] for found in cloud.get("/extensions").body["extensions"]}
+    assert "auto-allocated-topology" in {extension["alias"] for extension in cloud.get("/extensions").body["extensions"]}
     first, again = (cloud.get(TOPOLOGY).body["auto_allocated_topology"] for _ in range(2))
     assert first == again
     assert first["tenant_id"] == PROJECTS["alice"]
@@ -34,13 +34,13 @@ def test_a_network_is_made_once_and_led_out(cloud: NetworkCloud) -> None:
     assert cloud.get("/networks", user="bob").body["networks"][0]["id"] == public
 
 
-def test_a_dry_run_makes_nothing(cloud: NetworkCloud) -> None:
-    found = cloud.get(f"{TOPOLOGY}?fields=dry-run&fields=id").body["auto_allocated_topology"]
-    assert found["id"] == "dry-run=pass"
+def test_a_dry_run_creates_nothing(cloud: NetworkCloud) -> None:
+    topology = cloud.get(f"{TOPOLOGY}?fields=dry-run&fields=id").body["auto_allocated_topology"]
+    assert topology["id"] == "dry-run=pass"
     assert cloud.get("/networks").body["networks"] == []
 
 
-def test_all_of_it_goes_together(cloud: NetworkCloud) -> None:
+def test_network_subnet_and_router_are_deleted_together(cloud: NetworkCloud) -> None:
     cloud.get(TOPOLOGY)
     for _ in range(2):
         assert cloud.delete(TOPOLOGY).status == 204
@@ -48,7 +48,7 @@ def test_all_of_it_goes_together(cloud: NetworkCloud) -> None:
     assert cloud.get("/routers").body["routers"] == []
 
 
-def test_what_is_used_stays(cloud: NetworkCloud) -> None:
+def test_a_network_in_use_is_not_deleted(cloud: NetworkCloud) -> None:
     network_id = cloud.get(TOPOLOGY).body["auto_allocated_topology"]["id"]
     port = cloud.create("port", network_id=network_id).body
     assert cloud.delete(TOPOLOGY).status == 409
@@ -57,13 +57,13 @@ def test_what_is_used_stays(cloud: NetworkCloud) -> None:
     assert cloud.delete(TOPOLOGY).status == 204
 
 
-def test_of_several_networks_none_is_chosen(cloud: NetworkCloud) -> None:
+def test_a_project_with_several_networks_is_answered_409(cloud: NetworkCloud) -> None:
     for _ in range(2):
         cloud.create("network")
     assert cloud.get(TOPOLOGY).status == 409
 
 
-def test_another_projects_is_not_there(cloud: NetworkCloud) -> None:
+def test_another_projects_topology_is_answered_404(cloud: NetworkCloud) -> None:
     for method in (cloud.get, cloud.delete):
         assert method(TOPOLOGY, user="bob").status == 404
     assert cloud.get("/networks", user="admin").body["networks"] == []

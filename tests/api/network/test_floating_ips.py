@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Floating addresses and routers as stock clients see them, and what a server's host hears of them."""
+"""Floating IPs and routers as stock clients use them, and as a server's host receives them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.support.api.network_cloud import PROJECTS, Answer, NetworkCloud
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[NetworkCloud]:
-    made = NetworkCloud(tmp_path)
-    yield made
-    made.close()
+    network_cloud = NetworkCloud(tmp_path)
+    yield network_cloud
+    network_cloud.close()
 
 
 @pytest.fixture
@@ -36,40 +36,40 @@ def change(cloud: NetworkCloud, floating_id: str, **fields: Any) -> Answer:
     return Answer(answer.status, answer.body.get("floatingip", answer.body))
 
 
-def test_a_floating_address_is_taken_led_somewhere_and_given_back(cloud: NetworkCloud, outside: str) -> None:
+def test_a_floating_ip_is_allocated_associated_and_released(cloud: NetworkCloud, outside: str) -> None:
     network_id, _ = cloud.network()
     port_id = cloud.boot("s1", network_id)
     made = floating(cloud, outside, tenant_id=PROJECTS["alice"], project_id=PROJECTS["alice"])
     assert (made.status, made.body["status"], made.body["port_id"]) == (201, "DOWN", None)
     assert made.body["floating_ip_address"].startswith("172.24.4.")
-    led = change(cloud, made.body["id"], port_id=port_id).body
+    associated = change(cloud, made.body["id"], port_id=port_id).body
     fixed = cloud.get(f"/ports/{port_id}").body["port"]["fixed_ips"][0]["ip_address"]
-    assert (led["status"], led["fixed_ip_address"], led["port_details"]["device_id"]) == ("ACTIVE", fixed, "s1")
-    assert cloud.get(f"/floatingips?port_id={port_id}").body["floatingips"] == [led]
+    assert (associated["status"], associated["fixed_ip_address"], associated["port_details"]["device_id"]) == ("ACTIVE", fixed, "s1")
+    assert cloud.get(f"/floatingips?port_id={port_id}").body["floatingips"] == [associated]
     assert cloud.get("/floatingips?status=DOWN").body["floatingips"] == []
-    assert change(cloud, led["id"], port_id=None).body["status"] == "DOWN"
-    assert cloud.delete(f"/floatingips/{led['id']}").status == 204
+    assert change(cloud, associated["id"], port_id=None).body["status"] == "DOWN"
+    assert cloud.delete(f"/floatingips/{associated['id']}").status == 204
     assert cloud.get("/floatingips").body["floatingips"] == []
 
 
-def test_the_servers_host_hears_where_it_leads_and_the_server_shows_it(cloud: NetworkCloud, outside: str) -> None:
+def test_the_servers_host_receives_the_association_and_the_server_shows_it(cloud: NetworkCloud, outside: str) -> None:
     network_id, _ = cloud.network()
     port_id = cloud.boot("s1", network_id)
     made = floating(cloud, outside, port_id=port_id).body
 
-    def told() -> list[str]:
+    def on_host() -> list[str]:
         return [one.address for one in cloud.records.servers["s1"].ports[0].floating]
 
-    cloud.eventually(lambda: told() == [made["floating_ip_address"]])
+    cloud.eventually(lambda: on_host() == [made["floating_ip_address"]])
     with cloud.database.reader() as session:
         shown = server_lists.addresses(session, ["s1"])["s1"][""]
     assert [(one["OS-EXT-IPS:type"], one["addr"]) for one in shown] == [
         ("fixed", made["fixed_ip_address"]), ("floating", made["floating_ip_address"])]
     change(cloud, made["id"], port_id=None)
-    cloud.eventually(lambda: told() == [])
+    cloud.eventually(lambda: on_host() == [])
 
 
-def test_it_outlives_the_port_that_it_leads_to(cloud: NetworkCloud, outside: str) -> None:
+def test_a_floating_ip_remains_when_its_port_is_deleted(cloud: NetworkCloud, outside: str) -> None:
     network_id, _ = cloud.network()
     port_id = cloud.create("port", network_id=network_id).body["id"]
     made = floating(cloud, outside, port_id=port_id).body
@@ -77,7 +77,7 @@ def test_it_outlives_the_port_that_it_leads_to(cloud: NetworkCloud, outside: str
     assert cloud.get(f"/floatingips/{made['id']}").body["floatingip"]["port_id"] is None
 
 
-def test_what_cannot_be_is_refused(cloud: NetworkCloud, outside: str) -> None:
+def test_invalid_associations_are_refused(cloud: NetworkCloud, outside: str) -> None:
     network_id, _ = cloud.network()
     port_id = cloud.create("port", network_id=network_id).body["id"]
     assert "not a valid external network" in floating(cloud, network_id).fault
@@ -89,34 +89,34 @@ def test_what_cannot_be_is_refused(cloud: NetworkCloud, outside: str) -> None:
     assert cloud.delete(f"/networks/{outside}", user="admin").status == 409
 
 
-def test_an_admin_may_choose_the_address(cloud: NetworkCloud, outside: str) -> None:
+def test_an_admin_chooses_the_address(cloud: NetworkCloud, outside: str) -> None:
     made = floating(cloud, outside, user="admin", floating_ip_address="172.24.4.77", project_id=PROJECTS["alice"])
     assert made.body["floating_ip_address"] == "172.24.4.77"
     assert cloud.get(f"/floatingips/{made.body['id']}").status == 200
     assert floating(cloud, outside, user="admin", floating_ip_address="172.24.4.77").status == 409
 
 
-def test_others_neither_see_nor_change_it(cloud: NetworkCloud, outside: str) -> None:
+def test_another_project_neither_sees_nor_deletes_it(cloud: NetworkCloud, outside: str) -> None:
     made = floating(cloud, outside).body["id"]
     assert cloud.get("/floatingips", user="bob").body["floatingips"] == []
     assert cloud.delete(f"/floatingips/{made}", user="bob").status == 404
 
 
-def test_the_quota_holds(cloud: NetworkCloud, outside: str) -> None:
+def test_the_quota_is_enforced(cloud: NetworkCloud, outside: str) -> None:
     cloud.conf.set_override("floating_ips", 1, group="quota")
     assert [floating(cloud, outside).status for _ in range(2)] == [201, 409]
     shown = cloud.get(f"/quotas/{PROJECTS['alice']}/details.json").body["quota"]["floatingip"]
     assert (shown["limit"], shown["used"]) == (1, 1)
 
 
-def test_a_router_joins_a_network_to_the_outside(cloud: NetworkCloud, outside: str) -> None:
+def test_a_router_connects_a_network_to_an_external_one(cloud: NetworkCloud, outside: str) -> None:
     network_id, subnet_id = cloud.network()
     router = cloud.create("router", name="r", external_gateway_info={"network_id": outside}).body
     gateway = router["external_gateway_info"]
     assert (gateway["network_id"], gateway["external_fixed_ips"][0]["ip_address"][:9]) == (outside, "172.24.4.")
     path = f"/routers/{router['id']}"
-    joined = cloud.request("PUT", f"{path}/add_router_interface", {"subnet_id": subnet_id})
-    assert (joined.status, joined.body["subnet_id"], joined.body["network_id"]) == (200, subnet_id, network_id)
+    interface = cloud.request("PUT", f"{path}/add_router_interface", {"subnet_id": subnet_id})
+    assert (interface.status, interface.body["subnet_id"], interface.body["network_id"]) == (200, subnet_id, network_id)
     port_id = cloud.boot("s1", network_id)
     made = floating(cloud, outside, port_id=port_id).body
     assert made["router_id"] == router["id"]
@@ -130,7 +130,7 @@ def test_a_router_joins_a_network_to_the_outside(cloud: NetworkCloud, outside: s
     assert cloud.get("/routers").body["routers"] == []
 
 
-def test_routers_say_what_they_do_not_do(cloud: NetworkCloud, outside: str) -> None:
+def test_router_requests_that_are_not_supported_are_refused(cloud: NetworkCloud, outside: str) -> None:
     network_id, subnet_id = cloud.network()
     _, second = cloud.network(cidr="10.1.0.0/24")
     router = cloud.create("router").body

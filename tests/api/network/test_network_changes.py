@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network face's PUTs, field by field, and its small answers: quotas in detail, agents, pools that are not there."""
+"""PUT of network resources, field by field; quota details, agents and subnet pools."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.support.api.network_cloud import PROJECTS, NetworkCloud
 
 NOWHERE = "11111111-2222-3333-4444-555555555555"
-# What may be changed, each to something else than it was; and a field that nobody may change.
+# Fields that may be changed, each with a value that differs from the default.
 NETWORK = {"name": "n2", "description": "d2", "port_security_enabled": False}
 SUBNET = {"name": "s2", "description": "d2", "enable_dhcp": False, "dns_nameservers": ["10.0.0.53"],
           "allocation_pools": [{"start": "10.0.0.10", "end": "10.0.0.20"}], "gateway_ip": "10.0.0.254"}
@@ -24,14 +24,14 @@ GROUP = {"name": "g2", "description": "d2"}
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[NetworkCloud]:
-    made = NetworkCloud(tmp_path)
-    yield made
-    made.close()
+    network_cloud = NetworkCloud(tmp_path)
+    yield network_cloud
+    network_cloud.close()
 
 
 @pytest.fixture
 def ids(cloud: NetworkCloud) -> dict[str, str]:
-    """One of each of Alice's."""
+    """Ids of one resource of each type, of alice's project."""
     network_id, subnet_id = cloud.network(name="n1")
     group = cloud.request("POST", "/security-groups", {"security_group": {"name": "g1"}})
     assert group.status == 201
@@ -41,12 +41,12 @@ def ids(cloud: NetworkCloud) -> dict[str, str]:
 
 
 def put(cloud: NetworkCloud, resource: str, resource_id: str, fields: dict[str, Any], *, user: str = "alice") -> Any:
-    asks = {
+    routes = {
         "network": ("PUT", f"/networks/{resource_id}"), "subnet": ("PUT", f"/subnets/{resource_id}"),
         "port": ("PUT", f"/ports/{resource_id}"), "router": ("PUT", f"/routers/{resource_id}"),
         "security_group": ("PUT", f"/security-groups/{resource_id}"),
     }
-    return cloud.request(*asks[resource], {resource: fields}, user=user)
+    return cloud.request(*routes[resource], {resource: fields}, user=user)
 
 
 def show(cloud: NetworkCloud, resource: str, resource_id: str) -> Any:
@@ -59,25 +59,25 @@ def as_shown(name: str, value: Any, subnet_id: str) -> Any:
 
 @pytest.mark.parametrize(("resource", "fields"), [
     ("network", NETWORK), ("subnet", SUBNET), ("port", PORT), ("router", ROUTER), ("security_group", GROUP)])
-def test_every_field_is_changed_alone_and_nothing_else_is(
+def test_each_field_is_changed_without_changing_others(
     cloud: NetworkCloud, ids: dict[str, str], resource: str, fields: dict[str, Any]
 ) -> None:
     before = show(cloud, resource, ids[resource])
     for name, value in fields.items():
-        wanted = as_shown(name, value, ids["subnet"])
-        assert before[name] != wanted, f"{name} is no change"
+        expected = as_shown(name, value, ids["subnet"])
+        assert before[name] != expected, f"{name} is not a change"
         answer = put(cloud, resource, ids[resource], {name: value})
         assert answer.status == 200, (name, answer.body)
         after = show(cloud, resource, ids[resource])
         assert answer.body[resource] == after
-        assert after[name] == wanted, name
+        assert after[name] == expected, name
         changed = {key for key in after if after[key] != before[key]} - {"updated_at", "revision_number", name}
         assert not changed, f"{name} changed {changed} too"
         before = after
 
 
 @pytest.mark.parametrize("resource", ["network", "subnet", "port", "router", "security_group"])
-def test_what_is_not_the_callers_or_not_there_is_not_found(cloud: NetworkCloud, ids: dict[str, str], resource: str) -> None:
+def test_updates_of_other_projects_or_unknown_resources_are_answered_404(cloud: NetworkCloud, ids: dict[str, str], resource: str) -> None:
     assert put(cloud, resource, ids[resource], {"name": "mine"}, user="bob").status == 404
     assert put(cloud, resource, NOWHERE, {"name": "mine"}).status == 404
     assert put(cloud, resource, ids[resource], {"name": "mine"}, user="reader").status == 403
@@ -95,7 +95,7 @@ def test_what_is_not_the_callers_or_not_there_is_not_found(cloud: NetworkCloud, 
     ("router", {"external_gateway_info": {"network_id": NOWHERE}}, 404, NOWHERE), ("router", {"ha": True}, 400, "ha"),
     ("security_group", {"name": "default"}, 409, "default"), ("security_group", {"stateful": False}, 400, "stateful"),
 ])
-def test_a_wrong_change_is_refused_by_name_and_changes_nothing(
+def test_an_invalid_update_is_refused_with_the_fields_name_and_changes_nothing(
     cloud: NetworkCloud, ids: dict[str, str], resource: str, fields: dict[str, Any], status: int, word: str
 ) -> None:
     before = show(cloud, resource, ids[resource])
@@ -104,7 +104,7 @@ def test_a_wrong_change_is_refused_by_name_and_changes_nothing(
     assert show(cloud, resource, ids[resource]) == before
 
 
-def test_the_host_of_a_server_learns_of_a_changed_port_and_subnet(cloud: NetworkCloud, ids: dict[str, str]) -> None:
+def test_a_servers_host_receives_an_updated_port_and_subnet(cloud: NetworkCloud, ids: dict[str, str]) -> None:
     port_id = cloud.boot("s1", ids["network"])
     assert put(cloud, "port", port_id, {"security_groups": [ids["security_group"]]}).status == 200
     cloud.eventually(lambda: cloud.records.servers["s1"].ports[0].group_ids == (ids["security_group"],))
@@ -112,7 +112,7 @@ def test_the_host_of_a_server_learns_of_a_changed_port_and_subnet(cloud: Network
     cloud.eventually(lambda: "10.0.0.53" in str(cloud.records.networks[ids["network"]]))
 
 
-def test_a_group_takes_nothing_in_and_lets_all_out(cloud: NetworkCloud) -> None:
+def test_a_new_group_allows_all_egress_and_no_ingress(cloud: NetworkCloud) -> None:
     made = cloud.request("POST", "/security-groups", {"security_group": {"name": "g", "description": "d"}})
     assert made.status == 201
     group = made.body["security_group"]
@@ -123,7 +123,7 @@ def test_a_group_takes_nothing_in_and_lets_all_out(cloud: NetworkCloud) -> None:
     assert cloud.request("POST", "/security-groups", {"security_group": {"name": "g"}}, user="reader").status == 403
 
 
-def test_quotas_in_detail_count_what_there_is(cloud: NetworkCloud, ids: dict[str, str]) -> None:
+def test_quota_details_count_the_projects_resources(cloud: NetworkCloud, ids: dict[str, str]) -> None:
     path = f"/quotas/{PROJECTS['alice']}"
     plain = cloud.get(path).body["quota"]
     for detailed in (cloud.get(f"/quotas/{PROJECTS['alice']}/details"), cloud.get(f"/quotas/{PROJECTS['alice']}/details.json")):
@@ -137,7 +137,7 @@ def test_quotas_in_detail_count_what_there_is(cloud: NetworkCloud, ids: dict[str
     assert cloud.get(f"/quotas/{PROJECTS['alice']}/details", user="admin").body["quota"]["network"]["used"] == 1
 
 
-def test_each_agent_that_is_listed_is_shown_alone_to_admins_only(cloud: NetworkCloud) -> None:
+def test_agents_are_shown_to_admins_only(cloud: NetworkCloud) -> None:
     (listed,) = cloud.get("/agents", user="admin").body["agents"]
     shown = cloud.get(f"/agents/{listed['id']}", user="admin")
     assert (shown.status, shown.body) == (200, {"agent": listed})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks and subnets as stock clients see them, from their owner's side and from the other tenant's."""
+"""Networks and subnets as stock clients use them, by their owner and by another tenant."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.api.network_cloud import PROJECTS, NetworkCloud
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[NetworkCloud]:
-    made = NetworkCloud(tmp_path)
-    yield made
-    made.close()
+    network_cloud = NetworkCloud(tmp_path)
+    yield network_cloud
+    network_cloud.close()
 
 
-def test_a_network_is_made_shown_listed_changed_and_deleted(cloud: NetworkCloud) -> None:
+def test_a_network_is_created_shown_listed_updated_and_deleted(cloud: NetworkCloud) -> None:
     made = cloud.create("network", name="net1", admin_state_up=True, tenant_id=PROJECTS["alice"],
                         project_id=PROJECTS["alice"])
     assert made.status == 201
@@ -35,7 +35,7 @@ def test_a_network_is_made_shown_listed_changed_and_deleted(cloud: NetworkCloud)
     assert cloud.get(f"/networks/{network['id']}").status == 404
 
 
-def test_a_subnet_gets_gateway_and_pools_when_none_are_asked_for(cloud: NetworkCloud) -> None:
+def test_a_subnet_gets_a_default_gateway_and_pool(cloud: NetworkCloud) -> None:
     network_id, subnet_id = cloud.network(cidr="10.7.0.0/24", name="n")
     subnet = cloud.get(f"/subnets/{subnet_id}").body["subnet"]
     assert (subnet["gateway_ip"], subnet["ip_version"], subnet["enable_dhcp"]) == ("10.7.0.1", 4, True)
@@ -43,7 +43,7 @@ def test_a_subnet_gets_gateway_and_pools_when_none_are_asked_for(cloud: NetworkC
     assert cloud.get(f"/networks/{network_id}").body["network"]["subnets"] == [subnet_id]
 
 
-def test_a_subnet_without_gateway_gives_all_host_addresses(cloud: NetworkCloud) -> None:
+def test_a_subnet_without_gateway_allocates_all_host_addresses(cloud: NetworkCloud) -> None:
     network = cloud.create("network").body
     subnet = cloud.create("subnet", network_id=network["id"], cidr="10.0.0.9/24", ip_version=4, gateway_ip=None).body
     assert (subnet["cidr"], subnet["gateway_ip"]) == ("10.0.0.0/24", None)
@@ -69,7 +69,7 @@ def test_a_subnet_without_gateway_gives_all_host_addresses(cloud: NetworkCloud) 
     ({"cidr": "10.0.0.0/24", "colour": "red"}, 400, "colour"),
     ({"cidr": 7}, 400, "cidr"),
 ])
-def test_a_wrong_subnet_is_refused_by_the_name_of_its_field(
+def test_an_invalid_subnet_is_refused_with_the_name_of_its_field(
     cloud: NetworkCloud, fields: dict[str, Any], status: int, word: str
 ) -> None:
     network_id = cloud.create("network").body["id"]
@@ -106,7 +106,7 @@ def test_a_network_or_subnet_with_ports_is_not_deleted(cloud: NetworkCloud) -> N
     assert cloud.get(f"/subnets/{subnet_id}").status == 404
 
 
-def test_only_an_admin_shares_makes_external_and_sets_provider_attributes(cloud: NetworkCloud) -> None:
+def test_only_an_admin_sets_shared_external_and_provider_attributes(cloud: NetworkCloud) -> None:
     for fields in ({"shared": True}, {"router:external": True}, {"provider:segmentation_id": 7},
                    {"provider:network_type": "vxlan"}):
         assert cloud.create("network", **fields).status == 403
@@ -117,7 +117,7 @@ def test_only_an_admin_shares_makes_external_and_sets_provider_attributes(cloud:
     assert cloud.create("network", user="admin", **{"provider:network_type": "vlan"}).status == 400
 
 
-def test_only_an_admin_makes_networks_for_another_project(cloud: NetworkCloud) -> None:
+def test_only_an_admin_creates_networks_for_another_project(cloud: NetworkCloud) -> None:
     assert cloud.create("network", tenant_id=PROJECTS["bob"]).status == 403
     made = cloud.create("network", user="admin", project_id=PROJECTS["bob"]).body
     assert cloud.get(f"/networks/{made['id']}", user="bob").status == 200
@@ -139,7 +139,7 @@ def test_the_other_tenant_finds_no_private_network_on_any_route(cloud: NetworkCl
         assert cloud.get(f"/{listing}?project_id={PROJECTS['alice']}", user="bob").body[listing] == []
 
 
-def test_a_shared_network_is_seen_by_all_and_written_by_its_owner(cloud: NetworkCloud) -> None:
+def test_a_shared_network_is_visible_to_all_and_changed_by_its_owner(cloud: NetworkCloud) -> None:
     network_id, subnet_id = cloud.network(user="admin", shared=True)
     assert cloud.get(f"/networks/{network_id}").status == 200
     assert cloud.get(f"/subnets/{subnet_id}").status == 200
@@ -152,7 +152,7 @@ def test_a_shared_network_is_seen_by_all_and_written_by_its_owner(cloud: Network
     assert cloud.create("port", network_id=network_id).status == 201
 
 
-def test_sharing_is_not_taken_back_while_others_use_it(cloud: NetworkCloud) -> None:
+def test_a_network_stays_shared_while_others_use_it(cloud: NetworkCloud) -> None:
     network_id, _ = cloud.network(user="admin", shared=True)
     port = cloud.create("port", network_id=network_id).body
     assert cloud.update("network", network_id, user="admin", shared=False).status == 409
@@ -169,7 +169,7 @@ def test_readers_read_and_those_without_a_role_do_not(cloud: NetworkCloud) -> No
     assert cloud.get("/networks", user="").status == 401
 
 
-def test_pages_follow_each_other_and_fields_are_kept_to(cloud: NetworkCloud) -> None:
+def test_pages_are_linked_and_have_the_requested_fields(cloud: NetworkCloud) -> None:
     for name in ("c", "a", "b"):
         cloud.create("network", name=name)
     first = cloud.get("/networks?limit=2&sort_key=name&sort_dir=asc&fields=name&fields=id").body
@@ -190,7 +190,7 @@ def test_a_wrong_query_is_refused(cloud: NetworkCloud, query: str) -> None:
     assert cloud.get(f"/networks?{query}").status == 400
 
 
-def test_filters_may_repeat_and_know_truth(cloud: NetworkCloud) -> None:
+def test_filters_may_repeat_and_be_booleans(cloud: NetworkCloud) -> None:
     ids = [cloud.create("network", name=name).body["id"] for name in ("a", "b", "c")]
     found = cloud.get(f"/networks?id={ids[0]}&id={ids[2]}&shared=False&admin_state_up=true&status=ACTIVE").body
     assert [row["id"] for row in found["networks"]] == [ids[0], ids[2]]
@@ -198,7 +198,7 @@ def test_filters_may_repeat_and_know_truth(cloud: NetworkCloud) -> None:
     assert cloud.get("/networks?router:external=True").body["networks"] == []
 
 
-def test_more_than_the_quota_is_refused_as_neutron_does(cloud: NetworkCloud) -> None:
+def test_a_resource_over_quota_is_refused_as_in_neutron(cloud: NetworkCloud) -> None:
     cloud.conf.set_override("networks", 1, group="quota")
     cloud.conf.set_override("subnets", 1, group="quota")
     network_id, _ = cloud.network()
@@ -207,7 +207,7 @@ def test_more_than_the_quota_is_refused_as_neutron_does(cloud: NetworkCloud) -> 
     assert cloud.create("subnet", network_id=network_id, cidr="10.1.0.0/24").status == 409
 
 
-def test_a_subnet_changes_and_its_gateway_stays_out_of_pools(cloud: NetworkCloud) -> None:
+def test_a_subnet_is_updated_and_its_gateway_is_in_no_pool(cloud: NetworkCloud) -> None:
     network_id, subnet_id = cloud.network(cidr="10.0.0.0/24")
     changed = cloud.update("subnet", subnet_id, name="s", dns_nameservers=["9.9.9.9"], enable_dhcp=False).body
     assert (changed["name"], changed["dns_nameservers"], changed["enable_dhcp"]) == ("s", ["9.9.9.9"], False)
@@ -216,13 +216,13 @@ def test_a_subnet_changes_and_its_gateway_stays_out_of_pools(cloud: NetworkCloud
     both = cloud.update("subnet", subnet_id, gateway_ip="10.0.0.9", allocation_pools=pools)
     assert (both.status, both.body["allocation_pools"]) == (200, pools)
     port = cloud.create("port", network_id=network_id).body
-    taken = port["fixed_ips"][0]["ip_address"]
-    answer = cloud.update("subnet", subnet_id, gateway_ip=taken,
+    used = port["fixed_ips"][0]["ip_address"]
+    answer = cloud.update("subnet", subnet_id, gateway_ip=used,
                           allocation_pools=[{"start": "10.0.0.100", "end": "10.0.0.120"}])
     assert answer.status == 409
 
 
-def test_hosts_hear_of_a_changed_subnet_and_of_a_network_that_went(cloud: NetworkCloud) -> None:
+def test_hosts_receive_an_updated_subnet_and_a_deleted_network(cloud: NetworkCloud) -> None:
     network_id, subnet_id = cloud.network()
     cloud.boot("server-1", network_id)
     fence = cloud.records.servers["server-1"].fence

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports as stock clients see them, and what the hosts of running servers hear of them."""
+"""Ports as stock clients use them, and as the hosts of running servers receive them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.support.api.network_cloud import PROJECTS, NetworkCloud
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[NetworkCloud]:
-    made = NetworkCloud(tmp_path)
-    yield made
-    made.close()
+    network_cloud = NetworkCloud(tmp_path)
+    yield network_cloud
+    network_cloud.close()
 
 
 def test_a_port_gets_an_address_a_mac_and_the_default_group(cloud: NetworkCloud) -> None:
@@ -40,11 +40,11 @@ def test_a_port_gets_an_address_a_mac_and_the_default_group(cloud: NetworkCloud)
     assert cloud.get("/ports").body["ports"] == []
 
 
-def test_a_fixed_address_is_given_once(cloud: NetworkCloud) -> None:
+def test_a_fixed_ip_is_allocated_once(cloud: NetworkCloud) -> None:
     network_id, subnet_id = cloud.network(cidr="10.0.0.0/24")
-    wanted = [{"subnet_id": subnet_id, "ip_address": "10.0.0.9"}]
-    assert cloud.create("port", network_id=network_id, fixed_ips=wanted).body["fixed_ips"] == wanted
-    again = cloud.create("port", network_id=network_id, fixed_ips=wanted)
+    requested = [{"subnet_id": subnet_id, "ip_address": "10.0.0.9"}]
+    assert cloud.create("port", network_id=network_id, fixed_ips=requested).body["fixed_ips"] == requested
+    again = cloud.create("port", network_id=network_id, fixed_ips=requested)
     assert again.status == 409
     assert "10.0.0.9" in again.fault
 
@@ -64,7 +64,7 @@ def test_a_fixed_address_is_given_once(cloud: NetworkCloud) -> None:
     ({"port_security_enabled": False, "security_groups": ["0" * 32]}, 409, "Port Security"),
     ({"colour": "red"}, 400, "colour"),
 ])
-def test_a_wrong_port_is_refused_by_the_name_of_its_field(
+def test_an_invalid_port_is_refused_with_the_name_of_its_field(
     cloud: NetworkCloud, fields: dict[str, Any], status: int, word: str
 ) -> None:
     network_id, _ = cloud.network(cidr="10.0.0.0/24")
@@ -73,14 +73,14 @@ def test_a_wrong_port_is_refused_by_the_name_of_its_field(
     assert cloud.get("/ports").body["ports"] == []
 
 
-def test_a_full_network_says_so(cloud: NetworkCloud) -> None:
+def test_a_network_without_free_addresses_is_answered_409(cloud: NetworkCloud) -> None:
     network_id, _ = cloud.network(cidr="10.0.0.0/30")
     assert cloud.create("port", network_id=network_id).body["fixed_ips"][0]["ip_address"] == "10.0.0.2"
     answer = cloud.request("POST", "/ports", {"port": {"network_id": network_id}})
     assert (answer.status, answer.body["NeutronError"]["type"]) == (409, "IpAddressGenerationFailure")
 
 
-def test_a_network_without_subnets_gives_ports_without_addresses(cloud: NetworkCloud) -> None:
+def test_a_port_on_a_network_without_subnets_has_no_address(cloud: NetworkCloud) -> None:
     network_id = cloud.create("network").body["id"]
     assert cloud.create("port", network_id=network_id).body["fixed_ips"] == []
 
@@ -97,7 +97,7 @@ def test_the_other_tenant_finds_no_port_on_any_route(cloud: NetworkCloud) -> Non
     assert cloud.get(f"/ports/{port_id}", user="admin").body["port"]["binding:host_id"] == ""
 
 
-def test_no_port_is_put_into_another_tenants_group(cloud: NetworkCloud) -> None:
+def test_another_tenants_security_group_is_answered_404(cloud: NetworkCloud) -> None:
     network_id, _ = cloud.network(user="admin", shared=True)
     foreign = cloud.create("security_group", user="bob", name="bobs").body["id"]
     assert cloud.create("port", network_id=network_id, security_groups=[foreign]).status == 404
@@ -117,7 +117,7 @@ def test_on_a_shared_network_only_its_owner_sets_macs_and_port_security(cloud: N
     assert cloud.create("port", network_id=own, port_security_enabled=False).body["security_groups"] == []
 
 
-def test_projects_do_not_plug_into_external_networks(cloud: NetworkCloud) -> None:
+def test_projects_create_no_ports_on_external_networks(cloud: NetworkCloud) -> None:
     network_id, _ = cloud.network(user="admin", **{"router:external": True})
     assert cloud.get(f"/networks/{network_id}").status == 200
     assert cloud.create("port", network_id=network_id).status == 403
@@ -134,7 +134,7 @@ def test_a_servers_port_is_shown(cloud: NetworkCloud) -> None:
     assert cloud.update("port", port_id, device_id="server-2").status == 400
 
 
-def test_the_host_hears_of_a_running_servers_new_groups(cloud: NetworkCloud) -> None:
+def test_the_host_receives_a_running_servers_new_groups(cloud: NetworkCloud) -> None:
     network_id, _ = cloud.network()
     port_id = cloud.boot("server-1", network_id)
     group_id = cloud.create("security_group", name="web").body["id"]
@@ -145,7 +145,7 @@ def test_the_host_hears_of_a_running_servers_new_groups(cloud: NetworkCloud) -> 
     cloud.eventually(lambda: cloud.records.servers["server-1"].ports[0].is_secured is False)
 
 
-def test_the_host_hears_of_a_running_servers_new_address(cloud: NetworkCloud) -> None:
+def test_the_host_receives_a_running_servers_new_address(cloud: NetworkCloud) -> None:
     network_id, subnet_id = cloud.network(cidr="10.0.0.0/24")
     port_id = cloud.boot("server-1", network_id)
     both = [{"subnet_id": subnet_id, "ip_address": address} for address in ("10.0.0.201", "10.0.0.202")]
@@ -155,7 +155,7 @@ def test_the_host_hears_of_a_running_servers_new_address(cloud: NetworkCloud) ->
     assert cloud.update("port", port_id, fixed_ips=both[1:]).body["fixed_ips"] == both[1:]
 
 
-def test_a_new_member_reaches_the_hosts_whose_rules_name_its_group(cloud: NetworkCloud) -> None:
+def test_hosts_with_rules_for_a_group_receive_its_new_member(cloud: NetworkCloud) -> None:
     network_id, _ = cloud.network()
     cloud.boot("server-1", network_id)
     default = cloud.get("/security-groups?name=default").body["security_groups"][0]["id"]
@@ -167,19 +167,19 @@ def test_a_new_member_reaches_the_hosts_whose_rules_name_its_group(cloud: Networ
     cloud.eventually(lambda: len(cloud.records.groups[default].members) == before)
 
 
-def test_ports_are_found_by_address_subnet_and_group(cloud: NetworkCloud) -> None:
+def test_ports_are_filtered_by_address_subnet_and_group(cloud: NetworkCloud) -> None:
     network_id, subnet_id = cloud.network(cidr="10.0.0.0/24")
-    wanted = cloud.create("port", network_id=network_id, fixed_ips=[{"ip_address": "10.0.0.9"}]).body
+    port = cloud.create("port", network_id=network_id, fixed_ips=[{"ip_address": "10.0.0.9"}]).body
     cloud.create("port", network_id=network_id)
     found = cloud.get("/ports?fixed_ips=ip_address=10.0.0.9").body["ports"]
-    assert [row["id"] for row in found] == [wanted["id"]]
+    assert [row["id"] for row in found] == [port["id"]]
     assert len(cloud.get(f"/ports?fixed_ips=subnet_id={subnet_id}").body["ports"]) == 2
-    assert len(cloud.get(f"/ports?security_groups={wanted['security_groups'][0]}").body["ports"]) == 2
+    assert len(cloud.get(f"/ports?security_groups={port['security_groups'][0]}").body["ports"]) == 2
     assert cloud.get("/ports?fixed_ips=colour=red").status == 400
-    assert len(cloud.get(f"/ports?mac_address={wanted['mac_address']}&limit=1").body["ports"]) == 1
+    assert len(cloud.get(f"/ports?mac_address={port['mac_address']}&limit=1").body["ports"]) == 1
 
 
-def test_more_ports_than_the_quota_are_refused(cloud: NetworkCloud) -> None:
+def test_a_port_over_quota_is_refused(cloud: NetworkCloud) -> None:
     cloud.conf.set_override("ports", 1, group="quota")
     network_id, _ = cloud.network()
     assert cloud.create("port", network_id=network_id).status == 201
@@ -192,13 +192,13 @@ def test_deleting_a_servers_port_detaches_it_first(cloud: NetworkCloud) -> None:
     assert cloud.delete(f"/ports/{port_id}").status == 204
     with cloud.database.reader() as session:
         server = servers.get(session, "s1")
-        begun = actions.of_server(session, "s1")[0]
-        assert (server.task_state, begun.name, begun.inputs) == (
+        action = actions.of_server(session, "s1")[0]
+        assert (server.task_state, action.name, action.inputs) == (
             "detaching-interface", "detach_interface", {"port_id": port_id})
         assert ports.get(session, port_id).is_ours
 
 
-def test_a_port_of_a_server_that_is_busy_stays(cloud: NetworkCloud) -> None:
+def test_a_port_of_a_server_with_a_task_is_not_deleted(cloud: NetworkCloud) -> None:
     network_id, _ = cloud.network()
     port_id = cloud.boot("s1", network_id)
     with cloud.database.writer() as session:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Security groups and rules as stock clients see them, and what the hosts hear of them."""
+"""Security groups and rules as stock clients use them, and as hosts receive them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tests.support.api.network_cloud import PROJECTS, NetworkCloud
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[NetworkCloud]:
-    made = NetworkCloud(tmp_path)
-    yield made
-    made.close()
+    network_cloud = NetworkCloud(tmp_path)
+    yield network_cloud
+    network_cloud.close()
 
 
 def _default(cloud: NetworkCloud, user: str = "alice") -> str:
     return str(cloud.get("/security-groups?name=default", user=user).body["security_groups"][0]["id"])
 
 
-def test_a_project_has_a_default_group_from_its_first_look(cloud: NetworkCloud) -> None:
+def test_a_project_has_a_default_group_from_its_first_list(cloud: NetworkCloud) -> None:
     groups = cloud.get("/security-groups").body["security_groups"]
     assert [(group["name"], group["tenant_id"]) for group in groups] == [("default", PROJECTS["alice"])]
     rules = groups[0]["security_group_rules"]
@@ -33,7 +33,7 @@ def test_a_project_has_a_default_group_from_its_first_look(cloud: NetworkCloud) 
     assert cloud.get("/security-groups").body["security_groups"] == groups
 
 
-def test_a_group_is_made_changed_and_deleted(cloud: NetworkCloud) -> None:
+def test_a_group_is_created_updated_and_deleted(cloud: NetworkCloud) -> None:
     made = cloud.create("security_group", name="sg1", description="sg1", tenant_id=PROJECTS["alice"],
                         project_id=PROJECTS["alice"])
     assert made.status == 201
@@ -45,7 +45,7 @@ def test_a_group_is_made_changed_and_deleted(cloud: NetworkCloud) -> None:
     assert cloud.get(path).status == 404
 
 
-def test_ssh_and_ping_are_let_in(cloud: NetworkCloud) -> None:
+def test_rules_allow_ssh_and_ping(cloud: NetworkCloud) -> None:
     group_id = _default(cloud)
     ssh = cloud.create(
         "security_group_rule", security_group_id=group_id, direction="ingress", ethertype="IPv4", protocol="tcp",
@@ -58,7 +58,7 @@ def test_ssh_and_ping_are_let_in(cloud: NetworkCloud) -> None:
     assert ping["remote_ip_prefix"] == "10.0.0.7/32"
     inside = cloud.create("security_group_rule", security_group_id=group_id, direction="ingress", protocol="udp",
                           remote_ip_prefix="10.2.3.124/24").body
-    assert inside["remote_ip_prefix"] == "10.2.3.124/24"  # as it was written
+    assert inside["remote_ip_prefix"] == "10.2.3.124/24"  # as the client wrote it
     assert cloud.delete(f"/security-group-rules/{inside['id']}").status == 204
     listed = cloud.get(f"/security-group-rules?security_group_id={group_id}").body["security_group_rules"]
     assert len(listed) == 6
@@ -93,7 +93,7 @@ def test_the_same_rule_twice_is_refused(cloud: NetworkCloud) -> None:
     ({"remote_ip_prefix": "10.0.0.0/8", "remote_group_id": "0" * 32}, "remote_group_id"),
     ({"colour": "red"}, "colour"),
 ])
-def test_a_wrong_rule_is_refused_by_the_name_of_its_field(
+def test_an_invalid_rule_is_refused_with_the_name_of_its_field(
     cloud: NetworkCloud, fields: dict[str, Any], word: str
 ) -> None:
     rule = {"security_group_id": _default(cloud), "direction": "ingress", **fields}
@@ -102,7 +102,7 @@ def test_a_wrong_rule_is_refused_by_the_name_of_its_field(
     assert len(cloud.get("/security-group-rules").body["security_group_rules"]) == 4
 
 
-def test_the_default_group_stays(cloud: NetworkCloud) -> None:
+def test_the_default_group_is_neither_deleted_nor_renamed(cloud: NetworkCloud) -> None:
     group_id = _default(cloud)
     assert cloud.create("security_group", name="default").status == 409
     assert cloud.delete(f"/security-groups/{group_id}").status == 409
@@ -121,7 +121,7 @@ def test_a_group_in_use_is_not_deleted(cloud: NetworkCloud) -> None:
     assert cloud.delete(f"/security-groups/{group_id}").status == 204
 
 
-def test_rules_that_name_a_deleted_group_go_with_it(cloud: NetworkCloud) -> None:
+def test_rules_with_a_deleted_remote_group_are_deleted_too(cloud: NetworkCloud) -> None:
     named = cloud.create("security_group", name="named").body["id"]
     rule = cloud.create("security_group_rule", security_group_id=_default(cloud), direction="ingress",
                         remote_group_id=named).body
@@ -156,7 +156,7 @@ def test_an_admin_sees_a_projects_default_group_before_the_project_does(cloud: N
     assert [group["name"] for group in found] == ["default"]
 
 
-def test_hosts_hear_of_new_and_deleted_rules(cloud: NetworkCloud) -> None:
+def test_hosts_receive_new_and_deleted_rules(cloud: NetworkCloud) -> None:
     network_id, _ = cloud.network()
     cloud.boot("server-1", network_id)
     group_id = _default(cloud)

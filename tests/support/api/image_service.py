@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image face alone, on SQLite and a directory: for tests, and for running it as a process of its own."""
+"""The image service alone, on SQLite and a directory: for tests, and to run it as a process of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nova_lite.runtime import concurrency
 from tests.support import databases
 
 DATA = os.urandom(3 * 1024**2 + 17)
-WHO = {
+CALLERS = {
     "alice": Context(user_id="alice", project_id="red", roles=expand_roles({MEMBER})),
     "rita": Context(user_id="rita", project_id="red", roles=expand_roles({READER})),
     "bob": Context(user_id="bob", project_id="blue", roles=expand_roles({MEMBER})),
@@ -37,7 +37,7 @@ WHO = {
 
 
 class ImageService:
-    """The face and its parts; the header X-User says who asks, in place of the token filter."""
+    """The WSGI application; the header X-User selects the caller, in place of the token filter."""
 
     def __init__(self, directory: pathlib.Path, *overrides: str) -> None:
         file = directory / "nova.conf"
@@ -48,46 +48,46 @@ class ImageService:
         spec = ApiService("image", image.RESOURCES, image.fault_body)
         rules = {route.policy for route in routing.routes_of(image.RESOURCES)}
         parts = Parts(self.conf, self.database, RpcClients(transport.connect(self.conf)))
-        self._face = Application(spec, parts, Policy(self.conf, rules))
+        self._application = Application(spec, parts, Policy(self.conf, rules))
         self.files = directory / "images"
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        who = environ.get("HTTP_X_USER")
-        if who:
-            environ["nova.context"] = WHO[who]
-        return self._face(environ, start_response)
+        user = environ.get("HTTP_X_USER")
+        if user:
+            environ["nova.context"] = CALLERS[user]
+        return self._application(environ, start_response)
 
-    def request(self, method: str, path: str, *, user: str = "alice", **given: Any) -> webob.Response:
-        """The answer to one request."""
-        request = webob.Request.blank(path, method=method, **given)
+    def request(self, method: str, path: str, *, user: str = "alice", **options: Any) -> webob.Response:
+        """The response to one request."""
+        request = webob.Request.blank(path, method=method, **options)
         if user:
             request.headers["X-User"] = user
         return request.get_response(self)
 
     def create(self, *, user: str = "alice", **fields: Any) -> dict[str, Any]:
-        """A queued raw image."""
+        """Create a queued raw image."""
         body = {"name": "i", "disk_format": "raw", "container_format": "bare", **fields}
         answer = self.request("POST", "/images", user=user, json=body)
         assert answer.status_int == 201, answer.text
         return dict(answer.json)
 
     def upload(self, image_id: str, content: bytes, *, user: str = "alice") -> webob.Response:
-        """The answer to PUT of the data."""
+        """The response to PUT of the data."""
         return self.request("PUT", f"/images/{image_id}/file", user=user, body=content,
                         content_type="application/octet-stream")
 
     def patch(self, image_id: str, *steps: dict[str, Any], user: str = "alice") -> webob.Response:
-        """The answer to PATCH with these operations."""
+        """The response to PATCH with these operations."""
         return self.request("PATCH", f"/images/{image_id}", user=user, body=json.dumps(list(steps)).encode(),
                         content_type="application/openstack-images-v2.1-json-patch")
 
-    def left(self) -> list[str]:
+    def stored(self) -> list[str]:
         """Names of the files in the store."""
         return sorted(os.listdir(self.files)) if self.files.exists() else []
 
 
 def message(answer: webob.Response) -> str:
-    """What a refusal says."""
+    """The message of an error."""
     return str(answer.json["error"]["message"])
 
 

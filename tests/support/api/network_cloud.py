@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network face over SQLite, with a real bus in memory and a network worker that keeps what it is told."""
+"""The network service over SQLite, with the in-process message bus and a fake network worker."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Answer:
 
 
 class NetworkCloud:
-    """Sends requests to the face as one of its users; `worker` is the one host's network worker."""
+    """Sends requests to the service as one of its users; `worker` is the network worker of the only host."""
 
     def __init__(self, directory: Path) -> None:
         file = directory / "nova.conf"
@@ -57,13 +57,13 @@ class NetworkCloud:
         self.bus = transport.connect(self.conf)
         self.records = Records(None)
         self.worker = FakeNetwork(self.records)
-        self.agent = f"agent-{directory.name}"  # the memory bus is one for the whole test process
+        self.agent = f"agent-{directory.name}"  # the in-process bus is one for the whole test process
         self._server = serve(NetworkRpc, self.bus, self.agent,
                              [Servers(self.worker), Updates(self.worker), NetworkInventory(self.worker)])
         self._server.start()
-        rules = [made.policy for made in routes_of(network.RESOURCES)]
+        rules = [route.policy for route in routes_of(network.RESOURCES)]
         parts = Parts(self.conf, self.database, RpcClients(self.bus))
-        self._face = Application(ApiService("network", network.RESOURCES, network.fault_body), parts, Policy(self.conf, rules))
+        self._application = Application(ApiService("network", network.RESOURCES, network.fault_body), parts, Policy(self.conf, rules))
         self._add_host()
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class NetworkCloud:
         if user:
             http.environ["nova.context"] = Context(
                 user_id=user, project_id=PROJECTS[user], roles=expand_roles(ROLES[user]))
-        answer = http.get_response(self._face)
+        answer = http.get_response(self._application)
         return Answer(answer.status_int, answer.json if answer.body else None)
 
     def get(self, path: str, *, user: str = "alice") -> Answer:
@@ -113,7 +113,7 @@ class NetworkCloud:
         return made.body["id"], subnet.body["id"]
 
     def boot(self, server_id: str, network_id: str, *, user: str = "alice") -> str:
-        """A server on the host as create-server and the conductor make it; its port's id."""
+        """Create the rows of an active server on the host, and its port there; returns the port's id."""
         project_id = PROJECTS[user]
         with self.database.writer() as session:
             server = Server(
@@ -130,6 +130,6 @@ class NetworkCloud:
         return port_id
 
     @staticmethod
-    def eventually(claim: Callable[[], Any]) -> None:
-        """The claim comes true: casts arrive in their own time."""
-        wait_until(claim, "a cast to arrive")
+    def eventually(condition: Callable[[], Any]) -> None:
+        """Wait until the condition is true: casts are asynchronous."""
+        wait_until(condition, "a cast to arrive")

@@ -17,7 +17,7 @@ from tests.system.real.test_disk_actions import act, network, wait_for_rest  # n
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 
 IMAGE_POINTS = points("create_image", "snapshot.take.before", "snapshot.take.after", "snapshot.upload.before",
-                      "image.piece.after", "image.activate.before", "snapshot.upload.after", "snapshot.discard.before")
+                      "image.chunk.after", "image.activate.before", "snapshot.upload.after", "snapshot.discard.before")
 REBUILD_POINTS = points("rebuild", *(f"rebuild.{step}.before" for step in (
     "fetch_image", "destroy", "clear_disks", "make_disks", "start", "finish")))
 RESCUE_POINTS = points("rescue", *(f"rescue.{step}.before" for step in ("fetch_image", "record", "make_disks", "start")))

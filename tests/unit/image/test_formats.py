@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inspection of uploaded bytes, on files that qemu-img and genisoimage really make."""
+"""Inspection of uploaded data, with files that qemu-img and genisoimage create."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def made(disk: pathlib.Path, fmt: str, *options: str) -> bytes:
     ("-o", "extended_l2=on,cluster_size=128k"), ("-c", "-o", "compression_type=zstd"), ("-o", "preallocation=metadata"),
     ("-o", "lazy_refcounts=on"),
 ])
-def test_accepts_every_kind_of_qcow2_that_stands_alone(disk: pathlib.Path, options: tuple[str, ...]) -> None:
+def test_accepts_every_kind_of_qcow2_without_references(disk: pathlib.Path, options: tuple[str, ...]) -> None:
     assert inspect(made(disk, "qcow2", *options), "qcow2") == 8 * MIB
 
 
 @pytest.mark.parametrize("options", [(), ("-c",), ("-o", "cluster_size=512")])
-def test_refuses_a_qcow2_cut_off_anywhere(disk: pathlib.Path, options: tuple[str, ...]) -> None:
+def test_refuses_a_qcow2_truncated_anywhere(disk: pathlib.Path, options: tuple[str, ...]) -> None:
     whole = made(disk, "qcow2", *options)
     for part in (8, 80, 200, len(whole) // 4, len(whole) // 2, len(whole) * 3 // 4):
         assert "truncated" in refusal(whole[:part], "qcow2")
@@ -93,7 +93,7 @@ def test_refuses_an_encrypted_qcow2(disk: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(("place", "form", "value", "reason"), [
-    (4, ">I", 4, "version 4"), (20, ">I", 30, "cluster size"), (24, ">Q", 0, "no bytes"), (24, ">Q", 2**62, "L1 table"),
+    (4, ">I", 4, "version 4"), (20, ">I", 30, "cluster size"), (24, ">Q", 0, "virtual size"), (24, ">Q", 2**62, "L1 table"),
     (36, ">I", 2**31, "L1 table"), (40, ">Q", 7, "misplaced"), (48, ">Q", 2**50, "truncated"),
     (72, ">Q", 1 << 40, "unknown features"), (72, ">Q", 2, "corrupt"), (100, ">I", 3, "header length"),
 ])
@@ -124,11 +124,11 @@ def test_refuses_luks_declared_raw() -> None:
 
 
 def test_refuses_raw_declared_qcow2(disk: pathlib.Path) -> None:
-    assert refusal(disk.read_bytes(), "qcow2") == "its bytes are not qcow2 as declared but raw"
+    assert refusal(disk.read_bytes(), "qcow2") == "its data is raw, not qcow2 as declared"
 
 
-def test_refuses_no_bytes_at_all() -> None:
-    assert refusal(b"", "raw") == "it has no bytes"
+def test_refuses_empty_data() -> None:
+    assert refusal(b"", "raw") == "it is empty"
 
 
 @pytest.mark.parametrize("fmt", ["raw", "ami", "aki", "ari"])
@@ -162,5 +162,5 @@ def test_refuses_raw_declared_iso(disk: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(("disk_format", "container"), [("vmdk", "bare"), ("raw", "ovf"), ("raw", "aki")])
 def test_names_the_supported_formats(disk_format: str, container: str) -> None:
-    with pytest.raises(errors.InvalidField, match="supported|holds only"):
+    with pytest.raises(errors.InvalidField, match="supported|requires"):
         formats.check_supported(disk_format, container)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The store of image files: full disks, files that a crash left, signs of life."""
+"""The store of image files: full disks, files that a crash left, keepalives of uploads."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def session(tmp_path: pathlib.Path) -> Iterator[Session]:
 
 
 def receive(store: Store, content: bytes, *, file_id: str = "f") -> None:
-    with store.receiving(io.BytesIO(content), file_id=file_id, length=None, on_piece=lambda: None) as incoming:
-        incoming.keep()
+    with store.receiving(io.BytesIO(content), file_id=file_id, length=None, on_chunk=lambda: None) as incoming:
+        incoming.commit()
 
 
 def make(session: Session, *, status: str, file_id: str | None, touched: datetime.datetime) -> str:
@@ -54,30 +54,30 @@ def make(session: Session, *, status: str, file_id: str | None, touched: datetim
 def put(store: Store, name: str, *, age: datetime.timedelta) -> None:
     path = store.path / name
     path.write_bytes(b"x")
-    stirred = (datetime.datetime.now(datetime.UTC) - age).timestamp()
-    os.utime(path, (stirred, stirred))
+    modified_at = (datetime.datetime.now(datetime.UTC) - age).timestamp()
+    os.utime(path, (modified_at, modified_at))
 
 
 def names(store: Store) -> set[str]:
     return {path.name for path in store.names()}
 
 
-def test_a_file_is_there_only_once_it_is_kept(store: Store) -> None:
-    with store.receiving(io.BytesIO(b"abc"), file_id="f", length=3, on_piece=lambda: None) as incoming:
+def test_a_file_exists_only_after_commit(store: Store) -> None:
+    with store.receiving(io.BytesIO(b"abc"), file_id="f", length=3, on_chunk=lambda: None) as incoming:
         assert names(store) == {"f.part"}
-        incoming.keep()
+        incoming.commit()
     assert names(store) == {"f"}
-    with store.open("f") as kept:
-        assert kept.read() == b"abc"
+    with store.open("f") as stored:
+        assert stored.read() == b"abc"
 
 
-def test_what_is_not_kept_leaves_nothing(store: Store) -> None:
-    with store.receiving(io.BytesIO(b"abc"), file_id="f", length=None, on_piece=lambda: None):
+def test_a_file_without_commit_is_removed(store: Store) -> None:
+    with store.receiving(io.BytesIO(b"abc"), file_id="f", length=None, on_chunk=lambda: None):
         pass
     assert names(store) == set()
 
 
-def test_a_refusing_disk_is_named_with_the_bytes(store: Store) -> None:
+def test_a_failing_write_is_reported_with_the_bytes_written(store: Store) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MIB, hard))
     try:
@@ -85,7 +85,7 @@ def test_a_refusing_disk_is_named_with_the_bytes(store: Store) -> None:
             receive(store, bytes(3 * MIB))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert f"{store.path} has no room after {2 * MIB} bytes" in full.value.text
+    assert f"{store.path} has no space after {2 * MIB} bytes" in full.value.text
     assert names(store) == set()
 
 
@@ -97,7 +97,7 @@ subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", sys.argv[1]], 
 store = Store(sys.argv[1] + "/images", max_bytes=10**9)
 def receive(length):
     try:
-        with store.receiving(io.BytesIO(bytes(5 * 1024**2)), file_id="f", length=length, on_piece=lambda: None):
+        with store.receiving(io.BytesIO(bytes(5 * 1024**2)), file_id="f", length=length, on_chunk=lambda: None):
             print("taken")
     except errors.TooLarge as full:
         print(full.text, store.names())
@@ -106,16 +106,16 @@ receive(5 * 1024**2)
 """
 
 
-def test_a_really_full_disk_is_named_with_the_bytes(tmp_path: pathlib.Path) -> None:
+def test_a_full_disk_is_reported_with_the_bytes_written(tmp_path: pathlib.Path) -> None:
     ran = subprocess.run(["unshare", "--mount", "--map-root-user", sys.executable, "-c", _FULL, str(tmp_path)],
                          capture_output=True, text=True, timeout=60, check=True)
     first, second = ran.stdout.splitlines()
-    assert first == f"The image store {tmp_path}/images has no room after {3 * MIB} bytes: No space left on device []"
-    assert second.startswith(f"The image store {tmp_path}/images has no room for {5 * MIB} bytes: ")
+    assert first == f"The image store {tmp_path}/images has no space after {3 * MIB} bytes: No space left on device []"
+    assert second.startswith(f"The image store {tmp_path}/images has no space for {5 * MIB} bytes: ")
     assert second.endswith("are free []")
 
 
-def test_clean_requeues_what_stalled_and_leaves_what_runs(store: Store, session: Session) -> None:
+def test_clean_requeues_stalled_uploads_and_keeps_running_ones(store: Store, session: Session) -> None:
     now = utcnow()
     stalled = make(session, status=images.SAVING, file_id="dead", touched=now - 2 * HOUR)
     running = make(session, status=images.SAVING, file_id="live", touched=now - HOUR / 2)
@@ -128,7 +128,7 @@ def test_clean_requeues_what_stalled_and_leaves_what_runs(store: Store, session:
     assert names(store) == {"live.part"}
 
 
-def test_clean_removes_old_files_that_no_image_has(store: Store, session: Session) -> None:
+def test_clean_removes_old_files_without_an_image(store: Store, session: Session) -> None:
     now = utcnow()
     make(session, status=images.ACTIVE, file_id="kept", touched=now - 5 * HOUR)
     for name, age in (("kept", 5 * HOUR), ("orphan", 2 * HOUR), ("fresh", HOUR / 2)):
@@ -137,14 +137,14 @@ def test_clean_removes_old_files_that_no_image_has(store: Store, session: Sessio
     assert names(store) == {"kept", "fresh"}
 
 
-def test_clean_done_twice_is_done_once(store: Store, session: Session) -> None:
+def test_clean_is_idempotent(store: Store, session: Session) -> None:
     now = utcnow()
     make(session, status=images.SAVING, file_id="dead", touched=now - 2 * HOUR)
     clean(store, session, now)
     assert clean(store, session, now) == ([], [])
 
 
-def test_an_upload_taken_for_dead_cannot_finish(session: Session) -> None:
+def test_an_upload_that_was_reset_cannot_finish(session: Session) -> None:
     contents = images.Contents(size=1, virtual_size=1, md5="m", sha512="s")
     made = make(session, status=images.QUEUED, file_id=None, touched=utcnow())
     images.begin_upload(session, made, file_id="first")
@@ -156,9 +156,9 @@ def test_an_upload_taken_for_dead_cannot_finish(session: Session) -> None:
     assert images.finish_upload(session, made, file_id="second", contents=contents)
 
 
-def test_signs_of_life_come_once_a_minute() -> None:
-    clock, told = iter([0.0, 59.0, 60.0, 60.0, 119.0, 121.0, 121.0]), []
-    sign = transfer._SignOfLife(lambda: told.append(1), clock=lambda: next(clock))
+def test_a_running_upload_touches_its_row_once_a_minute() -> None:
+    clock, calls = iter([0.0, 59.0, 60.0, 60.0, 119.0, 121.0, 121.0]), []
+    keepalive = transfer._Keepalive(lambda: calls.append(1), clock=lambda: next(clock))
     for _ in range(4):
-        sign()
-    assert len(told) == 2
+        keepalive()
+    assert len(calls) == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uploads and downloads of 300 MiB through real HTTP servers: memory stays flat, crashes leave what is cleaned."""
+"""Uploads and downloads of 300 MiB through real HTTP servers: memory stays constant, and what a crash leaves is cleaned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nova_lite.db.image import images
 from tests.support.wait import wait_until
 
 MIB = 1024**2
-PIECE = b"0123456789abcdef" * (MIB // 16)
+CHUNK = b"0123456789abcdef" * (MIB // 16)
 COUNT = 300
 _START = """
 import sys
@@ -37,7 +37,7 @@ main()
 
 
 class Server:
-    """The image face in a process of its own."""
+    """The image service in a process of its own."""
 
     def __init__(self, directory: pathlib.Path, concurrency: str) -> None:
         self.directory = directory
@@ -59,11 +59,11 @@ class Server:
 
     def put(self, image_id: str, *, chunked: bool, count: int = COUNT) -> tuple[int, bytes]:
         sizes = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(count * MIB)}
-        return self.request("PUT", f"/images/{image_id}/file", (PIECE for _ in range(count)),
+        return self.request("PUT", f"/images/{image_id}/file", (CHUNK for _ in range(count)),
                         **{"Content-Type": "application/octet-stream", **sizes})
 
     def peak(self) -> int:
-        """The most bytes of memory that the process ever had resident (VmHWM)."""
+        """The process's peak resident memory in bytes (VmHWM)."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
@@ -83,7 +83,7 @@ def server(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[S
 
 @pytest.fixture
 def warm(server: Server) -> Server:
-    """A server that has taken a small image, so that what it loads once is loaded."""
+    """A server that has already received a small image, so that lazy imports are done."""
     made = server.create()
     assert server.put(made, chunked=False, count=3)[0] == 204
     assert server.request("GET", f"/images/{made}/file")[0] == 200
@@ -98,7 +98,7 @@ def test_an_upload_of_300_mib_takes_no_memory(warm: Server, *, chunked: bool) ->
     shown = json.loads(warm.request("GET", f"/images/{made}")[1])
     expected = hashlib.sha512()
     for _ in range(COUNT):
-        expected.update(PIECE)
+        expected.update(CHUNK)
     assert (shown["status"], shown["size"], shown["os_hash_value"]) == ("active", COUNT * MIB, expected.hexdigest())
 
 
@@ -110,8 +110,8 @@ def test_a_download_of_300_mib_takes_no_memory(warm: Server) -> None:
     with contextlib.closing(connection):
         connection.request("GET", f"/images/{made}/file", headers={"X-User": "alice"})
         answer = connection.getresponse()
-        while piece := answer.read(MIB):
-            received += len(piece)
+        while chunk := answer.read(MIB):
+            received += len(chunk)
     assert received == COUNT * MIB
     assert warm.peak() - before < 20 * MIB
 
@@ -137,10 +137,10 @@ def _wait(server: Server, made: str, status: str) -> None:
 
 
 @pytest.mark.parametrize(("extra", "data"), [
-    (f"Content-Length: {50 * MIB}", PIECE * 5), ("Transfer-Encoding: chunked", b"100000\r\n" + PIECE + b"\r\n100000\r\nab"),
-    ("Transfer-Encoding: chunked", b"100000\r\n" + PIECE + b"\r\n"),
+    (f"Content-Length: {50 * MIB}", CHUNK * 5), ("Transfer-Encoding: chunked", b"100000\r\n" + CHUNK + b"\r\n100000\r\nab"),
+    ("Transfer-Encoding: chunked", b"100000\r\n" + CHUNK + b"\r\n"),
 ])
-def test_a_client_that_goes_away_leaves_nothing(server: Server, extra: str, data: bytes) -> None:
+def test_a_client_that_disconnects_leaves_no_data(server: Server, extra: str, data: bytes) -> None:
     made = server.create()
     with _begin(server, made, extra) as connection:
         connection.sendall(data)
@@ -149,11 +149,11 @@ def test_a_client_that_goes_away_leaves_nothing(server: Server, extra: str, data
     assert list((server.directory / "images").iterdir()) == []
 
 
-def test_a_killed_server_leaves_what_clean_clears(tmp_path: pathlib.Path) -> None:
+def test_clean_removes_what_a_killed_server_leaves(tmp_path: pathlib.Path) -> None:
     server = Server(tmp_path, "threads")
     made = server.create()
     with _begin(server, made, f"Content-Length: {50 * MIB}") as connection:
-        connection.sendall(PIECE * 5)
+        connection.sendall(CHUNK * 5)
         _wait(server, made, "saving")
         server.stop(signal.SIGKILL)
     store, database = Store(str(tmp_path / "images"), max_bytes=10**9), Database(f"sqlite:///{tmp_path}/cloud.sqlite")

@@ -52,7 +52,7 @@ def create(req: Request, body: Body) -> Body:
     pool = (body or {}).get("pool")
     network = _pool(req, pool)
     try:
-        made = network_face.take(req, network, project_id=req.ctxt.project_id)
+        made = network_face.allocate(req, network, project_id=req.ctxt.project_id)
     except errors.NoCapacity:
         raise errors.NotFound(f"No more floating IPs in pool {pool}." if pool else "No more floating IPs available.") from None
     except errors.Conflict as refused:

@@ -28,7 +28,7 @@ _RULE = schemas.keyed("security_group_rule", {"type": "object", "required": ["pa
 def index(req: Request) -> Body:
     """The project's groups; an admin's with `all_tenants` those of all."""
     everyone = req.ctxt.is_admin and "all_tenants" in req.query
-    network_face.have_default(req)
+    network_face.ensure_default(req)
     groups = security_groups.find(req.db, project_id=None if everyone else req.ctxt.project_id)
     shown = show_all(req, groups)[paging.offset(req):]
     return {"security_groups": shown[:paging.limit(req)]}

@@ -35,7 +35,7 @@ def add(req: Request, body: Body, server_id: str) -> None:
         floating_ips.lead(req.db, floating, port, fixed)
     except errors.Conflict as taken:
         raise errors.BadRequest(reason=taken.text) from None
-    network_face.changed(req, before | {server.id})
+    network_face.push_change(req, before | {server.id})
 
 
 def _fixed(plugged: list[Port], wanted: str | None) -> tuple[Port, str]:
@@ -60,7 +60,7 @@ def remove(req: Request, body: Body, server_id: str) -> None:
     if floating.port is None or floating.port.device_id != server.id:
         raise errors.Conflict(reason=f"Floating IP {address} is not associated with instance {server.id}.")
     floating_ips.lead(req.db, floating, None, None)
-    network_face.changed(req, {server.id})
+    network_face.push_change(req, {server.id})
 
 
 def _floating(req: Request, address: str) -> FloatingIp:
