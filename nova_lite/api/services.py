@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of contents of the API: every face, what it is made of, and how it words its faults."""
+"""The table of contents of the API: each service, its resources, and how it words its faults."""
 
 from nova_lite.api import compute, identity, image, network
 from nova_lite.api.compute.common import answers, policy_target, version_documents
 from nova_lite.api.identity import catalog
-from nova_lite.api.wsgi.application import ApiService
-from nova_lite.api.wsgi.routing import Rule
+from nova_lite.api.wsgi.rules import Rule
+from nova_lite.api.wsgi.service import ApiService
 
 # Rules that handlers check beside their route's own (fields and filters that only some may use).
 EXTRA_RULES: tuple[Rule, ...] = (*compute.EXTRA_RULES,)
 SERVICES: dict[str, ApiService] = {
     "compute": ApiService("compute", compute.RESOURCES, compute.fault_body, negotiation=compute.NEGOTIATION,
-                        has_project_path=True, discovery=version_documents.version, owner=policy_target.owner,
+                        has_project_path=True, version_document=version_documents.version, owner=policy_target.owner,
                         answers=answers.answers),
-    "identity": ApiService("identity", identity.RESOURCES, identity.fault_body, discovery=catalog.version),
+    "identity": ApiService("identity", identity.RESOURCES, identity.fault_body, version_document=catalog.version),
     "image": ApiService("image", image.RESOURCES, image.fault_body),
-    "network": ApiService("network", network.RESOURCES, network.fault_body, discovery=network.resources),
+    "network": ApiService("network", network.RESOURCES, network.fault_body, version_document=network.resources),
 }

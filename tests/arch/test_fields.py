@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each compute route takes and answers at each microversion has the names that Nova's own tables have (nova_fields.tsv).
 
-That handlers answer as described is seen elsewhere: tests/support/api/described_answers.py holds every answer of every test against it.
+That handlers answer as described is seen elsewhere: tests/support/api/declared_responses.py checks every response of every test.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from nova_lite.api import compute
-from nova_lite.api.compute.common import answers
 from nova_lite.api.compute.microversions import HISTORY
+from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi.routing import Route, routes_of
 from nova_lite.api.wsgi.versions import Version, parse
 
@@ -153,7 +153,7 @@ def _ours(what: str, route: Route, line: Line, version: Version) -> set[str] | N
         declared = route.query_for(version)
         return None if declared is None else set(_names(declared))
     schema, key = ((route.schema_for(version), line.action or line.body_key) if what == "body"
-                   else (answers.answers(route, version), line.answer_key))
+                   else (SERVICES["compute"].response_for(route, version), line.answer_key))
     names = set(_names(schema or {}))
     if line.name in ("GET /servers", "GET /servers/detail") and version < parse("2.69"):
         key = "servers[]"  # until then the table has it without

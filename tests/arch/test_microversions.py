@@ -13,7 +13,8 @@ import pytest
 
 from nova_lite.api import compute
 from nova_lite.api.compute.microversions import HISTORY, MAXIMUM
-from nova_lite.api.wsgi.routing import Field, routes_of
+from nova_lite.api.wsgi.responses import Field, Property
+from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.versions import Range, Version, parse
 
 # What changed nothing that a route could name, or only what is for a later issue.
@@ -51,18 +52,21 @@ def _ends(versions: Range) -> set[Version]:
     return {versions.since} | after
 
 
-def _fields(value: Any) -> Iterator[Field]:
-    if isinstance(value, Field):
+def _fields(value: Any) -> Iterator[Field | Property]:
+    """The fields in tables of them and in schemas that have such tables inside."""
+    if isinstance(value, Field | Property):
         yield value
-    elif isinstance(value, tuple):
-        for item in value:
+        yield from _fields(value.schema)
+    elif isinstance(value, tuple | list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from _fields(item)
 
 
 def _named() -> set[str]:
     found: set[Version] = set()
     for made in routes_of(compute.RESOURCES):
-        found |= _ends(made.versions) | {first for first, _ in (*made.schemas, *made.queries)}
+        found |= _ends(made.versions) | {first for first, _ in (*made.schemas, *made.queries, *made.responses)}
+        found |= {end for field in _fields([shape for _, shape in made.responses]) for end in _ends(field.versions)}
     for module in _modules():
         for name, value in vars(module).items():
             if not name.startswith("__"):

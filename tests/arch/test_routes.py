@@ -14,7 +14,8 @@ from nova_lite.api import compute
 from nova_lite.api.compute.microversions import HISTORY
 from nova_lite.api.services import EXTRA_RULES, SERVICES
 from nova_lite.api.wsgi.policy import Policy
-from nova_lite.api.wsgi.routing import ANYONE, PUBLIC, Route, routes_of
+from nova_lite.api.wsgi.routing import Route, routes_of
+from nova_lite.api.wsgi.rules import ANYONE, PUBLIC
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.context import Context
 
@@ -55,7 +56,7 @@ def test_no_two_routes_answer_the_same_request() -> None:
 def test_every_version_that_a_route_or_schema_names_is_in_the_history() -> None:
     known = {parse(version) for version, _ in HISTORY} | {parse("2.0")}
     for route in routes_of(compute.RESOURCES):
-        named = {route.versions.since, *(first for first, _ in route.schemas), *(first for first, _ in route.queries)}
+        named = {route.versions.since, *(first for first, _ in (*route.schemas, *route.queries, *route.responses))}
         if route.versions.until is not None:
             named.add(route.versions.until)
         assert named <= known | {parse("2.1")}, f"{route.method} {route.path}"

@@ -12,7 +12,8 @@ from typing import Any
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 
 ROOT = "/identity/v3"
 INTERFACES = (

@@ -6,7 +6,8 @@ from __future__ import annotations
 from nova_lite.api.identity.catalog import collection
 from nova_lite.api.identity.projects import asked_enabled
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.identity import users
 
 

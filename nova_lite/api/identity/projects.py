@@ -6,7 +6,8 @@ from __future__ import annotations
 from nova_lite import errors
 from nova_lite.api.identity.catalog import collection
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 from nova_lite.db.identity import users
 
 _GET = Rule("identity:get_project", ANYONE)

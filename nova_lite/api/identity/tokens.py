@@ -11,7 +11,8 @@ from nova_lite import context, errors
 from nova_lite.api.identity.catalog import catalog, collection
 from nova_lite.api.identity.projects import project_view
 from nova_lite.api.wsgi.request import Body, Reply, Request
-from nova_lite.api.wsgi.routing import ANYONE, PUBLIC, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ANYONE, PUBLIC, Rule
 from nova_lite.db.identity import passwords, users
 from nova_lite.runtime import tokens
 

@@ -7,7 +7,8 @@ from nova_lite import errors
 from nova_lite.api.identity.catalog import collection
 from nova_lite.api.identity.projects import asked_enabled, project_view
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 from nova_lite.db.identity import passwords, users
 
 _PASSWORD = {"type": ["string", "null"], "minLength": 1, "maxLength": 1024}

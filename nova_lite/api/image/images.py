@@ -13,7 +13,8 @@ from nova_lite.api.image.query import filters_of, sort_of
 from nova_lite.api.image.store import open_store
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Reply, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.api.wsgi.validation import Validator
 from nova_lite.db.image import images
 from nova_lite.db.image.images import Image

@@ -7,7 +7,8 @@ from typing import Any
 
 from nova_lite.api.image.formats import CONTAINER_FORMATS, DISK_FORMATS
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import READER, Rule
 
 Schema = dict[str, Any]
 TAG_LENGTH = 255

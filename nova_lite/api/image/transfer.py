@@ -11,7 +11,8 @@ from typing import BinaryIO
 from nova_lite import errors
 from nova_lite.api.image.store import CHUNK, Incoming, Source, open_store
 from nova_lite.api.wsgi.request import Reply, Request
-from nova_lite.api.wsgi.routing import ANYONE, MEMBER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ANYONE, MEMBER, Rule
 from nova_lite.context import READER, SERVICE
 from nova_lite.db.base import new_id, utcnow
 from nova_lite.db.image import images

@@ -6,7 +6,8 @@ from __future__ import annotations
 from nova_lite import errors
 from nova_lite.api.network import schemas
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import hosts
 from nova_lite.db.network import floating_ips, networks, ports, routers, security_groups

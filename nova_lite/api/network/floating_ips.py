@@ -8,7 +8,8 @@ from typing import Any
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.network import floating_ips, networks, ports
 from nova_lite.db.network.floating_ips import FloatingIp
 from nova_lite.db.network.ip_allocations import Wanted

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, MEMBER, READER, Field, Rule, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, MEMBER, READER, Rule
 from nova_lite.db.compute import actions, servers
 from nova_lite.db.network import interfaces, networks, ports, security_groups
 from nova_lite.db.network.ip_allocations import Wanted

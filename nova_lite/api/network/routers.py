@@ -6,7 +6,8 @@ from __future__ import annotations
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, schemas
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.base import new_id
 from nova_lite.db.network import floating_ips, networks, routers
 from nova_lite.db.network.networks import Network

@@ -7,7 +7,9 @@ from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.network.security_group_rules import FIELDS as RULE_FIELDS
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, Field, Rule, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.network import security_groups
 from nova_lite.db.network.security_groups import DEFAULT, SecurityGroup
 

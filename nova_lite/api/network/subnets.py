@@ -8,7 +8,9 @@ import ipaddress
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, Field, Rule, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.base import new_id
 from nova_lite.db.network import ip_allocations, networks
 from nova_lite.db.network.networks import Subnet

@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One WSGI application per face: finds the route, checks what it carries, calls the handler, answers."""
+"""One WSGI application per API service: finds the route, checks what it carries, calls the handler, answers."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import ModuleType
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import routes
 import sqlalchemy.exc
 import webob
 from oslo_log import log as logging
-from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.api.wsgi import openapi, routing
@@ -22,49 +19,24 @@ from nova_lite.api.wsgi import policy as policies
 from nova_lite.api.wsgi.auth import challenge, login_url
 from nova_lite.api.wsgi.deferred_casts import DeferredCasts
 from nova_lite.api.wsgi.request import Body, Parts, Reply, Request
-from nova_lite.api.wsgi.routing import PUBLIC, Route
+from nova_lite.api.wsgi.routing import Route
+from nova_lite.api.wsgi.rules import PUBLIC
+from nova_lite.api.wsgi.service import UNVERSIONED, ApiService
 from nova_lite.api.wsgi.validation import Validator, check_address, drop_unknown, read_json
-from nova_lite.api.wsgi.versions import Negotiation, Version
+from nova_lite.api.wsgi.versions import Version
 from nova_lite.context import Context
 
 LOG = logging.getLogger(__name__)
-UNVERSIONED = Version(2, 0)
 DOCUMENT = "/openapi.json"
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _PROJECT = re.compile(r"^/[0-9a-f][0-9a-f-]{31,35}(?=/|$)")
 
 
-@dataclasses.dataclass(frozen=True)
-class ApiService:
-    """What makes a face: its resources, how it words faults, its microversions.
-
-    `has_project_path`: every path may be prefixed by a project id. `discovery(base_url)`: the document of the root.
-    `answers(route, version)`: the shape of what a route gives, for the OpenAPI document.
-    `owner(session, ctxt, path variables)`: whose thing the path names, for policies that ask.
-    """
-
-    name: str
-    resources: Sequence[ModuleType]
-    fault_body: Callable[[int, str], Body]
-    negotiation: Negotiation | None = None
-    has_project_path: bool = False
-    discovery: Callable[[str], Body] | None = None
-    answers: openapi.Answers | None = None
-    owner: Callable[[Session, Context, Mapping[str, str]], policies.Target | None] | None = None
-
-
-def described(spec: ApiService, version: Version, base_url: str) -> Body:
-    """The face's OpenAPI document at this microversion."""
-    return openapi.document(
-        spec.name, routing.routes_of(spec.resources), version, url=base_url, fault_body=spec.fault_body,
-        negotiation=spec.negotiation, answers=spec.answers)
-
-
 class Application:
-    """The WSGI application of one face."""
+    """The WSGI application of one API service."""
 
-    def __init__(self, spec: ApiService, parts: Parts, policy: policies.Policy, *, is_legacy: bool = False) -> None:
-        self._spec = spec
+    def __init__(self, service: ApiService, parts: Parts, policy: policies.Policy, *, is_legacy: bool = False) -> None:
+        self._service = service
         self._parts = parts
         self._calls = DeferredCasts()
         self._policy = policy
@@ -73,7 +45,7 @@ class Application:
         self._mapper = routes.Mapper(always_scan=False, register=False)
         self._mapper.minimization = False
         self._by_path: dict[str, list[Route]] = {}
-        for made in routing.routes_of(spec.resources):
+        for made in routing.routes_of(service.resources):
             if made.path not in self._by_path:
                 self._by_path[made.path] = []
                 self._mapper.connect(made.path, made.path, found=made.path)
@@ -101,31 +73,31 @@ class Application:
             LOG.exception("%s %s failed", http.method, http.path)
             request_id = environ.get("nova.request_id", "-")
             response = self._fault(500, f"Unexpected API error; tell the operator the request id {request_id}.")
-        if self._spec.negotiation and not self._is_legacy:
-            _set_headers(response, self._spec.negotiation.headers(version))
+        if self._service.negotiation and not self._is_legacy:
+            _set_headers(response, self._service.negotiation.headers(version))
         return response(environ, start_response)
 
     def _negotiate(self, http: webob.Request) -> Version:
-        if self._spec.negotiation is None:
+        if self._service.negotiation is None:
             return UNVERSIONED
         if self._is_legacy:
-            return self._spec.negotiation.minimum
-        return self._spec.negotiation.choose(http.headers)
+            return self._service.negotiation.minimum
+        return self._service.negotiation.choose(http.headers)
 
     def _answer(self, http: webob.Request, version: Version) -> webob.Response:
         check_address(http)
         base_url = self._base_url(http)
         path = http.path_info.rstrip("/") or "/"
-        if path == "/" and self._spec.discovery:
-            return _json_response(200, self._spec.discovery(base_url))
+        if path == "/" and self._service.version_document:
+            return _json_response(200, self._service.version_document(base_url))
         if path == DOCUMENT and http.method == "GET":
-            return _json_response(200, described(self._spec, self._described_version(http, version), base_url))
-        if self._spec.has_project_path:
+            return _json_response(200, openapi.document(self._service, self._described_version(http, version), base_url))
+        if self._service.has_project_path:
             path = _PROJECT.sub("", path, count=1) or "/"
         found = self._mapper.match(path)
         if found is None:
             raise errors.NotFound("The resource could not be found.")
-        if self._spec.negotiation and http.path_info.endswith("/"):
+        if self._service.negotiation and http.path_info.endswith("/"):
             raise errors.NotFound("The resource could not be found: the path ends where an id is expected.")
         candidates = self._by_path[found.pop("found")]
         variables = {name: value for name, value in found.items() if name not in ("controller", "action")}
@@ -133,7 +105,7 @@ class Application:
 
     def _described_version(self, http: webob.Request, version: Version) -> Version:
         """The version that is asked for; by none the newest, which says most."""
-        negotiation = self._spec.negotiation
+        negotiation = self._service.negotiation
         if negotiation is None or self._is_legacy or negotiation.is_asked(http.headers):
             return version
         return negotiation.maximum
@@ -157,10 +129,10 @@ class Application:
 
     def _target(self, route: Route, ctxt: Context, variables: dict[str, str]) -> policies.Target | None:
         """Whose thing it is, read only for a rule that asks: by default none does."""
-        if self._spec.owner is None or not self._policy.asks_whose(route.policy):
+        if self._service.owner is None or not self._policy.asks_whose(route.policy):
             return None
         with self._parts.database.reader() as session:
-            return self._spec.owner(session, ctxt, variables)
+            return self._service.owner(session, ctxt, variables)
 
     def _choose(self, http: webob.Request, version: Version, candidates: list[Route]) -> list[Route]:
         method = "GET" if http.method == "HEAD" and all(r.method != "HEAD" for r in candidates) else http.method
@@ -207,7 +179,7 @@ class Application:
         return f"{public}{http.script_name}"
 
     def _fault(self, status: int, text: str) -> webob.Response:
-        response = _json_response(status, self._spec.fault_body(status, text))
+        response = _json_response(status, self._service.fault_body(status, text))
         return response
 
 

@@ -13,8 +13,7 @@ from oslo_policy import _checks as checks
 from oslo_policy import policy as oslo_policy
 
 from nova_lite import errors
-from nova_lite.api.wsgi.base_rules import IS_ADMIN, base_defaults, default_check
-from nova_lite.api.wsgi.routing import Rule
+from nova_lite.api.wsgi.rules import IS_ADMIN, Rule, base_defaults, default_check
 from nova_lite.context import Context
 
 LOG = logging.getLogger(__name__)

@@ -5,22 +5,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import oslo_messaging as messaging
 import webob
 from oslo_config import cfg
 from sqlalchemy.orm import Session
 
+from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.versions import Version
 from nova_lite.context import Context
 from nova_lite.db.engine import Database
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.network import NetworkRpc
-
-if TYPE_CHECKING:
-    from nova_lite.api.wsgi.policy import Policy
 
 # The first finds out that a connection is an old one of a broker that was restarted.
 _RETRIES = 1

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from nova_lite.api.services import EXTRA_RULES, SERVICES
-from nova_lite.api.wsgi import base_rules
+from nova_lite.api.wsgi import rules as policy_rules
 from nova_lite.api.wsgi.routing import routes_of
 
 
@@ -42,7 +42,7 @@ def render(form: str, faces: list[str]) -> str:
 def rules_of(faces: list[str]) -> dict[str, str]:
     """Each rule's default check."""
     declared = [route.policy for name in faces for route in routes_of(SERVICES[name].resources)]
-    return base_rules.sample([*declared, *(EXTRA_RULES if "compute" in faces else ())])
+    return policy_rules.sample([*declared, *(EXTRA_RULES if "compute" in faces else ())])
 
 
 def where_asked(faces: list[str]) -> dict[str, list[str]]:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from nova_lite.api.services import SERVICES
-from nova_lite.api.wsgi.routing import ADMIN, PUBLIC, Route, routes_of
+from nova_lite.api.wsgi.routing import Route, routes_of
+from nova_lite.api.wsgi.rules import ADMIN, PUBLIC
 from tests.support.api.paste_cloud import NEWEST, PasteCloud, Who
 
 ROOTS = {"compute": "/v2.1", "identity": "/identity/v3", "image": "/image/v2", "network": "/network/v2.0"}

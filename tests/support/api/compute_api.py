@@ -31,7 +31,7 @@ from nova_lite.db.image.images import Image
 from nova_lite.db.network.networks import Network, Subnet
 from nova_lite.runtime import tokens
 from tests.support import databases
-from tests.support.api import described_answers
+from tests.support.api import declared_responses
 
 PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32,
             "manager": "a" * 32, "service": "d" * 32}
@@ -102,7 +102,7 @@ class ComputeApi:
         answer = http.get_response(self._face)
         told = answer.json if answer.body else None
         if answer.status_int < 300:
-            described_answers.check(method, path, body, version, told)
+            declared_responses.check("compute", method, path, body, version, told)
         return Answer(answer.status_int, told, answer.headers)
 
     def get(self, path: str, **more: Any) -> Answer:

@@ -14,12 +14,13 @@ import webob
 from nova_lite import conf as options
 from nova_lite.api import identity
 from nova_lite.api.identity import catalog
-from nova_lite.api.wsgi.application import ApiService, Application
+from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.auth import LocalAuth
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.request_id import RequestId
 from nova_lite.api.wsgi.routing import routes_of
+from nova_lite.api.wsgi.service import ApiService
 from nova_lite.api.wsgi.size_limit import SizeLimit
 from nova_lite.db.engine import Database
 from nova_lite.db.identity import users
@@ -56,7 +57,7 @@ class IdentityCloud:
         self.tokens = tokens.open_tokens(self.conf)
         parts = Parts(self.conf, self.database, RpcClients(transport.connect(self.conf)))
         policy = Policy(self.conf, [route.policy for route in routes_of(identity.RESOURCES)])
-        spec = ApiService("identity", identity.RESOURCES, identity.fault_body, discovery=catalog.version)
+        spec = ApiService("identity", identity.RESOURCES, identity.fault_body, version_document=catalog.version)
         keys = tokens.KeyRepository(tokens.directory_of(self.conf))
         checking = tokens.Tokens(keys, lifetime_s=3600, clock=self.clock)
         checked = LocalAuth(Application(spec, parts, policy), self.database, checking, clock=self.clock)

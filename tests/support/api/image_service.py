@@ -16,9 +16,10 @@ from oslo_config import cfg
 from nova_lite import conf as options
 from nova_lite.api import image
 from nova_lite.api.wsgi import routing
-from nova_lite.api.wsgi.application import ApiService, Application
+from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
+from nova_lite.api.wsgi.service import ApiService
 from nova_lite.context import ADMIN, MEMBER, READER, SERVICE, Context, expand_roles
 from nova_lite.rpc import transport
 from nova_lite.runtime import concurrency

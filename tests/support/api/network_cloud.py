@@ -14,10 +14,11 @@ import webob
 
 from nova_lite import conf as options
 from nova_lite.api import network
-from nova_lite.api.wsgi.application import ApiService, Application
+from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.routing import routes_of
+from nova_lite.api.wsgi.service import ApiService
 from nova_lite.context import Context, expand_roles
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Host, Service

@@ -16,7 +16,7 @@ from nova_lite import errors
 from nova_lite.api.wsgi.auth import auth
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request_id import RequestId
-from nova_lite.api.wsgi.routing import ADMIN, MEMBER, READER, Rule
+from nova_lite.api.wsgi.rules import ADMIN, MEMBER, READER, Rule
 from nova_lite.context import Context
 from nova_lite.db.engine import Database
 from tests.support.system.real_keystone import RealKeystone

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from nova_lite.api.compute.microversions import HISTORY
 from nova_lite.api.services import SERVICES
-from nova_lite.api.wsgi.application import described
+from nova_lite.api.wsgi import openapi
 from nova_lite.api.wsgi.versions import parse
 from tests.support.system.all_in_one import AllInOne
 
@@ -37,7 +37,7 @@ def _operations() -> Iterator[Operation]:
     """All of the oldest and the newest version, and between them those that a version brought or changed."""
     before: dict[tuple[str, str], Any] = {}
     for version, _ in HISTORY:
-        now = {(method.upper(), path): _rules(operation) for path, entry in described(SERVICE, parse(version), "")["paths"].items()
+        now = {(method.upper(), path): _rules(operation) for path, entry in openapi.document(SERVICE, parse(version), "")["paths"].items()
                for method, operation in entry.items() if method != "parameters"}
         yield from ((version, method, path) for (method, path), rules in now.items()
                     if version in ENDS or before.get((method, path)) != rules)

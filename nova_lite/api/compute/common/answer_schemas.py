@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from nova_lite.api.wsgi.openapi import Schema
+from nova_lite.api.wsgi.responses import Field, Schema
+from nova_lite.api.wsgi.rules import ANYONE
 from nova_lite.api.wsgi.versions import Version
 
 STRING: Schema = {"type": "string"}
@@ -82,3 +83,11 @@ def of_some_servers(version: Version, *, is_plain: bool = False) -> dict[str, Sc
     """What only servers in certain states, or with security groups, show."""
     groups = {} if is_plain and version.minor < 75 else {"security_groups": many(closed(name=STRING))}
     return {"progress": WHOLE, "fault": _FAULT, **groups}
+
+
+def shape(fields: Iterable[Field], version: Version, types: Mapping[str, Schema], **more: Schema) -> Schema:
+    """The object that `responses.view` makes of these fields at this version, with `more` properties beside."""
+    held = [field for field in fields if field.versions.holds(version)]
+    properties = {field.name: types.get(field.name, {}) for field in held} | more
+    required = sorted({field.name for field in held if field.role == ANYONE} | set(more))
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

@@ -20,16 +20,16 @@ from nova_lite.api.compute.common.answer_schemas import (
     YES_NO,
     closed,
     many,
+    shape,
     words,
 )
-from nova_lite.api.compute.flavors import flavors
 from nova_lite.api.compute.hosts import aggregates, hypervisors, services
 from nova_lite.api.compute.keypairs import keypairs
 from nova_lite.api.compute.quotas import limits
 from nova_lite.api.compute.servers import groups, views
 from nova_lite.api.compute.servers.subresources import instance_actions
-from nova_lite.api.wsgi.openapi import Schema, shape
-from nova_lite.api.wsgi.routing import Field, Route
+from nova_lite.api.wsgi.responses import Field, Schema
+from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.versions import Version
 
 Parts = Callable[[Version], Mapping[str, Schema]]
@@ -128,11 +128,6 @@ ANSWERS: dict[str, Answer] = {
     "GET /servers/{server_id}": _shown("server", views.SHOW),
     "PUT /servers/{server_id}": _changed(views.UPDATE),
     "POST /servers/{server_id}/action rebuild": _changed(views.REBUILD, adminPass=STRING),
-    "GET /flavors": Answer("flavors", flavors.INDEX_FIELDS, is_list=True, always=_LINKED),
-    "GET /flavors/detail": Answer("flavors", flavors.FIELDS, is_list=True, always=_LINKED),
-    "POST /flavors": Answer("flavor", flavors.FIELDS, always=_LINKED),
-    "GET /flavors/{flavor_id}": Answer("flavor", flavors.FIELDS, always=_LINKED),
-    "PUT /flavors/{flavor_id}": Answer("flavor", flavors.FIELDS, always=_LINKED),
     "GET /os-keypairs": Answer("keypairs", keypairs.LIST_FIELDS, is_list=True, inner="keypair"),
     "GET /os-keypairs/{name}": Answer("keypair", keypairs.SHOW_FIELDS),
     "POST /os-keypairs": Answer("keypair", keypairs.CREATE_FIELDS, sometimes=_private_key),

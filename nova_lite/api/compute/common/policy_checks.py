@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Request
-from nova_lite.api.wsgi.routing import Rule
+from nova_lite.api.wsgi.rules import Rule
 
 
 def may(req: Request, rule: Rule) -> bool:

@@ -17,6 +17,7 @@ from nova_lite.api.compute.common.answer_schemas import (
     YES_NO,
     closed,
     many,
+    shape,
     words,
 )
 from nova_lite.api.compute.consoles import console_auth_tokens
@@ -24,8 +25,7 @@ from nova_lite.api.compute.hosts import hypervisors, services
 from nova_lite.api.compute.legacy import floating_ips, networks
 from nova_lite.api.compute.quotas import quota_class_sets, quota_sets
 from nova_lite.api.compute.servers.subresources import interfaces, migrations
-from nova_lite.api.wsgi.openapi import Schema, shape
-from nova_lite.api.wsgi.routing import Field
+from nova_lite.api.wsgi.responses import Field, Schema
 from nova_lite.api.wsgi.versions import Version
 
 Made = Callable[[Version], Schema]
@@ -55,7 +55,6 @@ def _quota(fields: tuple[Field, ...], value: Schema, *, has_id: bool) -> Made:
 _METADATA, _META = _always(closed(metadata=WORDS)), _always(closed(meta=WORDS))
 _EXTRA_SPECS, _EXTRA_SPEC = _always(closed(extra_specs=WORDS)), _always({**WORDS, "minProperties": 1, "maxProperties": 1})
 _TAGS = _always(closed(tags=many(STRING)))
-_ACCESS = _always(closed(flavor_access=many(closed(flavor_id=STRING, tenant_id=STRING))))
 _ADDRESSES = many(closed(version={"enum": [4, 6]}, addr=STRING))
 _RULE = closed(
     **words("id parent_group_id", STRING), ip_protocol=WORD_OR_NULL, **words("from_port to_port", WHOLE_OR_NULL),
@@ -155,8 +154,6 @@ SMALL: dict[str, Callable[[Version], Schema | None]] = {
     "GET /os-floating-ips": _fields("floating_ips", floating_ips.FIELDS, is_list=True),
     "GET /os-floating-ips/{floating_ip_id}": _fields("floating_ip", floating_ips.FIELDS),
     "POST /os-floating-ips": _fields("floating_ip", floating_ips.FIELDS),
-    "GET /flavors/{flavor_id}/os-flavor-access": _ACCESS,
-    **{f"POST /flavors/{{flavor_id}}/action {name}TenantAccess": _ACCESS for name in ("add", "remove")},
     **{f"{method} /flavors/{{flavor_id}}/os-extra_specs": _EXTRA_SPECS for method in ("GET", "POST")},
     **{f"{method} /flavors/{{flavor_id}}/os-extra_specs/{{key}}": _EXTRA_SPEC for method in ("GET", "PUT")},
     "GET /os-migrations": _fields("migrations", migrations.FIELDS, is_list=True),

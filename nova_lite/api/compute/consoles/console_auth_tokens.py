@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, Field, Rule, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import consoles
 from nova_lite.db.compute.consoles import ConsoleToken

@@ -13,7 +13,8 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, Rule, action, route
+from nova_lite.api.wsgi.routing import action, route
+from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import consoles, servers
 from nova_lite.rpc.compute import ConsoleType

@@ -9,7 +9,8 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.flavors.flavors import SHOW_SPECS
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.db.compute import flavors
 
 _SPEC = {r"^[a-zA-Z0-9-_:. ]{1,255}$": {"type": ["string", "number"], "maxLength": 255}}

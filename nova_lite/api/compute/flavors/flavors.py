@@ -11,7 +11,23 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.common.links import links
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, ANYONE, READER, Field, Rule, action, route, view
+from nova_lite.api.wsgi.responses import (
+    BOOLEAN,
+    INTEGER,
+    LINKS,
+    NUMBER,
+    STRING,
+    STRING_OR_NULL,
+    STRINGS,
+    Field,
+    Property,
+    closed,
+    many,
+    page,
+    view,
+)
+from nova_lite.api.wsgi.routing import action, route
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, READER, Rule
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.compute import flavors
 from nova_lite.db.compute.flavors import Flavor
@@ -20,23 +36,27 @@ SHOW_SPECS = Rule("os_compute_api:os-flavor-extra-specs:index", READER)
 SHOW = Rule("os_compute_api:flavors", ANYONE)
 
 INDEX_FIELDS = (
-    Field("id", lambda flavor: flavor.id),
-    Field("name", lambda flavor: flavor.name),
-    Field("description", lambda flavor: flavor.description, since="2.55"),
+    Field("id", lambda flavor: flavor.id, STRING),
+    Field("name", lambda flavor: flavor.name, STRING),
+    Field("description", lambda flavor: flavor.description, STRING_OR_NULL, since="2.55"),
 )
 FIELDS = (
     *INDEX_FIELDS,
-    Field("ram", lambda flavor: flavor.ram_mb),
-    Field("disk", lambda flavor: flavor.disk_gb),
-    Field("vcpus", lambda flavor: flavor.vcpus),
-    Field("swap", lambda flavor: flavor.swap_mb or "", until="2.74"),
-    Field("swap", lambda flavor: flavor.swap_mb, since="2.75"),
-    Field("OS-FLV-EXT-DATA:ephemeral", lambda flavor: flavor.ephemeral_gb),
-    Field("OS-FLV-DISABLED:disabled", lambda flavor: flavor.disabled, until="2.101"),
-    Field("os-flavor-access:is_public", lambda flavor: flavor.is_public),
-    Field("rxtx_factor", lambda flavor: flavor.rxtx_factor, until="2.101"),
-    Field("extra_specs", lambda flavor: flavor.extra_specs, since="2.61", role=SHOW_SPECS.role),
+    Field("ram", lambda flavor: flavor.ram_mb, INTEGER),
+    Field("disk", lambda flavor: flavor.disk_gb, INTEGER),
+    Field("vcpus", lambda flavor: flavor.vcpus, INTEGER),
+    Field("swap", lambda flavor: flavor.swap_mb or "", {"anyOf": [INTEGER, {"const": ""}]}, until="2.74"),
+    Field("swap", lambda flavor: flavor.swap_mb, INTEGER, since="2.75"),
+    Field("OS-FLV-EXT-DATA:ephemeral", lambda flavor: flavor.ephemeral_gb, INTEGER),
+    Field("OS-FLV-DISABLED:disabled", lambda flavor: flavor.disabled, BOOLEAN, until="2.101"),
+    Field("os-flavor-access:is_public", lambda flavor: flavor.is_public, BOOLEAN),
+    Field("rxtx_factor", lambda flavor: flavor.rxtx_factor, NUMBER, until="2.101"),
+    Field("extra_specs", lambda flavor: flavor.extra_specs, STRINGS, since="2.61", role=SHOW_SPECS.role),
 )
+_LINKS = Property("links", LINKS)
+_LIST, _DETAIL = page("flavors", (*INDEX_FIELDS, _LINKS)), page("flavors", (*FIELDS, _LINKS))
+_FLAVOR = closed(flavor=(*FIELDS, _LINKS))
+_ACCESS_LIST = closed(flavor_access=many(closed(flavor_id=STRING, tenant_id=STRING)))
 
 _SIZES = {"ram": schemas.whole(1), "vcpus": schemas.whole(1), "disk": schemas.whole(0),
           "swap": schemas.whole(0), "OS-FLV-EXT-DATA:ephemeral": schemas.whole(0)}
@@ -68,7 +88,7 @@ def _show(req: Request, flavor: Flavor) -> Body:
     return {**view(FIELDS, flavor, req), "links": links(req, f"/flavors/{flavor.id}")}
 
 
-@route("GET", "/flavors", policy=SHOW, query=QUERY)
+@route("GET", "/flavors", policy=SHOW, query=QUERY, response=_LIST)
 def index(req: Request) -> Body:
     """Names and ids of the flavors that the caller may use."""
     found, more = _page(req, "/flavors")
@@ -76,7 +96,7 @@ def index(req: Request) -> Body:
     return {"flavors": listed, **more}
 
 
-@route("GET", "/flavors/detail", policy=SHOW, query=QUERY)
+@route("GET", "/flavors/detail", policy=SHOW, query=QUERY, response=_DETAIL)
 def detail(req: Request) -> Body:
     """All of the flavors that the caller may use."""
     found, more = _page(req, "/flavors/detail")
@@ -121,14 +141,14 @@ def _kind(req: Request) -> bool | None:
     return text in schemas.TRUE_WORDS
 
 
-@route("GET", "/flavors/{flavor_id}", policy=SHOW)
+@route("GET", "/flavors/{flavor_id}", policy=SHOW, response=_FLAVOR)
 def show(req: Request, flavor_id: str) -> Body:
     """One flavor."""
     return {"flavor": _show(req, flavors.get(req.db, flavor_id, project_id=req.ctxt.visible_project))}
 
 
 @route("POST", "/flavors", policy=Rule("os_compute_api:os-flavor-manage:create", ADMIN),
-       body={"2.0": CREATE, "2.55": CREATE_DESCRIBED, "2.102": CREATE_WITHOUT_RXTX})
+       body={"2.0": CREATE, "2.55": CREATE_DESCRIBED, "2.102": CREATE_WITHOUT_RXTX}, response=_FLAVOR)
 def create(req: Request, body: Body) -> Body:
     """Add a flavor; without an id, or with `auto`, it gets a UUID."""
     asked = body["flavor"]
@@ -152,7 +172,7 @@ def _size(asked: Body, name: str) -> int:
 
 
 @route("PUT", "/flavors/{flavor_id}", policy=Rule("os_compute_api:os-flavor-manage:update", ADMIN), since="2.55",
-       body={"2.55": UPDATE})
+       body={"2.55": UPDATE}, response=_FLAVOR)
 def update(req: Request, body: Body, flavor_id: str) -> Body:
     """Change a flavor's description, the one thing about it that may change."""
     flavor = flavors.get(req.db, flavor_id, project_id=None, is_locked=True)
@@ -166,7 +186,7 @@ def delete(req: Request, flavor_id: str) -> None:
     flavors.remove(req.db, flavors.get(req.db, flavor_id, project_id=None))
 
 
-@route("GET", "/flavors/{flavor_id}/os-flavor-access", policy=Rule("os_compute_api:os-flavor-access", ADMIN))
+@route("GET", "/flavors/{flavor_id}/os-flavor-access", policy=Rule("os_compute_api:os-flavor-access", ADMIN), response=_ACCESS_LIST)
 def access(req: Request, flavor_id: str) -> Body:
     """The projects that may use a flavor which is not public."""
     flavor = flavors.get(req.db, flavor_id, project_id=None)
@@ -177,7 +197,7 @@ def access(req: Request, flavor_id: str) -> Body:
 
 @action("addTenantAccess", path="/flavors/{flavor_id}/action", status=200, until="2.6",
         policy=Rule("os_compute_api:os-flavor-access:add_tenant_access", ADMIN),
-        body={"2.0": schemas.keyed("addTenantAccess", _ACCESS)})
+        body={"2.0": schemas.keyed("addTenantAccess", _ACCESS)}, response=_ACCESS_LIST)
 def add_access(req: Request, body: Body, flavor_id: str) -> Body:
     """Let a project use the flavor."""
     return _add_access(flavors.get(req.db, flavor_id, project_id=None, is_locked=True), body)
@@ -185,7 +205,7 @@ def add_access(req: Request, body: Body, flavor_id: str) -> Body:
 
 @action("addTenantAccess", path="/flavors/{flavor_id}/action", status=200, since="2.7",
         policy=Rule("os_compute_api:os-flavor-access:add_tenant_access", ADMIN),
-        body={"2.7": schemas.keyed("addTenantAccess", _ACCESS)})
+        body={"2.7": schemas.keyed("addTenantAccess", _ACCESS)}, response=_ACCESS_LIST)
 def add_access_to_private(req: Request, body: Body, flavor_id: str) -> Body:
     """Let a project use the flavor, which must not be public."""
     flavor = flavors.get(req.db, flavor_id, project_id=None, is_locked=True)
@@ -205,7 +225,7 @@ def _add_access(flavor: Flavor, body: Body) -> Body:
 
 @action("removeTenantAccess", path="/flavors/{flavor_id}/action", status=200,
         policy=Rule("os_compute_api:os-flavor-access:remove_tenant_access", ADMIN),
-        body={"2.0": schemas.keyed("removeTenantAccess", _ACCESS)})
+        body={"2.0": schemas.keyed("removeTenantAccess", _ACCESS)}, response=_ACCESS_LIST)
 def remove_access(req: Request, body: Body, flavor_id: str) -> Body:
     """Keep a project from using the flavor again; its servers stay."""
     flavor = flavors.get(req.db, flavor_id, project_id=None, is_locked=True)

@@ -8,7 +8,9 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.common.links import micros
 from nova_lite.api.compute.hosts import image_cache
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, Field, Rule, action, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import action, route
+from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.api.wsgi.validation import whole
 from nova_lite.db.base import new_id
 from nova_lite.db.hosts import aggregates

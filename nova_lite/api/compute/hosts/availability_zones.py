@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from nova_lite.api.compute.common.links import micros
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import host_lists, hosts
 from nova_lite.db.hosts.hosts import Service

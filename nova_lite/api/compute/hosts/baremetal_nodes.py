@@ -6,7 +6,8 @@ from __future__ import annotations
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Rule, action, route
+from nova_lite.api.wsgi.routing import action, route
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 
 _NODES, _NODE = "/os-baremetal-nodes", "/os-baremetal-nodes/{node_id}"
 _ANYBODY = Rule("os_compute_api:os-baremetal-nodes", ANYONE)

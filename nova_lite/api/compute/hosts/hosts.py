@@ -6,7 +6,8 @@ from __future__ import annotations
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.hosts import host_lists, hosts
 from nova_lite.db.hosts.host_lists import COMPUTE
 

@@ -9,7 +9,9 @@ from nova_lite.api.compute.common.links import micros
 from nova_lite.api.compute.keypairs import keys
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ANYONE, Field, Rule, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ANYONE, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import keypairs
 from nova_lite.db.compute.keypairs import Keypair

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ANYONE, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ANYONE, Rule
 
 LIST = Rule("os_compute_api:extensions", ANYONE)
 _UPDATED = "2014-12-03T00:00:00Z"  # one date for all, as Nova has it

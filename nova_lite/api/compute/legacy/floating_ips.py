@@ -7,7 +7,9 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.network import floating_ips as network_face
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ANYONE, MEMBER, READER, Field, Rule, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ANYONE, MEMBER, READER, Rule
 from nova_lite.db.network import floating_ips, networks
 from nova_lite.db.network.floating_ips import FloatingIp
 from nova_lite.db.network.networks import Network

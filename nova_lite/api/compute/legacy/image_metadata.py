@@ -7,7 +7,8 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.legacy import image_proxy
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ANYONE, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ANYONE, Rule
 from nova_lite.db.image.images import Image
 from nova_lite.db.quotas import quotas
 

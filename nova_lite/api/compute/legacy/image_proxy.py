@@ -12,7 +12,8 @@ from nova_lite.api.compute.common.links import links, seconds
 from nova_lite.api.image.store import open_store
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ANYONE, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ANYONE, Rule
 from nova_lite.db.image import images
 from nova_lite.db.image.images import Filters, Image
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ANYONE, Rule, action, route
+from nova_lite.api.wsgi.routing import action, route
+from nova_lite.api.wsgi.rules import ANYONE, Rule
 
 # Nova asks no policy here: whoever has a token hears that the resource is gone.
 GONE = Rule("os_compute_api:gone", ANYONE)

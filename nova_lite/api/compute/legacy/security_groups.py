@@ -12,7 +12,8 @@ from nova_lite.api.network import network_sync, security_group_rules
 from nova_lite.api.network import security_groups as network_face
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.network import security_groups
 from nova_lite.db.network.security_groups import SecurityGroup
 

@@ -9,7 +9,8 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, SERVICE, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, SERVICE, Rule
 
 _VOLUMES, _SNAPSHOTS = "os_compute_api:os-volumes", "os_compute_api:os-volumes:snapshots"
 _ASSISTED = "os_compute_api:os-assisted-volume-snapshots"

@@ -7,7 +7,8 @@ import datetime
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import hosts
 

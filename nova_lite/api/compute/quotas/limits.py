@@ -6,7 +6,9 @@ from __future__ import annotations
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.common.policy_checks import require
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, ANYONE, Field, Rule, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 from nova_lite.db.network import floating_ips
 from nova_lite.db.quotas import quotas
 

@@ -8,7 +8,9 @@ import operator
 from nova_lite.api.compute.quotas import quota_names
 from nova_lite.api.compute.quotas.quota_names import ALL_NAMES, FILE_NAMES, NAMES, NETWORK_NAMES
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, Field, Rule, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.quotas import quotas
 
 _GROUP_NAMES = ("server_groups", "server_group_members")

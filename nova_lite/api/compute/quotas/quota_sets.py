@@ -11,7 +11,9 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.quotas import quota_names
 from nova_lite.api.compute.quotas.quota_names import ALL_NAMES, FILE_NAMES, NAMES, NETWORK_NAMES
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, ANYONE, READER, Field, Rule, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, READER, Rule
 from nova_lite.db.quotas import quotas
 
 SHOW = Rule("os_compute_api:os-quota-sets:show", READER)

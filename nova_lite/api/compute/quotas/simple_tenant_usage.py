@@ -13,7 +13,8 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.common.links import micros
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import usage
 from nova_lite.db.compute.usage import Row, Span

@@ -26,7 +26,8 @@ from nova_lite.api.compute.servers import (
 from nova_lite.api.compute.servers.boot_image import BootImage
 from nova_lite.api.compute.servers.quota_check import QuotaUsage
 from nova_lite.api.wsgi.request import Body, Reply, Request
-from nova_lite.api.wsgi.routing import ADMIN, MEMBER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, MEMBER, Rule
 from nova_lite.db.base import new_id
 from nova_lite.db.compute import actions, flavors, keypairs, servers
 from nova_lite.db.compute.flavors import Flavor

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.wsgi.request import Body, Reply, Request
-from nova_lite.api.wsgi.routing import SERVICE, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import SERVICE, Rule
 from nova_lite.db.compute.servers import Server
 
 OK, MIXED, NOT_FOUND, NO_HOST = 200, 207, 404, 422

@@ -10,7 +10,9 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.common.policy_checks import require
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, MEMBER, READER, Field, Rule, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, MEMBER, READER, Rule
 from nova_lite.db.base import new_id
 from nova_lite.db.compute import server_groups
 from nova_lite.db.compute.server_groups import ANTI_AFFINITY, ServerGroup

@@ -16,7 +16,8 @@ from nova_lite.api.compute.common.policy_checks import may, require
 from nova_lite.api.compute.servers import views
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.api.wsgi.validation import whole
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.compute import server_lists

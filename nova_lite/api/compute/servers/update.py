@@ -7,7 +7,8 @@ from nova_lite import errors
 from nova_lite.api.compute.common import requested_destination
 from nova_lite.api.compute.servers import begin_action, create_schemas, deletion, views
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.compute.servers import Server
 
 # Words of the request and the columns that they change.

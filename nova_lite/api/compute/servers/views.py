@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from nova_lite.api.compute.common.links import micros, seconds
 from nova_lite.api.compute.common.policy_checks import may
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, READER, Field, Rule
+from nova_lite.api.wsgi.responses import Field
+from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.api.wsgi.versions import Version, parse
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import server_detail, server_lists

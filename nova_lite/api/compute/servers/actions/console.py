@@ -7,7 +7,8 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import MEMBER, Rule
 
 # -1 and null: all that is kept.
 _LENGTH = {"anyOf": [{"type": "integer", "minimum": -1}, {"type": "null"},

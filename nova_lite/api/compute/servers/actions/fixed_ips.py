@@ -9,7 +9,8 @@ from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.network import network_sync
 from nova_lite.api.network.authorization import RNG
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.network import networks, ports
 from nova_lite.db.network.ip_allocations import Wanted

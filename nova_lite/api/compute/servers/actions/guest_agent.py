@@ -7,7 +7,8 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, ANYONE, MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, MEMBER, Rule
 
 _PASSWORD = schemas.keyed("changePassword", schemas.closed(
     {"adminPass": {"type": "string", "maxLength": 255}}, required=("adminPass",)))

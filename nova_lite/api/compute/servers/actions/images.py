@@ -10,7 +10,8 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.quota_check import check_metadata
 from nova_lite.api.wsgi.request import Body, Reply, Request
-from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute import server_images
 from nova_lite.db.quotas import quotas
 

@@ -7,7 +7,8 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.common.policy_checks import require
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import ADMIN, MEMBER, Rule
 from nova_lite.db.compute import actions, server_images, servers
 from nova_lite.db.compute.servers import Server
 from nova_lite.lifecycle.servers import Vm

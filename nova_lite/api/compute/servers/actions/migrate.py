@@ -9,7 +9,8 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, MANAGER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import ADMIN, MANAGER, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import hosts

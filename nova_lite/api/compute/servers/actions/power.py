@@ -9,7 +9,8 @@ from typing import Any
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute import actions
 from nova_lite.lifecycle.servers import ACTIONS
 from nova_lite.rpc.compute import ComputeRpc, RebootType

@@ -10,7 +10,8 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action, boot_image, create, create_schemas, injected_files, views
 from nova_lite.api.compute.servers.quota_check import check_metadata
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import claims

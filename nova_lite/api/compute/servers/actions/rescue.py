@@ -7,7 +7,8 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action, boot_image, create, vtpm
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import MEMBER, Rule
 
 _RESCUE = schemas.keyed("rescue", {
     **schemas.closed({"adminPass": {"type": "string"}, "rescue_image_ref": schemas.UUID}), "type": ["object", "null"]})

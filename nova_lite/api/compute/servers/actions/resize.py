@@ -8,7 +8,8 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.quota_check import QuotaUsage
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute import flavors, server_migrations
 from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.compute.servers import Server

@@ -8,7 +8,8 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.network import network_sync
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.network import ports, security_groups
 from nova_lite.db.network.ports import Port

@@ -10,7 +10,8 @@ from nova_lite.api.compute.common import requested_destination, schemas
 from nova_lite.api.compute.common.policy_checks import require
 from nova_lite.api.compute.servers import begin_action, vtpm
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import ADMIN, MEMBER, Rule
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.compute import server_images, shelving
 from nova_lite.db.compute.servers import Server

@@ -7,7 +7,8 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action, deletion
 from nova_lite.api.compute.servers.quota_check import QuotaUsage
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, Rule, action
+from nova_lite.api.wsgi.routing import action
+from nova_lite.api.wsgi.rules import MEMBER, Rule
 
 
 @action("restore", policy=Rule("os_compute_api:os-deferred-delete:restore", MEMBER),

@@ -14,7 +14,9 @@ from nova_lite.api.compute.servers.subresources.action_events import Shown
 from nova_lite.api.compute.servers.views import host_id
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, READER, Field, Rule, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.db.compute import actions, servers
 from nova_lite.db.compute.actions import Action
 from nova_lite.lifecycle.servers import ACTIONS

@@ -7,7 +7,8 @@ from nova_lite import errors
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.views import plain_addresses
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import READER, Rule
 from nova_lite.db.compute import server_lists
 
 

@@ -8,7 +8,8 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.quota_check import check_metadata
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.quotas import quotas
 from nova_lite.lifecycle.servers import Vm

@@ -10,7 +10,9 @@ from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.listing import read_time
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, MANAGER, Field, Rule, action, route, view
+from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.routing import action, route
+from nova_lite.api.wsgi.rules import ADMIN, MANAGER, Rule
 from nova_lite.db.compute import server_migrations
 
 INDEX = Rule("os_compute_api:os-migrations:index", MANAGER)

@@ -6,7 +6,8 @@ from __future__ import annotations
 from nova_lite.api.compute.legacy.security_group_views import show_all
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import READER, Rule
 from nova_lite.db.network import ports, security_groups
 
 

@@ -7,7 +7,8 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.lifecycle.servers import Vm
 
 _RULE, _ALL, _ONE = "os_compute_api:os-server-shares", "/servers/{server_id}/shares", "/servers/{server_id}/shares/{share_id}"

@@ -10,7 +10,8 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.create_schemas import TAGS
 from nova_lite.api.wsgi.request import Body, Reply, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.compute.servers import Server
 
 _MAX = 50  # tags of one server, as in Nova

@@ -6,7 +6,8 @@ from __future__ import annotations
 from nova_lite.api.compute.common.policy_checks import may
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import ADMIN, READER, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.hardware import requirements
 from nova_lite.hardware.requirements import Hardware
 from nova_lite.hardware.topology import Cell

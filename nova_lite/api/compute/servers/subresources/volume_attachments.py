@@ -12,7 +12,8 @@ from nova_lite.api.compute.legacy.volumes import missing
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.routing import MEMBER, READER, SERVICE, Rule, route
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, READER, SERVICE, Rule
 from nova_lite.lifecycle.servers import Vm
 
 _RULE = "os_compute_api:os-volumes-attachments"

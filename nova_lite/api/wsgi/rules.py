@@ -1,15 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's base rules, which an operator's policy.yaml may use and override, and each role's default in their terms."""
+"""Policy rules: what a rule is, the roles that rules name, and Nova's base rules, which an operator's policy.yaml may use and override."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
+
 from oslo_policy import policy as oslo_policy
 
-from nova_lite.api.wsgi.routing import ANYONE, PUBLIC, Rule
-from nova_lite.context import ADMIN, MANAGER, MEMBER, READER, SERVICE
+from nova_lite import context
 
+ANYONE, READER, MEMBER, MANAGER, ADMIN, SERVICE = (
+    "", context.READER, context.MEMBER, context.MANAGER, context.ADMIN, context.SERVICE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """A policy: its name (Nova's where Nova has it) and the least role that it requires by default.
+
+    `role` "" (ANYONE): any valid token. An admin passes every rule. `check`: the default in oslo.policy's language,
+    where a role cannot say it.
+    """
+
+    name: str
+    role: str
+    check: str = ""
+
+
+PUBLIC = Rule("public", ANYONE)  # no token needed; an arch test lists the routes that may use it
 IS_ADMIN = "context_is_admin"
-# (name, check, what it is for), as in Nova 2026.1; https://docs.openstack.org/nova/latest/configuration/policy.html
+# (name, check, purpose), as in Nova 2026.1; https://docs.openstack.org/nova/latest/configuration/policy.html
 BASE: tuple[tuple[str, str, str], ...] = (
     (IS_ADMIN, "role:admin", "Decides what is meant by an admin in the rules below."),
     ("admin_or_owner", "rule:context_is_admin or project_id:%(project_id)s", "Old default: an admin or any role in the project."),
@@ -20,7 +41,7 @@ BASE: tuple[tuple[str, str, str], ...] = (
     ("project_manager_or_admin", "rule:project_manager_api or rule:context_is_admin", "A manager of the project or an admin."),
     ("project_member_or_admin", "rule:project_member_api or rule:context_is_admin", "A member of the project or an admin."),
     ("project_reader_or_admin", "rule:project_reader_api or rule:context_is_admin", "A reader of the project or an admin."),
-    ("service_api", "role:service", "What services ask of each other."),
+    ("service_api", "role:service", "Requests from one service to another."),
 )
 _BY_ROLE = {
     ANYONE: "@", ADMIN: "rule:admin_api", MANAGER: "rule:project_manager_or_admin", MEMBER: "rule:project_member_or_admin",
@@ -38,7 +59,7 @@ def base_defaults() -> list[oslo_policy.RuleDefault]:
     return [oslo_policy.RuleDefault(name, check, description=text) for name, check, text in BASE]
 
 
-def sample(rules: list[Rule]) -> dict[str, str]:
+def sample(rules: Iterable[Rule]) -> dict[str, str]:
     """Every rule by name with its default check, the base rules first: what policy.yaml may override."""
-    named = {rule.name: default_check(rule) for rule in rules if rule is not PUBLIC}
-    return {name: check for name, check, _ in BASE} | dict(sorted(named.items()))
+    checks = {rule.name: default_check(rule) for rule in rules if rule is not PUBLIC}
+    return {name: check for name, check, _ in BASE} | dict(sorted(checks.items()))

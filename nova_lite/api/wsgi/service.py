@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes an API service: its resources, how it words faults, its microversions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+
+from sqlalchemy.orm import Session
+
+from nova_lite.api.wsgi.policy import Target
+from nova_lite.api.wsgi.request import Body
+from nova_lite.api.wsgi.responses import Schema
+from nova_lite.api.wsgi.routing import Route
+from nova_lite.api.wsgi.versions import Negotiation, Version
+from nova_lite.context import Context
+
+UNVERSIONED = Version(2, 0)  # of services without microversions
+
+
+@dataclasses.dataclass(frozen=True)
+class ApiService:
+    """One service of the API, which one application serves.
+
+    `has_project_path`: every path may be prefixed by a project id. `version_document(base_url)`: the document of the
+    root. `owner(session, ctxt, path variables)`: the owner of the resource that the path names, for policies that
+    depend on it. `answers(route, version)`: the responses of routes that do not declare theirs yet.
+    """
+
+    name: str
+    resources: Sequence[ModuleType]
+    fault_body: Callable[[int, str], Body]
+    negotiation: Negotiation | None = None
+    has_project_path: bool = False
+    version_document: Callable[[str], Body] | None = None
+    answers: Callable[[Route, Version], Schema | None] | None = None
+    owner: Callable[[Session, Context, Mapping[str, str]], Target | None] | None = None
+
+    def response_for(self, route: Route, version: Version) -> Schema | None:
+        """The schema of the route's response at this version; None: it has no body, or is not declared."""
+        if route.responses or self.answers is None:
+            return route.response_for(version)
+        return self.answers(route, version)
