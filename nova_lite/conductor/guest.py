@@ -66,7 +66,7 @@ def drive_documents(
 
 def _admin_pass(services: Services, inputs: Mapping[str, Any]) -> str | None:
     sealed = inputs.get(actions.ADMIN_PASS)
-    return tokens.open_tokens(services.conf).open_secret(sealed) if sealed else None
+    return tokens.open_tokens(services.conf).decrypt_secret(sealed) if sealed else None
 
 
 def _image(session: Session, services: Services, server: Server) -> compute.Image:

@@ -126,10 +126,10 @@ class ConductorService:
     """One nova-conductor."""
 
     def __init__(self, conf: cfg.ConfigOpts, transport: messaging.transport.RPCTransport, database: Database) -> None:
-        minted = tokens.open_tokens(conf)
+        issuer = tokens.open_tokens(conf)
         services = engine_services.over(
             transport, conf=conf, database=database, now=utcnow,
-            image_token=lambda project_id: minted.mint_service(project_id=project_id))
+            image_token=lambda project_id: issuer.issue_service(project_id=project_id))
         self._services = services
         self._workflows = Workflows(services, owner=f"{conf.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
         self._heartbeats = Heartbeats(services)

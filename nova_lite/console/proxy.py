@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A console proxy: browsers come with a token over a websocket, and are connected with the console that it opens."""
+"""A console proxy: connects a browser's WebSocket with the console that its token opens."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from nova_lite.db.engine import Database
 
 LOG = oslo_logging.getLogger(__name__)
 _CONNECT_S = 15.0
-_LONGEST_ANSWER = 1024
+_MAX_ANSWER = 1024
 _CHUNK = 1 << 16
-_LARGEST_MESSAGE = 1 << 22  # what a browser may send at once: a clipboard
+_MAX_MESSAGE = 1 << 22  # bytes that a browser may send at once: a clipboard
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer
-    """The console cannot be opened; the text is for its user."""
+class Refused(Exception):  # noqa: N818 - a response
+    """The console cannot be opened; the text is for the user."""
 
 
 class Connection(ServerConnection):
-    """A websocket, and the console that it was found to open."""
+    """A WebSocket, and the console that its token opened."""
 
     console: socket.socket | None = None
     server_id = ""
 
 
 class ConsoleProxy:
-    """nova-novncproxy or nova-serialproxy: `type` is the type of token that it takes.
+    """nova-novncproxy or nova-serialproxy: `type` is the type of token that it accepts.
 
-    `web`: noVNC's files, served to browsers; None: websockets only.
+    `web`: noVNC's files, served to browsers; None: WebSockets only.
     """
 
     def __init__(
@@ -61,41 +61,41 @@ class ConsoleProxy:
         quiet.setLevel(logging.CRITICAL)
         self._server: Server = serve(
             self._relay, sock=listener, process_request=self._admit, select_subprotocol=_subprotocol, compression=None,
-            create_connection=Connection, max_size=_LARGEST_MESSAGE, logger=quiet, server_header=None,
+            create_connection=Connection, max_size=_MAX_MESSAGE, logger=quiet, server_header=None,
         )
 
     def start(self) -> None:
         threading.Thread(target=self._server.serve_forever, name=f"{self._type}-proxy", daemon=True).start()
 
     def stop(self) -> None:
-        """End; consoles that are open are closed."""
+        """Stop, and close open consoles."""
         self._server.shutdown()
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """None: it is a websocket whose console is open now. Else the answer."""
+        """Open the console of a WebSocket and return None, or return the response to anything else."""
         is_websocket = request.headers.get("Upgrade", "").lower() == "websocket"
         token = pages.token_in(request.path)
         if not is_websocket:
             return self._page(request, token)
-        if not self._is_welcome(request):
+        if not self._is_origin_allowed(request):
             return pages.refusal(HTTPStatus.FORBIDDEN, "the page's origin is not in [console] allowed_origins")
         assert isinstance(connection, Connection)
         try:
             connection.server_id, connection.console = self._open(token or _token_of_cookie(request))
-        except Refused as refused:
-            LOG.info("a %s console was refused: %s", self._type, refused)
-            return pages.refusal(HTTPStatus.FORBIDDEN, str(refused))
+        except Refused as error:
+            LOG.info("%s console refused: %s", self._type, error)
+            return pages.refusal(HTTPStatus.FORBIDDEN, str(error))
         return None
 
     def _page(self, request: Request, token: str | None) -> Response:
         if self._web is None:
-            return pages.page(HTTPStatus.UPGRADE_REQUIRED, "Serial consoles are opened by websocket clients.")
+            return pages.page(HTTPStatus.UPGRADE_REQUIRED, "Serial consoles are opened by WebSocket clients.")
         if token is not None and self._find(token) is None:
             return pages.page(HTTPStatus.FORBIDDEN, pages.EXPIRED)
         return pages.file(self._web, request.path)
 
-    def _is_welcome(self, request: Request) -> bool:
-        """Pages of other sites must not open consoles; programs that are no browsers send no Origin."""
+    def _is_origin_allowed(self, request: Request) -> bool:
+        """Pages of other sites must not open consoles; programs other than browsers send no Origin."""
         origin = request.headers.get("Origin")
         if origin is None:
             return True
@@ -104,27 +104,27 @@ class ConsoleProxy:
 
     def _find(self, token: str) -> consoles.ConsoleToken | None:
         with self._database.reader() as session:
-            found = consoles.find(session, token, now=utcnow())
-        return found if found is not None and found.type == self._type else None
+            row = consoles.find(session, token, now=utcnow())
+        return row if row is not None and row.type == self._type else None
 
     def _open(self, token: str | None) -> tuple[str, socket.socket]:
         """The server, and a connection to its console.
 
-        :raises Refused: the token is no good, or the server's host does not let us in.
+        :raises Refused: the token is not valid, or the server's host does not answer or refuses the connection.
         """
-        found = self._find(token) if token else None
-        if found is None or token is None:
+        row = self._find(token) if token else None
+        if row is None or token is None:
             raise Refused(pages.EXPIRED)
         try:
-            line = socket.create_connection((found.host, found.port), timeout=_CONNECT_S)
+            line = socket.create_connection((row.host, row.port), timeout=_CONNECT_S)
         except OSError as error:
             raise Refused(f"the server's host does not answer: {error.strerror or error}") from error
         try:
-            _show(line, token)
+            _authenticate(line, token)
         except (Refused, OSError) as error:
             line.close()
             raise Refused(str(error)) from error
-        return found.server_id, line
+        return row.server_id, line
 
     def _relay(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Connection)
@@ -150,19 +150,19 @@ def _to_browser(line: socket.socket, connection: ServerConnection) -> None:
     connection.close()
 
 
-def _show(line: socket.socket, token: str) -> None:
-    """Show the host the token; it must answer `ok`. Not a byte of what follows is read."""
+def _authenticate(line: socket.socket, token: str) -> None:
+    """Send the token to nova-compute, which must answer `ok`; nothing beyond its answer is read."""
     line.sendall(f"{token}\n".encode())
     answer = b""
-    while not answer.endswith(b"\n") and len(answer) < _LONGEST_ANSWER and (one := line.recv(1)):
+    while not answer.endswith(b"\n") and len(answer) < _MAX_ANSWER and (one := line.recv(1)):
         answer += one
     if answer != b"ok\n":
-        raise Refused(answer.decode(errors="replace").strip().removeprefix("no ") or "the server's host hung up")
+        raise Refused(answer.decode(errors="replace").strip().removeprefix("no ") or "the server's host closed the connection")
     line.settimeout(None)
 
 
 def _token_of_cookie(request: Request) -> str | None:
-    """Before its version 1.1 noVNC sent the token so."""
+    """The token as noVNC sent it before version 1.1."""
     for part in request.headers.get("Cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
         if name == "token":
@@ -171,7 +171,7 @@ def _token_of_cookie(request: Request) -> str | None:
 
 
 def _subprotocol(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """noVNC and its like ask for `binary`; who asks for nothing gets binary frames too."""
+    """`binary` if the client offers it, as noVNC does; without a subprotocol frames are binary too."""
     return next((name for name in offered if name == "binary"), None)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells the message bus what became of actions, after it is committed and off the path of whoever did it."""
+"""Sends notifications about actions after their commit, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from nova_lite.notifications.names import kind_of
 from nova_lite.notifications.payloads import payload
 
 LOG = logging.getLogger(__name__)
-MOST_WAITING = 10_000  # notifications while the broker is away; later ones are dropped and counted
-Told = tuple[dict[str, Any], str, dict[str, Any], Phase]  # context, event type, payload
+MAX_QUEUED = 10_000  # while the broker cannot be reached; further notifications are dropped and logged
+Notification = tuple[dict[str, Any], str, dict[str, Any], Phase]  # context, event type, payload
 
 
 class Emitter:
-    """A listener of the database's changes. Its own thread sends: neither requests nor workflows wait for a broker."""
+    """A listener of the database's changes. Its own thread sends, so neither requests nor workflows wait for the broker."""
 
     def __init__(self, conf: cfg.ConfigOpts, database: Database, *, binary: str) -> None:
         self._database = database
@@ -35,67 +35,67 @@ class Emitter:
         self._notifier = messaging.Notifier(
             self._transport, publisher_id=f"{binary}:{conf.host}",
             topics=list(conf.notifications.versioned_notifications_topics))
-        self._waiting: queue.Queue[Told | None] = queue.Queue(MOST_WAITING)
+        self._queue: queue.Queue[Notification | None] = queue.Queue(MAX_QUEUED)
         self._thread = threading.Thread(target=self._send_all, name="notifications", daemon=True)
         self._lock = threading.Lock()
 
     def __call__(self, changes: Sequence[Change]) -> None:
-        """Tell of these; whatever goes wrong is logged, since what they tell of is done."""
+        """Queue notifications about the changes; errors are only logged, since the changes are committed."""
         self._start_once()
         for change in changes:
             try:
-                told = self._told(change)
-                if told is not None:
-                    self._waiting.put_nowait(told)
+                notification = self._notification(change)
+                if notification is not None:
+                    self._queue.put_nowait(notification)
             except queue.Full:
-                LOG.error("a notification about action %s is dropped: the broker takes none", change.action_id)
-            except Exception:  # noqa: BLE001 - the transaction is committed: its caller must not suffer
-                LOG.exception("nobody is notified about action %s", change.action_id)
+                LOG.error("action %s: notification dropped, %d are queued for the broker", change.action_id, MAX_QUEUED)
+            except Exception:  # noqa: BLE001 - the transaction is committed: its caller must not fail
+                LOG.exception("action %s: notification failed", change.action_id)
 
     def stop(self, *, within_s: float = 5.0) -> None:
-        """Send what waits, and end."""
+        """Send the queued notifications, and end the thread."""
         if self._thread.is_alive():
-            self._waiting.put(None)
+            self._queue.put(None)
             self._thread.join(within_s)
         self._transport.cleanup()
 
     def _start_once(self) -> None:
-        # Not in the constructor: nova-api's workers are forked after their parts are imported.
+        # Not in the constructor: nova-api forks its workers after that.
         with self._lock:
             if not self._thread.ident:
                 self._thread.start()
 
-    def _told(self, change: Change) -> Told | None:
+    def _notification(self, change: Change) -> Notification | None:
         with self._database.reader() as session:
             action = session.get(Action, change.action_id)
             kind = kind_of(action.name) if action is not None else None
             if action is None or kind is None:
                 return None
             server = servers.get_any(session, action.server_id)
-            plugs = ports.of_servers(session, [server.id])[server.id]
+            server_ports = ports.of_servers(session, [server.id])[server.id]
             error = (action.message or "") if change.phase == Phase.ERROR else None
             keypair = None
-            if kind.event == "create" and server.key_name:  # no other payload has it
+            if kind.event == "create" and server.key_name:  # only this payload has it
                 keypair = keypairs.known(session, user_id=server.user_id, name=server.key_name)
-            said = payload(kind, server, action, plugs, keypair=keypair, error=error)
+            content = payload(kind, server, action, server_ports, keypair=keypair, error=error)
         event = ".".join(filter(None, ("instance", kind.event, change.phase)))
-        asker = {"request_id": action.request_id, "user_id": action.user_id, "project_id": action.project_id}
-        return asker, event, said, change.phase
+        context = {"request_id": action.request_id, "user_id": action.user_id, "project_id": action.project_id}
+        return context, event, content, change.phase
 
     def _send_all(self) -> None:
-        while (told := self._waiting.get()) is not None:
-            asker, event, said, phase = told
+        while (notification := self._queue.get()) is not None:
+            context, event, content, phase = notification
             try:
-                (self._notifier.error if phase == Phase.ERROR else self._notifier.info)(asker, event, said)
-            except Exception:  # noqa: BLE001 - the next one may pass
+                (self._notifier.error if phase == Phase.ERROR else self._notifier.info)(context, event, content)
+            except Exception:  # noqa: BLE001 - the next one may succeed
                 LOG.exception("notification %s was not sent", event)
 
 
 def attach(conf: cfg.ConfigOpts, database: Database, *, binary: str) -> Emitter | None:
-    """Notify of what this process commits, if it is configured; None: it is not, and costs nothing."""
+    """Send notifications about this process's commits, if they are configured; None: they are not."""
     register(conf)
-    is_wanted = conf.notifications.notification_format in ("versioned", "both")
-    if not is_wanted or not set(conf.oslo_messaging_notifications.driver) - {"noop"}:
+    is_enabled = conf.notifications.notification_format in ("versioned", "both")
+    if not is_enabled or not set(conf.oslo_messaging_notifications.driver) - {"noop"}:
         return None
     emitter = Emitter(conf, database, binary=binary)
     database.listeners.append(emitter)
@@ -103,5 +103,5 @@ def attach(conf: cfg.ConfigOpts, database: Database, *, binary: str) -> Emitter 
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    """Register [oslo_messaging_notifications], which oslo.messaging does only once it is used."""
+    """Register [oslo_messaging_notifications], which oslo.messaging does only on first use."""
     conf.register_opts(oslo_notifier._notifier_opts, group="oslo_messaging_notifications")  # noqa: SLF001

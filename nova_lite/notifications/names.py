@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each action of lifecycle/servers.py is called in notifications, and what its payload is: Nova's names and versions."""
+"""The name and payload of each action of lifecycle/servers.py in notifications: Nova's names and versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Kind:
     version: str = "1.8"
 
 
-# Actions that are called otherwise or tell more; any other is `instance.<its name>` with an InstanceActionPayload.
+# Actions with another name or payload; any other is `instance.<its name>` with an InstanceActionPayload.
 KINDS: dict[str, Kind | None] = {
     "create": Kind("create", "InstanceCreatePayload", "1.12"),
     "start": Kind("power_on"),
@@ -30,10 +30,10 @@ KINDS: dict[str, Kind | None] = {
     "revert_resize": Kind("resize_revert"),
     "attach_interface": Kind("interface_attach"),
     "detach_interface": Kind("interface_detach"),
-    "change_password": None,  # Nova tells of none
+    "change_password": None,  # Nova has none
 }
 
 
 def kind_of(action: str) -> Kind | None:
-    """None: nothing is told of this action."""
+    """None: no notification is sent about this action."""
     return KINDS.get(action, Kind(action))

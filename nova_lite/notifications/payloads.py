@@ -28,7 +28,7 @@ def enveloped(name: str, version: str, data: Body) -> Body:
 def payload(
     kind: Kind, server: Server, action: Action, ports: Sequence[Port], *, keypair: Keypair | None, error: str | None
 ) -> Body:
-    """What the notification of this kind says; `keypair`: the server's, if its user has it still; `error`: why the action failed."""
+    """The payload of a notification; `keypair`: the server's, if its user still has it; `error`: the reason if the action failed."""
     data = _server(server) | {
         "ip_addresses": [_address(port, number, address.address) for number, port in enumerate(ports) for address in port.addresses],
         "fault": _fault(error) if error is not None else None,
@@ -54,17 +54,17 @@ def _server(server: Server) -> Body:
 
 
 def _special(kind: Kind, server: Server, action: Action, keypair: Keypair | None) -> Body:
-    """What only payloads of this name have."""
-    known = {**action.inputs, **action.saved}
+    """The fields that only payloads of this name have."""
+    inputs = {**action.inputs, **action.saved}
     if kind.payload == "InstanceCreatePayload":
         return {"keypairs": [_keypair(keypair)] if keypair else [], "tags": list(server.tags), "trusted_image_certificates": None,
                 "instance_name": instance_name(server.number)}
     if kind.payload == "InstanceActionRebuildPayload":
         return {"trusted_image_certificates": None}
     if kind.payload == "InstanceActionRescuePayload":
-        return {"rescue_image_ref": known.get("image_id") or server.image_id}
+        return {"rescue_image_ref": inputs.get("image_id") or server.image_id}
     if kind.payload == "InstanceActionSnapshotPayload":
-        return {"snapshot_image_id": known.get("image_id") or ""}
+        return {"snapshot_image_id": inputs.get("image_id") or ""}
     return {}
 
 

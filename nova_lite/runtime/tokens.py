@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mints and reads Fernet tokens, with a repository of keys that rotate while daemons run.
+"""Issues and validates Fernet tokens, with a repository of keys that rotate while daemons run.
 
-The repository is a directory laid out as Keystone's, so operators can copy and rotate it as they know:
-files with numbers for names, mode 0600; the highest is the primary (encrypts), 0 is staged (becomes the next
-primary), all others decrypt only. The API, and the conductor for workers' image downloads, share it.
+The repository is a directory laid out as Keystone's, for the same operation: files with numbers for names, mode 0600;
+the highest is the primary (encrypts), 0 is staged (becomes the next primary), all others decrypt only. The API, and the
+conductor for workers' image downloads, share it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from nova_lite import context, errors
 
 STAGED = 0
 MAX_ACTIVE_KEYS = 3  # staged, primary and one that only decrypts: rotate no more often than tokens live
-CLOCK_SKEW_S = 300  # how far ahead the clock of the daemon that minted a token may be
+CLOCK_SKEW_S = 300  # how far ahead the clock of the daemon that issued a token may be
 SERVICE_USER = "nova"
-_SECRET = b"secret:"  # no JSON
+_SECRET = b"secret:"  # not JSON, so never a token
 _RACY_S = 1.0  # two changes of a directory within one tick of the file system's clock have the same mtime
 
 Clock = Callable[[], float]
@@ -37,11 +37,11 @@ Clock = Callable[[], float]
 
 @dataclasses.dataclass(frozen=True)
 class Token:
-    """What a token says; times are seconds since the epoch, to the microsecond.
+    """A token's content; times are seconds since the epoch, to the microsecond.
 
-    `project_id` "": unscoped. `audit_ids`: its own, then that of the token that it was made from.
-    `roles` only in a service's token: of users they are read from the database, to be up to date.
-    `password_mark` ties the token to the password of its time (`db.passwords.mark`), whatever the clocks say.
+    `project_id` "": unscoped. `audit_ids`: its own, then that of the token that it was issued for.
+    `roles` only in a service's token: a user's are read from the database, so that they are current.
+    `password_mark` binds the token to the password at that time (`db.passwords.mark`), independent of clocks.
     """
 
     user_id: str
@@ -55,45 +55,45 @@ class Token:
 
     @property
     def is_service(self) -> bool:
-        """Whether the token vouches for itself: no row of a user stands behind it."""
+        """Whether it is a service's token, which has its roles itself and no user's row."""
         return bool(self.roles)
 
 
 class KeyRepository:
-    """The keys in one directory; reread when it changes. Threads may share it."""
+    """The keys in one directory, read again when it changes. Threads may share it."""
 
     def __init__(self, directory: str, *, clock: Clock = time.time) -> None:
         self.directory = directory
         self._clock = clock
         self._lock = threading.Lock()
         self._stamp = -1
-        self._is_settled = False
+        self._is_stable = False
         self._keys: MultiFernet | None = None
 
     def create(self) -> bool:
-        """Make the directory with a staged and a primary key; False: it was there.
+        """Create the directory with a staged and a primary key; False: it existed.
 
-        Several processes may do so at once: the directory appears whole or not at all.
+        Several processes may do so at once: the directory appears complete or not at all.
         """
         if os.path.isdir(self.directory) and _numbers(self.directory):
             return False
         parent = os.path.dirname(os.path.abspath(self.directory))
         os.makedirs(parent, exist_ok=True)
-        made = tempfile.mkdtemp(prefix=".fernet-keys-", dir=parent)  # mode 0700
+        temporary = tempfile.mkdtemp(prefix=".fernet-keys-", dir=parent)  # mode 0700
         try:
             for number in (STAGED, STAGED + 1):
-                _write(made, number, Fernet.generate_key())
-            os.rename(made, self.directory)
+                _write(temporary, number, Fernet.generate_key())
+            os.rename(temporary, self.directory)
         except OSError:
-            if not _numbers(self.directory):  # not a race that another process won
+            if not _numbers(self.directory):  # else another process has created it first
                 raise
             return False
         finally:
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
         return True
 
     def rotate(self, *, max_active_keys: int = MAX_ACTIVE_KEYS) -> int:
-        """Make the staged key primary, stage a new one, drop the oldest beyond `max_active_keys`.
+        """Make the staged key primary, stage a new one, and delete the oldest beyond `max_active_keys`.
 
         Returns the primary's number.
         """
@@ -104,7 +104,7 @@ class KeyRepository:
             primary = max(numbers, default=STAGED) + 1
             if STAGED not in numbers:
                 _write(self.directory, STAGED, Fernet.generate_key())
-            # The staged key stays under its number until its copy is there: no reader may miss it.
+            # The staged key keeps its number until its copy exists, so that every reader finds it.
             _write(self.directory, primary, _read(self.directory, STAGED))
             _write(self.directory, STAGED, Fernet.generate_key())
             old = sorted(set(numbers) - {STAGED})
@@ -116,17 +116,17 @@ class KeyRepository:
         return primary
 
     def keys(self) -> MultiFernet:
-        """The keys as the directory has them now, primary first.
+        """The keys in the directory now, primary first.
 
         :raises errors.Unavailable: there are none, or they cannot be read.
         """
         try:
             stamp = os.stat(self.directory).st_mtime_ns
-            if self._keys is None or stamp != self._stamp or not self._is_settled:
+            if self._keys is None or stamp != self._stamp or not self._is_stable:
                 with self._lock:
                     self._load(stamp)
-        except (OSError, ValueError) as wrong:
-            raise errors.Unavailable(reason=f"The token keys in {self.directory} cannot be read: {wrong}") from wrong
+        except (OSError, ValueError) as error:
+            raise errors.Unavailable(reason=f"The token keys in {self.directory} cannot be read: {error}") from error
         assert self._keys is not None
         return self._keys
 
@@ -136,18 +136,18 @@ class KeyRepository:
             raise ValueError("there are none")
         self._keys = MultiFernet([Fernet(_read(self.directory, number)) for number in numbers])
         self._stamp = stamp
-        self._is_settled = self._clock() - stamp / 1e9 > _RACY_S
+        self._is_stable = self._clock() - stamp / 1e9 > _RACY_S
 
 
 class Tokens:
-    """Mints and reads tokens with the keys of one repository, against one clock."""
+    """Issues and validates tokens with the keys of one repository, by one clock."""
 
     def __init__(self, keys: KeyRepository, *, lifetime_s: int, clock: Clock = time.time) -> None:
         self._keys = keys
         self._lifetime_s = lifetime_s
         self._clock = clock
 
-    def mint(
+    def issue(
         self,
         user_id: str,
         *,
@@ -156,38 +156,38 @@ class Tokens:
         password_mark: str = "",
         parent: Token | None = None,
     ) -> tuple[str, Token]:
-        """A token for the user, scoped to the project; made from `parent` it expires when that does."""
+        """A token for the user, scoped to the project; one issued for `parent` expires with it."""
         now = round(self._clock(), 6)
         expires_at = now + self._lifetime_s if parent is None else parent.expires_at
         audit_ids = (_audit_id(), *(parent.audit_ids[:1] if parent else ()))
         token = Token(user_id, project_id, methods, audit_ids, now, expires_at, password_mark)
-        return self._seal(token), token
+        return self._encrypt(token), token
 
-    def mint_service(self, *, project_id: str, lifetime_s: int = 3600) -> str:
-        """A token of the service itself that may read what the project's members may; no row stands behind it.
+    def issue_service(self, *, project_id: str, lifetime_s: int = 3600) -> str:
+        """A token of the service itself with the role reader in the project; it has no user's row.
 
-        A worker fetches images with it: what a stolen host learns is one project's images, for `lifetime_s`.
+        Workers download images with it: a stolen host can read one project's images, for `lifetime_s`.
         """
         now = round(self._clock(), 6)
         roles = (context.SERVICE, context.READER)
-        return self._seal(
+        return self._encrypt(
             Token(SERVICE_USER, project_id, ("service",), (_audit_id(),), now, now + lifetime_s, roles=roles)
         )
 
     def read(self, text: str) -> Token:
-        """What the token says, if one of our keys made it and it is in its time.
+        """The token's content, if it was issued with one of the keys and has not expired.
 
-        :raises errors.InvalidToken: forged, foreign, damaged, expired or from the future.
+        :raises errors.InvalidToken: forged, of another cloud, damaged, expired or from the future.
         """
         padded = text + "=" * (-len(text) % 4)
         try:
-            sealed = self._keys.keys().decrypt(padded.encode("ascii"))
+            content = self._keys.keys().decrypt(padded.encode("ascii"))
         except (InvalidToken, UnicodeEncodeError):
-            raise errors.InvalidToken(reason="it was not made here, or its key is gone") from None
+            raise errors.InvalidToken(reason="it was not issued by this cloud, or its key was deleted") from None
         try:
-            token = _from_json(sealed)
+            token = _from_json(content)
         except (ValueError, KeyError):
-            raise errors.InvalidToken(reason="it was made with our keys by another program") from None
+            raise errors.InvalidToken(reason="it is not a token, although it was encrypted with a token key") from None
         now = self._clock()
         if now >= token.expires_at:
             raise errors.InvalidToken(reason="it has expired")
@@ -195,22 +195,22 @@ class Tokens:
             raise errors.InvalidToken(reason="it was issued in the future")
         return token
 
-    def seal_secret(self, secret: str) -> str:
-        """The secret as only this cloud's API and conductors can read it, for a row that waits for its use.
+    def encrypt_secret(self, secret: str) -> str:
+        """The secret, encrypted for a row: only this cloud's API and conductors can decrypt it.
 
-        The mark before it keeps whoever chose the secret from having a token sealed.
+        It gets a prefix that no token has, so that a user who chooses the secret cannot have a token issued.
         """
         return self._keys.keys().encrypt(_SECRET + secret.encode()).decode("ascii")
 
-    def open_secret(self, sealed: str) -> str | None:
-        """What `seal_secret` was given; None: the key is gone, or it is something else."""
+    def decrypt_secret(self, encrypted: str) -> str | None:
+        """The argument of `encrypt_secret`; None: its key was deleted, or it is not an encrypted secret."""
         try:
-            opened = self._keys.keys().decrypt(sealed.encode("ascii"))
+            content = self._keys.keys().decrypt(encrypted.encode("ascii"))
         except InvalidToken:
             return None
-        return opened.removeprefix(_SECRET).decode() if opened.startswith(_SECRET) else None
+        return content.removeprefix(_SECRET).decode() if content.startswith(_SECRET) else None
 
-    def _seal(self, token: Token) -> str:
+    def _encrypt(self, token: Token) -> str:
         return self._keys.keys().encrypt(_to_json(token)).rstrip(b"=").decode("ascii")
 
 
@@ -220,7 +220,7 @@ def directory_of(conf: cfg.ConfigOpts) -> str:
 
 
 def open_tokens(conf: cfg.ConfigOpts) -> Tokens:
-    """The process's tokens for this configuration: one cache of keys however often it is asked."""
+    """The process's Tokens for this configuration, with one cache of keys for all callers."""
     return _opened(directory_of(conf), int(conf.identity.token_expiration))
 
 
@@ -249,8 +249,8 @@ def _to_json(token: Token) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def _from_json(sealed: bytes) -> Token:
-    fields = json.loads(sealed)
+def _from_json(content: bytes) -> Token:
+    fields = json.loads(content)
     return Token(
         fields["u"],
         fields["p"],
@@ -273,7 +273,7 @@ def _read(directory: str, number: int) -> bytes:
 
 
 def _write(directory: str, number: int, key: bytes) -> None:
-    """Put the key in its file durably; it appears whole or not at all."""
+    """Write the key durably to its file, which appears complete or not at all."""
     temporary = os.path.join(directory, f".{number}.new")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:

@@ -160,7 +160,7 @@ def test_a_password_is_on_the_config_drive_and_nowhere_else(
     cloud: OneProcess, is_built: bool, monkeypatch: pytest.MonkeyPatch  # noqa: FBT001 - a parameter of the test
 ) -> None:
     tokens.KeyRepository(tokens.directory_of(cloud.conf)).create()
-    sealed = tokens.open_tokens(cloud.conf).seal_secret("secret-1")
+    sealed = tokens.open_tokens(cloud.conf).encrypt_secret("secret-1")
     drives: list[str | None] = []
 
     def make(guest: Guest) -> None:
@@ -188,7 +188,7 @@ def test_a_rescue_has_a_drive_of_its_own_with_its_password(cloud: OneProcess, mo
         (guest.rescue is not None, told(guest.documents))))
     server_id, action_id = cloud.create_server(config_drive=True)
     cloud.run(action_id)
-    sealed = tokens.open_tokens(cloud.conf).seal_secret("secret-2")
+    sealed = tokens.open_tokens(cloud.conf).encrypt_secret("secret-2")
     rescue_id = cloud.begin_action(server_id, "rescue", inputs={"image_id": cloud.image_id, "admin_pass": sealed})
     cloud.run(rescue_id)
     assert cloud.server(server_id).vm_state == "rescued"

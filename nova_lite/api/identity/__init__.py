@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The identity face: Keystone's v3 API as far as clients, Tempest and operators need it."""
+"""The built-in identity service: Keystone's v3 API as far as clients, Tempest and operators need it."""
 
 import http
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The service catalog, and identity's version documents: what clients read before all else.
+"""/auth/catalog, /services, /endpoints and /regions, and identity's version documents.
 
-URL forms are those that stock clients need: compute with its version, the others without.
+URLs have the form that stock clients need: compute with its version, the others without.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ INTERFACES = (
     "public",
     "internal",
     "admin",
-)  # the same URL: clients and keystonemiddleware differ in what they take
-_NAMESPACE = uuid.UUID("6f1f4c1c-5d0e-4c0b-9c53-1f3f1d0c2a77")  # ids stay the same over restarts and on all APIs
-_VERSION_ID = "v3.14"  # the Keystone API whose calls clients expect: Train's
+)  # all with the same URL: clients and keystonemiddleware differ in which one they use
+_NAMESPACE = uuid.UUID("6f1f4c1c-5d0e-4c0b-9c53-1f3f1d0c2a77")  # ids are the same after a restart and in all API processes
+_VERSION_ID = "v3.14"  # the version of Keystone's API that clients expect: Train's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ def version(base_url: str) -> Body:
 
 
 def catalog(req: Request) -> list[Body]:
-    """Each service with its endpoints, as tokens carry it."""
+    """Each service with its endpoints, as in a token's catalog."""
     return [
         {
             "id": service.id,
@@ -83,7 +83,7 @@ def catalog(req: Request) -> list[Body]:
 
 
 def collection(req: Request, name: str, path: str, items: list[Body]) -> Body:
-    """Keystone's envelope of a list; all of it is one page."""
+    """A list in Keystone's form; it has one page."""
     return {name: items, "links": {"next": None, "previous": None, "self": f"{req.base_url}{path}"}}
 
 
@@ -137,48 +137,48 @@ def _only(items: list[Body], what: str, item_id: str) -> Body:
 
 
 def _matching(req: Request, items: list[Body], *names: str) -> list[Body]:
-    wanted: dict[str, Any] = {name: req.query[name] for name in names if name in req.query}
-    return [item for item in items if all(item[name] == value for name, value in wanted.items())]
+    filters: dict[str, Any] = {name: req.query[name] for name in names if name in req.query}
+    return [item for item in items if all(item[name] == value for name, value in filters.items())]
 
 
 @route("GET", "/auth/catalog", policy=Rule("identity:get_auth_catalog", ANYONE))
 def auth_catalog(req: Request) -> Body:
-    """The caller's catalog."""
+    """Show the catalog. 200."""
     return collection(req, "catalog", "/auth/catalog", catalog(req))
 
 
 @route("GET", "/services", policy=Rule("identity:list_services", ADMIN))
 def list_services(req: Request) -> Body:
-    """All services; `name` and `type` filter."""
+    """List services; `name` and `type` filter. 200."""
     return collection(req, "services", "/services", _matching(req, _services(req), "name", "type"))
 
 
 @route("GET", "/services/{service_id}", policy=Rule("identity:get_service", ADMIN))
 def show_service(req: Request, service_id: str) -> Body:
-    """One service."""
+    """Show one service. 200. 404: no such service."""
     return {"service": _only(_services(req), "Service", service_id)}
 
 
 @route("GET", "/endpoints", policy=Rule("identity:list_endpoints", ADMIN))
 def list_endpoints(req: Request) -> Body:
-    """All endpoints; `interface`, `service_id` and `region_id` filter."""
+    """List endpoints; `interface`, `service_id` and `region_id` filter. 200."""
     items = _matching(req, _endpoints(req), "interface", "service_id", "region_id")
     return collection(req, "endpoints", "/endpoints", [_linked(req, "endpoints", item) for item in items])
 
 
 @route("GET", "/endpoints/{endpoint_id}", policy=Rule("identity:get_endpoint", ADMIN))
 def show_endpoint(req: Request, endpoint_id: str) -> Body:
-    """One endpoint."""
+    """Show one endpoint. 200. 404: no such endpoint."""
     return {"endpoint": _linked(req, "endpoints", _only(_endpoints(req), "Endpoint", endpoint_id))}
 
 
 @route("GET", "/regions", policy=Rule("identity:list_regions", ANYONE))
 def list_regions(req: Request) -> Body:
-    """The one region."""
+    """List regions: there is one. 200."""
     return collection(req, "regions", "/regions", _regions(req))
 
 
 @route("GET", "/regions/{region_id}", policy=Rule("identity:get_region", ANYONE))
 def show_region(req: Request, region_id: str) -> Body:
-    """The region."""
+    """Show one region. 200. 404: no such region."""
     return {"region": _only(_regions(req), "Region", region_id)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Projects, and who has which role in them."""
+"""/projects: list, create, show, update and delete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PROPERTIES = {
     "domain_id": {"type": ["string", "null"], "maxLength": 64},
     "is_domain": {"enum": [False]},
 }
-# Keystone keeps properties that it does not know, so clients send some: they are accepted and not kept.
+# Keystone stores unknown properties, so clients send some: they are accepted and ignored.
 CREATE = {
     "type": "object",
     "properties": {"project": {"type": "object", "properties": _PROPERTIES, "required": ["name"]}},
@@ -32,7 +32,7 @@ UPDATE = {
 
 
 def project_view(req: Request, project: users.Project) -> Body:
-    """A project as Keystone shows it; there are no trees of projects."""
+    """A project as Keystone shows it; there is no hierarchy of projects."""
     return {
         "id": project.id,
         "name": project.name,
@@ -47,64 +47,67 @@ def project_view(req: Request, project: users.Project) -> Body:
     }
 
 
-def asked_enabled(req: Request) -> bool | None:
-    """The query's `enabled`; None: not asked for. As in Keystone, all but 0 and false is true."""
+def enabled_filter(req: Request) -> bool | None:
+    """The query's `enabled`, or None without it. As in Keystone, all but 0 and false is true."""
     text = req.query.get("enabled")
     return None if text is None else text.lower() not in ("0", "false")
 
 
 @route("GET", "/projects", policy=Rule("identity:list_projects", ADMIN))
 def index(req: Request) -> Body:
-    """Projects; `name`, `domain_id` and `enabled` filter."""
-    found = users.find(
+    """List projects; `name`, `domain_id` and `enabled` filter. 200."""
+    rows = users.find(
         req.db,
         users.Project,
         name=req.query.get("name"),
         domain_id=req.query.get("domain_id"),
-        is_enabled=asked_enabled(req),
+        is_enabled=enabled_filter(req),
     )
-    return collection(req, "projects", "/projects", [project_view(req, project) for project in found])
+    return collection(req, "projects", "/projects", [project_view(req, project) for project in rows])
 
 
 @route("POST", "/projects", policy=Rule("identity:create_project", ADMIN), status=201, body={"2.0": CREATE})
 def create(req: Request, body: Body) -> Body:
-    """Make a project."""
-    asked = body["project"]
-    domain = users.get(req.db, users.Domain, asked.get("domain_id") or users.DEFAULT_DOMAIN)
+    """Create a project. 201. 404: no such domain. 409: the name is in use in the domain."""
+    params = body["project"]
+    domain = users.get(req.db, users.Domain, params.get("domain_id") or users.DEFAULT_DOMAIN)
     project = users.Project(
         domain_id=domain.id,
-        name=asked["name"],
-        description=asked.get("description") or "",
-        enabled=asked.get("enabled", True),
+        name=params["name"],
+        description=params.get("description") or "",
+        enabled=params.get("enabled", True),
     )
     return {"project": project_view(req, users.add(req.db, project))}
 
 
 @route("GET", "/projects/{project_id}", policy=_GET)
 def show(req: Request, project_id: str) -> Body:
-    """One project; one's own, or any for an admin."""
+    """Show one project: of the caller, or any for an admin. 200. 403: another one. 404: no such project."""
     if not req.ctxt.is_admin and project_id != req.ctxt.project_id:
-        # The same for projects that do not exist: strangers learn nothing.
-        mine = users.projects_of(req.db, req.ctxt.user_id)
-        if project_id not in {project.id for project in mine}:
+        # Also for projects that do not exist: the answer must not reveal which do.
+        own = users.projects_of(req.db, req.ctxt.user_id)
+        if project_id not in {project.id for project in own}:
             raise errors.PolicyForbids(rule=_GET.name)
     return {"project": project_view(req, users.get(req.db, users.Project, project_id))}
 
 
 @route("PATCH", "/projects/{project_id}", policy=Rule("identity:update_project", ADMIN), body={"2.0": UPDATE})
 def update(req: Request, body: Body, project_id: str) -> Body:
-    """Change name, description or whether the project is enabled; a disabled one refuses its tokens."""
-    project, asked = users.get(req.db, users.Project, project_id), body["project"]
-    if asked.get("domain_id") not in (None, project.domain_id):
+    """Change a project's name, description or `enabled`; tokens of a disabled project are invalid.
+
+    200. 400: `domain_id` cannot change. 404: no such project. 409: the name is in use in the domain.
+    """
+    project, params = users.get(req.db, users.Project, project_id), body["project"]
+    if params.get("domain_id") not in (None, project.domain_id):
         raise errors.InvalidField(field="project/domain_id", reason="cannot be changed")
-    project.name = asked.get("name", project.name)
-    project.description = (asked["description"] or "") if "description" in asked else project.description
-    project.enabled = asked.get("enabled", project.enabled)
+    project.name = params.get("name", project.name)
+    project.description = (params["description"] or "") if "description" in params else project.description
+    project.enabled = params.get("enabled", project.enabled)
     users.flush_unique(req.db, project)
     return {"project": project_view(req, project)}
 
 
 @route("DELETE", "/projects/{project_id}", policy=Rule("identity:delete_project", ADMIN), status=204)
 def delete(req: Request, project_id: str) -> None:
-    """Delete the project and the role assignments in it."""
+    """Delete the project and its role assignments. 204. 404: no such project."""
     users.delete(req.db, users.get(req.db, users.Project, project_id))

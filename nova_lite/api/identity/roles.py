@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Roles, and which user has which in which project."""
+"""/roles and role assignments: the roles that users have in projects."""
 
 from __future__ import annotations
 
@@ -43,82 +43,85 @@ def role_view(req: Request, role: users.Role) -> Body:
 
 @route("GET", "/roles", policy=Rule("identity:list_roles", ADMIN))
 def index(req: Request) -> Body:
-    """Roles; `name` filters."""
-    found = users.find(req.db, users.Role, name=req.query.get("name"))
-    return collection(req, "roles", "/roles", [role_view(req, role) for role in found])
+    """List roles; `name` filters. 200."""
+    rows = users.find(req.db, users.Role, name=req.query.get("name"))
+    return collection(req, "roles", "/roles", [role_view(req, role) for role in rows])
 
 
 @route("POST", "/roles", policy=Rule("identity:create_role", ADMIN), status=201, body={"2.0": CREATE})
 def create(req: Request, body: Body) -> Body:
-    """Make a role; it means what policy files make of it."""
-    asked = body["role"]
-    role = users.Role(name=asked["name"], description=asked.get("description") or "")
+    """Create a role, for use in policy files. 201. 409: the name is in use."""
+    params = body["role"]
+    role = users.Role(name=params["name"], description=params.get("description") or "")
     return {"role": role_view(req, users.add(req.db, role))}
 
 
 @route("GET", "/roles/{role_id}", policy=Rule("identity:get_role", ADMIN))
 def show(req: Request, role_id: str) -> Body:
-    """One role."""
+    """Show one role. 200. 404: no such role."""
     return {"role": role_view(req, users.get(req.db, users.Role, role_id))}
 
 
 @route("PATCH", "/roles/{role_id}", policy=Rule("identity:update_role", ADMIN), body={"2.0": UPDATE})
 def update(req: Request, body: Body, role_id: str) -> Body:
-    """Change name or description; not of a built-in role."""
-    role, asked = _changeable(req, role_id), body["role"]
-    role.name = asked.get("name", role.name)
-    role.description = (asked["description"] or "") if "description" in asked else role.description
+    """Change a role's name or description. 200. 403: a built-in role. 404: no such role. 409: the name is in use."""
+    role, params = _changeable(req, role_id), body["role"]
+    role.name = params.get("name", role.name)
+    role.description = (params["description"] or "") if "description" in params else role.description
     users.flush_unique(req.db, role)
     return {"role": role_view(req, role)}
 
 
 @route("DELETE", "/roles/{role_id}", policy=Rule("identity:delete_role", ADMIN), status=204)
 def delete(req: Request, role_id: str) -> None:
-    """Delete the role, and take it from all who have it; not a built-in one."""
+    """Delete the role and its assignments. 204. 403: a built-in role. 404: no such role."""
     users.delete(req.db, _changeable(req, role_id))
 
 
 @route("PUT", _GRANT, policy=Rule("identity:create_grant", ADMIN), status=204)
 def grant(req: Request, project_id: str, user_id: str, role_id: str) -> None:
-    """Give the user the role in the project."""
+    """Assign the role to the user in the project; idempotent. 204. 404: no such user, project or role."""
     users.assign(req.db, user_id=user_id, project_id=project_id, role_id=role_id)
 
 
 @route("GET", _GRANT, policy=Rule("identity:check_grant", ADMIN), status=204)
 def check(req: Request, project_id: str, user_id: str, role_id: str) -> None:
-    """Whether the user has the role in the project: 204 or 404; HEAD does the same."""
+    """Check whether the user has the role in the project; HEAD too. 204: yes. 404: no."""
     if not users.assignments(req.db, user_id=user_id, project_id=project_id, role_id=role_id):
         raise errors.NotFound(what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}")
 
 
 @route("DELETE", _GRANT, policy=Rule("identity:revoke_grant", ADMIN), status=204)
 def revoke(req: Request, project_id: str, user_id: str, role_id: str) -> None:
-    """Take the role in the project from the user; his tokens lose it within `[identity] token_cache_time`."""
+    """Remove the role in the project from the user; the user's tokens lose it within `[identity] token_cache_time`.
+
+    204. 404: the user has not the role there.
+    """
     users.unassign(req.db, user_id=user_id, project_id=project_id, role_id=role_id)
 
 
 @route("GET", "/projects/{project_id}/users/{user_id}/roles", policy=Rule("identity:list_grants", ADMIN))
 def list_grants(req: Request, project_id: str, user_id: str) -> Body:
-    """The roles that the user has in the project."""
+    """List the roles that the user has in the project. 200. 404: no such user or project."""
     users.get(req.db, users.User, user_id)
     users.get(req.db, users.Project, project_id)
-    found = users.assignments(req.db, user_id=user_id, project_id=project_id)
-    items = [role_view(req, role) for _, _, role in found]
+    rows = users.assignments(req.db, user_id=user_id, project_id=project_id)
+    items = [role_view(req, role) for _, _, role in rows]
     return collection(req, "roles", f"/projects/{project_id}/users/{user_id}/roles", items)
 
 
 @route("GET", "/role_assignments", policy=_LIST_ASSIGNMENTS)
 def list_assignments(req: Request) -> Body:
-    """Who has which role where; `user.id`, `scope.project.id`, `role.id` filter, `include_names` adds names.
+    """List role assignments; `user.id`, `scope.project.id` and `role.id` filter, `include_names` adds names.
 
-    Callers who are not admins see their own.
+    200. 403: another user's than the caller's, or no `user.id`, by a caller who is no admin.
     """
     query = req.query
     user_id = query.get("user.id")
     if not req.ctxt.is_admin and user_id != req.ctxt.user_id:
         raise errors.PolicyForbids(rule=_LIST_ASSIGNMENTS.name)
     has_other_scope = any(name in query for name in ("scope.system", "scope.domain.id", "group.id"))
-    found = (
+    rows = (
         []
         if has_other_scope
         else users.assignments(
@@ -126,7 +129,7 @@ def list_assignments(req: Request) -> Body:
         )
     )
     has_names = query.get("include_names", "false").lower() not in ("0", "false")
-    items = [_assignment_view(req, *row, has_names=has_names) for row in found]
+    items = [_assignment_view(req, *row, has_names=has_names) for row in rows]
     return collection(req, "role_assignments", "/role_assignments", items)
 
 
@@ -146,5 +149,5 @@ def _assignment_view(
 def _changeable(req: Request, role_id: str) -> users.Role:
     role = users.get(req.db, users.Role, role_id)
     if role.name in users.ROLES:
-        raise errors.Forbidden(reason=f"Role {role.name} is built in: it cannot be renamed or deleted.")
+        raise errors.Forbidden(reason=f"Role {role.name} is built in and cannot be changed or deleted.")
     return role

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logging in: tokens for passwords and for other tokens, and what a token says."""
+"""/auth/tokens: issues, validates and revokes tokens; /auth/projects and /auth/domains."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ _VALIDATE = Rule("identity:validate_token", ANYONE)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Proven:
-    """Who has proved to be whom, by what; `parent`: the token that did."""
+class _Authenticated:
+    """The user who was authenticated, and by which methods; `parent`: the token used for it."""
 
     user: users.User
     methods: tuple[str, ...]
@@ -75,111 +75,119 @@ class _Proven:
 
 @route("POST", "/auth/tokens", policy=PUBLIC, status=201, body={"2.0": CREATE})
 def create(req: Request, body: Body) -> Reply:
-    """Log in; the token is in header X-Subject-Token.
+    """Issue a token for a password or another token, with the requested scope; it is in header X-Subject-Token.
 
-    Reads only, and through a reader: hashing may not hold the write lock of a transaction.
-    :raises errors.Unauthorized: whatever is wrong with who or what; no answer tells users from strangers.
+    201 with the token's user, project, roles and catalog. 400: an incomplete user or project. 401: wrong credentials, a
+    disabled user, or no role in the project; the answer is the same for unknown users.
+
+    Reads only, and through a reader: hashing must not hold the write lock of a transaction.
     """
     auth = body["auth"]
-    proven = _prove(req, auth["identity"])
-    project_id = _scope(req, proven.user, auth.get("scope"))
-    text, token = tokens.open_tokens(req.conf).mint(
-        proven.user.id,
+    authenticated = _authenticate(req, auth["identity"])
+    project_id = _scope(req, authenticated.user, auth.get("scope"))
+    text, token = tokens.open_tokens(req.conf).issue(
+        authenticated.user.id,
         project_id=project_id,
-        methods=proven.methods,
-        # Of the hash that was checked: a password that changes meanwhile ends this token too.
-        password_mark=passwords.mark(proven.user.password_hash),
-        parent=proven.parent,
+        methods=authenticated.methods,
+        # Of the hash that was verified: a password that changes meanwhile invalidates this token too.
+        password_mark=passwords.mark(authenticated.user.password_hash),
+        parent=authenticated.parent,
     )
     try:
-        answer = _token_view(req, token)
-    except errors.InvalidToken as wrong:
-        raise errors.Unauthorized(f"User {proven.user.id} cannot log in to project {project_id}.") from wrong
-    return Reply(answer, headers={"X-Subject-Token": text, "Vary": "X-Auth-Token"})
+        view = _token_view(req, token)
+    except errors.InvalidToken as error:
+        raise errors.Unauthorized(f"User {authenticated.user.id} cannot log in to project {project_id}.") from error
+    return Reply(view, headers={"X-Subject-Token": text, "Vary": "X-Auth-Token"})
 
 
 @route("GET", "/auth/tokens", policy=_VALIDATE)
 def show(req: Request) -> Reply:
-    """What the token in X-Subject-Token says; HEAD: whether it is valid."""
+    """Validate and show the token in X-Subject-Token; HEAD validates only.
+
+    200. 400: no X-Subject-Token. 403: another user's, by a caller who is neither admin nor service. 404: not a valid token.
+    """
     text, token = _subject(req)
     return Reply(_token_view(req, token), headers={"X-Subject-Token": text, "Vary": "X-Auth-Token"})
 
 
 @route("DELETE", "/auth/tokens", policy=Rule("identity:revoke_token", ANYONE), status=204)
 def delete(req: Request) -> None:
-    """End the token in X-Subject-Token; all APIs refuse it within `[identity] token_cache_time`."""
+    """Revoke the token in X-Subject-Token; all API processes refuse it within `[identity] token_cache_time`.
+
+    204. 400, 403, 404: as for its validation.
+    """
     _, token = _subject(req)
     users.revoke(req.db, audit_id=token.audit_ids[0], expires_at=_naive(token.expires_at))
 
 
 @route("GET", "/auth/projects", policy=Rule("identity:get_auth_projects", ANYONE))
 def list_projects(req: Request) -> Body:
-    """The projects that the caller may scope a token to."""
+    """List the projects that the caller may scope a token to. 200."""
     items = [project_view(req, project) for project in users.projects_of(req.db, req.ctxt.user_id)]
     return collection(req, "projects", "/auth/projects", items)
 
 
 @route("GET", "/auth/domains", policy=Rule("identity:get_auth_domains", ANYONE))
 def list_domains(req: Request) -> Body:
-    """The domains that the caller may scope a token to: none, roles are held in projects."""
+    """List the domains that the caller may scope a token to. 200 with an empty list: roles are assigned in projects."""
     return collection(req, "domains", "/auth/domains", [])
 
 
-def _prove(req: Request, identity: Body) -> _Proven:
+def _authenticate(req: Request, identity: Body) -> _Authenticated:
     methods = identity["methods"]
     if methods == ["password"] and "password" in identity:
-        return _Proven(_by_password(req, identity["password"]["user"]), ("password",))
+        return _Authenticated(_by_password(req, identity["password"]["user"]), ("password",))
     if methods == ["token"] and "token" in identity:
         parent = tokens.open_tokens(req.conf).read(identity["token"]["id"])
         if parent.is_service:
             raise errors.Unauthorized()
         methods = tuple(dict.fromkeys((*parent.methods, "token")))
-        return _Proven(_holder(req, parent).user, methods, parent)
-    raise errors.Unauthorized("Log in with one of the methods password and token; others are not offered here.")
+        return _Authenticated(_holder(req, parent).user, methods, parent)
+    raise errors.Unauthorized("Only the methods password and token are supported.")
 
 
-def _by_password(req: Request, asked: Body) -> users.User:
-    user_id, name, domain = asked.get("id"), asked.get("name"), asked.get("domain", {})
+def _by_password(req: Request, params: Body) -> users.User:
+    user_id, name, domain = params.get("id"), params.get("name"), params.get("domain", {})
     if user_id is None and (name is None or not domain):
         raise errors.InvalidField(field="auth/identity/password/user", reason="needs id, or name and domain")
     with req.database.reader() as session:
         user = users.login_candidate(
             session, user_id=user_id, name=name, domain_id=domain.get("id"), domain_name=domain.get("name")
         )
-    is_right = passwords.verify(asked["password"], user.password_hash if user else None)
-    if user is None or not is_right or not user.enabled:
+    is_verified = passwords.verify(params["password"], user.password_hash if user else None)
+    if user is None or not is_verified or not user.enabled:
         raise errors.Unauthorized()
     return user
 
 
-def _scope(req: Request, user: users.User, scope: Any) -> str:  # noqa: ANN401 - an object or one word
-    """The id of the project asked for; "": unscoped. Without a scope: the user's own project, if he may."""
+def _scope(req: Request, user: users.User, scope: Any) -> str:  # noqa: ANN401 - an object or a string
+    """The id of the requested project; "": unscoped. Without a scope: the user's default project, if the user has a role there."""
     if scope == "unscoped":
         return ""
     with req.database.reader() as session:
         if scope is None:
-            may = {project.id for project in users.projects_of(session, user.id)}
-            return user.default_project_id if user.default_project_id in may else ""
-        asked = scope.get("project")
-        if asked is None:
-            raise errors.Unauthorized("Roles are held in projects: ask for a token with the scope of a project.")
-        if asked.get("id"):
-            return str(asked["id"])
-        domain = asked.get("domain", {})
-        if not asked.get("name") or not domain:
+            allowed = {project.id for project in users.projects_of(session, user.id)}
+            return user.default_project_id if user.default_project_id in allowed else ""
+        params = scope.get("project")
+        if params is None:
+            raise errors.Unauthorized("Roles are assigned in projects: only the scope of a project is supported.")
+        if params.get("id"):
+            return str(params["id"])
+        domain = params.get("domain", {})
+        if not params.get("name") or not domain:
             raise errors.InvalidField(field="auth/scope/project", reason="needs id, or name and domain")
         project = users.project_by_name(
-            session, asked["name"], domain_id=domain.get("id"), domain_name=domain.get("name")
+            session, params["name"], domain_id=domain.get("id"), domain_name=domain.get("name")
         )
     if project is None:
-        raise errors.Unauthorized(f"User {user.id} cannot log in to project {asked['name']}.")
+        raise errors.Unauthorized(f"User {user.id} cannot log in to project {params['name']}.")
     return project.id
 
 
 def _subject(req: Request) -> tuple[str, tokens.Token]:
-    """The token in X-Subject-Token, if the caller may ask about it: his own, or he is an admin or a service.
+    """The token in X-Subject-Token, if it is the caller's, or the caller is an admin or a service.
 
-    :raises errors.NotFound: it is not a valid token.
+    :raises errors.NotFound: not a valid token. :raises errors.PolicyForbids: another user's.
     """
     text = req.http.headers.get("X-Subject-Token", "")
     if not text:
@@ -187,10 +195,10 @@ def _subject(req: Request) -> tuple[str, tokens.Token]:
     try:
         token = tokens.open_tokens(req.conf).read(text)
         if token.is_service:
-            raise errors.InvalidToken(reason="it is the service's own")
+            raise errors.InvalidToken(reason="it is a service's token")
         _holder(req, token)
-    except errors.InvalidToken as wrong:
-        raise errors.NotFound(f"Could not find token: {wrong.text}") from None
+    except errors.InvalidToken as error:
+        raise errors.NotFound(f"Could not find token: {error.text}") from None
     if token.user_id != req.ctxt.user_id and not {context.ADMIN, context.SERVICE} & req.ctxt.roles:
         raise errors.PolicyForbids(rule=_VALIDATE.name)
     return text, token
@@ -209,26 +217,26 @@ def _holder(req: Request, token: tokens.Token) -> users.Holder:
 
 
 def _token_view(req: Request, token: tokens.Token) -> Body:
-    """Keystone's token document; roles include implied ones."""
-    held = _holder(req, token)
-    domain = {"id": held.domain.id, "name": held.domain.name}
-    shown: Body = {
+    """A token as Keystone shows it; roles include implied ones."""
+    holder = _holder(req, token)
+    domain = {"id": holder.domain.id, "name": holder.domain.name}
+    view: Body = {
         "methods": list(token.methods),
-        "user": {"id": held.user.id, "name": held.user.name, "domain": domain, "password_expires_at": None},
+        "user": {"id": holder.user.id, "name": holder.user.name, "domain": domain, "password_expires_at": None},
         "audit_ids": list(token.audit_ids),
         "issued_at": _iso(token.issued_at),
         "expires_at": _iso(token.expires_at),
     }
-    if held.project is not None:
+    if holder.project is not None:
         with req.database.reader() as session:
-            names = context.expand_roles(held.roles)
+            names = context.expand_roles(holder.roles)
             roles = [role for role in users.find(session, users.Role) if role.name in names]
-        shown["project"] = {"id": held.project.id, "name": held.project.name, "domain": domain}
-        shown["is_domain"] = False
-        shown["roles"] = [{"id": role.id, "name": role.name} for role in roles]
+        view["project"] = {"id": holder.project.id, "name": holder.project.name, "domain": domain}
+        view["is_domain"] = False
+        view["roles"] = [{"id": role.id, "name": role.name} for role in roles]
         if "nocatalog" not in req.query:
-            shown["catalog"] = catalog(req)
-    return {"token": shown}
+            view["catalog"] = catalog(req)
+    return {"token": view}
 
 
 def _naive(seconds: float) -> datetime.datetime:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Users and their passwords."""
+"""/users and their passwords."""
 
 from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.identity.catalog import collection
-from nova_lite.api.identity.projects import asked_enabled, project_view
+from nova_lite.api.identity.projects import enabled_filter, project_view
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
@@ -21,7 +21,7 @@ _PROPERTIES = {
     "default_project_id": {"type": ["string", "null"], "maxLength": 64},
     "password": _PASSWORD,
 }
-# Keystone keeps properties that it does not know, so clients send some: they are accepted and not kept.
+# Keystone stores unknown properties, so clients send some: they are accepted and ignored.
 CREATE = {
     "type": "object",
     "properties": {"user": {"type": "object", "properties": _PROPERTIES, "required": ["name"]}},
@@ -53,7 +53,7 @@ _CHANGE_PASSWORD = Rule("identity:change_password", ANYONE)
 
 def user_view(req: Request, user: users.User) -> Body:
     """A user as Keystone shows it."""
-    shown: Body = {
+    view: Body = {
         "id": user.id,
         "name": user.name,
         "domain_id": user.domain_id,
@@ -64,39 +64,39 @@ def user_view(req: Request, user: users.User) -> Body:
         "links": {"self": f"{req.base_url}/users/{user.id}"},
     }
     if user.email:
-        shown["email"] = user.email
+        view["email"] = user.email
     if user.default_project_id:
-        shown["default_project_id"] = user.default_project_id
-    return shown
+        view["default_project_id"] = user.default_project_id
+    return view
 
 
 @route("GET", "/users", policy=Rule("identity:list_users", ADMIN))
 def index(req: Request) -> Body:
-    """Users; `name`, `domain_id` and `enabled` filter."""
-    found = users.find(
+    """List users; `name`, `domain_id` and `enabled` filter. 200."""
+    rows = users.find(
         req.db,
         users.User,
         name=req.query.get("name"),
         domain_id=req.query.get("domain_id"),
-        is_enabled=asked_enabled(req),
+        is_enabled=enabled_filter(req),
     )
-    return collection(req, "users", "/users", [user_view(req, user) for user in found])
+    return collection(req, "users", "/users", [user_view(req, user) for user in rows])
 
 
 @route("POST", "/users", policy=Rule("identity:create_user", ADMIN), status=201, body={"2.0": CREATE})
 def create(req: Request, body: Body) -> Body:
-    """Make a user; without a password he cannot log in."""
-    asked = body["user"]
-    # Before the first query: hashing may not hold the write lock of the transaction.
-    password_hash = passwords.hash_password(asked["password"]) if asked.get("password") else ""
-    domain = users.get(req.db, users.Domain, asked.get("domain_id") or users.DEFAULT_DOMAIN)
+    """Create a user, who cannot log in without a password. 201. 404: no such domain. 409: the name is in use in the domain."""
+    params = body["user"]
+    # Before the first query: hashing must not hold the write lock of the transaction.
+    password_hash = passwords.hash_password(params["password"]) if params.get("password") else ""
+    domain = users.get(req.db, users.Domain, params.get("domain_id") or users.DEFAULT_DOMAIN)
     user = users.User(
         domain_id=domain.id,
-        name=asked["name"],
-        email=asked.get("email") or "",
-        description=asked.get("description") or "",
-        enabled=asked.get("enabled", True),
-        default_project_id=asked.get("default_project_id"),
+        name=params["name"],
+        email=params.get("email") or "",
+        description=params.get("description") or "",
+        enabled=params.get("enabled", True),
+        default_project_id=params.get("default_project_id"),
         password_hash=password_hash,
     )
     return {"user": user_view(req, users.add(req.db, user))}
@@ -104,26 +104,29 @@ def create(req: Request, body: Body) -> Body:
 
 @route("GET", "/users/{user_id}", policy=_GET)
 def show(req: Request, user_id: str) -> Body:
-    """One user; oneself, or any for an admin."""
+    """Show one user: the caller, or any for an admin. 200. 403: another one. 404: no such user."""
     _require_self(req, user_id, _GET)
     return {"user": user_view(req, users.get(req.db, users.User, user_id))}
 
 
 @route("PATCH", "/users/{user_id}", policy=Rule("identity:update_user", ADMIN), body={"2.0": UPDATE})
 def update(req: Request, body: Body, user_id: str) -> Body:
-    """Change a user; a new password, or disabling him, ends his tokens."""
-    asked = body["user"]
-    password_hash = passwords.hash_password(asked["password"]) if asked.get("password") else None
+    """Change a user; a new password, or `enabled` false, invalidates the user's tokens.
+
+    200. 400: `domain_id` cannot change. 404: no such user. 409: the name is in use in the domain.
+    """
+    params = body["user"]
+    password_hash = passwords.hash_password(params["password"]) if params.get("password") else None
     user = users.get(req.db, users.User, user_id)
-    if asked.get("domain_id") not in (None, user.domain_id):
+    if params.get("domain_id") not in (None, user.domain_id):
         raise errors.InvalidField(field="user/domain_id", reason="cannot be changed")
-    user.name = asked.get("name", user.name)
-    user.email = (asked["email"] or "") if "email" in asked else user.email
-    user.description = (asked["description"] or "") if "description" in asked else user.description
-    user.default_project_id = asked.get("default_project_id", user.default_project_id)
-    user.enabled = asked.get("enabled", user.enabled)
+    user.name = params.get("name", user.name)
+    user.email = (params["email"] or "") if "email" in params else user.email
+    user.description = (params["description"] or "") if "description" in params else user.description
+    user.default_project_id = params.get("default_project_id", user.default_project_id)
+    user.enabled = params.get("enabled", user.enabled)
     if password_hash:
-        user.password_hash = password_hash  # ends his tokens: they carry its mark
+        user.password_hash = password_hash  # invalidates the user's tokens: they have the old one's mark
     if not user.enabled:
         users.revoke_all(user)
     users.flush_unique(req.db, user)
@@ -132,39 +135,36 @@ def update(req: Request, body: Body, user_id: str) -> Body:
 
 @route("DELETE", "/users/{user_id}", policy=Rule("identity:delete_user", ADMIN), status=204)
 def delete(req: Request, user_id: str) -> None:
-    """Delete the user and his role assignments."""
+    """Delete the user and the user's role assignments. 204. 403: the caller. 404: no such user."""
     if user_id == req.ctxt.user_id:
-        raise errors.Forbidden(reason="You cannot delete yourself: nobody might be left to log in.")
+        raise errors.Forbidden(reason="You cannot delete your own user: it may be the last admin.")
     users.delete(req.db, users.get(req.db, users.User, user_id))
 
 
 @route("POST", "/users/{user_id}/password", policy=_CHANGE_PASSWORD, status=204, body={"2.0": CHANGE_PASSWORD})
 def change_password(req: Request, body: Body, user_id: str) -> None:
-    """Change one's own password; ends all one's tokens.
-
-    :raises errors.Unauthorized: the original password is wrong.
-    """
+    """Change the caller's password, which invalidates all the caller's tokens. 204. 401: wrong original password. 403: another user."""
     if user_id != req.ctxt.user_id:
         raise errors.PolicyForbids(rule=_CHANGE_PASSWORD.name)
-    asked = body["user"]
+    params = body["user"]
     with req.database.reader() as session:
         old_hash = users.get(session, users.User, user_id).password_hash
-    if not passwords.verify(asked["original_password"], old_hash):
+    if not passwords.verify(params["original_password"], old_hash):
         raise errors.Unauthorized("The original password is wrong.")
-    new_hash = passwords.hash_password(asked["password"])
+    new_hash = passwords.hash_password(params["password"])
     user = users.get(req.db, users.User, user_id)
     user.password_hash = new_hash
 
 
 @route("GET", "/users/{user_id}/projects", policy=_PROJECTS)
 def list_projects(req: Request, user_id: str) -> Body:
-    """The projects in which the user has a role; one's own, or any user's for an admin."""
+    """List the projects in which the user has a role: of the caller, or of any user for an admin. 200. 403: another user's."""
     _require_self(req, user_id, _PROJECTS)
     items = [project_view(req, project) for project in users.projects_of(req.db, user_id)]
     return collection(req, "projects", f"/users/{user_id}/projects", items)
 
 
 def _require_self(req: Request, user_id: str, rule: Rule) -> None:
-    """:raises errors.PolicyForbids: neither the user himself nor an admin; the same for unknown users."""
+    """:raises errors.PolicyForbids: the caller is neither that user nor an admin; also for unknown users."""
     if user_id != req.ctxt.user_id and not req.ctxt.is_admin:
         raise errors.PolicyForbids(rule=rule.name)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metadata service: what a guest asks of 169.254.169.254, answered on its own host from the host's records.
+"""The metadata service at 169.254.169.254, answered on the guest's own host from the host's records.
 
-The guest is known by the network that the request came in on and by its source address, which anti-spoofing vouches
-for; no header is trusted.
+A guest is identified by the network of the request and its source address, which anti-spoofing guarantees; no header
+is trusted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nova_lite import errors
 from nova_lite.values.instance_metadata import PASSWORD, Documents, to_bytes
 
 LOG = logging.getLogger(__name__)
-# Versions that guests ask for; all answer as the latest, whose documents only ever gained fields.
+# Versions that guests request; all are answered as the latest, whose documents only ever gained fields.
 OPENSTACK_VERSIONS = (
     "2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-06-30", "2016-10-06", "2017-02-22",
     "2018-08-27", "2020-10-14", "latest",
@@ -27,19 +27,19 @@ EC2_VERSIONS = (
     "1.0", "2007-01-19", "2007-03-01", "2007-08-29", "2007-10-10", "2007-12-15", "2008-02-01", "2008-09-01",
     "2009-04-04", "latest",
 )
-_PASSWORD_BYTES = 1020  # as many as Nova takes
+_PASSWORD_BYTES = 1020  # Nova's limit
 
 
 class Store(Protocol):
-    """What guests may read and write, by the network that a request came in on and its source address there."""
+    """The data that guests read and write, by the network of the request and its source address there."""
 
     def find(self, network_id: str, address: str) -> Documents | None:
-        """The guest's documents; None: no server here has the address."""
+        """The guest's documents; None: no server on this host has the address."""
 
     def post_password(self, network_id: str, address: str, password: str) -> None:
-        """Keep what the guest posted for its owner.
+        """Store the password that the guest posted for its owner.
 
-        :raises errors.NotFound: no server here has the address. :raises errors.Conflict: it has posted one already.
+        :raises errors.NotFound: no server on this host has the address. :raises errors.Conflict: it has one already.
         """
 
 
@@ -51,34 +51,33 @@ class MetadataApp:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         http = webob.Request(environ)
-        return self._answer(http)(environ, start_response)
+        return self._respond(http)(environ, start_response)
 
-    def _answer(self, http: webob.Request) -> webob.Response:
+    def _respond(self, http: webob.Request) -> webob.Response:
         network_id, address = http.environ["nova.network_id"], http.environ.get("REMOTE_ADDR", "")
         if http.method == "POST" and _is_password(http.path_info):
-            return self._take_password(http, network_id, address)
+            return self._store_password(http, network_id, address)
         if http.method not in ("GET", "HEAD"):
-            return _text(405, b"Only GET is answered here\n")
+            return _text(405, b"Only GET is allowed\n")
         documents = self._store.find(network_id, address)
         if documents is None:
             LOG.warning("no server has address %s on network %s", address, network_id)
-            return _text(404, b"No server is known by your address\n")
-        body = answer(documents, http.path_info)
+            return _text(404, b"No server has this address\n")
+        body = lookup(documents, http.path_info)
         return _text(404, b"Not found\n") if body is None else _text(200, body, is_json=http.path_info.endswith(".json"))
 
-
-    def _take_password(self, http: webob.Request, network_id: str, address: str) -> webob.Response:
-        """It is taken once; its owner reads it by os-server-password, and may clear the way for another."""
+    def _store_password(self, http: webob.Request, network_id: str, address: str) -> webob.Response:
+        """Store the password once; its owner reads it by os-server-password, and may delete it so that another can be posted."""
         raw = http.body_file.read(_PASSWORD_BYTES + 1)
         if len(raw) > _PASSWORD_BYTES:
             return _text(400, b"Request is too large.\n")
         password = raw.decode("latin-1").strip()
         if not (password.isascii() and password.isprintable()):
-            return _text(400, b"A password is one line of ASCII\n")
+            return _text(400, b"The password must be one line of ASCII\n")
         try:
             self._store.post_password(network_id, address, password)
-        except (errors.NotFound, errors.Conflict, errors.Unavailable) as refused:
-            return _text(refused.http_status, f"{refused.text}\n".encode())
+        except (errors.NotFound, errors.Conflict, errors.Unavailable) as error:
+            return _text(error.http_status, f"{error.text}\n".encode())
         return _text(200, b"")
 
 
@@ -87,11 +86,11 @@ def _is_password(path: str) -> bool:
     return len(parts) == 3 and parts[1] in OPENSTACK_VERSIONS and "/".join((parts[0], "latest", parts[2])) == PASSWORD
 
 
-def answer(documents: Documents, path: str) -> bytes | None:
-    """The document or listing at the path; None: there is none."""
+def lookup(documents: Documents, path: str) -> bytes | None:
+    """The document or list at the path; None: there is none."""
     parts = [part for part in path.split("/") if part]
     if not parts:
-        return _listing(EC2_VERSIONS)
+        return _lines(EC2_VERSIONS)
     if parts[0] == "openstack":
         return _openstack(documents, parts[1:])
     return _ec2(documents, parts[1:]) if parts[0] in EC2_VERSIONS else None
@@ -99,37 +98,37 @@ def answer(documents: Documents, path: str) -> bytes | None:
 
 def _openstack(documents: Documents, parts: list[str]) -> bytes | None:
     if not parts:
-        return _listing(OPENSTACK_VERSIONS)
-    if parts[0] == "content" and len(parts) == 2:  # files given with the server; only meta_data.json names them
+        return _lines(OPENSTACK_VERSIONS)
+    if parts[0] == "content" and len(parts) == 2:  # injected files; only meta_data.json lists them
         text = documents.get("openstack/" + "/".join(parts))
         return None if text is None else to_bytes(text)
     if parts[0] not in OPENSTACK_VERSIONS:
         return None
     root = "openstack/latest/"
     if len(parts) == 1:
-        return _listing(sorted(path.removeprefix(root) for path in documents if path.startswith(root)))
+        return _lines(sorted(path.removeprefix(root) for path in documents if path.startswith(root)))
     text = documents.get(root + "/".join(parts[1:]))
     return None if text is None else to_bytes(text)
 
 
 def _ec2(documents: Documents, parts: list[str]) -> bytes | None:
     if not parts:
-        return _listing(["meta-data/", *(["user-data"] if "ec2/latest/user-data" in documents else [])])
+        return _lines(["meta-data/", *(["user-data"] if "ec2/latest/user-data" in documents else [])])
     if parts == ["user-data"]:
         text = documents.get("ec2/latest/user-data")
         return None if text is None else to_bytes(text)
-    return _walk(json.loads(documents["ec2/latest/meta-data.json"]), parts[1:]) if parts[0] == "meta-data" else None
+    return _ec2_node(json.loads(documents["ec2/latest/meta-data.json"]), parts[1:]) if parts[0] == "meta-data" else None
 
 
-def _walk(node: Any, parts: list[str]) -> bytes | None:  # noqa: ANN401 - parsed JSON
-    """The EC2 tree below meta-data/: directories end with a slash, lists are lines, a key shows as `0=name`."""
+def _ec2_node(node: Any, parts: list[str]) -> bytes | None:  # noqa: ANN401 - parsed JSON
+    """The EC2 tree below meta-data/: directories end with a slash, lists are lines, a key is shown as `0=name`."""
     for part in parts:
         if not isinstance(node, dict) or part.startswith("_") or part not in node:
             return None
         node = node[part]
     if isinstance(node, dict):
-        return _listing([_entry(name, child) for name, child in node.items() if not name.startswith("_")])
-    return _listing(node) if isinstance(node, list) else str(node).encode()
+        return _lines([_entry(name, child) for name, child in node.items() if not name.startswith("_")])
+    return _lines(node) if isinstance(node, list) else str(node).encode()
 
 
 def _entry(name: str, child: Any) -> str:  # noqa: ANN401 - parsed JSON
@@ -138,7 +137,7 @@ def _entry(name: str, child: Any) -> str:  # noqa: ANN401 - parsed JSON
     return f"{name}={child['_name']}" if "_name" in child else f"{name}/"
 
 
-def _listing(names: Iterable[str]) -> bytes:
+def _lines(names: Iterable[str]) -> bytes:
     return "\n".join(names).encode()
 
 
@@ -148,5 +147,5 @@ def _text(status: int, body: bytes, *, is_json: bool = False) -> webob.Response:
 
 
 def app_factory(_global_conf: dict[str, str], **_local: str) -> Callable[[Store], MetadataApp]:
-    """Paste factory: gives a maker, since the documents are with the network worker that serves it."""
+    """Paste factory: returns a constructor, since the network worker that serves the application has the documents."""
     return MetadataApp

@@ -60,7 +60,7 @@ class LocalAuth:
         self,
         app: App,
         database: Database,
-        minted: tokens.Tokens,
+        issuer: tokens.Tokens,
         *,
         identity_url: str = "",
         remember_s: float = 5.0,
@@ -68,7 +68,7 @@ class LocalAuth:
     ) -> None:
         self._app = app
         self._database = database
-        self._tokens = minted
+        self._tokens = issuer
         self._identity_url = identity_url
         self._remember_s = remember_s
         self._clock = clock
@@ -174,10 +174,10 @@ def _said(environ: Environ, name: str) -> str:
 
 
 class OwnServices:
-    """Before Keystone: the tokens that the conductor mints for workers are ours, and no Keystone knows them."""
+    """Before Keystone: tokens that the conductor issues for workers are unknown to Keystone."""
 
-    def __init__(self, app: App, others: App, minted: tokens.Tokens) -> None:
-        self._app, self._others, self._tokens = app, others, minted
+    def __init__(self, app: App, others: App, issuer: tokens.Tokens) -> None:
+        self._app, self._others, self._tokens = app, others, issuer
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ.pop("nova.context", None)

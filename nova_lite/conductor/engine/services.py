@@ -30,7 +30,7 @@ LOG = logging.getLogger(__name__)
 class Services:
     """Made once per conductor. `now` is UTC without a zone; `compute(agent)` is the worker that listens as `agent`.
 
-    `image_token(project_id)` mints a short-lived token with which a worker fetches the project's images.
+    `image_token(project_id)` issues a short-lived token with which a worker fetches the project's images.
     """
 
     conf: cfg.ConfigOpts

@@ -240,8 +240,8 @@ def test_a_token_that_is_not_valid(stage: Stage, path: str, flaw: str) -> None:
 def test_a_token_expires(stage: Stage, hours_ago: int, status: int) -> None:
     known = tokens.open_tokens(stage.cloud.conf).read(stage.alice.token)
     then = known.issued_at - hours_ago * 3600
-    minting = tokens.Tokens(tokens.KeyRepository(tokens.directory_of(stage.cloud.conf)), lifetime_s=3600, clock=lambda: then)
-    token, _ = minting.mint(known.user_id, project_id=known.project_id, password_mark=known.password_mark)
+    issuer = tokens.Tokens(tokens.KeyRepository(tokens.directory_of(stage.cloud.conf)), lifetime_s=3600, clock=lambda: then)
+    token, _ = issuer.issue(known.user_id, project_id=known.project_id, password_mark=known.password_mark)
     assert stage.cloud.request("GET", "/v2.1/servers", token=token).status_int == status
 
 

@@ -13,9 +13,9 @@ from tests.support.api.identity_cloud import IdentityCloud
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdentityCloud]:
-    made = IdentityCloud(tmp_path_factory.mktemp("identity"))
-    yield made
-    made.database.close()
+    identity_cloud = IdentityCloud(tmp_path_factory.mktemp("identity"))
+    yield identity_cloud
+    identity_cloud.database.close()
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def mallory(cloud: IdentityCloud, admin: str) -> str:
 
 @pytest.fixture
 def forget(cloud: IdentityCloud) -> Iterator[Callable[[], None]]:
-    """Calling it lets more time pass than the filter remembers a token."""
+    """Advance the clock beyond the time for which the filter caches a token."""
 
     def wait() -> None:
         cloud.clock.added += 5.1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What identity says of the cloud itself: catalog, services, endpoints, regions, and single roles."""
+"""Catalog, services, endpoints, regions and roles of the identity service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.api.identity_cloud import IdentityCloud
 TYPES = {"identity", "compute", "image", "network"}
 
 
-def test_the_catalog_of_a_token_can_be_read_again(cloud: IdentityCloud, mallory: str) -> None:
+def test_the_catalog_is_that_of_the_token(cloud: IdentityCloud, mallory: str) -> None:
     shown = cloud.call("GET", "/auth/catalog", token=mallory)
     assert shown.status_int == 200
     with_token = cloud.log_in("mallory", "mallory secret", project="blue").json["token"]["catalog"]
@@ -29,7 +29,7 @@ def test_no_token_can_be_scoped_to_a_domain(cloud: IdentityCloud, mallory: str) 
 
 
 @pytest.mark.parametrize(("plural", "singular"), [("services", "service"), ("endpoints", "endpoint"), ("roles", "role")])
-def test_each_that_is_listed_is_shown_alone_to_admins_only(
+def test_listed_resources_are_shown_to_admins_only(
     cloud: IdentityCloud, admin: str, mallory: str, plural: str, singular: str
 ) -> None:
     listed = cloud.call("GET", f"/{plural}", token=admin).json[plural]
@@ -41,7 +41,7 @@ def test_each_that_is_listed_is_shown_alone_to_admins_only(
         assert cloud.call("GET", path, token=mallory).status_int == 403
 
 
-def test_a_service_is_shown_as_the_catalog_has_it(cloud: IdentityCloud, admin: str) -> None:
+def test_services_and_endpoints_are_shown_as_in_the_catalog(cloud: IdentityCloud, admin: str) -> None:
     for service in cloud.call("GET", "/auth/catalog", token=admin).json["catalog"]:
         shown = cloud.call("GET", f"/services/{service['id']}", token=admin).json["service"]
         assert (shown["name"], shown["type"], shown["enabled"]) == (service["name"], service["type"], True)
@@ -51,7 +51,7 @@ def test_a_service_is_shown_as_the_catalog_has_it(cloud: IdentityCloud, admin: s
             assert found["service_id"] == service["id"]
 
 
-def test_a_role_that_was_made_is_shown_and_gone_when_deleted(cloud: IdentityCloud, admin: str) -> None:
+def test_a_role_is_created_shown_and_deleted(cloud: IdentityCloud, admin: str) -> None:
     made = cloud.call("POST", "/roles", {"role": {"name": "looker", "description": "looks"}}, token=admin).json["role"]
     shown = cloud.call("GET", f"/roles/{made['id']}", token=admin).json["role"]
     assert (shown["name"], shown["description"], shown["domain_id"]) == ("looker", "looks", None)
@@ -59,7 +59,7 @@ def test_a_role_that_was_made_is_shown_and_gone_when_deleted(cloud: IdentityClou
     assert cloud.call("GET", f"/roles/{made['id']}", token=admin).status_int == 404
 
 
-def test_the_region_is_the_one_of_the_endpoints(cloud: IdentityCloud, mallory: str) -> None:
+def test_the_region_is_that_of_the_endpoints(cloud: IdentityCloud, mallory: str) -> None:
     listed = cloud.call("GET", "/regions", token=mallory)
     assert listed.status_int == 200
     (region,) = listed.json["regions"]
@@ -70,6 +70,6 @@ def test_the_region_is_the_one_of_the_endpoints(cloud: IdentityCloud, mallory: s
 
 
 @pytest.mark.parametrize("path", ["/services/none", "/endpoints/none", "/regions/none", "/roles/none"])
-def test_what_is_not_there_is_not_found(cloud: IdentityCloud, admin: str, path: str) -> None:
+def test_unknown_resources_are_answered_404(cloud: IdentityCloud, admin: str, path: str) -> None:
     refused = cloud.call("GET", path, token=admin)
     assert (refused.status_int, refused.json["error"]["code"]) == (404, 404)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filters in front of every face: whom they believe, what they refuse, what they log; and policy."""
+"""The filters in front of every API service: authentication, limits, access log; and policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_no_token_is_unauthorized(cloud: IdentityCloud) -> None:
     assert answer.headers["WWW-Authenticate"].startswith("Keystone uri=")
 
 
-def test_a_bad_token_is_refused_at_once_even_where_none_is_needed(cloud: IdentityCloud) -> None:
+def test_an_invalid_token_is_refused_even_by_public_routes(cloud: IdentityCloud) -> None:
     answer = cloud.call("GET", "/", token="bad")
     assert answer.status_int == 401
     assert answer.headers["WWW-Authenticate"] == 'Keystone uri="http://cloud/identity/v3"'
@@ -37,7 +37,7 @@ def test_a_bad_token_is_refused_at_once_even_where_none_is_needed(cloud: Identit
     }
 
 
-def test_identity_headers_of_a_client_are_not_believed(cloud: IdentityCloud, mallory: str) -> None:
+def test_identity_headers_of_a_client_are_ignored(cloud: IdentityCloud, mallory: str) -> None:
     forged = {
         "X-User-Id": "root",
         "X-Roles": "admin",
@@ -59,7 +59,7 @@ def test_an_expired_token_is_refused(cloud: IdentityCloud) -> None:
     cloud.clock.added = 0.0
 
 
-def test_a_revoked_token_ends_within_five_seconds(cloud: IdentityCloud, forget: Callable[[], None]) -> None:
+def test_a_revoked_token_is_invalid_within_five_seconds(cloud: IdentityCloud, forget: Callable[[], None]) -> None:
     text = cloud.token()
     assert cloud.call("GET", "/users", token=text).status_int == 200
     assert cloud.call("DELETE", "/auth/tokens", token=text, headers={"X-Subject-Token": text}).status_int == 204
@@ -67,7 +67,7 @@ def test_a_revoked_token_ends_within_five_seconds(cloud: IdentityCloud, forget: 
     assert cloud.call("GET", "/users", token=text).status_int == 401
 
 
-def test_a_disabled_user_is_out_within_five_seconds(
+def test_tokens_of_a_disabled_user_are_invalid_within_five_seconds(
     cloud: IdentityCloud, admin: str, forget: Callable[[], None]
 ) -> None:
     user_id, _ = cloud.make_user("bob", project="red", role="member", admin=admin)
@@ -79,7 +79,7 @@ def test_a_disabled_user_is_out_within_five_seconds(
     assert cloud.log_in("bob", "bob secret", project="red").status_int == 401
 
 
-def test_tokens_of_a_disabled_user_stay_dead_when_he_is_enabled_again(
+def test_tokens_of_a_disabled_user_stay_invalid_when_the_user_is_enabled_again(
     cloud: IdentityCloud, admin: str, forget: Callable[[], None]
 ) -> None:
     user_id, _ = cloud.make_user("bess", project="red", role="member", admin=admin)
@@ -99,7 +99,7 @@ def test_a_disabled_project_refuses_its_tokens(cloud: IdentityCloud, admin: str,
     assert cloud.log_in("carl", "carl secret", project="closing").status_int == 401
 
 
-def test_a_token_ends_when_its_user_loses_his_last_role(
+def test_a_token_is_invalid_when_its_user_has_no_role_any_more(
     cloud: IdentityCloud, admin: str, forget: Callable[[], None]
 ) -> None:
     user_id, project_id = cloud.make_user("dora", project="red", role="member", admin=admin)
@@ -111,7 +111,7 @@ def test_a_token_ends_when_its_user_loses_his_last_role(
     assert cloud.call("GET", "/auth/projects", token=text).status_int == 401
 
 
-def test_changing_ones_password_ends_ones_tokens_and_the_old_password(
+def test_a_changed_password_invalidates_tokens_and_the_old_password(
     cloud: IdentityCloud, admin: str, forget: Callable[[], None]
 ) -> None:
     user_id, _ = cloud.make_user("eve", project="red", role="member", admin=admin)
@@ -131,12 +131,12 @@ def test_a_password_is_not_changed_without_the_old_one(cloud: IdentityCloud, ali
     assert cloud.log_in("alice", "alice secret", project="red").status_int == 201
 
 
-def test_anothers_password_is_not_changed(cloud: IdentityCloud, alice: tuple[str, str], mallory: str) -> None:
+def test_another_users_password_is_not_changed(cloud: IdentityCloud, alice: tuple[str, str], mallory: str) -> None:
     change = {"user": {"password": "new secret", "original_password": "alice secret"}}
     assert cloud.call("POST", f"/users/{alice[0]}/password", change, token=mallory).status_int == 403
 
 
-def test_every_answer_has_a_request_id_even_refusals(cloud: IdentityCloud) -> None:
+def test_every_response_has_a_request_id_errors_too(cloud: IdentityCloud) -> None:
     answers = [cloud.call("GET", "/"), cloud.call("GET", "/users"), cloud.call("GET", "/", token="bad")]
     ids = {answer.headers["x-openstack-request-id"] for answer in answers}
     assert len(ids) == 3
@@ -147,7 +147,7 @@ def test_a_request_is_logged_once_without_line_feeds_of_the_client(
     cloud: IdentityCloud, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "nova_lite.api.wsgi.request_id"):
-        assert cloud.call("GET", "/users%0aforged?x=%0a").body  # the line is written when the body was sent
+        assert cloud.call("GET", "/users%0aforged?x=%0a").body  # the line is written after the body
     lines = [record.getMessage() for record in caplog.records if record.name == "nova_lite.api.wsgi.request_id"]
     assert len(lines) == 1
     assert "\n" not in lines[0]
@@ -176,13 +176,13 @@ def _echo(environ: dict[str, object], start_response: Callable[..., object]) -> 
     return [body]
 
 
-def test_a_chunked_body_is_cut_at_the_limit() -> None:
+def test_a_chunked_body_above_the_limit_is_refused() -> None:
     app = SizeLimit(_echo, limit=10)
     assert _chunked("/", b"x" * 11).get_response(app).status_int == 413
     assert _chunked("/", b"x" * 10).get_response(app).body == b"x" * 10
 
 
-def test_uploads_pass_the_limit_and_only_they() -> None:
+def test_only_uploads_may_exceed_the_limit() -> None:
     app = SizeLimit(_echo, limit=10, upload_suffix="/file")
     assert len(_chunked("/images/1/file", b"x" * 99, method="PUT").get_response(app).body) == 99
     assert webob.Request.blank("/images/1/file", method="PUT", body=b"x" * 99).get_response(app).status_int == 200
@@ -198,7 +198,7 @@ def test_a_policy_file_overrides_while_the_api_runs(cloud: IdentityCloud, mallor
     assert cloud.call("GET", "/roles", token=mallory).status_int == 403
 
 
-def test_a_policy_on_more_than_roles_is_not_remembered_for_others(
+def test_a_decision_by_more_than_roles_is_not_cached_for_others(
     cloud: IdentityCloud, admin: str, mallory: str, policy_file: Path
 ) -> None:
     policy_file.write_text('"identity:list_roles": "user_id:somebody or role:admin and not role:none"\n')
@@ -206,7 +206,7 @@ def test_a_policy_on_more_than_roles_is_not_remembered_for_others(
     assert cloud.call("GET", "/roles", token=mallory).status_int == 403
 
 
-def test_a_broken_policy_file_leaves_the_rules_before_it(
+def test_an_invalid_policy_file_leaves_the_previous_rules(
     cloud: IdentityCloud, admin: str, mallory: str, policy_file: Path
 ) -> None:
     policy_file.write_text('"identity:list_roles": "role:member"\n')
@@ -217,21 +217,21 @@ def test_a_broken_policy_file_leaves_the_rules_before_it(
     assert cloud.call("GET", "/users", token=mallory).status_int == 403
 
 
-def test_a_context_carries_the_clients_own_request_id(cloud: IdentityCloud, admin: str) -> None:
-    seen: dict[str, context.Context] = {}
+def test_a_context_has_the_clients_request_id(cloud: IdentityCloud, admin: str) -> None:
+    captured: dict[str, context.Context] = {}
 
     def app(environ: dict[str, context.Context], start_response: Callable[..., object]) -> list[bytes]:
-        seen["context"] = environ["nova.context"]
+        captured["context"] = environ["nova.context"]
         start_response("200 OK", [])
         return []
 
     outer = RequestId(LocalAuth(app, cloud.database, cloud.tokens))
-    theirs = context.new_request_id()
-    http = webob.Request.blank("/", headers={"X-Auth-Token": admin, "X-OpenStack-Request-Id": theirs})
+    global_id = context.new_request_id()
+    http = webob.Request.blank("/", headers={"X-Auth-Token": admin, "X-OpenStack-Request-Id": global_id})
     answer = http.get_response(outer)
-    assert seen["context"].global_request_id == theirs
-    assert seen["context"].request_id == answer.headers["x-openstack-request-id"] != theirs
-    assert seen["context"].is_admin
+    assert captured["context"].global_request_id == global_id
+    assert captured["context"].request_id == answer.headers["x-openstack-request-id"] != global_id
+    assert captured["context"].is_admin
     http.headers["X-OpenStack-Request-Id"] = "req-not\na-uuid"
     http.get_response(outer)
-    assert seen["context"].global_request_id == ""
+    assert captured["context"].global_request_id == ""

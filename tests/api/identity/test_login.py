@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logging in, and what ends a token."""
+"""Issuing tokens, and their validation and revocation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nova_lite.db.identity import passwords
 from tests.support.api.identity_cloud import IdentityCloud
 
 
-def test_login_gives_a_token_with_roles_and_catalog(cloud: IdentityCloud) -> None:
+def test_login_issues_a_token_with_roles_and_catalog(cloud: IdentityCloud) -> None:
     answer = cloud.log_in()
     token = answer.json["token"]
     assert answer.status_int == 201
@@ -40,7 +40,7 @@ def test_login_without_a_scope_and_without_a_default_project_is_unscoped(
     assert "roles" not in token
 
 
-def test_login_without_a_scope_takes_the_default_project(cloud: IdentityCloud) -> None:
+def test_login_without_a_scope_uses_the_default_project(cloud: IdentityCloud) -> None:
     assert cloud.log_in(project=None).json["token"]["project"]["name"] == "admin"
 
 
@@ -63,7 +63,7 @@ def test_login_by_ids_works(cloud: IdentityCloud, alice: tuple[str, str]) -> Non
     assert {role["name"] for role in answer.json["token"]["roles"]} == {"member", "reader"}
 
 
-def test_a_wrong_password_and_an_unknown_user_get_the_same_answer(cloud: IdentityCloud) -> None:
+def test_a_wrong_password_and_an_unknown_user_have_the_same_response(cloud: IdentityCloud) -> None:
     wrong, unknown = cloud.log_in(password="guess"), cloud.log_in("nobody", "guess")
     assert (wrong.status_int, wrong.body) == (401, unknown.body)
     assert unknown.status_int == 401
@@ -99,7 +99,7 @@ def test_login_to_a_project_without_a_role_is_refused(cloud: IdentityCloud, alic
 
 
 @pytest.mark.parametrize("method", ["application_credential", "totp", "external"])
-def test_other_methods_are_refused_plainly(cloud: IdentityCloud, method: str) -> None:
+def test_other_methods_are_refused(cloud: IdentityCloud, method: str) -> None:
     answer = cloud.call("POST", "/auth/tokens", {"auth": {"identity": {"methods": [method], method: {}}}})
     assert answer.status_int == 401
     assert "password and token" in answer.json["error"]["message"]
@@ -129,7 +129,7 @@ def test_a_malformed_login_is_a_bad_request(cloud: IdentityCloud, body: object) 
     assert answer.json["error"]["title"] == "Bad Request"
 
 
-def test_a_token_can_be_traded_for_one_with_another_scope(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+def test_a_token_is_issued_for_another_with_another_scope(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
     first = cloud.log_in("alice", "alice secret", project=None)
     answer = cloud.call(
         "POST",
@@ -148,13 +148,13 @@ def test_a_token_can_be_traded_for_one_with_another_scope(cloud: IdentityCloud, 
     assert token["audit_ids"][1] == first.json["token"]["audit_ids"][0]
 
 
-def test_a_services_token_cannot_be_traded(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
-    text = cloud.tokens.mint_service(project_id=alice[1])
+def test_no_token_is_issued_for_a_service_token(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+    text = cloud.tokens.issue_service(project_id=alice[1])
     answer = cloud.call("POST", "/auth/tokens", {"auth": {"identity": {"methods": ["token"], "token": {"id": text}}}})
     assert answer.status_int == 401
 
 
-def test_showing_ones_own_token_says_what_login_said(cloud: IdentityCloud) -> None:
+def test_a_token_is_shown_as_at_login(cloud: IdentityCloud) -> None:
     login = cloud.log_in()
     text = login.headers["X-Subject-Token"]
     shown = cloud.call("GET", "/auth/tokens", token=text, headers={"X-Subject-Token": text})
@@ -167,18 +167,18 @@ def test_head_of_a_token_has_no_body(cloud: IdentityCloud, admin: str) -> None:
     assert (answer.status_int, answer.body) == (200, b"")
 
 
-def test_anothers_token_is_not_shown_to_a_member(cloud: IdentityCloud, admin: str, mallory: str) -> None:
+def test_another_users_token_is_not_shown_to_a_member(cloud: IdentityCloud, admin: str, mallory: str) -> None:
     answer = cloud.call("GET", "/auth/tokens", token=mallory, headers={"X-Subject-Token": admin})
     assert answer.status_int == 403
 
 
-def test_anothers_token_is_not_revoked_by_a_member(cloud: IdentityCloud, admin: str, mallory: str) -> None:
+def test_another_users_token_is_not_revoked_by_a_member(cloud: IdentityCloud, admin: str, mallory: str) -> None:
     answer = cloud.call("DELETE", "/auth/tokens", token=mallory, headers={"X-Subject-Token": admin})
     assert answer.status_int == 403
     assert cloud.call("GET", "/users", token=admin).status_int == 200
 
 
-def test_an_unknown_subject_is_not_found(cloud: IdentityCloud, admin: str) -> None:
+def test_an_invalid_subject_token_is_answered_404(cloud: IdentityCloud, admin: str) -> None:
     answer = cloud.call("GET", "/auth/tokens", token=admin, headers={"X-Subject-Token": "nonsense"})
     assert answer.status_int == 404
     assert answer.json["error"]["title"] == "Not Found"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Users, projects, roles and assignments: who may see and change what."""
+"""Users, projects, roles and assignments: authorization."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from nova_lite.db.identity import users
 from tests.support.api.identity_cloud import ADMIN_PASSWORD, IdentityCloud
 
 
-def test_a_services_token_reads_as_one_project_and_has_no_row(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
-    text = cloud.tokens.mint_service(project_id=alice[1])
+def test_a_service_token_is_a_reader_of_one_project_without_a_users_row(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+    text = cloud.tokens.issue_service(project_id=alice[1])
     assert cloud.call("GET", f"/projects/{alice[1]}", token=text).status_int == 200
     assert cloud.call("GET", "/users", token=text).status_int == 403
 
 
-def test_passwords_are_kept_as_salted_scrypt(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+def test_passwords_are_stored_as_salted_scrypt(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
     with cloud.database.reader() as session:
-        kept = users.get(session, users.User, alice[0]).password_hash
-    assert kept.startswith("scrypt$16384$8$1$")
-    assert "alice" not in kept
+        stored = users.get(session, users.User, alice[0]).password_hash
+    assert stored.startswith("scrypt$16384$8$1$")
+    assert "alice" not in stored
 
 
-def test_no_answer_shows_a_password_or_its_hash(cloud: IdentityCloud, admin: str, alice: tuple[str, str]) -> None:
+def test_no_response_has_a_password_or_its_hash(cloud: IdentityCloud, admin: str, alice: tuple[str, str]) -> None:
     shown = cloud.call("GET", f"/users/{alice[0]}", token=admin)
     assert b"scrypt" not in shown.body
     assert "password" not in shown.json["user"]
@@ -56,30 +56,30 @@ def test_no_answer_shows_a_password_or_its_hash(cloud: IdentityCloud, admin: str
         ("DELETE", "/projects/{red}/users/{alice}/roles/r", None),
     ],
 )
-def test_a_member_of_another_project_may_not(
+def test_a_member_of_another_project_is_answered_403(
     cloud: IdentityCloud, alice: tuple[str, str], mallory: str, method: str, path: str, body: object
 ) -> None:
     answer = cloud.call(method, path.format(alice=alice[0], red=alice[1]), body, token=mallory)
     assert answer.status_int == 403
 
 
-def test_what_does_not_exist_is_refused_like_what_is_anothers(cloud: IdentityCloud, mallory: str) -> None:
+def test_unknown_resources_are_refused_like_another_users(cloud: IdentityCloud, mallory: str) -> None:
     assert cloud.call("GET", "/users/nobody", token=mallory).status_int == 403
     assert cloud.call("GET", "/projects/nothing", token=mallory).status_int == 403
 
 
-def test_a_user_sees_himself_and_his_projects(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+def test_a_user_sees_their_own_user_and_projects(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
     user_id, project_id = alice
     text = cloud.token("alice", "alice secret", project="red")
     assert cloud.call("GET", f"/users/{user_id}", token=text).json["user"]["name"] == "alice"
     assert cloud.call("GET", f"/projects/{project_id}", token=text).json["project"]["name"] == "red"
     for path in ("/auth/projects", f"/users/{user_id}/projects"):
-        assert [found["name"] for found in cloud.call("GET", path, token=text).json["projects"]] == ["red"]
-    found = cloud.call("GET", f"/role_assignments?user.id={user_id}&include_names=true", token=text)
-    assert [row["role"]["name"] for row in found.json["role_assignments"]] == ["member"]
+        assert [project["name"] for project in cloud.call("GET", path, token=text).json["projects"]] == ["red"]
+    assignments = cloud.call("GET", f"/role_assignments?user.id={user_id}&include_names=true", token=text)
+    assert [row["role"]["name"] for row in assignments.json["role_assignments"]] == ["member"]
 
 
-def test_names_are_looked_up_as_clients_do(cloud: IdentityCloud, admin: str, alice: tuple[str, str]) -> None:
+def test_users_and_domains_are_filtered_by_name(cloud: IdentityCloud, admin: str, alice: tuple[str, str]) -> None:
     assert cloud.call("GET", "/users/alice", token=admin).status_int == 404
     found = cloud.call("GET", "/users?name=alice&domain_id=default", token=admin).json["users"]
     assert [user["id"] for user in found] == [alice[0]]
@@ -95,7 +95,7 @@ def test_names_are_looked_up_as_clients_do(cloud: IdentityCloud, admin: str, ali
         ("/roles", {"role": {"name": "member"}}),
     ],
 )
-def test_a_taken_name_is_a_conflict(cloud: IdentityCloud, admin: str, path: str, body: object) -> None:
+def test_a_name_in_use_is_answered_409(cloud: IdentityCloud, admin: str, path: str, body: object) -> None:
     assert cloud.call("POST", path, body, token=admin).status_int == 409
 
 
@@ -109,13 +109,13 @@ def test_a_taken_name_is_a_conflict(cloud: IdentityCloud, admin: str, path: str,
         ("/projects", [], "JSON object"),
     ],
 )
-def test_bad_fields_are_named(cloud: IdentityCloud, admin: str, path: str, body: object, field: str) -> None:
+def test_invalid_fields_are_named(cloud: IdentityCloud, admin: str, path: str, body: object, field: str) -> None:
     answer = cloud.call("POST", path, body, token=admin)
     assert answer.status_int == 400
     assert field in answer.json["error"]["message"]
 
 
-def test_a_user_in_an_unknown_domain_is_not_made(cloud: IdentityCloud, admin: str) -> None:
+def test_a_user_in_an_unknown_domain_is_not_created(cloud: IdentityCloud, admin: str) -> None:
     answer = cloud.call("POST", "/users", {"user": {"name": "x", "domain_id": "mars"}}, token=admin)
     assert answer.status_int == 404
 
@@ -128,18 +128,18 @@ def test_deleting_a_project_and_user_leaves_no_assignment(cloud: IdentityCloud, 
     assert cloud.call("GET", f"/users/{user_id}", token=admin).status_int == 404
 
 
-def test_built_in_roles_stay(cloud: IdentityCloud, admin: str) -> None:
+def test_built_in_roles_are_neither_changed_nor_deleted(cloud: IdentityCloud, admin: str) -> None:
     role_id = cloud.call("GET", "/roles?name=reader", token=admin).json["roles"][0]["id"]
     assert cloud.call("DELETE", f"/roles/{role_id}", token=admin).status_int == 403
     assert cloud.call("PATCH", f"/roles/{role_id}", {"role": {"name": "x"}}, token=admin).status_int == 403
 
 
-def test_an_admin_cannot_delete_himself(cloud: IdentityCloud, admin: str) -> None:
+def test_an_admin_cannot_delete_their_own_user(cloud: IdentityCloud, admin: str) -> None:
     user_id = cloud.log_in().json["token"]["user"]["id"]
     assert cloud.call("DELETE", f"/users/{user_id}", token=admin).status_int == 403
 
 
-def test_a_role_is_granted_checked_and_taken(cloud: IdentityCloud, admin: str, alice: tuple[str, str]) -> None:
+def test_a_role_is_assigned_checked_and_removed(cloud: IdentityCloud, admin: str, alice: tuple[str, str]) -> None:
     role_id = cloud.call("POST", "/roles", {"role": {"name": "auditor"}}, token=admin).json["role"]["id"]
     path = f"/projects/{alice[1]}/users/{alice[0]}/roles/{role_id}"
     assert cloud.call("HEAD", path, token=admin).status_int == 404
@@ -151,11 +151,11 @@ def test_a_role_is_granted_checked_and_taken(cloud: IdentityCloud, admin: str, a
     assert cloud.call("DELETE", path, token=admin).status_int == 404
 
 
-def test_granting_to_nobody_is_not_found(cloud: IdentityCloud, admin: str, alice: tuple[str, str]) -> None:
+def test_assigning_to_an_unknown_user_is_answered_404(cloud: IdentityCloud, admin: str, alice: tuple[str, str]) -> None:
     assert cloud.call("PUT", f"/projects/{alice[1]}/users/nobody/roles/none", token=admin).status_int == 404
 
 
-def test_bootstrap_done_again_changes_nothing(cloud: IdentityCloud) -> None:
+def test_bootstrap_is_idempotent(cloud: IdentityCloud) -> None:
     with cloud.database.writer() as session:
         users.bootstrap(session, "another password")
     assert cloud.log_in(password=ADMIN_PASSWORD).status_int == 201
@@ -168,5 +168,5 @@ def test_the_version_documents_name_v3() -> None:
     assert catalog.version("http://cloud/identity/v3")["version"]["status"] == "stable"
 
 
-def test_discovery_needs_no_token(cloud: IdentityCloud) -> None:
+def test_the_version_document_needs_no_token(cloud: IdentityCloud) -> None:
     assert cloud.call("GET", "/").json["version"]["id"].startswith("v3.")

@@ -36,7 +36,7 @@ def send(service: ImageService, method: str, path: str, *, user: str) -> webob.R
     return service.request(method, path, user=user)
 
 
-def test_a_new_image_has_every_field(service: ImageService) -> None:
+def test_a_new_image_has_all_fields(service: ImageService) -> None:
     made = service.create(name="cirros", os_distro="cirros", tags=["a", "a", "b"], min_disk=1, min_ram=64)
     assert made["created_at"].endswith("Z")
     assert made["updated_at"] == made.pop("created_at")
@@ -50,36 +50,36 @@ def test_a_new_image_has_every_field(service: ImageService) -> None:
     }
 
 
-def test_an_upload_makes_it_active(active: dict[str, Any]) -> None:
+def test_an_upload_makes_an_image_active(active: dict[str, Any]) -> None:
     assert active["status"] == "active"
     assert active["size"] == active["virtual_size"] == len(DATA)
     assert active["checksum"] == hashlib.md5(DATA, usedforsecurity=False).hexdigest()
     assert (active["os_hash_algo"], active["os_hash_value"]) == ("sha512", hashlib.sha512(DATA).hexdigest())
 
 
-def test_a_download_gives_the_same_bytes(service: ImageService, active: dict[str, Any]) -> None:
+def test_a_download_has_the_uploaded_bytes(service: ImageService, active: dict[str, Any]) -> None:
     answer = service.request("GET", f"/images/{active['id']}/file")
     assert (answer.status_int, answer.content_type) == (200, "application/octet-stream")
     assert answer.content_length == len(DATA)
     assert answer.body == DATA
 
 
-def test_a_range_is_served_as_such(service: ImageService, active: dict[str, Any]) -> None:
+def test_a_range_is_answered_206(service: ImageService, active: dict[str, Any]) -> None:
     answer = service.request("GET", f"/images/{active['id']}/file", headers={"Range": "bytes=5-1000004"})
     assert (answer.status_int, answer.headers["Content-Range"]) == (206, f"bytes 5-1000004/{len(DATA)}")
     assert answer.body == DATA[5:1000005]
 
 
-def test_a_range_beyond_the_end_is_refused(service: ImageService, active: dict[str, Any]) -> None:
+def test_a_range_beyond_the_end_is_answered_416(service: ImageService, active: dict[str, Any]) -> None:
     answer = service.request("GET", f"/images/{active['id']}/file", headers={"Range": "bytes=99999999-"})
     assert (answer.status_int, answer.headers["Content-Range"]) == (416, f"bytes */{len(DATA)}")
 
 
-def test_a_queued_image_downloads_as_nothing(service: ImageService) -> None:
+def test_the_data_of_a_queued_image_is_answered_204(service: ImageService) -> None:
     assert service.request("GET", f"/images/{service.create()['id']}/file").status_int == 204
 
 
-def test_files_are_for_the_service_alone(service: ImageService, active: dict[str, Any]) -> None:
+def test_files_are_readable_by_the_service_only(service: ImageService, active: dict[str, Any]) -> None:
     assert active["status"] == "active"
     assert service.files.stat().st_mode & 0o777 == 0o700
     assert [path.stat().st_mode & 0o777 for path in service.files.iterdir()] == [0o600]
@@ -114,7 +114,7 @@ def test_a_reader_changes_nothing(service: ImageService, active: dict[str, Any],
 
 @pytest.mark.parametrize(("method", "tail"), EACH_ROUTE)
 @pytest.mark.parametrize(("user", "status"), [("", 401), ("noone", 403)])
-def test_every_route_wants_a_token_and_a_role(
+def test_every_route_requires_a_token_and_a_role(
     service: ImageService, active: dict[str, Any], method: str, tail: str, user: str, status: int
 ) -> None:
     assert send(service, method, f"/images/{active['id']}{tail}", user=user).status_int == status
@@ -139,7 +139,7 @@ def test_a_worker_reads_the_data_of_any_image_and_nothing_else(service: ImageSer
 
 
 @pytest.mark.parametrize("fields", [{"visibility": "public"}, {"owner": "blue"}])
-def test_only_an_admin_publishes_or_gives_away(service: ImageService, fields: dict[str, str]) -> None:
+def test_only_an_admin_makes_images_public_or_changes_owners(service: ImageService, fields: dict[str, str]) -> None:
     assert service.request("POST", "/images", json={"name": "i", **fields}).status_int == 403
     (name, value), = fields.items()
     step = {"op": "replace", "path": f"/{name}", "value": value}
@@ -162,7 +162,7 @@ def test_create_refuses(service: ImageService, body: dict[str, Any], status: int
     assert service.request("POST", "/images", json=body).status_int == status
 
 
-def test_an_id_may_be_chosen_once_even_after_delete(service: ImageService) -> None:
+def test_an_id_is_used_once_even_after_delete(service: ImageService) -> None:
     chosen = str(uuid.uuid4())
     assert service.create(id=chosen)["id"] == chosen
     assert service.request("POST", "/images", json={"id": chosen}, user="bob").status_int == 409
@@ -213,7 +213,7 @@ def test_patch_adds_replaces_and_removes(service: ImageService) -> None:
     assert "os_distro" not in shown
 
 
-def test_patch_takes_glances_first_form(service: ImageService) -> None:
+def test_patch_accepts_glances_older_form(service: ImageService) -> None:
     made = service.create(os_distro="debian")["id"]
     body = b'[{"add": "/hw_rescue_bus", "value": "scsi"}, {"remove": "/os_distro"}, {"replace": "/name", "value": "n"}]'
     old = "application/openstack-images-v2.0-json-patch"
@@ -237,7 +237,7 @@ def test_delete_removes_the_data(service: ImageService, active: dict[str, Any]) 
     assert service.stored() == []
 
 
-def test_tags_come_and_go(service: ImageService) -> None:
+def test_tags_are_added_and_removed(service: ImageService) -> None:
     made = service.create()["id"]
     assert service.request("PUT", f"/images/{made}/tags/x").status_int == 204
     assert service.request("PUT", f"/images/{made}/tags/x").status_int == 204
@@ -247,14 +247,14 @@ def test_tags_come_and_go(service: ImageService) -> None:
     assert service.request("PUT", f"/images/{made}/tags/{'x' * 256}").status_int == 400
 
 
-def test_members_are_none(service: ImageService) -> None:
+def test_an_image_has_no_members(service: ImageService) -> None:
     assert service.request("GET", f"/images/{service.create()['id']}/members").json["members"] == []
 
 
 # -- lists
 
 
-def test_filters_keep_what_they_name(service: ImageService) -> None:
+def test_filters_select_images(service: ImageService) -> None:
     one = service.create(name="one", tags=["x", 'q"u%'], hw_disk_bus="virtio", min_ram=5)["id"]
     two = service.create(name="two, too", disk_format="qcow2", tags=["xy", "x"])["id"]
     hidden = service.create(name="hidden", os_hidden=True)["id"]
@@ -284,7 +284,7 @@ def test_lists_refuse(service: ImageService, query: str) -> None:
 
 @pytest.mark.parametrize("sort", ["", "&sort=name:asc", "&sort_key=size&sort_dir=asc", "&sort=status,name:asc",
                                   "&sort=updated_at:asc", "&sort_dir=asc", "&sort=id:asc"])
-def test_pages_give_every_image_once(service: ImageService, sort: str) -> None:
+def test_pages_have_every_image_once(service: ImageService, sort: str) -> None:
     made = {service.create(name=name)["id"] for name in ("b", "a", "b", None, "c")}
     whole = ids(service.request("GET", f"/images?limit=100{sort}"))
     seen: list[str] = []
@@ -313,7 +313,7 @@ def test_every_shown_field_is_in_the_schema(service: ImageService) -> None:
     assert set(service.create()) <= set(service.request("GET", "/schemas/image").json["properties"])
 
 
-def test_discovery_names_one_current_version() -> None:
+def test_the_versions_document_has_one_current_version() -> None:
     found = image_api.versions("http://c/image/")["versions"]
     assert [(v["status"], v["links"][0]["href"]) for v in found] == [("CURRENT", "http://c/image/v2/")]
 

@@ -64,13 +64,13 @@ def test_a_password_waits_sealed_for_the_config_drive(api: ComputeApi, server_id
     assert act(api, server_id, "rebuild", {"imageRef": OTHER, "adminPass": "secret"}).status == 202
     sealed = inputs(api, "rebuild")["admin_pass"]
     assert "secret" not in sealed
-    assert open_tokens(api.conf).open_secret(sealed) == "secret"
+    assert open_tokens(api.conf).decrypt_secret(sealed) == "secret"
 
 
 def test_a_password_of_a_rescue_waits_likewise(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, config_drive=True)
     assert act(api, server_id, "rescue", {"adminPass": "secret"}).body == {"adminPass": "secret"}
-    assert open_tokens(api.conf).open_secret(inputs(api, "rescue")["admin_pass"]) == "secret"
+    assert open_tokens(api.conf).decrypt_secret(inputs(api, "rescue")["admin_pass"]) == "secret"
 
 
 def test_what_a_rebuild_does_not_name_stays(api: ComputeApi, server_id: str) -> None:

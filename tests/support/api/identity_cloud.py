@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The identity face behind its real filters, on SQLite or another database, with a clock that tests set."""
+"""The identity service behind its real filters, on SQLite or another database, with a clock that tests set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LIMIT = 2000
 
 @dataclasses.dataclass
 class Clock:
-    """The real time plus what a test adds."""
+    """The real time plus the seconds that a test adds."""
 
     added: float = 0.0
 
@@ -43,7 +43,7 @@ class Clock:
 
 
 class IdentityCloud:
-    """One API process with the identity face under /identity/v3."""
+    """One API process with the identity service under /identity/v3."""
 
     def __init__(self, directory: Path, *, database: Database | None = None) -> None:
         file = directory / "nova.conf"
@@ -59,9 +59,9 @@ class IdentityCloud:
         policy = Policy(self.conf, [route.policy for route in routes_of(identity.RESOURCES)])
         spec = ApiService("identity", identity.RESOURCES, identity.fault_body, version_document=catalog.version)
         keys = tokens.KeyRepository(tokens.directory_of(self.conf))
-        checking = tokens.Tokens(keys, lifetime_s=3600, clock=self.clock)
-        checked = LocalAuth(Application(spec, parts, policy), self.database, checking, clock=self.clock)
-        self.app = RequestId(SizeLimit(checked, limit=LIMIT))
+        issuer = tokens.Tokens(keys, lifetime_s=3600, clock=self.clock)
+        authenticated = LocalAuth(Application(spec, parts, policy), self.database, issuer, clock=self.clock)
+        self.app = RequestId(SizeLimit(authenticated, limit=LIMIT))
 
     def call(
         self,
@@ -101,16 +101,16 @@ class IdentityCloud:
         return str(self.log_in(name, password, project=project).headers["X-Subject-Token"])
 
     def make_user(self, name: str, *, project: str, role: str, admin: str) -> tuple[str, str]:
-        """A user whose password is his name's, with the role in the (new) project; ids of both."""
-        found = self.call("GET", f"/projects?name={project}", token=admin).json["projects"]
-        made = (
-            found[0]
-            if found
+        """Create a user with password "NAME secret" and the role in the project, created if missing; ids of both."""
+        projects = self.call("GET", f"/projects?name={project}", token=admin).json["projects"]
+        row = (
+            projects[0]
+            if projects
             else self.call("POST", "/projects", {"project": {"name": project}}, token=admin).json["project"]
         )
         user = self.call("POST", "/users", {"user": {"name": name, "password": f"{name} secret"}}, token=admin).json[
             "user"
         ]
         role_id = self.call("GET", f"/roles?name={role}", token=admin).json["roles"][0]["id"]
-        self.call("PUT", f"/projects/{made['id']}/users/{user['id']}/roles/{role_id}", token=admin)
-        return str(user["id"]), str(made["id"])
+        self.call("PUT", f"/projects/{row['id']}/users/{user['id']}/roles/{role_id}", token=admin)
+        return str(user["id"]), str(row["id"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proxy, gate and a simulated guest's consoles, over real sockets: who is let in, and what is carried."""
+"""Proxy, nova-compute's console server and a simulated guest's consoles, over real sockets."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ LIMIT_S = 10
 
 @dataclasses.dataclass
 class Consoles:
-    """A gate, both proxies and the rows that they share."""
+    """nova-compute's console server, both proxies and the rows that they share."""
 
     database: Database
-    gate: ConsoleServer
+    server: ConsoleServer
     ports: dict[ConsoleType, int]
     web: Path
     now: list[float]
 
     def token(self, kind: ConsoleType, *, token: str = "token-1", ttl_s: int = 600, server_id: str = SERVER) -> str:
-        address = self.gate.announce(server_id, kind, token_hash=consoles.digest(token), ttl_s=ttl_s)
+        address = self.server.announce(server_id, kind, token_hash=consoles.digest(token), ttl_s=ttl_s)
         with self.database.writer() as session:
             consoles.add(session, ConsoleToken(
                 token_hash=consoles.digest(token), server_id=server_id, type=kind.value, host=address.host,
@@ -77,24 +77,24 @@ def here(tmp_path: Path) -> Iterator[Consoles]:
     (web / "vnc_auto.html").write_text("<html>noVNC</html>")
     (tmp_path / "secret").write_text("secret")
     now = [0.0]
-    gate = ConsoleServer(address="127.0.0.1", port=0, connect=connect_fake, clock=lambda: now[0])
-    gate.start()
-    made = {}
+    server = ConsoleServer(address="127.0.0.1", port=0, connect=connect_fake, clock=lambda: now[0])
+    server.start()
+    ports = {}
     proxies = []
     for kind in ConsoleType:
         listener = socket.create_server(("127.0.0.1", 0))
-        made[kind] = listener.getsockname()[1]
+        ports[kind] = listener.getsockname()[1]
         proxies.append(ConsoleProxy(type=kind.value, database=database, listener=listener, allowed_origins=["portal"],
                                     web=web if kind is ConsoleType.NOVNC else None))
         proxies[-1].start()
-    yield Consoles(database, gate, made, web, now)
+    yield Consoles(database, server, ports, web, now)
     for proxy in proxies:
         proxy.stop()
-    gate.stop()
+    server.stop()
     database.close()
 
 
-def test_a_screen_speaks_rfb_without_a_password(here: Consoles) -> None:
+def test_a_graphical_console_is_rfb_without_a_password(here: Consoles) -> None:
     with here.open(ConsoleType.NOVNC, here.token(ConsoleType.NOVNC)) as screen:
         assert screen.subprotocol == "binary"
         assert screen.recv(LIMIT_S) == b"RFB 003.008\n"
@@ -111,7 +111,7 @@ def test_a_screen_speaks_rfb_without_a_password(here: Consoles) -> None:
         assert pixels[:4] == b"\x00\x00\x00\x01"
 
 
-def test_a_serial_port_takes_text_and_bytes(here: Consoles) -> None:
+def test_a_serial_console_accepts_text_and_bytes(here: Consoles) -> None:
     with here.open(ConsoleType.SERIAL, here.token(ConsoleType.SERIAL)) as line:
         assert line.recv(LIMIT_S) == b"\r\nweb login: "
         line.send("root\n")
@@ -120,7 +120,7 @@ def test_a_serial_port_takes_text_and_bytes(here: Consoles) -> None:
         assert line.recv(LIMIT_S) == b"\x00\xff"
 
 
-def test_who_comes_later_takes_a_serial_port_over(here: Consoles) -> None:
+def test_a_later_connection_takes_over_a_serial_console(here: Consoles) -> None:
     token = here.token(ConsoleType.SERIAL)
     with here.open(ConsoleType.SERIAL, token) as first, here.open(ConsoleType.SERIAL, token) as second:
         assert second.recv(LIMIT_S) == b"\r\nweb login: "
@@ -136,52 +136,52 @@ def refusal(here: Consoles, kind: ConsoleType, token: str, **more: object) -> tu
     return answer.status_code, answer.headers["X-Console-Refusal"], bytes(answer.body)
 
 
-def test_a_token_nobody_gave_is_refused_without_a_body(here: Consoles) -> None:
+def test_an_unknown_token_is_refused_without_a_body(here: Consoles) -> None:
     here.token(ConsoleType.NOVNC)
-    status, why, body = refusal(here, ConsoleType.NOVNC, "bad")
-    assert (status, "unknown, has expired" in why, body) == (403, True, b"")
+    status, reason, body = refusal(here, ConsoleType.NOVNC, "bad")
+    assert (status, "unknown, has expired" in reason, body) == (403, True, b"")
 
 
-def test_a_token_of_another_kind_of_console_is_refused(here: Consoles) -> None:
+def test_a_token_of_another_console_type_is_refused(here: Consoles) -> None:
     assert refusal(here, ConsoleType.SERIAL, here.token(ConsoleType.NOVNC))[0] == 403
 
 
-def test_a_token_that_the_rows_have_lost_is_refused(here: Consoles) -> None:
+def test_a_token_without_a_row_is_refused(here: Consoles) -> None:
     token = here.token(ConsoleType.NOVNC)
     with here.database.writer() as session:
         consoles.forget(session, SERVER)
     assert refusal(here, ConsoleType.NOVNC, token)[0] == 403
 
 
-def test_the_host_itself_refuses_a_token_whose_time_is_over(here: Consoles) -> None:
+def test_the_host_itself_refuses_an_expired_token(here: Consoles) -> None:
     token = here.token(ConsoleType.NOVNC, ttl_s=5)
     here.now[0] = 6.0
     assert refusal(here, ConsoleType.NOVNC, token)[1] == "the token is unknown to the host, or has expired"
 
 
-def test_what_the_hypervisor_says_reaches_the_user(here: Consoles) -> None:
+def test_the_hypervisors_error_reaches_the_user(here: Consoles) -> None:
     token = here.token(ConsoleType.NOVNC, server_id="6c9b1a52-0000-4000-8000-00000000dead")
     assert "the guest is not defined" in refusal(here, ConsoleType.NOVNC, token)[1]
 
 
-def test_a_host_that_is_gone_is_named_as_the_reason(here: Consoles) -> None:
+def test_a_host_that_does_not_answer_is_the_reason(here: Consoles) -> None:
     token = here.token(ConsoleType.NOVNC)
-    here.gate.stop()
+    here.server.stop()
     assert "does not answer" in refusal(here, ConsoleType.NOVNC, token)[1]
 
 
-@pytest.mark.parametrize(("origin", "is_welcome"), [
+@pytest.mark.parametrize(("origin", "is_allowed"), [
     ("http://127.0.0.1:6080", True), ("https://portal", True), ("http://evil.example", False), ("null", False),
 ])
-def test_pages_of_other_sites_open_no_consoles(here: Consoles, origin: str, is_welcome: bool) -> None:
+def test_pages_of_other_sites_open_no_consoles(here: Consoles, origin: str, is_allowed: bool) -> None:
     token = here.token(ConsoleType.NOVNC)
-    if is_welcome:
+    if is_allowed:
         here.open(ConsoleType.NOVNC, token, origin=origin).close()
     else:
         assert refusal(here, ConsoleType.NOVNC, token, origin=origin)[0] == 403
 
 
-def test_novnc_is_served_to_who_has_a_good_link_and_others_are_told(here: Consoles) -> None:
+def test_novnc_is_served_for_a_valid_url_and_the_reason_for_others(here: Consoles) -> None:
     token = here.token(ConsoleType.NOVNC)
     assert here.page(f"/vnc_auto.html?path=%3Ftoken%3D{token}") == (200, "<html>noVNC</html>")
     status, text = here.page("/vnc_auto.html?path=%3Ftoken%3Dbad")
@@ -193,17 +193,17 @@ def test_nothing_but_novnc_is_served(here: Consoles, path: str) -> None:
     assert here.page(path)[0] == 404
 
 
-def test_a_proxy_without_novnc_says_what_to_install(here: Consoles) -> None:
+def test_a_proxy_without_novnc_names_the_package(here: Consoles) -> None:
     (here.web / "vnc_auto.html").unlink()
     here.web.rmdir()
     status, text = here.page("/vnc_auto.html")
     assert (status, "Install the package novnc" in text) == (404, True)
 
 
-def test_a_gate_that_cannot_listen_says_so() -> None:
-    taken = socket.create_server(("127.0.0.1", 0))
-    with taken:
-        gate = ConsoleServer(address="127.0.0.1", port=taken.getsockname()[1], connect=connect_fake)
-        gate.start()
+def test_a_console_server_that_cannot_listen_reports_it() -> None:
+    occupied = socket.create_server(("127.0.0.1", 0))
+    with occupied:
+        server = ConsoleServer(address="127.0.0.1", port=occupied.getsockname()[1], connect=connect_fake)
+        server.start()
         with pytest.raises(errors.Unavailable, match="cannot listen"):
-            gate.announce(SERVER, ConsoleType.SERIAL, token_hash="x", ttl_s=1)
+            server.announce(SERVER, ConsoleType.SERIAL, token_hash="x", ttl_s=1)

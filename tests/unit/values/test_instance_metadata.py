@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What guests may read about themselves, and how 169.254.169.254 answers it."""
+"""The metadata of a guest, and the service at 169.254.169.254 that answers it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import webob
 
 from nova_lite import errors
-from nova_lite.api.metadata.app import MetadataApp, answer
+from nova_lite.api.metadata.app import MetadataApp, lookup
 from nova_lite.values.instance_metadata import NicFacts, ServerFacts, for_config_drive, render, to_bytes
 
 RAW = bytes(range(256))
@@ -25,15 +25,15 @@ DOCUMENTS = render(FACTS, dns_domain="novalocal")
 
 
 class Guests:
-    """The store of one guest, at 10.0.0.5 of network n; `asked` and `posted` are what it was told."""
+    """The store of one guest, at 10.0.0.5 of network n; records the lookups and the posted passwords."""
 
     def __init__(self, error: errors.NovaLiteError | None = None) -> None:
         self.error = error
-        self.asked: list[tuple[str, str]] = []
+        self.lookups: list[tuple[str, str]] = []
         self.posted: list[str] = []
 
     def find(self, network_id: str, address: str) -> dict[str, str] | None:
-        self.asked.append((network_id, address))
+        self.lookups.append((network_id, address))
         return DOCUMENTS if (network_id, address) == ("n", "10.0.0.5") else None
 
     def post_password(self, network_id: str, address: str, password: str) -> None:
@@ -48,26 +48,26 @@ def post(guests: Guests, path: str, body: bytes) -> int:
 
 
 def get(path: str) -> bytes | None:
-    return answer(DOCUMENTS, path)
+    return lookup(DOCUMENTS, path)
 
 
-def test_meta_data_says_who_the_server_is() -> None:
-    said = json.loads(get("/openstack/latest/meta_data.json") or b"")
-    assert (said["uuid"], said["name"], said["hostname"]) == (FACTS.id, "Zoë", "zoe.novalocal")
-    assert said["public_keys"] == {"k": "ssh-ed25519 AAAA me"}
-    assert said["keys"] == [{"name": "k", "type": "ssh", "data": "ssh-ed25519 AAAA me"}]
-    assert said["meta"] == {"a": "b"}
+def test_meta_data_describes_the_server() -> None:
+    document = json.loads(get("/openstack/latest/meta_data.json") or b"")
+    assert (document["uuid"], document["name"], document["hostname"]) == (FACTS.id, "Zoë", "zoe.novalocal")
+    assert document["public_keys"] == {"k": "ssh-ed25519 AAAA me"}
+    assert document["keys"] == [{"name": "k", "type": "ssh", "data": "ssh-ed25519 AAAA me"}]
+    assert document["meta"] == {"a": "b"}
 
 
-def test_user_data_comes_back_byte_for_byte_whatever_it_is() -> None:
+def test_user_data_is_answered_byte_for_byte() -> None:
     assert get("/openstack/latest/user_data") == get("/latest/user-data") == RAW
     assert to_bytes(DOCUMENTS["openstack/latest/user_data"]) == RAW
 
 
-def test_without_user_data_there_is_none() -> None:
+def test_missing_user_data_is_not_found() -> None:
     bare = render(dataclasses.replace(FACTS, user_data=None), dns_domain="")
-    assert answer(bare, "/openstack/latest/user_data") is None
-    assert answer(bare, "/latest/user-data") is None
+    assert lookup(bare, "/openstack/latest/user_data") is None
+    assert lookup(bare, "/latest/user-data") is None
 
 
 @pytest.mark.parametrize(("path", "expected"), [
@@ -76,11 +76,11 @@ def test_without_user_data_there_is_none() -> None:
     ("/latest/meta-data/public-keys/", "0=k"), ("/latest/meta-data/public-keys/0/openssh-key", "ssh-ed25519 AAAA me"),
     ("/latest/meta-data/placement/availability-zone", "nova"), ("/latest/meta-data/security-groups", "default"),
 ])
-def test_the_ec2_tree_answers_as_guests_expect(path: str, expected: str) -> None:
+def test_the_ec2_tree_has_the_values_that_guests_expect(path: str, expected: str) -> None:
     assert get(path) == expected.encode()
 
 
-def test_listings_lead_to_every_document() -> None:
+def test_lists_name_existing_documents() -> None:
     for name in (get("/openstack/latest/") or b"").decode().split():
         assert get(f"/openstack/latest/{name}") is not None
     for name in (get("/latest/meta-data/") or b"").decode().split():
@@ -89,11 +89,11 @@ def test_listings_lead_to_every_document() -> None:
 
 @pytest.mark.parametrize("path", ["/nonsense", "/latest/meta-data/nothing", "/openstack/1999-01-01/meta_data.json",
                                   "/latest/meta-data/public-keys/0/_name", "/openstack/latest/../../etc/passwd"])
-def test_what_is_not_there_is_not_found(path: str) -> None:
+def test_unknown_paths_are_not_found(path: str) -> None:
     assert get(path) is None
 
 
-def test_the_guest_is_known_by_network_and_address_and_by_no_header() -> None:
+def test_a_guest_is_identified_by_network_and_address_and_no_header() -> None:
     guests = Guests()
     app = MetadataApp(guests)
     request = webob.Request.blank("/latest/meta-data/instance-id", environ={
@@ -102,11 +102,11 @@ def test_the_guest_is_known_by_network_and_address_and_by_no_header() -> None:
     assert request.get_response(app).status_code == 404
     request.environ["REMOTE_ADDR"] = "10.0.0.5"
     assert request.get_response(app).body == b"i-0000001a"
-    assert guests.asked == [("n", "10.0.0.6"), ("n", "10.0.0.5")]
+    assert guests.lookups == [("n", "10.0.0.6"), ("n", "10.0.0.5")]
 
 
 @pytest.mark.parametrize("path", ["/", "/openstack/latest/user_data", "/openstack/1999/password", "/latest/password"])
-def test_nothing_else_may_be_posted(path: str) -> None:
+def test_other_paths_refuse_posts(path: str) -> None:
     guests = Guests()
     assert (post(guests, path, b"x"), guests.posted) == (405, [])
 
@@ -119,7 +119,7 @@ def test_a_guest_posts_a_password_for_its_owner(version: str) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"x" * 1021, b"\0", b"two\nlines", "ä".encode()])
-def test_a_password_that_cannot_be_one_is_not_taken(raw: bytes) -> None:
+def test_an_invalid_password_is_refused(raw: bytes) -> None:
     guests = Guests()
     assert (post(guests, "/openstack/latest/password", raw), guests.posted) == (400, [])
 
@@ -127,15 +127,15 @@ def test_a_password_that_cannot_be_one_is_not_taken(raw: bytes) -> None:
 @pytest.mark.parametrize(("error", "status"), [
     (errors.Conflict(reason="one is there"), 409), (errors.NotFound(what="Server", id="x"), 404),
     (errors.ServiceDown(service="nova-conductor", host="any", reason="silence"), 503)])
-def test_a_guest_hears_why_its_password_is_not_taken(error: errors.NovaLiteError, status: int) -> None:
+def test_a_refused_password_is_answered_with_the_errors_status(error: errors.NovaLiteError, status: int) -> None:
     assert post(Guests(error), "/openstack/latest/password", b"x") == status
 
 
-def test_the_password_is_read_back_but_is_not_on_the_config_drive() -> None:
+def test_a_posted_password_is_readable_but_not_on_the_config_drive() -> None:
     assert get("/openstack/latest/password") == b""
     rendered = render(dataclasses.replace(FACTS, posted_password="c2VjcmV0"), dns_domain="")  # noqa: S106 - no secret
-    assert answer(rendered, "/openstack/latest/password") == b"c2VjcmV0"
-    assert answer(for_config_drive(rendered), "/openstack/latest/password") is None
+    assert lookup(rendered, "/openstack/latest/password") == b"c2VjcmV0"
+    assert lookup(for_config_drive(rendered), "/openstack/latest/password") is None
     assert for_config_drive(rendered).keys() == rendered.keys() - {"openstack/latest/password"}
 
 
@@ -147,14 +147,14 @@ def test_devices_with_tags_are_named_by_their_mac() -> None:
         ("nic", "fa:16:3e:00:00:02", ["storage"])]
 
 
-def test_the_public_address_is_the_first_floating_one() -> None:
+def test_the_public_address_is_the_first_floating_ip() -> None:
     assert get("/latest/meta-data/public-ipv4") == b""
-    reached = dataclasses.replace(NIC, floating=("203.0.113.7", "203.0.113.8"))
-    rendered = render(dataclasses.replace(FACTS, nics=(NIC, reached)), dns_domain="")
-    assert answer(rendered, "/latest/meta-data/public-ipv4") == b"203.0.113.7"
+    associated = dataclasses.replace(NIC, floating=("203.0.113.7", "203.0.113.8"))
+    rendered = render(dataclasses.replace(FACTS, nics=(NIC, associated)), dns_domain="")
+    assert lookup(rendered, "/latest/meta-data/public-ipv4") == b"203.0.113.7"
 
 
-def test_files_given_with_the_server_stand_beside_its_metadata() -> None:
+def test_injected_files_are_listed_in_meta_data() -> None:
     facts = dataclasses.replace(FACTS, files=(("/etc/motd", base64.b64encode(b"\xffhi").decode()),))
     rendered = render(facts, dns_domain="")
     assert json.loads(rendered["openstack/latest/meta_data.json"])["files"] == [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""URLs that open a guest's screen or serial port: a token each, minted here, known to the guest's host, kept as a hash."""
+"""URLs that open a guest's screen or serial port: a token each, issued here, known to the guest's host, kept as a hash."""
 
 from __future__ import annotations
 

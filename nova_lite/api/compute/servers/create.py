@@ -86,7 +86,7 @@ def create(req: Request, body: Body) -> Reply:
 
 def for_config_drive(req: Request, password: str, *, has_drive: bool) -> dict[str, Any]:
     """Inputs of the action with which the password reaches the guest: as in Nova, by nothing but its config drive."""
-    return {actions.ADMIN_PASS: tokens.open_tokens(req.conf).seal_secret(password)} if has_drive else {}
+    return {actions.ADMIN_PASS: tokens.open_tokens(req.conf).encrypt_secret(password)} if has_drive else {}
 
 
 def _hand_over(req: Request, server_id: str, inputs: dict[str, Any]) -> None:
