@@ -34,12 +34,13 @@ class Daemons:
     """One cloud of separate daemons; `with` starts and stops it, `purge()` removes its directory.
 
     `hosts`: simulated hosts in one nova-compute. `options` go on top of the written nova.conf. `address`: where
-    the broker and the API listen; the database stays on the loopback.
+    the broker and the API listen; the database stays on the loopback. `programs`: the directory with our programs, if not
+    beside this Python.
     """
 
     def __init__(
         self, state_dir: Path, *, database: str = "postgres", hosts: int = 10, options: Options | None = None,
-        daemons: tuple[str, ...] = DAEMONS, address: str = "127.0.0.1",
+        daemons: tuple[str, ...] = DAEMONS, address: str = "127.0.0.1", programs: Path | None = None,
     ) -> None:
         self.state_dir = state_dir.absolute()
         self.broker = RabbitMQ(self.state_dir / "rabbitmq", address=address)
@@ -49,6 +50,7 @@ class Daemons:
         self._hosts = hosts
         self.options = dict(options or {})  # read when it starts
         self._address = address
+        self._programs = programs or Path(sys.executable).parent
         self._kept_port = self.state_dir / "api-port"
         self._port = int(self._kept_port.read_text()) if self._kept_port.exists() else 0
 
@@ -83,7 +85,7 @@ class Daemons:
                 for part in [pool.submit(self.broker.start), pool.submit(self.database.start)]:
                     part.result()
             self._configure()
-            output_of([program("nova-lite"), "db", "sync", "--config-file", str(self.nova_conf)], env=environment())
+            output_of([self.program("nova-lite"), "db", "sync", "--config-file", str(self.nova_conf)], env=environment())
             for name in self.processes:
                 self.start_daemon(name)
             self.wait_until_up()
@@ -93,9 +95,12 @@ class Daemons:
                 self.stop()
             raise
 
+    def program(self, name: str) -> str:
+        return str(self._programs / name)
+
     def start_daemon(self, name: str) -> None:
         """Start one of them; returns at once."""
-        argv = [program(name), "--config-file", str(self.nova_conf)]
+        argv = [self.program(name), "--config-file", str(self.nova_conf)]
         self.processes[name].start(argv, env=environment())
 
     def wait_until_up(self, *, deadline_s: float = 60) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import base64
 import dataclasses
+import functools
 import json
 import secrets
 import statistics
@@ -14,7 +15,10 @@ import time
 from collections.abc import Callable
 
 from tools.lib.bench.cloud import BenchError, Body, Cloud, Wire, need
-from tools.lib.bench.needs import ResourceRequest
+from tools.lib.bench.prerequisites import Prerequisites
+
+# Power actions in an order in which each is allowed, with the status that ends it.
+_ACTIONS = (("pause", "PAUSED"), ("unpause", "ACTIVE"), ("os-stop", "SHUTOFF"), ("os-start", "ACTIVE"))
 
 
 @dataclasses.dataclass
@@ -40,15 +44,15 @@ class Boot:
 class Bench:
     """One run: boots, reads, deletes; every phase is bounded in count and in time."""
 
-    def __init__(self, cloud: Cloud, needs: ResourceRequest, args: argparse.Namespace) -> None:
-        self.cloud, self.needs, self.args = cloud, needs, args
+    def __init__(self, cloud: Cloud, prerequisites: Prerequisites, args: argparse.Namespace) -> None:
+        self.cloud, self.prerequisites, self.args = cloud, prerequisites, args
         self.boots: list[Boot] = []
         self.name = f"bench-{secrets.token_hex(4)}"
 
     def boot(self, wire: Wire, number: int, *, poll_s: float) -> Boot:
         """POST, then poll until ACTIVE, ERROR or the deadline."""
-        params: Body = {"name": f"{self.name}-{number}", "imageRef": self.needs.image, "flavorRef": self.needs.flavor,
-                       "networks": [{"uuid": self.needs.network}] if self.needs.network else "none"}
+        params: Body = {"name": f"{self.name}-{number}", "imageRef": self.prerequisites.image, "flavorRef": self.prerequisites.flavor,
+                       "networks": [{"uuid": self.prerequisites.network}] if self.prerequisites.network else "none"}
         if self.args.user_data:
             params["user_data"] = base64.b64encode(bytes(self.args.user_data)).decode()
         boot = Boot(posted=time.monotonic())
@@ -123,6 +127,47 @@ class Bench:
         start = time.monotonic()
         in_threads([client] * self.args.read_clients)
         return {"per_s": len(times) / (time.monotonic() - start), "count": len(times), **spread(times)}
+
+    def action_times(self) -> dict[str, dict[str, float]]:
+        """Each power action on one server until its status is reached, `--actions` times, one client; by action."""
+        wire = self.cloud.wire()
+        url = f"{self.cloud.compute}/servers/{next(boot.id for boot in self.boots if boot.active is not None)}"
+        times: dict[str, list[float]] = {name: [] for name, _ in _ACTIONS}
+        for _ in range(self.args.actions):
+            for name, status in _ACTIONS:
+                times[name].append(self._act(wire, url, name, status))
+        wire.close()
+        return {name: spread(taken) for name, taken in times.items()}
+
+    def action_rate(self) -> dict[str, float]:
+        """Pause and unpause by `-c` clients, each on a server of its own; actions per second."""
+        urls = [f"{self.cloud.compute}/servers/{boot.id}" for boot in self.boots if boot.active is not None][:self.args.c]
+
+        def client(url: str) -> None:
+            wire = self.cloud.wire()
+            for _ in range(self.args.actions):
+                self._act(wire, url, "pause", "PAUSED")
+                self._act(wire, url, "unpause", "ACTIVE")
+            wire.close()
+
+        start = time.monotonic()
+        in_threads([functools.partial(client, url) for url in urls])
+        count = 2 * self.args.actions * len(urls)
+        return {"per_s": count / (time.monotonic() - start), "count": count}
+
+    def _act(self, wire: Wire, url: str, name: str, status: str) -> float:
+        """Seconds from the POST until the server shows `status` and no task."""
+        start = time.monotonic()
+        answered, body, _ = wire.request("POST", f"{url}/action", {name: None})
+        if answered != 202:
+            raise BenchError(f"{name} answered {answered}: {json.dumps(body)[:300]}")
+        while True:
+            server = need(wire, "GET", url)["server"]
+            if server["status"] == status and server["OS-EXT-STS:task_state"] is None:
+                return time.monotonic() - start
+            if time.monotonic() > start + self.args.timeout:
+                raise BenchError(f"{name} did not lead to {status} within {self.args.timeout:.0f} s")
+            time.sleep(self.args.poll)
 
     def list_times(self) -> dict[str, float]:
         """GET /servers/detail with a page of `--page`, one client."""

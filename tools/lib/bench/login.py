@@ -57,5 +57,5 @@ def _read_yaml(path: pathlib.Path) -> Body:
     try:
         import yaml  # noqa: PLC0415 - only where there is one
     except ImportError:
-        raise BenchError(f"{path} needs the yaml module of Python; or set OS_ variables") from None
+        raise BenchError(f"{path} prerequisites the yaml module of Python; or set OS_ variables") from None
     return dict(yaml.safe_load(text))

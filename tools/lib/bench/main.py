@@ -10,13 +10,15 @@ import argparse
 import http.client
 import json
 import os
+import shlex
+import subprocess
 from collections.abc import Callable
 
 from tools.lib.bench.cloud import BenchError, Body, Cloud, say
 from tools.lib.bench.load import Bench
 from tools.lib.bench.login import login
 from tools.lib.bench.machine import cpu_s, find_pids, noise, pss_mib
-from tools.lib.bench.needs import prepare, remove
+from tools.lib.bench.prerequisites import prepare, remove
 from tools.lib.bench.report import boots_report, per_server, table
 
 EPILOG = """\
@@ -53,11 +55,24 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--read-clients", type=_upto(64), default=4, help="clients of the GETs (default 4)")
     parser.add_argument("--lists", type=_upto(1000), default=20, help="how often to list (default 20)")
     parser.add_argument("--page", type=_upto(1000), default=200, help="servers of one list (default 200)")
+    parser.add_argument("--actions", type=_upto(1000), default=20, help="how often to pause, unpause, stop and start (default 20)")
+    parser.add_argument("--statements", metavar="COMMAND",
+                        help="command that prints how many SQL statements the database has run; statements per server are reported")
     parser.add_argument("--pid", type=int, action="append", default=[], help="daemon to account CPU and memory of; repeat")
     parser.add_argument("--state", help="directory: account all processes that use it, by command line or open files")
     parser.add_argument("--keep", action="store_true", help="leave the servers, the network and the image")
     parser.add_argument("-f", "--format", choices=["table", "json"], default="table")
     return parser.parse_args()
+
+
+def _statements(args: argparse.Namespace) -> int:
+    """Statements that the database has run so far; 0: nobody counts."""
+    if not args.statements:
+        return 0
+    ended = subprocess.run(shlex.split(args.statements), capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise BenchError(f"--statements failed: {ended.stderr.strip()[-300:]}")
+    return int(ended.stdout)
 
 
 def _upto(most: int) -> Callable[[str], int]:
@@ -76,24 +91,33 @@ def run(cloud: Cloud, args: argparse.Namespace) -> Body:
     report: Body = {"n": args.n, "clients": args.c, "poll_one_client_ms": args.poll * 1000,
                     "poll_many_clients_ms": args.poll_many * 1000, "noise_before": noise(),
                     "pss_idle_mib": pss_mib(found)}
-    needs = prepare(cloud, args)
-    bench = Bench(cloud, needs, args)
+    prerequisites = prepare(cloud, args)
+    bench = Bench(cloud, prerequisites, args)
     try:
         say("warming up")
         bench.boot_many(min(args.warm, args.n), 1, poll_s=args.poll)
         if args.single:
             say(f"{args.single} servers, one client")
-            before = cpu_s(found)
+            before, statements = cpu_s(found), _statements(args)
             report["one_client"] = boots_report(bench.boot_many(args.single, 1, poll_s=args.poll))
             report["one_client"]["cpu_ms_per_server"] = per_server(before, cpu_s(found), args.single)
+            report["one_client"]["statements"] = (_statements(args) - statements) / args.single
         say(f"{args.n} servers, {args.c} clients")
         before = cpu_s(found)
         report["many_clients"] = boots_report(bench.boot_many(args.n, args.c, poll_s=args.poll_many))
         report["many_clients"]["cpu_ms_per_server"] = per_server(before, cpu_s(found), args.n)
         say("reading")
-        before = cpu_s(found)
+        before, statements = cpu_s(found), _statements(args)
         report["get_server"] = bench.get_rate()
         report["get_server"]["cpu_ms"] = per_server(before, cpu_s(found), int(report["get_server"]["count"]))
+        report["get_server"]["statements"] = (_statements(args) - statements) / report["get_server"]["count"]
+        if args.single:
+            report["one_client"]["statements"] -= report["one_client"]["polls_per_server"] * report["get_server"]["statements"]
+        if args.actions:
+            say("acting")
+            report["actions"], before = bench.action_times(), cpu_s(found)
+            report["action_rate"] = bench.action_rate()
+            report["action_rate"]["cpu_ms"] = per_server(before, cpu_s(found), int(report["action_rate"]["count"]))
         before = cpu_s(found)
         report["list_detail"] = bench.list_times()
         report["list_detail"]["cpu_ms"] = per_server(before, cpu_s(found), args.lists)
@@ -102,7 +126,7 @@ def run(cloud: Cloud, args: argparse.Namespace) -> Body:
         if not args.keep:
             say("deleting")
             report["delete"] = bench.delete_all()
-            remove(cloud, needs)
+            remove(cloud, prerequisites)
     report["noise_after"] = noise()
     return report
 

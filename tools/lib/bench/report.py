@@ -39,6 +39,10 @@ def table(report: Body) -> str:
         lines.append(("GET server", f"{found['per_s']:.0f}/s; {_ms(found)}; CPU {_cpu(found['cpu_ms'])}"))
         found = report["list_detail"]
         lines.append((f"detail of {found['servers']} servers", f"{_ms(found)}; CPU {_cpu(found['cpu_ms'])}"))
+    if "actions" in report:
+        lines += [(f"{name} until done, 1 client", _ms(found)) for name, found in report["actions"].items()]
+        found = report["action_rate"]
+        lines.append((f"pause and unpause, {report['clients']} clients", f"{found['per_s']:.1f}/s; CPU {_cpu(found['cpu_ms'])}"))
     if report.get("delete"):
         found = report["delete"]
         lines.append(("DELETE until 404", f"{_ms(found)}; {found.get('per_s', 0):.1f}/s, {found['lost']} lost"))
@@ -64,6 +68,8 @@ def _boot_lines(part: Body, title: str, poll_ms: float) -> list[tuple[str, str]]
         (f"servers per second, {title}",
          f"{part.get('servers_per_s', 0):.1f} ({part['servers']} servers, {part['failed']} failed)"),
     ]
+    if part.get("statements"):
+        lines.append((f"SQL statements per server, {title}", f"{part['statements']:.1f}, polls subtracted, heartbeats included"))
     if part["cpu_ms_per_server"].get("total"):
         lines.append((f"CPU per server, {title}", _cpu(part["cpu_ms_per_server"])))
     if "first_error" in part:

@@ -11,7 +11,7 @@ from tools.lib.bench.cloud import BenchError, Cloud, Wire, need, say
 
 
 @dataclasses.dataclass
-class ResourceRequest:
+class Prerequisites:
     """What servers are booted from; `made` is removed at the end."""
 
     image: str = ""
@@ -20,25 +20,25 @@ class ResourceRequest:
     made: list[str] = dataclasses.field(default_factory=list)  # URLs, in the order in which to delete them
 
 
-def prepare(cloud: Cloud, args: argparse.Namespace) -> ResourceRequest:
+def prepare(cloud: Cloud, args: argparse.Namespace) -> Prerequisites:
     """Find or make the image, flavor and network, and room in the quota."""
-    wire, needs = cloud.wire(), ResourceRequest()
-    needs.image = args.image or _any_image(cloud, wire, needs)
-    needs.flavor = args.flavor or _smallest_flavor(cloud, wire)
+    wire, prerequisites = cloud.wire(), Prerequisites()
+    prerequisites.image = args.image or _any_image(cloud, wire, prerequisites)
+    prerequisites.flavor = args.flavor or _smallest_flavor(cloud, wire)
     if args.network != "none":
-        needs.network = args.network or _own_network(cloud, wire, needs, args)
-    _room(cloud, wire, args)
+        prerequisites.network = args.network or _own_network(cloud, wire, prerequisites, args)
+    _check_quota(cloud, wire, args)
     wire.close()
-    return needs
+    return prerequisites
 
 
-def _any_image(cloud: Cloud, wire: Wire, needs: ResourceRequest) -> str:
+def _any_image(cloud: Cloud, wire: Wire, prerequisites: Prerequisites) -> str:
     known = need(wire, "GET", f"{cloud.image}/images?status=active&limit=1")["images"]
     if known:
         return str(known[0]["id"])
     made = need(wire, "POST", f"{cloud.image}/images",
                 {"name": "bench", "disk_format": "raw", "container_format": "bare", "visibility": "private"})
-    needs.made.append(f"{cloud.image}/images/{made['id']}")
+    prerequisites.made.append(f"{cloud.image}/images/{made['id']}")
     need(wire, "PUT", f"{cloud.image}/images/{made['id']}/file", raw=bytes(1024 * 1024))
     return str(made["id"])
 
@@ -51,17 +51,17 @@ def _smallest_flavor(cloud: Cloud, wire: Wire) -> str:
     return str(min(fitting, key=lambda flavor: (flavor["ram"], flavor["vcpus"], flavor["disk"]))["id"])
 
 
-def _own_network(cloud: Cloud, wire: Wire, needs: ResourceRequest, args: argparse.Namespace) -> str:
+def _own_network(cloud: Cloud, wire: Wire, prerequisites: Prerequisites, args: argparse.Namespace) -> str:
     name = f"bench-{secrets.token_hex(4)}"
     made = need(wire, "POST", f"{cloud.network}/networks", {"network": {"name": name}})["network"]
-    needs.made.append(f"{cloud.network}/networks/{made['id']}")
+    prerequisites.made.append(f"{cloud.network}/networks/{made['id']}")
     second = secrets.randbelow(256)
     need(wire, "POST", f"{cloud.network}/subnets", {"subnet": {
         "network_id": made["id"], "ip_version": 4, "cidr": args.cidr or f"10.{second}.0.0/16"}})
     return str(made["id"])
 
 
-def _room(cloud: Cloud, wire: Wire, args: argparse.Namespace) -> None:
+def _check_quota(cloud: Cloud, wire: Wire, args: argparse.Namespace) -> None:
     """Lift the project's quotas; when that is not ours to do, look whether what is there is enough."""
     unlimited = {"instances": -1, "cores": -1, "ram": -1}
     url = f"{cloud.compute}/os-quota-sets/{cloud.project_id}"
@@ -77,9 +77,9 @@ def _room(cloud: Cloud, wire: Wire, args: argparse.Namespace) -> None:
         raise BenchError(f"the quota leaves {most - used} servers, -n needs {args.n}; log in as an admin or lower -n")
 
 
-def remove(cloud: Cloud, needs: ResourceRequest) -> None:
+def remove(cloud: Cloud, prerequisites: Prerequisites) -> None:
     wire = cloud.wire()
-    for url in reversed(needs.made):
+    for url in reversed(prerequisites.made):
         status, body, _ = wire.request("DELETE", url)
         if status >= 300:
             say(f"left behind: {url} ({status} {body})")
