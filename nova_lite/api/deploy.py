@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paste factories: what etc/api-paste.ini names, and how a process hands its parts to them."""
+"""Paste factories: what etc/api-paste.ini names, and how a process hands its configuration, database and RPC clients to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from nova_lite import conf as options
 from nova_lite.api import services
 from nova_lite.api import versions as versions_app
 from nova_lite.api.wsgi import auth as auth_filter
-from nova_lite.api.wsgi import routing
 from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
@@ -39,7 +38,7 @@ _numbers = itertools.count(1)
 _lock = threading.Lock()
 
 
-def load(parts: Parts, name: str = "api") -> Any:  # noqa: ANN401 - whatever the paste file composes
+def load(parts: Parts, name: str = "api") -> Any:  # noqa: ANN401 - the type depends on the paste file
     """The application `name` of the configured paste file, built from these parts."""
     with _lock:
         key = str(next(_numbers))
@@ -50,7 +49,7 @@ def load(parts: Parts, name: str = "api") -> Any:  # noqa: ANN401 - whatever the
 def paste_file(conf: cfg.ConfigOpts) -> str:
     """The absolute path of `[DEFAULT] paste_config`: as given, beside nova.conf or in /etc/nova, or the one in the package.
 
-    :raises FileNotFoundError: it is nowhere.
+    :raises FileNotFoundError: there is none.
     """
     name = str(conf.paste_config)
     found = name if os.path.isabs(name) else conf.find_file(name)
@@ -62,9 +61,9 @@ def paste_file(conf: cfg.ConfigOpts) -> str:
 
 
 def _parts_of(global_conf: GlobalConf) -> Parts:
-    """This process's parts; made from nova.conf when a foreign WSGI server has loaded the paste file."""
+    """This process's parts; made from nova.conf when another WSGI server has loaded the paste file."""
     with _lock:
-        key = global_conf.get(_KEY, "foreign")
+        key = global_conf.get(_KEY, "standalone")
         if key not in _parts:
             conf = options.load([])
             database = open_database(conf)
@@ -76,15 +75,14 @@ def _parts_of(global_conf: GlobalConf) -> Parts:
 def _policy_of(global_conf: GlobalConf) -> Policy:
     parts = _parts_of(global_conf)
     with _lock:
-        key = global_conf.get(_KEY, "foreign")
+        key = global_conf.get(_KEY, "standalone")
         if key not in _policies:
-            declared = [route.policy for face in services.SERVICES.values() for route in routing.routes_of(face.resources)]
-            _policies[key] = Policy(parts.conf, [*declared, *services.EXTRA_RULES])
+            _policies[key] = Policy(parts.conf, [rule for service in services.SERVICES.values() for rule in service.rules])
         return _policies[key]
 
 
 def service(global_conf: GlobalConf, *, name: str, legacy: str = "false") -> App:
-    """`name`: a key of api/services.py; `legacy = true`: compute as its /v2, without microversions."""
+    """The application of one service. `name`: a key of api/services.py; `legacy = true`: compute as its /v2, without microversions."""
     return Application(services.SERVICES[name], _parts_of(global_conf), _policy_of(global_conf), is_legacy=legacy == "true")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The unversioned roots: which versions each service speaks, asked by every client first and without a token."""
+"""The unversioned roots: the versions of each service, which clients request first and without a token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nova_lite.api.compute.common import version_documents
 from nova_lite.api.identity import catalog
 from nova_lite.api.wsgi.request import Body
 
-# Root → (status, document of the root's URL), as today's services answer.
+# Root → (status, document of the root's URL), as the OpenStack services answer.
 _ROOTS: dict[str, tuple[int, Callable[[str], Body]]] = {
     "": (200, version_documents.versions), "/identity": (300, catalog.versions),
     "/image": (300, image.versions), "/network": (200, network.versions),
@@ -23,7 +23,7 @@ _ROOTS: dict[str, tuple[int, Callable[[str], Body]]] = {
 
 
 class Versions:
-    """WSGI application for every path that no face has."""
+    """WSGI application of the unversioned roots and of every path that no service has."""
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf
@@ -33,13 +33,13 @@ class Versions:
         root, base_url = http.script_name, self._conf.api.public_url.rstrip("/") or http.host_url
         status, document = _ROOTS.get(root, _ROOTS[""])
         if http.path_info.rstrip("/"):
-            return self._elsewhere(root, base_url, http)(environ, start_response)
+            return self._other_path(root, base_url, http)(environ, start_response)
         return _json(status, document(f"{base_url}{root}"))(environ, start_response)
 
-    def _elsewhere(self, root: str, base_url: str, http: webob.Request) -> webob.Response:
-        """Compute answers any other unversioned path with the choices; the others have nothing there."""
+    def _other_path(self, root: str, base_url: str, http: webob.Request) -> webob.Response:
+        """Compute answers any other unversioned path with its versions; the other services answer 404."""
         if root:
-            return _json(404, {"error": {"code": 404, "title": "Not Found", "message": f"{http.path} is not served here"}})
+            return _json(404, {"error": {"code": 404, "title": "Not Found", "message": f"{http.path} does not exist"}})
         return _json(300, {"choices": version_documents.choices(base_url, http.path_info)})
 
 

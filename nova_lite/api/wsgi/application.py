@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One WSGI application per API service: finds the route, checks what it carries, calls the handler, answers."""
+"""One WSGI application per API service: finds the route, checks policy and schemas, calls the handler, sends its response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import webob
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.api.wsgi import openapi, routing
+from nova_lite.api.wsgi import openapi
 from nova_lite.api.wsgi import policy as policies
 from nova_lite.api.wsgi.auth import challenge, login_url
 from nova_lite.api.wsgi.deferred_casts import DeferredCasts
@@ -38,18 +38,19 @@ class Application:
     def __init__(self, service: ApiService, parts: Parts, policy: policies.Policy, *, is_legacy: bool = False) -> None:
         self._service = service
         self._parts = parts
-        self._calls = DeferredCasts()
+        self._casts = DeferredCasts()
         self._policy = policy
         self._is_legacy = is_legacy
         self._validator = Validator()
         self._mapper = routes.Mapper(always_scan=False, register=False)
         self._mapper.minimization = False
         self._by_path: dict[str, list[Route]] = {}
-        for made in routing.routes_of(service.resources):
-            if made.path not in self._by_path:
-                self._by_path[made.path] = []
-                self._mapper.connect(made.path, made.path, found=made.path)
-            self._by_path[made.path].append(made)
+        # Paths without variables first: `/servers/detail` is no id.
+        for route in sorted(service.routes, key=lambda route: route.path.count("{")):
+            if route.path not in self._by_path:
+                self._by_path[route.path] = []
+                self._mapper.connect(route.path, route.path, route_path=route.path)
+            self._by_path[route.path].append(route)
         self._mapper.create_regs()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -57,14 +58,14 @@ class Application:
         version, response = UNVERSIONED, None
         try:
             version = self._negotiate(http)
-            response = self._answer(http, version)
+            response = self._respond(http, version)
         except errors.NovaLiteError as error:
             response = self._fault(error.http_status, error.text)
             if error.http_status == 401:
                 response.headers["WWW-Authenticate"] = challenge(environ, login_url(self._parts.conf))
-        except sqlalchemy.exc.DataError as wrong:
-            LOG.warning("%s %s: the database refused a value: %s", http.method, http.path, wrong.orig)
-            response = self._fault(400, "A value of the request is out of the range that can be kept.")
+        except sqlalchemy.exc.DataError as error:
+            LOG.warning("%s %s: the database refused a value: %s", http.method, http.path, error.orig)
+            response = self._fault(400, "A value of the request is out of the range that the database can store.")
         except sqlalchemy.exc.OperationalError:
             LOG.exception("%s %s: the database failed", http.method, http.path)
             response = self._fault(503, "The database cannot be reached or is busy; try again shortly.")
@@ -72,7 +73,7 @@ class Application:
         except Exception:
             LOG.exception("%s %s failed", http.method, http.path)
             request_id = environ.get("nova.request_id", "-")
-            response = self._fault(500, f"Unexpected API error; tell the operator the request id {request_id}.")
+            response = self._fault(500, f"Unexpected API error; report the request id {request_id} to the operator.")
         if self._service.negotiation and not self._is_legacy:
             _set_headers(response, self._service.negotiation.headers(version))
         return response(environ, start_response)
@@ -84,29 +85,29 @@ class Application:
             return self._service.negotiation.minimum
         return self._service.negotiation.choose(http.headers)
 
-    def _answer(self, http: webob.Request, version: Version) -> webob.Response:
+    def _respond(self, http: webob.Request, version: Version) -> webob.Response:
         check_address(http)
         base_url = self._base_url(http)
         path = http.path_info.rstrip("/") or "/"
         if path == "/" and self._service.version_document:
             return _json_response(200, self._service.version_document(base_url))
         if path == DOCUMENT and http.method == "GET":
-            return _json_response(200, openapi.document(self._service, self._described_version(http, version), base_url))
+            return _json_response(200, openapi.document(self._service, self._document_version(http, version), base_url))
         if self._service.has_project_path:
             path = _PROJECT.sub("", path, count=1) or "/"
-        found = self._mapper.match(path)
-        if found is None:
+        match = self._mapper.match(path)
+        if match is None:
             raise errors.NotFound("The resource could not be found.")
         if self._service.negotiation and http.path_info.endswith("/"):
             raise errors.NotFound("The resource could not be found: the path ends where an id is expected.")
-        candidates = self._by_path[found.pop("found")]
-        variables = {name: value for name, value in found.items() if name not in ("controller", "action")}
+        candidates = self._by_path[match.pop("route_path")]
+        variables = {name: value for name, value in match.items() if name not in ("controller", "action")}
         return self._dispatch(http, version, base_url, candidates, variables)
 
-    def _described_version(self, http: webob.Request, version: Version) -> Version:
-        """The version that is asked for; by none the newest, which says most."""
+    def _document_version(self, http: webob.Request, version: Version) -> Version:
+        """The version that the headers name; else the newest, whose document has most."""
         negotiation = self._service.negotiation
-        if negotiation is None or self._is_legacy or negotiation.is_asked(http.headers):
+        if negotiation is None or self._is_legacy or negotiation.is_requested(http.headers):
             return version
         return negotiation.maximum
 
@@ -120,7 +121,7 @@ class Application:
         body = self._body(http, chosen)
         route = _by_action(chosen, body)
         if ctxt is not None and route.policy is not PUBLIC:
-            ctxt = self._policy.judged(ctxt)
+            ctxt = self._policy.with_admin_override(ctxt)
             self._policy.check(route.policy, ctxt, self._target(route, ctxt, variables))
         self._validate(http, route, version, body)
         arguments = variables if body is None else {**variables, "body": body}
@@ -128,8 +129,8 @@ class Application:
         return _response(route, reply)
 
     def _target(self, route: Route, ctxt: Context, variables: dict[str, str]) -> policies.Target | None:
-        """Whose thing it is, read only for a rule that asks: by default none does."""
-        if self._service.owner is None or not self._policy.asks_whose(route.policy):
+        """The owner of the resource, read only for a rule that depends on it: by default none does."""
+        if self._service.owner is None or not self._policy.depends_on_owner(route.policy):
             return None
         with self._parts.database.reader() as session:
             return self._service.owner(session, ctxt, variables)
@@ -170,8 +171,8 @@ class Application:
         with database.reader() if is_read else database.writer() as session:
             req = Request(http, ctxt, version, session, self._parts, base_url, self._policy)
             reply = route.handler(req, **arguments)
-        for call in req.after:
-            self._calls.send(call, request_id=ctxt.request_id)
+        for cast in req.after:
+            self._casts.send(cast, request_id=ctxt.request_id)
         return reply
 
     def _base_url(self, http: webob.Request) -> str:
@@ -179,8 +180,7 @@ class Application:
         return f"{public}{http.script_name}"
 
     def _fault(self, status: int, text: str) -> webob.Response:
-        response = _json_response(status, self._service.fault_body(status, text))
-        return response
+        return _json_response(status, self._service.fault_body(status, text))
 
 
 class _MethodNotAllowed(errors.NovaLiteError):
@@ -198,8 +198,8 @@ def _by_action(chosen: list[Route], body: Body | None) -> Route:
     for route in chosen:
         if body is not None and route.action in body:
             return route
-    named = ", ".join(sorted(body or {})) or "none"
-    raise errors.BadRequest(reason=f"There is no such action: {named}")
+    names = ", ".join(sorted(body or {})) or "none"
+    raise errors.BadRequest(reason=f"There is no such action: {names}")
 
 
 def _response(route: Route, reply: Body | Reply | None) -> webob.Response:

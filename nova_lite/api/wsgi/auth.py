@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filters in front of every face that turn X-Auth-Token into a Context: built-in tokens, or Keystone's.
+"""The filters in front of every application that turn X-Auth-Token into a Context: built-in tokens, or Keystone's.
 
-No token: the request passes without a context, and the face refuses all but public routes.
-A token that is not valid: 401 at once.
+Without a token the request passes without a context, and the application refuses all but public routes.
+A token that is not valid is refused with 401 at once.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-_MAX_REMEMBERED = 10_000
+_MAX_CACHED = 10_000
 _UNAUTHORIZED = "The request you have made requires authentication."
 
 
 @dataclasses.dataclass(frozen=True)
 class _Identity:
-    """A Context but for the request's ids."""
+    """A Context without the ids of a request."""
 
     user_id: str
     project_id: str
@@ -51,9 +51,9 @@ class _Identity:
 
 
 class LocalAuth:
-    """Checks built-in tokens: the seal each time anew, what the rows say at most `remember_s` seconds old.
+    """Checks built-in tokens against the database; an identity is cached for up to `cache_time_s` seconds.
 
-    Nothing that a client says about itself beside its token is read.
+    Nothing that a client states about itself beside its token is read.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class LocalAuth:
         issuer: tokens.Tokens,
         *,
         identity_url: str = "",
-        remember_s: float = 5.0,
+        cache_time_s: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
         self._database = database
         self._tokens = issuer
         self._identity_url = identity_url
-        self._remember_s = remember_s
+        self._cache_time_s = cache_time_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._remembered: dict[str, tuple[float, _Identity]] = {}  # until when it may be trusted
+        self._cache: dict[str, tuple[float, _Identity]] = {}  # by token: (valid until, identity)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ.pop("nova.context", None)
@@ -85,22 +85,22 @@ class LocalAuth:
                 return refuse(environ, start_response, identity_url=self._identity_url)
             except sqlalchemy.exc.OperationalError:
                 LOG.exception("the database failed while a token was checked")
-                text = "The database cannot be reached or is busy; try again shortly."
-                return answer_error(start_response, "503 Service Unavailable", 503, text, ("Retry-After", "2"))
-            except errors.Unavailable as failed:
-                return answer_error(start_response, "503 Service Unavailable", 503, failed.text)
+                reason = "The database cannot be reached or is busy; try again shortly."
+                return answer_error(start_response, "503 Service Unavailable", 503, reason, ("Retry-After", "2"))
+            except errors.Unavailable as error:
+                return answer_error(start_response, "503 Service Unavailable", 503, error.text)
             set_context(environ, identity)
         return self._app(environ, start_response)
 
     def _identify(self, text: str) -> _Identity:
         now = self._clock()
-        known = self._remembered.get(text)
-        # `now` before the entry was made: the clock was set back; look again.
-        if known is not None and known[0] - self._remember_s <= now < known[0]:
-            return known[1]
+        cached = self._cache.get(text)
+        # `now` before the entry was made: the clock was set back, so the token is checked again.
+        if cached is not None and cached[0] - self._cache_time_s <= now < cached[0]:
+            return cached[1]
         token = self._tokens.read(text)
         identity = self._look_up(token)
-        self._remember(text, min(now + self._remember_s, token.expires_at), identity)
+        self._add_to_cache(text, min(now + self._cache_time_s, token.expires_at), identity)
         return identity
 
     def _look_up(self, token: tokens.Token) -> _Identity:
@@ -108,7 +108,7 @@ class LocalAuth:
             return _Identity(token.user_id, token.project_id, expand_roles(set(token.roles)), user_name=token.user_id)
         issued_at = datetime.datetime.fromtimestamp(token.issued_at, datetime.UTC).replace(tzinfo=None)
         with self._database.reader() as session:
-            held = users.holder(
+            holder = users.holder(
                 session,
                 user_id=token.user_id,
                 project_id=token.project_id,
@@ -117,27 +117,27 @@ class LocalAuth:
                 password_mark=token.password_mark,
             )
         return _Identity(
-            held.user.id,
+            holder.user.id,
             token.project_id,
-            expand_roles(held.roles),
-            user_name=held.user.name,
-            project_name=held.project.name if held.project else "",
-            domain_id=held.domain.id,
+            expand_roles(holder.roles),
+            user_name=holder.user.name,
+            project_name=holder.project.name if holder.project else "",
+            domain_id=holder.domain.id,
         )
 
-    def _remember(self, text: str, until: float, identity: _Identity) -> None:
+    def _add_to_cache(self, text: str, until: float, identity: _Identity) -> None:
         with self._lock:
-            if len(self._remembered) >= _MAX_REMEMBERED:
+            if len(self._cache) >= _MAX_CACHED:
                 now = self._clock()
-                self._remembered = {key: value for key, value in self._remembered.items() if value[0] > now}
-            if len(self._remembered) < _MAX_REMEMBERED:
-                self._remembered[text] = (until, identity)
+                self._cache = {key: value for key, value in self._cache.items() if value[0] > now}
+            if len(self._cache) < _MAX_CACHED:
+                self._cache[text] = (until, identity)
 
 
 class KeystoneHeaders:
-    """Turn what keystonemiddleware's auth_token put into the environment into a Context.
+    """Makes a Context of the headers that keystonemiddleware's auth_token puts into the environment.
 
-    Safe only behind it: it removes what clients say in these headers.
+    Safe only behind it: it removes these headers from what clients send.
     """
 
     def __init__(self, app: App, *, identity_url: str) -> None:
@@ -149,32 +149,32 @@ class KeystoneHeaders:
         if environ.get("HTTP_X_AUTH_TOKEN"):
             if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
                 return refuse(environ, start_response, identity_url=self._identity_url)
-            said = functools.partial(_said, environ)
-            roles = {name.strip() for name in said("ROLES").split(",") if name.strip()}
+            header = functools.partial(_header, environ)
+            roles = {name.strip() for name in header("ROLES").split(",") if name.strip()}
             set_context(
                 environ,
                 _Identity(
-                    said("USER_ID"),
-                    said("PROJECT_ID"),
+                    header("USER_ID"),
+                    header("PROJECT_ID"),
                     expand_roles(roles),
-                    user_name=said("USER_NAME"),
-                    project_name=said("PROJECT_NAME"),
-                    domain_id=said("USER_DOMAIN_ID"),
+                    user_name=header("USER_NAME"),
+                    project_name=header("PROJECT_NAME"),
+                    domain_id=header("USER_DOMAIN_ID"),
                 ),
             )
         return self._app(environ, start_response)
 
 
-def _said(environ: Environ, name: str) -> str:
-    """What auth_token says about the token; "" for what the token lacks.
+def _header(environ: Environ, name: str) -> str:
+    """A header that auth_token has set; "" for what the token lacks.
 
-    It puts None there, and for a Context that would mean "of all projects".
+    auth_token sets None there, and for a Context that would mean "of all projects".
     """
     return environ.get(f"HTTP_X_{name}") or ""
 
 
 class OwnServices:
-    """Before Keystone: tokens that the conductor issues for workers are unknown to Keystone."""
+    """In front of Keystone: the tokens that the conductor issues to workers are built-in ones, which no Keystone knows."""
 
     def __init__(self, app: App, others: App, issuer: tokens.Tokens) -> None:
         self._app, self._others, self._tokens = app, others, issuer
@@ -199,16 +199,16 @@ def local_auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
         database,
         tokens.open_tokens(conf),
         identity_url=login_url(conf),
-        remember_s=conf.identity.token_cache_time,
+        cache_time_s=conf.identity.token_cache_time,
     )
 
 
 def keystone_auth(app: App, *, conf: cfg.ConfigOpts) -> App:
     """keystonemiddleware's filter and ours in front of `app`.
 
-    [keystone] says which Keystone; what [keystone_authtoken] sets besides counts too.
+    [keystone] names the Keystone; further options of [keystone_authtoken] hold too.
     """
-    from keystonemiddleware import auth_token  # noqa: PLC0415 - a tenth of a start's imports, for those who have a Keystone
+    from keystonemiddleware import auth_token  # noqa: PLC0415 - a tenth of the imports at start, which only clouds with a Keystone need
 
     keystone = conf.keystone
     options = {
@@ -227,14 +227,14 @@ def keystone_auth(app: App, *, conf: cfg.ConfigOpts) -> App:
     if keystone.cafile:
         options["cafile"] = keystone.cafile
     inner = KeystoneHeaders(app, identity_url=keystone.auth_url)
-    checked = auth_token.AuthProtocol(inner, options)
+    protocol = auth_token.AuthProtocol(inner, options)
 
     def only_with_token(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        # Requests without a token are for the face to judge: discovery is public. `delay_auth_decision` would
-        # do so too, but also answer 401 instead of 503 while Keystone cannot be reached.
+        # Requests without a token are for the application to decide: version documents are public. `delay_auth_decision`
+        # would do so too, but would also answer 401 instead of 503 while Keystone cannot be reached.
         environ.pop("nova.context", None)
-        chosen = checked if environ.get("HTTP_X_AUTH_TOKEN") else app
-        return chosen(environ, start_response)
+        target = protocol if environ.get("HTTP_X_AUTH_TOKEN") else app
+        return target(environ, start_response)
 
     return only_with_token
 
@@ -247,7 +247,7 @@ def auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
 
 
 def set_context(environ: Environ, identity: _Identity) -> None:
-    """Put the request's Context where faces look for it; its log lines name the user and project."""
+    """Put the request's Context where applications look for it; its log lines name the user and project."""
     environ["nova.context"] = Context(
         user_id=identity.user_id,
         project_id=identity.project_id,
@@ -258,19 +258,19 @@ def set_context(environ: Environ, identity: _Identity) -> None:
         project_name=identity.project_name,
         domain_id=identity.domain_id,
     )
-    logged = oslo_context.get_current()
-    if logged is not None:
-        logged.user_id, logged.project_id = identity.user_id, identity.project_id
+    log_context = oslo_context.get_current()
+    if log_context is not None:
+        log_context.user_id, log_context.project_id = identity.user_id, identity.project_id
 
 
 def refuse(environ: Environ, start_response: StartResponse, *, identity_url: str) -> Iterable[bytes]:
-    """401, saying where to log in."""
-    challenged = ("WWW-Authenticate", challenge(environ, identity_url))
-    return answer_error(start_response, "401 Unauthorized", 401, _UNAUTHORIZED, challenged)
+    """401, with the URL to log in at."""
+    header = ("WWW-Authenticate", challenge(environ, identity_url))
+    return answer_error(start_response, "401 Unauthorized", 401, _UNAUTHORIZED, header)
 
 
 def challenge(environ: Environ, identity_url: str) -> str:
-    """The WWW-Authenticate of a 401; `identity_url` "": the one at the host that was asked."""
+    """The WWW-Authenticate of a 401; `identity_url` "": the one at the host of the request."""
     url = identity_url or f"{webob.Request(environ).host_url}/identity/v3"
     return f'Keystone uri="{url}"'
 
@@ -278,7 +278,7 @@ def challenge(environ: Environ, identity_url: str) -> str:
 def answer_error(
     start_response: StartResponse, status_line: str, status: int, text: str, *headers: tuple[str, str]
 ) -> Iterable[bytes]:
-    """An error in the form that keystonemiddleware and all clients know."""
+    """An error in the form of keystonemiddleware, which all clients know."""
     title = status_line.partition(" ")[2]
     body = json.dumps({"error": {"code": status, "title": title, "message": text}}).encode()
     start_response(status_line, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
@@ -286,7 +286,7 @@ def answer_error(
 
 
 def login_url(conf: cfg.ConfigOpts) -> str:
-    """Where to log in; "" when only the request can tell."""
+    """The URL to log in at; "" when it follows from the request's host."""
     if conf.api.auth_strategy == "keystone":
         return str(conf.keystone.auth_url)
     public = str(conf.api.public_url).rstrip("/")

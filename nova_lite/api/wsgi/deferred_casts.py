@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sends what requests cast once their transaction is committed; while the broker is away, nobody waits for it."""
+"""Sends the casts of requests once their transaction is committed; while the broker is away, they are queued and no request waits."""
 
 from __future__ import annotations
 
@@ -12,56 +12,56 @@ import oslo_messaging as messaging
 from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
-Call = Callable[[], None]
-MOST_WAITING = 10_000
-_PAUSE_S = 1.0
+Cast = Callable[[], None]
+MAX_QUEUED = 10_000
+_RETRY_INTERVAL_S = 1.0
 
 
 class DeferredCasts:
-    """Casts, in their order. One that finds no broker is sent when that is back, and so are all that come meanwhile.
+    """Casts, in their order. One that finds no broker is queued until the broker is back, and so are all that follow.
 
-    They wait in memory: what a process takes with it when it dies, the reconcilers make up for.
+    The queue is in memory: casts that are lost with the process are sent again by the reconcilers.
     """
 
-    def __init__(self, *, pause_s: float = _PAUSE_S) -> None:
-        self._pause_s = pause_s
+    def __init__(self, *, retry_interval_s: float = _RETRY_INTERVAL_S) -> None:
+        self._retry_interval_s = retry_interval_s
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[Call, str]] = deque()
+        self._queue: deque[tuple[Cast, str]] = deque()
 
-    def send(self, call: Call, *, request_id: str) -> None:
-        """Call it now, or soon. It raises nothing: what it is about is committed."""
-        if not self._waiting:
+    def send(self, cast: Cast, *, request_id: str) -> None:
+        """Send it now, or queue it. It raises nothing: the rows that it concerns are committed."""
+        if not self._queue:
             try:
-                call()
+                cast()
                 return
             except messaging.MessageDeliveryFailure:
-                LOG.warning("request %s: the broker takes nothing now; what it is to tell others waits", request_id)
+                LOG.warning("request %s: the broker does not accept messages; casts queued", request_id)
             except Exception:
-                LOG.exception("request %s: the hint was not sent; the reconciler will make up for it", request_id)
+                LOG.exception("request %s: a cast was not sent; a reconciler will send it again", request_id)
                 return
-        self._keep(call, request_id)
+        self._enqueue(cast, request_id)
 
-    def _keep(self, call: Call, request_id: str) -> None:
+    def _enqueue(self, cast: Cast, request_id: str) -> None:
         with self._lock:
-            if len(self._waiting) >= MOST_WAITING:
-                LOG.error("request %s: too much waits for the broker; the reconciler will make up for it", request_id)
+            if len(self._queue) >= MAX_QUEUED:
+                LOG.error("request %s: the queue of casts is full; a reconciler will send this one again", request_id)
                 return
-            self._waiting.append((call, request_id))
-            is_first = len(self._waiting) == 1
+            self._queue.append((cast, request_id))
+            is_first = len(self._queue) == 1
         if is_first:
-            threading.Thread(target=self._send_all, name="late-calls", daemon=True).start()
+            threading.Thread(target=self._send_queued, name="deferred-casts", daemon=True).start()
 
-    def _send_all(self) -> None:
+    def _send_queued(self) -> None:
         while True:
-            call, request_id = self._waiting[0]
+            cast, request_id = self._queue[0]
             try:
-                call()
+                cast()
             except messaging.MessageDeliveryFailure:
-                time.sleep(self._pause_s)
+                time.sleep(self._retry_interval_s)
                 continue
             except Exception:
-                LOG.exception("request %s: the hint was not sent; the reconciler will make up for it", request_id)
+                LOG.exception("request %s: a cast was not sent; a reconciler will send it again", request_id)
             with self._lock:
-                self._waiting.popleft()
-                if not self._waiting:
+                self._queue.popleft()
+                if not self._queue:
                     return

@@ -9,16 +9,16 @@ from typing import Any
 
 from nova_lite.api.wsgi.request import Body
 from nova_lite.api.wsgi.responses import Schema
-from nova_lite.api.wsgi.routing import Route, routes_of
+from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.rules import PUBLIC
 from nova_lite.api.wsgi.service import ApiService
 from nova_lite.api.wsgi.versions import Negotiation, Version
 
 _TEXTS = {
-    200: "OK", 201: "Created", 202: "Accepted: it is being done", 204: "Done", 207: "Each part has its own status",
-    300: "Several choices", 400: "The request is not as the schema says, or cannot be", 401: "No valid token",
-    403: "The policy, a quota or a lock forbids it", 404: "There is none, or not for the caller",
-    409: "Not in the present state", 410: "Gone for good", 413: "The body is too large",
+    200: "OK", 201: "Created", 202: "Accepted: it is in progress", 204: "Done", 207: "Each part has its own status",
+    300: "Several choices", 400: "The request does not match the schema, or cannot be fulfilled", 401: "No valid token",
+    403: "A policy, a quota or a lock forbids it", 404: "It does not exist, or not for the caller",
+    409: "Conflict with the present state", 410: "Removed for good", 413: "The body is too large",
     415: "The body is not of this media type", 501: "Not offered here", 503: "Try again shortly",
 }
 _ALWAYS = (400, 401, 403, 404, 409, 501, 503)
@@ -29,7 +29,7 @@ def document(service: ApiService, version: Version, url: str) -> Body:
     """What the service's routes take and answer at this microversion; `url` is what their paths follow."""
     paths: dict[str, dict[str, Any]] = {}
     negotiation = service.negotiation
-    for (path, method), routes in _grouped(routes_of(service.resources), version).items():
+    for (path, method), routes in _grouped(service.routes, version).items():
         entry = paths.setdefault(path, {"parameters": _path_parameters(path)} if "{" in path else {})
         entry[method] = _operation(service, routes, version)
     newest = f", microversion {version}" if negotiation else ""
@@ -103,8 +103,8 @@ def _request_body(routes: list[Route], version: Version) -> dict[str, Any] | Non
     if not any(route.schemas or route.action for route in routes):
         return None
     bodies = [_body_schema(route, version) for route in routes]
-    whole = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
-    return {"required": True, "content": {"application/json": {"schema": whole}}}
+    schema = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def _body_schema(route: Route, version: Version) -> Schema:
@@ -143,9 +143,9 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 def _query_parameters(schema: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Each parameter as the list of its values, as the schema has it."""
-    known = (schema or {}).get("properties", {})
+    parameters = (schema or {}).get("properties", {})
     return [{"name": name, "in": "query", "required": False, "explode": True,
-             "schema": {"items": {"type": "string"}, **shape}} for name, shape in known.items()]
+             "schema": {"items": {"type": "string"}, **shape}} for name, shape in parameters.items()]
 
 
 def _version_parameter(version: Version, negotiation: Negotiation | None) -> list[dict[str, Any]]:
@@ -153,7 +153,7 @@ def _version_parameter(version: Version, negotiation: Negotiation | None) -> lis
         return []
     return [{"name": "OpenStack-API-Version", "in": "header", "required": True,
              "schema": {"const": f"{negotiation.service} {version}"},
-             "description": f"This document is of one microversion of {negotiation.minimum} to {negotiation.maximum}."}]
+             "description": f"This document describes one microversion of {negotiation.minimum} to {negotiation.maximum}."}]
 
 
 def _fault(service: ApiService) -> Schema:
@@ -169,7 +169,7 @@ def _refusal(text: str) -> dict[str, Any]:
 
 
 def _headers(negotiation: Negotiation | None) -> dict[str, Any]:
-    known: dict[str, Any] = {"X-Openstack-Request-Id": {"schema": {"type": "string", "pattern": "^req-"}}}
+    headers: dict[str, Any] = {"X-Openstack-Request-Id": {"schema": {"type": "string", "pattern": "^req-"}}}
     if negotiation is not None:
-        known["OpenStack-API-Version"] = {"schema": {"type": "string"}, "description": "the microversion that was used"}
-    return known
+        headers["OpenStack-API-Version"] = {"schema": {"type": "string"}, "description": "the microversion of this response"}
+    return headers

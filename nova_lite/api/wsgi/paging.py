@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages: `limit`, `offset` and least values read from the query, the `next` link written to the answer."""
+"""Pagination: `limit`, `offset` and minimum filters read from the query, the `next` link written to the response."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import urllib.parse
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Request
-from nova_lite.api.wsgi.validation import MOST, whole
+from nova_lite.api.wsgi.validation import MAX_INTEGER, integer
 
 
 def limit(req: Request) -> int:
@@ -18,10 +18,10 @@ def limit(req: Request) -> int:
     text = req.query.get("limit")
     if text is None:
         return int(req.conf.api.max_limit)
-    found = whole(text)
-    if found is None:
-        raise errors.BadRequest(reason=f"limit param must be an integer of 0 to {MOST}, not {text[:40]!r}")
-    return min(found, int(req.conf.api.max_limit))
+    number = integer(text)
+    if number is None:
+        raise errors.BadRequest(reason=f"limit param must be an integer of 0 to {MAX_INTEGER}, not {text[:40]!r}")
+    return min(number, int(req.conf.api.max_limit))
 
 
 def offset(req: Request) -> int:
@@ -30,22 +30,22 @@ def offset(req: Request) -> int:
     :raises errors.BadRequest: not a number, or negative.
     """
     text = req.query.get("offset", "0")
-    found = whole(text)
-    if found is None:
-        raise errors.BadRequest(reason=f"offset param must be an integer of 0 to {MOST}, not {text[:40]!r}")
-    return found
+    number = integer(text)
+    if number is None:
+        raise errors.BadRequest(reason=f"offset param must be an integer of 0 to {MAX_INTEGER}, not {text[:40]!r}")
+    return number
 
 
-def least(req: Request, name: str) -> int:
-    """The least value that a filter such as `minRam` lets pass; 0 without it.
+def minimum(req: Request, name: str) -> int:
+    """The value of a minimum filter such as `minRam`; 0 without it.
 
     :raises errors.BadRequest: not a number, or negative.
     """
     text = req.query.get(name, "0")
-    found = whole(text)
-    if found is None:
+    number = integer(text)
+    if number is None:
         raise errors.BadRequest(reason=f"Invalid {name} filter [{text}]")
-    return found
+    return number
 
 
 def next_link(req: Request, *, path: str, marker: str) -> dict[str, str]:

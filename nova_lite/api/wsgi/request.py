@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a handler gets and gives: the request with its session and clients, and the reply."""
+"""What a handler takes and returns: the request with its session and clients, and the reply."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.network import NetworkRpc
 
-# The first finds out that a connection is an old one of a broker that was restarted.
+# The first attempt notices that a connection is a stale one of a broker that was restarted.
 _RETRIES = 1
 Body = dict[str, Any]  # a JSON object; its shape is the route's schema
 
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """An answer that is more than a body with the route's own status."""
+    """A response that is more than a body with the route's own status."""
 
     body: Body | None = None
     status: int | None = None
@@ -37,7 +37,7 @@ class Reply:
 
 
 class RpcClients:
-    """The senders that faces use; made once per process."""
+    """The RPC clients of the API services; created once per process."""
 
     def __init__(self, transport: messaging.transport.RPCTransport) -> None:
         self._transport = transport
@@ -60,7 +60,7 @@ class RpcClients:
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What every face is built from, once per process."""
+    """What every application is built from, once per process."""
 
     conf: cfg.ConfigOpts
     database: Database
@@ -68,9 +68,9 @@ class Parts:
 
 
 class Request:
-    """One call of one handler. `db` is a reader's session for GET and HEAD, else one transaction.
+    """One request to one handler. `db` is a reader's session for GET and HEAD, else one transaction.
 
-    What must happen only when the transaction is committed (casts above all) goes to `after_commit`.
+    What must happen only once the transaction is committed (casts above all) goes to `after_commit`.
     """
 
     def __init__(
@@ -94,5 +94,5 @@ class Request:
         return self.http.GET
 
     def after_commit(self, call: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        """Call this once the transaction is committed; its failure is logged, and a reconciler makes up for it."""
+        """Call this once the transaction is committed; its failure is logged, and a reconciler sends it again."""
         self.after.append(lambda: call(*args, **kwargs))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The outermost filter: gives every request its id, says it on every answer, and logs one line."""
+"""The outermost filter: gives every request its id, adds it to every response, and writes the access log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nova_lite.context import new_request_id
 
 LOG = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-# Who reads the log must not be able to open consoles.
+# A reader of the log must not be able to open consoles.
 _SECRET = re.compile(r"(/os-console-auth-tokens/)[^/]+")
 
 
@@ -31,28 +31,26 @@ class RequestId:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         started = self._clock()
         request_id = new_request_id()
-        theirs = environ.get("HTTP_X_OPENSTACK_REQUEST_ID", "")
+        global_id = environ.get("HTTP_X_OPENSTACK_REQUEST_ID", "")
         environ["nova.request_id"] = request_id
-        environ["nova.global_request_id"] = theirs if _REQUEST_ID.fullmatch(theirs) else ""
+        environ["nova.global_request_id"] = global_id if _REQUEST_ID.fullmatch(global_id) else ""
         oslo_context.RequestContext(
             request_id=request_id, global_request_id=environ["nova.global_request_id"] or None, overwrite=True
         )
-        answer = _Answer(environ, started, self._clock)
+        response = _Response(environ, started, self._clock)
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:  # noqa: ANN401 - PEP 3333
-            answer.status = status.partition(" ")[0]
-            ours = [("x-openstack-request-id", request_id), ("x-compute-request-id", request_id)]
-            kept = [
-                pair for pair in headers if pair[0].lower() not in ("x-openstack-request-id", "x-compute-request-id")
-            ]
-            return start_response(status, kept + ours, exc_info) if exc_info else start_response(status, kept + ours)
+            response.status = status.partition(" ")[0]
+            ids = [("x-openstack-request-id", request_id), ("x-compute-request-id", request_id)]
+            others = [pair for pair in headers if pair[0].lower() not in ("x-openstack-request-id", "x-compute-request-id")]
+            return start_response(status, others + ids, exc_info) if exc_info else start_response(status, others + ids)
 
-        answer.chunks = self._app(environ, start)
-        return answer
+        response.chunks = self._app(environ, start)
+        return response
 
 
-class _Answer:
-    """The answer's bytes on their way out; the server calls `close` after the last, or when the client left."""
+class _Response:
+    """The response's bytes on their way out; the server calls `close` after the last, or when the client has disconnected."""
 
     def __init__(self, environ: Environ, started: float, clock: Callable[[], float]) -> None:
         self.status = "-"

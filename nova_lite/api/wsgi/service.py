@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
@@ -12,7 +13,8 @@ from sqlalchemy.orm import Session
 from nova_lite.api.wsgi.policy import Target
 from nova_lite.api.wsgi.request import Body
 from nova_lite.api.wsgi.responses import Schema
-from nova_lite.api.wsgi.routing import Route
+from nova_lite.api.wsgi.routing import Route, routes_of
+from nova_lite.api.wsgi.rules import Rule
 from nova_lite.api.wsgi.versions import Negotiation, Version
 from nova_lite.context import Context
 
@@ -25,7 +27,8 @@ class ApiService:
 
     `has_project_path`: every path may be prefixed by a project id. `version_document(base_url)`: the document of the
     root. `owner(session, ctxt, path variables)`: the owner of the resource that the path names, for policies that
-    depend on it. `answers(route, version)`: the responses of routes that do not declare theirs yet.
+    depend on it. `extra_rules`: what handlers check beside
+    their route's own. `answers(route, version)`: the responses of routes that do not declare theirs yet.
     """
 
     name: str
@@ -36,6 +39,17 @@ class ApiService:
     version_document: Callable[[str], Body] | None = None
     answers: Callable[[Route, Version], Schema | None] | None = None
     owner: Callable[[Session, Context, Mapping[str, str]], Target | None] | None = None
+    extra_rules: Sequence[Rule] = ()
+
+    @functools.cached_property
+    def routes(self) -> list[Route]:
+        """The routes of all resources."""
+        return routes_of(self.resources)
+
+    @property
+    def rules(self) -> list[Rule]:
+        """The rules of all routes, and those that handlers check beside them."""
+        return [*(route.policy for route in self.routes), *self.extra_rules]
 
     def response_for(self, route: Route, version: Version) -> Schema | None:
         """The schema of the route's response at this version; None: it has no body, or is not declared."""

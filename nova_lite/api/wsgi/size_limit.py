@@ -23,7 +23,7 @@ class SizeLimit:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         is_chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
         if is_chunked:
-            # Servers that speak HTTP/1.1 end the stream at the last chunk; webob reads none of it untold.
+            # Servers that speak HTTP/1.1 end the stream at the last chunk; without this flag webob reads none of it.
             environ["wsgi.input_terminated"] = True
         if self._is_upload(environ):
             return self._app(environ, start_response)

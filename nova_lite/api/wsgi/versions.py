@@ -42,7 +42,7 @@ class Range(NamedTuple):
 
 
 class Negotiation:
-    """A face's microversions: `service` is the word in `OpenStack-API-Version: <service> X.Y`."""
+    """A service's microversions: `service` is its name in `OpenStack-API-Version: <service> X.Y`."""
 
     def __init__(self, service: str, *, minimum: str, maximum: str, legacy_header: str | None = None) -> None:
         self.service = service
@@ -50,25 +50,25 @@ class Negotiation:
         self.legacy_header = legacy_header
 
     def choose(self, headers: Mapping[str, str]) -> Version:
-        """The version that the headers ask for; none: the minimum.
+        """The version that the headers request; without one: the minimum.
 
         :raises errors.BadRequest: malformed. :raises errors.BadVersion: outside of the range.
         """
-        asked = self._asked(headers)
-        if asked is None:
+        requested = self._requested(headers)
+        if requested is None:
             return self.minimum
-        if asked == "latest":
+        if requested == "latest":
             return self.maximum
-        version = parse(asked)
+        version = parse(requested)
         if not self.minimum <= version <= self.maximum:
             raise errors.BadVersion(version=version, minimum=self.minimum, maximum=self.maximum)
         return version
 
-    def is_asked(self, headers: Mapping[str, str]) -> bool:
-        """Whether the headers ask for any version."""
-        return self._asked(headers) is not None
+    def is_requested(self, headers: Mapping[str, str]) -> bool:
+        """Whether the headers request any version."""
+        return self._requested(headers) is not None
 
-    def _asked(self, headers: Mapping[str, str]) -> str | None:
+    def _requested(self, headers: Mapping[str, str]) -> str | None:
         for entry in headers.get("OpenStack-API-Version", "").split(","):
             service, _, version = entry.strip().partition(" ")
             if service.lower() == self.service and version:
@@ -76,9 +76,9 @@ class Negotiation:
         return headers.get(self.legacy_header) if self.legacy_header else None
 
     def headers(self, version: Version) -> dict[str, str]:
-        """What the answer says about the version used."""
-        named = {"OpenStack-API-Version": f"{self.service} {version}", "Vary": "OpenStack-API-Version"}
+        """The response headers that name the version used."""
+        headers = {"OpenStack-API-Version": f"{self.service} {version}", "Vary": "OpenStack-API-Version"}
         if self.legacy_header:
-            named[self.legacy_header] = str(version)
-            named["Vary"] += f", {self.legacy_header}"
-        return named
+            headers[self.legacy_header] = str(version)
+            headers["Vary"] += f", {self.legacy_header}"
+        return headers

@@ -7,9 +7,8 @@ import argparse
 import json
 from typing import Any
 
-from nova_lite.api.services import EXTRA_RULES, SERVICES
+from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi import rules as policy_rules
-from nova_lite.api.wsgi.routing import routes_of
 
 
 def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
@@ -41,15 +40,14 @@ def render(form: str, faces: list[str]) -> str:
 
 def rules_of(faces: list[str]) -> dict[str, str]:
     """Each rule's default check."""
-    declared = [route.policy for name in faces for route in routes_of(SERVICES[name].resources)]
-    return policy_rules.sample([*declared, *(EXTRA_RULES if "compute" in faces else ())])
+    return policy_rules.sample([rule for name in faces for rule in SERVICES[name].rules])
 
 
 def where_asked(faces: list[str]) -> dict[str, list[str]]:
     """The routes that ask for each rule."""
     found: dict[str, list[str]] = {}
     for name in faces:
-        for route in routes_of(SERVICES[name].resources):
+        for route in SERVICES[name].routes:
             place = f"{route.method} {route.path}" + (f" ({route.action})" if route.action else "")
             places = found.setdefault(route.policy.name, [])
             if place not in places:

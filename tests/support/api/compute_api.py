@@ -16,12 +16,10 @@ from oslo_config import cfg
 from sqlalchemy.orm import Session
 
 from nova_lite import conf as options
-from nova_lite.api import compute
 from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts
-from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.context import Context, expand_roles
 from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.compute.servers import Server
@@ -85,9 +83,8 @@ class ComputeApi:
 
     def __init__(self, database: Database, conf: cfg.ConfigOpts) -> None:
         self.database, self.conf, self.rpc = database, conf, Rpc()
-        rules = [made.policy for made in routes_of(compute.RESOURCES)] + list(compute.EXTRA_RULES)
-        parts = Parts(conf, database, self.rpc)  # type: ignore[arg-type]
-        self._face = Application(SERVICES["compute"], parts, Policy(conf, rules))
+        service, parts = SERVICES["compute"], Parts(conf, database, self.rpc)  # type: ignore[arg-type]
+        self._application = Application(service, parts, Policy(conf, service.rules))
 
     def request(
         self, method: str, path: str, body: Any = None, *, user: str = "alice", version: str = "2.1"
@@ -99,7 +96,7 @@ class ComputeApi:
         if user:
             http.environ["nova.context"] = Context(
                 user_id=user, project_id=PROJECTS[user], roles=expand_roles(ROLES[user]))
-        answer = http.get_response(self._face)
+        answer = http.get_response(self._application)
         told = answer.json if answer.body else None
         if answer.status_int < 300:
             declared_responses.check("compute", method, path, body, version, told)

@@ -22,14 +22,14 @@ SCHEMA = {"type": "object", "required": ["server"], "additionalProperties": Fals
     ({"OpenStack-API-Version": "compute 2.9", "X-OpenStack-Nova-API-Version": "2.7"}, (2, 9)),
     ({"OpenStack-API-Version": "volume 3.1"}, (2, 1)),
 ])
-def test_the_version_asked_for_is_used(headers: dict[str, str], version: tuple[int, int]) -> None:
+def test_the_requested_version_is_used(headers: dict[str, str], version: tuple[int, int]) -> None:
     assert NOVA.choose(headers) == Version(*version)
 
 
-@pytest.mark.parametrize("asked", ["2.97", "3.1", "1.9"])
-def test_a_version_outside_of_the_range_is_not_acceptable(asked: str) -> None:
+@pytest.mark.parametrize("requested", ["2.97", "3.1", "1.9"])
+def test_a_version_outside_of_the_range_is_not_acceptable(requested: str) -> None:
     with pytest.raises(errors.BadVersion, match=r"Minimum is 2\.1 and maximum is 2\.96"):
-        NOVA.choose({"OpenStack-API-Version": f"compute {asked}"})
+        NOVA.choose({"OpenStack-API-Version": f"compute {requested}"})
 
 
 @pytest.mark.parametrize("text", ["2", "2.x", "2.01", "two", "2.1.1", " 2.1"])

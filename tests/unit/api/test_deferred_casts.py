@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Casts of requests wait for a broker that is away, in their order, and their callers do not."""
+"""Casts of requests are queued in their order while the broker is away, and their callers do not wait."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from nova_lite.api.wsgi.deferred_casts import DeferredCasts
 
 
 class Broker:
-    """Takes what it is given while it is there; `went`: somebody found it away."""
+    """Takes messages while it is up; counts the attempts."""
 
     def __init__(self) -> None:
-        self.is_there = True
-        self.taken: list[int] = []
-        self.tries = 0
+        self.is_up = True
+        self.delivered: list[int] = []
+        self.attempts = 0
         self.changed = threading.Condition()
 
-    def take(self, number: int) -> None:
+    def deliver(self, number: int) -> None:
         with self.changed:
-            self.tries += 1
+            self.attempts += 1
             self.changed.notify_all()
-            if not self.is_there:
-                raise messaging.MessageDeliveryFailure("away")
-            self.taken.append(number)
+            if not self.is_up:
+                raise messaging.MessageDeliveryFailure("down")
+            self.delivered.append(number)
 
 
-def cast(calls: DeferredCasts, broker: Broker, number: int) -> None:
-    calls.send(lambda: broker.take(number), request_id=f"req-{number}")
+def cast(casts: DeferredCasts, broker: Broker, number: int) -> None:
+    casts.send(lambda: broker.deliver(number), request_id=f"req-{number}")
 
 
-def test_a_cast_is_sent_at_once_while_the_broker_is_there() -> None:
-    calls, broker = DeferredCasts(), Broker()
-    cast(calls, broker, 1)
-    assert broker.taken == [1]
+def test_a_cast_is_sent_at_once_while_the_broker_is_up() -> None:
+    casts, broker = DeferredCasts(), Broker()
+    cast(casts, broker, 1)
+    assert broker.delivered == [1]
 
 
-def test_casts_wait_in_order_and_only_the_first_caller_finds_the_broker_away() -> None:
-    calls, broker = DeferredCasts(pause_s=0.01), Broker()
-    broker.is_there = False
+def test_casts_are_queued_in_order_and_only_the_first_caller_meets_the_broker_that_is_down() -> None:
+    casts, broker = DeferredCasts(retry_interval_s=0.01), Broker()
+    broker.is_up = False
     for number in (1, 2, 3):
-        cast(calls, broker, number)
+        cast(casts, broker, number)
     with broker.changed:
-        assert broker.changed.wait_for(lambda: broker.tries >= 3, timeout=20)
-        assert broker.taken == []
-        broker.is_there = True
-        assert broker.changed.wait_for(lambda: broker.taken == [1, 2, 3], timeout=20)
+        assert broker.changed.wait_for(lambda: broker.attempts >= 3, timeout=20)
+        assert broker.delivered == []
+        broker.is_up = True
+        assert broker.changed.wait_for(lambda: broker.delivered == [1, 2, 3], timeout=20)
     done = threading.Event()
-    calls.send(done.set, request_id="req-4")
+    casts.send(done.set, request_id="req-4")
     assert done.wait(20)
 
 
-def test_a_cast_that_fails_otherwise_holds_up_nobody() -> None:
-    calls, broker = DeferredCasts(pause_s=0.01), Broker()
-    calls.send(lambda: [][0], request_id="req-0")
-    broker.is_there = False
-    cast(calls, broker, 1)
-    calls.send(lambda: [][0], request_id="req-2")
-    cast(calls, broker, 3)
+def test_a_cast_that_fails_otherwise_delays_no_other() -> None:
+    casts, broker = DeferredCasts(retry_interval_s=0.01), Broker()
+    casts.send(lambda: [][0], request_id="req-0")
+    broker.is_up = False
+    cast(casts, broker, 1)
+    casts.send(lambda: [][0], request_id="req-2")
+    cast(casts, broker, 3)
     with broker.changed:
-        broker.is_there = True
-        assert broker.changed.wait_for(lambda: broker.taken == [1, 3], timeout=20)
+        broker.is_up = True
+        assert broker.changed.wait_for(lambda: broker.delivered == [1, 3], timeout=20)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nova_lite.api.wsgi.validation import MOST
+from nova_lite.api.wsgi.validation import MAX_INTEGER
 from nova_lite.api.wsgi.versions import parse
 
 Schema = dict[str, Any]
@@ -32,8 +32,8 @@ BOOLEAN: Schema = {"anyOf": [{"type": "boolean"}, {
     "type": "string", "pattern": r"^(?i:true|1|on|yes|false|0|off|no)$"}]}
 
 
-def whole(minimum: int, maximum: int = MOST) -> Schema:
-    """A whole number, or its digits as a string; `int` reads either."""
+def integer(minimum: int, maximum: int = MAX_INTEGER) -> Schema:
+    """An integer, or its digits as a string; `int` reads either."""
     return {"anyOf": [{"type": "integer", "minimum": minimum, "maximum": maximum},
                       {"type": "string", "pattern": r"^-?[0-9]{1,10}$", "format": "digits"}]}
 

@@ -58,8 +58,8 @@ _LIST, _DETAIL = page("flavors", (*INDEX_FIELDS, _LINKS)), page("flavors", (*FIE
 _FLAVOR = closed(flavor=(*FIELDS, _LINKS))
 _ACCESS_LIST = closed(flavor_access=many(closed(flavor_id=STRING, tenant_id=STRING)))
 
-_SIZES = {"ram": schemas.whole(1), "vcpus": schemas.whole(1), "disk": schemas.whole(0),
-          "swap": schemas.whole(0), "OS-FLV-EXT-DATA:ephemeral": schemas.whole(0)}
+_SIZES = {"ram": schemas.integer(1), "vcpus": schemas.integer(1), "disk": schemas.integer(0),
+          "swap": schemas.integer(0), "OS-FLV-EXT-DATA:ephemeral": schemas.integer(0)}
 _CREATE = {
     **_SIZES,
     "name": schemas.NAME,
@@ -109,8 +109,8 @@ def _page(req: Request, path: str) -> tuple[list[Flavor], Body]:
         raise errors.InvalidField(field="sort_key", reason=f"'{sort_key}' is not one of {sorted(flavors.SORT_KEYS)}")
     limit = paging.limit(req)
     found = flavors.find(
-        req.db, project_id=req.ctxt.visible_project, is_public=_kind(req), min_ram_mb=paging.least(req, "minRam"),
-        min_disk_gb=paging.least(req, "minDisk"), sort_key=sort_key, is_descending=req.query.get("sort_dir") == "desc",
+        req.db, project_id=req.ctxt.visible_project, is_public=_kind(req), min_ram_mb=paging.minimum(req, "minRam"),
+        min_disk_gb=paging.minimum(req, "minDisk"), sort_key=sort_key, is_descending=req.query.get("sort_dir") == "desc",
         marker=req.query.get("marker"), limit=limit + 1, name_pattern=_name(req))
     page = found[:limit]
     if len(found) > limit and page:

@@ -11,7 +11,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import Field, view
 from nova_lite.api.wsgi.routing import action, route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
-from nova_lite.api.wsgi.validation import whole
+from nova_lite.api.wsgi.validation import integer
 from nova_lite.db.base import new_id
 from nova_lite.db.hosts import aggregates
 from nova_lite.db.hosts.aggregates import ZONE, Aggregate
@@ -44,16 +44,16 @@ FIELDS = (
 
 def _show(req: Request, aggregate: Aggregate) -> Body:
     hosts = aggregates.hosts_of(req.db, [aggregate.number])[aggregate.number]
-    return {"aggregate": _whole(req, aggregate, hosts)}
+    return {"aggregate": _document(req, aggregate, hosts)}
 
 
-def _whole(req: Request, aggregate: Aggregate, hosts: list[str]) -> Body:
+def _document(req: Request, aggregate: Aggregate, hosts: list[str]) -> Body:
     return {**view(FIELDS, aggregate, req), "hosts": hosts, "metadata": dict(aggregate.metadata_items)}
 
 
 def _get(req: Request, aggregate_id: str, *, is_locked: bool = False) -> Aggregate:
     """:raises errors.BadRequest: no number. :raises errors.NotFound: there is none."""
-    if whole(aggregate_id.removeprefix("-")) is None:
+    if integer(aggregate_id.removeprefix("-")) is None:
         raise errors.BadRequest(reason=f"aggregate id must be a whole number, not {aggregate_id}")
     return aggregates.get(req.db, int(aggregate_id), is_locked=is_locked)
 
@@ -63,7 +63,7 @@ def index(req: Request) -> Body:
     """All aggregates."""
     found = aggregates.find(req.db)
     hosts = aggregates.hosts_of(req.db, [aggregate.number for aggregate in found])
-    return {"aggregates": [_whole(req, aggregate, hosts[aggregate.number]) for aggregate in found]}
+    return {"aggregates": [_document(req, aggregate, hosts[aggregate.number]) for aggregate in found]}
 
 
 @route("POST", "/os-aggregates", policy=Rule(f"{_RULE}:create", ADMIN), body={"2.0": CREATE})

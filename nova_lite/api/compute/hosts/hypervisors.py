@@ -18,7 +18,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import Field, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
-from nova_lite.api.wsgi.validation import whole
+from nova_lite.api.wsgi.validation import integer
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import host_lists
@@ -148,7 +148,7 @@ def _one(req: Request, hypervisor_id: str) -> Hypervisor:
             raise errors.BadRequest(reason=f"Invalid uuid {hypervisor_id}")
         found = _find(req, host_id=hypervisor_id)
     else:
-        number = whole(hypervisor_id)
+        number = integer(hypervisor_id)
         found = _find(req, number=number) if number is not None else []
     if not found:
         raise errors.NotFound(f"Hypervisor with ID '{hypervisor_id}' could not be found.")

@@ -12,7 +12,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import Field, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
-from nova_lite.api.wsgi.validation import whole
+from nova_lite.api.wsgi.validation import integer
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import host_lists, hosts
 from nova_lite.db.hosts.hosts import Service
@@ -102,7 +102,7 @@ def update(req: Request, body: Body, service_id: str) -> Body:
 @route("DELETE", "/os-services/{service_id}", policy=DELETE, until="2.52", status=204)
 def delete_by_number(req: Request, service_id: str) -> None:
     """Forget a daemon that is no more."""
-    number = whole(service_id)
+    number = integer(service_id)
     if number is None:
         raise errors.BadRequest(reason=f"Invalid service id {service_id}")
     host_lists.remove_service(req.db, host_lists.numbered(req.db, number))

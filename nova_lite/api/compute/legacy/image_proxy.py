@@ -94,7 +94,7 @@ def _filters(req: Request) -> Filters:
         equal["status"] = [status for status, (word, _) in _STATUSES.items() if word == wanted]
     for word, column in (("minRam", "min_ram_mb"), ("minDisk", "min_disk_gb")):
         if word in req.query:
-            equal[column] = [paging.least(req, word)]
+            equal[column] = [paging.minimum(req, word)]
     if "server" in req.query:
         properties["instance_uuid"] = req.query["server"].rstrip("/").rpartition("/")[2]
     if "type" in req.query:

@@ -18,7 +18,7 @@ _PROXY = "2.35"
 QUERY = schemas.queries({"2.0": ("limit", "offset")})
 _WORDS = {"type": ["string", "null"], "maxLength": 255}
 CREATE = {"2.0": schemas.keyed("volume", schemas.closed({
-    "size": schemas.whole(1), "display_name": _WORDS, "display_description": _WORDS, "volume_type": {"type": "string"},
+    "size": schemas.integer(1), "display_name": _WORDS, "display_description": _WORDS, "volume_type": {"type": "string"},
     "metadata": {"type": "object"}, "snapshot_id": {"type": "string"}, "availability_zone": {"type": "string"},
 }, required=("size",)) | {"additionalProperties": True})}
 SNAPSHOT = {"2.0": schemas.keyed("snapshot", schemas.closed({

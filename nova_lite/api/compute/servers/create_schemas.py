@@ -17,8 +17,8 @@ from nova_lite.api.compute.common.schemas import (
     UUID,
     Schema,
     closed,
+    integer,
     keyed,
-    whole,
 )
 from nova_lite.api.compute.servers import scheduler_hints
 
@@ -31,7 +31,7 @@ HOSTNAME: Schema = {"type": "string", "minLength": 2, "maxLength": 63,
                     "pattern": r"^[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+$"}
 FQDN: Schema = {"type": "string", "minLength": 2, "maxLength": 255,
                 "pattern": r"^[a-zA-Z0-9]+[a-zA-Z0-9-.]*[a-zA-Z0-9]+$"}
-_NUMBER_OR_NULL = {"anyOf": [*whole(0)["anyOf"], {"type": "null"}, {"type": "string", "maxLength": 0}]}
+_NUMBER_OR_NULL = {"anyOf": [*integer(0)["anyOf"], {"type": "null"}, {"type": "string", "maxLength": 0}]}
 _DEVICE = {
     "boot_index": {"anyOf": [{"type": ["integer", "null"]}, {"type": "string", "pattern": r"^-?[0-9]+$"}]},
     "connection_info": {"type": "string", "maxLength": 16777215},
@@ -62,7 +62,7 @@ _BASE: Schema = {
     "block_device_mapping": {"type": "array", "items": closed(_OLD_DEVICE)},
     "config_drive": {"anyOf": [*BOOLEAN["anyOf"], {"type": "null"}, {"type": "string", "maxLength": 0}]},
     "key_name": {"type": "string", "minLength": 1, "maxLength": 255},
-    "min_count": whole(1), "max_count": whole(1),
+    "min_count": integer(1), "max_count": integer(1),
     "metadata": METADATA,
     "return_reservation_id": BOOLEAN,
     "security_groups": {"type": "array", "items": {

@@ -53,7 +53,7 @@ def _listed(policies: list[str]) -> schemas.Schema:
 CREATE_LISTED = {"2.0": _listed(_HARD), "2.15": _listed(_ALL)}
 CREATE = {"2.64": schemas.keyed("server_group", schemas.closed({
     "name": schemas.NAME, "policy": {"enum": _ALL},
-    "rules": schemas.closed({"max_server_per_host": schemas.whole(1)})}, required=("name", "policy")))}
+    "rules": schemas.closed({"max_server_per_host": schemas.integer(1)})}, required=("name", "policy")))}
 QUERY = schemas.queries({"2.0": ("all_projects", "limit", "offset")})
 
 

@@ -18,7 +18,7 @@ from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
-from nova_lite.api.wsgi.validation import whole
+from nova_lite.api.wsgi.validation import integer
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.compute import server_lists
 from nova_lite.db.compute.server_lists import EQUAL_COLUMNS, PATTERN_COLUMNS, SORT_COLUMNS, Filters
@@ -236,11 +236,11 @@ def read_time(name: str, text: str) -> datetime.datetime:
 
 def _power(name: str, values: list[str]) -> list[int]:
     words = {state.name: int(state) for state in Power}
-    return [words[value.upper()] if value.upper() in words else _whole(name, value) for value in values]
+    return [words[value.upper()] if value.upper() in words else _integer(name, value) for value in values]
 
 
-def _whole(name: str, text: str) -> int:
-    found = whole(text)
+def _integer(name: str, text: str) -> int:
+    found = integer(text)
     if found is None:
         raise errors.BadRequest(reason=f"Invalid value for {name}: '{text}' is not a number")
     return found
@@ -252,8 +252,8 @@ def _nullable(_name: str, values: list[str]) -> str | list[str] | None:
 
 _VALUES: dict[str, Callable[[str, list[str]], object]] = {
     "power_state": _power,
-    "progress": lambda name, values: [_whole(name, value) for value in values],
-    "launch_index": lambda name, values: [_whole(name, value) for value in values],
+    "progress": lambda name, values: [_integer(name, value) for value in values],
+    "launch_index": lambda name, values: [_integer(name, value) for value in values],
     "config_drive": lambda name, values: _flag(name, values[-1]),
     "project_id": lambda _, values: values[-1],
     "task_state": _nullable,

@@ -22,7 +22,7 @@ RULES = (Rule("os_compute_api:servers:create_image:allow_volume_backed", MEMBER)
 _IMAGE = schemas.keyed("createImage", schemas.closed(
     {"name": schemas.NAME, "metadata": schemas.METADATA}, required=("name",)))
 _BACKUP = schemas.keyed("createBackup", schemas.closed(
-    {"name": schemas.NAME, "backup_type": {"type": "string"}, "rotation": schemas.whole(0), "metadata": schemas.METADATA},
+    {"name": schemas.NAME, "backup_type": {"type": "string"}, "rotation": schemas.integer(0), "metadata": schemas.METADATA},
     required=("name", "backup_type", "rotation")))
 
 
