@@ -93,8 +93,12 @@ def get(session: Session, server_id: str, *, project_id: str | None = None) -> S
     else:
         server = session.scalars(_GET_OF_PROJECT, {"of": server_id, "project": project_id}).one_or_none()
     if server is None:
-        raise errors.NotFound(f"Instance {server_id} could not be found.", what="Instance", id=server_id)
+        raise _missing(server_id)
     return server
+
+
+def _missing(server_id: str) -> errors.NotFound:
+    return errors.NotFound(f"Instance {server_id} could not be found.", what="Instance", id=server_id)
 
 
 def post_password(session: Session, server_id: str, password: str) -> None:
@@ -115,7 +119,7 @@ def row(session: Session, server_id: str) -> Any:  # noqa: ANN401 - a row
     """As `get`, to be read only: its row, with the names of Server's columns, for half of what the object costs."""
     found = session.execute(_ROW, {"of": server_id}).first()
     if found is None:
-        raise errors.NotFound(f"Instance {server_id} could not be found.", what="Instance", id=server_id)
+        raise _missing(server_id)
     return found
 
 
@@ -129,6 +133,7 @@ def begin(session: Session, server: Server, action: str) -> None:
     """Claim the server for an action by one guarded UPDATE, so two callers cannot both win.
 
     :raises errors.WrongState: the action's row in lifecycle/servers.py forbids it now.
+    :raises errors.NotFound: the server was deleted since it was read.
     """
     row = ACTIONS[action]
     statement = sa.update(Server).where(Server.id == server.id, Server.deleted_at.is_(None))
@@ -139,7 +144,7 @@ def begin(session: Session, server: Server, action: str) -> None:
     won = session.execute(statement.values(task_state=row.task or Server.task_state, updated_at=utcnow()))
     session.refresh(server)
     if won.rowcount != 1:  # type: ignore[attr-defined]
-        raise wrong_state(server, action)
+        raise _missing(server.id) if server.deleted_at is not None else wrong_state(server, action)
 
 
 def wrong_state(server: Server, action: str) -> errors.WrongState:
@@ -306,5 +311,5 @@ def get_any(session: Session, server_id: str, *, project_id: str | None = None) 
         query = query.where(Server.project_id == project_id)
     server = session.scalars(query).one_or_none()
     if server is None:
-        raise errors.NotFound(f"Instance {server_id} could not be found.", what="Instance", id=server_id)
+        raise _missing(server_id)
     return server

@@ -51,7 +51,7 @@ class Sender:
             answer = self._answers.get(method, "")
             if isinstance(answer, Exception):
                 raise answer
-            return answer
+            return answer() if callable(answer) else answer
 
         return send
 
@@ -61,7 +61,7 @@ class Rpc:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, str, dict[str, Any]]] = []
-        self.answers: dict[str, Any] = {"console_output": "console text"}  # an exception is raised
+        self.answers: dict[str, Any] = {"console_output": "console text"}  # an exception is raised, a function called
         self.conductor = Sender(self.sent, "conductor", "", self.answers)
 
     def compute(self, agent: str) -> Sender:

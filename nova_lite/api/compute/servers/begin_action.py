@@ -46,3 +46,13 @@ def begin_on_host(req: Request, server: Server, name: str) -> tuple[Action, str]
     if server.agent is None:
         raise errors.Conflict(reason=f"Cannot '{name}' server {server.id}: it is on no host, since its build failed")
     return action, server.agent
+
+
+def refuse_vtpm(server: Server, operation: str) -> None:
+    """Refuse what would lose or lock the state of the server's own TPM, as Nova does.
+
+    :raises errors.Conflict: the server has one.
+    """
+    versions = (server.flavor.get("extra_specs", {}).get("hw:tpm_version"), server.image_properties.get("hw_tpm_version"))
+    if any(versions):
+        raise errors.Conflict(reason=f"Operation '{operation}' not supported for vTPM-enabled instance ({server.id}).")

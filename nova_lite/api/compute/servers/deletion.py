@@ -27,9 +27,10 @@ def delete(req: Request, server: Server) -> None:
     try:
         _delete_softly(req, server)
     except errors.WrongState:
-        if server.task_state is None:
-            raise
-        _delete_afterwards(req, server)
+        if server.task_state is None or _is_going(server):
+            delete(req, server)  # another request was quicker: decide again by what it left
+        else:
+            _delete_afterwards(req, server)
 
 
 def _is_going(server: Server) -> bool:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
+from nova_lite.api.compute.servers.call_host import call_host
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
@@ -19,15 +19,14 @@ _OUTPUT = schemas.keyed("os-getConsoleOutput", schemas.closed({"length": _LENGTH
 @action("os-getConsoleOutput", policy=Rule("os_compute_api:os-console-output", MEMBER), status=200,
         body={"2.0": _OUTPUT})
 def output(req: Request, body: Body, server_id: str) -> Body:
-    """The last `length` lines of the console.
+    """Read the last `length` lines of the serial console's log.
 
-    :raises errors.Conflict: the server has no host yet. :raises errors.ServiceDown: its worker does not answer.
+    200 with them as one text. 404: no such server, or it was deleted meanwhile. 409: it is on no host, or leaves it.
+    503: the host's nova-compute does not answer.
     """
     server = begin_action.find(req, server_id)
-    if server.agent is None:
-        raise errors.Conflict(reason=f"Instance {server_id} is not ready")
     length = body["os-getConsoleOutput"].get("length")
-    wanted = None if length in (None, -1, "-1") else int(length)
-    worker = req.rpc.compute(server.agent)
+    lines = None if length in (None, -1, "-1") else int(length)
     req.db.commit()  # the worker may take seconds: no transaction stays open, SQLite's has the only write lock
-    return {"output": worker.console_output(req.ctxt, server_id=server_id, length=wanted)}
+    return {"output": call_host(req, server, lambda worker: worker.console_output(
+        req.ctxt, server_id=server_id, length=lines))}

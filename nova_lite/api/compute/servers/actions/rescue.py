@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
-from nova_lite.api.compute.servers import begin_action, boot_image, create, vtpm
+from nova_lite.api.compute.servers import begin_action, boot_image, create
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
@@ -22,7 +22,7 @@ def rescue(req: Request, body: Body, server_id: str) -> Body:
     """
     asked = body["rescue"] or {}
     server = begin_action.find(req, server_id)
-    vtpm.refuse(server, "rescue")
+    begin_action.refuse_vtpm(server, "rescue")
     wanted = asked.get("rescue_image_ref") or server.image_id
     if wanted is None:
         raise errors.BadRequest(reason=f"Instance {server_id} cannot be rescued: name a rescue_image_ref")

@@ -8,7 +8,7 @@ from typing import Any
 from nova_lite import errors
 from nova_lite.api.compute.common import requested_destination, schemas
 from nova_lite.api.compute.common.policy_checks import require
-from nova_lite.api.compute.servers import begin_action, vtpm
+from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import ADMIN, MEMBER, Rule
@@ -37,7 +37,7 @@ def _hand_over(req: Request, server: Server, name: str, inputs: Body | None = No
 def shelve(req: Request, body: Body, server_id: str) -> None:
     """Power off, take a snapshot, and leave the host when `[compute] shelved_offload_time` says so."""
     server = begin_action.find(req, server_id)
-    vtpm.refuse(server, "shelve")
+    begin_action.refuse_vtpm(server, "shelve")
     asked = begin_action.begin(req, server, "shelve")
     if server.agent is None:
         raise errors.Conflict(reason=f"Cannot 'shelve' server {server.id}: it is on no host, since its build failed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import datetime
 
-from nova_lite import errors
 from nova_lite.api.compute.servers import begin_action
+from nova_lite.api.compute.servers.call_host import call_host
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
@@ -69,9 +69,8 @@ def _read(req: Request, server_id: str) -> tuple[GuestDiagnostics, int | None]:
     :raises errors.Conflict: it is on no host, or does not run.
     """
     server = begin_action.find(req, server_id)
-    if server.agent is None:
-        raise errors.Conflict(reason=f"Instance {server_id} is not ready")
-    return req.rpc.compute(server.agent).diagnostics(req.ctxt, server_id=server_id), _age_s(server.launched_at)
+    found = call_host(req, server, lambda worker: worker.diagnostics(req.ctxt, server_id=server_id))
+    return found, _age_s(server.launched_at)
 
 
 def _age_s(launched_at: datetime.datetime | None) -> int | None:

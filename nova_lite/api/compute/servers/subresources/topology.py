@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from nova_lite.api.compute.common.policy_checks import may
 from nova_lite.api.compute.servers import begin_action
+from nova_lite.api.compute.servers.call_host import call_host
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
@@ -32,7 +33,8 @@ def show(req: Request, server_id: str) -> Body:
         cells = (Cell(tuple(range(vcpus)), ram_mb),)
     if not cells:
         return {"nodes": [], "pagesize_kb": None}
-    lies = req.rpc.compute(server.agent).placement(req.ctxt, server_id=server_id) if server.agent else None
+    lies = None if server.agent is None else call_host(
+        req, server, lambda worker: worker.placement(req.ctxt, server_id=server_id))
     shows_host = may(req, HOST)
     return {
         "nodes": [_node(number, cell, asked, lies, shows_host=shows_host) for number, cell in enumerate(cells)],
