@@ -68,7 +68,7 @@ def test_a_hard_reboot_takes_the_place_of_what_is_stuck(
     assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("HARD_REBOOT", "rebooting_hard")
     newest, overtaken, *_ = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
     assert (newest["action"], newest["message"]) == ("reboot", None)
-    assert overtaken["message"] == "A hard reboot took its place."
+    assert overtaken["message"] == "A hard reboot replaced it."
 
 
 @pytest.mark.parametrize("task", ["powering-off", "powering-on", "updating_password", "deleting", "image_uploading", "resize_prep"])

@@ -51,4 +51,4 @@ def test_a_hard_reboot_takes_the_place_of_a_soft_one(cloud: AllInOne, server_id:
     cloud.request("POST", path, {"reboot": {"type": "HARD"}})
     cloud.wait_for_status(server_id, "ACTIVE")
     assert time.monotonic() - began < HANGS_S / 2
-    assert actions(cloud, server_id)[:2] == [("reboot", None), ("reboot", "A hard reboot took its place.")]
+    assert actions(cloud, server_id)[:2] == [("reboot", None), ("reboot", "A hard reboot replaced it.")]

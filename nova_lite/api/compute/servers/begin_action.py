@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every request for an action on a server does first: find it, mind its lock, claim it, write the action down."""
+"""What every request for an action on a server does first: find it, check its lock, claim it, record the action."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nova_lite.lifecycle.servers import ACTIONS
 
 
 def find(req: Request, server_id: str) -> Server:
-    """The caller's server.
+    """The server, if the caller may see it.
 
-    :raises errors.NotFound: none, or another project's.
+    :raises errors.NotFound: there is none, or it is another project's.
     """
     return servers.get(req.db, server_id, project_id=req.ctxt.visible_project)
 
@@ -29,6 +29,7 @@ def begin(req: Request, server: Server, name: str) -> Action:
     """Claim the server for the action and record it.
 
     :raises errors.ServerLocked: it is locked. :raises errors.WrongState: its state forbids the action.
+    :raises errors.NotFound: it was deleted since it was read.
     """
     if ACTIONS[name].needs_unlocked:
         refuse_locked(req, server)
@@ -38,9 +39,9 @@ def begin(req: Request, server: Server, name: str) -> Action:
 
 
 def begin_on_host(req: Request, server: Server, name: str) -> tuple[Action, str]:
-    """As `begin`, for an action of the server's host; with the name of its worker.
+    """As `begin`, for an action that the server's host carries out; also returns the name of its worker.
 
-    :raises errors.Conflict: the server never got a host. Others as for `begin`.
+    :raises errors.Conflict: the server has no host, since its build failed. Others as for `begin`.
     """
     action = begin(req, server, name)
     if server.agent is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a new server must know of its image."""
+"""The image that a server boots from, as far as create, rebuild and rescue need it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nova_lite.db.image import images
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BootImage:
-    """An image that can be booted from. Sizes in bytes, 0 when unknown; `properties` are the free ones."""
+    """An image that can be booted from. Sizes in bytes, 0 when unknown; `properties`: those that the schema does not name."""
 
     id: str
     min_disk_gb: int
@@ -23,9 +23,9 @@ class BootImage:
 
 
 def find(req: Request, image_id: str) -> BootImage:
-    """The image, if the caller may boot from it now.
+    """The image, if the caller may boot from it.
 
-    :raises errors.BadRequest: there is none to see, or it is not active.
+    :raises errors.BadRequest: the caller can see no such image, or it is not active.
     """
     try:
         image = images.usable(req.db, image_id, project_id=req.ctxt.visible_project)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`POST /servers`: everything the request names is found and checked, then rows are written in one transaction."""
+"""`POST /servers`: look up and check everything that the request names, then write the rows in one transaction."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ _RANDOM = random.SystemRandom()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where the server is to run: a zone, or by an admin one host of it."""
+class RequestedDestination:
+    """Where the caller wants the server: an availability zone, or (admins only) one host of it."""
 
     zone: str | None = None
     host: str | None = None
@@ -56,50 +56,56 @@ class Place:
 
 @route("POST", "/servers", policy=CREATE, status=202, body=create_schemas.CREATE)
 def create(req: Request, body: Body) -> Reply:
-    """Write what is wanted and answer; the build is the conductor's work."""
-    asked = body["server"]
-    _refuse_what_is_not_there(asked)
-    hints = scheduler_hints.read(req, body)
-    flavor, image = _flavor(req, str(asked["flavorRef"])), _image(req, asked)
+    """Write servers, ports and their build actions; the conductor builds them.
+
+    202 with the first server's id, links and password, or with `reservation_id` if `return_reservation_id` is set.
+    400: flavor, image, key, network, port, security group, zone, host or scheduler hint cannot be used; the reason names it.
+    403: over quota, or a host is named by a caller who may not. 409: several networks to choose from, or a port or
+    address is in use.
+    """
+    params = body["server"]
+    _refuse_unsupported(params)
+    scheduler_hint_set = scheduler_hints.read(req, body)
+    flavor, image = _flavor(req, str(params["flavorRef"])), _image(req, params)
     hardware = check_fit(req, flavor, image)
-    key_name, key_data = find_key(req, asked)
-    place = _place(req, asked)
-    nics = requested_networks.wanted(req, asked.get("networks"), rng=_RANDOM)
-    group_names = list(dict.fromkeys(group["name"] for group in asked.get("security_groups", ()) if "name" in group))
+    key_name, key_data = find_key(req, params)
+    destination = _requested_destination(req, params)
+    nics = requested_networks.resolve(req, params.get("networks"), rng=_RANDOM)
+    group_names = list(dict.fromkeys(group["name"] for group in params.get("security_groups", ()) if "name" in group))
     groups = requested_networks.group_ids(req, group_names, nics)
-    count = QuotaUsage.of(req).servers(flavor, _counts(asked, nics), ports_each=sum(1 for nic in nics if nic.network),
-                                 metadata=asked.get("metadata", {}))
-    scheduler_hints.check_members(req, hints, count)
-    reservation_id = f"r-{_word(8, string.ascii_lowercase + string.digits)}"
-    common = _columns(req, asked, flavor, image, place) | hints.columns | {
+    count = QuotaUsage.of(req).servers(flavor, _counts(params, nics), ports_each=sum(1 for nic in nics if nic.network),
+                                 metadata=params.get("metadata", {}))
+    scheduler_hints.check_members(req, scheduler_hint_set, count)
+    reservation_id = f"r-{_random_text(8, string.ascii_lowercase + string.digits)}"
+    common = _columns(req, params, flavor, image, destination) | scheduler_hint_set.columns | {
         "reservation_id": reservation_id, "key_name": key_name, "key_data": key_data,
         "root_device_name": hardware.root_device}
-    made = [{**common, **_names(asked, index, count), "launch_index": index} for index in range(count)]
-    servers.create(req.db, made)
-    password = asked.get("adminPass") or new_password()
+    rows = [{**common, **_names(params, index, count), "launch_index": index} for index in range(count)]
+    servers.create(req.db, rows)
+    password = params.get("adminPass") or new_password()
     inputs = for_config_drive(req, password, has_drive=common["config_drive"])
-    for server in made:
+    for server in rows:
         requested_networks.plug(req, server["id"], nics, groups, rng=_RANDOM)
-        _hand_over(req, server["id"], inputs)
-    return _answer(req, asked, made[0], group_names, password)
+        _begin_build(req, server["id"], inputs)
+    return _reply(req, params, rows[0], group_names, password)
 
 
 def for_config_drive(req: Request, password: str, *, has_drive: bool) -> dict[str, Any]:
-    """Inputs of the action with which the password reaches the guest: as in Nova, by nothing but its config drive."""
+    """Action inputs that carry the password to the guest: as in Nova, through its config drive only."""
     return {actions.ADMIN_PASS: tokens.open_tokens(req.conf).encrypt_secret(password)} if has_drive else {}
 
 
-def _hand_over(req: Request, server_id: str, inputs: dict[str, Any]) -> None:
+def _begin_build(req: Request, server_id: str, inputs: dict[str, Any]) -> None:
     action_id = actions.record(req.db, server_id=server_id, name="create", request_id=req.ctxt.request_id,
                                user_id=req.ctxt.user_id, project_id=req.ctxt.project_id, inputs=inputs)
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_id)
 
 
-def _answer(req: Request, asked: Body, first: dict[str, Any], group_names: list[str], password: str) -> Reply:
-    """About the `first` of the servers made: its row."""
+def _reply(req: Request, params: Body, first: dict[str, Any], group_names: list[str], password: str) -> Reply:
+    """The reply about the first of the new servers; `first` is its row."""
     server_id = first["id"]
     location = {"Location": f"{req.base_url}/servers/{server_id}"}
-    if schemas.is_true(asked.get("return_reservation_id")):
+    if schemas.is_true(params.get("return_reservation_id")):
         return Reply({"reservation_id": first["reservation_id"]}, headers=location)
     return Reply({"server": {
         "id": server_id, "links": links(req, f"/servers/{server_id}"), "OS-DCF:diskConfig": first["disk_config"],
@@ -107,17 +113,17 @@ def _answer(req: Request, asked: Body, first: dict[str, Any], group_names: list[
 
 
 def new_password() -> str:
-    """An administrator's password, for a request that brings none."""
-    return _word(_PASSWORD_LENGTH, string.ascii_letters + string.digits)
+    """A random administrator's password, for a request that gives none."""
+    return _random_text(_PASSWORD_LENGTH, string.ascii_letters + string.digits)
 
 
-def _word(length: int, alphabet: str) -> str:
+def _random_text(length: int, alphabet: str) -> str:
     return "".join(_RANDOM.choices(alphabet, k=length))
 
 
-def _refuse_what_is_not_there(asked: Body) -> None:
-    """:raises errors.BadRequest: the request needs something that this cloud cannot do yet."""
-    if asked.get("trusted_image_certificates"):
+def _refuse_unsupported(params: Body) -> None:
+    """:raises errors.BadRequest: the request needs something that this cloud does not support."""
+    if params.get("trusted_image_certificates"):
         raise errors.BadRequest(reason="trusted_image_certificates: image signatures are not verified by this cloud")
 
 
@@ -131,12 +137,15 @@ def _flavor(req: Request, flavor_id: str) -> Flavor:
     return flavor
 
 
-def _image(req: Request, asked: Body) -> BootImage:
-    """The image of the root disk. A mapping of it, as openstackclient sends, says nothing new; others need volumes."""
-    image_id = asked.get("imageRef") or ""
-    if any(device for device in asked.get("block_device_mapping", ())):
+def _image(req: Request, params: Body) -> BootImage:
+    """The image of the root disk. openstackclient maps it to boot index 0 as well; any other mapping needs volumes.
+
+    :raises errors.BadRequest: there is no image, or a mapping needs volumes.
+    """
+    image_id = params.get("imageRef") or ""
+    if any(device for device in params.get("block_device_mapping", ())):
         raise errors.BadRequest(reason="block_device_mapping: this cloud has no volumes yet; boot from an image")
-    for device in asked.get("block_device_mapping_v2", ()):
+    for device in params.get("block_device_mapping_v2", ()):
         if device.get("no_device"):
             continue
         if device.get("source_type") != "image" or device.get("destination_type", "local") != "local":
@@ -154,15 +163,16 @@ def _image(req: Request, asked: Body) -> BootImage:
 
 
 def _hardware(flavor: Flavor, image: BootImage) -> requirements.Hardware:
-    """:raises errors.BadRequest: an extra spec or image property asks for what is not there; it is named."""
+    """:raises errors.BadRequest: an extra spec or image property requires what this cloud lacks; the reason names it."""
     return requirements.read(
         specs=flavor.extra_specs, image=image.properties, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb)
 
 
 def check_fit(req: Request, flavor: Flavor, image: BootImage) -> requirements.Hardware:
-    """What both ask of the hardware.
+    """The hardware that flavor and image require together.
 
-    :raises errors.BadRequest: the image needs a larger flavor. The sentences are Nova's.
+    :raises errors.BadRequest: the image needs a larger flavor. The texts are Nova's.
+    :raises errors.Forbidden: the flavor has no disk, and the caller may not use such flavors.
     """
     hardware = _hardware(flavor, image)
     if flavor.ram_mb < image.min_ram_mb:
@@ -187,9 +197,12 @@ def check_fit(req: Request, flavor: Flavor, image: BootImage) -> requirements.Ha
     return hardware
 
 
-def find_key(req: Request, asked: Body) -> tuple[str | None, str | None]:
-    """Name and text of the caller's key."""
-    name = asked.get("key_name")
+def find_key(req: Request, params: Body) -> tuple[str | None, str | None]:
+    """Name and public key of the caller's keypair; (None, None) without `key_name`.
+
+    :raises errors.BadRequest: the caller has no such keypair.
+    """
+    name = params.get("key_name")
     if name is None:
         return None, None
     try:
@@ -198,14 +211,16 @@ def find_key(req: Request, asked: Body) -> tuple[str | None, str | None]:
         raise errors.BadRequest(reason="Invalid key_name provided.") from None
 
 
-def _place(req: Request, asked: Body) -> Place:
-    """What `availability_zone` (`zone`; by an admin `zone:host:node`, either may be left out), `host` and
-    `hypervisor_hostname` mean. A node that is named must be the host's own.
+def _requested_destination(req: Request, params: Body) -> RequestedDestination:
+    """Read `availability_zone` (`zone`, for admins also `zone:host:node` with parts left out), `host` and `hypervisor_hostname`.
+
+    :raises errors.BadRequest: there is no such zone or host, or host and node do not belong together.
+    :raises errors.PolicyForbids: the caller may not choose a host.
     """
-    zone, _, forced = (asked.get("availability_zone") or "").partition(":")
-    names = {name for name in (asked.get("host"), asked.get("hypervisor_hostname")) if name}
+    zone, _, forced = (params.get("availability_zone") or "").partition(":")
+    names = {name for name in (params.get("host"), params.get("hypervisor_hostname")) if name}
     if forced.count(":") > 1:
-        raise errors.BadRequest(reason=f"Invalid availability_zone: {asked['availability_zone']} is not zone:host:node")
+        raise errors.BadRequest(reason=f"Invalid availability_zone: {params['availability_zone']} is not zone:host:node")
     if forced and names:
         raise errors.BadRequest(reason="host and hypervisor_hostname cannot be used together with zone:host")
     if forced:
@@ -214,52 +229,58 @@ def _place(req: Request, asked: Body) -> Place:
     elif names:
         require(req, REQUESTED_HOST)
     if not zone and not names:
-        return Place()
-    known = hosts.hosts(req.db)
-    if zone and zone not in {host.availability_zone for host in known}:
+        return RequestedDestination()
+    all_hosts = hosts.hosts(req.db)
+    if zone and zone not in {host.availability_zone for host in all_hosts}:
         raise errors.BadRequest(reason="The requested availability zone is not available")
     if not names:
-        return Place(zone=zone)
-    host = next((host for host in known if names <= {host.name, host.hypervisor_hostname}), None)
+        return RequestedDestination(zone=zone)
+    host = next((host for host in all_hosts if names <= {host.name, host.hypervisor_hostname}), None)
     if host is None:
         raise errors.BadRequest(reason=f"Compute host {' with node '.join(sorted(names))} could not be found.")
-    return Place(zone=zone or None, host=host.name)
+    return RequestedDestination(zone=zone or None, host=host.name)
 
 
-def _counts(asked: Body, nics: list[requested_networks.Nic]) -> tuple[int, int]:
-    """The least and the most servers to make."""
-    least = int(asked.get("min_count") or 1)
-    most = int(asked.get("max_count") or asked.get("min_count") or 1)
-    if least < 1 or most < 1:
+def _counts(params: Body, nics: list[requested_networks.Nic]) -> tuple[int, int]:
+    """How many servers to create: (minimum, maximum).
+
+    :raises errors.BadRequest: the two contradict, or several servers would share a port or an address.
+    """
+    minimum = int(params.get("min_count") or 1)
+    maximum = int(params.get("max_count") or params.get("min_count") or 1)
+    if minimum < 1 or maximum < 1:
         raise errors.InvalidField(field="server/min_count", reason="less than the minimum of 1")
-    if least > most:
+    if minimum > maximum:
         raise errors.BadRequest(reason="min_count must be <= max_count")
-    if most > 1 and any(nic.port_id or nic.fixed_ip for nic in nics):
+    if maximum > 1 and any(nic.port_id or nic.fixed_ip for nic in nics):
         raise errors.BadRequest(reason="Unable to launch multiple instances with a single configured port ID or "
                                        "fixed address. Please launch your instance one by one with different ports.")
-    return least, most
+    return minimum, maximum
 
 
-def _columns(req: Request, asked: Body, flavor: Flavor, image: BootImage, place: Place) -> dict[str, Any]:
-    """The columns that all servers of the request share."""
+def _columns(req: Request, params: Body, flavor: Flavor, image: BootImage, destination: RequestedDestination) -> dict[str, Any]:
+    """Column values that all servers of the request share."""
     root_gb = flavor.disk_gb or -(-image.virtual_size // GIB)
     return {
-        "project_id": req.ctxt.project_id, "user_id": req.ctxt.user_id, "description": asked.get("description"),
+        "project_id": req.ctxt.project_id, "user_id": req.ctxt.user_id, "description": params.get("description"),
         "flavor": flavor.copy(), "vcpus": flavor.vcpus, "ram_mb": flavor.ram_mb,
         "disk_gb": root_gb + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024),
-        "image_id": image.id, "image_properties": image.properties, "user_data": checked_user_data(asked.get("user_data")),
-        "files": injected_files.checked(req, asked["personality"]) if asked.get("personality") else None,
-        "config_drive": schemas.is_true(asked.get("config_drive")) or image.properties.get("img_config_drive") == "mandatory",
-        "metadata_items": asked.get("metadata", {}),
-        "tags": list(dict.fromkeys(asked.get("tags", ()))), "wanted_zone": place.zone, "wanted_host": place.host,
-        "disk_config": asked.get("OS-DCF:diskConfig") or (
+        "image_id": image.id, "image_properties": image.properties, "user_data": validate_user_data(params.get("user_data")),
+        "files": injected_files.validate(req, params["personality"]) if params.get("personality") else None,
+        "config_drive": schemas.is_true(params.get("config_drive")) or image.properties.get("img_config_drive") == "mandatory",
+        "metadata_items": params.get("metadata", {}),
+        "tags": list(dict.fromkeys(params.get("tags", ()))), "wanted_zone": destination.zone, "wanted_host": destination.host,
+        "disk_config": params.get("OS-DCF:diskConfig") or (
             "AUTO" if schemas.is_true(image.properties.get("auto_disk_config")) else "MANUAL"),
-        "access_ip_v4": asked.get("accessIPv4"), "access_ip_v6": asked.get("accessIPv6"),
+        "access_ip_v4": params.get("accessIPv4"), "access_ip_v6": params.get("accessIPv6"),
     }
 
 
-def checked_user_data(text: str | None) -> str | None:
-    """:raises errors.InvalidField: it is not base64."""
+def validate_user_data(text: str | None) -> str | None:
+    """The text unchanged.
+
+    :raises errors.InvalidField: it is not base64.
+    """
     if text is None:
         return None
     try:
@@ -269,16 +290,16 @@ def checked_user_data(text: str | None) -> str | None:
     return str(text)
 
 
-def _names(asked: Body, index: int, count: int) -> dict[str, str]:
-    """Id, name and host name of one server; those of several made at once are numbered."""
+def _names(params: Body, index: int, count: int) -> dict[str, str]:
+    """Id, name and host name of one server; names get a number if the request creates several servers."""
     suffix = f"-{index + 1}" if count > 1 else ""
-    name, server_id = f"{asked['name']}{suffix}", new_id()
-    hostname = f"{asked['hostname']}{suffix}" if asked.get("hostname") else host_name(name, server_id)
+    name, server_id = f"{params['name']}{suffix}", new_id()
+    hostname = f"{params['hostname']}{suffix}" if params.get("hostname") else host_name(name, server_id)
     return {"id": server_id, "name": name, "hostname": hostname}
 
 
 def host_name(name: str, server_id: str) -> str:
-    """A name that DNS can hold (RFC 1123, 63 characters), made from the server's name."""
+    """A valid DNS label (RFC 1123, at most 63 characters) derived from the server's name."""
     plain = name.encode("ascii", "ignore").decode().lower()
     plain = re.sub(r"[^a-z0-9-]", "", re.sub(r"[ _.]", "-", plain)).strip("-")
     return plain[:63].rstrip("-") or f"server-{uuid.UUID(server_id)}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `POST /servers` and `PUT /servers/{id}` take, by microversion; bounds are Nova's."""
+"""JSON schemas of `POST /servers` and `PUT /servers/{id}` by microversion; the bounds are Nova's."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ _BASE: Schema = {
 }
 PERSONALITY = {"type": "array", "items": closed(
     {"path": {"type": "string"}, "contents": {"type": "string"}}, required=("path", "contents"))}
-_HINTS = {name: scheduler_hints.SCHEMA for name in ("os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")}
+_SCHEDULER_HINTS = {name: scheduler_hints.SCHEMA for name in ("os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")}
 
 
 def _create(
     *, device: Schema, network: Schema, more: Schema, is_network_needed: bool
 ) -> Schema:
-    """The body of one range of versions."""
+    """The body's schema in one range of microversions."""
     networks: Schema = {"type": "array", "items": closed(network)}
     if is_network_needed:
         networks = {"anyOf": [networks, {"enum": ["none", "auto"]}]}
@@ -86,18 +86,18 @@ def _create(
         "block_device_mapping_v2": {"type": "array", "items": closed(device)},
     }
     required = ("name", "flavorRef", "networks") if is_network_needed else ("name", "flavorRef")
-    return keyed("server", closed(properties, required=required), **_HINTS)
+    return keyed("server", closed(properties, required=required), **_SCHEDULER_HINTS)
 
 
 def _creates() -> dict[str, Schema]:
-    """Each version that changed the body, with what it changed beside what came before."""
+    """The schema of each microversion that changed the body."""
     state: dict[str, Any] = {"device": _DEVICE, "network": _NETWORK, "more": {"personality": PERSONALITY},
                              "is_network_needed": False}
-    found = {"2.0": _create(**state)}
+    schemas_by_version = {"2.0": _create(**state)}
 
-    def change(version: str, **changed: Any) -> None:
-        state.update(changed)
-        found[version] = _create(**state)
+    def change(version: str, **changes: Any) -> None:
+        state.update(changes)
+        schemas_by_version[version] = _create(**state)
 
     change("2.19", more={**state["more"], "description": TEXT_OR_NULL})
     change("2.32", device={**_DEVICE, **_DEVICE_TAG}, network={**_NETWORK, **_DEVICE_TAG})
@@ -112,13 +112,13 @@ def _creates() -> dict[str, Schema]:
     change("2.74", more={**state["more"], "host": HOST, "hypervisor_hostname": HOST})
     change("2.90", more={**state["more"], "hostname": HOSTNAME})
     change("2.94", more={**state["more"], "hostname": FQDN})
-    return found
+    return schemas_by_version
 
 
 CREATE = _creates()
 _ZONE_OR_NULL: Schema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255}
 UPDATE = {
-    "2.0": keyed("server", closed(_CHANGEABLE)),  # an empty one changes nothing, and is fine with Nova
+    "2.0": keyed("server", closed(_CHANGEABLE)),  # Nova accepts an empty object, which changes nothing
     "2.19": keyed("server", closed({**_CHANGEABLE, "description": TEXT_OR_NULL})),
     "2.90": keyed("server", closed({**_CHANGEABLE, "description": TEXT_OR_NULL, "hostname": HOSTNAME})),
     "2.94": keyed("server", closed({**_CHANGEABLE, "description": TEXT_OR_NULL, "hostname": FQDN})),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deletes servers: at once, or softly, so that they can be restored for a while."""
+"""Deletes servers: for good, or as a soft delete that can be restored for a while."""
 
 from __future__ import annotations
 
@@ -13,46 +13,49 @@ from nova_lite.lifecycle.servers import ACTIONS, Power, Vm
 
 
 def delete(req: Request, server: Server) -> None:
-    """Delete as the cloud is configured: softly with `[compute] reclaim_instance_interval`, else for good.
+    """Delete as the cloud is configured: a soft delete with `[compute] reclaim_instance_interval`, else for good.
 
-    In the middle of a workflow a soft delete is kept for later: it begins when that has ended (reconcilers/waiting_deletes.py),
-    so that nothing is lost. What never ran, or failed and is on no host, cannot be kept.
+    During a workflow a soft delete is deferred: it begins when the workflow has ended (conductor/reconcilers/deferred_deletes.py),
+    so that no data is lost. A server that never ran, or that failed and is on no host, is deleted for good.
+    A second delete of a server that is being deleted changes nothing.
+
+    :raises errors.ServerLocked: it is locked. :raises errors.NotFound: it was deleted since it was read.
     """
-    if _is_going(server):
+    if _is_being_deleted(server):
         begin_action.refuse_locked(req, server)
         return
-    if not (req.conf.compute.reclaim_instance_interval and _can_be_kept(server)):
+    if not (req.conf.compute.reclaim_instance_interval and _can_be_restored(server)):
         delete_for_good(req, server)
         return
     try:
-        _delete_softly(req, server)
+        _soft_delete(req, server)
     except errors.WrongState:
-        if server.task_state is None or _is_going(server):
+        if server.task_state is None or _is_being_deleted(server):
             delete(req, server)  # another request was quicker: decide again by what it left
         else:
-            _delete_afterwards(req, server)
+            _defer_delete(req, server)
 
 
-def _is_going(server: Server) -> bool:
-    is_kept = server.vm_state == Vm.SOFT_DELETED and server.task_state is None
-    return is_kept or server.task_state in (ACTIONS["soft_delete"].task, ACTIONS["delete"].task)
+def _is_being_deleted(server: Server) -> bool:
+    is_soft_deleted = server.vm_state == Vm.SOFT_DELETED and server.task_state is None
+    return is_soft_deleted or server.task_state in (ACTIONS["soft_delete"].task, ACTIONS["delete"].task)
 
 
-def _can_be_kept(server: Server) -> bool:
-    """Soft-deleted, it is being restored: its user has had second thoughts twice."""
-    is_somewhere = server.agent is not None or server.vm_state == Vm.SHELVED_OFFLOADED
-    return server.launched_at is not None and is_somewhere and server.vm_state in (*ACTIONS["soft_delete"].allowed_in, Vm.SOFT_DELETED)
+def _can_be_restored(server: Server) -> bool:
+    """Whether a soft delete can be restored. SOFT_DELETED stands for a server whose restore is under way."""
+    has_guest_or_snapshot = server.agent is not None or server.vm_state == Vm.SHELVED_OFFLOADED
+    return server.launched_at is not None and has_guest_or_snapshot and server.vm_state in (*ACTIONS["soft_delete"].allowed_in, Vm.SOFT_DELETED)
 
 
-def _delete_softly(req: Request, server: Server) -> None:
-    asked = begin_action.begin(req, server, "soft_delete")
-    actions.cancel_open(req.db, server_id=server.id, before=asked.id, reason="The server was deleted.")
+def _soft_delete(req: Request, server: Server) -> None:
+    action = begin_action.begin(req, server, "soft_delete")
+    actions.cancel_open(req.db, server_id=server.id, before=action.id, reason="The server was deleted.")
     server.soft_deleted_at = utcnow()
-    ask_host(req, server, "soft_delete", action_id=asked.id)
+    cast_to_host(req, server, "soft_delete", action_id=action.id)
 
 
-def ask_host(req: Request, server: Server, name: str, *, action_id: int) -> None:
-    """Tell the server's host; on none there is nothing to be done, and the conductor writes it down."""
+def cast_to_host(req: Request, server: Server, name: str, *, action_id: int) -> None:
+    """Cast the action to the server's host; without a host there is no work, and the conductor records the end."""
     if server.agent is None:
         req.after_commit(req.rpc.conductor.action_done, req.ctxt, server_id=server.id, action_id=action_id, host="",
                          power_state=int(Power.SHUTDOWN))
@@ -60,17 +63,20 @@ def ask_host(req: Request, server: Server, name: str, *, action_id: int) -> None
         req.after_commit(getattr(req.rpc.compute(server.agent), name), req.ctxt, server_id=server.id, action_id=action_id)
 
 
-def _delete_afterwards(req: Request, server: Server) -> None:
-    """Write down that it is wanted, once."""
+def _defer_delete(req: Request, server: Server) -> None:
+    """Record a deferred soft delete, unless there is one."""
     if not actions.is_waiting(req.db, server.id):
         actions.record(req.db, server_id=server.id, name="soft_delete", request_id=req.ctxt.request_id,
                        user_id=req.ctxt.user_id, project_id=req.ctxt.project_id, state=actions.WAITING)
 
 
 def delete_for_good(req: Request, server: Server) -> None:
-    """Let the conductor remove the server; asked for again meanwhile, nothing more is done."""
+    """Begin the delete workflow; a second delete of the server changes nothing.
+
+    :raises errors.ServerLocked: it is locked. :raises errors.NotFound: it was deleted since it was read.
+    """
     begin_action.refuse_locked(req, server)
     if server.task_state == ACTIONS["delete"].task:
         return
-    asked = begin_action.begin(req, server, "delete")
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked.id)
+    action = begin_action.begin(req, server, "delete")
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action.id)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other services tell of servers: a port was plugged, a network changed, a volume grew."""
+"""External events: what other services report about servers - a port was plugged, a network changed, a volume grew."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nova_lite.db.compute.servers import Server
 
 OK, MIXED, NOT_FOUND, NO_HOST = 200, 207, 404, 422
 _OLD = ("network-changed", "network-vif-plugged", "network-vif-unplugged", "network-vif-deleted")
-# What may be told since when.
+# Event names by the microversion that added them.
 _NAMES = {"2.0": _OLD, "2.51": (*_OLD, "volume-extended"), "2.76": (*_OLD, "volume-extended", "power-update"),
           "2.82": (*_OLD, "volume-extended", "power-update", "accelerator-request-bound"),
           "2.93": (*_OLD, "volume-extended", "power-update", "accelerator-request-bound", "volume-reimaged")}
@@ -30,28 +30,27 @@ def _schema(names: tuple[str, ...]) -> schemas.Schema:
 @route("POST", "/os-server-external-events", policy=Rule("os_compute_api:os-server-external-events:create", SERVICE),
        body={version: _schema(names) for version, names in _NAMES.items()})
 def create(req: Request, body: Body) -> Reply:
-    """Take the events, each with a code of its own; a guest's documents follow what changed of its network.
+    """Accept events; those about a network refresh what the guest's metadata service says.
 
-    Nothing waits for events here, since the network worker answers when a port is plugged.
-
-    :raises errors.NotFound: none of them is about a server that is on a host.
+    No action waits for such events, since the network worker itself reports when a port is plugged.
+    200 with the events, each with a code 200; 207 if some have a code 404 (no such server) or 422 (it is on no host). 404: none has a code 200.
     """
-    told = body["events"]
-    ids = {event["server_uuid"] for event in told}
-    on = {row.id: row.host for row in req.db.execute(
+    events = body["events"]
+    ids = {event["server_uuid"] for event in events}
+    hosts = {row.id: row.host for row in req.db.execute(
         sa.select(Server.id, Server.host).where(Server.id.in_(ids), Server.deleted_at.is_(None)))}
-    answered = [_answer(event, on) for event in told]
-    if all(event["code"] != OK for event in answered):
+    results = [_result(event, hosts) for event in events]
+    if all(event["code"] != OK for event in results):
         raise errors.NotFound("No instances found for any event")
-    for server_id in {event["server_uuid"] for event in answered if event["code"] == OK and event["name"] in _OLD}:
+    for server_id in {event["server_uuid"] for event in results if event["code"] == OK and event["name"] in _OLD}:
         req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server_id)
-    return Reply({"events": answered}, status=OK if all(event["code"] == OK for event in answered) else MIXED)
+    return Reply({"events": results}, status=OK if all(event["code"] == OK for event in results) else MIXED)
 
 
-def _answer(event: Body, on: dict[str, str | None]) -> Body:
+def _result(event: Body, hosts: dict[str, str | None]) -> Body:
     server_id = event["server_uuid"]
-    if server_id not in on:
+    if server_id not in hosts:
         return {**event, "status": "failed", "code": NOT_FOUND}
-    if on[server_id] is None:
+    if hosts[server_id] is None:
         return {**event, "status": "failed", "code": NO_HOST}
     return {**event, "status": event.get("status", "completed"), "code": OK}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Server groups: which servers the scheduler is to keep together or apart."""
+"""Server groups: servers that the scheduler keeps together on a host or apart."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def _rules(group: ServerGroup) -> Body:
     return {} if group.max_per_host is None else {"max_server_per_host": group.max_per_host}
 
 
-# Read from (group, its members' ids).
+# Read from a pair: (group, ids of its members).
 FIELDS = (
-    Field("id", lambda seen: seen[0].id),
-    Field("name", lambda seen: seen[0].name),
-    Field("policies", lambda seen: [seen[0].policy], until="2.63"),
-    Field("policy", lambda seen: seen[0].policy, since="2.64"),
-    Field("rules", lambda seen: _rules(seen[0]), since="2.64"),
-    Field("members", lambda seen: seen[1]),
+    Field("id", lambda pair: pair[0].id),
+    Field("name", lambda pair: pair[0].name),
+    Field("policies", lambda pair: [pair[0].policy], until="2.63"),
+    Field("policy", lambda pair: pair[0].policy, since="2.64"),
+    Field("rules", lambda pair: _rules(pair[0]), since="2.64"),
+    Field("members", lambda pair: pair[1]),
     Field("metadata", lambda _: {}, until="2.63"),
-    Field("project_id", lambda seen: seen[0].project_id, since="2.13"),
-    Field("user_id", lambda seen: seen[0].user_id, since="2.13"),
+    Field("project_id", lambda pair: pair[0].project_id, since="2.13"),
+    Field("user_id", lambda pair: pair[0].user_id, since="2.13"),
 )
 
 
 def _listed(policies: list[str]) -> schemas.Schema:
-    """The body before 2.64: a list that has one policy."""
+    """The body before 2.64: a list of one policy."""
     listed = {"type": "array", "minItems": 1, "maxItems": 1, "items": {"enum": policies}}
     return schemas.keyed("server_group", schemas.closed(
         {"name": schemas.NAME, "policies": listed}, required=("name", "policies")))
@@ -64,50 +64,65 @@ def _show(req: Request, group: ServerGroup) -> Body:
 
 @route("GET", "/os-server-groups", policy=Rule(f"{_RULE}:index", READER), query=QUERY)
 def index(req: Request) -> Body:
-    """The project's groups, or for an admin those of all projects."""
+    """List the project's server groups, with `all_projects` those of all projects.
+
+    200 with a page of them. 400: `limit` or `offset` is no number. 403: `all_projects`, and the policy does not allow it.
+    """
     project_id: str | None = req.ctxt.project_id
     if "all_projects" in req.query:
         require(req, ALL_PROJECTS)
         project_id = None
-    found = server_groups.find(req.db, project_id=project_id, limit=paging.limit(req), offset=paging.offset(req))
-    members = server_groups.members(req.db, [group.id for group in found])
-    return {"server_groups": [view(FIELDS, (group, members.get(group.id, [])), req) for group in found]}
+    groups = server_groups.find(req.db, project_id=project_id, limit=paging.limit(req), offset=paging.offset(req))
+    members = server_groups.members(req.db, [group.id for group in groups])
+    return {"server_groups": [view(FIELDS, (group, members.get(group.id, [])), req) for group in groups]}
 
 
 @route("GET", "/os-server-groups/{server_group_id}", policy=Rule(f"{_RULE}:show", READER))
 def show(req: Request, server_group_id: str) -> Body:
-    """One group with the servers in it."""
+    """Show one server group with its members.
+
+    200 with the group. 404: no such group in the project.
+    """
     return _show(req, server_groups.get(req.db, server_group_id, project_id=req.ctxt.visible_project))
 
 
 @route("POST", "/os-server-groups", policy=Rule(f"{_RULE}:create", MEMBER), until="2.63", body=CREATE_LISTED)
 def create_listed(req: Request, body: Body) -> Body:
-    """Make a group of the one policy in the list."""
-    asked = body["server_group"]
-    return _create(req, asked["name"], asked["policies"][0], {})
+    """Create a server group with the one policy in the list.
+
+    200 with the group. 400: the policy is unknown. 403: over quota.
+    """
+    params = body["server_group"]
+    return _create(req, params["name"], params["policies"][0], {})
 
 
 @route("POST", "/os-server-groups", policy=Rule(f"{_RULE}:create", MEMBER), since="2.64", body=CREATE)
 def create(req: Request, body: Body) -> Body:
-    """Make a group; with anti-affinity a rule may say how many of its servers a host may have."""
-    asked = body["server_group"]
-    if asked.get("rules") and asked["policy"] != ANTI_AFFINITY:
+    """Create a server group; with anti-affinity, `max_server_per_host` limits how many members share a host.
+
+    200 with the group. 400: the policy is unknown or takes no rules. 403: over quota.
+    """
+    params = body["server_group"]
+    if params.get("rules") and params["policy"] != ANTI_AFFINITY:
         raise errors.BadRequest(reason="Only anti-affinity policy supports rules.")
-    return _create(req, asked["name"], asked["policy"], asked.get("rules", {}))
+    return _create(req, params["name"], params["policy"], params.get("rules", {}))
 
 
 def _create(req: Request, name: str, policy: str, rules: dict[str, Any]) -> Body:
     limit = quotas.limits(req.db, req.conf, req.ctxt.project_id)["server_groups"]
-    most = rules.get("max_server_per_host")
-    if most is not None and int(most) < 1:
+    maximum = rules.get("max_server_per_host")
+    if maximum is not None and int(maximum) < 1:
         raise errors.InvalidField(field="server_group/rules/max_server_per_host", reason="less than the minimum of 1")
     return _show(req, server_groups.add(req.db, limit=limit, group=ServerGroup(
         id=new_id(), project_id=req.ctxt.project_id, user_id=req.ctxt.user_id, name=name, policy=policy,
-        max_per_host=None if most is None else int(most))))
+        max_per_host=None if maximum is None else int(maximum))))
 
 
 @route("DELETE", "/os-server-groups/{server_group_id}", policy=Rule(f"{_RULE}:delete", MEMBER), status=204)
 def delete(req: Request, server_group_id: str) -> None:
-    """Forget a group; its servers stay where they are."""
+    """Delete a server group; its members stay where they are.
+
+    204 with no body. 404: no such group in the project.
+    """
     server_groups.remove(req.db, server_groups.get(
         req.db, server_group_id, project_id=req.ctxt.visible_project, is_locked=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`GET /servers` and `/servers/detail`: what the query asks for, as filters, order and a page."""
+"""`GET /servers` and `/servers/detail`: reads filters, order and page from the query."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ALL_TENANTS_DETAIL = Rule("os_compute_api:servers:detail:get_all_tenants", ADMIN
 ALL_FILTERS = Rule("os_compute_api:servers:allow_all_filters", ADMIN)
 RULES = (ALL_TENANTS, ALL_TENANTS_DETAIL, ALL_FILTERS)
 
-# What Nova lets in; parameters that name nothing we have filter nothing, as there.
+# Parameters that Nova accepts; those about features that this cloud lacks filter nothing, as in Nova.
 _KNOWN = (
     "access_ip_v4", "access_ip_v6", "all_tenants", "auto_disk_config", "availability_zone", "block_device_mapping",
     "changes-since", "config_drive", "created_at", "deleted", "description", "display_description", "display_name",
@@ -45,7 +45,7 @@ _KNOWN = (
 QUERY = schemas.queries(
     {"2.0": _KNOWN, "2.26": ("tags", "tags-any", "not-tags", "not-tags-any"), "2.66": ("changes-before",), "2.73": ("locked",)},
     pattern="^_")
-# Which filters a caller without `allow_all_filters` may use, from which version on; the rest are dropped.
+# Filters for callers without `allow_all_filters` by their first microversion; others are ignored.
 _FOR_ALL = {
     "reservation_id": "2.0", "name": "2.0", "display_name": "2.0", "status": "2.0", "image": "2.0", "flavor": "2.0",
     "ip": "2.0", "changes-since": "2.0", "all_tenants": "2.0", "ip6": "2.5", "tags": "2.26", "tags-any": "2.26",
@@ -63,14 +63,21 @@ _ADMIN_SORT_KEYS = {"host", "node"}
 
 @route("GET", "/servers", policy=INDEX, query=QUERY)
 def index(req: Request) -> Body:
-    """Ids and names of servers."""
+    """List servers with id, name and links.
+
+    200 with a page of them and a link to the next. 400: a filter, sort key, limit or marker is invalid. 403: `all_tenants`,
+    deleted servers or an admin's sort key, and the caller may not.
+    """
     rows, more = _page(req, "/servers", ALL_TENANTS)
     return {"servers": views.index(req, rows), **more}
 
 
 @route("GET", "/servers/detail", policy=DETAIL, query=QUERY)
 def detail(req: Request) -> Body:
-    """Whole documents of servers."""
+    """List servers in full.
+
+    200, 400 and 403 as for `index`.
+    """
     rows, more = _page(req, "/servers/detail", ALL_TENANTS_DETAIL)
     return {"servers": views.documents(req, rows), **more}
 
@@ -88,9 +95,9 @@ def _page(req: Request, path: str, all_tenants: Rule) -> tuple[Sequence[sa.Row[A
 
 
 def _texts(req: Request) -> set[str]:
-    """Long columns that this caller sees at this version."""
-    wanted = {"user_data"} if may(req, views.EXTENDED) else set()
-    return wanted | ({"image_properties"} if req.version >= _WITH_IMAGE_PROPERTIES else set())
+    """Long text columns that this caller sees at this version."""
+    columns = {"user_data"} if may(req, views.EXTENDED) else set()
+    return columns | ({"image_properties"} if req.version >= _WITH_IMAGE_PROPERTIES else set())
 
 
 def _order(req: Request) -> tuple[tuple[str, bool], ...]:
@@ -105,100 +112,103 @@ def _order(req: Request) -> tuple[tuple[str, bool], ...]:
         if direction not in ("asc", "desc"):
             raise errors.InvalidField(field="sort_dir", reason=f"'{direction}' is not one of ['asc', 'desc']")
         order.append((key, direction == "desc"))
-    # Servers made in one request share a second, not a number: ties go by age, in the direction of the last key.
+    # Servers of one request share a creation second: their numbers break the tie, in the direction of the last key.
     return (*order, ("instance_type_id", order[-1][1]))
 
 
 def read_filters(req: Request, all_tenants: Rule) -> Filters | None:
-    """The query as filters; None: it asks for what can never be.
+    """The query as filters; None: no server can match.
 
-    :raises errors.BadRequest: a value cannot be read. :raises errors.PolicyForbids: `all_tenants`, and no admin.
+    :raises errors.BadRequest: a value is invalid. :raises errors.PolicyForbids: `all_tenants`, and the caller may not.
     """
-    asked = _asked(req)
-    wants_all = _flag("all_tenants", asked.pop("all_tenants", ["0"])[-1] or "1")
-    if wants_all:
+    params = _params(req)
+    is_for_all = _flag("all_tenants", params.pop("all_tenants", ["0"])[-1] or "1")
+    if is_for_all:
         require(req, all_tenants)
-    else:  # a project that is asked for counts with all_tenants only
-        asked["project_id"] = [req.ctxt.project_id]
-    given: dict[str, Any] = {"deleted": _deleted(req, asked)}
-    if not _read_statuses(req, asked, given):
+    else:  # `project_id` of the query counts with all_tenants only
+        params["project_id"] = [req.ctxt.project_id]
+    filters: dict[str, Any] = {"deleted": _deleted(req, params)}
+    if not _read_statuses(req, params, filters):
         return None
-    for name, values in asked.items():
-        _READERS.get(name, _read_column)(name, values, given)
-    since, before = given.get("changed_since"), given.get("changed_before")
+    for name, values in params.items():
+        _READERS.get(name, _read_column)(name, values, filters)
+    since, before = filters.get("changed_since"), filters.get("changed_before")
     if since and before and since > before:
         raise errors.BadRequest(reason="The value of changes-since must be less than or equal to changes-before.")
-    project_id = given.get("equal", {}).pop("project_id", None)
-    return Filters(project_id=project_id, **given)
+    project_id = filters.get("equal", {}).pop("project_id", None)
+    return Filters(project_id=project_id, **filters)
 
 
-def _asked(req: Request) -> dict[str, list[str]]:
-    """The filters of the query that this caller may use at this version."""
-    all_filters, found = may(req, ALL_FILTERS), {}
+def _params(req: Request) -> dict[str, list[str]]:
+    """Parameters of the query that this caller may filter by at this version."""
+    all_filters, params = may(req, ALL_FILTERS), {}
     for name in req.query:
         values = req.query.getall(name)
         if parse(_SINCE.get(name, "2.0")) > req.version:
             continue
         if all_filters or (name in _FOR_ALL and parse(_FOR_ALL[name]) <= req.version):
-            found[_ALIASES.get(name, name)] = values
-    return found
+            params[_ALIASES.get(name, name)] = values
+    return params
 
 
-def _deleted(req: Request, asked: dict[str, list[str]]) -> bool | None:
-    """`changes-since` shows the deleted as well, so that clients learn of them."""
-    text = asked.pop("deleted", None)
+def _deleted(req: Request, params: dict[str, list[str]]) -> bool | None:
+    """Which servers to list: False those that live, True those that are deleted, None both.
+
+    `changes-since` lists both, so that clients notice deletions.
+    """
+    text = params.pop("deleted", None)
     if text is not None:
         return _flag("deleted", text[-1])
-    if "deleted" in [status.lower() for status in asked.get("status", [])]:
+    if "deleted" in [status.lower() for status in params.get("status", [])]:
         if not req.ctxt.is_admin:
             raise errors.Forbidden(reason="Only administrators may list deleted instances")
         return True
-    return None if "changes-since" in asked else False
+    return None if "changes-since" in params else False
 
 
-def _read_statuses(req: Request, asked: dict[str, list[str]], given: dict[str, Any]) -> bool:
-    """False: no server can have any of the statuses; from 2.38 on, an unknown one is refused."""
-    statuses = asked.pop("status", None)
+def _read_statuses(req: Request, params: dict[str, list[str]], filters: dict[str, Any]) -> bool:
+    """Add the `status` filter. False: no server can have such a status; from 2.38 on, an unknown one is refused."""
+    statuses = params.pop("status", None)
     if statuses is None:
         return True
-    known = tuple(status for status in statuses if server_lists.is_status(status))
-    if len(known) < len(statuses) and req.version >= parse("2.38"):
-        raise errors.BadRequest(reason=f"Invalid status value: {', '.join(sorted(set(statuses) - set(known)))}")
-    given["statuses"] = known
-    return bool(known)
+    valid = tuple(status for status in statuses if server_lists.is_status(status))
+    if len(valid) < len(statuses) and req.version >= parse("2.38"):
+        raise errors.BadRequest(reason=f"Invalid status value: {', '.join(sorted(set(statuses) - set(valid)))}")
+    filters["statuses"] = valid
+    return bool(valid)
 
 
-def _read_column(name: str, values: list[str], given: dict[str, Any]) -> None:
+def _read_column(name: str, values: list[str], filters: dict[str, Any]) -> None:
     if name in PATTERN_COLUMNS:
-        given.setdefault("patterns", {})[name] = _pattern(name, values[-1])
+        filters.setdefault("patterns", {})[name] = _pattern(name, values[-1])
     elif name in EQUAL_COLUMNS:
         read = _VALUES.get(name)
-        given.setdefault("equal", {})[name] = read(name, values) if read else values
+        filters.setdefault("equal", {})[name] = read(name, values) if read else values
 
 
-def _read_address(name: str, values: list[str], given: dict[str, Any]) -> None:
-    given["address"] = _pattern(name, values[-1])
+def _read_address(name: str, values: list[str], filters: dict[str, Any]) -> None:
+    filters["address"] = _pattern(name, values[-1])
 
 
-def _read_flavor(_name: str, values: list[str], given: dict[str, Any]) -> None:
-    given["flavor_id"] = values[-1]
+def _read_flavor(_name: str, values: list[str], filters: dict[str, Any]) -> None:
+    filters["flavor_id"] = values[-1]
 
 
-def _read_time(name: str, values: list[str], given: dict[str, Any]) -> None:
-    given["changed_since" if name == "changes-since" else "changed_before"] = read_time(name, values[-1])
+def _read_time(name: str, values: list[str], filters: dict[str, Any]) -> None:
+    filters["changed_since" if name == "changes-since" else "changed_before"] = read_time(name, values[-1])
 
 
-def _read_tags(name: str, values: list[str], given: dict[str, Any]) -> None:
+def _read_tags(name: str, values: list[str], filters: dict[str, Any]) -> None:
     field = {"tags": "tags", "tags-any": "tags_any", "not-tags": "without_tags", "not-tags-any": "without_tags_any"}
-    given[field[name]] = tuple(tag for value in values for tag in value.split(",") if tag)
+    filters[field[name]] = tuple(tag for value in values for tag in value.split(",") if tag)
 
 
-def _read_soft_deleted(name: str, values: list[str], given: dict[str, Any]) -> None:
-    given["soft_deleted"] = _flag(name, values[-1])
+def _read_soft_deleted(name: str, values: list[str], filters: dict[str, Any]) -> None:
+    filters["soft_deleted"] = _flag(name, values[-1])
 
 
-def _read_locked(name: str, values: list[str], given: dict[str, Any]) -> None:
-    given["is_locked"] = _flag(name, values[-1])
+def _read_locked(name: str, values: list[str], filters: dict[str, Any]) -> None:
+    filters["is_locked"] = _flag(name, values[-1])
 
 
 _READERS: dict[str, Callable[[str, list[str], dict[str, Any]], None]] = {
@@ -223,9 +233,9 @@ def _pattern(name: str, text: str) -> str:
 
 
 def read_time(name: str, text: str) -> datetime.datetime:
-    """An ISO 8601 time as rows keep it: UTC, without a zone.
+    """Parse an ISO 8601 time into naive UTC, as rows store it.
 
-    :raises errors.InvalidField: it is none.
+    :raises errors.InvalidField: it is no such time.
     """
     try:
         moment = datetime.datetime.fromisoformat(text)
@@ -235,15 +245,15 @@ def read_time(name: str, text: str) -> datetime.datetime:
 
 
 def _power(name: str, values: list[str]) -> list[int]:
-    words = {state.name: int(state) for state in Power}
-    return [words[value.upper()] if value.upper() in words else _integer(name, value) for value in values]
+    states = {state.name: int(state) for state in Power}
+    return [states[value.upper()] if value.upper() in states else _integer(name, value) for value in values]
 
 
 def _integer(name: str, text: str) -> int:
-    found = integer(text)
-    if found is None:
+    number = integer(text)
+    if number is None:
         raise errors.BadRequest(reason=f"Invalid value for {name}: '{text}' is not a number")
-    return found
+    return number
 
 
 def _nullable(_name: str, values: list[str]) -> str | list[str] | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a project may still have: counted inside the transaction that takes it."""
+"""Quota checks: usage is counted in the transaction that adds to it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nova_lite.db.quotas import quota_locks, quotas
 
 
 def check_metadata(items: Mapping[str, str], limit: int) -> None:
-    """:raises errors.OverQuota: more items than a server may have."""
+    """:raises errors.OverQuota: there are more items than a server may have."""
     if 0 <= limit < len(items):
         raise errors.OverQuota(f"Maximum number of metadata items exceeds {limit}")
 
 
 class Sized(Protocol):
-    """A flavor, or a server that was made by one."""
+    """A flavor or a server: whatever has CPUs and memory."""
 
     @property
     def vcpus(self) -> int: ...
@@ -30,14 +30,17 @@ class Sized(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class QuotaUsage:
-    """A project's limits (-1: none) and what it uses of them."""
+    """A project's limits (-1: unlimited) and its usage."""
 
     limits: dict[str, int]
     used: dict[str, int]
 
     @classmethod
     def of(cls, req: Request, *, project_id: str | None = None) -> QuotaUsage:
-        """A project's, by default the caller's; two queries, after which no other request of it counts until the commit."""
+        """The usage of a project, by default the caller's, in two queries.
+
+        The project's quota stays locked until the commit, so that two requests cannot both take the last of it.
+        """
         project_id = project_id or req.ctxt.project_id
         quota_locks.take(req.db, project_id)
         return cls(*quotas.room(req.db, req.conf, project_id, user_id=req.ctxt.user_id))
@@ -45,22 +48,22 @@ class QuotaUsage:
     def servers(
         self, flavor: Sized, counts: tuple[int, int], *, ports_each: int, metadata: Mapping[str, str]
     ) -> int:
-        """How many servers to make: as many of `counts` (least, most) as there is room for.
+        """How many servers the quota allows of `counts` (minimum, maximum).
 
-        :raises errors.OverQuota: not even the least; the sentence is Nova's.
+        :raises errors.OverQuota: less than the minimum; the text is Nova's.
         """
         check_metadata(metadata, self.limits["metadata_items"])
         each = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram_mb, "ports": ports_each}
-        least, most = counts
-        fitting = min([most, *(self._free(name) // size for name, size in each.items() if size and self._is_limited(name))])
-        if fitting >= least:
-            return fitting
+        minimum, maximum = counts
+        allowed = min([maximum, *(self._free(name) // size for name, size in each.items() if size and self._is_limited(name))])
+        if allowed >= minimum:
+            return allowed
         over = [name for name, size in each.items()
-                if size and self._is_limited(name) and self._free(name) < size * least]
-        raise self._over({name: each[name] * least for name in over})
+                if size and self._is_limited(name) and self._free(name) < size * minimum]
+        raise self._over({name: each[name] * minimum for name in over})
 
     def growth(self, by: Mapping[str, int]) -> None:
-        """:raises errors.OverQuota: there is no room for what a server grows by."""
+        """:raises errors.OverQuota: the quota does not allow a server to grow by this much."""
         over = {name: size for name, size in by.items() if self._is_limited(name) and self._free(name) < size}
         if over:
             raise self._over(over)

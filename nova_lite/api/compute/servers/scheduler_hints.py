@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scheduler hints of a new server: its group, and servers that it is to be beside or apart from."""
+"""`os:scheduler_hints` of a new server: its server group, and servers to share or not to share a host with."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ from nova_lite.db.quotas import quotas
 _SERVERS: schemas.Schema = {"anyOf": [schemas.UUID, {"type": "array", "items": schemas.UUID}]}
 SCHEMA: schemas.Schema = {"type": "object", "properties": {
     "group": schemas.UUID, "same_host": _SERVERS, "different_host": _SERVERS}}
-# Hints of Nova that no filter here heeds; refused, since a placement that ignores them is not what was asked.
-_UNMET = {"query", "build_near_host_ip", "cidr", "target_cell", "different_cell"}
+# Scheduler hints of Nova that no filter here implements: refused, since ignoring them would place the server wrongly.
+_UNSUPPORTED = {"query", "build_near_host_ip", "cidr", "target_cell", "different_cell"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Hints:
-    """`columns` of the server that keep them; `group_id` None: no group."""
+class SchedulerHints:
+    """The request's scheduler hints; `group_id` is None without a group. `columns`: what the server's row keeps of them."""
 
     group_id: str | None
-    kept: dict[str, Any]
+    values: dict[str, Any]
 
     @property
     def columns(self) -> dict[str, Any]:
-        return {"group_id": self.group_id, "scheduler_hints": self.kept or None}
+        return {"group_id": self.group_id, "scheduler_hints": self.values or None}
 
 
-def read(req: Request, body: Body) -> Hints:
-    """What `os:scheduler_hints` asks.
+def read(req: Request, body: Body) -> SchedulerHints:
+    """Read and check `os:scheduler_hints`.
 
-    :raises errors.BadRequest: no such group, or a hint that nothing here heeds.
+    :raises errors.BadRequest: there is no such group, or no filter implements the scheduler hint.
     """
-    hints = {**body.get("OS-SCH-HNT:scheduler_hints", {}), **body.get("os:scheduler_hints", {})}
-    unmet = sorted(_UNMET & hints.keys())
-    if unmet:
-        raise errors.BadRequest(reason=f"os:scheduler_hints: no filter of this cloud heeds {', '.join(unmet)}")
-    group_id = hints.get("group")
+    values = {**body.get("OS-SCH-HNT:scheduler_hints", {}), **body.get("os:scheduler_hints", {})}
+    unsupported = sorted(_UNSUPPORTED & values.keys())
+    if unsupported:
+        raise errors.BadRequest(reason=f"os:scheduler_hints: no filter of this cloud supports {', '.join(unsupported)}")
+    group_id = values.get("group")
     if group_id is not None:
         try:
             server_groups.get(req.db, group_id, project_id=req.ctxt.project_id)
         except errors.NotFound as missing:
             raise errors.BadRequest(reason=missing.text) from None
-    return Hints(group_id=group_id, kept=hints)
+    return SchedulerHints(group_id=group_id, values=values)
 
 
-def check_members(req: Request, hints: Hints, count: int) -> None:
-    """Refuse more servers than a group may have; the group is locked, so that two requests do not both pass.
+def check_members(req: Request, scheduler_hints: SchedulerHints, count: int) -> None:
+    """Refuse more servers than a group may have; the group's row is locked, so that of two requests only one passes.
 
-    :raises errors.OverQuota: the sentence is Nova's.
+    :raises errors.OverQuota: the group would have too many members. The text is Nova's.
     """
-    if hints.group_id is None:
+    if scheduler_hints.group_id is None:
         return
-    server_groups.get(req.db, hints.group_id, project_id=req.ctxt.project_id, is_locked=True)
+    server_groups.get(req.db, scheduler_hints.group_id, project_id=req.ctxt.project_id, is_locked=True)
     limit = quotas.limits(req.db, req.conf, req.ctxt.project_id, user_id=req.ctxt.user_id)["server_group_members"]
-    if 0 <= limit < count + server_groups.count_members(req.db, hints.group_id, user_id=req.ctxt.user_id):
+    if 0 <= limit < count + server_groups.count_members(req.db, scheduler_hints.group_id, user_id=req.ctxt.user_id):
         raise errors.OverQuota("Quota exceeded, too many servers in group")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the guest wrote to its serial console: the one action that waits for the worker's answer."""
+"""os-getConsoleOutput: what the guest wrote to its serial console, read from its host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 
-# -1 and null: all that is kept.
+# -1 and null: the whole log.
 _LENGTH = {"anyOf": [{"type": "integer", "minimum": -1}, {"type": "null"},
                      {"type": "string", "pattern": "^(-1|[0-9]{1,9})$"}]}
 _OUTPUT = schemas.keyed("os-getConsoleOutput", schemas.closed({"length": _LENGTH}))

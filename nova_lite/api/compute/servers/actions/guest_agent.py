@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Actions that reach into a guest: its password, a crash dump, and what it may read about its network."""
+"""Actions inside the guest: its password, a crash dump, and the network data of its metadata."""
 
 from __future__ import annotations
 
@@ -16,35 +16,42 @@ _PASSWORD = schemas.keyed("changePassword", schemas.closed(
 
 @action("changePassword", policy=Rule("os_compute_api:os-admin-password", MEMBER), body={"2.0": _PASSWORD})
 def change_password(req: Request, body: Body, server_id: str) -> None:
-    """Have the agent inside the guest set the administrator's password; waits for it.
+    """Set the administrator's password through the guest agent, and wait for it.
 
-    :raises errors.Conflict: no agent answers in the guest, or it refuses.
+    202 with no body once it is set. 404: no such server in the project. 409: it is locked or not ACTIVE, or the guest agent
+    does not answer or refuses. 503: the host's nova-compute does not answer.
     """
     server = begin_action.find(req, server_id)
-    asked, agent = begin_action.begin_on_host(req, server, "change_password")
-    asked_id = asked.id
+    begun, agent = begin_action.begin_on_host(req, server, "change_password")
+    action_id = begun.id
     worker = req.rpc.compute(agent)
     req.db.commit()  # the guest may take seconds, and the conductor writes down how it went
     try:
         worker.change_password(
-            req.ctxt, server_id=server_id, action_id=asked_id, password=body["changePassword"]["adminPass"])
-    except errors.WorkerError as refused:
-        raise errors.Conflict(reason=f"Failed to set admin password on {server_id}: {refused.text}") from None
+            req.ctxt, server_id=server_id, action_id=action_id, password=body["changePassword"]["adminPass"])
+    except errors.WorkerError as error:
+        raise errors.Conflict(reason=f"Failed to set admin password on {server_id}: {error.text}") from None
 
 
 @action("trigger_crash_dump", policy=Rule("os_compute_api:servers:trigger_crash_dump", MEMBER), since="2.17",
         body={"2.17": schemas.keyed("trigger_crash_dump", {"type": "null"})})
 def trigger_crash_dump(req: Request, body: Body, server_id: str) -> None:
-    """Send an NMI: a guest that is set up for it dumps its memory."""
+    """Send an NMI: a guest that is set up for it dumps its memory.
+
+    202 with no body. 404: no such server in the project. 409: it is locked, on no host, or its state forbids it.
+    """
     server = begin_action.find(req, server_id)
-    asked, agent = begin_action.begin_on_host(req, server, "trigger_crash_dump")
-    req.after_commit(req.rpc.compute(agent).trigger_crash_dump, req.ctxt, server_id=server.id, action_id=asked.id)
+    begun, agent = begin_action.begin_on_host(req, server, "trigger_crash_dump")
+    req.after_commit(req.rpc.compute(agent).trigger_crash_dump, req.ctxt, server_id=server.id, action_id=begun.id)
 
 
 @action("injectNetworkInfo", policy=Rule("os_compute_api:os-admin-actions:inject_network_info", ADMIN),
         body={"2.0": schemas.empty_action("injectNetworkInfo")})
 def inject_network_info(req: Request, body: Body, server_id: str) -> None:
-    """Render anew what the guest may read about its network."""
+    """Refresh the network data of the guest's metadata.
+
+    202 with no body. 404: no such server. 409: it is on no host.
+    """
     server = begin_action.find(req, server_id)
     if server.agent is None:
         raise errors.Conflict(reason=f"Instance {server_id} is not ready")
@@ -54,5 +61,5 @@ def inject_network_info(req: Request, body: Body, server_id: str) -> None:
 @action("resetNetwork", policy=Rule("os_compute_api:os-admin-actions:reset_network", ANYONE), status=410,
         body={"2.0": schemas.empty_action("resetNetwork")})
 def reset_network(req: Request, body: Body, server_id: str) -> None:
-    """Gone: it was for a hypervisor that Nova dropped."""
+    """410: Nova removed the action together with the XenAPI driver."""
     raise errors.Gone(reason="The resetNetwork action was removed together with the XenAPI driver")

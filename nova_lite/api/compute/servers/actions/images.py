@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""createImage and createBackup: the image's row is made at once, its bytes are the conductor's work."""
+"""createImage and createBackup: the request creates the image's row, the conductor has its data uploaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nova_lite.db.quotas import quotas
 
 _CREATE_IMAGE = Rule("os_compute_api:servers:create_image", MEMBER)
 _CREATE_BACKUP = Rule("os_compute_api:os-create-backup", MEMBER)
-# Asked about servers whose root disk is a volume; this cloud's boot from images.
+# For servers whose root disk is a volume, which this cloud does not have; operators may name it in policy.yaml.
 RULES = (Rule("os_compute_api:servers:create_image:allow_volume_backed", MEMBER),)
 _IMAGE = schemas.keyed("createImage", schemas.closed(
     {"name": schemas.NAME, "metadata": schemas.METADATA}, required=("name",)))
@@ -28,54 +28,62 @@ _BACKUP = schemas.keyed("createBackup", schemas.closed(
 
 @action("createImage", policy=_CREATE_IMAGE, until="2.44", body={"2.0": _IMAGE})
 def create_image(req: Request, body: Body, server_id: str) -> Reply:
-    """Make an image of the server's root disk; the answer says where it will be."""
+    """Create an image of the server's root disk.
+
+    202 with the image's URL in `Location`. 403: too many metadata items. 404: no such server in the project. 409: it is on
+    no host, or its state forbids it.
+    """
     return Reply(headers=_location(req, _snapshot(req, body["createImage"], server_id)))
 
 
 @action("createImage", policy=_CREATE_IMAGE, since="2.45", body={"2.45": _IMAGE})
 def create_image_named(req: Request, body: Body, server_id: str) -> Body:
-    """As `create_image`; the answer names the image."""
+    """As `create_image`; 202 with `image_id` instead of `Location`."""
     return {"image_id": _snapshot(req, body["createImage"], server_id)}
 
 
 @action("createBackup", policy=_CREATE_BACKUP, until="2.44", body={"2.0": _BACKUP})
 def create_backup(req: Request, body: Body, server_id: str) -> Reply:
-    """Make an image, and let the oldest backups of its type beyond `rotation` go; with 0 none is left to point at."""
-    made = _backup(req, body["createBackup"], server_id)
-    return Reply(headers=_location(req, made) if int(body["createBackup"]["rotation"]) else {})
+    """Create an image, then delete the oldest backups of its type beyond `rotation`.
+
+    202 with the image's URL in `Location`, without it for rotation 0, which keeps no backup. 400: `rotation` is negative.
+    403: too many metadata items. 404: no such server in the project. 409: it is on no host, or its state forbids it.
+    """
+    image_id = _backup(req, body["createBackup"], server_id)
+    return Reply(headers=_location(req, image_id) if int(body["createBackup"]["rotation"]) else {})
 
 
 @action("createBackup", policy=_CREATE_BACKUP, since="2.45", body={"2.45": _BACKUP})
 def create_backup_named(req: Request, body: Body, server_id: str) -> Body:
-    """As `create_backup`; the answer names the image."""
+    """As `create_backup`; 202 with `image_id` instead of `Location`."""
     return {"image_id": _backup(req, body["createBackup"], server_id)}
 
 
-def _snapshot(req: Request, asked: Body, server_id: str) -> str:
-    return _begin(req, server_id, "create_image", asked, kind=server_images.SNAPSHOT, properties={}, inputs={})
+def _snapshot(req: Request, params: Body, server_id: str) -> str:
+    return _begin(req, server_id, "create_image", params, kind=server_images.SNAPSHOT, properties={}, inputs={})
 
 
-def _backup(req: Request, asked: Body, server_id: str) -> str:
-    inputs = {"backup_type": asked["backup_type"], "rotation": int(asked["rotation"])}
+def _backup(req: Request, params: Body, server_id: str) -> str:
+    inputs = {"backup_type": params["backup_type"], "rotation": int(params["rotation"])}
     if inputs["rotation"] < 0:
         raise errors.InvalidField(field="createBackup/rotation", reason=f"{inputs['rotation']} is less than the minimum of 0")
-    return _begin(req, server_id, "create_backup", asked, kind=server_images.BACKUP,
-                  properties={"backup_type": asked["backup_type"]}, inputs=inputs)
+    return _begin(req, server_id, "create_backup", params, kind=server_images.BACKUP,
+                  properties={"backup_type": params["backup_type"]}, inputs=inputs)
 
 
-def _begin(  # noqa: PLR0913 - of what, what for, and what becomes of it
-    req: Request, server_id: str, name: str, asked: Body, *, kind: str, properties: Mapping[str, str],
+def _begin(  # noqa: PLR0913 - the action and all columns of its image
+    req: Request, server_id: str, name: str, params: Body, *, kind: str, properties: Mapping[str, str],
     inputs: Mapping[str, object],
 ) -> str:
-    """Claim the server, make the image's row and hand over; the image's id."""
-    metadata = asked.get("metadata", {})
+    """Claim the server, create the image's row and cast to the conductor; returns the image's id."""
+    metadata = params.get("metadata", {})
     check_metadata(metadata, quotas.limits(req.db, req.conf, req.ctxt.project_id)["metadata_items"])
     server = begin_action.find(req, server_id)
-    asked_for, _agent = begin_action.begin_on_host(req, server, name)
-    image = server_images.make(req.db, server, name=asked["name"], kind=kind, owner=req.ctxt.project_id,
+    begun, _ = begin_action.begin_on_host(req, server, name)
+    image = server_images.make(req.db, server, name=params["name"], kind=kind, owner=req.ctxt.project_id,
                            user_id=req.ctxt.user_id, properties={**metadata, **properties})
-    asked_for.inputs = {"image_id": image.id, **inputs}
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked_for.id)
+    begun.inputs = {"image_id": image.id, **inputs}
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
     return image.id
 
 

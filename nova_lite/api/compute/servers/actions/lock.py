@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Locks on servers, and an operator's word on their state: done in the API's own transaction."""
+"""lock, unlock and os-resetState: done in the request's own transaction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _RESET = schemas.keyed("os-resetState", schemas.closed({"state": {"enum": ["acti
 @action("lock", policy=Rule("os_compute_api:os-lock-server:lock", MEMBER),
         body={"2.0": schemas.empty_action("lock"), "2.73": _LOCK_WITH_REASON})
 def lock(req: Request, body: Body, server_id: str) -> None:
-    """Keep all but admins from acting on the server; a lock by an admin is not weakened by the owner's."""
+    """Lock the server against actions of all but admins; a lock by an admin stays one when the owner locks it again.
+
+    202 with no body. 404: no such server in the project.
+    """
     server = begin_action.find(req, server_id)
     reason = body["lock"].get("locked_reason") if isinstance(body["lock"], dict) else None
     if server.locked_by == "admin" and not req.ctxt.is_admin:
@@ -37,7 +40,11 @@ def lock(req: Request, body: Body, server_id: str) -> None:
 @action("unlock", policy=Rule("os_compute_api:os-lock-server:unlock", MEMBER),
         body={"2.0": schemas.empty_action("unlock")})
 def unlock(req: Request, body: Body, server_id: str) -> None:
-    """Let the server's users act on it again; an admin's lock only by an admin."""
+    """Unlock the server.
+
+    202 with no body. 403: an admin has locked it, and the policy does not let the caller override that. 404: no such server
+    in the project.
+    """
     server = begin_action.find(req, server_id)
     if server.locked_by == "admin":
         require(req, UNLOCK_OVERRIDE)
@@ -47,7 +54,10 @@ def unlock(req: Request, body: Body, server_id: str) -> None:
 
 @action("os-resetState", policy=Rule("os_compute_api:os-admin-actions:reset_state", ADMIN), body={"2.0": _RESET})
 def reset_state(req: Request, body: Body, server_id: str) -> None:
-    """Say what state the server is in, without looking at its guest; a delete that waits then has its turn."""
+    """Set the server's state without looking at its guest; its open actions end, a deferred delete begins.
+
+    202 with no body. 404: no such server.
+    """
     server = begin_action.find(req, server_id)
     actions.cancel_open(req.db, server_id=server.id, before=None, states=actions.OPEN,
                         reason="An operator has reset the server's state.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moves of servers between hosts: what is asked is checked and then refused, since this cloud cannot move them yet."""
+"""migrate, os-migrateLive and evacuate: checked and then refused, since this cloud cannot move servers between hosts yet."""
 
 from __future__ import annotations
 
@@ -37,14 +37,20 @@ def _evacuate(*required: str, **more: schemas.Schema) -> schemas.Schema:
 @action("migrate", policy=Rule("os_compute_api:os-migrate-server:migrate", MANAGER),
         body={"2.0": schemas.empty_action("migrate"), "2.56": _MIGRATE_TO})
 def migrate(req: Request, body: Body, server_id: str) -> NoReturn:
-    """:raises errors.BadRequest: there is no host to move it to. :raises errors.WrongState: it could not move anyway."""
+    """Cold migration, which is refused.
+
+    400: no valid host. 404: no such server. 409: it is locked, or its state forbids it.
+    """
     _refuse(req, server_id, "migrate", {Vm.ACTIVE, Vm.STOPPED})
 
 
 @action("os-migrateLive", policy=Rule("os_compute_api:os-migrate-server:migrate_live", MANAGER),
         body={"2.0": _LIVE, "2.25": _live(), "2.30": _live(force=schemas.BOOLEAN), "2.68": _live()})
 def migrate_live(req: Request, body: Body, server_id: str) -> NoReturn:
-    """:raises errors.BadRequest: there is no host to move it to. :raises errors.WrongState: it could not move anyway."""
+    """Live migration, which is refused.
+
+    400: no valid host. 404: no such server. 409: it is locked, or its state forbids it.
+    """
     _refuse(req, server_id, "os-migrateLive", {Vm.ACTIVE, Vm.PAUSED})
 
 
@@ -52,7 +58,10 @@ def migrate_live(req: Request, body: Body, server_id: str) -> NoReturn:
     "2.0": _evacuate("onSharedStorage", onSharedStorage=schemas.BOOLEAN), "2.14": _evacuate(),
     "2.29": _evacuate(force=schemas.BOOLEAN), "2.68": _evacuate()})
 def evacuate(req: Request, body: Body, server_id: str) -> NoReturn:
-    """:raises errors.BadRequest: the server's host is up, or there is no other. :raises errors.WrongState: as it says."""
+    """Evacuation from a host that is down, which is refused.
+
+    400: the server's host is up, or no valid host. 404: no such server. 409: it is locked, or its state forbids it.
+    """
     server = _movable(req, server_id, "evacuate", {Vm.ACTIVE, Vm.STOPPED, Vm.ERROR})
     alive = [service for service in hosts.services(req.db, binary="nova-compute", host=server.host)
              if hosts.is_alive(service, now=utcnow(), down_time_s=req.conf.service_down_time)]
@@ -61,12 +70,15 @@ def evacuate(req: Request, body: Body, server_id: str) -> NoReturn:
     raise _no_host(req, server)
 
 
-def _refuse(req: Request, server_id: str, word: str, allowed_in: set[Vm]) -> NoReturn:
-    raise _no_host(req, _movable(req, server_id, word, allowed_in))
+def _refuse(req: Request, server_id: str, action_name: str, allowed_in: set[Vm]) -> NoReturn:
+    raise _no_host(req, _movable(req, server_id, action_name, allowed_in))
 
 
-def _movable(req: Request, server_id: str, word: str, allowed_in: set[Vm]) -> Server:
-    """The server, if its state would let it move."""
+def _movable(req: Request, server_id: str, action_name: str, allowed_in: set[Vm]) -> Server:
+    """The server, if its state allows the move.
+
+    :raises errors.ServerLocked: it is locked. :raises errors.WrongState: its state forbids it.
+    """
     server = begin_action.find(req, server_id)
     begin_action.refuse_locked(req, server)
     for attribute, state, is_fine in (
@@ -74,7 +86,7 @@ def _movable(req: Request, server_id: str, word: str, allowed_in: set[Vm]) -> Se
         ("task_state", server.task_state, server.task_state is None),
     ):
         if not is_fine:
-            raise errors.WrongState(action=word, id=server_id, attribute=attribute, state=state)
+            raise errors.WrongState(action=action_name, id=server_id, attribute=attribute, state=state)
     return server
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Power of one server: start, stop, reboot, pause, unpause, suspend, resume; each is one cast to its host's worker."""
+"""start, stop, reboot, pause, unpause, suspend, resume: each is one cast to the worker of the server's host."""
 
 from __future__ import annotations
 
@@ -22,30 +22,39 @@ _REBOOT = schemas.keyed("reboot", schemas.closed(
 def _cast(
     req: Request, server_id: str, name: str, send: Callable[[ComputeRpc], Callable[..., None]], **more: Any
 ) -> None:
-    """Claim the server for the action, then tell its worker; `more` are further arguments of the message."""
+    """Claim the server for the action, then cast to its worker; `more` are further arguments of the message."""
     server = begin_action.find(req, server_id)
-    asked, agent = begin_action.begin_on_host(req, server, name)
+    begun, agent = begin_action.begin_on_host(req, server, name)
     if overtaken := ACTIONS[name].overtaken:
-        actions.cancel_open(req.db, server_id=server.id, before=asked.id, names=overtaken, reason="A hard reboot took its place.")
-    req.after_commit(send(req.rpc.compute(agent)), req.ctxt, server_id=server.id, action_id=asked.id, **more)
+        actions.cancel_open(req.db, server_id=server.id, before=begun.id, names=overtaken, reason="A hard reboot replaced it.")
+    req.after_commit(send(req.rpc.compute(agent)), req.ctxt, server_id=server.id, action_id=begun.id, **more)
 
 
 @action("os-start", policy=Rule("os_compute_api:servers:start", MEMBER),
         body={"2.0": schemas.empty_action("os-start")})
 def start(req: Request, body: Body, server_id: str) -> None:
-    """Power the guest on."""
+    """Power the guest on.
+
+    202 with no body. 404: no such server in the project. 409: it is locked, on no host, or not SHUTOFF.
+    """
     _cast(req, server_id, "start", lambda worker: worker.start)
 
 
 @action("os-stop", policy=Rule("os_compute_api:servers:stop", MEMBER), body={"2.0": schemas.empty_action("os-stop")})
 def stop(req: Request, body: Body, server_id: str) -> None:
-    """Power the guest off; it is asked by ACPI first."""
+    """Power the guest off, first by an ACPI shutdown request.
+
+    202 with no body. 404: no such server in the project. 409: it is locked, on no host, or neither ACTIVE nor ERROR.
+    """
     _cast(req, server_id, "stop", lambda worker: worker.stop)
 
 
 @action("reboot", policy=Rule("os_compute_api:servers:reboot", MEMBER), body={"2.0": _REBOOT})
 def reboot(req: Request, body: Body, server_id: str) -> None:
-    """SOFT asks the guest, HARD cuts its power, also in the middle of a reboot, a pause or a suspend that hangs."""
+    """Reboot: SOFT requests it from the guest, HARD cuts its power, also during a reboot, pause or suspend that hangs.
+
+    202 with no body. 404: no such server in the project. 409: it is locked, on no host, or its state forbids it.
+    """
     kind = RebootType(body["reboot"]["type"].upper())
     _cast(req, server_id, f"reboot_{kind.lower()}", lambda worker: worker.reboot, reboot_type=kind)
 
@@ -53,26 +62,38 @@ def reboot(req: Request, body: Body, server_id: str) -> None:
 @action("pause", policy=Rule("os_compute_api:os-pause-server:pause", MEMBER),
         body={"2.0": schemas.empty_action("pause")})
 def pause(req: Request, body: Body, server_id: str) -> None:
-    """Freeze the guest's CPUs; memory stays allocated."""
+    """Freeze the guest's CPUs; memory stays allocated.
+
+    202 with no body. 404: no such server in the project. 409: it is locked, on no host, or not ACTIVE.
+    """
     _cast(req, server_id, "pause", lambda worker: worker.pause)
 
 
 @action("unpause", policy=Rule("os_compute_api:os-pause-server:unpause", MEMBER),
         body={"2.0": schemas.empty_action("unpause")})
 def unpause(req: Request, body: Body, server_id: str) -> None:
-    """Let a paused guest go on."""
+    """Let a paused guest continue.
+
+    202 with no body. 404: no such server in the project. 409: it is locked, on no host, or not PAUSED.
+    """
     _cast(req, server_id, "unpause", lambda worker: worker.unpause)
 
 
 @action("suspend", policy=Rule("os_compute_api:os-suspend-server:suspend", MEMBER),
         body={"2.0": schemas.empty_action("suspend")})
 def suspend(req: Request, body: Body, server_id: str) -> None:
-    """Save the guest's memory to its host's disk and power it off."""
+    """Save the guest's memory to its host's disk and power it off.
+
+    202 with no body. 404: no such server in the project. 409: it is locked, on no host, or not ACTIVE.
+    """
     _cast(req, server_id, "suspend", lambda worker: worker.suspend)
 
 
 @action("resume", policy=Rule("os_compute_api:os-suspend-server:resume", MEMBER),
         body={"2.0": schemas.empty_action("resume")})
 def resume(req: Request, body: Body, server_id: str) -> None:
-    """Restore a suspended guest's memory and let it go on."""
+    """Restore a suspended guest's memory and let it continue.
+
+    202 with no body. 404: no such server in the project. 409: it is locked, on no host, or not SUSPENDED.
+    """
     _cast(req, server_id, "resume", lambda worker: worker.resume)

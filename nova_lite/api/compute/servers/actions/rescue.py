@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rescue and unrescue: boot from another disk, to mend the server's own."""
+"""rescue and unrescue: boot from another disk, so that the server's own can be repaired."""
 
 from __future__ import annotations
 
@@ -16,27 +16,31 @@ _RESCUE = schemas.keyed("rescue", {
 
 @action("rescue", policy=Rule("os_compute_api:os-rescue", MEMBER), status=200, body={"2.0": _RESCUE})
 def rescue(req: Request, body: Body, server_id: str) -> Body:
-    """Boot from the given image, by default the server's own, with its disk as the second one.
+    """Boot from an image, by default the server's own, with the server's root disk as the second disk.
 
-    :raises errors.BadRequest: there is no such image to boot from.
+    200 with the administrator's password. 400: the image cannot be used. 404: no such server in the project. 409: it is
+    locked, on no host, has a TPM, or its state forbids it.
     """
-    asked = body["rescue"] or {}
+    params = body["rescue"] or {}
     server = begin_action.find(req, server_id)
     begin_action.refuse_vtpm(server, "rescue")
-    wanted = asked.get("rescue_image_ref") or server.image_id
-    if wanted is None:
+    image_id = params.get("rescue_image_ref") or server.image_id
+    if image_id is None:
         raise errors.BadRequest(reason=f"Instance {server_id} cannot be rescued: name a rescue_image_ref")
-    image = boot_image.find(req, wanted)
-    asked_for, _agent = begin_action.begin_on_host(req, server, "rescue")
-    password = asked.get("adminPass") or create.new_password()
-    asked_for.inputs = {"image_id": image.id, **create.for_config_drive(req, password, has_drive=server.config_drive)}
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked_for.id)
+    image = boot_image.find(req, image_id)
+    begun, _ = begin_action.begin_on_host(req, server, "rescue")
+    password = params.get("adminPass") or create.new_password()
+    begun.inputs = {"image_id": image.id, **create.for_config_drive(req, password, has_drive=server.config_drive)}
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
     return {"adminPass": password}
 
 
 @action("unrescue", policy=Rule("os_compute_api:os-unrescue", MEMBER), body={"2.0": schemas.empty_action("unrescue")})
 def unrescue(req: Request, body: Body, server_id: str) -> None:
-    """Boot from the server's own disk again."""
+    """Boot from the server's own root disk again.
+
+    202 with no body. 404: no such server in the project. 409: it is locked, on no host, or not in RESCUE.
+    """
     server = begin_action.find(req, server_id)
-    asked_for, _agent = begin_action.begin_on_host(req, server, "unrescue")
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=asked_for.id)
+    begun, _ = begin_action.begin_on_host(req, server, "unrescue")
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)

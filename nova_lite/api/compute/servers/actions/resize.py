@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resize of a server, where it is, and what the user says to the result: confirm or revert."""
+"""resize on the server's host, then confirmResize or revertResize."""
 
 from __future__ import annotations
 
@@ -23,30 +23,42 @@ _RESIZE = schemas.keyed("resize", schemas.closed({
 
 @action("resize", policy=Rule("os_compute_api:servers:resize", MEMBER), body={"2.0": _RESIZE})
 def resize(req: Request, body: Body, server_id: str) -> None:
-    """Let the conductor give the server another flavor; it is to be confirmed or reverted then."""
-    asked = body["resize"]
+    """Begin the resize workflow; its result waits to be confirmed or reverted.
+
+    202 with no body. 400: the flavor does not exist, is disabled, is the server's own, or shrinks a disk. 403: over quota.
+    404: no such server in the project. 409: it is locked, on no host, or neither ACTIVE nor SHUTOFF.
+    """
+    params = body["resize"]
     server = begin_action.find(req, server_id)
     begun, _ = begin_action.begin_on_host(req, server, "resize")
-    flavor = _flavor(req, str(asked["flavorRef"]))
+    flavor = _flavor(req, str(params["flavorRef"]))
     _check_change(req, server, flavor)
     _check_quota(req, server, flavor)
     server_migrations.begin(req.db, server, user_id=req.ctxt.user_id, new_flavor=flavor.copy(), old_vm_state=server.vm_state,
                 old_disk_config=server.disk_config)
-    server.disk_config = asked.get("OS-DCF:diskConfig", server.disk_config)
+    server.disk_config = params.get("OS-DCF:diskConfig", server.disk_config)
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
 
 
 @action("confirmResize", policy=Rule("os_compute_api:servers:confirm_resize", MEMBER), status=204,
         body={"2.0": schemas.empty_action("confirmResize")})
 def confirm(req: Request, body: Body, server_id: str) -> None:
-    """Keep the new size; what the server was can not be had back then."""
+    """Keep the new size and delete the old disks.
+
+    204 with no body. 400: no resize has finished. 404: no such server in the project. 409: it is locked, or not in
+    VERIFY_RESIZE.
+    """
     _end(req, server_id, "confirm_resize")
 
 
 @action("revertResize", policy=Rule("os_compute_api:servers:revert_resize", MEMBER),
         body={"2.0": schemas.empty_action("revertResize")})
 def revert(req: Request, body: Body, server_id: str) -> None:
-    """Give the server its old size and disks back; what it wrote since is lost."""
+    """Return to the old size and disks; what the guest wrote since the resize is lost.
+
+    202 with no body. 400: no resize has finished. 404: no such server in the project. 409: it is locked, or not in
+    VERIFY_RESIZE.
+    """
     _end(req, server_id, "revert_resize")
 
 
@@ -69,7 +81,7 @@ def _flavor(req: Request, flavor_id: str) -> Flavor:
 
 
 def _check_change(req: Request, server: Server, flavor: Flavor) -> None:
-    """:raises errors.BadRequest: the server cannot become that; the sentences are Nova's."""
+    """:raises errors.BadRequest: the server cannot be resized to the flavor; the texts are Nova's."""
     old = server.flavor
     if flavor.id == old["id"]:
         raise errors.BadRequest(reason="When resizing, instances must change flavor!")
@@ -78,17 +90,17 @@ def _check_change(req: Request, server: Server, flavor: Flavor) -> None:
         raise errors.BadRequest(reason="Server disk was unable to be resized because: Resize to zero disk flavor is "
                                        "not allowed.")
     root_gb = server.disk_gb - int(old["ephemeral"]) - -(-int(old["swap"]) // 1024)
-    for what, was, wanted in (("root", root_gb, flavor.disk_gb or root_gb), ("ephemeral", old["ephemeral"], flavor.ephemeral_gb)):
-        if wanted < was:
-            raise errors.BadRequest(reason=f"Resize error: Unable to resize disk down. The {what} disk has {was} GB, "
-                                           f"flavor {flavor.id} has {wanted} GB.")
+    for disk, old_gb, new_gb in (("root", root_gb, flavor.disk_gb or root_gb), ("ephemeral", old["ephemeral"], flavor.ephemeral_gb)):
+        if new_gb < old_gb:
+            raise errors.BadRequest(reason=f"Resize error: Unable to resize disk down. The {disk} disk has {old_gb} GB, "
+                                           f"flavor {flavor.id} has {new_gb} GB.")
     image = images.by_ids(req.db, [str(server.image_id)]).get(str(server.image_id)) if server.image_id else None
     if image is not None and flavor.ram_mb < image.min_ram_mb:
         raise errors.BadRequest(reason="Flavor's memory is too small for requested image.")
 
 
 def _check_quota(req: Request, server: Server, flavor: Flavor) -> None:
-    """:raises errors.OverQuota: what the server grows by is more than its project may have."""
-    grown = {"cores": flavor.vcpus - server.vcpus, "ram": flavor.ram_mb - server.ram_mb}
-    if max(grown.values()) > 0:
-        QuotaUsage.of(req, project_id=server.project_id).growth({name: by for name, by in grown.items() if by > 0})
+    """:raises errors.OverQuota: the project's quota does not allow the growth."""
+    growth = {"cores": flavor.vcpus - server.vcpus, "ram": flavor.ram_mb - server.ram_mb}
+    if max(growth.values()) > 0:
+        QuotaUsage.of(req, project_id=server.project_id).growth({name: by for name, by in growth.items() if by > 0})

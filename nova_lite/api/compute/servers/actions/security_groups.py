@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Security groups of a server, put on and taken off all its ports; hosts filter by them at once."""
+"""addSecurityGroup and removeSecurityGroup: change all ports of a server and push that to the hosts."""
 
 from __future__ import annotations
 
@@ -16,47 +16,48 @@ from nova_lite.db.network.ports import Port
 from nova_lite.db.network.security_groups import DEFAULT, SecurityGroup
 
 
-def _asked(word: str) -> schemas.Schema:
+def _schema(action_name: str) -> schemas.Schema:
     name = {"type": "string", "minLength": 1, "maxLength": 255}
-    return schemas.keyed(word, schemas.closed({"name": name}, required=("name",)))
+    return schemas.keyed(action_name, schemas.closed({"name": name}, required=("name",)))
 
 
 @action("addSecurityGroup", policy=Rule("os_compute_api:os-security-groups:add", MEMBER),
-        body={"2.0": _asked("addSecurityGroup")})
+        body={"2.0": _schema("addSecurityGroup")})
 def add(req: Request, body: Body, server_id: str) -> None:
-    """Put the group, by name or id, on every port.
+    """Add the security group, by name or id, to every port of the server.
 
-    :raises errors.NotFound: no such group, or no port. :raises errors.BadRequest: a port takes no groups.
+    202 with no body. 400: a port has no port security or no address. 404: no such server in the project, no such group, or
+    the server has no port. 409: several groups have the name.
     """
     server = begin_action.find(req, server_id)
     group = _group(req, server, body["addSecurityGroup"]["name"])
-    plugged = _ports(req, server)
-    if not plugged:
+    server_ports = _ports(req, server)
+    if not server_ports:
         raise errors.NotFound(f"instance_id {server.id} could not be found as device id on any ports")
-    for port in plugged:
+    for port in server_ports:
         if not port.port_security_enabled or not port.addresses:
             raise errors.BadRequest(reason="Network requires port_security_enabled and subnet associated in order "
                                            "to apply security groups.")
         ports.regroup(req.db, port, sorted({*_ids(port), group.id}))
-    _tell(req, server, group)
+    _push(req, server, group)
 
 
 @action("removeSecurityGroup", policy=Rule("os_compute_api:os-security-groups:remove", MEMBER),
-        body={"2.0": _asked("removeSecurityGroup")})
+        body={"2.0": _schema("removeSecurityGroup")})
 def remove(req: Request, body: Body, server_id: str) -> None:
-    """Take the group off every port that has it.
+    """Remove the security group from every port of the server that has it.
 
-    :raises errors.NotFound: no such group, or no port has it.
+    202 with no body. 404: no such server in the project, no such group, or no port has it. 409: several groups have the name.
     """
     server = begin_action.find(req, server_id)
     group = _group(req, server, body["removeSecurityGroup"]["name"])
-    having = [port for port in _ports(req, server) if group.id in _ids(port)]
-    if not having:
+    members = [port for port in _ports(req, server) if group.id in _ids(port)]
+    if not members:
         raise errors.NotFound(
             f"Security group {body['removeSecurityGroup']['name']} not associated with the instance {server.id}")
-    for port in having:
+    for port in members:
         ports.regroup(req.db, port, sorted(_ids(port) - {group.id}))
-    _tell(req, server, group)
+    _push(req, server, group)
 
 
 def _ports(req: Request, server: Server) -> list[Port]:
@@ -67,26 +68,26 @@ def _ids(port: Port) -> set[str]:
     return {member.group_id for member in port.security_groups}
 
 
-def _group(req: Request, server: Server, word: str) -> SecurityGroup:
-    """The group of the server's project with this id, or else this name.
+def _group(req: Request, server: Server, name_or_id: str) -> SecurityGroup:
+    """The security group of the server's project with this id, else with this name.
 
-    :raises errors.NotFound: none. :raises errors.Conflict: several have the name.
+    :raises errors.NotFound: there is none. :raises errors.Conflict: several have the name.
     """
     def find(column: str) -> list[SecurityGroup]:
-        return security_groups.find(req.db, project_id=server.project_id, filters={column: [word]})
+        return security_groups.find(req.db, project_id=server.project_id, filters={column: [name_or_id]})
 
-    found = find("id") or find("name")
-    if not found and word == DEFAULT:
-        found = [security_groups.default(req.db, server.project_id)]
-    if not found:
-        raise errors.NotFound(f"Security group {word} not found for project {server.project_id}.")
-    if len(found) > 1:
-        raise errors.Conflict(reason=f"Multiple security_group matches found for name '{word}', use an ID to be more "
+    matches = find("id") or find("name")
+    if not matches and name_or_id == DEFAULT:
+        matches = [security_groups.default(req.db, server.project_id)]
+    if not matches:
+        raise errors.NotFound(f"Security group {name_or_id} not found for project {server.project_id}.")
+    if len(matches) > 1:
+        raise errors.Conflict(reason=f"Multiple security_group matches found for name '{name_or_id}', use an ID to be more "
                                      "specific.")
-    return found[0]
+    return matches[0]
 
 
-def _tell(req: Request, server: Server, group: SecurityGroup) -> None:
+def _push(req: Request, server: Server, group: SecurityGroup) -> None:
     network_sync.groups(req, [group.id])
     network_sync.servers(req, [server.id])
     req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server.id)

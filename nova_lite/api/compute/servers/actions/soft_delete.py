@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server that was deleted softly: back to life, or gone for good."""
+"""restore and forceDelete: a soft-deleted server comes back, or is deleted for good."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from nova_lite.api.wsgi.rules import MEMBER, Rule
 @action("restore", policy=Rule("os_compute_api:os-deferred-delete:restore", MEMBER),
         body={"2.0": schemas.empty_action("restore")})
 def restore(req: Request, body: Body, server_id: str) -> None:
-    """Bring back what was deleted softly, powered on; what was shelved and on no host is so again.
+    """Restore a soft-deleted server, powered on; one that was offloaded is offloaded again.
 
-    :raises errors.OverQuota: its place in the quota was taken meanwhile.
+    202 with no body. 403: over quota, which a soft-deleted server does not count against. 404: no such server in the
+    project. 409: it is locked, or not SOFT_DELETED.
     """
     server = begin_action.find(req, server_id)
-    asked = begin_action.begin(req, server, "restore")
+    begun = begin_action.begin(req, server, "restore")
     QuotaUsage.of(req, project_id=server.project_id).servers(server, (1, 1), ports_each=0, metadata={})
-    deletion.ask_host(req, server, "restore", action_id=asked.id)
+    deletion.cast_to_host(req, server, "restore", action_id=begun.id)
 
 
 @action("forceDelete", policy=Rule("os_compute_api:os-deferred-delete:force", MEMBER),
         body={"2.0": schemas.empty_action("forceDelete")})
 def force_delete(req: Request, body: Body, server_id: str) -> None:
-    """Delete for good, whatever the cloud keeps deleted servers for."""
+    """Delete for good, also where `[compute] reclaim_instance_interval` would keep the server.
+
+    202 with no body. 404: no such server in the project. 409: it is locked.
+    """
     deletion.delete_for_good(req, begin_action.find(req, server_id))

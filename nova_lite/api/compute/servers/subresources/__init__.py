@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies below one server's path: metadata, tags, NICs, instance actions, migrations."""
+"""Resources below one server's path: metadata, tags, interfaces, instance actions, migrations and more."""
 
 from nova_lite.api.compute.servers.subresources import (
     diagnostics,

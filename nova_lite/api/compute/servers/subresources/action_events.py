@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The steps of an action's journal as the fewer events, in Nova's words, that clients know."""
+"""Merges the steps of an action's journal into the fewer events that Nova's clients know."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from nova_lite.lifecycle.events import event_of
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
-    """One event: from the start of its first step to the end of its last. `result` None: it goes on."""
+class MergedEvent:
+    """One event, from the start of its first step to the end of its last. `result` None: it is still running."""
 
     name: str
     host: str | None
@@ -23,23 +23,23 @@ class Shown:
     details: str | None
 
 
-def of(action: Action, steps: Iterable[ActionEvent]) -> list[Shown]:
-    """The action's events, newest first; `steps` oldest first. Each attempt has its own."""
-    stays = action.saved.get("offloads") is False
-    found: dict[tuple[int, str], list[ActionEvent]] = {}
+def merge(action: Action, steps: Iterable[ActionEvent]) -> list[MergedEvent]:
+    """The action's events, newest first; `steps` are oldest first. Each attempt has events of its own."""
+    stays_on_host = action.saved.get("offloads") is False
+    groups: dict[tuple[int, str], list[ActionEvent]] = {}
     for step in steps:
-        name = event_of(action.name, step.name, stays_on_host=stays)
+        name = event_of(action.name, step.name, stays_on_host=stays_on_host)
         if name is not None:
-            found.setdefault((step.attempt, name), []).append(step)
-    return [_merged(name, parts) for (_, name), parts in reversed(found.items())]
+            groups.setdefault((step.attempt, name), []).append(step)
+    return [_merged(name, parts) for (_, name), parts in reversed(groups.items())]
 
 
-def _merged(name: str, parts: list[ActionEvent]) -> Shown:
+def _merged(name: str, parts: list[ActionEvent]) -> MergedEvent:
     results = {part.result for part in parts}
     result = next((one for one in ("Error", None, "Success") if one in results), None)
-    finished = [part.finish_time for part in parts if part.finish_time is not None]
-    return Shown(
+    finish_times = [part.finish_time for part in parts if part.finish_time is not None]
+    return MergedEvent(
         name=name, host=next((part.host for part in reversed(parts) if part.host), None),
         start_time=min(part.start_time for part in parts), result=result,
-        finish_time=max(finished) if len(finished) == len(parts) else None,
+        finish_time=max(finish_times) if len(finish_times) == len(parts) else None,
         details="; ".join(part.details for part in parts if part.details) or None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a running guest uses: one form per hypervisor at first, a common one from 2.48 on."""
+"""Diagnostics of a running guest: libvirt's counters before 2.48, a common form since."""
 
 from __future__ import annotations
 
@@ -19,35 +19,42 @@ _PATH = "/servers/{server_id}/diagnostics"
 
 @route("GET", _PATH, policy=_RULE, until="2.47")
 def plain(req: Request, server_id: str) -> Body:
-    """Counters by the names that Nova's libvirt driver gives them."""
-    seen, _ = _read(req, server_id)
-    found: Body = {f"cpu{number}_time": time_ns for number, time_ns in enumerate(seen.cpu_times_ns)}
-    for disk in seen.disks:
-        found |= {
+    """Show counters under the names of Nova's libvirt driver.
+
+    200 with them. 404: no such server, or it was deleted meanwhile. 409: it is on no host, leaves it, or does not run.
+    503: the host's nova-compute does not answer.
+    """
+    usage, _ = _read(req, server_id)
+    body: Body = {f"cpu{number}_time": time_ns for number, time_ns in enumerate(usage.cpu_times_ns)}
+    for disk in usage.disks:
+        body |= {
             f"{disk.name}_read": disk.read_bytes, f"{disk.name}_read_req": disk.read_requests,
             f"{disk.name}_write": disk.write_bytes, f"{disk.name}_write_req": disk.write_requests,
             f"{disk.name}_errors": -1 if disk.errors_count is None else disk.errors_count}
-    for nic in seen.nics:
+    for nic in usage.nics:
         for way, counts in (("rx", (nic.rx_octets, nic.rx_drop, nic.rx_errors, nic.rx_packets)),
                             ("tx", (nic.tx_octets, nic.tx_drop, nic.tx_errors, nic.tx_packets))):
             names = (f"{nic.name}_{way}{end}" for end in ("", "_drop", "_errors", "_packets"))
-            found |= dict(zip(names, counts, strict=True))
-    found["memory"] = seen.memory_maximum_mb << 10
-    return found | {f"memory-{name}": value for name, value in seen.memory.items()}
+            body |= dict(zip(names, counts, strict=True))
+    body["memory"] = usage.memory_maximum_mb << 10
+    return body | {f"memory-{name}": value for name, value in usage.memory.items()}
 
 
 @route("GET", _PATH, policy=_RULE, since="2.48")
 def standard(req: Request, server_id: str) -> Body:
-    """The form that all hypervisors share."""
-    seen, uptime_s = _read(req, server_id)
+    """Show the form that all hypervisors share.
+
+    200, 404, 409 and 503 as for `plain`.
+    """
+    usage, uptime_s = _read(req, server_id)
     return {
-        "state": "running", "driver": seen.driver, "hypervisor": seen.hypervisor, "hypervisor_os": "linux",
-        "uptime": uptime_s, "config_drive": seen.config_drive,
-        "num_cpus": len(seen.cpu_times_ns), "num_nics": len(seen.nics), "num_disks": len(seen.disks),
+        "state": "running", "driver": usage.driver, "hypervisor": usage.hypervisor, "hypervisor_os": "linux",
+        "uptime": uptime_s, "config_drive": usage.config_drive,
+        "num_cpus": len(usage.cpu_times_ns), "num_nics": len(usage.nics), "num_disks": len(usage.disks),
         "cpu_details": [{"id": number, "time": time_ns, "utilisation": None}
-                        for number, time_ns in enumerate(seen.cpu_times_ns)],
-        "memory_details": {"maximum": seen.memory_maximum_mb, "used": seen.memory_used_mb},
-        "nic_details": [_nic(nic) for nic in seen.nics], "disk_details": [_disk(disk) for disk in seen.disks]}
+                        for number, time_ns in enumerate(usage.cpu_times_ns)],
+        "memory_details": {"maximum": usage.memory_maximum_mb, "used": usage.memory_used_mb},
+        "nic_details": [_nic(nic) for nic in usage.nics], "disk_details": [_disk(disk) for disk in usage.disks]}
 
 
 def _nic(nic: NicUse) -> Body:
@@ -64,13 +71,10 @@ def _disk(disk: DiskUse) -> Body:
 
 
 def _read(req: Request, server_id: str) -> tuple[GuestDiagnostics, int | None]:
-    """What the server's host counts, and for how many seconds the server has been up.
-
-    :raises errors.Conflict: it is on no host, or does not run.
-    """
+    """The host's counters of the guest, and how many seconds ago the server was launched."""
     server = begin_action.find(req, server_id)
-    found = call_host(req, server, lambda worker: worker.diagnostics(req.ctxt, server_id=server_id))
-    return found, _age_s(server.launched_at)
+    usage = call_host(req, server, lambda worker: worker.diagnostics(req.ctxt, server_id=server_id))
+    return usage, _age_s(server.launched_at)
 
 
 def _age_s(launched_at: datetime.datetime | None) -> int | None:

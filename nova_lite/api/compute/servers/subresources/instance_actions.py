@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was asked of a server and how each step went: the journal that conductors work by, as users read it."""
+"""os-instance-actions: the actions on a server and how each step went, read from the conductor's journal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.common.links import micros
 from nova_lite.api.compute.servers.listing import read_time
 from nova_lite.api.compute.servers.subresources import action_events
-from nova_lite.api.compute.servers.subresources.action_events import Shown
+from nova_lite.api.compute.servers.subresources.action_events import MergedEvent
 from nova_lite.api.compute.servers.views import host_id
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
@@ -30,9 +30,9 @@ QUERY = schemas.queries({"2.58": ("limit", "marker", "changes-since"), "2.66": (
 
 
 def _name(action: Action) -> str:
-    """The word that clients know."""
-    known = ACTIONS.get(action.name)
-    return known.shown_as if known else action.name
+    """The action's name in Nova."""
+    row = ACTIONS.get(action.name)
+    return row.shown_as if row else action.name
 
 
 FIELDS = (
@@ -45,62 +45,71 @@ FIELDS = (
     Field("message", lambda action: action.message),
     Field("updated_at", lambda action: micros(action.updated_at), since="2.58"),
 )
-# Read from (event, project id). Details may name hosts, tracebacks always do: both are for admins.
+# Read from a pair: (event, project id). Details may name hosts, tracebacks always do: both are for admins.
 EVENT_FIELDS = (
-    Field("event", lambda seen: seen[0].name),
-    Field("start_time", lambda seen: micros(seen[0].start_time)),
-    Field("finish_time", lambda seen: micros(seen[0].finish_time)),
-    Field("result", lambda seen: seen[0].result),
+    Field("event", lambda pair: pair[0].name),
+    Field("start_time", lambda pair: micros(pair[0].start_time)),
+    Field("finish_time", lambda pair: micros(pair[0].finish_time)),
+    Field("result", lambda pair: pair[0].result),
     Field("traceback", lambda _: None, until="2.50"),
     Field("traceback", lambda _: None, since="2.51", role=EVENTS.role),
-    Field("host", lambda seen: seen[0].host, since="2.62", role=EVENTS.role),
-    Field("hostId", lambda seen: host_id(seen[1], seen[0].host), since="2.62"),
-    Field("details", lambda seen: seen[0].details, since="2.84", role=DETAILS.role),
+    Field("host", lambda pair: pair[0].host, since="2.62", role=EVENTS.role),
+    Field("hostId", lambda pair: host_id(pair[1], pair[0].host), since="2.62"),
+    Field("details", lambda pair: pair[0].details, since="2.84", role=DETAILS.role),
 )
 
 
 @route("GET", "/servers/{server_id}/os-instance-actions", policy=LIST, until="2.20")
 def index_living(req: Request, server_id: str) -> Body:
-    """The actions of a server that is not deleted, newest first."""
+    """List the actions of a server that is not deleted, newest first.
+
+    200 with all of them. 404: no such server in the project.
+    """
     servers.get(req.db, server_id, project_id=req.ctxt.visible_project)
     return {"instanceActions": [view(FIELDS, action, req) for action in actions.of_server(req.db, server_id)]}
 
 
 @route("GET", "/servers/{server_id}/os-instance-actions", policy=LIST, since="2.21", until="2.57")
 def index(req: Request, server_id: str) -> Body:
-    """The server's actions, newest first; also of one that is deleted."""
+    """List the server's actions, newest first, also of a deleted server.
+
+    200 with all of them. 404: no such server in the project.
+    """
     servers.get_any(req.db, server_id, project_id=req.ctxt.visible_project)
     return {"instanceActions": [view(FIELDS, action, req) for action in actions.of_server(req.db, server_id)]}
 
 
 @route("GET", "/servers/{server_id}/os-instance-actions", policy=LIST, since="2.58", query=QUERY)
 def index_paged(req: Request, server_id: str) -> Body:
-    """A page of the server's actions, newest first; the marker is a request id."""
+    """List a page of the server's actions, newest first; the marker is a request id.
+
+    200 with a page of them and a link to the next. 400: limit, marker or a time is invalid. 404: no such server in the project.
+    """
     servers.get_any(req.db, server_id, project_id=req.ctxt.visible_project)
     limit = paging.limit(req)
-    found = _changed(req, _after(req, actions.of_server(req.db, server_id)))
-    body: Body = {"instanceActions": [view(FIELDS, action, req) for action in found[:limit]]}
-    if len(found) > limit > 0:
+    page = _changed(req, _after(req, actions.of_server(req.db, server_id)))
+    body: Body = {"instanceActions": [view(FIELDS, action, req) for action in page[:limit]]}
+    if len(page) > limit > 0:
         body["links"] = [paging.next_link(
-            req, path=f"/servers/{server_id}/os-instance-actions", marker=found[limit - 1].request_id)]
+            req, path=f"/servers/{server_id}/os-instance-actions", marker=page[limit - 1].request_id)]
     return body
 
 
-def _after(req: Request, found: list[Action]) -> list[Action]:
+def _after(req: Request, newest_first: list[Action]) -> list[Action]:
     marker = req.query.get("marker")
     if marker is None:
-        return found
-    for position, action in enumerate(found):
+        return newest_first
+    for position, action in enumerate(newest_first):
         if action.request_id == marker:
-            return found[position + 1:]
+            return newest_first[position + 1:]
     raise errors.InvalidMarker(marker=marker)
 
 
-def _changed(req: Request, found: list[Action]) -> list[Action]:
+def _changed(req: Request, candidates: list[Action]) -> list[Action]:
     since, before = _time(req, "changes-since"), _time(req, "changes-before")
     if since and before and since > before:
         raise errors.BadRequest(reason="The value of changes-since must be less than or equal to changes-before.")
-    return [action for action in found
+    return [action for action in candidates
             if (since is None or action.updated_at >= since) and (before is None or action.updated_at <= before)]
 
 
@@ -111,14 +120,20 @@ def _time(req: Request, name: str) -> datetime.datetime | None:
 
 @route("GET", "/servers/{server_id}/os-instance-actions/{request_id}", policy=SHOW, until="2.50")
 def show(req: Request, server_id: str, request_id: str) -> Body:
-    """One action; to admins with its events."""
+    """Show one action; admins see its events.
+
+    200 with the action. 404: no such server in the project, or it has no such action.
+    """
     action = _action(req, server_id, request_id)
     return _document(req, action, with_events=EVENTS.role in req.ctxt.roles)
 
 
 @route("GET", "/servers/{server_id}/os-instance-actions/{request_id}", policy=SHOW, since="2.51")
 def show_with_events(req: Request, server_id: str, request_id: str) -> Body:
-    """One action with its events."""
+    """Show one action with its events.
+
+    200 with the action. 404: no such server in the project, or it has no such action.
+    """
     return _document(req, _action(req, server_id, request_id), with_events=True)
 
 
@@ -131,11 +146,11 @@ def _action(req: Request, server_id: str, request_id: str) -> Action:
 
 
 def _document(req: Request, action: Action, *, with_events: bool) -> Body:
-    shown = view(FIELDS, action, req)
+    body = view(FIELDS, action, req)
     if with_events:
-        shown["events"] = [_event(req, event, action) for event in action_events.of(action, actions.events(req.db, action.id))]
-    return {"instanceAction": shown}
+        body["events"] = [_event(req, event, action) for event in action_events.merge(action, actions.events(req.db, action.id))]
+    return {"instanceAction": body}
 
 
-def _event(req: Request, event: Shown, action: Action) -> Body:
+def _event(req: Request, event: MergedEvent, action: Action) -> Body:
     return view(EVENT_FIELDS, (event, action.project_id), req)

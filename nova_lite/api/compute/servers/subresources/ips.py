@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses of one server by network name."""
+"""ips: the addresses of one server by network name."""
 
 from __future__ import annotations
 
@@ -19,14 +19,20 @@ def _addresses(req: Request, server_id: str) -> dict[str, list[Body]]:
 
 @route("GET", "/servers/{server_id}/ips", policy=Rule("os_compute_api:ips:index", READER))
 def index(req: Request, server_id: str) -> Body:
-    """All addresses."""
+    """Show all addresses of the server.
+
+    200 with them by network name. 404: no such server in the project.
+    """
     return {"addresses": _addresses(req, server_id)}
 
 
 @route("GET", "/servers/{server_id}/ips/{network}", policy=Rule("os_compute_api:ips:show", READER))
 def show(req: Request, server_id: str, network: str) -> Body:
-    """The addresses in one network, which is named."""
-    found = _addresses(req, server_id)
-    if network not in found:
+    """Show the server's addresses in the network of this name.
+
+    200 with them. 404: no such server in the project, or it is not on the network.
+    """
+    by_network = _addresses(req, server_id)
+    if network not in by_network:
         raise errors.NotFound("Instance is not a member of specified network")
-    return {network: found[network]}
+    return {network: by_network[network]}

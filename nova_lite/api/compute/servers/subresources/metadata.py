@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metadata of one server: the owner's words, which the guest sees too."""
+"""Metadata of one server: key-value pairs of its owner, which the guest can read too."""
 
 from __future__ import annotations
 
@@ -21,14 +21,21 @@ _WRITABLE = (Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED)
 
 @route("GET", "/servers/{server_id}/metadata", policy=Rule("os_compute_api:server-metadata:index", READER))
 def index(req: Request, server_id: str) -> Body:
-    """All items."""
+    """Show all items.
+
+    200 with them. 404: no such server in the project.
+    """
     return {"metadata": begin_action.find(req, server_id).metadata_items}
 
 
 @route("POST", "/servers/{server_id}/metadata", policy=Rule("os_compute_api:server-metadata:create", MEMBER),
        body={"2.0": METADATA})
 def create(req: Request, body: Body, server_id: str) -> Body:
-    """Add or replace items."""
+    """Add or replace items.
+
+    200 with all items. 400: the body is invalid. 403: over quota. 404: no such server in the project. 409: it is locked, or its
+    state forbids it.
+    """
     server = _writable(req, server_id)
     return {"metadata": _set(req, server, {**server.metadata_items, **body["metadata"]})}
 
@@ -36,13 +43,20 @@ def create(req: Request, body: Body, server_id: str) -> Body:
 @route("PUT", "/servers/{server_id}/metadata", policy=Rule("os_compute_api:server-metadata:update_all", MEMBER),
        body={"2.0": METADATA})
 def update_all(req: Request, body: Body, server_id: str) -> Body:
-    """Replace all items by these."""
+    """Replace all items.
+
+    200 with all items. 400: the body is invalid. 403: over quota. 404: no such server in the project. 409: it is locked, or its
+    state forbids it.
+    """
     return {"metadata": _set(req, _writable(req, server_id), body["metadata"])}
 
 
 @route("GET", "/servers/{server_id}/metadata/{key}", policy=Rule("os_compute_api:server-metadata:show", READER))
 def show(req: Request, server_id: str, key: str) -> Body:
-    """One item."""
+    """Show one item.
+
+    200 with it. 404: no such server in the project, or it has no such item.
+    """
     items = begin_action.find(req, server_id).metadata_items
     if key not in items:
         raise errors.NotFound("Metadata item was not found")
@@ -52,7 +66,11 @@ def show(req: Request, server_id: str, key: str) -> Body:
 @route("PUT", "/servers/{server_id}/metadata/{key}", policy=Rule("os_compute_api:server-metadata:update", MEMBER),
        body={"2.0": META})
 def update(req: Request, body: Body, server_id: str, key: str) -> Body:
-    """Set one item."""
+    """Set one item.
+
+    200 with the item. 400: the body is invalid. 403: over quota. 404: no such server in the project. 409: it is locked, or its
+    state forbids it.
+    """
     if key not in body["meta"]:
         raise errors.BadRequest(reason="Request body and URI mismatch")
     server = _writable(req, server_id)
@@ -63,7 +81,10 @@ def update(req: Request, body: Body, server_id: str, key: str) -> Body:
 @route("DELETE", "/servers/{server_id}/metadata/{key}", policy=Rule("os_compute_api:server-metadata:delete", MEMBER),
        status=204)
 def delete(req: Request, server_id: str, key: str) -> None:
-    """Remove one item."""
+    """Remove one item.
+
+    204 with no body. 404: no such server in the project, or it has no such item. 409: it is locked, or its state forbids it.
+    """
     server = _writable(req, server_id)
     if key not in server.metadata_items:
         raise errors.NotFound("Metadata item was not found")

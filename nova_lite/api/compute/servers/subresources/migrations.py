@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Migrations: the resizes that were asked for, and how each stands."""
+"""os-migrations: the resizes of all servers and their states; live migrations of a server, of which there are none."""
 
 from __future__ import annotations
 
@@ -26,50 +26,60 @@ _OLD = ("hidden", "host", "instance_uuid", "migration_type", "source_compute", "
 QUERY = schemas.queries({"2.0": _OLD, "2.59": ("limit", "marker", "changes-since"), "2.66": ("changes-before",),
                          "2.80": ("project_id", "user_id")}, closed="2.59")
 FIELDS = (
-    Field("id", lambda move: move.number),
-    Field("uuid", lambda move: move.id, since="2.59"),
-    Field("source_node", lambda move: move.source_host, role=HOSTS.role),
-    Field("source_compute", lambda move: move.source_host, role=HOSTS.role),
-    Field("dest_node", lambda move: move.target_host, role=HOSTS.role),
-    Field("dest_compute", lambda move: move.target_host, role=HOSTS.role),
-    Field("dest_host", lambda move: move.target_address, role=HOSTS.role),
-    Field("status", lambda move: move.status),
-    Field("instance_uuid", lambda move: move.server_id),
-    Field("old_instance_type_id", lambda move: move.old_flavor.get("number", 0)),
-    Field("new_instance_type_id", lambda move: move.new_flavor.get("number", 0)),
-    Field("migration_type", lambda move: move.type, since="2.23"),
+    Field("id", lambda migration: migration.number),
+    Field("uuid", lambda migration: migration.id, since="2.59"),
+    Field("source_node", lambda migration: migration.source_host, role=HOSTS.role),
+    Field("source_compute", lambda migration: migration.source_host, role=HOSTS.role),
+    Field("dest_node", lambda migration: migration.target_host, role=HOSTS.role),
+    Field("dest_compute", lambda migration: migration.target_host, role=HOSTS.role),
+    Field("dest_host", lambda migration: migration.target_address, role=HOSTS.role),
+    Field("status", lambda migration: migration.status),
+    Field("instance_uuid", lambda migration: migration.server_id),
+    Field("old_instance_type_id", lambda migration: migration.old_flavor.get("number", 0)),
+    Field("new_instance_type_id", lambda migration: migration.new_flavor.get("number", 0)),
+    Field("migration_type", lambda migration: migration.type, since="2.23"),
     Field("created_at", lambda move: micros(move.created_at)),
     Field("updated_at", lambda move: micros(move.updated_at)),
-    Field("user_id", lambda move: move.user_id, since="2.80"),
-    Field("project_id", lambda move: move.project_id, since="2.80"),
+    Field("user_id", lambda migration: migration.user_id, since="2.80"),
+    Field("project_id", lambda migration: migration.project_id, since="2.80"),
 )
 
 
 @route("GET", "/os-migrations", policy=INDEX, until="2.58", query=QUERY)
 def index(req: Request) -> Body:
-    """All migrations that match, newest first."""
-    found = server_migrations.find(req.db, equal=_equal(req, _COLUMNS), host=req.query.get("host"), limit=req.conf.api.max_limit)
-    return {"migrations": _shown(req, found)}
+    """List the migrations that match, newest first.
+
+    200 with them. 403: another project's, and the policy does not allow it.
+    """
+    rows = server_migrations.find(req.db, equal=_equal(req, _COLUMNS), host=req.query.get("host"), limit=req.conf.api.max_limit)
+    return {"migrations": _views(req, rows)}
 
 
 @route("GET", "/os-migrations", policy=INDEX, since="2.59", query=QUERY)
 def index_paged(req: Request) -> Body:
-    """A page of the migrations that match, newest first; the marker is a UUID."""
+    """List a page of the migrations that match, newest first; the marker is a UUID.
+
+    200 with a page of them and a link to the next. 400: limit, marker or a time is invalid. 403: another project's, and the
+    policy does not allow it.
+    """
     limit = paging.limit(req)
     since, before = (read_time(name, req.query[name]) if name in req.query else None
                      for name in ("changes-since", "changes-before"))
     if since and before and since > before:
         raise errors.BadRequest(reason="The value of changes-since must be less than or equal to changes-before.")
-    found = server_migrations.find(req.db, equal=_equal(req, _COLUMNS | _OWNERS), host=req.query.get("host"), changed=(since, before),
-                       marker=req.query.get("marker"), limit=limit + 1)
-    body: Body = {"migrations": _shown(req, found[:limit])}
-    if len(found) > limit > 0:
-        body["migrations_links"] = [paging.next_link(req, path="/os-migrations", marker=found[limit - 1].id)]
+    rows = server_migrations.find(req.db, equal=_equal(req, _COLUMNS | _OWNERS), host=req.query.get("host"), changed=(since, before),
+                                  marker=req.query.get("marker"), limit=limit + 1)
+    body: Body = {"migrations": _views(req, rows[:limit])}
+    if len(rows) > limit > 0:
+        body["migrations_links"] = [paging.next_link(req, path="/os-migrations", marker=rows[limit - 1].id)]
     return body
 
 
 def _equal(req: Request, columns: dict[str, str]) -> dict[str, str]:
-    """Columns and values that the query asks for; who does not see all projects sees the own one."""
+    """Columns and the values to filter them by; callers who may not see all projects see their own.
+
+    :raises errors.PolicyForbids: the query names another project, and the caller may not see it.
+    """
     equal = {column: req.query[name] for name, column in columns.items() if name in req.query}
     if not req.policy.allows(ALL_PROJECTS, req.ctxt):
         if equal.get("project_id", req.ctxt.project_id) != req.ctxt.project_id:
@@ -78,17 +88,20 @@ def _equal(req: Request, columns: dict[str, str]) -> dict[str, str]:
     return equal
 
 
-def _shown(req: Request, found: list[server_migrations.ServerMigration]) -> list[Body]:
-    """No migration is ever hidden: that is what a cloud without cells has to say."""
+def _views(req: Request, rows: list[server_migrations.ServerMigration]) -> list[Body]:
+    """The migrations as shown; none is ever hidden, since only clouds with cells hide any."""
     if schemas.is_true(req.query.get("hidden")):
         return []
-    return [view(FIELDS, move, req) for move in found]
+    return [view(FIELDS, migration, req) for migration in rows]
 
 
 @route("GET", "/servers/{server_id}/migrations", since="2.23",
        policy=Rule("os_compute_api:servers:migrations:index", MANAGER))
 def of_server(req: Request, server_id: str) -> Body:
-    """The server's live migrations under way: none, since servers are not moved between hosts yet."""
+    """List the server's live migrations in progress: none, since this cloud cannot move servers between hosts yet.
+
+    200 with an empty list. 404: no such server in the project.
+    """
     begin_action.find(req, server_id)
     return {"migrations": []}
 
@@ -96,7 +109,10 @@ def of_server(req: Request, server_id: str) -> Body:
 @route("GET", "/servers/{server_id}/migrations/{migration_id}", since="2.23",
        policy=Rule("os_compute_api:servers:migrations:show", ADMIN))
 def show(req: Request, server_id: str, migration_id: str) -> Body:
-    """:raises errors.NotFound: no live migration is under way."""
+    """Show a live migration in progress, of which there are none.
+
+    404: no such server, or no such live migration.
+    """
     begin_action.find(req, server_id)
     raise errors.NotFound(f"In-progress live migration {migration_id} is not found for server {server_id}.")
 
@@ -104,7 +120,10 @@ def show(req: Request, server_id: str, migration_id: str) -> Body:
 @route("DELETE", "/servers/{server_id}/migrations/{migration_id}", since="2.24", status=202,
        policy=Rule("os_compute_api:servers:migrations:delete", MANAGER))
 def abort(req: Request, server_id: str, migration_id: str) -> None:
-    """:raises errors.WrongState: the server is not being moved."""
+    """Abort a live migration, of which there are none.
+
+    404: no such server in the project. 409: it is locked, or not being migrated.
+    """
     _refuse(req, server_id, "abort live migration")
 
 
@@ -112,11 +131,14 @@ def abort(req: Request, server_id: str, migration_id: str) -> None:
         policy=Rule("os_compute_api:servers:migrations:force_complete", MANAGER),
         body={"2.22": schemas.empty_action("force_complete")})
 def force_complete(req: Request, body: Body, server_id: str, migration_id: str) -> None:
-    """:raises errors.WrongState: the server is not being moved."""
+    """Complete a live migration by force, of which there are none.
+
+    404: no such server in the project. 409: it is locked, or not being migrated.
+    """
     _refuse(req, server_id, "force_complete")
 
 
-def _refuse(req: Request, server_id: str, word: str) -> None:
+def _refuse(req: Request, server_id: str, action_name: str) -> None:
     server = begin_action.find(req, server_id)
     begin_action.refuse_locked(req, server)
-    raise errors.WrongState(action=word, id=server_id, attribute="task_state", state=server.task_state)
+    raise errors.WrongState(action=action_name, id=server_id, attribute="task_state", state=server.task_state)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The password that a guest posted to its metadata service, encrypted for its owner's key: kept, shown, forgotten."""
+"""os-server-password: the password that a guest posted to its metadata service, encrypted for its owner's keypair."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ _PATH = "/servers/{server_id}/os-server-password"
 
 @route("GET", _PATH, policy=Rule("os_compute_api:os-server-password:show", READER))
 def show(req: Request, server_id: str) -> Body:
-    """Empty as long as the guest has posted none."""
+    """Show the password; it is empty until the guest has posted one.
+
+    200 with it. 404: no such server in the project.
+    """
     return {"password": begin_action.find(req, server_id).posted_password or ""}
 
 
 @route("DELETE", _PATH, policy=Rule("os_compute_api:os-server-password:clear", MEMBER), status=204)
 def clear(req: Request, server_id: str) -> None:
-    """Forget it here; the guest keeps its password."""
+    """Remove the password from the server's row; the guest keeps it.
+
+    204 with no body. 404: no such server in the project.
+    """
     begin_action.find(req, server_id).posted_password = None
     req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server_id)

@@ -13,9 +13,12 @@ from nova_lite.db.network import ports, security_groups
 
 @route("GET", "/servers/{server_id}/os-security-groups", policy=Rule("os_compute_api:os-security-groups:list", READER))
 def index(req: Request, server_id: str) -> Body:
-    """The groups that the server's ports are in."""
+    """List the security groups of the server's ports.
+
+    200 with them. 404: no such server in the project.
+    """
     server = begin_action.find(req, server_id)
-    plugged = ports.of_servers(req.db, [server.id])[server.id]
-    ids = {member.group_id for port in plugged for member in port.security_groups}
+    server_ports = ports.of_servers(req.db, [server.id])[server.id]
+    ids = {member.group_id for port in server_ports for member in port.security_groups}
     groups = security_groups.find(req.db, project_id=None, filters={"id": sorted(ids)}) if ids else []
     return {"security_groups": show_all(req, groups)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared file systems of servers, as in a Nova without Manila: no server has any, and none can be found to attach."""
+"""shares: as in a Nova without Manila, no server has shared file systems and none can be attached."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ CREATE = {"2.97": schemas.keyed("share", schemas.closed({"share_id": schemas.UUI
 
 @route("GET", _ALL, policy=Rule(f"{_RULE}:index", READER), since="2.97")
 def index(req: Request, server_id: str) -> Body:
-    """None."""
+    """List no shares.
+
+    200 with an empty list. 404: no such server in the project.
+    """
     begin_action.find(req, server_id)
     return {"shares": []}
 
 
 @route("POST", _ALL, policy=Rule(f"{_RULE}:create", MEMBER), since="2.97", status=201, body=CREATE)
 def create(req: Request, body: Body, server_id: str) -> Body:
-    """Refuse: there is no service that has shares. As in Nova, only a server that is off gets that far."""
+    """Attach a share, which is refused.
+
+    404: no such server in the project, or no such share. 409: the server is not SHUTOFF, as in Nova.
+    """
     server = begin_action.find(req, server_id)
     if server.vm_state != Vm.STOPPED or server.task_state is not None:
         attribute, state = ("vm_state", server.vm_state) if server.task_state is None else ("task_state", server.task_state)
@@ -35,13 +41,19 @@ def create(req: Request, body: Body, server_id: str) -> Body:
 
 @route("GET", _ONE, policy=Rule(f"{_RULE}:show", READER), since="2.97")
 def show(req: Request, server_id: str, share_id: str) -> Body:
-    """Not found."""
+    """Show a share, which is refused.
+
+    404: no such server in the project, or no such share.
+    """
     return _missing(req, server_id, share_id)
 
 
 @route("DELETE", _ONE, policy=Rule(f"{_RULE}:delete", MEMBER), since="2.97")
 def delete(req: Request, server_id: str, share_id: str) -> Body:
-    """Not found."""
+    """Detach a share, which is refused.
+
+    404: no such server in the project, or no such share.
+    """
     return _missing(req, server_id, share_id)
 
 

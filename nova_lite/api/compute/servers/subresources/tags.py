@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tags of one server: words without values, to select servers by."""
+"""Tags of one server: labels to filter lists by."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ _REPLACE = schemas.keyed("tags", TAGS)
 
 @route("GET", "/servers/{server_id}/tags", since="2.26", policy=Rule("os_compute_api:os-server-tags:index", READER))
 def index(req: Request, server_id: str) -> Body:
-    """All tags."""
+    """List all tags.
+
+    200 with them. 404: no such server in the project.
+    """
     return {"tags": begin_action.find(req, server_id).tags}
 
 
 @route("PUT", "/servers/{server_id}/tags", since="2.26", body={"2.26": _REPLACE},
        policy=Rule("os_compute_api:os-server-tags:update_all", MEMBER))
 def update_all(req: Request, body: Body, server_id: str) -> Body:
-    """Replace all tags by these."""
+    """Replace all tags.
+
+    200 with them. 400: a tag is invalid, or there are too many. 404: no such server in the project. 409: it is locked.
+    """
     server = _writable(req, server_id)
     server.tags = list(dict.fromkeys(body["tags"]))
     return {"tags": server.tags}
@@ -36,21 +42,30 @@ def update_all(req: Request, body: Body, server_id: str) -> Body:
 @route("DELETE", "/servers/{server_id}/tags", since="2.26", status=204,
        policy=Rule("os_compute_api:os-server-tags:delete_all", MEMBER))
 def delete_all(req: Request, server_id: str) -> None:
-    """Remove all tags."""
+    """Remove all tags.
+
+    204 with no body. 404: no such server in the project. 409: it is locked.
+    """
     _writable(req, server_id).tags = []
 
 
 @route("GET", "/servers/{server_id}/tags/{tag}", since="2.26", status=204,
        policy=Rule("os_compute_api:os-server-tags:show", READER))
 def show(req: Request, server_id: str, tag: str) -> None:
-    """Say by the status whether the server has the tag."""
+    """Check whether the server has the tag.
+
+    204 with no body. 404: no such server in the project, or it does not have the tag.
+    """
     _refuse_missing(begin_action.find(req, server_id), tag)
 
 
 @route("PUT", "/servers/{server_id}/tags/{tag}", since="2.26", status=201, also=(204,),
        policy=Rule("os_compute_api:os-server-tags:update", MEMBER))
 def update(req: Request, server_id: str, tag: str) -> Reply:
-    """Add a tag; 204 when it is there."""
+    """Add a tag.
+
+    201 with its URL in `Location`; 204 if the server has it already. 400: a tag is invalid, or there are too many. 404: no such server in the project. 409: it is locked.
+    """
     server = _writable(req, server_id)
     if not re.fullmatch(r"[^,/]{1,60}", tag):
         raise errors.BadRequest(reason=f"Tag '{tag}' is invalid. It must be a string without characters '/' and ','. "
@@ -66,10 +81,13 @@ def update(req: Request, server_id: str, tag: str) -> Reply:
 @route("DELETE", "/servers/{server_id}/tags/{tag}", since="2.26", status=204,
        policy=Rule("os_compute_api:os-server-tags:delete", MEMBER))
 def delete(req: Request, server_id: str, tag: str) -> None:
-    """Remove a tag."""
+    """Remove a tag.
+
+    204 with no body. 404: no such server in the project, or it does not have the tag. 409: it is locked.
+    """
     server = _writable(req, server_id)
     _refuse_missing(server, tag)
-    server.tags = [known for known in server.tags if known != tag]
+    server.tags = [other for other in server.tags if other != tag]
 
 
 def _writable(req: Request, server_id: str) -> Server:

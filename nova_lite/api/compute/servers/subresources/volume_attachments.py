@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes of servers, as in a Nova whose catalog has no volume service: no server has any, and none is found to attach."""
+"""os-volume_attachments: as in a Nova without a volume service, no server has volumes and none can be attached."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ QUERY = schemas.queries({"2.0": ("limit", "offset")})
 
 @route("GET", _ALL, policy=Rule(f"{_RULE}:index", READER), query=QUERY)
 def index(req: Request, server_id: str) -> Body:
-    """None."""
+    """List no volumes.
+
+    200 with an empty list. 400: limit or offset is invalid. 404: no such server in the project.
+    """
     begin_action.find(req, server_id)
     paging.offset(req)
     paging.limit(req)
@@ -53,27 +56,39 @@ def index(req: Request, server_id: str) -> Body:
 
 @route("POST", _ALL, policy=_CREATE, until="2.19", body=CREATE)
 def create_unless_shelved(req: Request, body: Body, server_id: str) -> NoReturn:
-    """As `create`, before volumes could come to shelved servers."""
+    """Attach a volume to a server that is not shelved, which is refused.
+
+    404: no such server in the project, or no such volume. 409: the server is locked, or its state forbids it.
+    """
     _refuse(req, body, server_id, _ATTACHES)
 
 
 @route("POST", _ALL, policy=_CREATE, since="2.20", until="2.100", body=CREATE)
 @route("POST", _ALL, policy=_CREATE, since="2.101", status=202, body=CREATE)
 def create(req: Request, body: Body, server_id: str) -> NoReturn:
-    """:raises errors.NotFound: there is no volume. :raises errors.WrongState: the server could not take one anyway."""
+    """Attach a volume, which is refused.
+
+    404: no such server in the project, or no such volume. 409: the server is locked, or its state forbids it.
+    """
     _refuse(req, body, server_id, _ATTACHES | _SHELVED)
 
 
 @route("GET", _ONE, policy=Rule(f"{_RULE}:show", READER))
 def show(req: Request, server_id: str, volume_id: str) -> NoReturn:
-    """:raises errors.NotFound: it is not attached."""
+    """Show an attachment, which is refused.
+
+    404: no such server in the project, or the volume is not attached to it.
+    """
     server = begin_action.find(req, server_id)
     raise errors.NotFound(f"Instance {server.id} is not attached to volume {volume_id}.")
 
 
 @route("PUT", _ONE, policy=Rule(f"{_RULE}:update", MEMBER), status=202, body=UPDATE)
 def update(req: Request, body: Body, server_id: str, volume_id: str) -> NoReturn:
-    """:raises errors.NotFound: there is no volume. :raises errors.PolicyForbids: a swap, by who may not."""
+    """Swap a volume or change its attachment, which is refused.
+
+    403: a swap, and the policy does not allow it. 404: no such server in the project, or no such volume.
+    """
     if body["volumeAttachment"]["volumeId"] != volume_id:
         require(req, SWAP)
     begin_action.find(req, server_id)
@@ -82,7 +97,10 @@ def update(req: Request, body: Body, server_id: str, volume_id: str) -> NoReturn
 
 @route("DELETE", _ONE, policy=Rule(f"{_RULE}:delete", MEMBER), status=202)
 def delete(req: Request, server_id: str, volume_id: str) -> NoReturn:
-    """:raises errors.NotFound: there is no volume."""
+    """Detach a volume, which is refused.
+
+    404: no such server in the project, or no such volume.
+    """
     begin_action.find(req, server_id)
     raise missing(volume_id)
 
