@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Mapping
 
 from nova_lite.api.compute.common import answer_schemas, small_answers
@@ -26,8 +25,6 @@ from nova_lite.api.compute.common.answer_schemas import (
 from nova_lite.api.compute.hosts import aggregates, hypervisors, services
 from nova_lite.api.compute.keypairs import keypairs
 from nova_lite.api.compute.quotas import limits
-from nova_lite.api.compute.servers import groups, views
-from nova_lite.api.compute.servers.subresources import instance_actions
 from nova_lite.api.wsgi.responses import Field, Schema
 from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.versions import Version
@@ -90,20 +87,6 @@ class Answer:
         return closed(**{self.key: one})
 
 
-_LINKED = {"links": LINKS}
-
-
-def _shown(key: str, fields: Iterable[Field], *, is_list: bool = False) -> Answer:
-    return Answer(key, fields, is_list=is_list, types=answer_schemas.server, always=_LINKED,
-                  sometimes=answer_schemas.of_some_servers)
-
-
-def _changed(fields: Iterable[Field], **more: Schema) -> Answer:
-    """The answer to PUT and rebuild: what extensions add came to it at 2.75."""
-    return Answer("server", fields, types=functools.partial(answer_schemas.server, is_plain=True), always={**_LINKED, **more},
-                  sometimes=functools.partial(answer_schemas.of_some_servers, is_plain=True))
-
-
 def _guests(version: Version) -> Mapping[str, Schema]:
     return {"servers": answer_schemas.GUESTS} if version.minor >= 53 else {}
 
@@ -112,28 +95,15 @@ def _hypervisors(key: str, fields: Iterable[Field], *, is_list: bool = False) ->
     return Answer(key, fields, is_list=is_list, sometimes=_guests)
 
 
-def _events(version: Version) -> Mapping[str, Schema]:
-    """To admins, and from 2.51 on to all."""
-    return {"events": many(shape(instance_actions.EVENT_FIELDS, version, OTHERS))}
-
-
 def _private_key(version: Version) -> Mapping[str, Schema]:
     """Of a pair that was made here, not imported; from 2.92 on all are imported."""
     return {"private_key": STRING} if version.minor < 92 else {}
 
 
 ANSWERS: dict[str, Answer] = {
-    "GET /servers": Answer("servers", views.INDEX, is_list=True, types=answer_schemas.server, always=_LINKED),
-    "GET /servers/detail": _shown("servers", views.DETAIL, is_list=True),
-    "GET /servers/{server_id}": _shown("server", views.SHOW),
-    "PUT /servers/{server_id}": _changed(views.UPDATE),
-    "POST /servers/{server_id}/action rebuild": _changed(views.REBUILD, adminPass=STRING),
     "GET /os-keypairs": Answer("keypairs", keypairs.LIST_FIELDS, is_list=True, inner="keypair"),
     "GET /os-keypairs/{name}": Answer("keypair", keypairs.SHOW_FIELDS),
     "POST /os-keypairs": Answer("keypair", keypairs.CREATE_FIELDS, sometimes=_private_key),
-    "GET /os-server-groups": Answer("server_groups", groups.FIELDS, is_list=True),
-    "POST /os-server-groups": Answer("server_group", groups.FIELDS),
-    "GET /os-server-groups/{server_group_id}": Answer("server_group", groups.FIELDS),
     "GET /os-aggregates": Answer("aggregates", aggregates.FIELDS, is_list=True, always=answer_schemas.AGGREGATE),
     "POST /os-aggregates": Answer("aggregate", aggregates.FIELDS),
     "GET /os-aggregates/{aggregate_id}": Answer("aggregate", aggregates.FIELDS, always=answer_schemas.AGGREGATE),
@@ -144,9 +114,6 @@ ANSWERS: dict[str, Answer] = {
     "GET /os-hypervisors": _hypervisors("hypervisors", hypervisors.NAME_FIELDS, is_list=True),
     "GET /os-hypervisors/detail": _hypervisors("hypervisors", hypervisors.FIELDS, is_list=True),
     "GET /os-hypervisors/{hypervisor_id}": _hypervisors("hypervisor", hypervisors.FIELDS),
-    "GET /servers/{server_id}/os-instance-actions": Answer(
-        "instanceActions", instance_actions.FIELDS, is_list=True, links="links"),
-    "GET /servers/{server_id}/os-instance-actions/{request_id}": Answer("instanceAction", instance_actions.FIELDS, sometimes=_events),
 }
 
 

@@ -24,7 +24,6 @@ from nova_lite.api.compute.consoles import console_auth_tokens
 from nova_lite.api.compute.hosts import hypervisors, services
 from nova_lite.api.compute.legacy import floating_ips, networks
 from nova_lite.api.compute.quotas import quota_class_sets, quota_sets
-from nova_lite.api.compute.servers.subresources import interfaces, migrations
 from nova_lite.api.wsgi.responses import Field, Schema
 from nova_lite.api.wsgi.versions import Version
 
@@ -54,16 +53,12 @@ def _quota(fields: tuple[Field, ...], value: Schema, *, has_id: bool) -> Made:
 
 _METADATA, _META = _always(closed(metadata=WORDS)), _always(closed(meta=WORDS))
 _EXTRA_SPECS, _EXTRA_SPEC = _always(closed(extra_specs=WORDS)), _always({**WORDS, "minProperties": 1, "maxProperties": 1})
-_TAGS = _always(closed(tags=many(STRING)))
-_ADDRESSES = many(closed(version={"enum": [4, 6]}, addr=STRING))
 _RULE = closed(
     **words("id parent_group_id", STRING), ip_protocol=WORD_OR_NULL, **words("from_port to_port", WHOLE_OR_NULL),
     group=closed(words("name tenant_id", STRING)), ip_range=closed({"cidr": STRING}))
 _GROUP = closed(**words("id name tenant_id", STRING), description=WORD_OR_NULL, rules=many(_RULE))
 _GROUPS, _ONE_GROUP = _always(closed(security_groups=many(_GROUP))), _always(closed(security_group=_GROUP))
 _CONSOLE = _always(closed(console=closed(type=STRING, url=STRING)))
-_PORT = {"port_id": STRING, "net_id": STRING, "mac_addr": STRING, "port_state": STRING, "tag": WORD_OR_NULL,
-         "fixed_ips": many(closed(subnet_id=STRING, ip_address=STRING))}
 _IMAGE = closed(
     {"server": closed(id=STRING, links=LINKS), "OS-DCF:diskConfig": {"enum": ["AUTO", "MANUAL"]}}, id=STRING, name=WORD_OR_NULL, metadata={"type": "object"}, links=LINKS,
     **words("created updated status", STRING), **words("minRam minDisk progress OS-EXT-IMG-SIZE:size", WHOLE))
@@ -79,25 +74,6 @@ _ZONES = _always(closed(availabilityZoneInfo=many(closed(
     zoneName=STRING, zoneState=closed(available=YES_NO), hosts={"type": ["object", "null"]}))))
 _EXTENSION = closed(**words("alias name description namespace updated", STRING), links=LINKS)
 _NAMED = {"hypervisor_hostname": STRING, "state": {"enum": ["up", "down"]}, "status": {"enum": ["enabled", "disabled"]}}
-_NODE = closed({"host_node": WHOLE_OR_NULL, "cpu_pinning": {"type": "object"}}, memory_mb=WHOLE, siblings=many(many(WHOLE)),
-               vcpu_set=many(WHOLE))
-_STANDARD = closed(
-    **words("state driver hypervisor hypervisor_os", STRING), uptime=WHOLE_OR_NULL, config_drive=YES_NO,
-    **words("num_cpus num_nics num_disks", WHOLE), cpu_details=many(closed(id=WHOLE, time=WHOLE, utilisation=WHOLE_OR_NULL)),
-    nic_details=many(closed(mac_address=STRING, **words("rx_rate tx_rate", WHOLE_OR_NULL), **words(
-        "rx_octets rx_errors rx_drop rx_packets tx_octets tx_errors tx_drop tx_packets", WHOLE))),
-    disk_details=many(closed(errors_count=WHOLE_OR_NULL, **words("read_bytes read_requests write_bytes write_requests", WHOLE))),
-    memory_details=closed(maximum=WHOLE, used=WHOLE))
-
-
-def _diagnostics(version: Version) -> Schema:
-    """Counters by any name at first."""
-    return _STANDARD if version.minor >= 48 else {"type": "object", "additionalProperties": WHOLE}
-
-
-def _image_id(version: Version) -> Schema | None:
-    """From 2.45 on in the body, before it in a header only."""
-    return closed(image_id=STRING) if version.minor >= 45 else None
 
 
 def _service(version: Version) -> Schema:
@@ -108,37 +84,16 @@ def _service(version: Version) -> Schema:
     return closed(service=closed(changed, host=STRING, binary=STRING))
 
 
-_CREATED = {"anyOf": [closed(reservation_id=STRING), closed(server=closed(
-    id=STRING, links=LINKS, adminPass=STRING, security_groups=many(closed(name=STRING)),
-    **{"OS-DCF:diskConfig": {"enum": ["AUTO", "MANUAL"]}}))]}
 _SERVER, _SUMS = "/servers/{server_id}", "current_workload disk_available_least free_disk_gb free_ram_mb local_gb local_gb_used " \
     "memory_mb memory_mb_used running_vms vcpus vcpus_used count"
-_SHARES = closed(shares={"type": "array", "maxItems": 0})
 
 # By method, path and action.
 SMALL: dict[str, Callable[[Version], Schema | None]] = {
-    "POST /servers": _always(_CREATED),
-    **{f"POST {_SERVER}/action {name}": _image_id for name in ("createImage", "createBackup")},
-    f"POST {_SERVER}/action rescue": _always(closed({"adminPass": STRING})),
-    f"POST {_SERVER}/action os-getConsoleOutput": _always(closed(output=STRING)),
     **{f"POST {_SERVER}/action os-get{kind}Console": _CONSOLE for kind in ("VNC", "SPICE", "Serial")},
     f"POST {_SERVER}/remote-consoles": _always(closed(remote_console=closed(**words("protocol type url", STRING)))),
     "GET /os-console-auth-tokens/{token}": _fields("console", console_auth_tokens.FIELDS),
-    f"GET {_SERVER}/diagnostics": _diagnostics,
-    f"GET {_SERVER}/os-server-password": _always(closed(password=STRING)),
-    f"GET {_SERVER}/topology": _always(closed(nodes=many(_NODE), pagesize_kb=WHOLE_OR_NULL)),
-    **{f"{method} {root}/metadata": _METADATA for root in (_SERVER, "/images/{image_id}") for method in ("GET", "POST", "PUT")},
-    **{f"{method} {root}/metadata/{{key}}": _META for root in (_SERVER, "/images/{image_id}") for method in ("GET", "PUT")},
-    **{f"{method} {_SERVER}/tags": _TAGS for method in ("GET", "PUT")},
-    f"GET {_SERVER}/ips": _always(closed(addresses={"type": "object", "additionalProperties": _ADDRESSES})),
-    f"GET {_SERVER}/ips/{{network}}": _always({"type": "object", "additionalProperties": _ADDRESSES, "maxProperties": 1}),
-    f"GET {_SERVER}/os-security-groups": _GROUPS,
-    f"GET {_SERVER}/os-interface": _fields("interfaceAttachments", interfaces.FIELDS, _PORT, is_list=True),
-    **{f"{one} {_SERVER}/os-interface{rest}": _fields("interfaceAttachment", interfaces.FIELDS, _PORT)
-       for one, rest in (("GET", "/{port_id}"), ("POST", ""))},
-    f"GET {_SERVER}/migrations": _always(closed(migrations={"type": "array", "maxItems": 0})),
-    f"GET {_SERVER}/shares": _always(_SHARES),
-    f"GET {_SERVER}/os-volume_attachments": _always(closed(volumeAttachments={"type": "array", "maxItems": 0})),
+    **{f"{method} {root}/metadata": _METADATA for root in ("/images/{image_id}",) for method in ("GET", "POST", "PUT")},
+    **{f"{method} {root}/metadata/{{key}}": _META for root in ("/images/{image_id}",) for method in ("GET", "PUT")},
     **{f"GET /os-{word}{rest}": _always(closed(**{word: {"type": "array", "maxItems": 0}}))
        for word in ("volumes", "snapshots") for rest in ("", "/detail")},
     "GET /os-networks": _fields("networks", networks.FIELDS, is_list=True),
@@ -156,14 +111,11 @@ SMALL: dict[str, Callable[[Version], Schema | None]] = {
     "POST /os-floating-ips": _fields("floating_ip", floating_ips.FIELDS),
     **{f"{method} /flavors/{{flavor_id}}/os-extra_specs": _EXTRA_SPECS for method in ("GET", "POST")},
     **{f"{method} /flavors/{{flavor_id}}/os-extra_specs/{{key}}": _EXTRA_SPEC for method in ("GET", "PUT")},
-    "GET /os-migrations": _fields("migrations", migrations.FIELDS, is_list=True),
     "GET /os-simple-tenant-usage": _always(closed({"tenant_usages_links": LINKS}, tenant_usages=many(_USAGE))),
     "GET /os-simple-tenant-usage/{project_id}": _always(closed(
         {"tenant_usage_links": LINKS}, tenant_usage={"anyOf": [_USAGE, closed()]})),
     "GET /os-instance_usage_audit_log": _always(closed(instance_usage_audit_logs=_AUDIT)),
     "GET /os-instance_usage_audit_log/{before}": _always(closed(instance_usage_audit_log=_AUDIT)),
-    "POST /os-server-external-events": _always(closed(events=many(closed(
-        {"tag": STRING}, **words("name server_uuid status", STRING), code=WHOLE)))),
     **{f"GET /os-quota-sets/{{project_id}}{rest}": _quota(quota_sets.FIELDS, WHOLE, has_id=True) for rest in ("", "/defaults")},
     "GET /os-quota-sets/{project_id}/detail": _quota(
         quota_sets.FIELDS, closed(**words("limit in_use reserved", WHOLE)), has_id=True),

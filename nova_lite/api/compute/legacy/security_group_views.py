@@ -6,9 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import INTEGER_OR_NULL, STRING, STRING_OR_NULL, closed, each, many
 from nova_lite.db.network import security_groups
 from nova_lite.db.network.security_groups import SecurityGroup, SecurityGroupRule
 
+# The shapes of one rule and of one group.
+RULE = closed(
+    **each("id parent_group_id", STRING), ip_protocol=STRING_OR_NULL, **each("from_port to_port", INTEGER_OR_NULL),
+    group=closed(each("name tenant_id", STRING)), ip_range=closed({"cidr": STRING}))
+GROUP = closed(**each("id name tenant_id", STRING), description=STRING_OR_NULL, rules=many(RULE))
 _EVERY_PORT = {"tcp": (1, 65535), "udp": (1, 65535)}
 
 

@@ -26,6 +26,7 @@ from nova_lite.api.compute.servers import (
 from nova_lite.api.compute.servers.boot_image import BootImage
 from nova_lite.api.compute.servers.quota_check import QuotaUsage
 from nova_lite.api.wsgi.request import Body, Reply, Request
+from nova_lite.api.wsgi.responses import LINKS, STRING, Schema, closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, MEMBER, Rule
 from nova_lite.db.base import new_id
@@ -54,7 +55,12 @@ class RequestedDestination:
     host: str | None = None
 
 
-@route("POST", "/servers", policy=CREATE, status=202, body=create_schemas.CREATE)
+_RESPONSE: Schema = {"anyOf": [closed(reservation_id=STRING), closed(server=closed(
+    id=STRING, links=LINKS, adminPass=STRING, security_groups=many(closed(name=STRING)),
+    **{"OS-DCF:diskConfig": {"enum": ["AUTO", "MANUAL"]}}))]}
+
+
+@route("POST", "/servers", policy=CREATE, status=202, body=create_schemas.CREATE, response=_RESPONSE)
 def create(req: Request, body: Body) -> Reply:
     """Write servers, ports and their build actions; the conductor builds them.
 

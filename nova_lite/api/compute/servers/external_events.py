@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.wsgi.request import Body, Reply, Request
+from nova_lite.api.wsgi.responses import INTEGER, STRING, closed, each, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import SERVICE, Rule
 from nova_lite.db.compute.servers import Server
@@ -28,7 +29,8 @@ def _schema(names: tuple[str, ...]) -> schemas.Schema:
 
 
 @route("POST", "/os-server-external-events", policy=Rule("os_compute_api:os-server-external-events:create", SERVICE),
-       body={version: _schema(names) for version, names in _NAMES.items()})
+       body={version: _schema(names) for version, names in _NAMES.items()}, response=closed(events=many(closed(
+           {"tag": STRING}, **each("name server_uuid status", STRING), code=INTEGER))))
 def create(req: Request, body: Body) -> Reply:
     """Accept events; those about a network refresh what the guest's metadata service says.
 

@@ -10,7 +10,7 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.common.policy_checks import require
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.responses import INTEGER, STRING, STRINGS, UUID, Field, closed, many, page, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, MEMBER, READER, Rule
 from nova_lite.db.base import new_id
@@ -31,15 +31,15 @@ def _rules(group: ServerGroup) -> Body:
 
 # Read from a pair: (group, ids of its members).
 FIELDS = (
-    Field("id", lambda pair: pair[0].id),
-    Field("name", lambda pair: pair[0].name),
-    Field("policies", lambda pair: [pair[0].policy], until="2.63"),
-    Field("policy", lambda pair: pair[0].policy, since="2.64"),
-    Field("rules", lambda pair: _rules(pair[0]), since="2.64"),
-    Field("members", lambda pair: pair[1]),
-    Field("metadata", lambda _: {}, until="2.63"),
-    Field("project_id", lambda pair: pair[0].project_id, since="2.13"),
-    Field("user_id", lambda pair: pair[0].user_id, since="2.13"),
+    Field("id", lambda pair: pair[0].id, STRING),
+    Field("name", lambda pair: pair[0].name, STRING),
+    Field("policies", lambda pair: [pair[0].policy], many(STRING), until="2.63"),
+    Field("policy", lambda pair: pair[0].policy, STRING, since="2.64"),
+    Field("rules", lambda pair: _rules(pair[0]), closed({"max_server_per_host": INTEGER}), since="2.64"),
+    Field("members", lambda pair: pair[1], many(UUID)),
+    Field("metadata", lambda _: {}, STRINGS, until="2.63"),
+    Field("project_id", lambda pair: pair[0].project_id, STRING, since="2.13"),
+    Field("user_id", lambda pair: pair[0].user_id, STRING, since="2.13"),
 )
 
 
@@ -62,7 +62,7 @@ def _show(req: Request, group: ServerGroup) -> Body:
     return {"server_group": view(FIELDS, (group, members), req)}
 
 
-@route("GET", "/os-server-groups", policy=Rule(f"{_RULE}:index", READER), query=QUERY)
+@route("GET", "/os-server-groups", policy=Rule(f"{_RULE}:index", READER), query=QUERY, response=page("server_groups", FIELDS))
 def index(req: Request) -> Body:
     """List the project's server groups, with `all_projects` those of all projects.
 
@@ -77,7 +77,8 @@ def index(req: Request) -> Body:
     return {"server_groups": [view(FIELDS, (group, members.get(group.id, [])), req) for group in groups]}
 
 
-@route("GET", "/os-server-groups/{server_group_id}", policy=Rule(f"{_RULE}:show", READER))
+@route("GET", "/os-server-groups/{server_group_id}", policy=Rule(f"{_RULE}:show", READER),
+       response=closed(server_group=FIELDS))
 def show(req: Request, server_group_id: str) -> Body:
     """Show one server group with its members.
 
@@ -86,7 +87,8 @@ def show(req: Request, server_group_id: str) -> Body:
     return _show(req, server_groups.get(req.db, server_group_id, project_id=req.ctxt.visible_project))
 
 
-@route("POST", "/os-server-groups", policy=Rule(f"{_RULE}:create", MEMBER), until="2.63", body=CREATE_LISTED)
+@route("POST", "/os-server-groups", policy=Rule(f"{_RULE}:create", MEMBER), until="2.63", body=CREATE_LISTED,
+       response=closed(server_group=FIELDS))
 def create_listed(req: Request, body: Body) -> Body:
     """Create a server group with the one policy in the list.
 
@@ -96,7 +98,8 @@ def create_listed(req: Request, body: Body) -> Body:
     return _create(req, params["name"], params["policies"][0], {})
 
 
-@route("POST", "/os-server-groups", policy=Rule(f"{_RULE}:create", MEMBER), since="2.64", body=CREATE)
+@route("POST", "/os-server-groups", policy=Rule(f"{_RULE}:create", MEMBER), since="2.64", body=CREATE,
+       response=closed(server_group=FIELDS))
 def create(req: Request, body: Body) -> Body:
     """Create a server group; with anti-affinity, `max_server_per_host` limits how many members share a host.
 

@@ -16,6 +16,7 @@ from nova_lite.api.compute.common.policy_checks import may, require
 from nova_lite.api.compute.servers import views
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import page
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.api.wsgi.validation import integer
@@ -61,7 +62,7 @@ _WITH_IMAGE_PROPERTIES = parse("2.98")
 _ADMIN_SORT_KEYS = {"host", "node"}
 
 
-@route("GET", "/servers", policy=INDEX, query=QUERY)
+@route("GET", "/servers", policy=INDEX, query=QUERY, response=page("servers", views.INDEX_RESPONSE))
 def index(req: Request) -> Body:
     """List servers with id, name and links.
 
@@ -72,7 +73,7 @@ def index(req: Request) -> Body:
     return {"servers": views.index(req, rows), **more}
 
 
-@route("GET", "/servers/detail", policy=DETAIL, query=QUERY)
+@route("GET", "/servers/detail", policy=DETAIL, query=QUERY, response=page("servers", views.DETAIL_RESPONSE))
 def detail(req: Request) -> Body:
     """List servers in full.
 

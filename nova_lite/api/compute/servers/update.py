@@ -7,6 +7,7 @@ from nova_lite import errors
 from nova_lite.api.compute.common import requested_destination
 from nova_lite.api.compute.servers import begin_action, create_schemas, deletion, views
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.compute.servers import Server
@@ -16,7 +17,8 @@ _COLUMNS = {"name": "name", "description": "description", "hostname": "hostname"
             "accessIPv6": "access_ip_v6", "OS-DCF:diskConfig": "disk_config", "pinned_availability_zone": "wanted_zone"}
 
 
-@route("GET", "/servers/{server_id}", policy=Rule("os_compute_api:servers:show", READER))
+@route("GET", "/servers/{server_id}", policy=Rule("os_compute_api:servers:show", READER),
+       response=closed(server=views.SHOW_RESPONSE))
 def show(req: Request, server_id: str) -> Body:
     """Show one server in full.
 
@@ -25,7 +27,8 @@ def show(req: Request, server_id: str) -> Body:
     return {"server": views.show(req, server_id)}
 
 
-@route("PUT", "/servers/{server_id}", policy=Rule("os_compute_api:servers:update", MEMBER), body=create_schemas.UPDATE)
+@route("PUT", "/servers/{server_id}", policy=Rule("os_compute_api:servers:update", MEMBER), body=create_schemas.UPDATE,
+       response=closed(server=views.UPDATE_RESPONSE))
 def update(req: Request, body: Body, server_id: str) -> Body:
     """Change names, addresses, description or pinned zone; a new host name reaches the guest through its metadata only.
 

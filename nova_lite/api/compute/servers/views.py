@@ -15,7 +15,25 @@ import sqlalchemy as sa
 from nova_lite.api.compute.common.links import micros, seconds
 from nova_lite.api.compute.common.policy_checks import may
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field
+from nova_lite.api.wsgi.responses import (
+    BOOLEAN,
+    INTEGER,
+    LINKS,
+    OBJECT,
+    STRING,
+    STRING_OR_NULL,
+    STRINGS,
+    TIME,
+    TIME_OR_NULL,
+    UUID,
+    Field,
+    Fields,
+    Property,
+    Schema,
+    closed,
+    each,
+    many,
+)
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.api.wsgi.versions import Version, parse
 from nova_lite.db.base import utcnow
@@ -90,63 +108,86 @@ def _updated(server: ServerView) -> str:
     return seconds(server.row.updated_at or server.row.created_at)
 
 
+_STATUS: Schema = {"enum": [
+    "ACTIVE", "BUILD", "DELETED", "ERROR", "HARD_REBOOT", "MIGRATING", "PASSWORD", "PAUSED", "REBOOT", "REBUILD", "RESCUE",
+    "RESIZE", "REVERT_RESIZE", "SHELVED", "SHELVED_OFFLOADED", "SHUTOFF", "SOFT_DELETED", "SUSPENDED", "UNKNOWN",
+    "VERIFY_RESIZE"]}
+_LINKED = closed(id=STRING, links=LINKS)
+_NO_IMAGE: Schema = {"const": ""}
+_IMAGE: Schema = {"anyOf": [_LINKED, _NO_IMAGE]}
+_IMAGE_WITH_PROPERTIES: Schema = {"anyOf": [closed({"properties": OBJECT}, id=STRING, links=LINKS), _NO_IMAGE]}
+_FLAVOR = closed({"extra_specs": STRINGS}, original_name=STRING, **each("vcpus ram disk ephemeral swap", INTEGER))
+_ADDRESS: dict[str, Schema] = {"version": {"enum": [4, 6]}, "addr": STRING}
+PLAIN_ADDRESSES = many(closed(**_ADDRESS))
+_PLAIN_ADDRESSES: Schema = {"type": "object", "additionalProperties": PLAIN_ADDRESSES}
+_FULL_ADDRESSES: Schema = {"type": "object", "additionalProperties": many(closed(
+    **_ADDRESS, **{"OS-EXT-IPS:type": {"enum": ["fixed", "floating"]}, "OS-EXT-IPS-MAC:mac_addr": STRING}))}
+_FAULT = closed({"details": STRING}, code=INTEGER, message=STRING, created=STRING)
+# What `_document` adds to the fields: links always, the others in certain states or with security groups.
+_LINKS_PROPERTY = Property("links", LINKS)
+_ADDED = (_LINKS_PROPERTY, Property("progress", INTEGER, is_optional=True), Property("fault", _FAULT, is_optional=True))
+_SECURITY_GROUPS = many(closed(name=STRING))
+_ADDED_ALL = (*_ADDED, Property("security_groups", _SECURITY_GROUPS, is_optional=True))
+_ADDED_SINCE_2_75 = (*_ADDED, Property("security_groups", _SECURITY_GROUPS, since="2.75", is_optional=True))
 # Fields of every response about a server; those of _EXTENDED joined the response to PUT at 2.75.
 _BASE = (
-    Field("id", lambda server: server.row.id),
-    Field("name", lambda server: server.row.name),
-    Field("status", lambda server: status_of(server.row.vm_state, server.row.task_state)),
-    Field("tenant_id", lambda server: server.row.project_id),
-    Field("user_id", lambda server: server.row.user_id),
-    Field("metadata", lambda server: server.row.metadata_items),
-    Field("hostId", lambda server: host_id(server.row.project_id, server.row.host)),
-    Field("image", _image, until="2.97"),
-    Field("image", _image_with_properties, since="2.98"),
-    Field("flavor", lambda server: _linked("flavors", server.row.flavor["id"], server.root), until="2.46"),
-    Field("flavor", _embedded_flavor, since="2.47"),
-    Field("created", lambda server: seconds(server.row.created_at)),
-    Field("updated", _updated),
-    Field("accessIPv4", lambda server: server.row.access_ip_v4 or ""),
-    Field("accessIPv6", lambda server: _canonical(server.row.access_ip_v6)),
-    Field("OS-DCF:diskConfig", lambda server: server.row.disk_config),
-    Field("locked", lambda server: server.row.locked_by is not None, since="2.9"),
-    Field("description", lambda server: server.row.description, since="2.19"),
-    Field("tags", lambda server: server.row.tags, since="2.26"),
-    Field("trusted_image_certificates", lambda _: None, since="2.63"),
-    Field("locked_reason", lambda server: server.row.locked_reason, since="2.73"),
-    Field("pinned_availability_zone", lambda server: server.row.wanted_zone, since="2.96"),
-    Field("scheduler_hints", lambda server: server.row.scheduler_hints or {}, since="2.100"),
+    Field("id", lambda server: server.row.id, UUID),
+    Field("name", lambda server: server.row.name, STRING),
+    Field("status", lambda server: status_of(server.row.vm_state, server.row.task_state), _STATUS),
+    Field("tenant_id", lambda server: server.row.project_id, STRING),
+    Field("user_id", lambda server: server.row.user_id, STRING),
+    Field("metadata", lambda server: server.row.metadata_items, STRINGS),
+    Field("hostId", lambda server: host_id(server.row.project_id, server.row.host), STRING),
+    Field("image", _image, _IMAGE, until="2.97"),
+    Field("image", _image_with_properties, _IMAGE_WITH_PROPERTIES, since="2.98"),
+    Field("flavor", lambda server: _linked("flavors", server.row.flavor["id"], server.root), _LINKED, until="2.46"),
+    Field("flavor", _embedded_flavor, _FLAVOR, since="2.47"),
+    Field("created", lambda server: seconds(server.row.created_at), TIME),
+    Field("updated", _updated, TIME),
+    Field("accessIPv4", lambda server: server.row.access_ip_v4 or "", STRING),
+    Field("accessIPv6", lambda server: _canonical(server.row.access_ip_v6), STRING),
+    Field("OS-DCF:diskConfig", lambda server: server.row.disk_config, {"enum": ["AUTO", "MANUAL"]}),
+    Field("locked", lambda server: server.row.locked_by is not None, BOOLEAN, since="2.9"),
+    Field("description", lambda server: server.row.description, STRING_OR_NULL, since="2.19"),
+    Field("tags", lambda server: server.row.tags, many(STRING), since="2.26"),
+    Field("trusted_image_certificates", lambda _: None, {"type": ["array", "null"]}, since="2.63"),
+    Field("locked_reason", lambda server: server.row.locked_reason, STRING_OR_NULL, since="2.73"),
+    Field("pinned_availability_zone", lambda server: server.row.wanted_zone, STRING_OR_NULL, since="2.96"),
+    Field("scheduler_hints", lambda server: server.row.scheduler_hints or {}, OBJECT, since="2.100"),
 )
 _EXTENDED = (
-    Field("key_name", lambda server: server.row.key_name),
-    Field("config_drive", lambda server: "True" if server.row.config_drive else ""),
-    Field("OS-EXT-AZ:availability_zone", lambda server: server.row.availability_zone or server.row.wanted_zone or ""),
-    Field("OS-EXT-STS:task_state", lambda server: server.row.task_state),
-    Field("OS-EXT-STS:vm_state", lambda server: server.row.vm_state),
-    Field("OS-EXT-STS:power_state", lambda server: server.row.power_state),
-    Field("OS-SRV-USG:launched_at", lambda server: micros(server.row.launched_at)),
-    Field("OS-SRV-USG:terminated_at", lambda server: micros(server.row.terminated_at)),
-    Field("os-extended-volumes:volumes_attached", lambda _: []),
-    Field("OS-EXT-SRV-ATTR:host", lambda server: server.row.host, role=EXTENDED.name),
-    Field("OS-EXT-SRV-ATTR:hypervisor_hostname", lambda server: server.row.host, role=EXTENDED.name),
-    Field("OS-EXT-SRV-ATTR:instance_name", lambda server: instance_name(server.row.number), role=EXTENDED.name),
-    Field("OS-EXT-SRV-ATTR:hostname", lambda server: server.row.hostname, since="2.3", until="2.89", role=EXTENDED.name),
-    Field("OS-EXT-SRV-ATTR:hostname", lambda server: server.row.hostname, since="2.90", role=READER),
-    Field("OS-EXT-SRV-ATTR:reservation_id", lambda server: server.row.reservation_id, since="2.3", role=EXTENDED.name),
-    Field("OS-EXT-SRV-ATTR:launch_index", lambda server: server.row.launch_index, since="2.3", role=EXTENDED.name),
-    Field("OS-EXT-SRV-ATTR:kernel_id", lambda _: "", since="2.3", role=EXTENDED.name),
-    Field("OS-EXT-SRV-ATTR:ramdisk_id", lambda _: "", since="2.3", role=EXTENDED.name),
-    Field("OS-EXT-SRV-ATTR:root_device_name", lambda server: server.row.root_device_name, since="2.3", role=EXTENDED.name),
-    Field("OS-EXT-SRV-ATTR:user_data", lambda server: server.row.user_data, since="2.3", role=EXTENDED.name),
-    Field("host_status", lambda server: server.host_status, since="2.16", role=STATUS.name),
+    Field("key_name", lambda server: server.row.key_name, STRING_OR_NULL),
+    Field("config_drive", lambda server: "True" if server.row.config_drive else "", STRING),
+    Field("OS-EXT-AZ:availability_zone", lambda server: server.row.availability_zone or server.row.wanted_zone or "", STRING),
+    Field("OS-EXT-STS:task_state", lambda server: server.row.task_state, STRING_OR_NULL),
+    Field("OS-EXT-STS:vm_state", lambda server: server.row.vm_state, STRING),
+    Field("OS-EXT-STS:power_state", lambda server: server.row.power_state, INTEGER),
+    Field("OS-SRV-USG:launched_at", lambda server: micros(server.row.launched_at), TIME_OR_NULL),
+    Field("OS-SRV-USG:terminated_at", lambda server: micros(server.row.terminated_at), TIME_OR_NULL),
+    Field("os-extended-volumes:volumes_attached", lambda _: [], many(closed(id=STRING)), until="2.2"),
+    Field("os-extended-volumes:volumes_attached", lambda _: [], many(closed(id=STRING, delete_on_termination=BOOLEAN)), since="2.3"),
+    Field("OS-EXT-SRV-ATTR:host", lambda server: server.row.host, STRING_OR_NULL, role=EXTENDED.name),
+    Field("OS-EXT-SRV-ATTR:hypervisor_hostname", lambda server: server.row.host, STRING_OR_NULL, role=EXTENDED.name),
+    Field("OS-EXT-SRV-ATTR:instance_name", lambda server: instance_name(server.row.number), STRING, role=EXTENDED.name),
+    Field("OS-EXT-SRV-ATTR:hostname", lambda server: server.row.hostname, STRING, since="2.3", until="2.89", role=EXTENDED.name),
+    Field("OS-EXT-SRV-ATTR:hostname", lambda server: server.row.hostname, STRING, since="2.90", role=READER),
+    Field("OS-EXT-SRV-ATTR:reservation_id", lambda server: server.row.reservation_id, STRING, since="2.3", role=EXTENDED.name),
+    Field("OS-EXT-SRV-ATTR:launch_index", lambda server: server.row.launch_index, INTEGER, since="2.3", role=EXTENDED.name),
+    Field("OS-EXT-SRV-ATTR:kernel_id", lambda _: "", STRING, since="2.3", role=EXTENDED.name),
+    Field("OS-EXT-SRV-ATTR:ramdisk_id", lambda _: "", STRING, since="2.3", role=EXTENDED.name),
+    Field("OS-EXT-SRV-ATTR:root_device_name", lambda server: server.row.root_device_name, STRING_OR_NULL,
+          since="2.3", role=EXTENDED.name),
+    Field("OS-EXT-SRV-ATTR:user_data", lambda server: server.row.user_data, STRING_OR_NULL, since="2.3", role=EXTENDED.name),
+    Field("host_status", lambda server: server.host_status, STRING, since="2.16", role=STATUS.name),
 )
-_ADDRESSES = Field("addresses", lambda server: server.addresses)
-_GROUPS = Field("server_groups", lambda server: [server.row.group_id] if server.row.group_id else [], since="2.71")
+_ADDRESSES = Field("addresses", lambda server: server.addresses, _FULL_ADDRESSES)
+_GROUPS = Field("server_groups", lambda server: [server.row.group_id] if server.row.group_id else [], many(UUID), since="2.71")
 
 INDEX: tuple[Field, ...] = _BASE[:2]
 DETAIL: tuple[Field, ...] = (*_BASE, _ADDRESSES, *_EXTENDED)
 SHOW: tuple[Field, ...] = (*DETAIL, _GROUPS)
 # The response to PUT got the fields of the others at 2.75: each starts at the later of the two versions.
-_PLAIN = Field("addresses", lambda server: plain_addresses(server.addresses), until="2.74")
+_PLAIN = Field("addresses", lambda server: plain_addresses(server.addresses), _PLAIN_ADDRESSES, until="2.74")
 UPDATE: tuple[Field, ...] = (*_BASE, _PLAIN, _GROUPS, *(
     dataclasses.replace(field, since=str(max(field.versions.since, parse("2.75"))))
     for field in (_ADDRESSES, *_EXTENDED)))
@@ -154,8 +195,14 @@ UPDATE: tuple[Field, ...] = (*_BASE, _PLAIN, _GROUPS, *(
 REBUILD: tuple[Field, ...] = (
     *(dataclasses.replace(field, since="2.54") if field.name == "key_name" else field
       for field in UPDATE if field.name != "OS-EXT-SRV-ATTR:user_data"),
-    Field("user_data", lambda server: server.row.user_data, since="2.57"),
+    Field("user_data", lambda server: server.row.user_data, STRING_OR_NULL, since="2.57"),
 )
+# Shapes of the responses, with what is added to the fields.
+INDEX_RESPONSE: Fields = (*INDEX, _LINKS_PROPERTY)
+DETAIL_RESPONSE: Fields = (*DETAIL, *_ADDED_ALL)
+SHOW_RESPONSE: Fields = (*SHOW, *_ADDED_ALL)
+UPDATE_RESPONSE: Fields = (*UPDATE, *_ADDED_SINCE_2_75)
+REBUILD_RESPONSE: Fields = (*REBUILD, *_ADDED_SINCE_2_75, Property("adminPass", STRING))
 
 Reader = tuple[str, Callable[[ServerView], Any]]
 

@@ -7,6 +7,7 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.call_host import call_host
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import STRING, closed
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 
@@ -17,7 +18,7 @@ _OUTPUT = schemas.keyed("os-getConsoleOutput", schemas.closed({"length": _LENGTH
 
 
 @action("os-getConsoleOutput", policy=Rule("os_compute_api:os-console-output", MEMBER), status=200,
-        body={"2.0": _OUTPUT})
+        body={"2.0": _OUTPUT}, response=closed(output=STRING))
 def output(req: Request, body: Body, server_id: str) -> Body:
     """Read the last `length` lines of the serial console's log.
 

@@ -10,6 +10,7 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.quota_check import check_metadata
 from nova_lite.api.wsgi.request import Body, Reply, Request
+from nova_lite.api.wsgi.responses import STRING, closed
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute import server_images
@@ -36,7 +37,7 @@ def create_image(req: Request, body: Body, server_id: str) -> Reply:
     return Reply(headers=_location(req, _snapshot(req, body["createImage"], server_id)))
 
 
-@action("createImage", policy=_CREATE_IMAGE, since="2.45", body={"2.45": _IMAGE})
+@action("createImage", policy=_CREATE_IMAGE, since="2.45", body={"2.45": _IMAGE}, response=closed(image_id=STRING))
 def create_image_named(req: Request, body: Body, server_id: str) -> Body:
     """As `create_image`; 202 with `image_id` instead of `Location`."""
     return {"image_id": _snapshot(req, body["createImage"], server_id)}
@@ -53,7 +54,7 @@ def create_backup(req: Request, body: Body, server_id: str) -> Reply:
     return Reply(headers=_location(req, image_id) if int(body["createBackup"]["rotation"]) else {})
 
 
-@action("createBackup", policy=_CREATE_BACKUP, since="2.45", body={"2.45": _BACKUP})
+@action("createBackup", policy=_CREATE_BACKUP, since="2.45", body={"2.45": _BACKUP}, response=closed(image_id=STRING))
 def create_backup_named(req: Request, body: Body, server_id: str) -> Body:
     """As `create_backup`; 202 with `image_id` instead of `Location`."""
     return {"image_id": _backup(req, body["createBackup"], server_id)}

@@ -10,6 +10,7 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action, boot_image, create, create_schemas, injected_files, views
 from nova_lite.api.compute.servers.quota_check import check_metadata
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import closed
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute.flavors import Flavor
@@ -49,7 +50,8 @@ def _bodies() -> dict[str, schemas.Schema]:
     return by_version
 
 
-@action("rebuild", policy=Rule("os_compute_api:servers:rebuild", MEMBER), body=_bodies())
+@action("rebuild", policy=Rule("os_compute_api:servers:rebuild", MEMBER), body=_bodies(),
+        response=closed(server=views.REBUILD_RESPONSE))
 def rebuild(req: Request, body: Body, server_id: str) -> Body:
     """Change the server's row and begin the rebuild workflow; ports and addresses stay.
 

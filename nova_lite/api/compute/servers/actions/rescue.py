@@ -7,6 +7,7 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action, boot_image, create
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import STRING, closed
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 
@@ -14,7 +15,8 @@ _RESCUE = schemas.keyed("rescue", {
     **schemas.closed({"adminPass": {"type": "string"}, "rescue_image_ref": schemas.UUID}), "type": ["object", "null"]})
 
 
-@action("rescue", policy=Rule("os_compute_api:os-rescue", MEMBER), status=200, body={"2.0": _RESCUE})
+@action("rescue", policy=Rule("os_compute_api:os-rescue", MEMBER), status=200, body={"2.0": _RESCUE},
+        response=closed(adminPass=STRING))
 def rescue(req: Request, body: Body, server_id: str) -> Body:
     """Boot from an image, by default the server's own, with the server's root disk as the second disk.
 

@@ -8,6 +8,7 @@ import datetime
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.call_host import call_host
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import BOOLEAN, INTEGER, INTEGER_OR_NULL, STRING, closed, each, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.base import utcnow
@@ -17,7 +18,18 @@ _RULE = Rule("os_compute_api:os-server-diagnostics", ADMIN)
 _PATH = "/servers/{server_id}/diagnostics"
 
 
-@route("GET", _PATH, policy=_RULE, until="2.47")
+_STANDARD = closed(
+    **each("state driver hypervisor hypervisor_os", STRING), uptime=INTEGER_OR_NULL, config_drive=BOOLEAN,
+    **each("num_cpus num_nics num_disks", INTEGER),
+    cpu_details=many(closed(id=INTEGER, time=INTEGER, utilisation=INTEGER_OR_NULL)),
+    nic_details=many(closed(mac_address=STRING, **each("rx_rate tx_rate", INTEGER_OR_NULL), **each(
+        "rx_octets rx_errors rx_drop rx_packets tx_octets tx_errors tx_drop tx_packets", INTEGER))),
+    disk_details=many(closed(errors_count=INTEGER_OR_NULL, **each(
+        "read_bytes read_requests write_bytes write_requests", INTEGER))),
+    memory_details=closed(maximum=INTEGER, used=INTEGER))
+
+
+@route("GET", _PATH, policy=_RULE, until="2.47", response={"type": "object", "additionalProperties": INTEGER})
 def plain(req: Request, server_id: str) -> Body:
     """Show counters under the names of Nova's libvirt driver.
 
@@ -40,7 +52,7 @@ def plain(req: Request, server_id: str) -> Body:
     return body | {f"memory-{name}": value for name, value in usage.memory.items()}
 
 
-@route("GET", _PATH, policy=_RULE, since="2.48")
+@route("GET", _PATH, policy=_RULE, since="2.48", response=_STANDARD)
 def standard(req: Request, server_id: str) -> Body:
     """Show the form that all hypervisors share.
 

@@ -14,7 +14,19 @@ from nova_lite.api.compute.servers.subresources.action_events import MergedEvent
 from nova_lite.api.compute.servers.views import host_id
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.responses import (
+    LINKS,
+    STRING,
+    STRING_OR_NULL,
+    TIME,
+    TIME_OR_NULL,
+    UUID,
+    Field,
+    Property,
+    closed,
+    many,
+    view,
+)
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.db.compute import actions, servers
@@ -36,30 +48,34 @@ def _name(action: Action) -> str:
 
 
 FIELDS = (
-    Field("action", _name),
-    Field("instance_uuid", lambda action: action.server_id),
-    Field("request_id", lambda action: action.request_id),
-    Field("user_id", lambda action: action.user_id),
-    Field("project_id", lambda action: action.project_id),
-    Field("start_time", lambda action: micros(action.start_time)),
-    Field("message", lambda action: action.message),
-    Field("updated_at", lambda action: micros(action.updated_at), since="2.58"),
+    Field("action", _name, STRING),
+    Field("instance_uuid", lambda action: action.server_id, UUID),
+    Field("request_id", lambda action: action.request_id, STRING),
+    Field("user_id", lambda action: action.user_id, STRING),
+    Field("project_id", lambda action: action.project_id, STRING),
+    Field("start_time", lambda action: micros(action.start_time), TIME),
+    Field("message", lambda action: action.message, STRING_OR_NULL),
+    Field("updated_at", lambda action: micros(action.updated_at), TIME_OR_NULL, since="2.58"),
 )
 # Read from a pair: (event, project id). Details may name hosts, tracebacks always do: both are for admins.
 EVENT_FIELDS = (
-    Field("event", lambda pair: pair[0].name),
-    Field("start_time", lambda pair: micros(pair[0].start_time)),
-    Field("finish_time", lambda pair: micros(pair[0].finish_time)),
-    Field("result", lambda pair: pair[0].result),
-    Field("traceback", lambda _: None, until="2.50"),
-    Field("traceback", lambda _: None, since="2.51", role=EVENTS.role),
-    Field("host", lambda pair: pair[0].host, since="2.62", role=EVENTS.role),
-    Field("hostId", lambda pair: host_id(pair[1], pair[0].host), since="2.62"),
-    Field("details", lambda pair: pair[0].details, since="2.84", role=DETAILS.role),
+    Field("event", lambda pair: pair[0].name, STRING),
+    Field("start_time", lambda pair: micros(pair[0].start_time), TIME),
+    Field("finish_time", lambda pair: micros(pair[0].finish_time), TIME_OR_NULL),
+    Field("result", lambda pair: pair[0].result, STRING_OR_NULL),
+    Field("traceback", lambda _: None, STRING_OR_NULL, until="2.50"),
+    Field("traceback", lambda _: None, STRING_OR_NULL, since="2.51", role=EVENTS.role),
+    Field("host", lambda pair: pair[0].host, STRING_OR_NULL, since="2.62", role=EVENTS.role),
+    Field("hostId", lambda pair: host_id(pair[1], pair[0].host), STRING, since="2.62"),
+    Field("details", lambda pair: pair[0].details, STRING_OR_NULL, since="2.84", role=DETAILS.role),
 )
+_LIST = closed({"links": LINKS}, instanceActions=many(FIELDS))
+# Before 2.51 admins alone see the events.
+_SHOW = closed(instanceAction=(*FIELDS, Property("events", many(EVENT_FIELDS), is_optional=True)))
+_PATH = "/servers/{server_id}/os-instance-actions"
 
 
-@route("GET", "/servers/{server_id}/os-instance-actions", policy=LIST, until="2.20")
+@route("GET", _PATH, policy=LIST, until="2.20", response=_LIST)
 def index_living(req: Request, server_id: str) -> Body:
     """List the actions of a server that is not deleted, newest first.
 
@@ -69,7 +85,7 @@ def index_living(req: Request, server_id: str) -> Body:
     return {"instanceActions": [view(FIELDS, action, req) for action in actions.of_server(req.db, server_id)]}
 
 
-@route("GET", "/servers/{server_id}/os-instance-actions", policy=LIST, since="2.21", until="2.57")
+@route("GET", _PATH, policy=LIST, since="2.21", until="2.57", response=_LIST)
 def index(req: Request, server_id: str) -> Body:
     """List the server's actions, newest first, also of a deleted server.
 
@@ -79,7 +95,7 @@ def index(req: Request, server_id: str) -> Body:
     return {"instanceActions": [view(FIELDS, action, req) for action in actions.of_server(req.db, server_id)]}
 
 
-@route("GET", "/servers/{server_id}/os-instance-actions", policy=LIST, since="2.58", query=QUERY)
+@route("GET", _PATH, policy=LIST, since="2.58", query=QUERY, response=_LIST)
 def index_paged(req: Request, server_id: str) -> Body:
     """List a page of the server's actions, newest first; the marker is a request id.
 
@@ -118,7 +134,7 @@ def _time(req: Request, name: str) -> datetime.datetime | None:
     return None if text is None else read_time(name, text)
 
 
-@route("GET", "/servers/{server_id}/os-instance-actions/{request_id}", policy=SHOW, until="2.50")
+@route("GET", _PATH + "/{request_id}", policy=SHOW, until="2.50", response=_SHOW)
 def show(req: Request, server_id: str, request_id: str) -> Body:
     """Show one action; admins see its events.
 
@@ -128,7 +144,7 @@ def show(req: Request, server_id: str, request_id: str) -> Body:
     return _document(req, action, with_events=EVENTS.role in req.ctxt.roles)
 
 
-@route("GET", "/servers/{server_id}/os-instance-actions/{request_id}", policy=SHOW, since="2.51")
+@route("GET", _PATH + "/{request_id}", policy=SHOW, since="2.51", response=_SHOW)
 def show_with_events(req: Request, server_id: str, request_id: str) -> Body:
     """Show one action with its events.
 

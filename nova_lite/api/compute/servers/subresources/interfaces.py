@@ -16,7 +16,7 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.network import authorization
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.responses import STRING, STRING_OR_NULL, Field, closed, many, page, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.compute import actions
@@ -37,14 +37,16 @@ _TURNS = (ACTIONS["attach_interface"].task, ACTIONS["detach_interface"].task)
 _T = TypeVar("_T")
 
 FIELDS = (
-    Field("port_id", lambda port: port.id),
-    Field("net_id", lambda port: port.network_id),
-    Field("mac_addr", lambda port: port.mac_address),
-    Field("port_state", lambda port: port.status),
+    Field("port_id", lambda port: port.id, STRING),
+    Field("net_id", lambda port: port.network_id, STRING),
+    Field("mac_addr", lambda port: port.mac_address, STRING),
+    Field("port_state", lambda port: port.status, STRING),
     Field("fixed_ips", lambda port: [
-        {"subnet_id": address.subnet_id, "ip_address": address.address} for address in port.addresses]),
-    Field("tag", lambda port: port.tag, since="2.70"),
+        {"subnet_id": address.subnet_id, "ip_address": address.address} for address in port.addresses],
+        many(closed(subnet_id=STRING, ip_address=STRING))),
+    Field("tag", lambda port: port.tag, STRING_OR_NULL, since="2.70"),
 )
+_ONE = closed(interfaceAttachment=FIELDS)
 _FIXED_IPS = {"type": "array", "minItems": 1, "maxItems": 1, "items": schemas.closed(
     {"ip_address": {"anyOf": [schemas.IPV4, schemas.IPV6]}}, required=("ip_address",))}
 _ATTACHMENT = {"net_id": schemas.UUID, "port_id": schemas.UUID, "fixed_ips": _FIXED_IPS}
@@ -58,14 +60,15 @@ def _ports(req: Request, server_id: str) -> list[Port]:
     return ports.of_servers(req.db, [server.id])[server.id]
 
 
-@route("GET", "/servers/{server_id}/os-interface", policy=Rule("os_compute_api:os-attach-interfaces:list", READER))
+@route("GET", "/servers/{server_id}/os-interface", policy=Rule("os_compute_api:os-attach-interfaces:list", READER),
+       response=page("interfaceAttachments", FIELDS))
 def index(req: Request, server_id: str) -> Body:
     """All NICs, in the order in which the guest has them."""
     return {"interfaceAttachments": [view(FIELDS, port, req) for port in _ports(req, server_id)]}
 
 
 @route("GET", "/servers/{server_id}/os-interface/{port_id}",
-       policy=Rule("os_compute_api:os-attach-interfaces:show", READER))
+       policy=Rule("os_compute_api:os-attach-interfaces:show", READER), response=_ONE)
 def show(req: Request, server_id: str, port_id: str) -> Body:
     """The NIC of one port."""
     return {"interfaceAttachment": view(FIELDS, _one(req, server_id, port_id), req)}
@@ -79,7 +82,7 @@ def _one(req: Request, server_id: str, port_id: str) -> Port:
 
 
 @route("POST", "/servers/{server_id}/os-interface", policy=Rule("os_compute_api:os-attach-interfaces:create", MEMBER),
-       body={"2.0": CREATE, "2.49": CREATE_TAGGED})
+       body={"2.0": CREATE, "2.49": CREATE_TAGGED}, response=_ONE)
 def create(req: Request, server_id: str, body: Body) -> Body:
     """Attach a port, given or made on a network, and answer when the guest has it.
 

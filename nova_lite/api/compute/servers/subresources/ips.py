@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.compute.servers import begin_action
-from nova_lite.api.compute.servers.views import plain_addresses
+from nova_lite.api.compute.servers.views import PLAIN_ADDRESSES, plain_addresses
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import READER, Rule
 from nova_lite.db.compute import server_lists
@@ -17,7 +18,8 @@ def _addresses(req: Request, server_id: str) -> dict[str, list[Body]]:
     return plain_addresses(server_lists.addresses(req.db, [server.id]).get(server.id, {}))
 
 
-@route("GET", "/servers/{server_id}/ips", policy=Rule("os_compute_api:ips:index", READER))
+@route("GET", "/servers/{server_id}/ips", policy=Rule("os_compute_api:ips:index", READER),
+       response=closed(addresses={"type": "object", "additionalProperties": PLAIN_ADDRESSES}))
 def index(req: Request, server_id: str) -> Body:
     """Show all addresses of the server.
 
@@ -26,7 +28,8 @@ def index(req: Request, server_id: str) -> Body:
     return {"addresses": _addresses(req, server_id)}
 
 
-@route("GET", "/servers/{server_id}/ips/{network}", policy=Rule("os_compute_api:ips:show", READER))
+@route("GET", "/servers/{server_id}/ips/{network}", policy=Rule("os_compute_api:ips:show", READER),
+       response={"type": "object", "additionalProperties": PLAIN_ADDRESSES, "maxProperties": 1})
 def show(req: Request, server_id: str, network: str) -> Body:
     """Show the server's addresses in the network of this name.
 

@@ -8,6 +8,7 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.quota_check import check_metadata
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import STRINGS, closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.compute.servers import Server
@@ -16,10 +17,12 @@ from nova_lite.lifecycle.servers import Vm
 
 METADATA = schemas.keyed("metadata", schemas.METADATA)
 META = schemas.keyed("meta", {**schemas.METADATA, "minProperties": 1, "maxProperties": 1})
+_ALL_ITEMS, _ONE_ITEM = closed(metadata=STRINGS), closed(meta=STRINGS)
 _WRITABLE = (Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED)
 
 
-@route("GET", "/servers/{server_id}/metadata", policy=Rule("os_compute_api:server-metadata:index", READER))
+@route("GET", "/servers/{server_id}/metadata", policy=Rule("os_compute_api:server-metadata:index", READER),
+       response=_ALL_ITEMS)
 def index(req: Request, server_id: str) -> Body:
     """Show all items.
 
@@ -29,7 +32,7 @@ def index(req: Request, server_id: str) -> Body:
 
 
 @route("POST", "/servers/{server_id}/metadata", policy=Rule("os_compute_api:server-metadata:create", MEMBER),
-       body={"2.0": METADATA})
+       body={"2.0": METADATA}, response=_ALL_ITEMS)
 def create(req: Request, body: Body, server_id: str) -> Body:
     """Add or replace items.
 
@@ -41,7 +44,7 @@ def create(req: Request, body: Body, server_id: str) -> Body:
 
 
 @route("PUT", "/servers/{server_id}/metadata", policy=Rule("os_compute_api:server-metadata:update_all", MEMBER),
-       body={"2.0": METADATA})
+       body={"2.0": METADATA}, response=_ALL_ITEMS)
 def update_all(req: Request, body: Body, server_id: str) -> Body:
     """Replace all items.
 
@@ -51,7 +54,8 @@ def update_all(req: Request, body: Body, server_id: str) -> Body:
     return {"metadata": _set(req, _writable(req, server_id), body["metadata"])}
 
 
-@route("GET", "/servers/{server_id}/metadata/{key}", policy=Rule("os_compute_api:server-metadata:show", READER))
+@route("GET", "/servers/{server_id}/metadata/{key}", policy=Rule("os_compute_api:server-metadata:show", READER),
+       response=_ONE_ITEM)
 def show(req: Request, server_id: str, key: str) -> Body:
     """Show one item.
 
@@ -64,7 +68,7 @@ def show(req: Request, server_id: str, key: str) -> Body:
 
 
 @route("PUT", "/servers/{server_id}/metadata/{key}", policy=Rule("os_compute_api:server-metadata:update", MEMBER),
-       body={"2.0": META})
+       body={"2.0": META}, response=_ONE_ITEM)
 def update(req: Request, body: Body, server_id: str, key: str) -> Body:
     """Set one item.
 

@@ -10,7 +10,19 @@ from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.listing import read_time
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.responses import (
+    EMPTY_LIST,
+    INTEGER,
+    STRING,
+    STRING_OR_NULL,
+    TIME,
+    TIME_OR_NULL,
+    UUID,
+    Field,
+    closed,
+    page,
+    view,
+)
 from nova_lite.api.wsgi.routing import action, route
 from nova_lite.api.wsgi.rules import ADMIN, MANAGER, Rule
 from nova_lite.db.compute import server_migrations
@@ -26,26 +38,26 @@ _OLD = ("hidden", "host", "instance_uuid", "migration_type", "source_compute", "
 QUERY = schemas.queries({"2.0": _OLD, "2.59": ("limit", "marker", "changes-since"), "2.66": ("changes-before",),
                          "2.80": ("project_id", "user_id")}, closed="2.59")
 FIELDS = (
-    Field("id", lambda migration: migration.number),
-    Field("uuid", lambda migration: migration.id, since="2.59"),
-    Field("source_node", lambda migration: migration.source_host, role=HOSTS.role),
-    Field("source_compute", lambda migration: migration.source_host, role=HOSTS.role),
-    Field("dest_node", lambda migration: migration.target_host, role=HOSTS.role),
-    Field("dest_compute", lambda migration: migration.target_host, role=HOSTS.role),
-    Field("dest_host", lambda migration: migration.target_address, role=HOSTS.role),
-    Field("status", lambda migration: migration.status),
-    Field("instance_uuid", lambda migration: migration.server_id),
-    Field("old_instance_type_id", lambda migration: migration.old_flavor.get("number", 0)),
-    Field("new_instance_type_id", lambda migration: migration.new_flavor.get("number", 0)),
-    Field("migration_type", lambda migration: migration.type, since="2.23"),
-    Field("created_at", lambda move: micros(move.created_at)),
-    Field("updated_at", lambda move: micros(move.updated_at)),
-    Field("user_id", lambda migration: migration.user_id, since="2.80"),
-    Field("project_id", lambda migration: migration.project_id, since="2.80"),
+    Field("id", lambda migration: migration.number, INTEGER),
+    Field("uuid", lambda migration: migration.id, UUID, since="2.59"),
+    Field("source_node", lambda migration: migration.source_host, STRING_OR_NULL, role=HOSTS.role),
+    Field("source_compute", lambda migration: migration.source_host, STRING_OR_NULL, role=HOSTS.role),
+    Field("dest_node", lambda migration: migration.target_host, STRING_OR_NULL, role=HOSTS.role),
+    Field("dest_compute", lambda migration: migration.target_host, STRING_OR_NULL, role=HOSTS.role),
+    Field("dest_host", lambda migration: migration.target_address, STRING_OR_NULL, role=HOSTS.role),
+    Field("status", lambda migration: migration.status, STRING),
+    Field("instance_uuid", lambda migration: migration.server_id, UUID),
+    Field("old_instance_type_id", lambda migration: migration.old_flavor.get("number", 0), INTEGER),
+    Field("new_instance_type_id", lambda migration: migration.new_flavor.get("number", 0), INTEGER),
+    Field("migration_type", lambda migration: migration.type, STRING, since="2.23"),
+    Field("created_at", lambda move: micros(move.created_at), TIME),
+    Field("updated_at", lambda move: micros(move.updated_at), TIME_OR_NULL),
+    Field("user_id", lambda migration: migration.user_id, STRING, since="2.80"),
+    Field("project_id", lambda migration: migration.project_id, STRING, since="2.80"),
 )
 
 
-@route("GET", "/os-migrations", policy=INDEX, until="2.58", query=QUERY)
+@route("GET", "/os-migrations", policy=INDEX, until="2.58", query=QUERY, response=page("migrations", FIELDS))
 def index(req: Request) -> Body:
     """List the migrations that match, newest first.
 
@@ -55,7 +67,7 @@ def index(req: Request) -> Body:
     return {"migrations": _views(req, rows)}
 
 
-@route("GET", "/os-migrations", policy=INDEX, since="2.59", query=QUERY)
+@route("GET", "/os-migrations", policy=INDEX, since="2.59", query=QUERY, response=page("migrations", FIELDS))
 def index_paged(req: Request) -> Body:
     """List a page of the migrations that match, newest first; the marker is a UUID.
 
@@ -96,7 +108,7 @@ def _views(req: Request, rows: list[server_migrations.ServerMigration]) -> list[
 
 
 @route("GET", "/servers/{server_id}/migrations", since="2.23",
-       policy=Rule("os_compute_api:servers:migrations:index", MANAGER))
+       policy=Rule("os_compute_api:servers:migrations:index", MANAGER), response=closed(migrations=EMPTY_LIST))
 def of_server(req: Request, server_id: str) -> Body:
     """List the server's live migrations in progress: none, since this cloud cannot move servers between hosts yet.
 

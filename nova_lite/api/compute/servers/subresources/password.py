@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import STRING, closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 
 _PATH = "/servers/{server_id}/os-server-password"
 
 
-@route("GET", _PATH, policy=Rule("os_compute_api:os-server-password:show", READER))
+@route("GET", _PATH, policy=Rule("os_compute_api:os-server-password:show", READER),
+       response=closed(password=STRING))
 def show(req: Request, server_id: str) -> Body:
     """Show the password; it is empty until the guest has posted one.
 

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from nova_lite.api.compute.legacy.security_group_views import show_all
+from nova_lite.api.compute.legacy.security_group_views import GROUP, show_all
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import READER, Rule
 from nova_lite.db.network import ports, security_groups
 
 
-@route("GET", "/servers/{server_id}/os-security-groups", policy=Rule("os_compute_api:os-security-groups:list", READER))
+@route("GET", "/servers/{server_id}/os-security-groups", policy=Rule("os_compute_api:os-security-groups:list", READER),
+       response=closed(security_groups=many(GROUP)))
 def index(req: Request, server_id: str) -> Body:
     """List the security groups of the server's ports.
 

@@ -7,6 +7,7 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import EMPTY_LIST, closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.lifecycle.servers import Vm
@@ -16,7 +17,7 @@ _TAG = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[a-zA-
 CREATE = {"2.97": schemas.keyed("share", schemas.closed({"share_id": schemas.UUID, "tag": _TAG}, required=("share_id",)))}
 
 
-@route("GET", _ALL, policy=Rule(f"{_RULE}:index", READER), since="2.97")
+@route("GET", _ALL, policy=Rule(f"{_RULE}:index", READER), since="2.97", response=closed(shares=EMPTY_LIST))
 def index(req: Request, server_id: str) -> Body:
     """List no shares.
 

@@ -10,15 +10,18 @@ from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.create_schemas import TAGS
 from nova_lite.api.wsgi.request import Body, Reply, Request
+from nova_lite.api.wsgi.responses import STRING, closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.compute.servers import Server
 
 _MAX = 50  # tags of one server, as in Nova
+_ALL_TAGS = closed(tags=many(STRING))
 _REPLACE = schemas.keyed("tags", TAGS)
 
 
-@route("GET", "/servers/{server_id}/tags", since="2.26", policy=Rule("os_compute_api:os-server-tags:index", READER))
+@route("GET", "/servers/{server_id}/tags", since="2.26", policy=Rule("os_compute_api:os-server-tags:index", READER),
+       response=_ALL_TAGS)
 def index(req: Request, server_id: str) -> Body:
     """List all tags.
 
@@ -27,7 +30,7 @@ def index(req: Request, server_id: str) -> Body:
     return {"tags": begin_action.find(req, server_id).tags}
 
 
-@route("PUT", "/servers/{server_id}/tags", since="2.26", body={"2.26": _REPLACE},
+@route("PUT", "/servers/{server_id}/tags", since="2.26", body={"2.26": _REPLACE}, response=_ALL_TAGS,
        policy=Rule("os_compute_api:os-server-tags:update_all", MEMBER))
 def update_all(req: Request, body: Body, server_id: str) -> Body:
     """Replace all tags.

@@ -7,6 +7,7 @@ from nova_lite.api.compute.common.policy_checks import may
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.call_host import call_host
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import INTEGER, INTEGER_OR_NULL, OBJECT, closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.hardware import requirements
@@ -16,9 +17,12 @@ from nova_lite.rpc.compute import GuestPlacement
 
 HOST = Rule("compute:server:topology:host:index", ADMIN)
 RULES = (HOST,)
+_NODE = closed({"host_node": INTEGER_OR_NULL, "cpu_pinning": OBJECT}, memory_mb=INTEGER, siblings=many(many(INTEGER)),
+               vcpu_set=many(INTEGER))
 
 
-@route("GET", "/servers/{server_id}/topology", policy=Rule("compute:server:topology:index", READER), since="2.78")
+@route("GET", "/servers/{server_id}/topology", policy=Rule("compute:server:topology:index", READER), since="2.78",
+       response=closed(nodes=many(_NODE), pagesize_kb=INTEGER_OR_NULL))
 def show(req: Request, server_id: str) -> Body:
     """Show the guest's NUMA nodes; with the policy for operators also their place on the host.
 

@@ -12,6 +12,7 @@ from nova_lite.api.compute.legacy.volumes import missing
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import EMPTY_LIST, closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, SERVICE, Rule
 from nova_lite.lifecycle.servers import Vm
@@ -42,7 +43,8 @@ UPDATE = {
 QUERY = schemas.queries({"2.0": ("limit", "offset")})
 
 
-@route("GET", _ALL, policy=Rule(f"{_RULE}:index", READER), query=QUERY)
+@route("GET", _ALL, policy=Rule(f"{_RULE}:index", READER), query=QUERY,
+       response=closed(volumeAttachments=EMPTY_LIST))
 def index(req: Request, server_id: str) -> Body:
     """List no volumes.
 
