@@ -48,6 +48,13 @@ package:  ## Build the source distribution, and from it the wheel, in dist/
 	rm -rf dist
 	python -m build --outdir dist .
 
+.PHONY: samples
+samples:  ## Write samples of all options and policy rules, with their defaults, to dist/
+	mkdir -p dist
+	oslo-config-generator --namespace nova_lite --namespace oslo.log --namespace oslo.messaging \
+		--namespace oslo.policy --namespace keystonemiddleware.auth_token --output-file dist/nova.conf.sample
+	oslopolicy-sample-generator --namespace nova_lite --output-file dist/policy.yaml.sample
+
 .PHONY: clean
 clean:  ## Remove what builds and checks leave behind, but not the virtualenv
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from oslo_policy import policy as oslo_policy
 
-from nova_lite.api.services import EXTRA_RULES, SERVICES
-from nova_lite.api.wsgi.base_rules import base_defaults, default_check
-from nova_lite.api.wsgi.routing import PUBLIC, Route, routes_of
+from nova_lite.api.services import SERVICES
+from nova_lite.api.wsgi.routing import Route
+from nova_lite.api.wsgi.rules import PUBLIC, base_defaults, default_check
 
 
 def list_rules(services: Iterable[str] = tuple(SERVICES)) -> list[oslo_policy.RuleDefault]:
@@ -19,13 +19,10 @@ def list_rules(services: Iterable[str] = tuple(SERVICES)) -> list[oslo_policy.Ru
     """
     routes: dict[str, list[Route]] = {}
     checks: dict[str, str] = {}
-    for service in services:
-        for route in routes_of(SERVICES[service].resources):
-            if route.policy is not PUBLIC:
-                routes.setdefault(route.policy.name, []).append(route)
-                checks[route.policy.name] = default_check(route.policy)
-        if service == "compute":
-            checks |= {rule.name: default_check(rule) for rule in EXTRA_RULES}
+    for service in (SERVICES[name] for name in services):
+        checks |= {rule.name: default_check(rule) for rule in service.rules if rule is not PUBLIC}
+        for route in service.routes:
+            routes.setdefault(route.policy.name, []).append(route)
     return base_defaults() + [_documented(name, checks[name], routes.get(name, [])) for name in sorted(checks)]
 
 

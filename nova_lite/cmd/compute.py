@@ -10,5 +10,5 @@ from nova_lite.compute.service import ComputeService
 
 
 def main() -> None:
-    """Run until asked to end."""
-    daemon.run("nova-compute", sys.argv[1:], ComputeService)
+    """Run until SIGTERM or SIGINT."""
+    daemon.run("nova-compute", "Run the guests of this host by libvirt.", sys.argv[1:], ComputeService)

@@ -15,12 +15,12 @@ from nova_lite.notifications import emitter
 
 
 def main() -> None:
-    """Run until asked to end."""
-    daemon.run("nova-conductor", sys.argv[1:], Conductor)
+    """Run until SIGTERM or SIGINT."""
+    daemon.run("nova-conductor", "Run the workflows of servers and the reconcilers.", sys.argv[1:], Conductor)
 
 
 class Conductor(ConductorService):
-    """The service with a database of its own; notifies of what it commits if that is configured."""
+    """The service with its own database connections, and notifications of what it commits if they are enabled."""
 
     def __init__(self, conf: cfg.ConfigOpts, bus: messaging.transport.RPCTransport) -> None:
         database = open_database(conf)
@@ -28,7 +28,7 @@ class Conductor(ConductorService):
         super().__init__(conf, bus, database)
 
     def stop(self) -> None:
-        """Finish what is in hand, and what is to be told of it."""
+        """Finish the work in progress, then send the notifications that are queued."""
         super().stop()
         if self._emitter is not None:
             self._emitter.stop()

@@ -18,46 +18,46 @@ LOG = logging.getLogger(__name__)
 
 
 def novncproxy() -> None:
-    """Run until asked to end."""
-    _run("nova-novncproxy", proxy.novnc, ("vnc", "novncproxy_host", "novncproxy_port"))
+    """Run until SIGTERM or SIGINT."""
+    _run("nova-novncproxy", "Serve noVNC and VNC consoles of guests to browsers.", proxy.novnc, ("vnc", "novncproxy_host", "novncproxy_port"))
 
 
 def serialproxy() -> None:
-    """Run until asked to end."""
-    _run("nova-serialproxy", proxy.serial, ("serial_console", "serialproxy_host", "serialproxy_port"))
+    """Run until SIGTERM or SIGINT."""
+    _run("nova-serialproxy", "Serve serial consoles of guests by websocket.", proxy.serial, ("serial_console", "serialproxy_host", "serialproxy_port"))
 
 
 def within(conf: cfg.ConfigOpts, database: Database) -> list[ConsoleProxy]:
-    """The proxies that are enabled, listening; where the default port is taken, on a free one: URLs follow it."""
-    made = []
+    """The enabled proxies, listening; on a free port where the configured one is taken, which console URLs then have."""
+    proxies = []
     if conf.vnc.enabled:
-        made.append(proxy.novnc(conf, database, _listen_somewhere(conf, "vnc", "novncproxy_host", "novncproxy_port")))
+        proxies.append(proxy.novnc(conf, database, _listen(conf, "vnc", "novncproxy_host", "novncproxy_port")))
     if conf.serial_console.enabled:
-        made.append(proxy.serial(
-            conf, database, _listen_somewhere(conf, "serial_console", "serialproxy_host", "serialproxy_port")))
-    return made
+        proxies.append(proxy.serial(
+            conf, database, _listen(conf, "serial_console", "serialproxy_host", "serialproxy_port")))
+    return proxies
 
 
-def _listen_somewhere(conf: cfg.ConfigOpts, group: str, host: str, port: str) -> socket.socket:
+def _listen(conf: cfg.ConfigOpts, group: str, host: str, port: str) -> socket.socket:
     section = conf[group]
     try:
         return socket.create_server((section[host], section[port]))
     except OSError:
         listener = socket.create_server((section[host], 0))
-        found = listener.getsockname()[1]
-        LOG.warning("[%s] %s %s is taken: consoles are on %s", group, port, section[port], found)
-        conf.set_override(port, found, group=group)
+        free = listener.getsockname()[1]
+        LOG.warning("[%s] %s %s is taken: consoles are on %s", group, port, section[port], free)
+        conf.set_override(port, free, group=group)
         return listener
 
 
-def _run(name: str, make: Make, where: tuple[str, str, str]) -> None:
-    group, host, port = where
-    conf = daemon.configure(sys.argv[1:])
+def _run(name: str, summary: str, make: Make, address: tuple[str, str, str]) -> None:
+    group, host, port = address
+    conf = daemon.configure(name, summary, sys.argv[1:])
     section = conf[group]
     try:
         listener = socket.create_server((section[host], section[port]))
-    except OSError as taken:
-        sys.exit(f"{name}: cannot listen on {section[host]}:{section[port]}: {taken.strerror}; set [{group}] {host} and {port}")
+    except OSError as error:
+        sys.exit(f"{name}: cannot listen on {section[host]}:{section[port]}: {error.strerror}; set [{group}] {host} and {port}")
     service = make(conf, open_database(conf), listener)
     service.start()
     LOG.info("%s is up on %s:%s", name, section[host], section[port])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every daemon does around its service: options, logging, signals, a clean end."""
+"""What every daemon does around its service: options, logging, signals, a clean exit."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ from nova_lite.rpc import transport
 from nova_lite.runtime import failpoints
 
 LOG = logging.getLogger(__name__)
+_EPILOG = """\
+Example: %(name)s --config-file /etc/nova/nova.conf. Exit status: 0 stopped by SIGTERM or SIGINT; 1 it could not start, and
+the last line on stderr says why; 2 the command line or nova.conf is invalid.
+"""
 
 
 class Service(Protocol):
@@ -31,18 +35,19 @@ class Service(Protocol):
     def stop(self) -> None: ...
 
 
-def configure(argv: Sequence[str]) -> cfg.ConfigOpts:
-    """Options and logging of this process; exits with 2 and a sentence when they are wrong."""
+def configure(name: str, summary: str, argv: Sequence[str]) -> cfg.ConfigOpts:
+    """Options and logging of this process; exits with 2 and a sentence when nova.conf or the command line is invalid."""
     conf = cfg.CONF
     try:
-        options.load(list(argv), conf=conf)
-    except cfg.Error as wrong:
-        sys.exit(f"nova_lite: {wrong}")
+        options.load(list(argv), conf=conf, description=summary, epilog=_EPILOG % {"name": name})
+    except cfg.Error as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(2)
     set_up(conf)
     return conf
 
 
-# glibc gives each of many threads an arena of its own, which keeps what it once held: 16 MiB from one scrypt each.
+# glibc gives each of many threads an arena of its own, which never shrinks: 16 MiB from one scrypt each.
 _M_ARENA_MAX, _ARENAS = -8, 2
 
 
@@ -53,7 +58,7 @@ def bound_memory() -> None:
 
 
 def set_up(conf: cfg.ConfigOpts) -> None:
-    """Logging and failpoints, once options are known."""
+    """Logging, failpoints and the state directory, once the options are loaded."""
     bound_memory()
     logging.set_defaults(default_log_levels=[
         *logging.get_default_log_levels(), "amqp=WARNING", "kombu=WARNING", "oslo_messaging=WARNING",
@@ -65,34 +70,36 @@ def set_up(conf: cfg.ConfigOpts) -> None:
 
 
 def connect(conf: cfg.ConfigOpts) -> messaging.transport.RPCTransport:
-    """The message bus with our settings: durable queues, so that a broker's end loses no waiting cast."""
+    """The message bus with our settings: durable queues, so that a restart of the broker loses no queued cast."""
     return transport.connect(conf)
 
 
-def run(name: str, argv: Sequence[str], make: Callable[[cfg.ConfigOpts, messaging.transport.RPCTransport], Service]) -> None:
-    """Run one service until SIGTERM or SIGINT."""
-    conf = configure(argv)
+def run(
+    name: str, summary: str, argv: Sequence[str], make: Callable[[cfg.ConfigOpts, messaging.transport.RPCTransport], Service],
+) -> None:
+    """Run one service until SIGTERM or SIGINT; `summary` is the description in `--help`."""
+    conf = configure(name, summary, argv)
     service = make(conf, connect(conf))
     service.start()
     LOG.info("%s is up on host %s", name, conf.host)
     wait_for_signal()
-    LOG.info("%s stops", name)
+    LOG.info("%s is stopping", name)
     service.stop()
     leave()
 
 
 def leave() -> None:
-    """End now: a workflow that still waits for a worker goes on elsewhere, and the interpreter would wait for it."""
+    """Exit now: another conductor resumes a workflow that still waits for a worker, and the interpreter would wait for it."""
     std_logging.shutdown()
     sys.stdout.flush()
     os._exit(0)
 
 
 def wait_for_signal() -> None:
-    """Block until the process is asked to end.
+    """Block until SIGTERM or SIGINT.
 
-    The kernel may hand a signal to any thread. Python runs handlers in the main one, and a lock on which that waits
-    is not let go for a signal that another got; the byte in the pipe is written by whichever thread got it.
+    The kernel may deliver a signal to any thread. Python runs handlers in the main thread, and a lock on which that waits
+    is not interrupted by a signal that another thread got; the byte in the pipe is written by the thread that got it.
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)

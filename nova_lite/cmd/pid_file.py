@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pid of the cloud that runs in the background on a state directory, so that it is found again and ended."""
+"""The pid of the cloud that runs in the background on a state directory, so that it can be found and stopped."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-_MODULE = "nova_lite.cmd.lite.main"
+MODULE = "nova_lite.cmd.lite"  # of release 0.1, too: its clouds can be stopped after an upgrade
 
 
 def path(state: str) -> str:
@@ -15,16 +15,16 @@ def path(state: str) -> str:
 
 
 def write(state: str, pid: int) -> None:
-    """Remember who runs."""
+    """Record the process."""
     with open(path(state), "w") as file:
         file.write(f"{pid}\n")
 
 
 def running(state: str) -> int | None:
-    """The pid, if that process is alive and is `nova-lite up`; a reused pid is nobody's."""
+    """The pid, if that process is alive and is `nova-lite up`, and not another one with a reused pid."""
     try:
         pid = int(Path(path(state)).read_text())
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except (OSError, ValueError):
         return None
-    return pid if _MODULE in words and "up" in words else None
+    return pid if MODULE in words and "up" in words else None

@@ -11,5 +11,6 @@ from nova_lite.scheduler.service import SchedulerService
 
 
 def main() -> None:
-    """Run until asked to end."""
-    daemon.run("nova-scheduler", sys.argv[1:], lambda conf, bus: SchedulerService(conf, bus, open_database(conf)))
+    """Run until SIGTERM or SIGINT."""
+    daemon.run("nova-scheduler", "Choose hosts for servers.", sys.argv[1:],
+               lambda conf, bus: SchedulerService(conf, bus, open_database(conf)))

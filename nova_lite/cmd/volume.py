@@ -10,5 +10,5 @@ from nova_lite.volume.service import VolumeService
 
 
 def main() -> None:
-    """Run until asked to end."""
-    daemon.run("nova-volume", sys.argv[1:], VolumeService)
+    """Run until SIGTERM or SIGINT."""
+    daemon.run("nova-volume", "Serve volumes (not implemented yet: it only reports that it is up).", sys.argv[1:], VolumeService)

@@ -47,14 +47,28 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     return [(section.GROUP, list(section.OPTIONS)) for section in SECTIONS]
 
 
-def load(args: list[str], *, conf: cfg.ConfigOpts | None = None, files: list[str] | None = None) -> cfg.ConfigOpts:
+def load(
+    args: list[str], *, conf: cfg.ConfigOpts | None = None, files: list[str] | None = None, description: str = "", epilog: str = "",
+) -> cfg.ConfigOpts:
     """Options from the command line `args` and configuration files (default: nova.conf where oslo looks).
 
-    :raises oslo_config.cfg.Error: an unknown option or an unreadable file.
+    `description` and `epilog` stand above and below the arguments in `--help`.
+
+    :raises oslo_config.cfg.Error: an unknown argument, an unreadable file, or an invalid value of an option.
     """
     conf = cfg.ConfigOpts() if conf is None else conf  # an empty ConfigOpts is false
     register(conf)
     if "debug" not in conf:
         logging.register_options(conf)
-    conf(args, project="nova", version=f"nova_lite {nova_lite.__version__}", default_config_files=files)
+    conf(args, project="nova", version=f"nova_lite {nova_lite.__version__}", default_config_files=files,
+         description=description, epilog=epilog)
+    _validate(conf)
     return conf
+
+
+def _validate(conf: cfg.ConfigOpts) -> None:
+    """Read every option: oslo.config converts a value only when it is read, and an invalid one must not surface in a running daemon."""
+    for section in SECTIONS:
+        group = conf if section.GROUP == "DEFAULT" else conf[section.GROUP]
+        for option in section.OPTIONS:
+            group[option.dest]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 
 from oslo_policy import policy as oslo_policy
 
@@ -57,9 +56,3 @@ def default_check(rule: Rule) -> str:
 def base_defaults() -> list[oslo_policy.RuleDefault]:
     """The base rules for an Enforcer."""
     return [oslo_policy.RuleDefault(name, check, description=text) for name, check, text in BASE]
-
-
-def sample(rules: Iterable[Rule]) -> dict[str, str]:
-    """Every rule by name with its default check, the base rules first: what policy.yaml may override."""
-    checks = {rule.name: default_check(rule) for rule in rules if rule is not PUBLIC}
-    return {name: check for name, check, _ in BASE} | dict(sorted(checks.items()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The clouds.yaml by which stock clients find the cloud, and the openrc for those that do not read it."""
+"""clouds.yaml, by which stock clients find the cloud, and openrc, for clients that do not read it."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def write(conf: cfg.ConfigOpts, password: str) -> None:
     """
     auth = {"auth_url": f"{conf.api.public_url}/identity/v3", "username": "admin", "password": password,
             "project_name": "admin", "user_domain_name": "Default", "project_domain_name": "Default"}
-    more = {"region_name": conf.api.region, "identity_api_version": "3"}
-    _replace(path(conf), json.dumps({"clouds": {CLOUD: {"auth": auth, **more}}}, indent=2))
+    region = {"region_name": conf.api.region, "identity_api_version": "3"}
+    _replace(path(conf), json.dumps({"clouds": {CLOUD: {"auth": auth, **region}}}, indent=2))
     _replace(os.path.join(conf.state_path, "openrc"), "".join(
-        f"export OS_{name.upper()}={shlex.quote(value)}\n" for name, value in {**auth, **more}.items()))
+        f"export OS_{name.upper()}={shlex.quote(value)}\n" for name, value in {**auth, **region}.items()))
 
 
 def _replace(file: str, text: str) -> None:
-    with os.fdopen(os.open(f"{file}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as written:
-        written.write(text)
+    with os.fdopen(os.open(f"{file}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as output:
+        output.write(text)
     os.rename(f"{file}.new", file)
 
 
-def how_to_go_on(conf: cfg.ConfigOpts) -> str:
-    """The two lines that a person pastes."""
+def client_commands(conf: cfg.ConfigOpts) -> str:
+    """Two lines for a shell, by which the stock client uses this cloud."""
     return f"  export OS_CLIENT_CONFIG_FILE={path(conf)} OS_CLOUD={CLOUD}\n  openstack server list"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`nova-lite db sync`: makes or upgrades the tables, and the first rows: roles, the admin, flavors."""
+"""`nova-lite db sync`: creates or upgrades the tables, and the first rows: roles, the admin, flavors."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from nova_lite.runtime import tokens
 
 
 def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
-    parser = subcommands.add_parser("db", help="make or upgrade the database")
-    parser.add_argument("what", choices=["sync"])
-    settings.add_to(parser)
-    parser.set_defaults(run=run)
+    parser = settings.add_command(
+        subcommands, "db", run, summary="create the database's tables, or upgrade them to this version",
+        examples=["nova-lite db sync --config-file /etc/nova/nova.conf", "nova-lite db sync --state /tmp/cloud"],
+        success="0  the tables are at this version, and the roles, the first admin and the flavors are there")
+    parser.add_argument("action", choices=["sync"], help="safe to run again; one of two at once waits for the other")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,7 +53,7 @@ def password_file(conf: cfg.ConfigOpts) -> str:
 
 
 def _password(path: str) -> str:
-    """The password in the file, made now if there is none."""
+    """The password in the file, which is created if it is not there."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

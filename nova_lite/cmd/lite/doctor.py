@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`nova-lite doctor`: what this machine can and cannot do for the cloud, each with the reason and the remedy."""
+"""`nova-lite doctor`: checks of this machine and of the cloud on it, each with its reason and the remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from nova_lite.cmd.lite import cloud_file
 from nova_lite.cmd.lite.diagnosis import cloud, machine
 from nova_lite.cmd.lite.diagnosis.finding import Check, Finding, Result
 
-# In the order in which a machine is made ready: what is further down needs what is further up.
+# In the order in which a machine is prepared: later checks depend on what earlier ones look at.
 CHECKS: tuple[Check, ...] = (
     Check("root", machine.check_root),
     Check("programs", machine.check_programs),
@@ -41,27 +41,28 @@ _WIDTH = 110
 
 
 def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
-    parser = subcommands.add_parser("doctor", help="check this machine and the cloud on it; names remedies")
-    settings.add_to(parser)
-    parser.add_argument("--port", type=int, help="port of the API (default: the running cloud's, else nova.conf's)")
+    parser = settings.add_command(
+        subcommands, "doctor", run, summary="check this machine and the cloud on it, and suggest remedies",
+        examples=["nova-lite doctor", "nova-lite doctor --config-file /etc/nova/nova.conf -f json"],
+        success="0  no check found a problem; there may be notes", failure="1  at least one check found a problem")
+    parser.add_argument("--port", type=int, help="port of the API (default: that of the running cloud, else of nova.conf)")
     parser.add_argument("-f", "--format", choices=["table", "json"], default="table", help="default: table")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what was found; 1 if anything is a problem."""
+    """Print the findings; 1 if one is a problem."""
     conf = settings.load(arguments)
     find_api(conf, port=arguments.port)
-    found = list(examine(conf))
+    findings = list(examine(conf))
     if arguments.format == "json":
-        print(json.dumps([finding.as_dict() for finding in found], indent=2))
+        print(json.dumps([finding.as_dict() for finding in findings], indent=2))
     else:
-        print("\n".join(table(found, is_coloured=sys.stdout.isatty())))
-    return int(any(finding.result is Result.PROBLEM for finding in found))
+        print("\n".join(table(findings, is_coloured=sys.stdout.isatty())))
+    return int(any(finding.result is Result.PROBLEM for finding in findings))
 
 
 def find_api(conf: cfg.ConfigOpts, *, port: int | None) -> None:
-    """Have `conf` name the port that is meant: the one given, else that of the cloud on the state directory."""
+    """Set the API's port in `conf`: the given one, else that of the cloud of the state directory."""
     if port is None:
         try:
             with open(cloud_file.path(conf)) as file:
@@ -73,34 +74,34 @@ def find_api(conf: cfg.ConfigOpts, *, port: int | None) -> None:
 
 
 def examine(conf: cfg.ConfigOpts, *, skip: tuple[str, ...] = ()) -> Iterator[Finding]:
-    """Do the checks one after the other; one that breaks is a problem, not the end."""
+    """Run the checks one after the other; one that raises is a problem, and the others still run."""
     for check in CHECKS:
         if check.name not in skip:
-            yield _do(check.name, check.look, conf)
+            yield _run(check, conf)
 
 
-def _do(name: str, look: Callable[[cfg.ConfigOpts], Finding], conf: cfg.ConfigOpts) -> Finding:
+def _run(check: Check, conf: cfg.ConfigOpts) -> Finding:
     try:
-        return look(conf).named(name)
-    except Exception as error:  # noqa: BLE001 - a doctor must not die of what he finds
+        return check.run(conf).named(check.name)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the machine, the other checks must still run
         return Finding(Result.PROBLEM, f"the check itself failed: {type(error).__name__}: {error}",
-                       "report this with the text above").named(name)
+                       "report this with the text above").named(check.name)
 
 
-def table(found: list[Finding], *, is_coloured: bool) -> list[str]:
-    """Lines of `result  check  reason`, remedies below their reason, and the sum."""
-    name_width = max(len(finding.name) for finding in found)
+def table(findings: list[Finding], *, is_coloured: bool) -> list[str]:
+    """Lines of `result  check  reason`, remedies below their reason, and the totals."""
+    name_width = max(len(finding.name) for finding in findings)
     lines = []
-    for finding in found:
-        word = f"{finding.result:<7}"
-        shown = f"\033[{_COLOURS[finding.result]}m{word}\033[0m" if is_coloured else word
-        indent = " " * (len(word) + name_width + 4)
-        said = textwrap.wrap(finding.reason, _WIDTH - len(indent)) or [""]
-        lines.append(f"{shown}  {finding.name:<{name_width}}  {said[0]}")
-        lines += [indent + line for line in said[1:]]
+    for finding in findings:
+        result = f"{finding.result:<7}"
+        shown = f"\033[{_COLOURS[finding.result]}m{result}\033[0m" if is_coloured else result
+        indent = " " * (len(result) + name_width + 4)
+        reason = textwrap.wrap(finding.reason, _WIDTH - len(indent)) or [""]
+        lines.append(f"{shown}  {finding.name:<{name_width}}  {reason[0]}")
+        lines += [indent + line for line in reason[1:]]
         if finding.remedy:
             lines += [indent + line for line in textwrap.wrap(f"remedy: {finding.remedy}", _WIDTH - len(indent))]
-    counts = {result: sum(finding.result is result for finding in found) for result in Result}
+    counts = {result: sum(finding.result is result for finding in findings) for result in Result}
     lines.append(f"on {os.uname().nodename}: {counts[Result.OK]} ok, {_counted(counts[Result.NOTE], 'note')}, "
                  f"{_counted(counts[Result.PROBLEM], 'problem')}")
     return lines

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`nova-lite down`: ends what `nova-lite up --background` started; with --purge, leaves nothing of it on the host."""
+"""`nova-lite down`: stops what `nova-lite up --background` started; with --purge, removes all of it from the host."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from oslo_config import cfg
 from nova_lite import errors
 from nova_lite.cmd import pid_file, settings
 
-_POLITE_S = 30.0
-# What the services make in a state directory; whatever else is there is not ours to remove.
+_TERMINATE_S = 30.0
+_KILL_S = 10.0
+# What the services create in a state directory; --purge removes nothing else.
 _DIRECTORIES = ("compute", "fernet-keys", "images", "instances", "network")
 _FILES = (
     "admin-password", "clouds.yaml", "nova-lite.log", "nova-lite.pid", "nova-lite.sqlite", "nova-lite.sqlite-shm",
@@ -27,15 +28,17 @@ _FILES = (
 
 
 def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
-    parser = subcommands.add_parser("down", help="stop the cloud that runs in the background; guests go on")
-    settings.add_to(parser)
+    parser = settings.add_command(
+        subcommands, "down", run, summary="stop the cloud that runs in the background; its guests keep running",
+        examples=["nova-lite down", "nova-lite down --purge --state /tmp/cloud"],
+        success="0  stopped and, with --purge, removed; also when there was nothing to stop or to remove",
+        failure="1  --purge could not remove guests or networks: the state is kept, and the command can be run again")
     parser.add_argument("--purge", action="store_true",
-                        help="also end all guests, remove all networks of this host, and all state: rows, images, keys")
-    parser.set_defaults(run=run)
+                        help="also destroy all guests, remove all networks of this host and all state: database, images, keys")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Stop; with --purge remove everything. Nothing to do is fine."""
+    """Stop; with --purge remove everything. Succeeds when there is nothing to do."""
     conf = settings.load(arguments)
     stopped = stop(conf.state_path)
     print(f"stopped the cloud (pid {stopped})" if stopped else f"no cloud of {conf.state_path} runs in the background")
@@ -48,31 +51,31 @@ def run(arguments: argparse.Namespace) -> int:
         guests = remove_guests(conf)
         remove_networks(conf)
     except errors.NovaLiteError as error:
-        print(f"nova-lite: {error.text}\n  the state in {conf.state_path} is kept; run this again when that is repaired",
+        print(f"nova-lite: {error.text}\n  the state in {conf.state_path} is kept; run this again when that is fixed",
               file=sys.stderr)
         return 1
-    left = remove_state(conf.state_path)
-    print(f"ended {guests} guests; removed the networks of this host, and the state in {conf.state_path}")
-    if left:
-        print(f"kept, since no service made it: {', '.join(left)}; tools/down --purge removes what the quickstart made")
+    foreign = remove_state(conf.state_path)
+    print(f"destroyed {guests} guests; removed the networks of this host, and the state in {conf.state_path}")
+    if foreign:
+        print(f"kept, since no service created it: {', '.join(foreign)}; tools/down --purge removes what the quickstart created")
     return 0
 
 
 def stop(state: str) -> int | None:
-    """End the background cloud and wait until it is gone; its pid, or None if none ran."""
+    """End the background cloud and wait until it has ended; its pid, or None if none ran."""
     pid = pid_file.running(state)
     if pid is not None:
-        for sign, wait_s in ((signal.SIGTERM, _POLITE_S), (signal.SIGKILL, 10.0)):
+        for number, wait_s in ((signal.SIGTERM, _TERMINATE_S), (signal.SIGKILL, _KILL_S)):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, sign)
-            if _is_gone_within(wait_s, state):
+                os.kill(pid, number)
+            if _has_ended_within(wait_s, state):
                 break
     with contextlib.suppress(FileNotFoundError):
         os.unlink(pid_file.path(state))
     return pid
 
 
-def _is_gone_within(wait_s: float, state: str) -> bool:
+def _has_ended_within(wait_s: float, state: str) -> bool:
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
         if pid_file.running(state) is None:
@@ -82,9 +85,9 @@ def _is_gone_within(wait_s: float, state: str) -> bool:
 
 
 def remove_guests(conf: cfg.ConfigOpts) -> int:
-    """End and forget every guest that this host's worker made; how many there were.
+    """Destroy every guest of this host's worker, with its disks; how many there were.
 
-    :raises errors.HypervisorFailed: libvirt does not answer, or could not end one.
+    :raises errors.HypervisorFailed: libvirt does not answer, or could not destroy one.
     """
     if not os.path.isdir(os.path.join(conf.state_path, "instances")):
         return 0
@@ -105,7 +108,7 @@ def remove_guests(conf: cfg.ConfigOpts) -> int:
 def remove_networks(conf: cfg.ConfigOpts) -> None:
     """Remove bridges, namespaces, DHCP servers and filters of this host.
 
-    :raises errors.NetworkFailed: the host refused.
+    :raises errors.NetworkFailed: a command failed on the host.
     """
     if not os.path.isdir(os.path.join(conf.state_path, "network")):
         return
@@ -121,13 +124,13 @@ def _no_answers(environ: dict[str, Any], start_response: Any) -> list[bytes]:  #
 
 
 def remove_state(state: str) -> list[str]:
-    """Remove what the services keep in the directory, and it too if nothing else is there; what is left."""
+    """Remove the services' files, and the directory if nothing else is in it; the names of what else is in it."""
     for name in _DIRECTORIES:
         shutil.rmtree(os.path.join(state, name), ignore_errors=True)
     for name in _FILES:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(state, name))
-    left = sorted(os.listdir(state))
-    if not left:
+    foreign = sorted(os.listdir(state))
+    if not foreign:
         os.rmdir(state)
-    return left
+    return foreign

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`nova-lite keys rotate`: a new primary key for tokens; running daemons notice."""
+"""`nova-lite keys rotate`: a new primary key for the tokens of the built-in identity."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from nova_lite.runtime import tokens
 
 
 def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
-    parser = subcommands.add_parser("keys", help="rotate the keys of tokens")
-    parser.add_argument("what", choices=["rotate"])
-    settings.add_to(parser)
-    parser.set_defaults(run=run)
+    parser = settings.add_command(
+        subcommands, "keys", run, summary="rotate the keys that sign tokens",
+        examples=["nova-lite keys rotate", "nova-lite keys rotate --config-file /etc/nova/nova.conf"],
+        success="0  new tokens are signed with the new key; tokens signed with the one before stay valid")
+    parser.add_argument("action", choices=["rotate"], help="make a new primary key; no more often than [identity] token_expiration")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Rotate once; tokens made with the key before stay good."""
+    """Rotate once; tokens signed with the previous key stay valid."""
     repository = tokens.KeyRepository(tokens.directory_of(settings.load(arguments)))
     repository.create()
     print(f"Primary key is now number {repository.rotate()} in {repository.directory}")

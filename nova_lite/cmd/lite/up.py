@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime
 import os
 import socket
 import subprocess
@@ -27,7 +28,9 @@ from nova_lite.cmd.lite import cloud_file, db
 from nova_lite.compute.service import ComputeService
 from nova_lite.conductor.service import ConductorService
 from nova_lite.db import migrate
+from nova_lite.db.base import utcnow
 from nova_lite.db.engine import Database, open_database
+from nova_lite.db.hosts import hosts
 from nova_lite.notifications import emitter
 from nova_lite.runtime import concurrency
 from nova_lite.scheduler.service import SchedulerService
@@ -35,38 +38,39 @@ from nova_lite.volume.service import VolumeService
 
 LOG = logging.getLogger(__name__)
 READY_S = 120.0
+_FIRST_REPORT_S = 10.0
+_POLL_S = 0.05
 
 
 def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
-    parser = subcommands.add_parser("up", help="start the whole cloud in this process")
-    settings.add_to(parser)
-    parser.add_argument("--port", type=int, help="port of the API (default 8774)")
-    parser.add_argument("--listen", help="address of the API (default 127.0.0.1)")
-    parser.add_argument("--fake", action="store_true", help="simulated guests and networks: no root, ready in a second")
-    parser.add_argument("--hosts", type=int, default=1, help="with --fake: how many hosts to simulate")
-    parser.add_argument("--background", action="store_true", help="return when the API answers; log and pid file in the state directory")
-    parser.set_defaults(run=run)
+    parser = settings.add_command(
+        subcommands, "up", run, summary="start the whole cloud in one process",
+        examples=["nova-lite up --background", "nova-lite up --fake --hosts 100 --state /tmp/cloud --port 8775"],
+        success="0  stopped by SIGTERM or SIGINT; with --background: the API answers and a compute host has reported",
+        failure="1  it could not start (the port is taken, the database does not answer, …), and stderr or the log says why")
+    parser.add_argument("--port", type=int, help="port of the API (default: 8774)")
+    parser.add_argument("--listen", metavar="ADDRESS", help="address of the API and the console proxies (default: 127.0.0.1)")
+    parser.add_argument("--fake", action="store_true", help="simulated guests and networks: no root, no libvirt, ready in seconds")
+    parser.add_argument("--hosts", type=int, default=1, metavar="N", help="with --fake: number of simulated hosts (default: 1)")
+    parser.add_argument("--background", action="store_true",
+                        help="return when the cloud is ready; its log and pid file are in the state directory")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start, say how to go on, and run until asked to end."""
+    """Start, print how clients find the cloud, and run until SIGTERM or SIGINT."""
     conf = configure(arguments)
     if arguments.background:
         return _start_in_background(conf)
     daemon.set_up(conf)
-    try:
-        with cloud(conf) as url:
-            print(f"nova_lite is up at {url}\n{cloud_file.how_to_go_on(conf)}", flush=True)
-            daemon.wait_for_signal()
-    except OSError as taken:
-        print(f"nova-lite: {taken}", file=sys.stderr)
-        return 1
+    with cloud(conf) as url:
+        print(f"nova_lite is up at {url}\n{cloud_file.client_commands(conf)}", flush=True)
+        daemon.wait_for_signal()
     daemon.leave()
     return 0
 
 
 def configure(arguments: argparse.Namespace) -> cfg.ConfigOpts:
-    """The configuration of the all-in-one shape: what the command line says, else nova.conf, else defaults."""
+    """The all-in-one configuration: the command line, else nova.conf, else defaults."""
     conf = settings.load(arguments)
     _overlay(conf, arguments)
     return conf
@@ -87,14 +91,14 @@ def _overlay(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
 
 
 def embed(conf: cfg.ConfigOpts) -> None:
-    """Messages stay in the process, whatever nova.conf says of a broker; clients reach the API where it listens."""
+    """Keep messages in the process, whatever nova.conf has as transport_url; clients reach the API where it listens."""
     transport_url(conf)
     if not conf.api.public_url:
         conf.set_override("public_url", f"http://{conf.api.listen}:{conf.api.port}", group="api")
 
 
 def transport_url(conf: cfg.ConfigOpts) -> None:
-    """Hand messages over within the process: see docs/decisions/0008."""
+    """Deliver messages within the process: docs/decisions/0008."""
     messaging.set_transport_defaults("nova")
     conf.register_opts(messaging.transport._transport_opts)  # noqa: SLF001 - registered only by get_rpc_transport
     conf.set_override("transport_url", "inprocess://")
@@ -102,7 +106,7 @@ def transport_url(conf: cfg.ConfigOpts) -> None:
 
 @contextlib.contextmanager
 def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
-    """All services, from the database up; yields the API's URL when it answers.
+    """Start all services; yields the API's URL when it answers and a compute host has reported.
 
     :raises OSError: the port is taken, or the address is not this machine's.
     """
@@ -111,19 +115,21 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
     migrate.upgrade(database.engine)
     password = db.bootstrap(conf, database)
     bus = daemon.connect(conf)
-    told = emitter.attach(conf, database, binary="nova-lite")
-    if told is not None and not conf.oslo_messaging_notifications.transport_url:
-        LOG.warning("notifications are on, and nobody hears them: this cloud has no broker of its own; "
+    notifier = emitter.attach(conf, database, binary="nova-lite")
+    if notifier is not None and not conf.oslo_messaging_notifications.transport_url:
+        LOG.warning("notifications are enabled and dropped: an all-in-one cloud has no message broker; "
                     "set [oslo_messaging_notifications] transport_url")
     parts = Parts(conf, database, RpcClients(bus))
     services = [*_services(conf, bus, database), *console_proxies.within(conf, database), store_cleaner(parts)]
     server = concurrency.HttpServer(deploy.load(parts), listener, threads=conf.api.threads)
     api = threading.Thread(target=server.serve, name="api", daemon=True)
     started: list[daemon.Service] = []
+    started_at = utcnow()
     try:
         for service in services:
             service.start()
             started.append(service)
+        _wait_for_compute_host(database, since=started_at)
         api.start()
         cloud_file.write(conf, password)
         yield conf.api.public_url
@@ -131,8 +137,8 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
         server.stop()
         for service in reversed(started):
             service.stop()
-        if told is not None:
-            told.stop()
+        if notifier is not None:
+            notifier.stop()
         bus.cleanup()
         database.close()
 
@@ -145,6 +151,17 @@ def _listen(conf: cfg.ConfigOpts) -> socket.socket:
         raise OSError(f"cannot listen on {where}: {error.strerror}; choose another --port or --listen") from error
 
 
+def _wait_for_compute_host(database: Database, *, since: datetime.datetime) -> None:
+    """Return once the compute worker has reported, so that the first server finds a host; without libvirt it reports that."""
+    deadline = time.monotonic() + _FIRST_REPORT_S
+    while time.monotonic() < deadline:
+        with database.reader() as session:
+            if any(service.seen_at >= since for service in hosts.services(session, binary="nova-compute")):
+                return
+        time.sleep(_POLL_S)
+    LOG.warning("no compute host has reported within %s s: servers cannot be created yet", _FIRST_REPORT_S)
+
+
 def _services(conf: cfg.ConfigOpts, bus: messaging.transport.RPCTransport, database: Database) -> list[daemon.Service]:
     return [
         ConductorService(conf, bus, database), SchedulerService(conf, bus, database),
@@ -153,15 +170,15 @@ def _services(conf: cfg.ConfigOpts, bus: messaging.transport.RPCTransport, datab
 
 
 def _start_in_background(conf: cfg.ConfigOpts) -> int:
-    """Start ourselves again without --background, and wait until the API answers."""
+    """Start this program again without --background, and wait until its API answers."""
     os.makedirs(conf.state_path, mode=0o700, exist_ok=True)
-    already = pid_file.running(conf.state_path)
-    if already is not None or _answers(conf.api.public_url):
-        who = f"the cloud of {conf.state_path} (pid {already})" if already else f"something at {conf.api.public_url}"
-        print(f"nova-lite: {who} runs already; nova-lite down stops the cloud", file=sys.stderr)
+    pid = pid_file.running(conf.state_path)
+    if pid is not None or _answers(conf.api.public_url):
+        subject = f"the cloud of {conf.state_path} (pid {pid})" if pid else f"a service at {conf.api.public_url}"
+        print(f"nova-lite: {subject} is already running; nova-lite down stops the cloud", file=sys.stderr)
         return 1
     log = os.path.join(conf.state_path, "nova-lite.log")
-    command = [sys.executable, "-m", "nova_lite.cmd.lite.main", *(arg for arg in sys.argv[1:] if arg != "--background")]
+    command = [sys.executable, "-m", pid_file.MODULE, *(arg for arg in sys.argv[1:] if arg != "--background")]
     with open(log, "ab") as output:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
@@ -169,17 +186,17 @@ def _start_in_background(conf: cfg.ConfigOpts) -> int:
     while child.poll() is None and time.monotonic() < deadline:
         if _answers(conf.api.public_url):
             pid_file.write(conf.state_path, child.pid)
-            print(f"nova_lite is up at {conf.api.public_url} (pid {child.pid}, log {log})\n{cloud_file.how_to_go_on(conf)}")
+            print(f"nova_lite is up at {conf.api.public_url} (pid {child.pid}, log {log})\n{cloud_file.client_commands(conf)}")
             return 0
         time.sleep(0.1)
     child.terminate()
-    print(f"nova-lite: the cloud did not come up; see the end of {log}", file=sys.stderr)
+    print(f"nova-lite: the cloud did not start; see the end of {log}", file=sys.stderr)
     return 1
 
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own http URL
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http URL
+            return bool(response.status == 200)
     except OSError:
         return False

@@ -155,7 +155,7 @@ def test_a_second_run_changes_nothing(cloud: Cloud) -> None:
 def test_the_cloud_is_not_started_twice(cloud: Cloud) -> None:
     second = cloud.nova_lite("up", "--background", "--port", str(cloud.port))
     assert second.returncode == 1
-    assert "runs already" in second.stderr
+    assert "already running" in second.stderr
 
 
 @pytest.mark.timeout(FIRST_RUN_S)

@@ -133,7 +133,7 @@ class Setup:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
             return None
-        return pid if b"nova_lite.cmd.lite.main" in words and identify(pid) is not None else None
+        return pid if b"nova_lite.cmd.lite" in words and identify(pid) is not None else None
 
     def _require_free_port(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a check says: a result, the reason, and what to do about it."""
+"""The finding of a check: a result, its reason, and a remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 
 class Result(StrEnum):
-    """`note`: it works, but somebody may want to know; `problem`: it does not work."""
+    """`note`: it works, with something to know; `problem`: it does not work."""
 
     OK = "ok"
     NOTE = "note"
@@ -36,10 +36,10 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A name in the table, and who looks."""
+    """A name in the table, and the function that makes the finding."""
 
     name: str
-    look: Callable[[cfg.ConfigOpts], Finding]
+    run: Callable[[cfg.ConfigOpts], Finding]
 
 
 def ok(reason: str) -> Finding:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the machine: rights, programs, kernel, hypervisor, disk; they leave it as it was."""
+"""Checks of the machine: privileges, programs, kernel, hypervisor, disk; they change nothing on it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from nova_lite.cmd.lite.diagnosis.finding import Finding, note, ok, problem
 from nova_lite.compute.virt.libvirt import capability_probe
 
 GIB = 1 << 30
-# The guest image, its unpacked copy, a guest's overlay and the logs of a first day.
-_LEAST_FREE, _LOW_FREE = GIB, 5 * GIB
+# Room for the guest image, its unpacked copy, a guest's overlay and the first logs.
+_MINIMUM_FREE, _LOW_FREE = GIB, 5 * GIB
 _BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 _SECRETS = ("admin-password", "clouds.yaml", "fernet-keys", "nova-lite.sqlite", "openrc")
 _OPEN_LIBVIRT = """\
@@ -48,22 +48,22 @@ def programs() -> dict[str, str]:
 
 def check_root(_conf: cfg.ConfigOpts) -> Finding:
     if os.geteuid() == 0:
-        return ok("runs as root")
+        return ok("this user is root")
     return problem("networks and guests of libvirt's system daemon need root", "sudo nova-lite …, or nova-lite up --fake")
 
 
 def check_programs(_conf: cfg.ConfigOpts) -> Finding:
     path = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
-    known = programs()
-    missing = [name for name in known if shutil.which(name, path=path) is None]
+    packages = programs()
+    missing = [name for name in packages if shutil.which(name, path=path) is None]
     if missing:
         return problem(f"not installed: {', '.join(missing)}",
-                       f"tools/install, or apt-get install {' '.join(sorted({known[name] for name in missing}))}")
-    return ok(f"all {len(known)} are there")
+                       f"apt-get install {' '.join(sorted({packages[name] for name in missing}))}")
+    return ok(f"all {len(packages)} are installed")
 
 
 def check_clock(_conf: cfg.ConfigOpts) -> Finding:
-    """A clock before our own files were written is wrong; tokens and heartbeats would expire or never do."""
+    """A clock that is behind the time of our own files is wrong: tokens and heartbeats would expire at once, or never."""
     newest = os.stat(nova_lite.__file__).st_mtime
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     if time.time() < newest - 60:
@@ -74,12 +74,12 @@ def check_clock(_conf: cfg.ConfigOpts) -> Finding:
 def check_disk_space(conf: cfg.ConfigOpts) -> Finding:
     where = existing(Path(conf.state_path))
     free = shutil.disk_usage(where).free
-    said = f"{free / GIB:.1f} GiB free for {conf.state_path}"
-    if free < _LEAST_FREE:
-        return problem(f"{said}: {_LEAST_FREE / GIB:.0f} GiB is the least", "make room, or choose another --state DIR")
+    summary = f"{free / GIB:.1f} GiB free for {conf.state_path}"
+    if free < _MINIMUM_FREE:
+        return problem(f"{summary}: {_MINIMUM_FREE / GIB:.0f} GiB is the minimum", "free some space, or choose another --state DIR")
     if free < _LOW_FREE:
-        return note(f"{said}: enough for small guests only", "make room, or choose another --state DIR")
-    return ok(said)
+        return note(f"{summary}: enough for small guests only", "free some space, or choose another --state DIR")
+    return ok(summary)
 
 
 def existing(path: Path) -> Path:
@@ -93,99 +93,99 @@ def existing(path: Path) -> Path:
 def check_state_directory(conf: cfg.ConfigOpts) -> Finding:
     state = Path(conf.state_path)
     if not state.exists():
-        above = existing(state)
-        if not os.access(above, os.W_OK):
-            return problem(f"{state} is not there and {above} cannot be written", "choose another --state DIR")
-        return note(f"{state} is not there yet; nova-lite up makes it")
+        parent = existing(state)
+        if not os.access(parent, os.W_OK):
+            return problem(f"{state} does not exist and {parent} is not writable", "choose another --state DIR")
+        return note(f"{state} does not exist yet; nova-lite up creates it")
     facts = state.stat()
     if not os.access(state, os.W_OK):
-        return problem(f"{state} cannot be written by user {os.geteuid()}", f"chown -R {os.geteuid()} {state}")
+        return problem(f"{state} is not writable for user {os.geteuid()}", f"chown -R {os.geteuid()} {state}")
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return problem(f"others may write {state} (mode {stat.S_IMODE(facts.st_mode):04o})", f"chmod go-w {state}")
-    open_ones = [name for name in _SECRETS if (state / name).exists() and (state / name).stat().st_mode & 0o077]
-    if open_ones:
-        return problem(f"others may read secrets: {', '.join(open_ones)}",
-                       f"chmod go= {' '.join(str(state / name) for name in open_ones)}")
-    return ok(f"{state}, mode {stat.S_IMODE(facts.st_mode):04o}, secrets for their owner only")
+        return problem(f"{state} is writable for others (mode {stat.S_IMODE(facts.st_mode):04o})", f"chmod go-w {state}")
+    readable = [name for name in _SECRETS if (state / name).exists() and (state / name).stat().st_mode & 0o077]
+    if readable:
+        return problem(f"secrets are readable for others: {', '.join(readable)}",
+                       f"chmod go= {' '.join(str(state / name) for name in readable)}")
+    return ok(f"{state}, mode {stat.S_IMODE(facts.st_mode):04o}, secrets readable for their owner only")
 
 
 def check_namespaces(_conf: cfg.ConfigOpts) -> Finding:
-    """Make what a network is made of, in a namespace of its own that goes again."""
+    """Create the devices of a network in a namespace of their own, which is removed again."""
     if os.geteuid() != 0:
-        return problem("cannot be tried without root", "sudo nova-lite doctor")
+        return problem("cannot be checked without root", "sudo nova-lite doctor")
     name = f"nova-doctor-{os.getpid()}"
     devices = ("link add br-try type bridge", "link add up-try type veth peer name uplink",
                "link add vx-try type vxlan id 1 local 127.0.0.1 dstport 4789 learning")
-    failure = _said(["ip", "netns", "add", name])
+    failure = _error_of(["ip", "netns", "add", name])
     if failure is None:
         try:
-            failures = [_said(["ip", "-n", name, *words.split()]) for words in devices]
+            failures = [_error_of(["ip", "-n", name, *command.split()]) for command in devices]
         finally:
-            _said(["ip", "netns", "delete", name])
-        failure = next((said for said in failures if said), None)
+            _error_of(["ip", "netns", "delete", name])
+        failure = next(filter(None, failures), None)
     if failure:
         return problem(f"the kernel refused: {failure}",
                        "use a kernel or container with CAP_NET_ADMIN, CAP_SYS_ADMIN, bridge, veth and vxlan")
-    return ok("network namespaces, bridges, veth pairs and VXLAN can be made")
+    return ok("network namespaces, bridges, veth pairs and VXLAN devices can be created")
 
 
 def check_packet_filter(_conf: cfg.ConfigOpts) -> Finding:
-    """nft --check asks the kernel and changes nothing."""
+    """`nft --check` validates rules in the kernel and changes nothing."""
     rules = ("table inet nova_doctor { map zones { typeof iifname : ct zone; }; chain zone { type filter hook prerouting "
              "priority raw; ct zone set iifname map @zones; }; chain nat { type nat hook postrouting priority srcnat; "
              "oifname lo masquerade; }; }\n"
              "table bridge nova_doctor { chain from_guest { type filter hook prerouting priority -300; "
              "ether type arp arp saddr ip 0.0.0.0 drop; }; }\n")
-    failure = _said(["nft", "--check", "-f", "-"], given=rules)
+    failure = _error_of(["nft", "--check", "-f", "-"], stdin=rules)
     if failure:
         return problem(f"nftables refused: {failure}",
                        "use a kernel with nf_tables for inet, bridge and nat; as root; package nftables")
-    return ok("nftables filters bridges, keeps connections apart by zone, and does NAT")
+    return ok("nftables filters bridges, has conntrack zones, and does NAT")
 
 
 def check_bridge_filter(_conf: cfg.ConfigOpts) -> Finding:
-    """Security groups rest on it."""
+    """Security groups depend on it."""
     if _BRIDGED.exists():
         if _BRIDGED.read_text().strip() == "1":
             return ok("net.bridge.bridge-nf-call-iptables is 1")
-        return note("net.bridge.bridge-nf-call-iptables is 0; nova-network turns it on when it starts")
-    if _said(["modprobe", "--dry-run", "br_netfilter"]) is None:
+        return note("net.bridge.bridge-nf-call-iptables is 0; nova-network sets it to 1 when it starts")
+    if _error_of(["modprobe", "--dry-run", "br_netfilter"]) is None:
         return note("br_netfilter is not loaded; nova-network loads it when it starts")
     return problem("the kernel has no br_netfilter: security groups cannot be enforced",
                    "modprobe br_netfilter, on the host itself if this is a container; or a kernel that has it")
 
 
 def check_kvm(conf: cfg.ConfigOpts) -> Finding:
-    """The same probe that nova-compute does: a canary guest under a limit of two seconds."""
+    """The same probe as nova-compute's: a test guest with a limit of two seconds."""
     if conf.libvirt.virt_type != "auto":
         return ok(f"not probed: [libvirt] virt_type is {conf.libvirt.virt_type}")
     emulator = f"qemu-system-{platform.machine()}"
     if shutil.which(emulator) is None:
-        return problem(f"not probed: {emulator} is not installed", "tools/install")
-    found = capability_probe.probe(shutil.which(emulator) or emulator)
-    if found.type == capability_probe.KVM:
-        return ok(found.reason)
-    return note(f"{found.reason}. Guests run by QEMU's TCG instead: correct, and several times slower",
-                "run on hardware with virtualization on, or turn on nested virtualization for this machine")
+        return problem(f"not probed: {emulator} is not installed", f"apt-get install {programs()[emulator]}")
+    virt_type = capability_probe.probe(shutil.which(emulator) or emulator)
+    if virt_type.type == capability_probe.KVM:
+        return ok(virt_type.reason)
+    return note(f"{virt_type.reason}. Guests run by QEMU's TCG instead: correct, and several times slower",
+                "enable virtualization in the firmware, or nested virtualization on the machine's own host")
 
 
 def check_libvirt(conf: cfg.ConfigOpts) -> Finding:
-    """In a process of its own: a libvirtd that hangs must not take the doctor with it."""
+    """In a process of its own, so that a libvirtd that hangs does not block the other checks."""
     uri: str = conf.libvirt.connection_uri
     remedy = "systemctl start libvirtd; without systemd: tools/quickstart starts it"
     try:
-        done = subprocess.run([sys.executable, "-c", _OPEN_LIBVIRT, uri], capture_output=True, text=True, timeout=15,
+        process = subprocess.run([sys.executable, "-c", _OPEN_LIBVIRT, uri], capture_output=True, text=True, timeout=15,
                               stdin=subprocess.DEVNULL, check=False)
     except subprocess.TimeoutExpired:
-        return problem(f"{uri} does not answer within 15 s", "systemctl restart libvirtd; guests go on meanwhile")
+        return problem(f"{uri} does not answer within 15 s", "systemctl restart libvirtd; guests keep running")
     except OSError as error:
-        return problem(f"not tried: {error}", "run the doctor as root")
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-        if "No module named" in said:
-            remedy = "tools/install, which puts libvirt-python into the virtualenv"
-        return problem(f"{uri}: {said}", remedy)
-    library, hypervisor, guests = (int(word) for word in done.stdout.split())
+        return problem(f"not checked: {error}", "sudo nova-lite doctor")
+    if process.returncode:
+        failure = (process.stderr.strip().splitlines() or [f"status {process.returncode}"])[-1]
+        if "No module named" in failure:
+            remedy = "pip install 'nova_lite[libvirt]' (compiled against the packages libvirt-dev, pkg-config and gcc)"
+        return problem(f"{uri}: {failure}", remedy)
+    library, hypervisor, guests = (int(number) for number in process.stdout.split())
     return ok(f"{uri} answers: libvirt {_dotted(library)}, QEMU {_dotted(hypervisor)}, guests running: {guests}")
 
 
@@ -193,16 +193,16 @@ def _dotted(version: int) -> str:
     return f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}"
 
 
-def _said(command: Sequence[str], *, given: str = "") -> str | None:
-    """None: it worked; else its last line."""
+def _error_of(command: Sequence[str], *, stdin: str = "") -> str | None:
+    """None: it succeeded; else the first line of its output."""
     environment = {**os.environ, "PATH": os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin", "LC_ALL": "C"}
     try:
-        done = subprocess.run(list(command), input=given, capture_output=True, text=True, timeout=10, check=False,
+        process = subprocess.run(list(command), input=stdin, capture_output=True, text=True, timeout=10, check=False,
                               env=environment)
     except subprocess.TimeoutExpired:
         return f"{command[0]} did not end within 10 s"
     except OSError as error:
         return f"{command[0]}: {error.strerror}"
-    if done.returncode == 0:
+    if process.returncode == 0:
         return None
-    return ((done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"])[0]
+    return ((process.stderr or process.stdout).strip().splitlines() or [f"status {process.returncode}"])[0]

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command lines of nova-lite and of the daemons: help, examples and exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nova_lite
+from nova_lite.cmd.lite.main import parser
+
+[SUBCOMMANDS] = [action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+DAEMONS = {"nova-api": "nova_lite.cmd.api:main", "nova-conductor": "nova_lite.cmd.conductor:main",
+           "nova-serialproxy": "nova_lite.cmd.console_proxies:serialproxy"}
+
+
+def nova_lite_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-W", "ignore", "-m", "nova_lite.cmd.lite", *arguments], capture_output=True, text=True,
+                          timeout=60, check=False)
+
+
+def daemon(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    module, _, function = DAEMONS[name].partition(":")
+    program = f"import sys; sys.argv[0] = {name!r}; from {module} import {function}; {function}()"
+    return subprocess.run([sys.executable, "-W", "ignore", "-c", program, *arguments], capture_output=True, text=True,
+                          timeout=60, check=False)
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_the_help_of_a_command_has_examples_that_parse_and_its_exit_statuses(name: str) -> None:
+    text = SUBCOMMANDS[name].format_help()
+    _, _, rest = text.partition("Examples:\n")
+    examples, _, statuses = rest.partition("\n\nExit status:\n")
+    assert examples
+    for example in examples.splitlines():
+        program, *arguments = shlex.split(example.partition(">")[0])
+        assert program == "nova-lite"
+        assert parser().parse_args(arguments).command == name
+    assert [line.split()[0] for line in statuses.splitlines() if not line.startswith("     ")] == ["0", "1", "2"]
+
+
+def test_every_argument_of_a_command_is_explained() -> None:
+    assert [f"{name} {action.dest}" for name, command in SUBCOMMANDS.items() for action in command._actions if not action.help] == []
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert nova_lite_command("--version").stdout == f"nova_lite {nova_lite.__version__}\n"
+    assert daemon("nova-conductor", "--version").stdout == f"nova_lite {nova_lite.__version__}\n"
+
+
+def test_a_missing_nova_conf_is_status_2_and_one_line() -> None:
+    process = nova_lite_command("db", "sync", "--config-file", "/nowhere/nova.conf")
+    assert process.returncode == 2
+    [line] = process.stderr.splitlines()
+    assert line.startswith("nova-lite: ")
+    assert "/nowhere/nova.conf" in line
+
+
+def test_a_database_that_does_not_answer_is_status_1_and_one_line(tmp_path: Path) -> None:
+    config = tmp_path / "nova.conf"
+    config.write_text("[database]\nconnection = postgresql+psycopg2://nova:secret@127.0.0.1:1/nova\n")
+    process = nova_lite_command("db", "sync", "--state", str(tmp_path), "--config-file", str(config))
+    assert process.returncode == 1
+    [line] = process.stderr.splitlines()
+    assert line.startswith("nova-lite: database: ")
+    assert "secret" not in line
+
+
+def test_a_state_directory_that_cannot_be_made_is_status_1_and_one_line() -> None:
+    process = nova_lite_command("db", "sync", "--state", "/dev/null/state")
+    assert process.returncode == 1
+    assert len(process.stderr.splitlines()) == 1
+    assert "/dev/null/state" in process.stderr
+
+
+def test_output_that_nobody_reads_on_is_no_traceback() -> None:
+    pipeline = f"{shlex.quote(sys.executable)} -W ignore -m nova_lite.cmd.lite policy | head -n 1"
+    process = subprocess.run(["/bin/sh", "-c", pipeline], capture_output=True, text=True, timeout=60, check=False)
+    assert process.stdout.startswith("context_is_admin")
+    assert process.stderr == ""
+
+
+@pytest.mark.parametrize("name", DAEMONS)
+def test_a_daemon_with_an_invalid_nova_conf_ends_with_status_2_and_its_name(name: str, tmp_path: Path) -> None:
+    config = tmp_path / "nova.conf"
+    config.write_text("[DEFAULT]\nreport_interval = often\n")
+    process = daemon(name, "--config-file", str(config))
+    assert process.returncode == 2
+    [line] = process.stderr.splitlines()
+    assert line.startswith(f"{name}: ")
+    assert "report_interval" in line
+
+
+def test_the_help_of_a_daemon_has_an_example_and_its_exit_statuses() -> None:
+    text = " ".join(daemon("nova-conductor", "--help").stdout.split())
+    assert "Run the workflows of servers and the reconcilers." in text
+    assert "Example: nova-conductor --config-file /etc/nova/nova.conf." in text
+    assert "Exit status: 0 " in text
