@@ -87,7 +87,7 @@ class Host:
             raise missing
         if action_id == record.last_action:
             # The cast came twice; the first telling of its outcome may be what was lost.
-            self._done(ctxt, record.guest, action_id, self.driver.power_state(server_id))
+            self._done(ctxt, record.guest, action_id, self.driver.power.state(server_id))
         if action_id <= record.last_action:
             raise errors.StaleRequest(id=server_id, fence=action_id, known=record.last_action)
         self.turns.check(server_id, action_id)
@@ -102,7 +102,7 @@ class Host:
         if cut is not None:
             LOG.info("server %s: action %s cuts its %s short", server_id, action_id, cut)
             try:
-                self.driver.stop(server_id, timeout_s=0)
+                self.driver.power.stop(server_id, timeout_s=0)
             except errors.HypervisorFailed as error:
                 LOG.warning("server %s: its %s could not be cut short: %s", server_id, cut, error.text)
 
@@ -118,7 +118,7 @@ class Host:
             self.records.put(
                 dataclasses.replace(record, last_action=action_id, wanted=wanted or record.wanted)
             )
-        return self.driver.power_state(server_id)
+        return self.driver.power.state(server_id)
 
     def _failed(self, ctxt: Context, server_id: str, action_id: int, name: str, error: Exception) -> None:
         if isinstance(error, errors.NovaLiteError):

@@ -58,24 +58,24 @@ class ImageCache:
         self._now, self._wait = now, wait
         self._locks = NamedLocks()
 
-    def fetch(self, image: Image, *, room: int | None, check: Callable[[], None]) -> Base:
+    def fetch(self, image: Image, *, max_bytes: int | None, check: Callable[[], None]) -> Base:
         """The image's base, downloaded unless it is here; one download however many ask at once.
 
-        `room`: bytes of the disk that it is to fit in; None: as large as it is.
+        `max_bytes`: size of the disk that it must fit in; None: any.
 
-        :raises errors.ImageFailed: it cannot be had, is damaged, unsafe, or larger than `room`.
+        :raises errors.ImageFailed: it cannot be had, is damaged, unsafe, or larger than `max_bytes`.
         """
         key = key_of(image)
         try:
             with self._alone(key, check):
-                base = self.find(image) or self._make(image, key, room=room, check=check)
+                base = self.find(image) or self._make(image, key, max_bytes=max_bytes, check=check)
         except (DownloadFailed, image_format.BadImage, commands.CommandFailed) as error:
             raise errors.ImageFailed(host=self._host, id=image.id, reason=error) from error
         except OSError as error:
             LOG.exception("image %s: not cached", image.id)
             raise errors.ImageFailed(host=self._host, id=image.id, reason=error.strerror or error) from error
-        if room is not None and base.virtual_size > room:
-            raise errors.ImageFailed(host=self._host, id=image.id, reason=_too_small(base.virtual_size, room))
+        if max_bytes is not None and base.virtual_size > max_bytes:
+            raise errors.ImageFailed(host=self._host, id=image.id, reason=_too_small(base.virtual_size, max_bytes))
         return base
 
     def find(self, image: Image) -> Base | None:
@@ -111,15 +111,15 @@ class ImageCache:
                     facts.with_suffix("").unlink(missing_ok=True)
                     LOG.info("base %s removed: no guest needs it", key)
 
-    def _make(self, image: Image, key: str, *, room: int | None, check: Callable[[], None]) -> Base:
+    def _make(self, image: Image, key: str, *, max_bytes: int | None, check: Callable[[], None]) -> Base:
         began = time.monotonic()
         arrived, raw = self._directory / f"{key}{_PART}", self._directory / f"{key}{_PART}.raw"
         try:
             fail("image.download.before")
             self._download(image, arrived, check)
             size = image_format.virtual_size(arrived, image.disk_format)
-            if room is not None and size > room:
-                raise image_format.BadImage(_too_small(size, room))
+            if max_bytes is not None and size > max_bytes:
+                raise image_format.BadImage(_too_small(size, max_bytes))
             fail("image.convert.before")
             if image.disk_format == "raw":
                 arrived.rename(raw)
@@ -206,5 +206,5 @@ class ImageCache:
             os.close(descriptor)
 
 
-def _too_small(size: int, room: int) -> str:
-    return f"its disk of {size / (1 << 30):.2f} GiB does not fit in the flavor's {room >> 30} GiB"
+def _too_small(size: int, max_bytes: int) -> str:
+    return f"its disk of {size / (1 << 30):.2f} GiB does not fit in the flavor's {max_bytes >> 30} GiB"

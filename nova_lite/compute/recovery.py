@@ -40,7 +40,7 @@ class Recovery:
 
     def clean(self) -> None:
         """Remove half-made files of a crash and cached images that no guest needs."""
-        self._host.driver.clean([record.guest for record in self._host.records.all()])
+        self._host.driver.host.clean([record.guest for record in self._host.records.all()])
 
     def _recover(self, record: Record) -> None:
         try:
@@ -58,7 +58,7 @@ class Recovery:
 
     def _recover_build(self, record: Record) -> None:
         """A guest that runs is built; otherwise the conductor asks for the build again and it goes on from there."""
-        if self._host.driver.power_state(record.server_id) in (Power.RUNNING, Power.PAUSED):
+        if self._host.driver.power.state(record.server_id) in (Power.RUNNING, Power.PAUSED):
             self._host.records.put(dataclasses.replace(record, phase=Phase.BUILT))
             LOG.info("server %s: its build was cut off after the start; it runs", record.server_id)
         else:
@@ -66,10 +66,10 @@ class Recovery:
 
     def _recover_power(self, record: Record) -> None:
         driver = self._host.driver
-        power = driver.power_state(record.server_id)
+        power = driver.power.state(record.server_id)
         if power in _OFF and record.wanted is Wanted.ON and self._starts_guests:
-            driver.start(record.guest)
+            driver.power.start(record.guest)
             LOG.info("server %s: started, as it ran before the host went down", record.server_id)
         elif power is Power.NOSTATE:
-            driver.define(record.guest)
-        self._host.reports.see(record.server_id, driver.power_state(record.server_id))
+            driver.guests.define(record.guest)
+        self._host.reports.see(record.server_id, driver.power.state(record.server_id))

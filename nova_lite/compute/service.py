@@ -49,11 +49,11 @@ class ComputeService:
         self._conf = conf
         self.driver: Driver = driver or drivers.make(conf)
         self._state = Path(conf.state_path) / "compute"
-        self._records = Records(self._state, is_durable=self.driver.outlives_machine)
+        self._records = Records(self._state, is_durable=self.driver.capabilities.keeps_disks)
         self._conductor = ConductorRpc.client(transport)
         self.host = Host(conf=conf, driver=self.driver, records=self._records, conductor=self._conductor)
         self._consoles = ConsoleServer(
-            address=conf.my_ip, port=conf.compute.console_port, connect=self.driver.connect_console)
+            address=conf.my_ip, port=conf.compute.console_port, connect=self.driver.consoles.connect)
         build = Build(self.host)
         self._server = serve(ComputeRpc, transport, conf.host, [
             build, Interfaces(self.host), Power(self.host), Resize(self.host), SoftDelete(self.host), Shelve(self.host),
@@ -69,9 +69,9 @@ class ComputeService:
         starts = self._conf.compute.resume_guests_state_on_host_boot and self._is_first_since_boot()
         recovery = Recovery(self.host, self._build, starts_guests=starts)
         recovery.clean()
-        self.driver.open(self.host.reports.see)
+        self.driver.host.open(self.host.reports.see)
         self.host.reports.start()
-        if not self.driver.outlives_machine:
+        if not self.driver.capabilities.keeps_disks:
             self._recover(recovery)
         self._consoles.start()
         self._server.start()
@@ -90,15 +90,15 @@ class ComputeService:
             self._housekeeper.join(timeout=5)
         self._consoles.stop()
         self.host.reports.stop()
-        self.driver.close()
+        self.driver.host.close()
 
     def report(self) -> ServiceReport:
         """The heartbeat: that this worker lives and what its hosts offer, or why they can run no guests now."""
         status = ServiceReport(
             binary="nova-compute", agent=self._conf.host, availability_zone=self._conf.compute.availability_zone)
         try:
-            self.driver.check("describe the host")
-            return dataclasses.replace(status, inventories=self.driver.inventory())
+            self.driver.host.check("describe the host")
+            return dataclasses.replace(status, inventories=self.driver.host.inventory())
         except errors.HypervisorFailed as error:
             LOG.warning("%s", error.text)
             return dataclasses.replace(status, trouble=error.text)
@@ -107,7 +107,7 @@ class ComputeService:
         """Whether the machine was restarted since recovery last ran; simulated guests end with the process."""
         path = self._state / _BOOT_ID
         known = path.read_text() if path.exists() else ""
-        return not self.driver.outlives_machine or known != inventory.boot_id()
+        return not self.driver.capabilities.keeps_disks or known != inventory.boot_id()
 
     def _recover(self, recovery: Recovery) -> None:
         """Only when it is through does this boot of the machine count as seen."""
@@ -116,12 +116,12 @@ class ComputeService:
 
     def _keep_house(self, recovery: Recovery) -> None:
         """What is done now and then, beside requests; errors are reported and it goes on."""
-        if self.driver.outlives_machine and self._is_hypervisor_there():
+        if self.driver.capabilities.keeps_disks and self._is_hypervisor_there():
             self._safely(lambda: self._recover(recovery))
         since_clean = 0.0
         interval: float = self._conf.compute.sync_power_state_interval
         while not self._is_stopping.wait(interval):
-            self._safely(lambda: self.host.reports.tell_all(self.driver.list_ours()))
+            self._safely(lambda: self.host.reports.tell_all(self.driver.guests.list_ours()))
             since_clean += interval
             if since_clean >= _CLEAN_EVERY_S:
                 since_clean = 0.0
@@ -131,7 +131,7 @@ class ComputeService:
         """Wait for the hypervisor as long as it takes; False: told to stop meanwhile."""
         while not self._is_stopping.is_set():
             try:
-                self.driver.list_ours()
+                self.driver.guests.list_ours()
             except errors.HypervisorFailed as error:
                 LOG.warning("recovery waits: %s", error.text)
                 self._is_stopping.wait(_ASK_AGAIN_S)

@@ -6,15 +6,14 @@ from __future__ import annotations
 import pytest
 
 from nova_lite import errors
-from nova_lite.compute.virt.fake.driver import FakeDriver
 from tests.contract.test_compute_driver import Subject, _nothing_left, _soon, subject  # noqa: F401 - fixtures
 
 
 def test_diagnostics_count_what_the_guest_has(subject: Subject) -> None:  # noqa: F811
     guest = subject.started()
-    assert _soon(lambda: sum(subject.driver.diagnostics(guest).cpu_times_ns) > 0), "it never ran"
-    assert _soon(lambda: subject.driver.diagnostics(guest).disks[0].read_requests > 0), "it never looked for a system"
-    seen = subject.driver.diagnostics(guest)
+    assert _soon(lambda: sum(subject.driver.guests.diagnostics(guest).cpu_times_ns) > 0), "it never ran"
+    assert _soon(lambda: subject.driver.guests.diagnostics(guest).disks[0].read_requests > 0), "it never looked for a system"
+    seen = subject.driver.guests.diagnostics(guest)
     assert (seen.driver, seen.config_drive, seen.memory_maximum_mb) == ("libvirt", guest.config_drive, guest.ram_mb)
     assert len(seen.cpu_times_ns) == guest.vcpus
     assert seen.disks[0].name == "vda"
@@ -25,27 +24,27 @@ def test_diagnostics_count_what_the_guest_has(subject: Subject) -> None:  # noqa
 def test_a_guest_that_is_off_has_no_diagnostics_of_running(subject: Subject) -> None:  # noqa: F811
     guest = subject.guest()
     with pytest.raises(errors.HypervisorFailed):
-        subject.driver.diagnostics(guest)
+        subject.driver.guests.diagnostics(guest)
 
 
 def test_a_running_guest_takes_an_nmi(subject: Subject) -> None:  # noqa: F811
     guest = subject.started()
-    subject.driver.trigger_crash_dump(guest.server_id)
-    assert guest.server_id in subject.driver.list_ours()
+    subject.driver.power.trigger_crash_dump(guest.server_id)
+    assert guest.server_id in subject.driver.guests.list_ours()
 
 
 def test_a_guest_that_is_off_takes_no_nmi(subject: Subject) -> None:  # noqa: F811
     guest = subject.started()
-    subject.driver.stop(guest.server_id, timeout_s=0)
+    subject.driver.power.stop(guest.server_id, timeout_s=0)
     with pytest.raises(errors.HypervisorFailed, match="not running"):
-        subject.driver.trigger_crash_dump(guest.server_id)
+        subject.driver.power.trigger_crash_dump(guest.server_id)
 
 
 def test_a_password_needs_an_agent_in_the_guest(subject: Subject) -> None:  # noqa: F811
     guest = subject.started()
-    if isinstance(subject.driver, FakeDriver):  # its guests have one
-        subject.driver.set_password(guest.server_id, user="root", password="x")  # noqa: S106 - no secret
-        assert "password of root" in subject.driver.console_output(guest.server_id)
+    if not subject.driver.capabilities.needs_guest_agent:
+        subject.driver.guests.set_password(guest.server_id, user="root", password="x")  # noqa: S106 - no secret
+        assert "password of root" in subject.driver.consoles.output(guest.server_id)
         return
     with pytest.raises(errors.HypervisorFailed, match="agent"):
-        subject.driver.set_password(guest.server_id, user="root", password="x")  # noqa: S106 - no secret
+        subject.driver.guests.set_password(guest.server_id, user="root", password="x")  # noqa: S106 - no secret

@@ -96,20 +96,20 @@ def test_a_hard_reboot_overtakes_a_soft_one(worker: Worker) -> None:
         worker.power.reboot(CTXT, server_id=worker.server_id, action_id=3, reboot_type=RebootType.HARD)
         assert time.monotonic() - began < SOON_S
     assert worker.listener.done == [(worker.server_id, 3, Power.RUNNING)]
-    assert worker.host.driver.power_state(worker.server_id) is Power.RUNNING
+    assert worker.host.driver.power.state(worker.server_id) is Power.RUNNING
 
 
 def test_a_hard_reboot_overtakes_a_suspend(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a guest whose memory is on its way to the disk, or there: what it was is given up, and it runs."""
     begun = threading.Event()
-    suspend = worker.host.driver.suspend
-    monkeypatch.setattr(worker.host.driver, "suspend", lambda server_id: (begun.set(), suspend(server_id)))
+    suspend = worker.host.driver.power.suspend
+    monkeypatch.setattr(worker.host.driver.power, "suspend", lambda server_id: (begun.set(), suspend(server_id)))
     with futures.ThreadPoolExecutor(1) as thread:
         thread.submit(worker.power.suspend, CTXT, server_id=worker.server_id, action_id=2)
         assert begun.wait(SOON_S)
         worker.power.reboot(CTXT, server_id=worker.server_id, action_id=3, reboot_type=RebootType.HARD)
     assert worker.listener.done[-1] == (worker.server_id, 3, Power.RUNNING)
-    assert worker.host.driver.power_state(worker.server_id) is Power.RUNNING
+    assert worker.host.driver.power.state(worker.server_id) is Power.RUNNING
 
 
 @pytest.mark.timed
@@ -120,7 +120,7 @@ def test_a_delete_wins_at_once(worker: Worker, begin: Callable[[Worker], Any]) -
         worker.build.destroy(CTXT, server_id=worker.server_id, fence=1000)
         assert time.monotonic() - began < SOON_S
         assert isinstance(future.exception(timeout=SOON_S), errors.NovaLiteError | None)
-    assert worker.host.driver.power_state(worker.server_id) is Power.NOSTATE
+    assert worker.host.driver.power.state(worker.server_id) is Power.NOSTATE
     assert worker.host.records.get(worker.server_id) is None
 
 
@@ -133,4 +133,4 @@ def test_a_soft_delete_wins_at_once(worker: Worker, begin: Callable[[Worker], An
         assert time.monotonic() - began < SOON_S
     assert worker.listener.done == [(worker.server_id, 3, Power.SHUTDOWN)]
     worker.soft_delete.restore(CTXT, server_id=worker.server_id, action_id=4)
-    assert worker.host.driver.power_state(worker.server_id) is Power.RUNNING
+    assert worker.host.driver.power.state(worker.server_id) is Power.RUNNING

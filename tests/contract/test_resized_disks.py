@@ -34,7 +34,7 @@ def larger(guest: Guest) -> Guest:
 
 def off_with_something_written(subject: Subject) -> Guest:  # noqa: F811
     guest = subject.started()
-    subject.driver.stop(guest.server_id, timeout_s=0)
+    subject.driver.power.stop(guest.server_id, timeout_s=0)
     disk = subject.instances / guest.server_id / "disk"
     if disk.exists():
         commands.run(["qemu-io", "-c", "write -P 0x5a 64k 128k", str(disk)], timeout_s=10)
@@ -43,44 +43,40 @@ def off_with_something_written(subject: Subject) -> Guest:  # noqa: F811
 
 def resize(subject: Subject, guest: Guest, wanted: Guest) -> None:  # noqa: F811
     for _ in range(2):
-        subject.driver.keep_disks(guest.server_id)
+        subject.driver.disks.set_aside(guest.server_id)
     for _ in range(2):
-        subject.driver.resize_disks(wanted)
-    subject.driver.define(wanted)
-
-
-def is_real(subject: Subject, guest: Guest) -> bool:  # noqa: F811
-    return (subject.instances / guest.server_id).exists()
+        subject.driver.disks.resize(wanted)
+    subject.driver.guests.define(wanted)
 
 
 def test_a_resized_guest_starts_with_its_data_and_more_room(subject: Subject) -> None:  # noqa: F811
     guest = off_with_something_written(subject)
     resize(subject, guest, larger(guest))
-    if is_real(subject, guest):
+    if subject.driver.capabilities.keeps_disks:
         disk = subject.instances / guest.server_id / "disk"
         assert "verification" not in commands.run(["qemu-io", "-r", "-c", "read -P 0x5a 64k 128k", str(disk)], timeout_s=10)
         assert [virtual_gb(subject, guest, name) for name in ("disk", "disk.eph0", "disk.swap")] == [2, 1, 1 / 16]
-    subject.driver.start(larger(guest))
-    assert subject.driver.power_state(guest.server_id) is Power.RUNNING
+    subject.driver.power.start(larger(guest))
+    assert subject.driver.power.state(guest.server_id) is Power.RUNNING
 
 
-@pytest.mark.parametrize("after", ["keep_disks", "resize_disks"])
+@pytest.mark.parametrize("after", ["set_aside", "resize"])
 def test_a_revert_gives_the_old_disks_back_byte_for_byte(subject: Subject, after: str) -> None:  # noqa: F811
     guest = off_with_something_written(subject)
     before = contents(subject, guest)
-    subject.driver.keep_disks(guest.server_id)
-    if after == "resize_disks":
-        subject.driver.resize_disks(larger(guest))
-        subject.driver.define(larger(guest))
-        subject.driver.start(larger(guest))
-        subject.driver.stop(guest.server_id, timeout_s=0)
+    subject.driver.disks.set_aside(guest.server_id)
+    if after == "resize":
+        subject.driver.disks.resize(larger(guest))
+        subject.driver.guests.define(larger(guest))
+        subject.driver.power.start(larger(guest))
+        subject.driver.power.stop(guest.server_id, timeout_s=0)
     for _ in range(2):
-        subject.driver.restore_disks(guest)
+        subject.driver.disks.restore(guest)
     assert contents(subject, guest) == before
     assert not list((subject.instances / guest.server_id).glob("before-resize*"))
-    subject.driver.define(guest)
-    subject.driver.start(guest)
-    assert subject.driver.power_state(guest.server_id) is Power.RUNNING
+    subject.driver.guests.define(guest)
+    subject.driver.power.start(guest)
+    assert subject.driver.power.state(guest.server_id) is Power.RUNNING
 
 
 def test_a_confirmed_resize_leaves_nothing_of_the_old_disks(subject: Subject) -> None:  # noqa: F811
@@ -88,8 +84,8 @@ def test_a_confirmed_resize_leaves_nothing_of_the_old_disks(subject: Subject) ->
     resize(subject, guest, larger(guest))
     after = contents(subject, guest)
     for _ in range(2):
-        subject.driver.discard_disks(guest.server_id)
-    subject.driver.restore_disks(larger(guest))
+        subject.driver.disks.discard(guest.server_id)
+    subject.driver.disks.restore(larger(guest))
     assert contents(subject, guest) == after
     assert not list((subject.instances / guest.server_id).glob("before-resize*"))
 
@@ -97,7 +93,7 @@ def test_a_confirmed_resize_leaves_nothing_of_the_old_disks(subject: Subject) ->
 def test_a_move_of_disks_that_was_cut_off_is_finished_or_taken_back(subject: Subject) -> None:  # noqa: F811
     guest = dataclasses.replace(subject.guest(), swap_mb=64)
     subject.prepare(guest)
-    subject.driver.define(guest)
+    subject.driver.guests.define(guest)
     before = contents(subject, guest)
     where: Path = subject.instances / guest.server_id
     for undo in (False, True):
@@ -105,17 +101,17 @@ def test_a_move_of_disks_that_was_cut_off_is_finished_or_taken_back(subject: Sub
             (where / "before-resize.new").mkdir()
             (where / "disk").rename(where / "before-resize.new" / "disk")
         if not undo:
-            subject.driver.keep_disks(guest.server_id)
-        subject.driver.restore_disks(guest)
+            subject.driver.disks.set_aside(guest.server_id)
+        subject.driver.disks.restore(guest)
         assert contents(subject, guest) == before
 
 
 def test_a_disk_that_would_shrink_is_refused(subject: Subject) -> None:  # noqa: F811
     guest = off_with_something_written(subject)
-    if not is_real(subject, guest):
+    if not subject.driver.capabilities.keeps_disks:
         return
     resize(subject, guest, larger(guest))
-    subject.driver.discard_disks(guest.server_id)
-    subject.driver.keep_disks(guest.server_id)
+    subject.driver.disks.discard(guest.server_id)
+    subject.driver.disks.set_aside(guest.server_id)
     with pytest.raises(errors.HypervisorFailed, match="Unable to resize disk down"):
-        subject.driver.resize_disks(guest)
+        subject.driver.disks.resize(guest)

@@ -20,16 +20,16 @@ def take(subject: Subject, guest: Guest, tmp_path: Path) -> Path:  # noqa: F811
     server_id = guest.server_id
     snapshot_id = str(uuid.uuid4())
     for _ in range(2):
-        subject.driver.take_snapshot(guest, snapshot_id, check=lambda: None)
+        subject.driver.snapshots.take(guest, snapshot_id, check=lambda: None)
     copy = tmp_path / "copy.qcow2"
-    with subject.driver.open_snapshot(server_id, snapshot_id) as source:
+    with subject.driver.snapshots.open(server_id, snapshot_id) as source:
         copy.write_bytes(source.read())
     commands.run(["qemu-img", "check", "-q", str(copy)], timeout_s=10)
     assert "backing" not in commands.run(["qemu-img", "info", str(copy)], timeout_s=10)
     for _ in range(2):
-        subject.driver.remove_snapshot(server_id, snapshot_id)
+        subject.driver.snapshots.remove(server_id, snapshot_id)
     with pytest.raises(errors.HypervisorFailed):
-        subject.driver.open_snapshot(server_id, snapshot_id)
+        subject.driver.snapshots.open(server_id, snapshot_id)
     return copy
 
 
@@ -37,10 +37,10 @@ def take(subject: Subject, guest: Guest, tmp_path: Path) -> Path:  # noqa: F811
 def test_a_snapshot_is_whole_and_leaves_the_guest_as_it_was(subject: Subject, tmp_path: Path, power: Power) -> None:  # noqa: F811
     guest = subject.started()
     {
-        Power.RUNNING: lambda: None, Power.PAUSED: lambda: subject.driver.pause(guest.server_id),
-        Power.SHUTDOWN: lambda: subject.driver.stop(guest.server_id, timeout_s=0),
-        Power.SUSPENDED: lambda: subject.driver.suspend(guest.server_id),
+        Power.RUNNING: lambda: None, Power.PAUSED: lambda: subject.driver.power.pause(guest.server_id),
+        Power.SHUTDOWN: lambda: subject.driver.power.stop(guest.server_id, timeout_s=0),
+        Power.SUSPENDED: lambda: subject.driver.power.suspend(guest.server_id),
     }[power]()
     copy = take(subject, guest, tmp_path)
-    assert subject.driver.power_state(guest.server_id) is power
+    assert subject.driver.power.state(guest.server_id) is power
     assert copy.stat().st_size > 0

@@ -46,7 +46,7 @@ def test_build_says_per_filter_why_no_host_would_do(cloud: OneProcess) -> None:
 
 def test_build_moves_to_another_host_when_one_fails(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
-    start = cloud.driver.start
+    start = cloud.driver.power.start
 
     def start_or_fail(guest: object) -> object:
         tried.append(guest.host)  # type: ignore[attr-defined]
@@ -54,7 +54,7 @@ def test_build_moves_to_another_host_when_one_fails(cloud: OneProcess, monkeypat
             raise errors.HypervisorFailed(host=tried[0], action="start the guest", reason="it is out of order")
         return start(guest)  # type: ignore[arg-type, return-value, func-returns-value]
 
-    monkeypatch.setattr(cloud.driver, "start", start_or_fail)
+    monkeypatch.setattr(cloud.driver.power, "start", start_or_fail)
     server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "active"
@@ -67,7 +67,7 @@ def test_build_tells_what_happened_on_each_host(cloud: OneProcess, monkeypatch: 
     def fail(guest: object) -> None:
         raise errors.HypervisorFailed(host=guest.host, action="start the guest", reason="no power")  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(cloud.driver, "start", fail)
+    monkeypatch.setattr(cloud.driver.power, "start", fail)
     server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     fault = cloud.server(server_id).fault
@@ -81,14 +81,14 @@ def test_build_tells_what_happened_on_each_host(cloud: OneProcess, monkeypatch: 
 
 def test_delete_wins_over_a_build_that_waits_on_the_host(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     reached, go_on = threading.Event(), threading.Event()
-    start = cloud.driver.start
+    start = cloud.driver.power.start
 
     def wait(guest: object) -> object:
         reached.set()
         assert go_on.wait(20)
         return start(guest)  # type: ignore[arg-type, return-value, func-returns-value]
 
-    monkeypatch.setattr(cloud.driver, "start", wait)
+    monkeypatch.setattr(cloud.driver.power, "start", wait)
     server_id, action_id = cloud.create_server()
     building = threading.Thread(target=cloud.run, args=(action_id,))
     building.start()
@@ -168,7 +168,7 @@ def test_a_password_is_on_the_config_drive_and_nowhere_else(
         if not is_built:
             raise errors.HypervisorFailed(host=guest.host, action="make a config drive", reason="full")
 
-    monkeypatch.setattr(cloud.driver, "make_config_drive", make)
+    monkeypatch.setattr(cloud.driver.disks, "make_config_drive", make)
     server_id, action_id = cloud.create_server(config_drive=True)
     with cloud.database.writer() as session:
         session.get_one(Action, action_id).inputs = {"admin_pass": sealed}
@@ -184,7 +184,7 @@ def test_a_password_is_on_the_config_drive_and_nowhere_else(
 def test_a_rescue_has_a_drive_of_its_own_with_its_password(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens.KeyRepository(tokens.directory_of(cloud.conf)).create()
     drives: list[tuple[bool, str | None]] = []
-    monkeypatch.setattr(cloud.driver, "make_config_drive", lambda guest: drives.append(
+    monkeypatch.setattr(cloud.driver.disks, "make_config_drive", lambda guest: drives.append(
         (guest.rescue is not None, told(guest.documents))))
     server_id, action_id = cloud.create_server(config_drive=True)
     cloud.run(action_id)
@@ -199,7 +199,7 @@ def test_a_rescue_has_a_drive_of_its_own_with_its_password(cloud: OneProcess, mo
 
 def test_a_rescue_without_a_drive_makes_none(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     drives: list[Guest] = []
-    monkeypatch.setattr(cloud.driver, "make_config_drive", drives.append)
+    monkeypatch.setattr(cloud.driver.disks, "make_config_drive", drives.append)
     server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     cloud.run(cloud.begin_action(server_id, "rescue", inputs={"image_id": cloud.image_id}))

@@ -72,7 +72,7 @@ def test_it_begins_when_the_workflow_has_ended_and_can_be_taken_back(cloud: OneP
         assert shelving.is_offloaded(cloud, server_id)
         cloud.run(cloud.begin_action(server_id, "unshelve"))
         assert shelving.is_back(cloud, server_id)
-    assert cloud.driver.power_state(server_id) is Power.RUNNING
+    assert cloud.driver.power.state(server_id) is Power.RUNNING
 
 
 def test_what_was_shelved_and_left_its_host_is_reclaimed_with_its_snapshot(cloud: OneProcess) -> None:
@@ -90,7 +90,7 @@ def test_it_begins_when_the_workflow_has_failed_too(cloud: OneProcess, monkeypat
     def fail(server_id: str) -> None:
         raise errors.HypervisorFailed(host="node-0", action="set disks aside", reason="no room")
 
-    monkeypatch.setattr(cloud.driver, "keep_disks", fail)
+    monkeypatch.setattr(cloud.driver.disks, "set_aside", fail)
     server_id, action_id = resizing.resize(cloud)
     keep_for_later(cloud, server_id)
     cloud.run(action_id)

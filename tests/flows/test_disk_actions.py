@@ -56,7 +56,7 @@ def test_an_image_that_is_deleted_meanwhile_ends_the_action_only(cloud: OneProce
     cloud.run(action_id)
     server = cloud.server(server_id)
     assert (server.vm_state, server.task_state, action(cloud, action_id).state) == ("active", None, "failed")
-    assert cloud.driver.snapshots(server_id) == []
+    assert cloud.driver.snapshots.list(server_id) == []
 
 
 def test_a_protected_backup_is_not_rotated(cloud: OneProcess) -> None:
@@ -78,13 +78,13 @@ def test_a_backup_of_which_none_is_kept_is_gone(cloud: OneProcess) -> None:
 
 def break_once(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker dies in the middle of its next start of a guest, and is back for the one after."""
-    working = cloud.driver.start
+    working = cloud.driver.power.start
 
     def start(guest: Any) -> None:
-        monkeypatch.setattr(cloud.driver, "start", working)
+        monkeypatch.setattr(cloud.driver.power, "start", working)
         raise errors.ServiceDown(service="nova-compute", host="node", reason="it died")
 
-    monkeypatch.setattr(cloud.driver, "start", start)
+    monkeypatch.setattr(cloud.driver.power, "start", start)
 
 
 def test_a_rebuild_waits_for_a_worker_that_has_just_died(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,8 +38,8 @@ def test_a_password_is_set_and_the_server_is_free_again(cloud: OneProcess, insid
     action_id = cloud.begin_action(server_id, "change_password")
     inside.change_password(CTXT, server_id=server_id, action_id=action_id, password="secret-2")  # noqa: S106
     assert state(cloud, server_id, action_id) == (None, "done", None)
-    assert "password of root" in cloud.driver.console_output(server_id)
-    assert "secret-2" not in cloud.driver.console_output(server_id)
+    assert "password of root" in cloud.driver.consoles.output(server_id)
+    assert "secret-2" not in cloud.driver.consoles.output(server_id)
 
 
 def test_a_refused_password_reaches_the_caller_and_the_journal(
@@ -48,7 +48,7 @@ def test_a_refused_password_reaches_the_caller_and_the_journal(
     def refuse(server_id: str, *, user: str, password: str) -> None:
         raise errors.HypervisorFailed(host="node-1", action="set a password", reason="no agent")
 
-    monkeypatch.setattr(cloud.driver, "set_password", refuse)
+    monkeypatch.setattr(cloud.driver.guests, "set_password", refuse)
     server_id = shelving.active(cloud)
     action_id = cloud.begin_action(server_id, "change_password")
     with pytest.raises(errors.HypervisorFailed, match="no agent"):
@@ -77,13 +77,13 @@ def test_a_crash_dump_is_one_event(cloud: OneProcess, inside: Inside) -> None:
     inside.trigger_crash_dump(CTXT, server_id=server_id, action_id=action_id)
     assert state(cloud, server_id, action_id) == (None, "done", None)
     assert [event.name for event in cloud.events(action_id)] == ["compute_trigger_crash_dump"]
-    assert "NMI" in cloud.driver.console_output(server_id)
+    assert "NMI" in cloud.driver.consoles.output(server_id)
 
 
 def test_diagnostics_need_a_guest_that_runs(cloud: OneProcess, inside: Inside) -> None:
     server_id = shelving.active(cloud)
     assert inside.diagnostics(CTXT, server_id=server_id).memory_maximum_mb == 128
-    cloud.driver.stop(server_id, timeout_s=0)
+    cloud.driver.power.stop(server_id, timeout_s=0)
     with pytest.raises(errors.WrongState, match="power state"):
         inside.diagnostics(CTXT, server_id=server_id)
 
@@ -148,7 +148,7 @@ def test_a_host_that_does_not_say_where_they_are_holds_up_nobody(cloud: OneProce
     def refuse(guest: object) -> None:
         raise errors.HypervisorFailed(host="node-0", action="read a guest's place", reason="no answer")
 
-    monkeypatch.setattr(cloud.driver, "placement", refuse)
+    monkeypatch.setattr(cloud.driver.guests, "placement", refuse)
     server_id, action_id = tagged(cloud)
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "active"

@@ -71,7 +71,7 @@ def test_own_cpus_are_counted_apart_and_never_oversold(cloud: OneProcess) -> Non
 def test_no_two_guests_of_a_host_have_one_cpu(cloud: OneProcess) -> None:
     guests = [build(cloud, OWN) for _ in range(4)]
     pins = [(cloud.server(server_id).host, cpu) for server_id in guests
-            for cpu in cloud.driver.placement(cloud.driver.guest(server_id)).pins.values()]
+            for cpu in cloud.driver.guests.placement(cloud.driver.guests.find(server_id)).pins.values()]
     assert len(pins) == len(set(pins)) == 8
     assert {cpu for _, cpu in pins} == {4, 5, 6, 7}
 
@@ -104,10 +104,10 @@ def test_a_resize_claims_for_both_sizes_until_it_ends(cloud: OneProcess, end: st
     cloud.run(resizing.begin_resize(cloud, server_id, flavor))
     assert cloud.server(server_id).vm_state == "resized"
     assert claimed(cloud)[0] == [0, 4]
-    assert len(cloud.driver.placement(cloud.driver.guest(server_id)).pins) == 4
+    assert len(cloud.driver.guests.placement(cloud.driver.guests.find(server_id)).pins) == 4
     cloud.run(cloud.begin_action(server_id, end))
     assert claimed(cloud)[0] == [0, pcpus]
-    assert len(cloud.driver.placement(cloud.driver.guest(server_id)).pins) == pcpus
+    assert len(cloud.driver.guests.placement(cloud.driver.guests.find(server_id)).pins) == pcpus
 
 
 def test_a_resize_to_more_than_there_is_says_so(cloud: OneProcess) -> None:
@@ -150,7 +150,7 @@ def test_what_a_host_offers_is_there(cloud: OneProcess, specs: dict[str, str], i
 
 
 def test_a_host_that_says_anew_what_it_has_is_asked_for_that(cloud: OneProcess) -> None:
-    less = tuple(dataclasses.replace(one, pcpus=0) for one in cloud.driver.inventory())
+    less = tuple(dataclasses.replace(one, pcpus=0) for one in cloud.driver.host.inventory())
     cloud.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=less))
     cloud.heartbeats.flush()
     assert "not enough dedicated CPUs: 2 asked, 0 left" in fault(cloud, build(cloud, OWN))

@@ -44,7 +44,7 @@ def test_a_rescue_that_fails_leaves_state_disks_and_power(
     row, record = cloud.server(server_id), cloud.compute_host.records.get(server_id)
     assert record is not None
     assert (row.vm_state, row.task_state, row.power_state) == (vm_state, None, power)
-    assert cloud.driver.power_state(server_id) is power
+    assert cloud.driver.power.state(server_id) is power
     assert (record.guest.rescue, record.before_rescue, record.phase) == (None, None, "built")
     assert record.wanted == ("on" if power is Power.RUNNING else "off")
 
@@ -58,7 +58,7 @@ def test_an_undo_of_a_rescue_that_is_cut_off_is_done_again(cloud: OneProcess) ->
     failpoints.arm("")
     cloud.restart_conductor()
     cloud.run(action_id)
-    assert (cloud.server(server_id).vm_state, cloud.driver.power_state(server_id)) == ("error", Power.SHUTDOWN)
+    assert (cloud.server(server_id).vm_state, cloud.driver.power.state(server_id)) == ("error", Power.SHUTDOWN)
 
 
 @pytest.mark.parametrize(("vm_state", "power"), [("active", Power.RUNNING), ("stopped", Power.SHUTDOWN)])
@@ -76,9 +76,9 @@ def test_a_rebuild_that_fails_early_leaves_the_power(cloud: OneProcess, monkeypa
     def gone(guest: Any, *, check: Any) -> None:
         raise errors.ImageFailed(host="node", id="i", reason="it is gone")
 
-    monkeypatch.setattr(cloud.driver, "fetch_image", gone)
+    monkeypatch.setattr(cloud.driver.images, "fetch", gone)
     cloud.run(cloud.begin_action(server_id, "rebuild", inputs={"preserve_ephemeral": False, "is_on": False}))
-    assert (cloud.server(server_id).vm_state, cloud.driver.power_state(server_id)) == ("error", Power.SHUTDOWN)
+    assert (cloud.server(server_id).vm_state, cloud.driver.power.state(server_id)) == ("error", Power.SHUTDOWN)
 
 
 def seen(cloud: OneProcess, server_id: str, power: Power) -> tuple[str, int | None]:
@@ -118,7 +118,7 @@ def test_nothing_follows_while_something_is_under_way(cloud: OneProcess, vm_stat
 def test_a_resized_guest_that_powered_off_is_confirmed_as_stopped(cloud: OneProcess) -> None:
     server_id, action_id = resizing.resize(cloud)
     cloud.run(action_id)
-    cloud.driver.power_off_from_inside(server_id)
+    cloud.driver.power.power_off_from_inside(server_id)
     assert seen(cloud, server_id, Power.SHUTDOWN) == ("resized", Power.SHUTDOWN)
     cloud.run(cloud.begin_action(server_id, "confirm_resize"))
     assert resizing.looks(cloud, server_id, power=Power.SHUTDOWN)[0] == "stopped"

@@ -85,7 +85,7 @@ def test_late_duplicates_change_nothing_once_it_was_reverted(cloud: OneProcess) 
 def test_delete_wins_over_a_resize_between_its_steps(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     server_id, action_id = resizing.resize(cloud)
     driver = cloud.driver
-    keep = driver.keep_disks
+    keep = driver.disks.set_aside
 
     def delete_meanwhile(of: str) -> None:
         keep(of)
@@ -93,10 +93,10 @@ def test_delete_wins_over_a_resize_between_its_steps(cloud: OneProcess, monkeypa
             session.execute(sa.update(Server).values(task_state="deleting"))
         cloud.compute_host.records.add_tombstone(server_id, fence=10**9)
 
-    monkeypatch.setattr(driver, "keep_disks", delete_meanwhile)
+    monkeypatch.setattr(driver.disks, "set_aside", delete_meanwhile)
     cloud.run(action_id)
     monkeypatch.undo()
-    assert cloud.driver.power_state(server_id) is Power.SHUTDOWN
+    assert cloud.driver.power.state(server_id) is Power.SHUTDOWN
     assert cloud.server(server_id).task_state == "deleting"
 
 

@@ -82,8 +82,8 @@ def test_delete_takes_the_snapshot_too(cloud: OneProcess) -> None:
 @pytest.mark.parametrize("state", ["paused", "stopped", "suspended"])
 def test_a_server_at_rest_can_be_shelved(cloud: OneProcess, state: str) -> None:
     server_id = shelving.active(cloud)
-    {"paused": lambda: cloud.driver.pause(server_id), "suspended": lambda: cloud.driver.suspend(server_id),
-     "stopped": lambda: cloud.driver.stop(server_id, timeout_s=0)}[state]()
+    {"paused": lambda: cloud.driver.power.pause(server_id), "suspended": lambda: cloud.driver.power.suspend(server_id),
+     "stopped": lambda: cloud.driver.power.stop(server_id, timeout_s=0)}[state]()
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).where(Server.id == server_id).values(vm_state=state))
     cloud.run(shelving.request(cloud, server_id))
@@ -120,7 +120,7 @@ def test_a_softly_deleted_server_is_off_and_keeps_its_room(cloud: OneProcess) ->
     server_id = soft_delete(cloud)
     server = cloud.server(server_id)
     assert (server.vm_state, server.task_state) == ("soft-delete", None)
-    assert cloud.driver.power_state(server_id) is Power.SHUTDOWN
+    assert cloud.driver.power.state(server_id) is Power.SHUTDOWN
     orphans.remove(cloud.services)
     assert set(cloud.leftovers(server_id)) == {"claims", "plugged", "sums", "held"}
 
@@ -130,7 +130,7 @@ def test_it_is_restored_running(cloud: OneProcess) -> None:
     action_id = cloud.begin_action(server_id, "restore")
     cloud.soft_delete.restore(shelving.CTXT, server_id=server_id, action_id=action_id)
     assert cloud.server(server_id).vm_state == "active"
-    assert cloud.driver.power_state(server_id) is Power.RUNNING
+    assert cloud.driver.power.state(server_id) is Power.RUNNING
 
 
 def test_it_is_reclaimed_in_time_and_leaves_nothing(cloud: OneProcess) -> None:

@@ -78,7 +78,7 @@ def soft_deleted(cloud: OneProcess, state: str) -> str:
     request(cloud, server_id, "soft_delete")
     server = cloud.server(server_id)
     assert (server.vm_state, server.task_state, server.power_state) == ("soft-delete", None, power)
-    assert cloud.driver.power_state(server_id) is power
+    assert cloud.driver.power.state(server_id) is power
     return server_id
 
 
@@ -94,8 +94,8 @@ def test_it_is_restored_running_from_its_own_disk(cloud: OneProcess, state: str)
     server, record = cloud.server(server_id), cloud.compute_host.records.get(server_id)
     assert record is not None
     assert (server.vm_state, server.task_state, server.power_state) == ("active", None, Power.RUNNING)
-    assert cloud.driver.power_state(server_id) is Power.RUNNING
-    seen = {record.guest.rescue, cloud.driver.guest(server_id).rescue, record.before_rescue, server.shelved_image_id}
+    assert cloud.driver.power.state(server_id) is Power.RUNNING
+    seen = {record.guest.rescue, cloud.driver.guests.find(server_id).rescue, record.before_rescue, server.shelved_image_id}
     assert seen == {None}
     assert (record.resized_by, record.wanted, snapshots_left(cloud)) == (0, "on", 0)
     with cloud.database.reader() as session:

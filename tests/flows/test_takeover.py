@@ -49,13 +49,13 @@ def test_only_a_process_of_this_host_that_is_gone_is_dead(host: str) -> None:
 
 def test_a_burst_of_builds_holds_nobody_up_and_all_are_carried_out(cloud: OneProcess) -> None:
     workers = cloud.conf.conductor.workers
-    go_on, start = threading.Event(), cloud.driver.start
+    go_on, start = threading.Event(), cloud.driver.power.start
 
     def wait(guest: Any) -> None:
         assert go_on.wait(30)
         start(guest)
 
-    cloud.driver.start = wait  # type: ignore[method-assign]
+    cloud.driver.power.start = wait  # type: ignore[method-assign]
     asked = [cloud.create_server() for _ in range(workers + 5)]
     for _, action_id in [*asked, *asked]:  # each hint comes twice, and none waits for a build
         cloud.workflows.run(CTXT, action_id=action_id)

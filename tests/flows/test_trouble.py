@@ -15,7 +15,7 @@ LATER = datetime.timedelta(seconds=30)
 
 
 def beat(cloud: OneProcess, *, trouble: str = "") -> None:
-    inventories = () if trouble else cloud.driver.inventory()
+    inventories = () if trouble else cloud.driver.host.inventory()
     cloud.heartbeats.report(CTXT, status=ServiceReport(
         binary="nova-compute", agent="node", inventories=inventories, trouble=trouble))
     cloud.heartbeats.flush()

@@ -94,14 +94,14 @@ def remove_guests(conf: cfg.ConfigOpts) -> int:
     from nova_lite.compute.virt import drivers
 
     driver = drivers.make(conf)
-    driver.open(lambda server_id, power: None)
+    driver.host.open(lambda server_id, power: None)
     try:
-        servers = driver.list_ours()
+        servers = driver.guests.list_ours()
         for server_id in servers:
-            driver.destroy(server_id)
-            driver.remove_disks(server_id)
+            driver.guests.destroy(server_id)
+            driver.disks.remove(server_id)
     finally:
-        driver.close()
+        driver.host.close()
     return len(servers)
 
 

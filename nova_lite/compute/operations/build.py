@@ -46,14 +46,14 @@ class Build:
         self._check_destroy(server_id, fence)
         if self._host.locks.is_held(server_id):
             # An operation may be waiting for the guest to power off: let it have its way at once.
-            self._host.driver.destroy(server_id)
+            self._host.driver.guests.destroy(server_id)
         with self._host.locks.hold(server_id):
             self.remove(server_id, self._check_destroy(server_id, fence))
         LOG.info("server %s: destroy done in %.2f s", server_id, self._host.clock() - began)
 
     def owned(self, ctxt: Context) -> OwnedGuests:
-        self._host.driver.check("list guests")
-        known = {record.server_id for record in self._host.records.all()} | set(self._host.driver.list_ours())
+        self._host.driver.host.check("list guests")
+        known = {record.server_id for record in self._host.records.all()} | set(self._host.driver.guests.list_ours())
         return OwnedGuests(server_ids=tuple(sorted(known)))
 
     def remove(self, server_id: str, record: Record | None) -> None:
@@ -62,9 +62,9 @@ class Build:
         if record and record.phase is not Phase.DESTROYING:
             records.put(dataclasses.replace(record, phase=Phase.DESTROYING))
         fail("destroy.guest.before")
-        driver.destroy(server_id)
+        driver.guests.destroy(server_id)
         fail("destroy.disks.before")
-        driver.remove_disks(server_id)
+        driver.disks.remove(server_id)
         fail("destroy.record.before")
         records.remove(server_id)
         self._host.reports.forget(server_id)
@@ -107,17 +107,17 @@ class Build:
             fail("build.record.before")
             self._claim(guest)
             undo.callback(self._undo, guest)
-            if driver.power_state(guest.server_id) not in (Power.RUNNING, Power.PAUSED):
+            if driver.power.state(guest.server_id) not in (Power.RUNNING, Power.PAUSED):
                 fail("build.fetch_image.before")
-                driver.fetch_image(guest, check=lambda: self._check(guest))
+                driver.images.fetch(guest, check=lambda: self._check(guest))
                 fail("build.make_disks.before")
-                driver.make_disks(guest)
+                driver.disks.make(guest)
                 if guest.config_drive:
                     fail("build.make_config_drive.before")
-                    driver.make_config_drive(guest)
+                    driver.disks.make_config_drive(guest)
                 self._check(guest)
                 fail("build.start_guest.before")
-                driver.start(guest)
+                driver.power.start(guest)
             self._check(guest)
             fail("build.finish.before")
             undo.pop_all()

@@ -22,7 +22,7 @@ class Console:
         if self._host.records.get(server_id) is None:
             reason = "the server is not on this host"
             raise errors.HypervisorFailed(host=self._host.name, action="read the console", reason=reason)
-        text = self._host.driver.console_output(server_id)
+        text = self._host.driver.consoles.output(server_id)
         if length is None:
             return text
         # Without the last line end: clients count lines by splitting at it.
@@ -31,7 +31,7 @@ class Console:
     def open_console(
         self, ctxt: Context, *, server_id: str, type: ConsoleType, token_hash: str, ttl_s: int  # noqa: A002
     ) -> ConsoleAddress:
-        self._host.driver.check("open a console")
-        if self._host.driver.power_state(server_id) not in (Power.RUNNING, Power.PAUSED):
+        self._host.driver.host.check("open a console")
+        if self._host.driver.power.state(server_id) not in (Power.RUNNING, Power.PAUSED):
             raise errors.Conflict(reason=f"Instance {server_id} is not ready: it is not running")
         return self._gate.announce(server_id, type, token_hash=token_hash, ttl_s=ttl_s)

@@ -21,7 +21,7 @@ class Inside:
     def trigger_crash_dump(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.action(ctxt, server_id, action_id, "trigger_crash_dump"):
             fail("trigger_crash_dump.before")
-            self._host.driver.trigger_crash_dump(server_id)
+            self._host.driver.power.trigger_crash_dump(server_id)
 
     def change_password(self, ctxt: Context, *, server_id: str, action_id: int, password: str) -> None:
         """Tells the conductor the outcome as any action, and whoever waits for it as well."""
@@ -29,7 +29,7 @@ class Inside:
         with self._host.action(ctxt, server_id, action_id, "change_password") as guest:
             fail("change_password.before")
             try:
-                self._host.driver.set_password(server_id, user=_user(guest), password=password)
+                self._host.driver.guests.set_password(server_id, user=_user(guest), password=password)
             except errors.NovaLiteError as error:
                 refused.append(error)
                 raise
@@ -41,20 +41,20 @@ class Inside:
         if record is None:
             reason = "the server is not on this host"
             raise errors.HypervisorFailed(host=self._host.name, action="read a guest's place", reason=reason)
-        self._host.driver.check("read a guest's place")
-        return self._host.driver.placement(record.guest)
+        self._host.driver.host.check("read a guest's place")
+        return self._host.driver.guests.placement(record.guest)
 
     def diagnostics(self, ctxt: Context, *, server_id: str) -> GuestDiagnostics:
         driver, record = self._host.driver, self._host.records.get(server_id)
         if record is None:
             reason = "the server is not on this host"
             raise errors.HypervisorFailed(host=self._host.name, action="read diagnostics", reason=reason)
-        driver.check("read diagnostics")
-        power = driver.power_state(server_id)
+        driver.host.check("read diagnostics")
+        power = driver.power.state(server_id)
         if power is not Power.RUNNING:
             raise errors.WrongState(
                 action="get_diagnostics", id=server_id, attribute="power state", state=power.name.lower())
-        return driver.diagnostics(record.guest)
+        return driver.guests.diagnostics(record.guest)
 
 
 def _user(guest: Guest) -> str:

@@ -23,7 +23,7 @@ class ImageCaching:
         began = self._host.clock()
         try:
             with self._host.builds:
-                self._host.driver.cache_image(image)
+                self._host.driver.images.cache(image)
         except errors.NovaLiteError as error:
             LOG.warning("image %s: not cached ahead of time: %s", image.id, error.text)
             return

@@ -25,7 +25,7 @@ class Interfaces:
 
     def attach_interface(self, ctxt: Context, *, server_id: str, turn: int, nic: Nic) -> None:
         began = self._host.clock()
-        self._host.driver.check("attach a NIC")
+        self._host.driver.host.check("attach a NIC")
         with self._host.locks.hold(server_id):
             record = self._record(server_id, turn)
             if record is None:
@@ -36,7 +36,7 @@ class Interfaces:
             self._keep(record, turn, (*others, nic))
             fail("attach_interface.guest.before")
             try:
-                self._host.driver.attach_interface(record.guest, nic)
+                self._host.driver.nics.attach(record.guest, nic)
             except errors.NovaLiteError:
                 self._keep(record, turn, others)
                 raise
@@ -52,7 +52,7 @@ class Interfaces:
             fail("detach_interface.guest.before")
             for nic in record.guest.nics:
                 if nic.port_id == port_id:
-                    self._host.driver.detach_interface(server_id, nic, timeout_s=self._host.detach_timeout_s)
+                    self._host.driver.nics.detach(server_id, nic, timeout_s=self._host.detach_timeout_s)
             fail("detach_interface.record.before")
             self._keep(record, turn, _without(record, port_id))
             fail("detach_interface.finish.before")

@@ -22,38 +22,38 @@ class Power:
     def start(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.action(ctxt, server_id, action_id, "start", wanted=Wanted.ON) as guest:
             fail("start.before")
-            self._host.driver.start(guest)
+            self._host.driver.power.start(guest)
 
     def stop(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.action(ctxt, server_id, action_id, "stop", wanted=Wanted.OFF):
             fail("stop.before")
-            self._host.driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
+            self._host.driver.power.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
 
     def reboot(self, ctxt: Context, *, server_id: str, action_id: int, reboot_type: RebootType) -> None:
         is_hard, driver = reboot_type is RebootType.HARD, self._host.driver
         cuts = _CUT_BY_A_HARD_REBOOT if is_hard else frozenset[str]()
         with self._host.action(ctxt, server_id, action_id, "reboot", wanted=Wanted.ON, cuts=cuts) as guest:
             fail("reboot.before")
-            if is_hard or not driver.reboot_soft(server_id, timeout_s=self._host.shutdown_timeout_s(server_id)):
+            if is_hard or not driver.power.reboot_soft(server_id, timeout_s=self._host.shutdown_timeout_s(server_id)):
                 self._host.turns.check(server_id, action_id)
-                driver.reboot_hard(guest)
+                driver.power.reboot_hard(guest)
 
     def pause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.action(ctxt, server_id, action_id, "pause"):
             fail("pause.before")
-            self._host.driver.pause(server_id)
+            self._host.driver.power.pause(server_id)
 
     def unpause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.action(ctxt, server_id, action_id, "unpause"):
             fail("unpause.before")
-            self._host.driver.unpause(server_id)
+            self._host.driver.power.unpause(server_id)
 
     def suspend(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.action(ctxt, server_id, action_id, "suspend", wanted=Wanted.OFF):
             fail("suspend.before")
-            self._host.driver.suspend(server_id)
+            self._host.driver.power.suspend(server_id)
 
     def resume(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.action(ctxt, server_id, action_id, "resume", wanted=Wanted.ON) as guest:
             fail("resume.before")
-            self._host.driver.resume(guest)
+            self._host.driver.power.resume(guest)

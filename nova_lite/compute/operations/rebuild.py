@@ -33,11 +33,11 @@ class Rebuild:
             if known and known.phase is Phase.BUILT and known.guest.fence == guest.fence:
                 return
             fail("rebuild.fetch_image.before")
-            driver.fetch_image(guest, check=check)
+            driver.images.fetch(guest, check=check)
             fail("rebuild.destroy.before")
-            driver.destroy(guest.server_id)
+            driver.guests.destroy(guest.server_id)
             fail("rebuild.clear_disks.before")
-            driver.clear_disks(guest.server_id, keeps_ephemeral=keeps_ephemeral)
+            driver.disks.clear(guest.server_id, keeps_ephemeral=keeps_ephemeral)
             # Only now: a guest that is being built and runs is taken for built, after a crash.
             begun = Record(guest=guest, phase=Phase.BUILDING, last_action=known.last_action if known else 0,
                            nic_turn=known.nic_turn if known else 0, wanted=Wanted.ON if is_on else Wanted.OFF)
@@ -54,20 +54,20 @@ class Rebuild:
             record = self._built(server_id, "rescue")
             guest = dataclasses.replace(record.guest, rescue=image)
             fail("rescue.fetch_image.before")
-            driver.cache_image(image)
+            driver.images.cache(image)
             check()
             if record.guest.rescue is None:
                 self._off_for_rescue(record)
-                driver.remove_rescue_disk(server_id)
+                driver.disks.remove_rescue(server_id)
                 fail("rescue.record.before")
                 records.put(dataclasses.replace(self._built(server_id, "rescue"), guest=guest, wanted=Wanted.ON))
             fail("rescue.make_disks.before")
-            driver.make_rescue_disk(guest)
+            driver.disks.make_rescue(guest)
             if documents is not None:
-                driver.make_config_drive(dataclasses.replace(guest, documents=documents))
+                driver.disks.make_config_drive(dataclasses.replace(guest, documents=documents))
             check()
             fail("rescue.start.before")
-            driver.reboot_hard(guest)
+            driver.power.reboot_hard(guest)
             self._host.reports.told(server_id, Power.RUNNING)
 
     def unrescue(self, ctxt: Context, *, server_id: str, fence: int, is_on: bool) -> None:
@@ -80,7 +80,7 @@ class Rebuild:
             if record.before_rescue is not None:
                 self._unrescue(record, is_on=record.before_rescue is Wanted.ON)
             elif record.guest.rescue is None:
-                self._host.driver.remove_rescue_disk(server_id)
+                self._host.driver.disks.remove_rescue(server_id)
 
     def _unrescue(self, record: Record, *, is_on: bool) -> None:
         driver, server_id = self._host.driver, record.server_id
@@ -89,43 +89,43 @@ class Rebuild:
             fail("unrescue.start.before")
             self._restore(guest, is_on=is_on)
         elif is_on:
-            driver.start(guest)
+            driver.power.start(guest)
         fail("unrescue.record.before")
         # Only now: asked again after a crash, it is done again from the start.
         self._host.records.put(dataclasses.replace(
             record, guest=guest, wanted=Wanted.ON if is_on else Wanted.OFF, before_rescue=None))
         fail("unrescue.remove_disk.before")
-        driver.remove_rescue_disk(server_id)
-        self._host.reports.told(server_id, driver.power_state(server_id))
+        driver.disks.remove_rescue(server_id)
+        self._host.reports.told(server_id, driver.power.state(server_id))
 
     def _off_for_rescue(self, record: Record) -> None:
         """Power off, as the guest likes; what its power was is written down first, once."""
         driver, server_id = self._host.driver, record.server_id
         if record.before_rescue is None:
-            is_on = driver.power_state(server_id) in (Power.RUNNING, Power.PAUSED)
+            is_on = driver.power.state(server_id) in (Power.RUNNING, Power.PAUSED)
             self._host.records.put(dataclasses.replace(record, before_rescue=Wanted.ON if is_on else Wanted.OFF))
         fail("rescue.stop.before")
-        driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
+        driver.power.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
 
     def _restore(self, guest: Guest, *, is_on: bool) -> None:
         if is_on:
-            self._host.driver.reboot_hard(guest)
+            self._host.driver.power.reboot_hard(guest)
             return
-        self._host.driver.stop(guest.server_id, timeout_s=0)
-        self._host.driver.define(guest)
+        self._host.driver.power.stop(guest.server_id, timeout_s=0)
+        self._host.driver.guests.define(guest)
 
     def _make(self, guest: Guest, check: Callable[[], None], *, is_on: bool) -> None:
         driver = self._host.driver
         fail("rebuild.make_disks.before")
-        driver.make_disks(guest)
+        driver.disks.make(guest)
         if guest.config_drive:
-            driver.make_config_drive(guest)
+            driver.disks.make_config_drive(guest)
         check()
         fail("rebuild.start.before")
         if is_on:
-            driver.start(guest)
+            driver.power.start(guest)
         else:
-            driver.define(guest)
+            driver.guests.define(guest)
         fail("rebuild.finish.before")
 
     def _built(self, server_id: str, action: str) -> Record:

@@ -32,11 +32,11 @@ class Resize:
             if record.guest.fence < fence:
                 self._begin(record, fence)
             fail("resize.stop.before")
-            if self._host.driver.power_state(server_id) not in _OFF:
-                self._host.driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
+            if self._host.driver.power.state(server_id) not in _OFF:
+                self._host.driver.power.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
             self._check(server_id, fence)
             fail("resize.keep_disks.before")
-            self._host.driver.keep_disks(server_id)
+            self._host.driver.disks.set_aside(server_id)
         LOG.info("server %s: prepared for its resize in %.2f s", server_id, self._host.clock() - began)
 
     def finish_resize(self, ctxt: Context, *, server_id: str, fence: int, size: GuestSize, is_on: bool) -> int:
@@ -46,8 +46,8 @@ class Resize:
             if record.phase is Phase.RESIZING and record.resized_by == fence:
                 guest = _sized(record.guest, size)
                 fail("resize.make_disks.before")
-                if self._host.driver.power_state(server_id) in _OFF:  # it runs when this was cut off at its end
-                    self._host.driver.resize_disks(guest)
+                if self._host.driver.power.state(server_id) in _OFF:  # it runs when this was cut off at its end
+                    self._host.driver.disks.resize(guest)
                 self._check(server_id, fence)
                 self._power(guest, is_on=is_on)
                 fail("resize.finish.before")
@@ -66,12 +66,12 @@ class Resize:
                 guest = dataclasses.replace(_sized(record.guest, size), fence=fence)
                 fail("revert_resize.stop.before")
                 self._host.records.put(dataclasses.replace(record, guest=guest, phase=Phase.RESIZING))
-                if self._host.driver.power_state(server_id) not in _OFF:
+                if self._host.driver.power.state(server_id) not in _OFF:
                     # What it writes is thrown away: it need not shut down in peace.
-                    self._host.driver.stop(server_id, timeout_s=0)
+                    self._host.driver.power.stop(server_id, timeout_s=0)
                 self._check(server_id, fence)
                 fail("revert_resize.restore_disks.before")
-                self._host.driver.restore_disks(guest)
+                self._host.driver.disks.restore(guest)
                 self._check(server_id, fence)
                 self._power(guest, is_on=is_on)
                 fail("revert_resize.finish.before")
@@ -86,7 +86,7 @@ class Resize:
         with self._host.locks.hold(server_id):
             record = self._admit(server_id, fence)
             fail("confirm_resize.discard_disks.before")
-            self._host.driver.discard_disks(server_id)
+            self._host.driver.disks.discard(server_id)
             fail("confirm_resize.finish.before")
             guest = dataclasses.replace(record.guest, fence=fence)
             self._host.records.put(dataclasses.replace(record, guest=guest, resized_by=0))
@@ -114,25 +114,25 @@ class Resize:
     def _begin(self, record: Record, fence: int) -> None:
         """Write down what is about to change; disks kept by a resize that an operator's reset ended are of no use."""
         if record.phase is Phase.RESIZING:
-            self._host.driver.restore_disks(record.guest)
+            self._host.driver.disks.restore(record.guest)
         elif record.resized_by:
-            self._host.driver.discard_disks(record.server_id)
+            self._host.driver.disks.discard(record.server_id)
         fail("resize.record.before")
         guest = dataclasses.replace(record.guest, fence=fence)
         self._host.records.put(dataclasses.replace(record, guest=guest, phase=Phase.RESIZING, resized_by=fence))
 
     def _power(self, guest: Guest, *, is_on: bool) -> None:
         fail("resize.power.before")
-        self._host.driver.define(guest)
+        self._host.driver.guests.define(guest)
         if is_on:
-            self._host.driver.start(guest)
+            self._host.driver.power.start(guest)
 
     def _put(self, record: Record, *, is_on: bool) -> None:
         self._host.records.put(dataclasses.replace(record, wanted=Wanted.ON if is_on else Wanted.OFF))
 
     def _told(self, server_id: str) -> int:
         """The power that the conductor hears of by this answer."""
-        power = self._host.driver.power_state(server_id)
+        power = self._host.driver.power.state(server_id)
         self._host.reports.told(server_id, power)
         return int(power)
 

@@ -27,20 +27,20 @@ class Shelve:
             if record.wanted is not Wanted.OFF:
                 self._host.records.put(dataclasses.replace(record, wanted=Wanted.OFF))
             fail("shelve.stop.before")
-            if self._host.driver.power_state(server_id) in _RUNS:
-                self._host.driver.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
+            if self._host.driver.power.state(server_id) in _RUNS:
+                self._host.driver.power.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
             fail("shelve.stop.after")
-            self._host.reports.told(server_id, self._host.driver.power_state(server_id))
+            self._host.reports.told(server_id, self._host.driver.power.state(server_id))
 
     def unshelve(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.locks.hold(server_id):
             record = self._record(server_id, action_id)
             fail("unshelve.start.before")
-            self._host.driver.start(record.guest)
+            self._host.driver.power.start(record.guest)
             fail("unshelve.start.after")
             # A late duplicate of the shelving must not power it off again.
             self._host.records.put(dataclasses.replace(record, wanted=Wanted.ON, last_action=action_id))
-            self._host.reports.told(server_id, self._host.driver.power_state(server_id))
+            self._host.reports.told(server_id, self._host.driver.power.state(server_id))
 
     def _record(self, server_id: str, action_id: int) -> Record:
         record = self._host.records.get(server_id)

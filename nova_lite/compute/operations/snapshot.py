@@ -43,7 +43,7 @@ class Snapshot:
             check()
             guest = self._guest(server_id, "make a snapshot")
             fail("snapshot.take.before")
-            self._host.driver.take_snapshot(guest, image_id, check=check)
+            self._host.driver.snapshots.take(guest, image_id, check=check)
             fail("snapshot.take.after")
         LOG.info("server %s: snapshot for image %s made in %.2f s", server_id, image_id, self._host.clock() - began)
 
@@ -59,7 +59,7 @@ class Snapshot:
             self._guest(server_id, "upload a snapshot")
             fail("snapshot.upload.before")
             try:
-                with self._host.driver.open_snapshot(server_id, image.id) as source:
+                with self._host.driver.snapshots.open(server_id, image.id) as source:
                     self._upload(source, url=image.url, token=image.token, timeout_s=self._timeout_s, check=check)
             except UploadFailed as failed:
                 raise errors.ImageFailed(host=self._host.name, id=image.id, reason=failed) from failed
@@ -68,7 +68,7 @@ class Snapshot:
 
     def discard_snapshot(self, ctxt: Context, *, server_id: str, image_id: str) -> None:
         fail("snapshot.discard.before")
-        self._host.driver.remove_snapshot(server_id, image_id)
+        self._host.driver.snapshots.remove(server_id, image_id)
 
     def _guest(self, server_id: str, action: str) -> Guest:
         record = self._host.records.get(server_id)

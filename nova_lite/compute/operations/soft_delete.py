@@ -23,13 +23,13 @@ class SoftDelete:
     def soft_delete(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.action(ctxt, server_id, action_id, "soft_delete", wanted=Wanted.OFF, cuts=_CUT_BY_A_SOFT_DELETE):
             fail("soft_delete.before")
-            self._host.driver.stop(server_id, timeout_s=0)
+            self._host.driver.power.stop(server_id, timeout_s=0)
             self._settle(server_id)
 
     def restore(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
         with self._host.action(ctxt, server_id, action_id, "restore", wanted=Wanted.ON) as guest:
             fail("restore.before")
-            self._host.driver.start(guest)
+            self._host.driver.power.start(guest)
 
     def _settle(self, server_id: str) -> None:
         """What waited for its user's word does no more: a rescue ends, a resize is confirmed, as in Nova."""
@@ -38,9 +38,9 @@ class SoftDelete:
             return
         guest = dataclasses.replace(record.guest, rescue=None)
         if record.guest.rescue is not None:
-            driver.define(guest)
+            driver.guests.define(guest)
         fail("soft_delete.settle.before")
-        driver.remove_rescue_disk(server_id)
-        driver.discard_disks(server_id)
+        driver.disks.remove_rescue(server_id)
+        driver.disks.discard(server_id)
         self._host.records.put(dataclasses.replace(record, guest=guest, resized_by=0, before_rescue=None))
         fail("soft_delete.settle.after")

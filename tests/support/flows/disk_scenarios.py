@@ -55,7 +55,7 @@ def create_backup(cloud: OneProcess) -> tuple[str, int]:
 
 def _is_at_rest(cloud: OneProcess, server_id: str) -> bool:
     server = cloud.server(server_id)
-    return (server.vm_state, server.task_state, server.fault) == ("active", None, None) and cloud.driver.snapshots(server_id) == []
+    return (server.vm_state, server.task_state, server.fault) == ("active", None, None) and cloud.driver.snapshots.list(server_id) == []
 
 
 def has_image(cloud: OneProcess, server_id: str) -> bool:
@@ -88,7 +88,7 @@ def rebuild(cloud: OneProcess) -> tuple[str, int]:
 
 
 def is_rebuilt(cloud: OneProcess, server_id: str) -> bool:
-    server, guest = cloud.server(server_id), cloud.driver.guest(server_id)
+    server, guest = cloud.server(server_id), cloud.driver.guests.find(server_id)
     record = cloud.compute_host.records.get(server_id)
     held = cloud.network_records.servers[server_id]
     assert record is not None
@@ -127,5 +127,5 @@ def runs_from_its_own(cloud: OneProcess, server_id: str, reason: str = "") -> bo
 def _runs_from(cloud: OneProcess, server_id: str, vm_state: str, rescue_id: str | None) -> bool:
     server, record = cloud.server(server_id), cloud.compute_host.records.get(server_id)
     assert record is not None
-    seen = [guest.rescue and guest.rescue.id for guest in (cloud.driver.guest(server_id), record.guest)]
+    seen = [guest.rescue and guest.rescue.id for guest in (cloud.driver.guests.find(server_id), record.guest)]
     return (server.vm_state, server.task_state, server.power_state) == (vm_state, None, 1) and seen == [rescue_id, rescue_id]

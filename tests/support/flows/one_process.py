@@ -70,7 +70,7 @@ class OneProcess:
         self.network_records = NetworkRecords(None)
         self.network = FakeNetwork(self.network_records)
         self._start()
-        self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=self.driver.inventory()))
+        self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=self.driver.host.inventory()))
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-network", agent="node"))
         self.heartbeats.flush()
         self.image_id, self.network_id = self._image(), self._network()

@@ -72,10 +72,10 @@ def is_as_before(cloud: OneProcess, server_id: str, _reason: str) -> bool:
 
 def looks(cloud: OneProcess, server_id: str, *, power: Power = Power.RUNNING) -> tuple[Any, ...]:
     """The server's state, its flavor, its guest's size, its claim and its move's status; all else agrees with these."""
-    server, guest = cloud.server(server_id), cloud.driver.guest(server_id)
+    server, guest = cloud.server(server_id), cloud.driver.guests.find(server_id)
     record = cloud.compute_host.records.get(server_id)
     assert record is not None
-    assert (server.task_state, server.power_state, cloud.driver.power_state(server_id)) == (None, power, power)
+    assert (server.task_state, server.power_state, cloud.driver.power.state(server_id)) == (None, power, power)
     assert _size_of(record.guest) == _size_of(guest)
     assert (server.flavor["vcpus"], server.flavor["ram"], server.disk_gb) == _size_of(guest)
     counted = (server.vcpus, server.ram_mb)

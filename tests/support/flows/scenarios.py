@@ -88,7 +88,7 @@ def _has_nics(cloud: OneProcess, server_id: str, count: int) -> bool:
     held = cloud.network_records.servers[server_id]
     seen = [
         {row.id for row in rows}, {nic.port_id for nic in record.guest.nics},
-        {nic.port_id for nic in cloud.driver.nics(server_id)}, {port.id for port in held.ports}]
+        {nic.port_id for nic in cloud.driver.guests.find(server_id).nics}, {port.id for port in held.ports}]
     documents = held.documents["openstack/latest/network_data.json"]
     server = cloud.server(server_id)
     return (all(ids == seen[0] for ids in seen) and len(seen[0]) == count and all(row.id in documents for row in rows)

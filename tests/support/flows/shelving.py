@@ -57,7 +57,7 @@ def is_shelved(cloud: OneProcess, server_id: str) -> bool:
     """Off, on its host, with a snapshot."""
     server = cloud.server(server_id)
     return ((server.vm_state, server.task_state, server.power_state) == ("shelved", None, Power.SHUTDOWN)
-            and cloud.driver.power_state(server_id) is Power.SHUTDOWN and has_snapshot(cloud, server_id))
+            and cloud.driver.power.state(server_id) is Power.SHUTDOWN and has_snapshot(cloud, server_id))
 
 
 def is_offloaded(cloud: OneProcess, server_id: str) -> bool:
@@ -71,7 +71,7 @@ def is_back(cloud: OneProcess, server_id: str) -> bool:
     """It runs, with its ports plugged, its room claimed once, and no snapshot any more."""
     server, held = cloud.server(server_id), cloud.leftovers(server_id)
     return ((server.vm_state, server.task_state, server.shelved_image_id) == ("active", None, None)
-            and cloud.driver.power_state(server_id) is Power.RUNNING and len(held["claims"]) == 1  # type: ignore[arg-type]
+            and cloud.driver.power.state(server_id) is Power.RUNNING and len(held["claims"]) == 1  # type: ignore[arg-type]
             and len(held["held"]) == 2 and snapshots_of(cloud, server_id) == [])  # type: ignore[arg-type]
 
 

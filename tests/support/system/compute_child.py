@@ -32,7 +32,7 @@ def main(file: str, what: str, guest_file: str) -> None:
     build = Build(host)
     recovery = Recovery(host, build, starts_guests=False)
     recovery.clean()
-    driver.open(host.reports.see)
+    driver.host.open(host.reports.see)
     recovery.run()
     if what == "build":
         build.build(Context(), guest=guest)

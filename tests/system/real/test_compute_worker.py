@@ -167,7 +167,7 @@ def nothing_left(libvirt: PrivateLibvirt, directory: Path) -> bool:
 @contextlib.contextmanager
 def typed(cloud: Cloud, server_id: str, text: str) -> Iterator[None]:
     """Type on the guest's serial console and stay at it."""
-    with cloud.service.driver.connect_console(server_id, ConsoleType.SERIAL) as terminal:
+    with cloud.service.driver.consoles.connect(server_id, ConsoleType.SERIAL) as terminal:
         terminal.settimeout(2)
         said, is_quiet, limit = b"", True, time.monotonic() + BOOT_S
         # What comes before the guest's shell waits for it is lost: type until it answers, and let it come to rest.
@@ -231,11 +231,11 @@ def test_actions_wait_for_a_libvirtd_that_restarts(cloud: Cloud, server: Guest) 
 def test_a_libvirtd_that_does_not_answer_holds_nobody_up(
     cloud: Cloud, server: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connection = cloud.service.driver._libvirt  # as if the worker had been started with a lower call_timeout
+    connection = cloud.service.driver.domains._connection  # as if the worker had been started with a lower call_timeout
     began = time.monotonic()
     with cloud.libvirt.frozen(), monkeypatch.context() as patch, pytest.raises(errors.HypervisorFailed):
         patch.setattr(connection, "_timeout_s", 8.0)
-        cloud.service.driver.pause(server.server_id)
+        cloud.service.driver.power.pause(server.server_id)
     assert 8 <= time.monotonic() - began < 23
     assert cloud.act("pause", server.server_id) is Power.PAUSED
 

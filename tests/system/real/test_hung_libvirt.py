@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from nova_lite import errors
-from nova_lite.compute.virt.libvirt.connection import Connection, go_on
+from nova_lite.compute.virt.libvirt.connection import Connection, check_cancelled
+from nova_lite.compute.virt.libvirt.events import DomainEvents
 from tests.support.guests import guest_image
 from tests.support.private_libvirt import private_libvirt
 from tests.support.system.all_in_one import AllInOne
@@ -123,14 +124,12 @@ def test_what_was_given_up_does_not_happen_when_libvirt_goes_on(tmp_path: Path) 
     def work(conn: Any) -> None:
         conn.listAllDomains()
         came.append("looked")
-        go_on()
+        check_cancelled()
         came.append("changed")
 
     with private_libvirt(tmp_path) as libvirtd:
-        connection = Connection(
-            libvirtd.uri, host="h", timeout_s=60, on_event=lambda server_id, event, detail: None,
-            on_reboot=lambda server_id: None, on_agent=lambda server_id: None, on_connected=lambda: None)
-        connection.open()
+        connection = Connection(libvirtd.uri, host="h", timeout_s=60, events=DomainEvents())
+        connection.open(on_connected=lambda: None)
         connection.run("look and change", work)
         assert came == ["looked", "changed"]
         with libvirtd.frozen():

@@ -42,7 +42,7 @@ def test_the_guest_sees_its_new_size_and_after_a_revert_its_old_one(cloud: Cloud
     worker.build(ctxt, guest=guest)
     assert cloud.says(guest.server_id, seen(1, 128, 1, boots=1))
     worker.prepare_resize(ctxt, server_id=guest.server_id, fence=2)
-    assert cloud.service.driver.power_state(guest.server_id) is Power.SHUTDOWN
+    assert cloud.service.driver.power.state(guest.server_id) is Power.SHUTDOWN
     power = worker.finish_resize(ctxt, server_id=guest.server_id, fence=2, size=LARGE, is_on=True)
     assert power == Power.RUNNING
     assert cloud.says(guest.server_id, seen(2, 256, 2, boots=2))
@@ -64,7 +64,7 @@ def test_a_step_that_is_cut_off_is_done_when_requested_again(cloud: Cloud, step:
     guest, worker, ctxt = cloud.guest(), cloud.compute, Context()
     server_id = guest.server_id
     worker.build(ctxt, guest=guest)
-    cloud.service.driver.stop(server_id, timeout_s=0)
+    cloud.service.driver.power.stop(server_id, timeout_s=0)
     failpoints.arm(f"{step}.before=error")
     cut = [stubbornly(call) for call in (
         lambda: worker.prepare_resize(ctxt, server_id=server_id, fence=2),
@@ -78,7 +78,7 @@ def test_a_step_that_is_cut_off_is_done_when_requested_again(cloud: Cloud, step:
     record = cloud.service.host.records.get(server_id)
     assert record is not None
     assert (record.guest.vcpus, record.guest.disk_gb, record.resized_by, str(record.phase)) == (2, 2, 0, "built")
-    assert cloud.service.driver.power_state(server_id) is Power.RUNNING
+    assert cloud.service.driver.power.state(server_id) is Power.RUNNING
     worker.destroy(ctxt, server_id=server_id, fence=6)
     assert not (cloud.directory / "state" / "instances" / server_id).exists()
 

@@ -67,7 +67,7 @@ def make_worker(directory: Path) -> Worker:
     records.load()
     listener = Listener()
     host = Host(conf=conf, driver=driver, records=records, conductor=listener)
-    driver.open(host.reports.see)
+    driver.host.open(host.reports.see)
     return Worker(
         conf=conf, driver=driver, records=records, listener=listener, host=host, build=Build(host), power=Power(host)
     )

@@ -29,7 +29,7 @@ def test_build_leaves_a_running_guest_and_its_record(worker: Worker) -> None:
     worker.build.build(worker.ctxt, guest=make_guest())
     record = worker.records.get(SERVER)
     assert record is not None
-    assert (record.phase, worker.driver.power_state(SERVER)) == (Phase.BUILT, Power.RUNNING)
+    assert (record.phase, worker.driver.power.state(SERVER)) == (Phase.BUILT, Power.RUNNING)
 
 
 def test_a_record_holds_no_token(worker: Worker) -> None:
@@ -43,7 +43,7 @@ def test_a_second_build_does_not_start_a_guest_that_was_stopped(worker: Worker) 
     worker.build.build(worker.ctxt, guest=make_guest())
     worker.power.stop(worker.ctxt, server_id=SERVER, action_id=2)
     worker.build.build(worker.ctxt, guest=make_guest())
-    assert worker.driver.power_state(SERVER) is Power.SHUTDOWN
+    assert worker.driver.power.state(SERVER) is Power.SHUTDOWN
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -74,7 +74,7 @@ def test_a_build_older_than_a_destroy_is_refused(worker: Worker) -> None:
 def test_a_build_newer_than_a_destroy_is_done(worker: Worker) -> None:
     worker.build.destroy(worker.ctxt, server_id=SERVER, fence=5)
     worker.build.build(worker.ctxt, guest=make_guest(fence=6))
-    assert worker.driver.power_state(SERVER) is Power.RUNNING
+    assert worker.driver.power.state(SERVER) is Power.RUNNING
 
 
 def test_a_tombstone_survives_a_restart(worker: Worker, tmp_path) -> None:
@@ -88,7 +88,7 @@ def test_a_destroy_older_than_the_guest_is_refused(worker: Worker) -> None:
     worker.build.build(worker.ctxt, guest=make_guest(fence=6))
     with pytest.raises(errors.StaleRequest):
         worker.build.destroy(worker.ctxt, server_id=SERVER, fence=5)
-    assert worker.driver.power_state(SERVER) is Power.RUNNING
+    assert worker.driver.power.state(SERVER) is Power.RUNNING
 
 
 def test_destroying_a_server_that_is_not_here_is_fine(worker: Worker) -> None:
@@ -104,7 +104,7 @@ def test_a_destroy_makes_a_build_at_work_give_up(worker: Worker, monkeypatch: py
         while True:
             check()
 
-    monkeypatch.setattr(worker.driver, "fetch_image", fetch)
+    monkeypatch.setattr(worker.driver.images, "fetch", fetch)
 
     def build() -> None:
         try:
@@ -122,7 +122,7 @@ def test_a_destroy_makes_a_build_at_work_give_up(worker: Worker, monkeypatch: py
 
 
 def test_a_build_for_another_image_replaces_what_an_abandoned_one_left(worker: Worker) -> None:
-    worker.driver.define(make_guest())
+    worker.driver.guests.define(make_guest())
     worker.build._claim(make_guest())
     newer = make_guest(fence=2)
     newer = dataclasses.replace(newer, image=dataclasses.replace(newer.image, id="other"))
@@ -137,7 +137,7 @@ def test_a_cut_build_can_be_asked_for_again_after_a_restart(worker: Worker, tmp_
     after = make_worker(tmp_path / "state")
     Recovery(after.host, after.build, starts_guests=True).run()
     after.build.build(after.ctxt, guest=make_guest())
-    assert after.driver.power_state(SERVER) is Power.RUNNING
+    assert after.driver.power.state(SERVER) is Power.RUNNING
 
 
 def test_ten_builds_at_once_all_run(worker: Worker) -> None:
@@ -149,13 +149,13 @@ def test_ten_builds_at_once_all_run(worker: Worker) -> None:
         thread.start()
     for thread in threads:
         thread.join(5)
-    assert len(worker.driver.list_ours()) == 10
+    assert len(worker.driver.guests.list_ours()) == 10
 
 
 def test_a_destroy_ends_a_stop_that_waits_for_the_guest(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     worker.build.build(worker.ctxt, guest=make_guest())
     stopping, off = threading.Event(), threading.Event()
-    destroy = worker.driver.destroy
+    destroy = worker.driver.guests.destroy
 
     def stop(server_id: str, *, timeout_s: float) -> None:
         stopping.set()
@@ -165,8 +165,8 @@ def test_a_destroy_ends_a_stop_that_waits_for_the_guest(worker: Worker, monkeypa
         destroy(server_id)
         off.set()
 
-    monkeypatch.setattr(worker.driver, "stop", stop)
-    monkeypatch.setattr(worker.driver, "destroy", destroy_and_say)
+    monkeypatch.setattr(worker.driver.power, "stop", stop)
+    monkeypatch.setattr(worker.driver.guests, "destroy", destroy_and_say)
     thread = threading.Thread(
         target=worker.power.stop, args=(worker.ctxt,), kwargs={"server_id": SERVER, "action_id": 2}
     )

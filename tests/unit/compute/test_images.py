@@ -37,8 +37,8 @@ def cache(tmp_path: Path) -> ImageCache:
     )
 
 
-def fetch(cache: ImageCache, image: Image, *, room: int | None = None) -> Base:
-    return cache.fetch(image, room=room, check=lambda: None)
+def fetch(cache: ImageCache, image: Image, *, max_bytes: int | None = None) -> Base:
+    return cache.fetch(image, max_bytes=max_bytes, check=lambda: None)
 
 
 def fetch_elsewhere(directory: Path, image: Image) -> None:
@@ -167,7 +167,7 @@ def test_a_disk_larger_than_the_flavors_is_refused_with_both_sizes(
 ) -> None:
     server.content = qcow2(tmp_path, size="3G")
     with pytest.raises(errors.ImageFailed, match="3.00 GiB does not fit in the flavor's 1 GiB"):
-        fetch(cache, server.image(), room=1 << 30)
+        fetch(cache, server.image(), max_bytes=1 << 30)
 
 
 def test_a_base_that_lost_bytes_is_fetched_again(server: ImageServer, cache: ImageCache) -> None:
@@ -192,7 +192,7 @@ def test_giving_up_leaves_nothing_half_made(server: ImageServer, cache: ImageCac
         raise errors.StaleRequest(id="s", fence=1, known=2)
 
     with pytest.raises(errors.StaleRequest):
-        cache.fetch(server.image(disk_format="raw"), room=None, check=give_up)
+        cache.fetch(server.image(disk_format="raw"), max_bytes=None, check=give_up)
     assert not list((tmp_path / "_base").glob("*.part*"))
 
 

@@ -68,10 +68,10 @@ def deaf(built: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
     """Its guest does not hear that it is to restart: who asks waits until it is off, half a minute at most."""
 
     def wait(server_id: str, *, timeout_s: float) -> bool:
-        wait_until(lambda: built.driver.power_state(server_id) is not Power.RUNNING, "the guest to be off")
+        wait_until(lambda: built.driver.power.state(server_id) is not Power.RUNNING, "the guest to be off")
         return False
 
-    monkeypatch.setattr(built.driver, "reboot_soft", wait)
+    monkeypatch.setattr(built.driver.power, "reboot_soft", wait)
     return built
 
 
@@ -88,24 +88,24 @@ def waiting_reboot(worker: Worker, action_id: int) -> Iterator[futures.Future[No
 @pytest.mark.timed
 def test_a_hard_reboot_overtakes_a_soft_one_that_waits(deaf: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     hard: list[str] = []
-    again = deaf.driver.reboot_hard
-    monkeypatch.setattr(deaf.driver, "reboot_hard", lambda guest: (hard.append(guest.server_id), again(guest)))
+    again = deaf.driver.power.reboot_hard
+    monkeypatch.setattr(deaf.driver.power, "reboot_hard", lambda guest: (hard.append(guest.server_id), again(guest)))
     began = time.monotonic()
     with waiting_reboot(deaf, 2):
         deaf.power.reboot(deaf.ctxt, server_id=SERVER, action_id=3, reboot_type=RebootType.HARD)
     assert time.monotonic() - began < 20, "it waited for the soft reboot"
     assert deaf.listener.done == [(SERVER, 3, Power.RUNNING)]
     assert hard == [SERVER], "the soft reboot must not cut the power after all"
-    assert deaf.driver.power_state(SERVER) is Power.RUNNING
+    assert deaf.driver.power.state(SERVER) is Power.RUNNING
 
 
 def test_of_two_hard_reboots_that_wait_only_the_newer_is_done(deaf: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deaf.driver, "stop", lambda server_id, *, timeout_s: None)  # the guest cannot be cut off yet
+    monkeypatch.setattr(deaf.driver.power, "stop", lambda server_id, *, timeout_s: None)  # the guest cannot be cut off yet
     with waiting_reboot(deaf, 2), futures.ThreadPoolExecutor(2) as threads:
         asked = [threads.submit(deaf.power.reboot, deaf.ctxt, server_id=SERVER, action_id=number, reboot_type=RebootType.HARD)
                  for number in (3, 4)]
         wait_until(lambda: deaf.host.turns.newest(SERVER) == 4, "the second hard reboot to wait")
-        deaf.driver.power_off_from_inside(SERVER)
+        deaf.driver.power.power_off_from_inside(SERVER)
     assert [type(one.exception()) for one in asked] == [errors.StaleRequest, type(None)]
     assert deaf.listener.done == [(SERVER, 4, Power.RUNNING)]
 
@@ -115,7 +115,7 @@ def test_a_late_duplicate_of_a_hard_reboot_cuts_nothing_off(deaf: Worker) -> Non
     with waiting_reboot(deaf, 3) as soft, futures.ThreadPoolExecutor(1) as thread:
         late = thread.submit(deaf.power.reboot, deaf.ctxt, server_id=SERVER, action_id=2, reboot_type=RebootType.HARD)
         assert not futures.wait([soft], timeout=0.5).done, "the guest that reboots softly was cut off"
-        deaf.driver.power_off_from_inside(SERVER)
+        deaf.driver.power.power_off_from_inside(SERVER)
     assert isinstance(late.exception(), errors.StaleRequest)
     assert [done[1] for done in deaf.listener.done] == [2, 3]
 
@@ -127,7 +127,7 @@ def test_a_soft_delete_does_not_wait_for_a_guest_that_restarts(deaf: Worker) -> 
         SoftDelete(deaf.host).soft_delete(deaf.ctxt, server_id=SERVER, action_id=3)
     assert time.monotonic() - began < 20
     assert deaf.listener.done == [(SERVER, 3, Power.SHUTDOWN)]
-    assert deaf.driver.power_state(SERVER) is Power.SHUTDOWN
+    assert deaf.driver.power.state(SERVER) is Power.SHUTDOWN
 
 
 def test_an_action_on_a_server_that_is_not_here_fails_with_the_reason(worker: Worker) -> None:
@@ -143,7 +143,7 @@ def test_a_failed_action_is_told_with_its_reason(built: Worker) -> None:
 
 
 def test_a_defect_is_told_without_its_details(built: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(built.driver, "pause", lambda server_id: 1 / 0)
+    monkeypatch.setattr(built.driver.power, "pause", lambda server_id: 1 / 0)
     built.power.pause(built.ctxt, server_id=SERVER, action_id=2)
     assert "division" not in built.listener.failed[0][2]
 
@@ -160,12 +160,12 @@ def test_a_late_duplicate_of_an_older_action_changes_nothing(built: Worker) -> N
     built.power.start(built.ctxt, server_id=SERVER, action_id=3)
     with pytest.raises(errors.StaleRequest):
         built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
-    assert built.driver.power_state(SERVER) is Power.RUNNING
+    assert built.driver.power.state(SERVER) is Power.RUNNING
     assert len(built.listener.done) == 2
 
 
 def test_a_guest_that_powers_itself_off_is_told(built: Worker) -> None:
-    built.driver.power_off_from_inside(SERVER)
+    built.driver.power.power_off_from_inside(SERVER)
     built.host.reports.flush()
     assert built.listener.powers == [("node1", (PowerState(server_id=SERVER, state=Power.SHUTDOWN),))]
 
@@ -177,7 +177,7 @@ def test_what_an_operation_did_is_not_told_twice(built: Worker) -> None:
 
 
 def test_a_full_report_tells_again(built: Worker) -> None:
-    built.host.reports.tell_all(built.driver.list_ours())
+    built.host.reports.tell_all(built.driver.guests.list_ours())
     built.host.reports.flush()
     assert built.listener.powers == [("node1", (PowerState(server_id=SERVER, state=Power.RUNNING),))]
 
@@ -185,30 +185,30 @@ def test_a_full_report_tells_again(built: Worker) -> None:
 def test_guests_that_ran_are_started_after_the_host_was_restarted(built: Worker, tmp_path) -> None:
     after = make_worker(tmp_path / "state")
     Recovery(after.host, after.build, starts_guests=True).run()
-    assert after.driver.power_state(SERVER) is Power.RUNNING
+    assert after.driver.power.state(SERVER) is Power.RUNNING
 
 
 def test_guests_that_were_stopped_stay_off_after_the_host_was_restarted(built: Worker, tmp_path) -> None:
     built.power.stop(built.ctxt, server_id=SERVER, action_id=2)
     after = make_worker(tmp_path / "state")
     Recovery(after.host, after.build, starts_guests=True).run()
-    assert after.driver.power_state(SERVER) is Power.SHUTDOWN
+    assert after.driver.power.state(SERVER) is Power.SHUTDOWN
 
 
 def test_recovery_reports_one_bad_guest_and_goes_on(built: Worker, tmp_path) -> None:
     other = "6c9b1a52-0000-4000-8000-000000000002"
     built.build.build(built.ctxt, guest=make_guest(server_id=other))
     after = make_worker(tmp_path / "state")
-    start = after.driver.start
+    start = after.driver.power.start
 
     def start_but_one(guest):
         if guest.server_id == SERVER:
             raise errors.HypervisorFailed(host="node1", action="start", reason="test")
         start(guest)
 
-    after.driver.start = start_but_one
+    after.driver.power.start = start_but_one
     Recovery(after.host, after.build, starts_guests=True).run()
-    assert after.driver.power_state(other) is Power.RUNNING
+    assert after.driver.power.state(other) is Power.RUNNING
 
 
 def test_console_output_shows_the_last_lines(built: Worker) -> None:
@@ -224,11 +224,11 @@ def test_failpoints_of_actions_are_told_as_failures(built: Worker) -> None:
 
 
 def console_of(worker: Worker) -> Console:
-    return Console(worker.host, ConsoleServer(address="127.0.0.1", port=0, connect=worker.driver.connect_console))
+    return Console(worker.host, ConsoleServer(address="127.0.0.1", port=0, connect=worker.driver.consoles.connect))
 
 
 def test_a_guest_that_is_off_has_no_console_to_open(built: Worker) -> None:
-    built.driver.power_off_from_inside(SERVER)
+    built.driver.power.power_off_from_inside(SERVER)
     with pytest.raises(errors.Conflict, match="it is not running"):
         console_of(built).open_console(
             built.ctxt, server_id=SERVER, type=ConsoleType.SERIAL, token_hash="0", ttl_s=1)
@@ -241,7 +241,7 @@ def test_an_image_says_how_long_its_guests_take_to_power_off(
     guest = make_guest()
     worker.build.build(worker.ctxt, guest=dataclasses.replace(guest, image=dataclasses.replace(guest.image, properties=said)))
     given: list[float] = []
-    monkeypatch.setattr(worker.driver, "stop", lambda server_id, *, timeout_s: given.append(timeout_s))
+    monkeypatch.setattr(worker.driver.power, "stop", lambda server_id, *, timeout_s: given.append(timeout_s))
     worker.power.stop(worker.ctxt, server_id=SERVER, action_id=2)
     assert given == [seconds]
 

@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 
 from nova_lite import errors
 from nova_lite.compute.console_server import ConsoleServer
-from nova_lite.compute.virt.fake import consoles as fake_consoles
+from nova_lite.compute.virt.fake import console_server as fake_consoles
 from nova_lite.console.proxy import ConsoleProxy
 from nova_lite.db.base import Base, utcnow
 from nova_lite.db.compute import consoles

@@ -13,7 +13,7 @@ from oslo_config import cfg
 from nova_lite import conf as options
 from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.cpu_sets import CpuSets
-from nova_lite.compute.virt.libvirt import capability_check, cpu_pinning
+from nova_lite.compute.virt.libvirt.hardware import capability_check, cpu_pinning
 from nova_lite.hardware.cpus import CpuPolicy
 from nova_lite.hardware.requirements import Hardware
 from nova_lite.hardware.topology import Cell

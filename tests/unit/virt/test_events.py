@@ -6,7 +6,7 @@ from __future__ import annotations
 import libvirt
 import pytest
 
-from nova_lite.compute.virt.libvirt.events import DomainEvent, Waiters, power_of_event, power_of_state
+from nova_lite.compute.virt.libvirt.events import DomainEvents, power_of_event, power_of_state
 from nova_lite.lifecycle.servers import Power
 
 
@@ -33,10 +33,20 @@ def test_a_domain_whose_qemu_died_is_crashed() -> None:
     assert power_of_state(libvirt.VIR_DOMAIN_SHUTOFF, reason, has_saved_memory=False) is Power.CRASHED
 
 
-def test_a_waiter_hears_only_of_its_own_guest() -> None:
-    waiters = Waiters()
-    with waiters.listen("a") as inbox:
-        waiters.tell("b", DomainEvent(Power.SHUTDOWN))
-        waiters.tell("a", DomainEvent(None))
+def test_an_operation_gets_the_events_of_its_own_guest_only() -> None:
+    events = DomainEvents()
+    with events.listen("a") as inbox:
+        events.publish("b", Power.SHUTDOWN)
+        events.on_reboot("a")
         assert inbox.get(timeout=1).is_restart
         assert inbox.empty()
+
+
+def test_the_listener_gets_every_change_of_power_and_nothing_else() -> None:
+    events, seen = DomainEvents(), list[tuple[str, Power]]()
+    events.subscribe(lambda server_id, power: seen.append((server_id, power)))
+    events.on_lifecycle("a", libvirt.VIR_DOMAIN_EVENT_STARTED, 0)
+    events.on_lifecycle("a", libvirt.VIR_DOMAIN_EVENT_DEFINED, 0)
+    events.on_reboot("a")
+    events.on_agent_connected("a")
+    assert seen == [("a", Power.RUNNING)]

@@ -17,7 +17,7 @@ from oslo_config import cfg
 
 import nova_lite
 from nova_lite.cmd.lite.diagnosis.finding import Finding, note, ok, problem
-from nova_lite.compute.virt.libvirt import capability_probe
+from nova_lite.compute.virt.libvirt.hardware import capability_probe
 
 GIB = 1 << 30
 # Room for the guest image, its unpacked copy, a guest's overlay and the first logs.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Preemption libvirt's lifecycle events into power states, and lets operations wait for them instead of polling."""
+"""Translates libvirt's lifecycle events into power states, and lets operations wait for them instead of polling."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import libvirt
 
+from nova_lite.compute.virt.driver import PowerListener
 from nova_lite.lifecycle.servers import Power
 
 _BY_EVENT = {
@@ -31,7 +32,7 @@ _BY_STATE = {
     libvirt.VIR_DOMAIN_RUNNING: Power.RUNNING,
     libvirt.VIR_DOMAIN_BLOCKED: Power.RUNNING,
     libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
-    # on its way down, still there
+    # shutting down, not off yet
     libvirt.VIR_DOMAIN_SHUTDOWN: Power.RUNNING,
     libvirt.VIR_DOMAIN_SHUTOFF: Power.SHUTDOWN,
     libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
@@ -58,7 +59,7 @@ def power_of_state(state: int, reason: int, *, has_saved_memory: bool) -> Power:
 
 @dataclasses.dataclass(frozen=True)
 class DomainEvent:
-    """What happened to a guest: a new power state, or None: it restarted by itself, or (`is_agent`) its agent answers."""
+    """A guest changed to `power`, or (None) restarted by itself, or (`is_agent`) its agent connected."""
 
     power: Power | None
     is_agent: bool = False
@@ -72,16 +73,21 @@ class DomainEvent:
         return self.power is None and not self.is_agent
 
 
-class Waiters:
-    """Hands each happening to the operations that wait for it."""
+class DomainEvents:
+    """Passes events to the listener of power states and to the operations that wait for them; safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queues: dict[str, list[queue.SimpleQueue[DomainEvent]]] = {}
+        self._on_power: PowerListener = lambda server_id, power: None
+
+    def subscribe(self, on_power: PowerListener) -> None:
+        """Call `on_power` for each change of power from now on."""
+        self._on_power = on_power
 
     @contextlib.contextmanager
     def listen(self, server_id: str) -> Iterator[queue.SimpleQueue[DomainEvent]]:
-        """All that happens to the guest from now on; begin before you cause it."""
+        """All events of the guest from now on; entered before the action that causes them."""
         inbox: queue.SimpleQueue[DomainEvent] = queue.SimpleQueue()
         with self._lock:
             self._queues.setdefault(server_id, []).append(inbox)
@@ -93,7 +99,26 @@ class Waiters:
                 if not self._queues[server_id]:
                     del self._queues[server_id]
 
-    def tell(self, server_id: str, happening: DomainEvent) -> None:
+    def publish(self, server_id: str, power: Power) -> None:
+        """The guest is in this power state now."""
+        self._put(server_id, DomainEvent(power))
+        self._on_power(server_id, power)
+
+    def on_lifecycle(self, server_id: str, event: int, detail: int) -> None:
+        """libvirt's callback VIR_DOMAIN_EVENT_ID_LIFECYCLE."""
+        power = power_of_event(event, detail)
+        if power is not None:
+            self.publish(server_id, power)
+
+    def on_reboot(self, server_id: str) -> None:
+        """libvirt's callback VIR_DOMAIN_EVENT_ID_REBOOT."""
+        self._put(server_id, DomainEvent(None))
+
+    def on_agent_connected(self, server_id: str) -> None:
+        """libvirt's callback VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, when the agent in the guest has connected."""
+        self._put(server_id, DomainEvent(None, is_agent=True))
+
+    def _put(self, server_id: str, event: DomainEvent) -> None:
         with self._lock:
             for inbox in self._queues.get(server_id, ()):
-                inbox.put(happening)
+                inbox.put(event)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a guest's disk files: each appears whole or not at all, and stays as it is when asked for again."""
+"""Makes the files of disks: each appears whole or not at all, and one that exists is kept as it is."""
 
 from __future__ import annotations
 
@@ -13,18 +13,6 @@ from nova_lite.worker import commands
 ROOT, EPHEMERAL, SWAP, CONFIG = "disk", "disk.eph0", "disk.swap", "disk.config"
 PART = ".part"
 _TIMEOUT_S = 60.0
-
-
-def directory(instances: Path, server_id: str) -> Path:
-    """Where the files of one guest are."""
-    return instances / server_id
-
-
-def make_directory(instances: Path, server_id: str) -> Path:
-    """QEMU may run as another user, so it may pass through; nobody but root can list."""
-    path = directory(instances, server_id)
-    path.mkdir(mode=0o711, parents=True, exist_ok=True)
-    return path
 
 
 def make_root(base: Base, path: Path, *, disk_gb: int) -> None:
@@ -55,24 +43,14 @@ def cache_mode(instances: Path) -> str:
     return "none"
 
 
-def remove(instances: Path, server_id: str) -> None:
+def remove(directory: Path) -> None:
     """Remove all files of a guest; none is fine."""
-    path = directory(instances, server_id)
-    if path.exists():
-        shutil.rmtree(path)
-
-
-def clean(instances: Path, server_id: str) -> None:
-    """Remove what a crash left half made."""
-    for part in directory(instances, server_id).glob(f"*{PART}"):
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            part.unlink(missing_ok=True)
+    if directory.exists():
+        shutil.rmtree(directory)
 
 
 def make_file(path: Path, arguments: list[str], *, size: int = 0, timeout_s: float = _TIMEOUT_S) -> None:
-    """Run a tool on a temporary name, its `{}`, and rename; a file that is there already is kept."""
+    """Run a program on a temporary name, its `{}`, and rename; a file that exists is kept as it is."""
     if path.exists():
         return
     part = path.with_name(path.name + PART)
@@ -81,7 +59,7 @@ def make_file(path: Path, arguments: list[str], *, size: int = 0, timeout_s: flo
         part.chmod(0o600)
         stream.truncate(size)
     try:
-        commands.run([str(part) if word == "{}" else word for word in arguments], timeout_s=timeout_s)
+        commands.run([str(part) if argument == "{}" else argument for argument in arguments], timeout_s=timeout_s)
         part.rename(path)
     finally:
         part.unlink(missing_ok=True)

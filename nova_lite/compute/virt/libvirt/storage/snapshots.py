@@ -1,135 +1,121 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies a guest's root disk into one qcow2 file without a backing file, at one point in time, while it runs or not."""
+"""Copies of guests' root disks as of one moment, in qcow2 files without a backing file, while the guest runs or not."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import libvirt
-from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.compute.virt.libvirt.connection import Connection
+from nova_lite.compute.virt.driver import Check
+from nova_lite.compute.virt.libvirt.domains import Domains, devices_of
+from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.compute.virt.libvirt.storage import disks
 from nova_lite.rpc.compute import Guest
 from nova_lite.worker import commands, files
 
 LOG = logging.getLogger(__name__)
 _PREFIX = "snapshot."
-_LOOK_S = 0.2
-# A guest's agent that does not answer within this is as good as none.
+_POLL_S = 0.2
+# An agent that does not answer within this counts as none.
 _AGENT_S = 10
 # Longer than a copy and its upload may take: what is older belongs to an action that has ended.
-_FORGOTTEN_S = 3 * 3600.0
+_LIFETIME_S = 3 * 3600.0
 
 
-class Snapshots:
-    """The part of the driver that makes and keeps copies; see the Protocol for what each method promises."""
+class LibvirtSnapshots:
+    """See nova_lite.compute.virt.driver.snapshots. Copies are among the guest's files, so that they go with them."""
 
-    _libvirt: Connection
-    _instances: Path
-    _host: str
-    _conf: cfg.ConfigOpts
+    def __init__(self, env: Environment, domains: Domains) -> None:
+        self._env, self._domains = env, domains
 
-    def take_snapshot(self, guest: Guest, snapshot_id: str, *, check: Callable[[], None]) -> None:
-        take(self._libvirt, guest, disks.make_directory(self._instances, guest.server_id), snapshot_id,
-             host=self._host, timeout_s=self._conf.compute.image_convert_timeout, check=check)
-
-    def open_snapshot(self, server_id: str, snapshot_id: str) -> BinaryIO:
+    def take(self, guest: Guest, snapshot_id: str, *, check: Check) -> None:
+        directory = self._env.make_directory(guest.server_id)
+        target = _path_of(directory, snapshot_id)
+        if target.exists():
+            return
+        part = target.with_name(target.name + disks.PART)
+        _end_job(self._domains, guest.server_id)
+        part.unlink(missing_ok=True)
+        timeout_s: float = self._env.conf.compute.image_convert_timeout
         try:
-            return path_of(disks.directory(self._instances, server_id), snapshot_id).open("rb")
-        except OSError as error:
-            raise errors.HypervisorFailed(host=self._host, action="read a snapshot", reason=error) from error
+            with self._env.failing("make a snapshot"):
+                if self._domains.run(
+                    "look at the guest", lambda conn: bool(self._domains.get(conn, guest.server_id).isActive())):
+                    _LiveCopy(self._env, self._domains, guest, part).run(timeout_s=timeout_s, check=check)
+                else:
+                    _copy_file(directory / disks.ROOT, part, timeout_s=timeout_s, check=check)
+                files.sync(part)
+                part.rename(target)
+        finally:
+            part.unlink(missing_ok=True)
 
-    def remove_snapshot(self, server_id: str, snapshot_id: str) -> None:
-        try:
-            path_of(disks.directory(self._instances, server_id), snapshot_id).unlink(missing_ok=True)
-        except OSError as error:
-            raise errors.HypervisorFailed(host=self._host, action="remove a snapshot", reason=error) from error
+    def open(self, server_id: str, snapshot_id: str) -> BinaryIO:
+        with self._env.failing("read a snapshot"):
+            return _path_of(self._env.directory(server_id), snapshot_id).open("rb")
 
-    def clean_snapshots(self) -> None:
-        """Remove copies that no action can still want."""
-        limit = time.time() - _FORGOTTEN_S
-        for path in self._instances.glob(f"*/{_PREFIX}*"):
+    def remove(self, server_id: str, snapshot_id: str) -> None:
+        with self._env.failing("remove a snapshot"):
+            _path_of(self._env.directory(server_id), snapshot_id).unlink(missing_ok=True)
+
+    def remove_expired(self) -> None:
+        """Remove copies that no action needs any more."""
+        limit = time.time() - _LIFETIME_S
+        for path in self._env.instances.glob(f"*/{_PREFIX}*"):
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < limit:
                     path.unlink()
 
 
-def path_of(directory: Path, snapshot_id: str) -> Path:
-    """Where the finished copy is: among the guest's files, so that it goes with them."""
+def _path_of(directory: Path, snapshot_id: str) -> Path:
     return directory / f"{_PREFIX}{snapshot_id}"
 
 
-def take(  # noqa: PLR0913 - through what, of what, where to, how long, and until when
-    connection: Connection, guest: Guest, directory: Path, snapshot_id: str, *, host: str, timeout_s: float,
-    check: Callable[[], None],
-) -> None:
-    """Make the copy; one that is there already is kept. The caller sees to it that the guest's power does not change.
-
-    :raises errors.HypervisorFailed: it could not be made; nothing is left of it.
-    """
-    target = path_of(directory, snapshot_id)
-    if target.exists():
-        return
-    part = target.with_name(target.name + disks.PART)
-    _end_job(connection, guest.server_id)
-    part.unlink(missing_ok=True)
-    try:
-        is_live = connection.run("look at the guest", lambda conn: conn.lookupByUUIDString(guest.server_id).isActive())
-        if is_live:
-            _copy_live(connection, guest, part, host=host, timeout_s=timeout_s, check=check)
-        else:
-            _copy_file(directory / disks.ROOT, part, timeout_s=timeout_s, check=check)
-        files.sync(part)
-        part.rename(target)
-    except (commands.CommandFailed, OSError) as error:
-        raise errors.HypervisorFailed(host=host, action="make a snapshot", reason=error) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _copy_file(source: Path, target: Path, *, timeout_s: float, check: Callable[[], None]) -> None:
-    """The guest is off: nobody writes to its disk, nor reads it but qemu-img."""
+def _copy_file(source: Path, target: Path, *, timeout_s: float, check: Check) -> None:
+    """Copy the disk of a guest that is off."""
     commands.run(["qemu-img", "convert", "-f", "qcow2", "-O", "qcow2", str(source), str(target)], timeout_s=timeout_s,
                  check=check)
 
 
-def _copy_live(  # noqa: PLR0913 - as take
-    connection: Connection, guest: Guest, part: Path, *, host: str, timeout_s: float, check: Callable[[], None]
-) -> None:
-    """QEMU itself copies the disk as it was when the job began, under a guest that goes on."""
-    with _quiet(connection, guest):
-        connection.run("begin a snapshot", lambda conn: _begin(conn, guest, part))
-    deadline = time.monotonic() + timeout_s
-    try:
-        while connection.run("look at the snapshot", lambda conn: _is_at_work(conn, guest.server_id)):
-            check()
-            if time.monotonic() > deadline:
-                reason = f"the copy did not end within {timeout_s:.0f} s"
-                raise errors.HypervisorFailed(host=host, action="make a snapshot", reason=reason)
-            time.sleep(_LOOK_S)
-        reason = connection.run("look at the snapshot", lambda conn: _complaint(conn, guest.server_id))
-        if reason:
-            raise errors.HypervisorFailed(host=host, action="make a snapshot", reason=reason)
-    except BaseException:
-        _end_job(connection, guest.server_id)
-        raise
+class _LiveCopy:
+    """A copy that QEMU makes of the disk as it was when the job began, while the guest goes on."""
+
+    def __init__(self, env: Environment, domains: Domains, guest: Guest, part: Path) -> None:
+        self._env, self._domains, self._guest, self._part = env, domains, guest, part
+
+    def run(self, *, timeout_s: float, check: Check) -> None:
+        """:raises errors.HypervisorFailed: it failed or took too long; the job is ended."""
+        domains, server_id = self._domains, self._guest.server_id
+        with _quiesced(domains, self._guest):
+            domains.run("begin a snapshot", lambda conn: _begin(domains.get(conn, server_id), self._part))
+        deadline = time.monotonic() + timeout_s
+        try:
+            while domains.run("look at the snapshot", lambda conn: _has_job(domains.get(conn, server_id))):
+                check()
+                if time.monotonic() > deadline:
+                    raise self._env.failed("make a snapshot", f"the copy did not end within {timeout_s:.0f} s")
+                time.sleep(_POLL_S)
+            reason = domains.run("look at the snapshot", lambda conn: _failure(domains.get(conn, server_id)))
+            if reason:
+                raise self._env.failed("make a snapshot", reason)
+        except BaseException:
+            _end_job(domains, server_id)
+            raise
 
 
-def _begin(conn: Any, guest: Guest, part: Path) -> None:
-    domain = conn.lookupByUUIDString(guest.server_id)
+def _begin(domain: Any, part: Path) -> None:
     backup = ET.Element("domainbackup", mode="push")
-    holder = ET.SubElement(backup, "disks")
-    for device in _disks(domain):
-        is_root = device.source == part.with_name(disks.ROOT)
-        disk = ET.SubElement(holder, "disk", name=device.name, backup="yes" if is_root else "no")
+    parent = ET.SubElement(backup, "disks")
+    for name, source in _disks(domain):
+        is_root = source == part.with_name(disks.ROOT)
+        disk = ET.SubElement(parent, "disk", name=name, backup="yes" if is_root else "no")
         if is_root:
             disk.set("type", "file")
             ET.SubElement(disk, "driver", type="qcow2")
@@ -137,22 +123,18 @@ def _begin(conn: Any, guest: Guest, part: Path) -> None:
     domain.backupBegin(ET.tostring(backup, encoding="unicode"), None)
 
 
-class _Device:
-    def __init__(self, name: str, source: Path) -> None:
-        self.name, self.source = name, source
-
-
-def _disks(domain: Any) -> list[_Device]:
+def _disks(domain: Any) -> list[tuple[str, Path]]:
+    """Name and file of each disk."""
     found = []
-    for disk in ET.fromstring(domain.XMLDesc()).iterfind("devices/disk"):
+    for disk in devices_of(domain).iterfind("devices/disk"):
         target, source = disk.find("target"), disk.find("source")
         if target is not None:
-            found.append(_Device(target.get("dev", ""), Path(source.get("file", "") if source is not None else "")))
+            found.append((target.get("dev", ""), Path(source.get("file", "") if source is not None else "")))
     return found
 
 
-def _is_at_work(conn: Any, server_id: str) -> bool:
-    domain = conn.lookupByUUIDString(server_id)
+def _has_job(domain: Any) -> bool:
+    """Whether a copy is being made."""
     try:
         domain.backupGetXMLDesc()
     except libvirt.libvirtError as error:
@@ -162,54 +144,54 @@ def _is_at_work(conn: Any, server_id: str) -> bool:
     return True
 
 
-def _complaint(conn: Any, server_id: str) -> str:
-    """Why the copy is not whole; empty: it is."""
-    domain = conn.lookupByUUIDString(server_id)
+def _failure(domain: Any) -> str:
+    """Why the copy is not complete; "": it is."""
     if not domain.isActive():
         return "the guest powered off meanwhile"
-    ended = domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
-    if ended.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_BACKUP:
-        return "the copy ended without a word"
-    if ended.get("type") != libvirt.VIR_DOMAIN_JOB_COMPLETED:
-        return str(ended.get("errmsg") or "the copy was broken off")
+    job = domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
+    if job.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_BACKUP:
+        return "libvirt has no result of the copy"
+    if job.get("type") != libvirt.VIR_DOMAIN_JOB_COMPLETED:
+        return str(job.get("errmsg") or "the copy was cancelled")
     return ""
 
 
-def _end_job(connection: Connection, server_id: str) -> None:
-    """Break off a copy that is under way, this worker's or one of its predecessor's."""
+def _end_job(domains: Domains, server_id: str) -> None:
+    """End a copy that is being made, also by an earlier process of this worker."""
 
     def work(conn: Any) -> None:
-        if _is_at_work(conn, server_id):
-            conn.lookupByUUIDString(server_id).abortJob()
+        domain = domains.get(conn, server_id)
+        if _has_job(domain):
+            domain.abortJob()
 
     with contextlib.suppress(errors.HypervisorFailed):
-        connection.run("end a snapshot", work)
+        domains.run("end a snapshot", work)
 
 
 @contextlib.contextmanager
-def _quiet(connection: Connection, guest: Guest) -> Iterator[None]:
-    """The guest's file systems are frozen meanwhile, when its image says that it has an agent.
+def _quiesced(domains: Domains, guest: Guest) -> Iterator[None]:
+    """Freeze the guest's file systems meanwhile, when its image says that it has an agent.
 
-    :raises errors.HypervisorFailed: they cannot be, and the image requires it (os_require_quiesce).
+    :raises errors.HypervisorFailed: that fails, and the image requires it (os_require_quiesce).
     """
-    wanted = guest.image.properties
-    is_required = _is_yes(wanted.get("os_require_quiesce"))
-    if not (is_required or _is_yes(wanted.get("hw_qemu_guest_agent"))):
+    properties = guest.image.properties
+    is_required = _is_true(properties.get("os_require_quiesce"))
+    if not (is_required or _is_true(properties.get("hw_qemu_guest_agent"))):
         yield
         return
 
     def freeze(conn: Any) -> int:
         """How many file systems are frozen."""
-        domain = conn.lookupByUUIDString(guest.server_id)
+        domain = domains.get(conn, guest.server_id)
         domain.agentSetResponseTimeout(_AGENT_S, 0)
         return int(domain.fsFreeze())
 
     try:
-        frozen = connection.run("freeze the guest's file systems", freeze)
+        frozen = domains.run("freeze the guest's file systems", freeze)
     except errors.HypervisorFailed as error:
         if is_required:
             raise
-        LOG.warning("server %s: its snapshot is as after a power cut: %s", guest.server_id, error.text)
+        LOG.warning("server %s: its snapshot is crash-consistent only: %s", guest.server_id, error.text)
         yield
         return
     LOG.info("server %s: %d of its file systems are frozen while its snapshot begins", guest.server_id, frozen)
@@ -217,8 +199,8 @@ def _quiet(connection: Connection, guest: Guest) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(errors.HypervisorFailed):
-            connection.run("thaw the guest's file systems", lambda conn: conn.lookupByUUIDString(guest.server_id).fsThaw())
+            domains.run("thaw the guest's file systems", lambda conn: domains.get(conn, guest.server_id).fsThaw())
 
 
-def _is_yes(text: str | None) -> bool:
+def _is_true(text: str | None) -> bool:
     return (text or "").lower() in ("yes", "true", "1", "on", "y", "t")

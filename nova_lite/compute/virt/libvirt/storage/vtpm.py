@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of guests' TPMs: kept beside a guest's disks, lent to libvirt, which encrypts the TPM's state with them."""
+"""Keys of guests' TPMs: kept beside a guest's disks, given to libvirt, which encrypts the TPM's state with them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import libvirt
 from nova_lite.compute.virt.libvirt.xml.elements import text
 
 KEY_FILE = "vtpm.key"
-# Names secrets: the same server has the same one, whoever asks.
+# Of the names of secrets: the same server has the same one on every host.
 _NAMESPACE = uuid.UUID("6c2f7f0e-5d0e-4c57-9f39-8d2b6f1b2c11")
 
 
@@ -25,16 +25,16 @@ def secret_id(server_id: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, server_id))
 
 
-def lend(conn: Any, directory: Path, server_id: str) -> None:
-    """Let libvirt have the guest's key, in memory only; it is made when the guest has none."""
+def define_secret(conn: Any, directory: Path, server_id: str) -> None:
+    """Give libvirt the guest's key, which it keeps in memory only; the key is made when the guest has none."""
     element = ET.Element("secret", ephemeral="yes", private="yes")
     text(element, "uuid", secret_id(server_id))
     text(ET.SubElement(element, "usage", type="vtpm"), "name", f"nova-{server_id}")
     conn.secretDefineXML(ET.tostring(element, encoding="unicode")).setValue(_key(directory / KEY_FILE))
 
 
-def forget(conn: Any, server_id: str) -> None:
-    """Have libvirt forget the key; none is fine."""
+def undefine_secret(conn: Any, server_id: str) -> None:
+    """Remove the key from libvirt; none is fine."""
     try:
         conn.secretLookupByUUIDString(secret_id(server_id)).undefine()
     except libvirt.libvirtError as error:
@@ -43,7 +43,7 @@ def forget(conn: Any, server_id: str) -> None:
 
 
 def _key(path: Path) -> bytes:
-    """32 random bytes as text, for a passphrase has no zeros; written whole or not at all, for root's eyes only."""
+    """32 random bytes as text, as a passphrase has no zeros; written whole or not at all, readable by root only."""
     if not path.exists():
         path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")

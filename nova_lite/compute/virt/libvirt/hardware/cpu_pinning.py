@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gives guests CPUs of their own by what libvirt knows of all domains: nothing else is kept."""
+"""Chooses CPUs for guests that need their own, by what libvirt knows of all domains: nothing else is recorded."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import libvirt
 
 from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.cpu_sets import NO_PINS, CpuPinning, CpuSets
-from nova_lite.compute.virt.libvirt import interfaces
 from nova_lite.hardware import topology
 from nova_lite.hardware.requirements import Hardware
-from nova_lite.rpc.compute import GuestPlacement
 
 
 def choose(conn: Any, server_id: str, hardware: Hardware, *, among: CpuSets) -> CpuPinning:
-    """CPUs that no other domain is pinned to; a guest that has what it needs keeps it.
+    """CPUs that no other domain is pinned to; a guest that has those it requires keeps them.
 
     The caller holds a lock from here until the domain is defined.
 
@@ -28,9 +26,10 @@ def choose(conn: Any, server_id: str, hardware: Hardware, *, among: CpuSets) -> 
     own, taken = NO_PINS, set[int]()
     for domain in conn.listAllDomains():
         try:
-            pinned = of_domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), allowed=among.dedicated)
-        except libvirt.libvirtError:  # it went meanwhile
+            description = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        except libvirt.libvirtError:  # removed meanwhile
             continue
+        pinned = of_domain(description, allowed=among.dedicated)
         if domain.UUIDString() == server_id:
             own = pinned
         else:
@@ -42,13 +41,13 @@ def choose(conn: Any, server_id: str, hardware: Hardware, *, among: CpuSets) -> 
 
 
 def is_enough(own: CpuPinning, hardware: Hardware) -> bool:
-    """Whether the pins are those of a guest that asks for this."""
+    """Whether the guest has all the CPUs that it requires."""
     return tuple(sorted(own.cpus)) == hardware.cpus.dedicated and len(own.taken) == hardware.cpus.host_cpus
 
 
-def of_domain(xml: str, *, allowed: tuple[int, ...] | None = None) -> CpuPinning:
-    """What a domain is pinned to, one CPU for one; `allowed`: other CPUs of the host are shared, so they do not count."""
-    tune = ET.fromstring(xml).find("cputune")
+def of_domain(domain: ET.Element, *, allowed: tuple[int, ...] | None = None) -> CpuPinning:
+    """What a domain is pinned to, one CPU for each of its own; CPUs that are not in `allowed` are shared and do not count."""
+    tune = domain.find("cputune")
     if tune is None:
         return NO_PINS
     found = {}
@@ -59,12 +58,3 @@ def of_domain(xml: str, *, allowed: tuple[int, ...] | None = None) -> CpuPinning
     emulator = tune.find("emulatorpin")
     cpus = () if emulator is None else topology.parse_cpus("cpuset", emulator.get("cpuset", "0"))
     return CpuPinning(found, tuple(cpu for cpu in cpus if allowed is None or cpu in allowed))
-
-
-def placement(domain: Any) -> GuestPlacement:
-    """What the domain is pinned to, the size of its pages, and where its NICs are."""
-    described = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
-    page = ET.fromstring(described).find("memoryBacking/hugepages/page")
-    return cpu_sets.as_placement(
-        of_domain(described), cpu_sets.layout(), page_kib=int(page.get("size", "0")) if page is not None else None,
-        nics=interfaces.places(domain.XMLDesc()))

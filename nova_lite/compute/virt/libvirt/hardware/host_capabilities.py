@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import threading
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from oslo_config import cfg
 
 from nova_lite.compute import inventory
 from nova_lite.compute.virt import cpu_sets
-from nova_lite.compute.virt.libvirt import capability_check
+from nova_lite.compute.virt.libvirt.hardware import capability_check
 from nova_lite.hardware import resource_request
 from nova_lite.hardware.requirements import Hardware
 from nova_lite.rpc.conductor import HostCell, Offers
@@ -66,6 +68,20 @@ def page_kib(hardware: Hardware, *, ram_mb: int) -> int | None:
     if found is None:
         raise ValueError(f"hw:mem_page_size={hardware.page_size}: the host has no huge pages for {ram_mb} MiB")
     return found
+
+
+def cpu_info(capabilities: str) -> str:
+    """The host's processor as JSON text, in the shape of os-hypervisors, from libvirt's capabilities XML."""
+    cpu = ET.fromstring(capabilities).find("host/cpu")
+    if cpu is None:
+        return "{}"
+    topology = cpu.find("topology")
+    return json.dumps({
+        "arch": cpu.findtext("arch", ""), "model": cpu.findtext("model", ""), "vendor": cpu.findtext("vendor", ""),
+        "topology": {name: int(topology.get(name, "1")) for name in ("sockets", "cores", "threads")}
+        if topology is not None else {},
+        "features": sorted(feature.get("name", "") for feature in cpu.findall("feature")),
+    })
 
 
 def _pages() -> dict[int, tuple[int, int]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulated guest's snapshot holds: the smallest file that is a qcow2 image of an empty disk."""
+"""The content of a simulated guest's snapshot: the smallest qcow2 image of an empty disk."""
 
 from __future__ import annotations
 

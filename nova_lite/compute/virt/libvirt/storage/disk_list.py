@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which disks a guest has, in the order in which it sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nova_lite.compute.virt import rescue
+from nova_lite.compute.virt.libvirt.storage import disks
+from nova_lite.compute.virt.libvirt.xml.domain import Disk
+from nova_lite.rpc.compute import Guest
+
+RESCUE, RESCUE_CONFIG = "disk.rescue", "disk.config.rescue"
+
+
+def disks_of(guest: Guest, directory: Path, *, arch: str, host: str) -> tuple[Disk, ...]:
+    """The guest's disks, in the order in which it sees them.
+
+    :raises errors.ImageFailed: the rescue image asks for a device that no guest here can have.
+    """
+    own = [Disk(path=directory / disks.ROOT, format="qcow2", serial="root")]
+    if guest.ephemeral_gb:
+        own.append(Disk(path=directory / disks.EPHEMERAL, format="raw", serial="ephemeral0"))
+    if guest.swap_mb:
+        own.append(Disk(path=directory / disks.SWAP, format="raw", serial="swap0"))
+    if guest.config_drive:
+        own.append(Disk(path=_config_drive(guest, directory), format="raw", serial="config-2", is_readonly=True))
+    if guest.rescue is None:
+        return tuple(own)
+    device, bus = rescue.device_of(guest.rescue, arch=arch, host=host)
+    path = directory / RESCUE
+    if not rescue.is_stable(guest.rescue):
+        return (Disk(path=path, format="qcow2", serial="rescue"), *own)
+    # The guest's own disks keep their names, and the firmware boots the last one first.
+    return (*own, Disk(path=path, format="qcow2", serial="rescue", bus=bus, device=device, boots_first=True,
+                       is_readonly=device == "cdrom"))
+
+
+def _config_drive(guest: Guest, directory: Path) -> Path:
+    """The rescue's own while the guest is rescued, if there is one."""
+    of_rescue = directory / RESCUE_CONFIG
+    return of_rescue if guest.rescue is not None and of_rescue.exists() else directory / disks.CONFIG
