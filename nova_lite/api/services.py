@@ -2,14 +2,14 @@
 """The table of contents of the API: each service, its resources, and how it words its faults."""
 
 from nova_lite.api import compute, identity, image, network
-from nova_lite.api.compute.common import answers, policy_target, version_documents
+from nova_lite.api.compute.common import policy_target, version_documents
 from nova_lite.api.identity import catalog
 from nova_lite.api.wsgi.service import ApiService
 
 SERVICES: dict[str, ApiService] = {
     "compute": ApiService("compute", compute.RESOURCES, compute.fault_body, negotiation=compute.NEGOTIATION,
                         has_project_path=True, version_document=version_documents.version, owner=policy_target.owner,
-                        answers=answers.answers, extra_rules=compute.EXTRA_RULES),
+                        extra_rules=compute.EXTRA_RULES),
     "identity": ApiService("identity", identity.RESOURCES, identity.fault_body, version_document=catalog.version),
     "image": ApiService("image", image.RESOURCES, image.fault_body),
     "network": ApiService("network", network.RESOURCES, network.fault_body, version_document=network.resources),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each compute route takes and answers at each microversion has the names that Nova's own tables have (nova_fields.tsv).
 
-That handlers answer as described is seen elsewhere: tests/support/api/declared_responses.py checks every response of every test.
+tests/support/api/declared_responses.py checks that handlers answer as declared, for every response of every test.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import pytest
 
 from nova_lite.api import compute
 from nova_lite.api.compute.microversions import HISTORY
-from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi.routing import Route, routes_of
 from nova_lite.api.wsgi.versions import Version, parse
 
@@ -26,9 +25,9 @@ _SINCE = re.compile(r"^(2\.\d+): (.*)$")
 _VOLUMES = "there are no volumes yet"
 _MOVES = "servers are not moved between hosts yet: their lists are empty, and there is none to show"
 _REFUSED = "refused, as Nova's libvirt driver refuses it"
-_STRICTER = "the handler checks it, and says more than a schema could"
+_STRICTER = "the handler checks it, with a more precise message than a schema could give"
 _READ_HERE = "named because it is read here; in Nova's schema one of any name"
-# Which names differ at some microversion, and why. Whoever mends one takes it out.
+# Names that differ at some microversion, and why. A fix of one removes its line.
 DIFFERENT: dict[str, tuple[str, str]] = {
     "body POST /os-aggregates/{}/images": ("cache[].id", "of the items, which Nova's table leaves out"),
     "body PUT /os-quota-sets/{}": ("tenant_id", "clients send it back"),
@@ -40,7 +39,7 @@ DIFFERENT: dict[str, tuple[str, str]] = {
         _READ_HERE),
     "body POST /servers/{}/action migrate": ("host", "from 2.56 on, as Nova's reference says; its table has it always"),
     "query GET /limits": ("reserved", "novaclient sends it"),
-    **{f"query GET /images{rest}": ("offset page_size", "let pass and not read: images are paged by marker") for rest in ("", "/detail")},
+    **{f"query GET /images{rest}": ("offset page_size", "accepted and ignored: images are paged by marker") for rest in ("", "/detail")},
     "answer POST /os-assisted-volume-snapshots": ("id volumeId", _VOLUMES),
     **{f"answer {method} /os-snapshots{rest}": (
         "createdAt displayDescription displayName id size status volumeId", _VOLUMES)
@@ -66,7 +65,9 @@ DIFFERENT: dict[str, tuple[str, str]] = {
     **{f"answer GET /os-hosts/{{}}/{word}": ("host power_action", _REFUSED) for word in ("reboot", "shutdown", "startup")},
     **{f"answer GET /os-hypervisors/{rest}": ("disk_available_least", "gone at 2.88, as Nova's handler leaves it out then")
        for rest in ("detail", "{}")},
-    "answer GET /os-hypervisors/{}/uptime": ("servers servers[].name servers[].uuid", "Nova's table has it; no parameter asks for it"),
+    "answer GET /os-console-auth-tokens/{}": (
+        "host instance_uuid internal_access_path port", "before 2.31 of RDP consoles only, which this cloud does not have"),
+    "answer GET /os-hypervisors/{}/uptime": ("servers servers[].name servers[].uuid", "Nova's table has it; no parameter requests it"),
     "answer PUT /os-services/{}": (
         "binary disabled_reason forced_down host service service.binary service.disabled_reason service.forced_down service.host "
         "service.status status", "before 2.53 the same names, by the table one level lower"),
@@ -96,14 +97,14 @@ LINES = [Line(*line.split("\t")) for line in Path(__file__).with_name("nova_fiel
          if not line.startswith("#")]
 
 
-def _places() -> dict[str, list[Route]]:
-    found = defaultdict(list)
+def _routes_by_name() -> dict[str, list[Route]]:
+    by_name = defaultdict(list)
     for route in routes_of(compute.RESOURCES):
-        found[f"{route.method} {re.sub('{[^}]*}', '{}', route.path)} {route.action or ''}".rstrip()].append(route)
-    return found
+        by_name[f"{route.method} {re.sub('{[^}]*}', '{}', route.path)} {route.action or ''}".rstrip()].append(route)
+    return by_name
 
 
-ROUTES = _places()
+ROUTES = _routes_by_name()
 
 
 @pytest.mark.parametrize("line", LINES, ids=[line.name for line in LINES])
@@ -121,45 +122,45 @@ def test_each_difference_is_of_a_line() -> None:
     assert set(DIFFERENT) <= {f"{what} {line.name}" for what in ("body", "query", "answer") for line in LINES}
 
 
-def _compare(what: str, line: Line, told: str) -> None:
-    theirs, differing = _by_version(told), set()
-    nothing = {line.action}  # so Nova's tables say that an action's body is null
+def _compare(what: str, line: Line, cell: str) -> None:
+    theirs, differing = _by_version(cell), set()
+    null_body = {line.action}  # how Nova's tables write that an action's body is null
     for version in VERSIONS:
         route = next((one for one in ROUTES[line.name] if one.versions.holds(version)), None)
         ours = None if route is None else _ours(what, route, line, version)
         if ours is not None:
-            differing |= ours ^ (theirs[version] - nothing)
+            differing |= ours ^ (theirs[version] - null_body)
     assert differing == set(DIFFERENT.get(f"{what} {line.name}", ("",))[0].split())
 
 
-def _by_version(told: str) -> dict[Version, set[str]]:
-    """The names at each version, out of `a, b; 2.5: +c, -a`. Names that are patterns stand for any, and are left out."""
+def _by_version(cell: str) -> dict[Version, set[str]]:
+    """The names at each version, read from `a, b; 2.5: +c, -a`. Names that are patterns stand for any, and are left out."""
     changes: dict[Version, str] = {}
-    for part in told.split("; "):
+    for part in cell.split("; "):
         since = _SINCE.match(part)
         changes[parse(since[1]) if since else VERSIONS[0]] = since[2] if since else part
-    held: set[str] = set()
-    found = {}
+    current: set[str] = set()
+    names = {}
     for version in VERSIONS:
         for change in changes.get(version, "").split(", "):
-            (held.discard if change.startswith("-") else held.add)(change.lstrip("+-"))
-        found[version] = {name for name in held if name and "/" not in name and "}" not in name and not name.endswith("_links")}
-    return found
+            (current.discard if change.startswith("-") else current.add)(change.lstrip("+-"))
+        names[version] = {name for name in current if name and "/" not in name and "}" not in name and not name.endswith("_links")}
+    return names
 
 
 def _ours(what: str, route: Route, line: Line, version: Version) -> set[str] | None:
-    """None: nothing is said of it, since what it does not know it lets pass."""
+    """None: nothing is declared of it, since unknown parameters are ignored."""
     if what == "query":
         declared = route.query_for(version)
         return None if declared is None else set(_names(declared))
     schema, key = ((route.schema_for(version), line.action or line.body_key) if what == "body"
-                   else (SERVICES["compute"].response_for(route, version), line.answer_key))
+                   else (route.response_for(version), line.answer_key))
     names = set(_names(schema or {}))
     if line.name in ("GET /servers", "GET /servers/detail") and version < parse("2.69"):
         key = "servers[]"  # until then the table has it without
     if key:
         names = {name.removeprefix(f"{key}.") for name in names if name.startswith(f"{key}.")}
-    # Nova's tables do not look into these.
+    # Nova's tables do not list what is inside of these.
     inside = ("links[].",) if what == "body" else ("links[].", "fixed_ips[].")
     return {name for name in names if not name.endswith("_links") and not any(word in name for word in inside)}
 

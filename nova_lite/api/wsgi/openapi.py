@@ -60,7 +60,7 @@ def _grouped(routes: Iterable[Route], version: Version) -> dict[tuple[str, str],
 
 def _operation(service: ApiService, routes: list[Route], version: Version) -> dict[str, Any]:
     first = routes[0]
-    responses = [service.response_for(route, version) for route in routes]
+    responses = [route.response_for(version) for route in routes]
     operation: dict[str, Any] = {
         "operationId": _operation_id(first), "tags": [first.handler.__module__.rpartition(".")[2]],
         "summary": _first_line(first) if first.action is None else "One of: " + ", ".join(str(one.action) for one in routes),

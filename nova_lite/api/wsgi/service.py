@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from nova_lite.api.wsgi.policy import Target
 from nova_lite.api.wsgi.request import Body
-from nova_lite.api.wsgi.responses import Schema
 from nova_lite.api.wsgi.routing import Route, routes_of
 from nova_lite.api.wsgi.rules import Rule
 from nova_lite.api.wsgi.versions import Negotiation, Version
@@ -27,8 +26,7 @@ class ApiService:
 
     `has_project_path`: every path may be prefixed by a project id. `version_document(base_url)`: the document of the
     root. `owner(session, ctxt, path variables)`: the owner of the resource that the path names, for policies that
-    depend on it. `extra_rules`: what handlers check beside
-    their route's own. `answers(route, version)`: the responses of routes that do not declare theirs yet.
+    depend on it. `extra_rules`: what handlers check beside their route's own.
     """
 
     name: str
@@ -37,7 +35,6 @@ class ApiService:
     negotiation: Negotiation | None = None
     has_project_path: bool = False
     version_document: Callable[[str], Body] | None = None
-    answers: Callable[[Route, Version], Schema | None] | None = None
     owner: Callable[[Session, Context, Mapping[str, str]], Target | None] | None = None
     extra_rules: Sequence[Rule] = ()
 
@@ -50,9 +47,3 @@ class ApiService:
     def rules(self) -> list[Rule]:
         """The rules of all routes, and those that handlers check beside them."""
         return [*(route.policy for route in self.routes), *self.extra_rules]
-
-    def response_for(self, route: Route, version: Version) -> Schema | None:
-        """The schema of the route's response at this version; None: it has no body, or is not declared."""
-        if route.responses or self.answers is None:
-            return route.response_for(version)
-        return self.answers(route, version)

@@ -51,5 +51,5 @@ def _find(service: str, method: str, path: str, body: Any, version: Version) -> 
 
 @functools.lru_cache(maxsize=1024)
 def _validator(service: str, number: int, version: Version) -> Any:
-    schema = SERVICES[service].response_for(_routes(service)[number][1], version)
+    schema = _routes(service)[number][1].response_for(version)
     return None if schema is None else jsonschema.Draft202012Validator(schema)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a console's token opens, for proxies that an operator runs himself."""
+"""The console that a token opens, for proxies that an operator runs beside this cloud's own."""
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.responses import INTEGER, NULL, STRING, UUID, Field, closed, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.base import utcnow
@@ -14,30 +16,31 @@ from nova_lite.db.compute.consoles import ConsoleToken
 
 SHOW = Rule("os_compute_api:os-console-auth-tokens", ADMIN)
 FIELDS = (
-    Field("instance_uuid", lambda row: row.server_id),
-    Field("host", lambda row: row.host),
-    Field("port", lambda row: row.port),
-    Field("tls_port", lambda _: None, since="2.99"),
-    # The worker that listens there asks for the token itself.
-    Field("internal_access_path", lambda row: None),
+    Field("instance_uuid", lambda row: row.server_id, UUID),
+    Field("host", lambda row: row.host, STRING),
+    Field("port", lambda row: row.port, INTEGER),
+    Field("tls_port", lambda _: None, NULL, since="2.99"),
+    # Null: the worker that listens there checks the token itself.
+    Field("internal_access_path", lambda row: None, NULL),
 )
 
 
 def _find(req: Request, token: str) -> ConsoleToken:
-    found = consoles.find(req.db, token, now=utcnow())
-    if found is None:
+    """:raises errors.NotFound: unknown or expired."""
+    row = consoles.find(req.db, token, now=utcnow())
+    if row is None:
         raise errors.NotFound("Token not found")
-    return found
+    return row
 
 
 @route("GET", "/os-console-auth-tokens/{token}", policy=SHOW, until="2.30")
-def show_rdp(req: Request, token: str) -> Body:
-    """Only RDP consoles can be asked for in these versions, and there are none."""
+def show_rdp(req: Request, token: str) -> NoReturn:
+    """Refuse: these versions show RDP consoles only, and there are none. 404: unknown or expired token. 401: of another console."""
     _find(req, token)
     raise errors.Unauthorized("The requested console type details are not accessible")
 
 
-@route("GET", "/os-console-auth-tokens/{token}", policy=SHOW, since="2.31")
+@route("GET", "/os-console-auth-tokens/{token}", policy=SHOW, since="2.31", response=closed(console=FIELDS))
 def show(req: Request, token: str) -> Body:
-    """Where the console is; the token is to be sent there first, and a newline."""
+    """Show the console's address; clients send the token and a newline there first. 200. 404: unknown or expired token."""
     return {"console": view(FIELDS, _find(req, token), req)}

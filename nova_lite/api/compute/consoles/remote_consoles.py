@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import secrets
 import urllib.parse
+from typing import NoReturn
 
 from oslo_config import cfg
 
@@ -13,6 +14,7 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import STRING, closed, each
 from nova_lite.api.wsgi.routing import action, route
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.base import utcnow
@@ -20,7 +22,7 @@ from nova_lite.db.compute import consoles, servers
 from nova_lite.rpc.compute import ConsoleType
 
 OPEN = Rule("os_compute_api:os-remote-consoles", MEMBER)
-# What was never in one cloud with libvirt, or not in this one: refused by name, so that users learn it is not a typo.
+# Types by protocol, also those that this cloud does not have: refused by name, so that a user sees that it is no typo.
 _PROTOCOLS = {
     "vnc": ("novnc", "xvpvnc"), "spice": ("spice-html5", "spice-direct"), "rdp": ("rdp-html5",), "serial": ("serial",),
     "mks": ("webmks",),
@@ -40,11 +42,16 @@ CREATE = {
 }
 
 
-@route("POST", "/servers/{server_id}/remote-consoles", policy=OPEN, since="2.6", body=CREATE)
-def create(req: Request, body: Body, server_id: str) -> Body:
-    """The URL of a console.
+_CONSOLE = closed(console=closed(type=STRING, url=STRING))
 
-    :raises errors.BadRequest: this cloud has no such consoles. :raises errors.Conflict: the guest is not running.
+
+@route("POST", "/servers/{server_id}/remote-consoles", policy=OPEN, since="2.6", body=CREATE,
+       response=closed(remote_console=closed(**each("protocol type url", STRING))))
+def create(req: Request, body: Body, server_id: str) -> Body:
+    """Open a console of the guest.
+
+    200 with its URL. 400: the protocol has no such type, or this cloud does not offer it. 404: no such server in the
+    project. 409: the guest is not running. 503: its host does not respond.
     """
     protocol, kind = body["remote_console"]["protocol"], body["remote_console"]["type"]
     if kind not in _PROTOCOLS[protocol]:
@@ -53,52 +60,51 @@ def create(req: Request, body: Body, server_id: str) -> Body:
     return {"remote_console": {"protocol": protocol, "type": kind, "url": _url(req, server_id, kind)}}
 
 
-def _old_action(name: str, *kinds: str) -> dict[str, schemas.Schema]:
+def _action_schema(name: str, *kinds: str) -> dict[str, schemas.Schema]:
     return {"2.0": schemas.keyed(name, schemas.closed({"type": {"enum": list(kinds)}}, required=("type",)))}
 
 
-@action("os-getVNCConsole", policy=OPEN, status=200, until="2.5", body=_old_action("os-getVNCConsole", "novnc", "xvpvnc"))
+@action("os-getVNCConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getVNCConsole", "novnc", "xvpvnc"),
+        response=_CONSOLE)
 def get_vnc_console(req: Request, body: Body, server_id: str) -> Body:
-    """The URL of the screen."""
-    return _old(req, server_id, body["os-getVNCConsole"]["type"])
+    """Open the guest's screen. 200 with its URL. 400, 404, 409 and 503 as for `create`."""
+    return _console(req, server_id, body["os-getVNCConsole"]["type"])
 
 
 @action("os-getSPICEConsole", policy=OPEN, status=200, until="2.5",
-        body=_old_action("os-getSPICEConsole", "spice-html5"))
+        body=_action_schema("os-getSPICEConsole", "spice-html5"), response=_CONSOLE)
 def get_spice_console(req: Request, body: Body, server_id: str) -> Body:
-    """Refused: guests' screens speak VNC here."""
-    return _old(req, server_id, body["os-getSPICEConsole"]["type"])
+    """Refuse. 404: no such server in the project. 400: the screens of guests use VNC in this cloud."""
+    return _console(req, server_id, body["os-getSPICEConsole"]["type"])
 
 
-@action("os-getRDPConsole", policy=OPEN, status=200, until="2.5", body=_old_action("os-getRDPConsole", "rdp-html5"))
-def get_rdp_console(req: Request, body: Body, server_id: str) -> Body:
-    """Gone from Nova with Hyper-V."""
+@action("os-getRDPConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getRDPConsole", "rdp-html5"))
+def get_rdp_console(req: Request, body: Body, server_id: str) -> NoReturn:
+    """Refuse. 404: no such server in the project. 410: removed from Nova with Hyper-V."""
     begin_action.find(req, server_id)
-    raise Gone("RDP consoles are no longer offered: they came with Hyper-V, which Nova has dropped")
+    raise errors.Gone(reason="RDP consoles are no longer offered: they came with Hyper-V, which Nova has removed")
 
 
-@action("os-getSerialConsole", policy=OPEN, status=200, until="2.5", body=_old_action("os-getSerialConsole", "serial"))
+@action("os-getSerialConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getSerialConsole", "serial"),
+        response=_CONSOLE)
 def get_serial_console(req: Request, body: Body, server_id: str) -> Body:
-    """The URL of the first serial port."""
-    return _old(req, server_id, body["os-getSerialConsole"]["type"])
+    """Open the guest's first serial port. 200 with its URL. 400, 404, 409 and 503 as for `create`."""
+    return _console(req, server_id, body["os-getSerialConsole"]["type"])
 
 
-class Gone(errors.NovaLiteError):
-    http_status = 410
-
-
-def _old(req: Request, server_id: str, kind: str) -> Body:
+def _console(req: Request, server_id: str, kind: str) -> Body:
     return {"console": {"type": kind, "url": _url(req, server_id, kind)}}
 
 
 def _url(req: Request, server_id: str, kind: str) -> str:
+    """Issue a token for the console, have the guest's host accept it, and make the URL."""
     server = begin_action.find(req, server_id)
     console = _available(req.conf, kind)
     if server.agent is None:
         raise errors.Conflict(reason=f"Instance {server_id} is not ready")
     token, ttl_s = secrets.token_urlsafe(32), req.conf.consoleauth.token_ttl
     worker = req.rpc.compute(server.agent)
-    req.db.commit()  # the worker may take seconds: no transaction stays open, SQLite's has the only write lock
+    req.db.commit()  # the worker may take seconds: an open transaction would hold SQLite's only write lock
     address = worker.open_console(
         req.ctxt, server_id=server_id, type=console, token_hash=consoles.digest(token), ttl_s=ttl_s)
     now = utcnow()
@@ -111,7 +117,7 @@ def _url(req: Request, server_id: str, kind: str) -> str:
 
 
 def _available(conf: cfg.ConfigOpts, kind: str) -> ConsoleType:
-    """:raises errors.BadRequest: there are none of this kind here."""
+    """:raises errors.BadRequest: this cloud does not offer this type."""
     enabled = {"novnc": conf.vnc.enabled, "serial": conf.serial_console.enabled}
     if not enabled.get(kind):
         offered = ", ".join(name for name, is_on in enabled.items() if is_on) or "none"
@@ -120,22 +126,22 @@ def _available(conf: cfg.ConfigOpts, kind: str) -> ConsoleType:
 
 
 def _base_url(conf: cfg.ConfigOpts, console: ConsoleType) -> str:
-    """What the operator set, or where the proxy listens."""
+    """The operator's option, or the address at which the proxy listens."""
     if console is ConsoleType.NOVNC:
-        given, host, port = conf.vnc.novncproxy_base_url, conf.vnc.novncproxy_host, conf.vnc.novncproxy_port
-        return str(given) or f"http://{_reachable(conf, host)}:{port}/vnc_lite.html"
-    given, host, port = conf.serial_console.base_url, conf.serial_console.serialproxy_host, conf.serial_console.serialproxy_port
-    return str(given) or f"ws://{_reachable(conf, host)}:{port}/"
+        base_url, host, port = conf.vnc.novncproxy_base_url, conf.vnc.novncproxy_host, conf.vnc.novncproxy_port
+        return str(base_url) or f"http://{_reachable(conf, host)}:{port}/vnc_lite.html"
+    base_url, host, port = conf.serial_console.base_url, conf.serial_console.serialproxy_host, conf.serial_console.serialproxy_port
+    return str(base_url) or f"ws://{_reachable(conf, host)}:{port}/"
 
 
 def _reachable(conf: cfg.ConfigOpts, host: str) -> str:
-    """An address for URLs: a proxy that listens everywhere is reached by the host's own."""
-    found = str(conf.my_ip) if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not listened on
-    return f"[{found}]" if ":" in found else found
+    """The address for URLs: that of the host for a proxy that listens on all addresses."""
+    address = str(conf.my_ip) if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not listened on
+    return f"[{address}]" if ":" in address else address
 
 
 def _with_token(url: str, console: ConsoleType, token: str) -> str:
-    """noVNC connects to the path that its page is given; other clients to the URL itself."""
+    """The URL with the token: noVNC connects to the `path` of its page's query; other clients to the URL itself."""
     parts = urllib.parse.urlsplit(url)
     query = urllib.parse.parse_qsl(parts.query)
     query.append(("path", f"?token={token}") if console is ConsoleType.NOVNC else ("token", token))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extra specs: what a flavor asks of hosts and guests beyond its sizes."""
+"""Extra specs: a flavor's requirements of hosts and guests beyond its sizes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.flavors.flavors import SHOW_SPECS
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import STRING, STRINGS, closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.db.compute import flavors
@@ -18,11 +19,14 @@ _SPECS = {"type": "object", "patternProperties": _SPEC, "additionalProperties": 
 CREATE = schemas.keyed("extra_specs", _SPECS)
 UPDATE = {**_SPECS, "minProperties": 1, "maxProperties": 1}
 
+_ALL = closed(extra_specs=STRINGS)
+_ONE = {"type": "object", "additionalProperties": STRING, "minProperties": 1, "maxProperties": 1}
+
 _BOOLEAN = r"(?i)1|t|true|on|y|yes|0|f|false|off|n|no"
 _COUNT, _NUMBER, _MODE = r"[1-9]\d*", r"\d+", "required|preferred|forbidden"
-# Keys that Nova defines, with the values that it takes; from 2.86 a wrong one is refused when it is written.
+# Patterns of the keys that Nova defines and of their values; from 2.86 others are refused on create and update.
 # https://docs.openstack.org/nova/latest/configuration/extra-specs.html
-_KNOWN: tuple[tuple[str, str], ...] = (
+_DEFINED: tuple[tuple[str, str], ...] = (
     (r"hw:cpu_(sockets|cores|threads|max_sockets|max_cores|max_threads)", _COUNT),
     (r"hw:cpu_policy", "dedicated|shared|mixed"),
     (r"hw:cpu_thread_policy", "prefer|isolate|require"),
@@ -58,38 +62,41 @@ _CHECKED_NAMESPACES = ("hw", "hw_rng", "hw_video", "os", "quota", "resources", "
 
 
 def _check(specs: dict[str, str]) -> None:
-    """:raises errors.BadRequest: a key in one of Nova's namespaces is unknown, or its value is wrong."""
+    """:raises errors.BadRequest: a key in one of Nova's namespaces is not defined, or its value is invalid."""
     for key, value in specs.items():
-        known = next((allowed for pattern, allowed in _KNOWN if re.fullmatch(pattern, key)), None)
-        if known is None and ":" in key and key.split(":")[0] in _CHECKED_NAMESPACES:
+        value_pattern = next((values for keys, values in _DEFINED if re.fullmatch(keys, key)), None)
+        if value_pattern is None and ":" in key and key.split(":")[0] in _CHECKED_NAMESPACES:
             raise errors.BadRequest(reason=f"Validation failed; extra spec '{key}' does not appear to be a valid "
                                            "extra spec.")
-        if known is not None and not re.fullmatch(known, value):
+        if value_pattern is not None and not re.fullmatch(value_pattern, value):
             raise errors.BadRequest(reason=f"Validation failed; '{value}' is not a valid value of extra spec '{key}'.")
 
 
-def _asked(specs: Body) -> dict[str, str]:
+def _as_strings(specs: Body) -> dict[str, str]:
     return {key: str(value) for key, value in specs.items()}
 
 
-@route("GET", "/flavors/{flavor_id}/os-extra_specs", policy=SHOW_SPECS)
+@route("GET", "/flavors/{flavor_id}/os-extra_specs", policy=SHOW_SPECS, response=_ALL)
 def index(req: Request, flavor_id: str) -> Body:
-    """All extra specs of a flavor."""
+    """List a flavor's extra specs. 200. 404: no such flavor, or the project has no access to it."""
     return {"extra_specs": flavors.get(req.db, flavor_id, project_id=req.ctxt.visible_project).extra_specs}
 
 
 @route("POST", "/flavors/{flavor_id}/os-extra_specs", policy=Rule("os_compute_api:os-flavor-extra-specs:create", ADMIN),
-       until="2.85", body={"2.0": CREATE})
+       until="2.85", body={"2.0": CREATE}, response=_ALL)
 def create(req: Request, body: Body, flavor_id: str) -> Body:
-    """Add or replace extra specs, whatever they are."""
-    return _add(req, flavor_id, _asked(body["extra_specs"]))
+    """Add or replace extra specs, without checks of keys and values. 200 with these specs. 404: no such flavor."""
+    return _add(req, flavor_id, _as_strings(body["extra_specs"]))
 
 
 @route("POST", "/flavors/{flavor_id}/os-extra_specs", policy=Rule("os_compute_api:os-flavor-extra-specs:create", ADMIN),
-       since="2.86", body={"2.86": CREATE})
+       since="2.86", body={"2.86": CREATE}, response=_ALL)
 def create_checked(req: Request, body: Body, flavor_id: str) -> Body:
-    """Add or replace extra specs; those that Nova defines are checked."""
-    specs = _asked(body["extra_specs"])
+    """Add or replace extra specs.
+
+    200 with these specs. 400: a key in one of Nova's namespaces is not defined, or its value is invalid. 404: no such flavor.
+    """
+    specs = _as_strings(body["extra_specs"])
     _check(specs)
     return _add(req, flavor_id, specs)
 
@@ -101,9 +108,9 @@ def _add(req: Request, flavor_id: str, specs: dict[str, str]) -> Body:
 
 
 @route("GET", "/flavors/{flavor_id}/os-extra_specs/{key}",
-       policy=Rule("os_compute_api:os-flavor-extra-specs:show", READER))
+       policy=Rule("os_compute_api:os-flavor-extra-specs:show", READER), response=_ONE)
 def show(req: Request, flavor_id: str, key: str) -> Body:
-    """One extra spec."""
+    """Show one extra spec. 200. 404: no such flavor, or it has no such spec."""
     flavor = flavors.get(req.db, flavor_id, project_id=req.ctxt.visible_project)
     if key not in flavor.extra_specs:
         raise _not_found(flavor_id, key)
@@ -111,18 +118,21 @@ def show(req: Request, flavor_id: str, key: str) -> Body:
 
 
 @route("PUT", "/flavors/{flavor_id}/os-extra_specs/{key}", until="2.85",
-       policy=Rule("os_compute_api:os-flavor-extra-specs:update", ADMIN), body={"2.0": UPDATE})
+       policy=Rule("os_compute_api:os-flavor-extra-specs:update", ADMIN), body={"2.0": UPDATE}, response=_ONE)
 def update(req: Request, body: Body, flavor_id: str, key: str) -> Body:
-    """Set one extra spec, whatever it is."""
-    return _set(req, flavor_id, key, _asked(body))
+    """Set one extra spec, without a check of its value. 200 with it. 400: the body has another key than the path. 404: no such flavor."""
+    return _set(req, flavor_id, key, _as_strings(body))
 
 
 @route("PUT", "/flavors/{flavor_id}/os-extra_specs/{key}", since="2.86",
-       policy=Rule("os_compute_api:os-flavor-extra-specs:update", ADMIN), body={"2.86": UPDATE})
+       policy=Rule("os_compute_api:os-flavor-extra-specs:update", ADMIN), body={"2.86": UPDATE}, response=_ONE)
 def update_checked(req: Request, body: Body, flavor_id: str, key: str) -> Body:
-    """Set one extra spec; if Nova defines it, it is checked."""
-    _check(_asked(body))
-    return _set(req, flavor_id, key, _asked(body))
+    """Set one extra spec.
+
+    200 with it. 400: the body has another key than the path, or the key or its value is invalid. 404: no such flavor.
+    """
+    _check(_as_strings(body))
+    return _set(req, flavor_id, key, _as_strings(body))
 
 
 def _set(req: Request, flavor_id: str, key: str, specs: dict[str, str]) -> Body:
@@ -134,7 +144,7 @@ def _set(req: Request, flavor_id: str, key: str, specs: dict[str, str]) -> Body:
 @route("DELETE", "/flavors/{flavor_id}/os-extra_specs/{key}",
        policy=Rule("os_compute_api:os-flavor-extra-specs:delete", ADMIN))
 def delete(req: Request, flavor_id: str, key: str) -> None:
-    """Remove one extra spec."""
+    """Delete one extra spec. 200 with no body. 404: no such flavor, or it has no such spec."""
     flavor = flavors.get(req.db, flavor_id, project_id=None, is_locked=True)
     if key not in flavor.extra_specs:
         raise _not_found(flavor_id, key)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks that hosts fetch images ahead of time."""
+"""Requests that hosts fetch images ahead of time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nova_lite.api.compute.servers import boot_image
 from nova_lite.api.wsgi.request import Request
 
 
-def fetch(req: Request, image_ids: Sequence[str], hosts: Sequence[str]) -> None:
-    """Let a conductor tell the hosts to.
+def request_caching(req: Request, image_ids: Sequence[str], hosts: Sequence[str]) -> None:
+    """Cast the request to a conductor once the transaction is committed.
 
-    :raises errors.BadRequest: an image is not there or not active, or there are no hosts.
+    :raises errors.BadRequest: an image is missing or not active, or there are no hosts.
     """
     for image_id in image_ids:
         boot_image.find(req, image_id)

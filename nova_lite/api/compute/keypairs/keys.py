@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Key material of keypairs: fingerprints of what users bring, new keys for those who bring none."""
+"""Key material of keypairs: fingerprints of imported public keys, and generated pairs."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ _NOT_ENCRYPTED = serialization.NoEncryption()
 
 
 class Pair(NamedTuple):
-    """A new key: OpenSSH or PEM text of both halves."""
+    """A generated pair: OpenSSH or PEM text of both keys."""
 
     public_key: str
     private_key: str
 
 
 def ssh_fingerprint(public_key: str) -> str:
-    """MD5 of the key's blob, in colons (RFC 4716 section 4), as Nova shows it.
+    """MD5 of the key's blob, separated by colons (RFC 4716 section 4), as Nova shows it.
 
     :raises errors.BadRequest: not an OpenSSH public key.
     """
     try:
         kind, encoded = public_key.split(None, 2)[:2]
         blob = base64.b64decode(encoded, validate=True)
-        # A blob opens with its own kind (RFC 4253 section 6.6); hardware keys (sk-*) cannot be loaded further.
+        # A blob begins with its type (RFC 4253 section 6.6); the library cannot load hardware keys (sk-*).
         if blob[4:4 + len(kind)] != kind.encode():
-            raise ValueError("the key is not of the kind that it names")
+            raise ValueError("the type in the key is not the type before it")
         if not kind.startswith("sk-"):
             serialization.load_ssh_public_key(f"{kind} {encoded}".encode())
-    except (ValueError, binascii.Error, UnsupportedAlgorithm) as wrong:
-        raise errors.BadRequest(reason="Keypair data is invalid: failed to generate fingerprint") from wrong
+    except (ValueError, binascii.Error, UnsupportedAlgorithm) as error:
+        raise errors.BadRequest(reason="Keypair data is invalid: failed to generate fingerprint") from error
     return _colons(hashlib.md5(blob, usedforsecurity=False).hexdigest())
 
 
 def x509_fingerprint(certificate: str) -> str:
-    """SHA1 of the certificate, in colons, as Nova shows it.
+    """SHA1 of the certificate, separated by colons, as Nova shows it.
 
     :raises errors.BadRequest: not a PEM certificate.
     """
     try:
-        loaded = x509.load_pem_x509_certificate(certificate.encode())
-    except ValueError as wrong:
-        raise errors.BadRequest(reason="Keypair data is invalid: failed to generate X509 fingerprint") from wrong
-    return _colons(loaded.fingerprint(hashes.SHA1()).hex())  # a name, not a protection
+        parsed = x509.load_pem_x509_certificate(certificate.encode())
+    except ValueError as error:
+        raise errors.BadRequest(reason="Keypair data is invalid: failed to generate X509 fingerprint") from error
+    return _colons(parsed.fingerprint(hashes.SHA1()).hex())  # an identifier, not a protection
 
 
 def new_ssh_key(comment: str) -> Pair:
@@ -68,7 +68,7 @@ def new_ssh_key(comment: str) -> Pair:
 
 
 def new_certificate(user_id: str, *, now: datetime.datetime) -> Pair:
-    """A new self-signed certificate for the user, for guests that take those instead of ssh keys."""
+    """A new self-signed certificate for the user, for guests that use these instead of SSH keys."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user_id[:64] or "user")])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(private.public_key())

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The classic extensions' aliases, which old clients look for; microversions replaced them."""
+"""The aliases of API extensions, which old clients look for; microversions have replaced extensions."""
 
 from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import EMPTY_LIST, STRING, closed, each, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ANYONE, Rule
 
 LIST = Rule("os_compute_api:extensions", ANYONE)
 _UPDATED = "2014-12-03T00:00:00Z"  # one date for all, as Nova has it
-# Those whose routes or fields are here.
+# Aliases and names of the extensions whose routes or fields this cloud has.
 _ALIASES = (
     ("NMN", "Multinic"), ("OS-DCF", "DiskConfig"), ("OS-EXT-AZ", "ExtendedAvailabilityZone"),
     ("OS-EXT-IPS", "ExtendedIps"), ("OS-EXT-IPS-MAC", "ExtendedIpsMac"), ("OS-EXT-SRV-ATTR", "ExtendedServerAttributes"),
@@ -31,21 +32,24 @@ _ALIASES = (
 )
 
 
-def _show(alias: str, name: str) -> Body:
+_EXTENSION = closed(**each("alias name description namespace updated", STRING), links=EMPTY_LIST)
+
+
+def _document(alias: str, name: str) -> Body:
     return {"alias": alias, "name": name, "description": "", "namespace": "",
             "updated": _UPDATED, "links": []}
 
 
-@route("GET", "/extensions", policy=LIST)
+@route("GET", "/extensions", policy=LIST, response=closed(extensions=many(_EXTENSION)))
 def index(req: Request) -> Body:
-    """All of them."""
-    return {"extensions": [_show(alias, name) for alias, name in _ALIASES]}
+    """List all extensions. 200."""
+    return {"extensions": [_document(alias, name) for alias, name in _ALIASES]}
 
 
-@route("GET", "/extensions/{alias}", policy=LIST)
+@route("GET", "/extensions/{alias}", policy=LIST, response=closed(extension=_EXTENSION))
 def show(req: Request, alias: str) -> Body:
-    """One of them."""
-    for known, name in _ALIASES:
-        if known == alias:
-            return {"extension": _show(known, name)}
+    """Show one extension. 200. 404: no extension has this alias."""
+    for listed, name in _ALIASES:
+        if listed == alias:
+            return {"extension": _document(alias, name)}
     raise errors.NotFound(f"No extension has the alias {alias}")

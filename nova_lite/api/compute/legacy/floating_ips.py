@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Floating addresses and their pools through the compute API; gone after 2.35, where the network API has them."""
+"""The proxies to floating IPs and their pools, up to 2.35; later clients use the network API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.network import floating_ips as network_face
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.responses import STRING, STRING_OR_NULL, UUID, Field, closed, many, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ANYONE, MEMBER, READER, Rule
 from nova_lite.db.network import floating_ips, networks
@@ -16,40 +16,44 @@ from nova_lite.db.network.networks import Network
 
 _UNTIL = "2.35"
 FIELDS = (
-    Field("id", lambda one: one.id),
-    Field("ip", lambda one: one.address),
-    Field("pool", lambda one: one.network.name or one.network_id),
-    Field("fixed_ip", lambda one: one.fixed_address if one.port else None),
-    Field("instance_id", lambda one: one.port.device_id if one.port else None),
+    Field("id", lambda floating_ip: floating_ip.id, UUID),
+    Field("ip", lambda floating_ip: floating_ip.address, STRING),
+    Field("pool", lambda floating_ip: floating_ip.network.name or floating_ip.network_id, STRING),
+    Field("fixed_ip", lambda floating_ip: floating_ip.fixed_address if floating_ip.port else None, STRING_OR_NULL),
+    Field("instance_id", lambda floating_ip: floating_ip.port.device_id if floating_ip.port else None, STRING_OR_NULL),
 )
 _CREATE = {"type": ["object", "null"], "properties": {"pool": {"type": ["string", "null"]}}, "additionalProperties": False}
 
 
-@route("GET", "/os-floating-ip-pools", policy=Rule("os_compute_api:os-floating-ip-pools", ANYONE), until=_UNTIL)
+@route("GET", "/os-floating-ip-pools", policy=Rule("os_compute_api:os-floating-ip-pools", ANYONE), until=_UNTIL,
+       response=closed(floating_ip_pools=many(closed(name=STRING))))
 def pools(req: Request) -> Body:
-    """The external networks."""
-    return {"floating_ip_pools": [{"name": network.name or network.id} for network in _external(req)]}
+    """List the pools: the external networks. 200."""
+    return {"floating_ip_pools": [{"name": network.name or network.id} for network in _external_networks(req)]}
 
 
-@route("GET", "/os-floating-ips", policy=Rule("os_compute_api:os-floating-ips:list", READER), until=_UNTIL)
+@route("GET", "/os-floating-ips", policy=Rule("os_compute_api:os-floating-ips:list", READER), until=_UNTIL,
+       response=closed(floating_ips=many(FIELDS)))
 def index(req: Request) -> Body:
-    """The project's floating addresses."""
-    found = floating_ips.find(req.db, project_id=req.ctxt.project_id)
-    return {"floating_ips": [view(FIELDS, one, req) for one in found]}
+    """List the project's floating IPs. 200."""
+    rows = floating_ips.find(req.db, project_id=req.ctxt.project_id)
+    return {"floating_ips": [view(FIELDS, row, req) for row in rows]}
 
 
-@route("GET", "/os-floating-ips/{floating_ip_id}", policy=Rule("os_compute_api:os-floating-ips:show", READER), until=_UNTIL)
+@route("GET", "/os-floating-ips/{floating_ip_id}", policy=Rule("os_compute_api:os-floating-ips:show", READER), until=_UNTIL,
+       response=closed(floating_ip=FIELDS))
 def show(req: Request, floating_ip_id: str) -> Body:
-    """One floating address."""
-    return {"floating_ip": view(FIELDS, _one(req, floating_ip_id), req)}
+    """Show one floating IP. 200. 400: the id is no UUID. 404: no such floating IP in the project."""
+    return {"floating_ip": view(FIELDS, _get(req, floating_ip_id), req)}
 
 
 @route("POST", "/os-floating-ips", policy=Rule("os_compute_api:os-floating-ips:create", MEMBER), until=_UNTIL,
-       body={"2.0": _CREATE})
+       body={"2.0": _CREATE}, response=closed(floating_ip=FIELDS))
 def create(req: Request, body: Body) -> Body:
-    """Take an address of the pool, or of the only one.
+    """Allocate a floating IP from the pool, by default the first one.
 
-    :raises errors.NotFound: no such pool, or nothing left in it. :raises errors.Forbidden: over the quota.
+    200 with the floating IP. 400: several pools have this name. 403: the quota is exceeded. 404: no such pool, or it has
+    no free address.
     """
     pool = (body or {}).get("pool")
     network = _pool(req, pool)
@@ -66,12 +70,12 @@ def create(req: Request, body: Body) -> Body:
 @route("DELETE", "/os-floating-ips/{floating_ip_id}", policy=Rule("os_compute_api:os-floating-ips:delete", MEMBER),
        until=_UNTIL, status=202)
 def delete(req: Request, floating_ip_id: str) -> None:
-    """Give the address back; it leads nowhere from now on."""
-    network_face.delete(req, _one(req, floating_ip_id).id)
+    """Release a floating IP, also one that is associated. 202 with no body. 400: the id is no UUID. 404: no such floating IP."""
+    network_face.delete(req, _get(req, floating_ip_id).id)
 
 
-def _one(req: Request, floating_ip_id: str) -> FloatingIp:
-    """:raises errors.BadRequest: that is no id. :raises errors.NotFound: no such address of the caller's."""
+def _get(req: Request, floating_ip_id: str) -> FloatingIp:
+    """:raises errors.BadRequest: the id is no UUID. :raises errors.NotFound: no such floating IP in the project."""
     if not schemas.UUID_FORM.fullmatch(floating_ip_id):
         raise errors.BadRequest(reason=f"Invalid ID received {floating_ip_id}.")
     try:
@@ -80,18 +84,18 @@ def _one(req: Request, floating_ip_id: str) -> FloatingIp:
         raise errors.NotFound(f"Floating IP not found for ID {floating_ip_id}") from None
 
 
-def _external(req: Request) -> list[Network]:
+def _external_networks(req: Request) -> list[Network]:
     return networks.find(req.db, project_id=req.ctxt.visible_project, filters={"router:external": [True]})
 
 
-def _pool(req: Request, word: str | None) -> Network:
+def _pool(req: Request, name: str | None) -> Network:
     """The external network of this name or id, or the first when none is named.
 
     :raises errors.NotFound: there is none. :raises errors.BadRequest: several have the name.
     """
-    found = [network for network in _external(req) if word in (None, network.id, network.name)]
-    if not found:
+    matches = [network for network in _external_networks(req) if name in (None, network.id, network.name)]
+    if not matches:
         raise errors.NotFound("Floating IP pool not found.")
-    if word is not None and len(found) > 1:
-        raise errors.BadRequest(reason=f"Multiple floating IP pools matches found for name '{word}'")
-    return found[0]
+    if name is not None and len(matches) > 1:
+        raise errors.BadRequest(reason=f"Multiple floating IP pools matches found for name '{name}'")
+    return matches[0]

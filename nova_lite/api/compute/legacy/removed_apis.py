@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ended with nova-network, nova-cert, cells v1 and the Xen agent: refused with 410 at every microversion, as Nova does."""
+"""The APIs of nova-network, nova-cert, cells v1 and the Xen agent, which Nova removed: 410 at every microversion, as in Nova."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action, route
 from nova_lite.api.wsgi.rules import ANYONE, Rule
 
-# Nova asks no policy here: whoever has a token hears that the resource is gone.
+# Nova checks no policy here: any valid token gets the 410.
 GONE = Rule("os_compute_api:gone", ANYONE)
-_Handler = Callable[..., Body]
-# Path → methods; of networks only the reading of them is left.
+_Handler = Callable[..., NoReturn]
+# Path → methods.
 _RESOURCES = {
     "/os-agents": "GET POST", "/os-agents/{gone_id}": "PUT DELETE",
     "/os-cells": "GET POST", "/os-cells/capacities": "GET", "/os-cells/detail": "GET", "/os-cells/info": "GET",
@@ -38,8 +39,8 @@ _ACTIONS = {
 
 
 def gone(req: Request) -> errors.Gone:
-    """The refusal in Nova's words, with the name of what is gone."""
-    name = next((word for word in req.http.path_info.split("/") if word.startswith("os-") or word == "consoles"), "")
+    """The refusal in Nova's words, with the name of the removed resource."""
+    name = next((part for part in req.http.path_info.split("/") if part.startswith("os-") or part == "consoles"), "")
     return errors.Gone(reason=f"This resource is no longer available. No forwarding address is given. ({name})")
 
 
@@ -58,12 +59,12 @@ def _each_action(handler: _Handler) -> _Handler:
 
 
 @_each_resource
-def resource(req: Request, **_ids: str) -> Body:
-    """Gone."""
+def resource(req: Request, **_ids: str) -> NoReturn:
+    """Refuse. 410: Nova has removed this resource."""
     raise gone(req)
 
 
 @_each_action
-def resource_action(req: Request, body: Body, **_ids: str) -> Body:
-    """Gone."""
+def resource_action(req: Request, body: Body, **_ids: str) -> NoReturn:
+    """Refuse. 410: Nova has removed this action."""
     raise gone(req)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Security groups and their incoming rules through the compute API; gone after 2.35, where the network API has them."""
+"""The proxies to security groups and their ingress rules, up to 2.35; later clients use the network API."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
-from nova_lite.api.compute.legacy.security_group_views import show_all, show_rule
+from nova_lite.api.compute.legacy.security_group_views import GROUP, RULE, show_all, show_rule
 from nova_lite.api.network import network_sync, security_group_rules
 from nova_lite.api.network import security_groups as network_face
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.network import security_groups
@@ -20,14 +21,15 @@ from nova_lite.db.network.security_groups import SecurityGroup
 _UNTIL = "2.35"
 _WITH_PORTS = ("TCP", "UDP")
 # Nova's proxy leaves all checks of values to the network service.
-_NAMED = schemas.keyed("security_group", {"type": "object", "required": ["name", "description"]})
-_RULE = schemas.keyed("security_group_rule", {"type": "object", "required": ["parent_group_id"]})
+_GROUP_BODY = schemas.keyed("security_group", {"type": "object", "required": ["name", "description"]})
+_RULE_BODY = schemas.keyed("security_group_rule", {"type": "object", "required": ["parent_group_id"]})
 
 
 @route("GET", "/os-security-groups", policy=Rule("os_compute_api:os-security-groups:get", READER), until=_UNTIL,
-       query=schemas.queries({"2.0": ("all_tenants", "limit", "offset")}))
+       query=schemas.queries({"2.0": ("all_tenants", "limit", "offset")}),
+       response=closed(security_groups=many(GROUP)))
 def index(req: Request) -> Body:
-    """The project's groups; an admin's with `all_tenants` those of all."""
+    """List the project's groups, or for an admin with `all_tenants` those of all projects. 200. 400: a wrong limit or offset."""
     everyone = req.ctxt.is_admin and "all_tenants" in req.query
     network_face.ensure_default(req)
     groups = security_groups.find(req.db, project_id=None if everyone else req.ctxt.project_id)
@@ -35,38 +37,42 @@ def index(req: Request) -> Body:
     return {"security_groups": shown[:paging.limit(req)]}
 
 
-@route("GET", "/os-security-groups/{group_id}", policy=Rule("os_compute_api:os-security-groups:show", READER), until=_UNTIL)
+@route("GET", "/os-security-groups/{group_id}", policy=Rule("os_compute_api:os-security-groups:show", READER), until=_UNTIL,
+       response=closed(security_group=GROUP))
 def show(req: Request, group_id: str) -> Body:
-    """One group."""
+    """Show one group. 200. 400: the id is no UUID. 404: no such group in the project."""
     return {"security_group": show_all(req, [_group(req, group_id)])[0]}
 
 
 @route("POST", "/os-security-groups", policy=Rule("os_compute_api:os-security-groups:create", MEMBER), until=_UNTIL,
-       body={"2.0": _NAMED})
+       body={"2.0": _GROUP_BODY}, response=closed(security_group=GROUP))
 def create(req: Request, body: Body) -> Body:
-    """A new group that lets nothing in.
+    """Create a group that allows no ingress.
 
-    :raises errors.Forbidden: the quota would be exceeded. :raises errors.BadRequest: its name is taken by the default one.
+    200 with the group. 400: a wrong name or description, or the name `default`. 403: the quota is exceeded.
     """
-    made = _proxied(lambda: network_face.create(req, {"security_group": _words(body)}))
+    made = _proxied(lambda: network_face.create(req, {"security_group": _name_and_description(body)}))
     return {"security_group": show_all(req, [_group(req, made["security_group"]["id"])])[0]}
 
 
 @route("PUT", "/os-security-groups/{group_id}", policy=Rule("os_compute_api:os-security-groups:update", MEMBER),
-       until=_UNTIL, body={"2.0": _NAMED})
+       until=_UNTIL, body={"2.0": _GROUP_BODY}, response=closed(security_group=GROUP))
 def update(req: Request, group_id: str, body: Body) -> Body:
-    """Change name and description."""
+    """Change name and description.
+
+    200 with the group. 400: the id is no UUID, or the default group's name would change. 404: no such group in the project.
+    """
     group = _group(req, group_id)
-    _proxied(lambda: network_face.update(req, group.id, {"security_group": _words(body)}))
+    _proxied(lambda: network_face.update(req, group.id, {"security_group": _name_and_description(body)}))
     return {"security_group": show_all(req, [group])[0]}
 
 
 @route("DELETE", "/os-security-groups/{group_id}", policy=Rule("os_compute_api:os-security-groups:delete", MEMBER),
        until=_UNTIL, status=202)
 def delete(req: Request, group_id: str) -> None:
-    """Remove a group that no server is in.
+    """Delete a group.
 
-    :raises errors.BadRequest: one is, or it is the default one.
+    202 with no body. 400: the id is no UUID, a server is in the group, or it is the default group. 404: no such group.
     """
     group = _group(req, group_id)
     try:
@@ -76,15 +82,15 @@ def delete(req: Request, group_id: str) -> None:
 
 
 @route("POST", "/os-security-group-rules", policy=Rule("os_compute_api:os-security-groups:rule:create", MEMBER),
-       until=_UNTIL, body={"2.0": _RULE})
+       until=_UNTIL, body={"2.0": _RULE_BODY}, response=closed(security_group_rule=RULE))
 def create_rule(req: Request, body: Body) -> Body:
-    """Let something in: from a range of addresses, or from the members of a group.
+    """Add an ingress rule: from a range of addresses, or from the members of a group.
 
-    :raises errors.BadRequest: the rule makes no sense, or is there. :raises errors.Forbidden: over the quota.
+    200 with the rule. 400: wrong values, or the group has the rule already. 403: the quota is exceeded. 404: no such group.
     """
-    asked = body["security_group_rule"]
-    group = _group(req, str(asked["parent_group_id"]))
-    made = _proxied(lambda: security_group_rules.create(req, {"security_group_rule": _incoming(group.id, asked)}))
+    params = body["security_group_rule"]
+    group = _group(req, str(params["parent_group_id"]))
+    made = _proxied(lambda: security_group_rules.create(req, {"security_group_rule": _ingress_rule(group.id, params)}))
     rule = security_groups.get_rule(req.db, made["security_group_rule"]["id"])
     return {"security_group_rule": show_rule(req, rule)}
 
@@ -92,14 +98,14 @@ def create_rule(req: Request, body: Body) -> Body:
 @route("DELETE", "/os-security-group-rules/{rule_id}",
        policy=Rule("os_compute_api:os-security-groups:rule:delete", MEMBER), until=_UNTIL, status=202)
 def delete_rule(req: Request, rule_id: str) -> None:
-    """Remove a rule."""
+    """Delete a rule. 202 with no body. 400: the id is no UUID. 404: no such rule in the project."""
     rule = security_groups.get_rule(req.db, _uuid(rule_id), project_id=req.ctxt.visible_project)
     security_groups.delete_rule(req.db, rule)
     network_sync.groups(req, [rule.group_id])
 
 
 def _group(req: Request, group_id: str) -> SecurityGroup:
-    """:raises errors.BadRequest: that is no id. :raises errors.NotFound: no such group of the caller's."""
+    """:raises errors.BadRequest: the id is no UUID. :raises errors.NotFound: no such group in the project."""
     return security_groups.get(req.db, _uuid(group_id), project_id=req.ctxt.visible_project)
 
 
@@ -109,26 +115,30 @@ def _uuid(text: str) -> str:
     return text
 
 
-def _words(body: Body) -> dict[str, str]:
-    found = {}
+def _name_and_description(body: Body) -> dict[str, str]:
+    """:raises errors.BadRequest: one of them is no string, or too long."""
+    values = {}
     for field in ("name", "description"):
         value = body["security_group"][field]
         if not isinstance(value, str) or len(value) > 255:
             raise errors.BadRequest(reason=f"Input '{field}' must be a string of at most 255 characters.")
-        found[field] = value
-    return found
+        values[field] = value
+    return values
 
 
-def _incoming(group_id: str, asked: dict[str, Any]) -> Body:
-    """The same rule in the network API's words."""
-    protocol, low, high = asked.get("ip_protocol"), asked.get("from_port"), asked.get("to_port")
+def _ingress_rule(group_id: str, params: dict[str, Any]) -> Body:
+    """The rule as a body of the network API.
+
+    :raises errors.BadRequest: wrong values.
+    """
+    protocol, low, high = params.get("ip_protocol"), params.get("from_port"), params.get("to_port")
     rule: Body = {"security_group_id": group_id, "direction": "ingress", "ethertype": "IPv4"}
-    if asked.get("group_id") is not None:
-        rule["remote_group_id"] = _uuid(str(asked["group_id"]))
+    if params.get("group_id") is not None:
+        rule["remote_group_id"] = _uuid(str(params["group_id"]))
     else:
         if protocol is None or low is None or high is None:
             raise errors.BadRequest(reason="Not enough parameters to build a valid rule.")
-        cidr = str(asked.get("cidr") or "0.0.0.0/0")
+        cidr = str(params.get("cidr") or "0.0.0.0/0")
         rule |= {"remote_ip_prefix": cidr, "ethertype": "IPv6" if ":" in cidr else "IPv4"}
     if protocol is None:
         return rule
@@ -136,7 +146,10 @@ def _incoming(group_id: str, asked: dict[str, Any]) -> Body:
 
 
 def _range(protocol: str, low: Any, high: Any) -> Body:
-    """Both ends; for ICMP type and code, of which -1 is any."""
+    """The range of ports; for ICMP type and code, where -1 means any.
+
+    :raises errors.BadRequest: no such protocol, or a wrong range.
+    """
     if protocol not in (*_WITH_PORTS, "ICMP"):
         raise errors.BadRequest(reason=f"Invalid IP protocol {protocol}.")
     if low is None and high is None:

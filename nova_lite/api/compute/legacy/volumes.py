@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The old proxies to the volume service, and its hooks into servers' disks: this cloud has none, so none holds a volume."""
+"""The proxies to volumes and snapshots, up to 2.35, and the volume service's assisted snapshots: this cloud has no volume service."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import EMPTY_LIST, closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, SERVICE, Rule
 
@@ -16,13 +17,13 @@ _VOLUMES, _SNAPSHOTS = "os_compute_api:os-volumes", "os_compute_api:os-volumes:s
 _ASSISTED = "os_compute_api:os-assisted-volume-snapshots"
 _PROXY = "2.35"
 QUERY = schemas.queries({"2.0": ("limit", "offset")})
-_WORDS = {"type": ["string", "null"], "maxLength": 255}
+_NAME = {"type": ["string", "null"], "maxLength": 255}
 CREATE = {"2.0": schemas.keyed("volume", schemas.closed({
-    "size": schemas.integer(1), "display_name": _WORDS, "display_description": _WORDS, "volume_type": {"type": "string"},
+    "size": schemas.integer(1), "display_name": _NAME, "display_description": _NAME, "volume_type": {"type": "string"},
     "metadata": {"type": "object"}, "snapshot_id": {"type": "string"}, "availability_zone": {"type": "string"},
 }, required=("size",)) | {"additionalProperties": True})}
 SNAPSHOT = {"2.0": schemas.keyed("snapshot", schemas.closed({
-    "volume_id": {"type": "string"}, "force": schemas.BOOLEAN, "display_name": _WORDS, "display_description": _WORDS,
+    "volume_id": {"type": "string"}, "force": schemas.BOOLEAN, "display_name": _NAME, "display_description": _NAME,
 }, required=("volume_id",)) | {"additionalProperties": True})}
 ASSISTED = {"2.0": schemas.keyed("snapshot", schemas.closed({
     "volume_id": {"type": "string", "minLength": 1},
@@ -39,64 +40,68 @@ def missing(volume_id: str) -> errors.NotFound:
     return errors.NotFound(f"Volume {volume_id} could not be found.")
 
 
-def _none() -> errors.BadRequest:
+def _no_service() -> errors.BadRequest:
     return errors.BadRequest(reason="This cloud has no volume service.")
 
 
-@route("GET", "/os-volumes", policy=Rule(f"{_VOLUMES}:list", READER), until=_PROXY, query=QUERY)
-@route("GET", "/os-volumes/detail", policy=Rule(f"{_VOLUMES}:detail", READER), until=_PROXY, query=QUERY)
+@route("GET", "/os-volumes", policy=Rule(f"{_VOLUMES}:list", READER), until=_PROXY, query=QUERY,
+       response=closed(volumes=EMPTY_LIST))
+@route("GET", "/os-volumes/detail", policy=Rule(f"{_VOLUMES}:detail", READER), until=_PROXY, query=QUERY,
+       response=closed(volumes=EMPTY_LIST))
 def index(req: Request) -> Body:
-    """None."""
+    """List volumes. 200 with an empty list. 400: a wrong limit or offset."""
     _check_page(req)
     return {"volumes": []}
 
 
 @route("POST", "/os-volumes", policy=Rule(f"{_VOLUMES}:create", MEMBER), until=_PROXY, body=CREATE)
 def create(req: Request, body: Body) -> NoReturn:
-    """:raises errors.BadRequest: nobody could make it."""
-    raise _none()
+    """Refuse. 400: this cloud has no volume service."""
+    raise _no_service()
 
 
 @route("GET", "/os-volumes/{volume_id}", policy=Rule(f"{_VOLUMES}:show", READER), until=_PROXY)
 @route("DELETE", "/os-volumes/{volume_id}", policy=Rule(f"{_VOLUMES}:delete", MEMBER), until=_PROXY, status=202)
-def one(req: Request, volume_id: str) -> NoReturn:
-    """:raises errors.NotFound: there is none."""
+def show(req: Request, volume_id: str) -> NoReturn:
+    """Refuse. 404: there are no volumes."""
     raise missing(volume_id)
 
 
-@route("GET", "/os-snapshots", policy=Rule(f"{_SNAPSHOTS}:list", READER), until=_PROXY, query=QUERY)
-@route("GET", "/os-snapshots/detail", policy=Rule(f"{_SNAPSHOTS}:detail", READER), until=_PROXY, query=QUERY)
-def snapshots(req: Request) -> Body:
-    """None."""
+@route("GET", "/os-snapshots", policy=Rule(f"{_SNAPSHOTS}:list", READER), until=_PROXY, query=QUERY,
+       response=closed(snapshots=EMPTY_LIST))
+@route("GET", "/os-snapshots/detail", policy=Rule(f"{_SNAPSHOTS}:detail", READER), until=_PROXY, query=QUERY,
+       response=closed(snapshots=EMPTY_LIST))
+def index_snapshots(req: Request) -> Body:
+    """List snapshots. 200 with an empty list. 400: a wrong limit or offset."""
     _check_page(req)
     return {"snapshots": []}
 
 
 @route("POST", "/os-snapshots", policy=Rule(f"{_SNAPSHOTS}:create", MEMBER), until=_PROXY, body=SNAPSHOT)
 def create_snapshot(req: Request, body: Body) -> NoReturn:
-    """:raises errors.BadRequest: nobody could make it."""
-    raise _none()
+    """Refuse. 400: this cloud has no volume service."""
+    raise _no_service()
 
 
 @route("GET", "/os-snapshots/{snapshot_id}", policy=Rule(f"{_SNAPSHOTS}:show", READER), until=_PROXY)
 @route("DELETE", "/os-snapshots/{snapshot_id}", policy=Rule(f"{_SNAPSHOTS}:delete", MEMBER), until=_PROXY, status=202)
-def snapshot(req: Request, snapshot_id: str) -> NoReturn:
-    """:raises errors.NotFound: there is none."""
+def show_snapshot(req: Request, snapshot_id: str) -> NoReturn:
+    """Refuse. 404: there are no snapshots."""
     raise errors.NotFound(f"Snapshot {snapshot_id} could not be found.")
 
 
 @route("POST", "/os-assisted-volume-snapshots", policy=Rule(f"{_ASSISTED}:create", SERVICE), body=ASSISTED)
 def create_assisted(req: Request, body: Body) -> NoReturn:
-    """:raises errors.BadRequest: no server has that volume."""
+    """Refuse. 400: no server has that volume."""
     raise errors.BadRequest(reason=f"No volume Block Device Mapping with id {body['snapshot']['volume_id']}.")
 
 
 @route("DELETE", "/os-assisted-volume-snapshots/{snapshot_id}", policy=Rule(f"{_ASSISTED}:delete", SERVICE), status=204,
        query=ASSISTED_QUERY)
 def delete_assisted(req: Request, snapshot_id: str) -> NoReturn:
-    """:raises errors.BadRequest: `delete_info` names no volume of a server."""
+    """Refuse. 400: `delete_info` is missing. 404: no server has the snapshot's volume."""
     if not req.query.get("delete_info"):
-        raise errors.InvalidField(field="delete_info", reason="a JSON object with volume_id is needed")
+        raise errors.InvalidField(field="delete_info", reason="a JSON object with volume_id is required")
     raise errors.NotFound(f"Snapshot {snapshot_id} could not be found: no server has its volume.")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which compute hosts have sent their monthly usage audits: none, since this cloud's hosts send none."""
+"""The monthly usage audits of compute hosts: none has run, since the hosts of this cloud have no such task."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ import datetime
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import INTEGER, OBJECT, STRING, closed, each, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import hosts
 
+_AUDIT = closed(
+    **each("period_beginning period_ending overall_status", STRING), hosts_not_run=many(STRING), log=OBJECT,
+    **each("num_hosts num_hosts_done num_hosts_running num_hosts_not_run total_instances total_errors", INTEGER))
 
-@route("GET", "/os-instance_usage_audit_log", policy=Rule("os_compute_api:os-instance-usage-audit-log:list", ADMIN))
+
+@route("GET", "/os-instance_usage_audit_log", policy=Rule("os_compute_api:os-instance-usage-audit-log:list", ADMIN),
+       response=closed(instance_usage_audit_logs=_AUDIT))
 def index(req: Request) -> Body:
-    """The last whole month."""
+    """Show the audits of the last complete month. 200."""
     return {"instance_usage_audit_logs": _log(req, utcnow())}
 
 
 @route("GET", "/os-instance_usage_audit_log/{before}",
-       policy=Rule("os_compute_api:os-instance-usage-audit-log:show", ADMIN))
+       policy=Rule("os_compute_api:os-instance-usage-audit-log:show", ADMIN),
+       response=closed(instance_usage_audit_log=_AUDIT))
 def show(req: Request, before: str) -> Body:
-    """The last whole month before a moment, `2026-01-31 23:59:59` in UTC."""
-    known = "%Y-%m-%d %H:%M:%S.%f" if "." in before else "%Y-%m-%d %H:%M:%S"
+    """Show the audits of the last complete month before a time, `2026-01-31 23:59:59` in UTC. 200. 400: not a time."""
+    time_format = "%Y-%m-%d %H:%M:%S.%f" if "." in before else "%Y-%m-%d %H:%M:%S"
     try:
-        moment = datetime.datetime.strptime(before, known)  # noqa: DTZ007 - UTC without a zone
+        moment = datetime.datetime.strptime(before, time_format)  # noqa: DTZ007 - UTC without a zone
     except ValueError:
         raise errors.BadRequest(reason=f"Invalid timestamp for date {before}") from None
     return {"instance_usage_audit_log": _log(req, moment)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What quotas there are, until which version the API has them, and the bodies that set them."""
+"""Names of the quotas, by the microversion that removed them, and the schema of bodies that set them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ _LIMIT: schemas.Schema = {"anyOf": [{"type": "integer", "minimum": -1, "maximum"
                                     {"type": "string", "pattern": "^(-1|[0-9]{1,10})$", "format": "digits"}]}
 
 
-def body(key: str, names: tuple[str, ...], **beside: schemas.Schema) -> schemas.Schema:
-    """A body that sets some of these."""
-    return schemas.keyed(key, schemas.closed({**dict.fromkeys(names, _LIMIT), **beside}))
+def update_schema(key: str, names: tuple[str, ...], **others: schemas.Schema) -> schemas.Schema:
+    """The schema of a body `{key: …}` that sets some of these quotas; `others` are further properties beside them."""
+    return schemas.keyed(key, schemas.closed({**dict.fromkeys(names, _LIMIT), **others}))
