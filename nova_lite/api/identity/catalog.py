@@ -12,6 +12,7 @@ from typing import Any
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import BOOLEAN, NULL, STRING, Schema, Shape, closed, each, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 
@@ -45,6 +46,19 @@ SERVICES = (
     Service("glance", "image", "/image", "Image"),
     Service("neutron", "network", "/network", "Network"),
 )
+
+
+SELF = closed(self=STRING)
+_ENDPOINT_FIELDS = each("id interface region region_id url", STRING)
+CATALOG = many(closed(**each("id name type", STRING), endpoints=many(closed(**_ENDPOINT_FIELDS))))
+_SERVICE = closed(**each("id name type description", STRING), enabled=BOOLEAN, links=SELF)
+_ENDPOINT = closed(**_ENDPOINT_FIELDS, service_id=STRING, enabled=BOOLEAN, links=SELF)
+_REGION = closed(id=STRING, description=STRING, parent_region_id=NULL, links=SELF)
+
+
+def listed(name: str, item: Shape) -> Schema:
+    """The response of a list in Keystone's form."""
+    return closed(links=closed(next=NULL, previous=NULL, self=STRING), **{name: many(item)})
 
 
 def versions(base_url: str) -> Body:
@@ -141,44 +155,50 @@ def _matching(req: Request, items: list[Body], *names: str) -> list[Body]:
     return [item for item in items if all(item[name] == value for name, value in filters.items())]
 
 
-@route("GET", "/auth/catalog", policy=Rule("identity:get_auth_catalog", ANYONE))
+@route(
+    "GET", "/auth/catalog", policy=Rule("identity:get_auth_catalog", ANYONE),
+    response=closed(links=closed(next=NULL, previous=NULL, self=STRING), catalog=CATALOG),
+)
 def auth_catalog(req: Request) -> Body:
     """Show the catalog. 200."""
     return collection(req, "catalog", "/auth/catalog", catalog(req))
 
 
-@route("GET", "/services", policy=Rule("identity:list_services", ADMIN))
+@route("GET", "/services", policy=Rule("identity:list_services", ADMIN), response=listed("services", _SERVICE))
 def list_services(req: Request) -> Body:
     """List services; `name` and `type` filter. 200."""
     return collection(req, "services", "/services", _matching(req, _services(req), "name", "type"))
 
 
-@route("GET", "/services/{service_id}", policy=Rule("identity:get_service", ADMIN))
+@route("GET", "/services/{service_id}", policy=Rule("identity:get_service", ADMIN), response=closed(service=_SERVICE))
 def show_service(req: Request, service_id: str) -> Body:
     """Show one service. 200. 404: no such service."""
     return {"service": _only(_services(req), "Service", service_id)}
 
 
-@route("GET", "/endpoints", policy=Rule("identity:list_endpoints", ADMIN))
+@route("GET", "/endpoints", policy=Rule("identity:list_endpoints", ADMIN), response=listed("endpoints", _ENDPOINT))
 def list_endpoints(req: Request) -> Body:
     """List endpoints; `interface`, `service_id` and `region_id` filter. 200."""
     items = _matching(req, _endpoints(req), "interface", "service_id", "region_id")
     return collection(req, "endpoints", "/endpoints", [_linked(req, "endpoints", item) for item in items])
 
 
-@route("GET", "/endpoints/{endpoint_id}", policy=Rule("identity:get_endpoint", ADMIN))
+@route(
+    "GET", "/endpoints/{endpoint_id}", policy=Rule("identity:get_endpoint", ADMIN),
+    response=closed(endpoint=_ENDPOINT),
+)
 def show_endpoint(req: Request, endpoint_id: str) -> Body:
     """Show one endpoint. 200. 404: no such endpoint."""
     return {"endpoint": _linked(req, "endpoints", _only(_endpoints(req), "Endpoint", endpoint_id))}
 
 
-@route("GET", "/regions", policy=Rule("identity:list_regions", ANYONE))
+@route("GET", "/regions", policy=Rule("identity:list_regions", ANYONE), response=listed("regions", _REGION))
 def list_regions(req: Request) -> Body:
     """List regions: there is one. 200."""
     return collection(req, "regions", "/regions", _regions(req))
 
 
-@route("GET", "/regions/{region_id}", policy=Rule("identity:get_region", ANYONE))
+@route("GET", "/regions/{region_id}", policy=Rule("identity:get_region", ANYONE), response=closed(region=_REGION))
 def show_region(req: Request, region_id: str) -> Body:
     """Show one region. 200. 404: no such region."""
     return {"region": _only(_regions(req), "Region", region_id)}

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.identity.catalog import collection
+from nova_lite.api.identity.catalog import SELF, collection, listed
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import BOOLEAN, EMPTY_LIST, OBJECT, STRING, Field, Property, closed, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 from nova_lite.db.identity import users
@@ -31,20 +32,23 @@ UPDATE = {
 }
 
 
+FIELDS = (
+    Field("id", lambda p: p.id, STRING),
+    Field("name", lambda p: p.name, STRING),
+    Field("description", lambda p: p.description, STRING),
+    Field("enabled", lambda p: p.enabled, BOOLEAN),
+    Field("domain_id", lambda p: p.domain_id, STRING),
+    Field("parent_id", lambda p: p.domain_id, STRING),  # there is no hierarchy of projects
+    Field("is_domain", lambda _: False, BOOLEAN),
+    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("options", lambda _: {}, OBJECT),
+)
+PROJECT = (*FIELDS, Property("links", SELF))
+
+
 def project_view(req: Request, project: users.Project) -> Body:
-    """A project as Keystone shows it; there is no hierarchy of projects."""
-    return {
-        "id": project.id,
-        "name": project.name,
-        "description": project.description,
-        "enabled": project.enabled,
-        "domain_id": project.domain_id,
-        "parent_id": project.domain_id,
-        "is_domain": False,
-        "tags": [],
-        "options": {},
-        "links": {"self": f"{req.base_url}/projects/{project.id}"},
-    }
+    """A project as Keystone shows it."""
+    return {**view(FIELDS, project, req), "links": {"self": f"{req.base_url}/projects/{project.id}"}}
 
 
 def enabled_filter(req: Request) -> bool | None:
@@ -53,7 +57,7 @@ def enabled_filter(req: Request) -> bool | None:
     return None if text is None else text.lower() not in ("0", "false")
 
 
-@route("GET", "/projects", policy=Rule("identity:list_projects", ADMIN))
+@route("GET", "/projects", policy=Rule("identity:list_projects", ADMIN), response=listed("projects", PROJECT))
 def index(req: Request) -> Body:
     """List projects; `name`, `domain_id` and `enabled` filter. 200."""
     rows = users.find(
@@ -66,7 +70,10 @@ def index(req: Request) -> Body:
     return collection(req, "projects", "/projects", [project_view(req, project) for project in rows])
 
 
-@route("POST", "/projects", policy=Rule("identity:create_project", ADMIN), status=201, body={"2.0": CREATE})
+@route(
+    "POST", "/projects", policy=Rule("identity:create_project", ADMIN), status=201, body={"2.0": CREATE},
+    response=closed(project=PROJECT),
+)
 def create(req: Request, body: Body) -> Body:
     """Create a project. 201. 404: no such domain. 409: the name is in use in the domain."""
     params = body["project"]
@@ -80,7 +87,7 @@ def create(req: Request, body: Body) -> Body:
     return {"project": project_view(req, users.add(req.db, project))}
 
 
-@route("GET", "/projects/{project_id}", policy=_GET)
+@route("GET", "/projects/{project_id}", policy=_GET, response=closed(project=PROJECT))
 def show(req: Request, project_id: str) -> Body:
     """Show one project: of the caller, or any for an admin. 200. 403: another one. 404: no such project."""
     if not req.ctxt.is_admin and project_id != req.ctxt.project_id:
@@ -91,7 +98,10 @@ def show(req: Request, project_id: str) -> Body:
     return {"project": project_view(req, users.get(req.db, users.Project, project_id))}
 
 
-@route("PATCH", "/projects/{project_id}", policy=Rule("identity:update_project", ADMIN), body={"2.0": UPDATE})
+@route(
+    "PATCH", "/projects/{project_id}", policy=Rule("identity:update_project", ADMIN), body={"2.0": UPDATE},
+    response=closed(project=PROJECT),
+)
 def update(req: Request, body: Body, project_id: str) -> Body:
     """Change a project's name, description or `enabled`; tokens of a disabled project are invalid.
 

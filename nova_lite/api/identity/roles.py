@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.identity.catalog import collection
+from nova_lite.api.identity.catalog import SELF, collection, listed
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import NULL, OBJECT, STRING, STRING_OR_NULL, Field, Property, closed, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 from nova_lite.db.identity import users
@@ -29,26 +30,37 @@ UPDATE = {
 }
 
 
+FIELDS = (
+    Field("id", lambda r: r.id, STRING),
+    Field("name", lambda r: r.name, STRING),
+    Field("description", lambda r: r.description or None, STRING_OR_NULL),
+    Field("domain_id", lambda _: None, NULL),
+    Field("options", lambda _: {}, OBJECT),
+)
+_ROLE = (*FIELDS, Property("links", SELF))
+_DOMAIN = closed(id=STRING, name=STRING)
+# `name` and `domain` with include_names only.
+_ASSIGNMENT = closed(
+    role=closed({"name": STRING}, id=STRING), user=closed({"name": STRING, "domain": _DOMAIN}, id=STRING),
+    scope=closed(project=closed({"name": STRING, "domain": _DOMAIN}, id=STRING)), links=closed(assignment=STRING))
+
+
 def role_view(req: Request, role: users.Role) -> Body:
     """A role as Keystone shows it."""
-    return {
-        "id": role.id,
-        "name": role.name,
-        "description": role.description or None,
-        "domain_id": None,
-        "options": {},
-        "links": {"self": f"{req.base_url}/roles/{role.id}"},
-    }
+    return {**view(FIELDS, role, req), "links": {"self": f"{req.base_url}/roles/{role.id}"}}
 
 
-@route("GET", "/roles", policy=Rule("identity:list_roles", ADMIN))
+@route("GET", "/roles", policy=Rule("identity:list_roles", ADMIN), response=listed("roles", _ROLE))
 def index(req: Request) -> Body:
     """List roles; `name` filters. 200."""
     rows = users.find(req.db, users.Role, name=req.query.get("name"))
     return collection(req, "roles", "/roles", [role_view(req, role) for role in rows])
 
 
-@route("POST", "/roles", policy=Rule("identity:create_role", ADMIN), status=201, body={"2.0": CREATE})
+@route(
+    "POST", "/roles", policy=Rule("identity:create_role", ADMIN), status=201, body={"2.0": CREATE},
+    response=closed(role=_ROLE),
+)
 def create(req: Request, body: Body) -> Body:
     """Create a role, for use in policy files. 201. 409: the name is in use."""
     params = body["role"]
@@ -56,13 +68,16 @@ def create(req: Request, body: Body) -> Body:
     return {"role": role_view(req, users.add(req.db, role))}
 
 
-@route("GET", "/roles/{role_id}", policy=Rule("identity:get_role", ADMIN))
+@route("GET", "/roles/{role_id}", policy=Rule("identity:get_role", ADMIN), response=closed(role=_ROLE))
 def show(req: Request, role_id: str) -> Body:
     """Show one role. 200. 404: no such role."""
     return {"role": role_view(req, users.get(req.db, users.Role, role_id))}
 
 
-@route("PATCH", "/roles/{role_id}", policy=Rule("identity:update_role", ADMIN), body={"2.0": UPDATE})
+@route(
+    "PATCH", "/roles/{role_id}", policy=Rule("identity:update_role", ADMIN), body={"2.0": UPDATE},
+    response=closed(role=_ROLE),
+)
 def update(req: Request, body: Body, role_id: str) -> Body:
     """Change a role's name or description. 200. 403: a built-in role. 404: no such role. 409: the name is in use."""
     role, params = _changeable(req, role_id), body["role"]
@@ -100,7 +115,10 @@ def revoke(req: Request, project_id: str, user_id: str, role_id: str) -> None:
     users.unassign(req.db, user_id=user_id, project_id=project_id, role_id=role_id)
 
 
-@route("GET", "/projects/{project_id}/users/{user_id}/roles", policy=Rule("identity:list_grants", ADMIN))
+@route(
+    "GET", "/projects/{project_id}/users/{user_id}/roles", policy=Rule("identity:list_grants", ADMIN),
+    response=listed("roles", _ROLE),
+)
 def list_grants(req: Request, project_id: str, user_id: str) -> Body:
     """List the roles that the user has in the project. 200. 404: no such user or project."""
     users.get(req.db, users.User, user_id)
@@ -110,7 +128,7 @@ def list_grants(req: Request, project_id: str, user_id: str) -> Body:
     return collection(req, "roles", f"/projects/{project_id}/users/{user_id}/roles", items)
 
 
-@route("GET", "/role_assignments", policy=_LIST_ASSIGNMENTS)
+@route("GET", "/role_assignments", policy=_LIST_ASSIGNMENTS, response=listed("role_assignments", _ASSIGNMENT))
 def list_assignments(req: Request) -> Body:
     """List role assignments; `user.id`, `scope.project.id` and `role.id` filter, `include_names` adds names.
 

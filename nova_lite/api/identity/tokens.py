@@ -8,9 +8,10 @@ import datetime
 from typing import Any
 
 from nova_lite import context, errors
-from nova_lite.api.identity.catalog import catalog, collection
-from nova_lite.api.identity.projects import project_view
+from nova_lite.api.identity.catalog import CATALOG, catalog, collection, listed
+from nova_lite.api.identity.projects import PROJECT, project_view
 from nova_lite.api.wsgi.request import Body, Reply, Request
+from nova_lite.api.wsgi.responses import EMPTY_LIST, NULL, STRING, TIME, closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ANYONE, PUBLIC, Rule
 from nova_lite.db.identity import passwords, users
@@ -62,6 +63,13 @@ CREATE = {
     "required": ["auth"],
 }
 _VALIDATE = Rule("identity:validate_token", ANYONE)
+_NAMED = closed(id=STRING, name=STRING)
+# A token without a scope has no project, roles and catalog.
+_TOKEN = closed(token=closed(
+    {"project": closed(id=STRING, name=STRING, domain=_NAMED), "is_domain": {"const": False}, "roles": many(_NAMED),
+     "catalog": CATALOG},
+    methods=many(STRING), user=closed(id=STRING, name=STRING, domain=_NAMED, password_expires_at=NULL),
+    audit_ids=many(STRING), issued_at=TIME, expires_at=TIME))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +81,7 @@ class _Authenticated:
     parent: tokens.Token | None = None
 
 
-@route("POST", "/auth/tokens", policy=PUBLIC, status=201, body={"2.0": CREATE})
+@route("POST", "/auth/tokens", policy=PUBLIC, status=201, body={"2.0": CREATE}, response=_TOKEN)
 def create(req: Request, body: Body) -> Reply:
     """Issue a token for a password or another token, with the requested scope; it is in header X-Subject-Token.
 
@@ -100,7 +108,7 @@ def create(req: Request, body: Body) -> Reply:
     return Reply(view, headers={"X-Subject-Token": text, "Vary": "X-Auth-Token"})
 
 
-@route("GET", "/auth/tokens", policy=_VALIDATE)
+@route("GET", "/auth/tokens", policy=_VALIDATE, response=_TOKEN)
 def show(req: Request) -> Reply:
     """Validate and show the token in X-Subject-Token; HEAD validates only.
 
@@ -120,14 +128,17 @@ def delete(req: Request) -> None:
     users.revoke(req.db, audit_id=token.audit_ids[0], expires_at=_naive(token.expires_at))
 
 
-@route("GET", "/auth/projects", policy=Rule("identity:get_auth_projects", ANYONE))
+@route("GET", "/auth/projects", policy=Rule("identity:get_auth_projects", ANYONE), response=listed("projects", PROJECT))
 def list_projects(req: Request) -> Body:
     """List the projects that the caller may scope a token to. 200."""
     items = [project_view(req, project) for project in users.projects_of(req.db, req.ctxt.user_id)]
     return collection(req, "projects", "/auth/projects", items)
 
 
-@route("GET", "/auth/domains", policy=Rule("identity:get_auth_domains", ANYONE))
+@route(
+    "GET", "/auth/domains", policy=Rule("identity:get_auth_domains", ANYONE),
+    response=closed(links=closed(next=NULL, previous=NULL, self=STRING), domains=EMPTY_LIST),
+)
 def list_domains(req: Request) -> Body:
     """List the domains that the caller may scope a token to. 200 with an empty list: roles are assigned in projects."""
     return collection(req, "domains", "/auth/domains", [])

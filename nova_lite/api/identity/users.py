@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.identity.catalog import collection
-from nova_lite.api.identity.projects import enabled_filter, project_view
+from nova_lite.api.identity.catalog import SELF, collection, listed
+from nova_lite.api.identity.projects import PROJECT, enabled_filter, project_view
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import BOOLEAN, NULL, OBJECT, STRING, Field, Property, closed, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 from nova_lite.db.identity import passwords, users
@@ -51,26 +52,31 @@ _PROJECTS = Rule("identity:list_user_projects", ANYONE)
 _CHANGE_PASSWORD = Rule("identity:change_password", ANYONE)
 
 
+FIELDS = (
+    Field("id", lambda u: u.id, STRING),
+    Field("name", lambda u: u.name, STRING),
+    Field("domain_id", lambda u: u.domain_id, STRING),
+    Field("enabled", lambda u: u.enabled, BOOLEAN),
+    Field("description", lambda u: u.description, STRING),
+    Field("password_expires_at", lambda _: None, NULL),
+    Field("options", lambda _: {}, OBJECT),
+)
+_USER = (
+    *FIELDS, Property("links", SELF), Property("email", STRING, is_optional=True),
+    Property("default_project_id", STRING, is_optional=True))
+
+
 def user_view(req: Request, user: users.User) -> Body:
     """A user as Keystone shows it."""
-    view: Body = {
-        "id": user.id,
-        "name": user.name,
-        "domain_id": user.domain_id,
-        "enabled": user.enabled,
-        "description": user.description,
-        "password_expires_at": None,
-        "options": {},
-        "links": {"self": f"{req.base_url}/users/{user.id}"},
-    }
+    shown = {**view(FIELDS, user, req), "links": {"self": f"{req.base_url}/users/{user.id}"}}
     if user.email:
-        view["email"] = user.email
+        shown["email"] = user.email
     if user.default_project_id:
-        view["default_project_id"] = user.default_project_id
-    return view
+        shown["default_project_id"] = user.default_project_id
+    return shown
 
 
-@route("GET", "/users", policy=Rule("identity:list_users", ADMIN))
+@route("GET", "/users", policy=Rule("identity:list_users", ADMIN), response=listed("users", _USER))
 def index(req: Request) -> Body:
     """List users; `name`, `domain_id` and `enabled` filter. 200."""
     rows = users.find(
@@ -83,7 +89,10 @@ def index(req: Request) -> Body:
     return collection(req, "users", "/users", [user_view(req, user) for user in rows])
 
 
-@route("POST", "/users", policy=Rule("identity:create_user", ADMIN), status=201, body={"2.0": CREATE})
+@route(
+    "POST", "/users", policy=Rule("identity:create_user", ADMIN), status=201, body={"2.0": CREATE},
+    response=closed(user=_USER),
+)
 def create(req: Request, body: Body) -> Body:
     """Create a user, who cannot log in without a password. 201. 404: no such domain. 409: the name is in use in the domain."""
     params = body["user"]
@@ -102,14 +111,17 @@ def create(req: Request, body: Body) -> Body:
     return {"user": user_view(req, users.add(req.db, user))}
 
 
-@route("GET", "/users/{user_id}", policy=_GET)
+@route("GET", "/users/{user_id}", policy=_GET, response=closed(user=_USER))
 def show(req: Request, user_id: str) -> Body:
     """Show one user: the caller, or any for an admin. 200. 403: another one. 404: no such user."""
     _require_self(req, user_id, _GET)
     return {"user": user_view(req, users.get(req.db, users.User, user_id))}
 
 
-@route("PATCH", "/users/{user_id}", policy=Rule("identity:update_user", ADMIN), body={"2.0": UPDATE})
+@route(
+    "PATCH", "/users/{user_id}", policy=Rule("identity:update_user", ADMIN), body={"2.0": UPDATE},
+    response=closed(user=_USER),
+)
 def update(req: Request, body: Body, user_id: str) -> Body:
     """Change a user; a new password, or `enabled` false, invalidates the user's tokens.
 
@@ -156,7 +168,7 @@ def change_password(req: Request, body: Body, user_id: str) -> None:
     user.password_hash = new_hash
 
 
-@route("GET", "/users/{user_id}/projects", policy=_PROJECTS)
+@route("GET", "/users/{user_id}/projects", policy=_PROJECTS, response=listed("projects", PROJECT))
 def list_projects(req: Request, user_id: str) -> Body:
     """List the projects in which the user has a role: of the caller, or of any user for an admin. 200. 403: another user's."""
     _require_self(req, user_id, _PROJECTS)

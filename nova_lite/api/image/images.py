@@ -13,6 +13,7 @@ from nova_lite.api.image.query import filters_of, sort_of
 from nova_lite.api.image.store import open_store
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Reply, Request
+from nova_lite.api.wsgi.responses import EMPTY_LIST, STRING, closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.api.wsgi.validation import Validator
@@ -24,7 +25,7 @@ _MAX_PROPERTIES = 128  # as Glance's image_property_quota and image_tag_quota
 _CHECK = Validator()
 
 
-@route("GET", "/images", policy=Rule("get_images", READER))
+@route("GET", "/images", policy=Rule("get_images", READER), response=schemas.LIST)
 def index(req: Request) -> Body:
     """List the images that the project may see, newest first unless `sort` or `sort_key` is given.
 
@@ -42,7 +43,7 @@ def index(req: Request) -> Body:
     return body
 
 
-@route("POST", "/images", policy=Rule("add_image", MEMBER), status=201, body={"2.0": schemas.CREATE})
+@route("POST", "/images", policy=Rule("add_image", MEMBER), status=201, body={"2.0": schemas.CREATE}, response=schemas.SHOW)
 def create(req: Request, body: Body) -> Reply:
     """Create an image in status queued; its data is uploaded afterwards.
 
@@ -61,13 +62,13 @@ def create(req: Request, body: Body) -> Reply:
     return Reply(body=_view(image), headers={"Location": f"{req.base_url}/images/{image.id}"})
 
 
-@route("GET", "/images/{image_id}", policy=Rule("get_image", READER))
+@route("GET", "/images/{image_id}", policy=Rule("get_image", READER), response=schemas.SHOW)
 def show(req: Request, image_id: str) -> Body:
     """Show one image. 200. 404: no such image, or not visible to the project."""
     return _view(images.get(req.db, image_id, project_id=req.ctxt.visible_project))
 
 
-@route("PATCH", "/images/{image_id}", policy=Rule("modify_image", MEMBER), raw_body=True)
+@route("PATCH", "/images/{image_id}", policy=Rule("modify_image", MEMBER), raw_body=True, response=schemas.SHOW)
 def update(req: Request, image_id: str) -> Body:
     """Apply a JSON patch, completely or not at all.
 
@@ -118,14 +119,16 @@ def remove_tag(req: Request, image_id: str, tag: str) -> None:
     image.tags = [other for other in image.tags if other != tag]
 
 
-@route("GET", "/images/{image_id}/tasks", policy=Rule("get_image", READER))
+@route("GET", "/images/{image_id}/tasks", policy=Rule("get_image", READER), response=closed(tasks=EMPTY_LIST))
 def tasks(req: Request, image_id: str) -> Body:
     """List the image's tasks. 200 with an empty list: imports, which have tasks, are not implemented. 404: no such image."""
     images.get(req.db, image_id, project_id=req.ctxt.visible_project)
     return {"tasks": []}
 
 
-@route("GET", "/images/{image_id}/members", policy=Rule("get_members", READER))
+@route(
+    "GET", "/images/{image_id}/members", policy=Rule("get_members", READER), response=closed(members=EMPTY_LIST, schema=STRING)
+)
 def members(req: Request, image_id: str) -> Body:
     """List the image's members. 200 with an empty list: sharing with single projects is not implemented. 404: no such image."""
     images.get(req.db, image_id, project_id=req.ctxt.visible_project)

@@ -7,6 +7,7 @@ from typing import Any
 
 from nova_lite.api.image.formats import CONTAINER_FORMATS, DISK_FORMATS
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import OBJECT, STRING, closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import READER, Rule
 
@@ -77,6 +78,11 @@ IMAGE: Schema = {
         {"rel": "describedby", "href": "{schema}"},
     ],
 }
+# Responses: an image has all of its attributes, and custom properties of any name beside them.
+_SHOWN: Schema = {
+    "type": "object", "properties": IMAGE["properties"], "required": sorted(IMAGE["properties"]), "additionalProperties": STRING,
+}
+SHOW, LIST = _SHOWN, closed({"next": STRING}, images=many(_SHOWN), first=STRING, schema=STRING)
 MEMBER: Schema = {
     "name": "member",
     "properties": {name: {"type": "string"} for name in (
@@ -85,25 +91,25 @@ MEMBER: Schema = {
 _PLURALS = {"images": ("image", IMAGE), "members": ("member", MEMBER)}
 
 
-@route("GET", "/schemas/image", policy=Rule("get_schemas", READER))
+@route("GET", "/schemas/image", policy=Rule("get_schemas", READER), response=OBJECT)
 def image(_req: Request) -> Body:
     """Show the JSON schema of an image. 200."""
     return IMAGE
 
 
-@route("GET", "/schemas/images", policy=Rule("get_schemas", READER))
+@route("GET", "/schemas/images", policy=Rule("get_schemas", READER), response=OBJECT)
 def images(_req: Request) -> Body:
     """Show the JSON schema of a list of images. 200."""
     return _plural("images")
 
 
-@route("GET", "/schemas/member", policy=Rule("get_schemas", READER))
+@route("GET", "/schemas/member", policy=Rule("get_schemas", READER), response=OBJECT)
 def member(_req: Request) -> Body:
     """Show the JSON schema of a member. 200."""
     return MEMBER
 
 
-@route("GET", "/schemas/members", policy=Rule("get_schemas", READER))
+@route("GET", "/schemas/members", policy=Rule("get_schemas", READER), response=OBJECT)
 def members(_req: Request) -> Body:
     """Show the JSON schema of a list of members. 200."""
     return _plural("members")

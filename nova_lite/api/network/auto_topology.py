@@ -6,12 +6,16 @@ from __future__ import annotations
 from nova_lite import errors
 from nova_lite.api.network import authorization
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import STRING, closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.network import auto_networks
 
 
-@route("GET", "/auto-allocated-topology/{project_id}", policy=Rule("get_auto_allocated_topology", MEMBER))
+@route(
+    "GET", "/auto-allocated-topology/{project_id}", policy=Rule("get_auto_allocated_topology", MEMBER),
+    response=closed(auto_allocated_topology=closed(id=STRING, tenant_id=STRING, project_id=STRING)),
+)
 def obtain(req: Request, project_id: str) -> Body:
     """Show the project's default network, creating it with subnet and router if it has none: a GET that writes, as in Neutron.
 

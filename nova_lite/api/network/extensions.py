@@ -3,9 +3,24 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from nova_lite import errors
 from nova_lite.api.network import schemas
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import (
+    BOOLEAN,
+    EMPTY_LIST,
+    INTEGER,
+    NULL,
+    OBJECT,
+    STRING,
+    STRING_OR_NULL,
+    TIME_OR_NULL,
+    closed,
+    each,
+    many,
+)
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.db.base import utcnow
@@ -46,15 +61,22 @@ _QUOTAS = {
 }
 # Quotas of resources that do not exist here: always 0.
 _ABSENT = ("subnetpool", "rbac_policy")
+_EXTENSION = closed(alias=STRING, name=STRING, description=STRING, links=EMPTY_LIST, updated=STRING)
+_LIMITS = closed(quota=closed(**each(" ".join((*_QUOTAS, *_ABSENT)), INTEGER)))
+_DETAILS = closed(quota=closed(**each(" ".join((*_QUOTAS, *_ABSENT)), closed(limit=INTEGER, used=INTEGER, reserved=INTEGER))))
+_AGENT = closed(
+    **each("id agent_type binary host availability_zone topic", STRING), description=STRING_OR_NULL, alive=BOOLEAN,
+    admin_state_up=BOOLEAN, configurations=OBJECT, resources_synced=NULL,
+    **each("created_at started_at heartbeat_timestamp", TIME_OR_NULL))
 
 
-@route("GET", "/extensions", policy=Rule("get_extensions", READER))
+@route("GET", "/extensions", policy=Rule("get_extensions", READER), response=closed(extensions=many(_EXTENSION)))
 def index(_req: Request) -> Body:
     """List the extensions that are implemented. 200."""
     return {"extensions": [_extension(alias) for alias in EXTENSIONS]}
 
 
-@route("GET", "/extensions/{alias}", policy=Rule("get_extension", READER))
+@route("GET", "/extensions/{alias}", policy=Rule("get_extension", READER), response=closed(extension=_EXTENSION))
 def show(_req: Request, alias: str) -> Body:
     """Show one extension. 200. 404: it is not implemented."""
     if alias not in EXTENSIONS:
@@ -73,13 +95,13 @@ def _extension(alias: str) -> Body:
     }
 
 
-@route("GET", "/quotas/{project_id}", policy=Rule("get_quota", READER))
+@route("GET", "/quotas/{project_id}", policy=Rule("get_quota", READER), response=_LIMITS)
 def show_quota(req: Request, project_id: str) -> Body:
     """Show the project's limits. 200. 404: another project's, and the caller is no admin."""
     return {"quota": {**_limits(req, _own(req, project_id)), **dict.fromkeys(_ABSENT, 0)}}
 
 
-@route("GET", "/quotas/{project_id}/default", policy=Rule("get_quota", READER))
+@route("GET", "/quotas/{project_id}/default", policy=Rule("get_quota", READER), response=_LIMITS)
 def show_default_quota(req: Request, project_id: str) -> Body:
     """Show the limits of a project that has none of its own. 200. 404: as for its limits."""
     _own(req, project_id)
@@ -91,8 +113,8 @@ def show_default_quota(req: Request, project_id: str) -> Body:
     }
 
 
-@route("GET", "/quotas/{project_id}/details", policy=Rule("get_quota", READER))
-@route("GET", "/quotas/{project_id}/details.json", policy=Rule("get_quota", READER))
+@route("GET", "/quotas/{project_id}/details", policy=Rule("get_quota", READER), response=_DETAILS)
+@route("GET", "/quotas/{project_id}/details.json", policy=Rule("get_quota", READER), response=_DETAILS)
 def show_quota_details(req: Request, project_id: str) -> Body:
     """Show the project's limits and usage. 200. 404: as for its limits."""
     limits = _limits(req, _own(req, project_id))
@@ -120,7 +142,10 @@ def _limits(req: Request, project_id: str) -> dict[str, int]:
     return {name: limits[ours] for name, ours in _QUOTAS.items()}
 
 
-@route("GET", "/availability_zones", policy=Rule("get_availability_zones", READER))
+@route(
+    "GET", "/availability_zones", policy=Rule("get_availability_zones", READER),
+    response=closed(availability_zones=many(closed(name=STRING, resource=STRING, state=STRING))),
+)
 def availability_zones(req: Request) -> Body:
     """List the availability zones of all hosts: every network reaches each of them. 200."""
     zones = sorted({host.availability_zone for host in hosts.hosts(req.db)})
@@ -129,7 +154,7 @@ def availability_zones(req: Request) -> Body:
     }
 
 
-@route("GET", "/agents", policy=Rule("get_agents", ADMIN))
+@route("GET", "/agents", policy=Rule("get_agents", ADMIN), response=closed(agents=many(_AGENT)))
 def agents(req: Request) -> Body:
     """List the network workers; `host` filters. 200."""
     now, down_time_s = utcnow(), float(req.conf.service_down_time)
@@ -141,7 +166,7 @@ def agents(req: Request) -> Body:
     }
 
 
-@route("GET", "/agents/{agent_id}", policy=Rule("get_agents", ADMIN))
+@route("GET", "/agents/{agent_id}", policy=Rule("get_agents", ADMIN), response=closed(agent=_AGENT))
 def show_agent(req: Request, agent_id: str) -> Body:
     """Show one network worker. 200. 404: no such worker."""
     row = hosts.get_service(req.db, agent_id)
@@ -171,13 +196,13 @@ def _agent(row: hosts.Service, is_alive: bool) -> Body:  # noqa: FBT001 - privat
     }
 
 
-@route("GET", "/subnetpools", policy=Rule("get_subnetpools", READER))
+@route("GET", "/subnetpools", policy=Rule("get_subnetpools", READER), response=closed(subnetpools=EMPTY_LIST))
 def subnet_pools(_req: Request) -> Body:
     """List subnet pools. 200 with an empty list: they are not implemented."""
     return {"subnetpools": []}
 
 
 @route("GET", "/subnetpools/{pool_id}", policy=Rule("get_subnetpool", READER))
-def show_subnet_pool(_req: Request, pool_id: str) -> Body:
+def show_subnet_pool(_req: Request, pool_id: str) -> NoReturn:
     """Show one subnet pool. 404 always: there are none."""
     raise errors.NotFound(f"Subnet pool {pool_id} could not be found", what="Subnet pool", id=pool_id)

@@ -3,11 +3,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import (
+    BOOLEAN,
+    EMPTY_LIST,
+    NULL,
+    STRING,
+    STRING_OR_NULL,
+    TIME,
+    UUID,
+    Field,
+    closed,
+    nullable,
+    view,
+)
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.network import floating_ips, networks, ports
@@ -16,6 +29,46 @@ from nova_lite.db.network.ip_allocations import Wanted
 from nova_lite.db.network.networks import Network
 from nova_lite.db.network.ports import Port
 
+
+class _Row(NamedTuple):
+    """A floating IP, and the router of its port's network, if there is one."""
+
+    floating: FloatingIp
+    router_id: str | None
+
+    @property
+    def port(self) -> Port | None:
+        return self.floating.port
+
+
+_PORT_FIELDS = (
+    Field("name", lambda p: p.name, STRING),
+    Field("network_id", lambda p: p.network_id, UUID),
+    Field("mac_address", lambda p: p.mac_address, STRING),
+    Field("admin_state_up", lambda p: p.admin_state_up, BOOLEAN),
+    Field("status", lambda p: p.status, STRING),
+    Field("device_id", lambda p: p.device_id, STRING),
+    Field("device_owner", lambda p: p.device_owner, STRING),
+)
+FIELDS = (
+    Field("id", lambda r: r.floating.id, UUID),
+    Field("tenant_id", lambda r: r.floating.project_id, STRING),
+    Field("project_id", lambda r: r.floating.project_id, STRING),
+    Field("description", lambda r: r.floating.description, STRING),
+    Field("floating_network_id", lambda r: r.floating.network_id, UUID),
+    Field("floating_ip_address", lambda r: r.floating.address, STRING),
+    Field("router_id", lambda r: r.router_id, STRING_OR_NULL),
+    Field("port_id", lambda r: r.floating.port_id, STRING_OR_NULL),
+    Field("fixed_ip_address", lambda r: r.floating.fixed_address if r.port else None, STRING_OR_NULL),
+    Field("status", lambda r: "ACTIVE" if r.port else "DOWN", STRING),
+    Field("port_details", lambda r: r.port and {field.name: field.read(r.port) for field in _PORT_FIELDS}, nullable(_PORT_FIELDS)),
+    Field("qos_policy_id", lambda _: None, NULL),
+    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("dns_name", lambda _: "", STRING),
+    Field("dns_domain", lambda _: "", STRING),
+    Field("created_at", lambda r: schemas.moment(r.floating.created_at), TIME),
+    Field("updated_at", lambda r: schemas.moment(r.floating.updated_at or r.floating.created_at), TIME),
+)
 _SUPPORTED: dict[str, object] = {"qos_policy_id": None, "dns_name": "", "dns_domain": "", "tags": [], "distributed": False}
 _CHANGEABLE: schemas.Schema = {
     "port_id": schemas.maybe(schemas.TEXT),
@@ -40,7 +93,7 @@ CREATE = schemas.body(
 UPDATE = schemas.body("floatingip", _CHANGEABLE)
 
 
-@route("GET", "/floatingips", policy=Rule("get_floatingips", READER))
+@route("GET", "/floatingips", policy=Rule("get_floatingips", READER), response=schemas.listed("floatingips", FIELDS))
 def index(req: Request) -> Body:
     """List the project's floating IPs.
 
@@ -49,7 +102,7 @@ def index(req: Request) -> Body:
     query = listing.read(req, floating_ips.COLUMNS, extra=("status", "router_id"))
     rows = floating_ips.find(
         req.db, project_id=req.ctxt.visible_project, filters=query.filters, is_used=_is_used(req), page=query.page)
-    views = {item["id"]: item for item in view_all(req, rows)}
+    views = {item["id"]: item for item in _view_all(req, rows)}
     router_ids = set(req.query.getall("router_id"))
     if router_ids:
         rows = [row for row in rows if views[row.id]["router_id"] in router_ids]
@@ -61,14 +114,19 @@ def _is_used(req: Request) -> bool | None:
     return None if status is None else status.upper() == "ACTIVE"
 
 
-@route("GET", "/floatingips/{floating_ip_id}", policy=Rule("get_floatingip", READER))
+@route(
+    "GET", "/floatingips/{floating_ip_id}", policy=Rule("get_floatingip", READER), response=schemas.shown("floatingip", FIELDS)
+)
 def show(req: Request, floating_ip_id: str) -> Body:
     """Show one floating IP. 200. 404: no such one in the project."""
     floating = floating_ips.get(req.db, floating_ip_id, project_id=req.ctxt.visible_project)
-    return {"floatingip": listing.only_fields(req, view_all(req, [floating])[0])}
+    return {"floatingip": listing.only_fields(req, _view_all(req, [floating])[0])}
 
 
-@route("POST", "/floatingips", policy=Rule("create_floatingip", MEMBER), status=201, body={"2.0": CREATE})
+@route(
+    "POST", "/floatingips", policy=Rule("create_floatingip", MEMBER), status=201, body={"2.0": CREATE},
+    response=closed(floatingip=FIELDS),
+)
 def create(req: Request, body: Body) -> Body:
     """Allocate an address of an external network, and associate it with a port if `port_id` is given.
 
@@ -104,7 +162,10 @@ def allocate(
         req.db, project_id=project_id, network=network, wanted=requested, description=description, rng=authorization.RNG)
 
 
-@route("PUT", "/floatingips/{floating_ip_id}", policy=Rule("update_floatingip", MEMBER), body={"2.0": UPDATE})
+@route(
+    "PUT", "/floatingips/{floating_ip_id}", policy=Rule("update_floatingip", MEMBER), body={"2.0": UPDATE},
+    response=closed(floatingip=FIELDS),
+)
 def update(req: Request, floating_ip_id: str, body: Body) -> Body:
     """Associate the floating IP with another port, disassociate it (`port_id` null), or change its description.
 
@@ -143,34 +204,15 @@ def push_change(req: Request, server_ids: set[str]) -> None:
         req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server_id)
 
 
-def view_all(req: Request, rows: list[FloatingIp]) -> list[Body]:
+def _view_all(req: Request, rows: list[FloatingIp]) -> list[Body]:
     """The floating IPs as the API shows them; one more query, for their routers."""
     routers = floating_ips.router_of(req.db, sorted({row.port.network_id for row in rows if row.port}))
-    return [_view(row, routers) for row in rows]
-
-
-def _view(row: FloatingIp, routers: dict[str, str]) -> Body:
-    port = row.port
-    details: dict[str, Any] | None = None
-    if port is not None:
-        details = {
-            "name": port.name, "network_id": port.network_id, "mac_address": port.mac_address,
-            "admin_state_up": port.admin_state_up, "status": port.status, "device_id": port.device_id,
-            "device_owner": port.device_owner}
-    return {
-        "id": row.id, "tenant_id": row.project_id, "project_id": row.project_id, "description": row.description,
-        "floating_network_id": row.network_id, "floating_ip_address": row.address,
-        "router_id": routers.get(port.network_id) if port else None,
-        "port_id": row.port_id, "fixed_ip_address": row.fixed_address if port else None,
-        "status": "ACTIVE" if port else "DOWN", "port_details": details, "qos_policy_id": None, "tags": [],
-        "dns_name": "", "dns_domain": "",
-        "created_at": schemas.moment(row.created_at), "updated_at": schemas.moment(row.updated_at or row.created_at),
-    }
+    return [view(FIELDS, _Row(row, routers.get(row.port.network_id) if row.port else None), req) for row in rows]
 
 
 def _reply(req: Request, floating: FloatingIp, server_ids: set[str]) -> Body:
     push_change(req, server_ids)
-    return {"floatingip": view_all(req, [floating_ips.reread(req.db, floating)])[0]}
+    return {"floatingip": _view_all(req, [floating_ips.reread(req.db, floating)])[0]}
 
 
 def _port(req: Request, port_id: str | None) -> Port | None:

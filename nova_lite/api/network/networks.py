@@ -6,36 +6,48 @@ from __future__ import annotations
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.responses import (
+    BOOLEAN,
+    EMPTY_LIST,
+    INTEGER,
+    NULL,
+    STRING,
+    TIME,
+    UUID,
+    Field,
+    closed,
+    many,
+    view,
+)
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, MEMBER, READER, Rule
 from nova_lite.db.network import networks
 from nova_lite.db.network.networks import Network
 
 FIELDS = (
-    Field("id", lambda n: n.id),
-    Field("name", lambda n: n.name),
-    Field("description", lambda n: n.description),
-    Field("tenant_id", lambda n: n.project_id),
-    Field("project_id", lambda n: n.project_id),
-    Field("admin_state_up", lambda n: n.admin_state_up),
-    Field("status", lambda _: "ACTIVE"),
-    Field("subnets", lambda n: [subnet.id for subnet in n.subnets]),
-    Field("shared", lambda n: n.shared),
-    Field("router:external", lambda n: n.is_external),
-    Field("is_default", lambda _: False),
-    Field("mtu", lambda n: n.mtu),
-    Field("port_security_enabled", lambda n: n.port_security_enabled),
-    Field("availability_zone_hints", lambda _: []),
-    Field("availability_zones", lambda _: []),
-    Field("ipv4_address_scope", lambda _: None),
-    Field("ipv6_address_scope", lambda _: None),
-    Field("tags", lambda _: []),
-    Field("created_at", lambda n: schemas.moment(n.created_at)),
-    Field("updated_at", lambda n: schemas.moment(n.updated_at or n.created_at)),
-    Field("provider:network_type", lambda _: "vxlan", role=ADMIN),
-    Field("provider:physical_network", lambda _: None, role=ADMIN),
-    Field("provider:segmentation_id", lambda n: n.segment, role=ADMIN),
+    Field("id", lambda n: n.id, UUID),
+    Field("name", lambda n: n.name, STRING),
+    Field("description", lambda n: n.description, STRING),
+    Field("tenant_id", lambda n: n.project_id, STRING),
+    Field("project_id", lambda n: n.project_id, STRING),
+    Field("admin_state_up", lambda n: n.admin_state_up, BOOLEAN),
+    Field("status", lambda _: "ACTIVE", STRING),
+    Field("subnets", lambda n: [subnet.id for subnet in n.subnets], many(UUID)),
+    Field("shared", lambda n: n.shared, BOOLEAN),
+    Field("router:external", lambda n: n.is_external, BOOLEAN),
+    Field("is_default", lambda _: False, BOOLEAN),
+    Field("mtu", lambda n: n.mtu, INTEGER),
+    Field("port_security_enabled", lambda n: n.port_security_enabled, BOOLEAN),
+    Field("availability_zone_hints", lambda _: [], EMPTY_LIST),
+    Field("availability_zones", lambda _: [], EMPTY_LIST),
+    Field("ipv4_address_scope", lambda _: None, NULL),
+    Field("ipv6_address_scope", lambda _: None, NULL),
+    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("created_at", lambda n: schemas.moment(n.created_at), TIME),
+    Field("updated_at", lambda n: schemas.moment(n.updated_at or n.created_at), TIME),
+    Field("provider:network_type", lambda _: "vxlan", STRING, role=ADMIN),
+    Field("provider:physical_network", lambda _: None, NULL, role=ADMIN),
+    Field("provider:segmentation_id", lambda n: n.segment, INTEGER, role=ADMIN),
 )
 _CONSTANTS = {"status": "ACTIVE", "provider:network_type": "vxlan", "is_default": "false"}
 _ADMIN_ONLY: dict[str, object] = {
@@ -76,7 +88,7 @@ CREATE = schemas.body(
 UPDATE = schemas.body("network", _CHANGEABLE)
 
 
-@route("GET", "/networks", policy=Rule("get_networks", READER))
+@route("GET", "/networks", policy=Rule("get_networks", READER), response=schemas.listed("networks", FIELDS))
 def index(req: Request) -> Body:
     """List the project's networks, shared and external ones.
 
@@ -93,14 +105,16 @@ def index(req: Request) -> Body:
     return listing.write(req, "networks", rows, query, lambda row: view(FIELDS, row, req))
 
 
-@route("GET", "/networks/{network_id}", policy=Rule("get_network", READER))
+@route("GET", "/networks/{network_id}", policy=Rule("get_network", READER), response=schemas.shown("network", FIELDS))
 def show(req: Request, network_id: str) -> Body:
     """Show one network. 200. 404: no such network, or not visible to the project."""
     network = networks.get(req.db, network_id, project_id=req.ctxt.visible_project)
     return {"network": listing.only_fields(req, view(FIELDS, network, req))}
 
 
-@route("POST", "/networks", policy=Rule("create_network", MEMBER), status=201, body={"2.0": CREATE})
+@route(
+    "POST", "/networks", policy=Rule("create_network", MEMBER), status=201, body={"2.0": CREATE}, response=closed(network=FIELDS)
+)
 def create(req: Request, body: Body) -> Body:
     """Create a network; a host sets it up when the first server there needs it.
 
@@ -134,7 +148,9 @@ def _mtu(req: Request, params: Body) -> int:
     return mtu
 
 
-@route("PUT", "/networks/{network_id}", policy=Rule("update_network", MEMBER), body={"2.0": UPDATE})
+@route(
+    "PUT", "/networks/{network_id}", policy=Rule("update_network", MEMBER), body={"2.0": UPDATE}, response=closed(network=FIELDS)
+)
 def update(req: Request, network_id: str, body: Body) -> Body:
     """Change a network's name, description, sharing or port security.
 

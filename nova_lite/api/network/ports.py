@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.responses import BOOLEAN, EMPTY_LIST, OBJECT, STRING, TIME, UUID, Field, closed, many, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, MEMBER, READER, Rule
 from nova_lite.db.compute import actions, servers
@@ -19,30 +19,30 @@ from nova_lite.db.network.networks import Network
 from nova_lite.db.network.ports import Port
 
 FIELDS = (
-    Field("id", lambda p: p.id),
-    Field("name", lambda p: p.name),
-    Field("description", lambda p: p.description),
-    Field("tenant_id", lambda p: p.project_id),
-    Field("project_id", lambda p: p.project_id),
-    Field("network_id", lambda p: p.network_id),
-    Field("mac_address", lambda p: p.mac_address),
-    Field("admin_state_up", lambda p: p.admin_state_up),
-    Field("status", lambda p: p.status),
-    Field("device_id", lambda p: p.device_id),
-    Field("device_owner", lambda p: p.device_owner),
-    Field("fixed_ips", lambda p: [{"subnet_id": a.subnet_id, "ip_address": a.address} for a in p.addresses]),
-    Field("security_groups", lambda p: sorted(member.group_id for member in p.security_groups)),
-    Field("port_security_enabled", lambda p: p.port_security_enabled),
-    Field("binding:vnic_type", lambda _: "normal"),
-    Field("allowed_address_pairs", lambda _: []),
-    Field("extra_dhcp_opts", lambda _: []),
-    Field("tags", lambda _: []),
-    Field("created_at", lambda p: schemas.moment(p.created_at)),
-    Field("updated_at", lambda p: schemas.moment(p.updated_at or p.created_at)),
-    Field("binding:host_id", lambda p: p.host or "", role=ADMIN),
-    Field("binding:vif_type", lambda p: "bridge" if p.host else "unbound", role=ADMIN),
-    Field("binding:vif_details", lambda _: {}, role=ADMIN),
-    Field("binding:profile", lambda _: {}, role=ADMIN),
+    Field("id", lambda p: p.id, UUID),
+    Field("name", lambda p: p.name, STRING),
+    Field("description", lambda p: p.description, STRING),
+    Field("tenant_id", lambda p: p.project_id, STRING),
+    Field("project_id", lambda p: p.project_id, STRING),
+    Field("network_id", lambda p: p.network_id, UUID),
+    Field("mac_address", lambda p: p.mac_address, STRING),
+    Field("admin_state_up", lambda p: p.admin_state_up, BOOLEAN),
+    Field("status", lambda p: p.status, STRING),
+    Field("device_id", lambda p: p.device_id, STRING),
+    Field("device_owner", lambda p: p.device_owner, STRING),
+    Field("fixed_ips", lambda p: [{"subnet_id": a.subnet_id, "ip_address": a.address} for a in p.addresses], schemas.FIXED_IPS),
+    Field("security_groups", lambda p: sorted(member.group_id for member in p.security_groups), many(UUID)),
+    Field("port_security_enabled", lambda p: p.port_security_enabled, BOOLEAN),
+    Field("binding:vnic_type", lambda _: "normal", STRING),
+    Field("allowed_address_pairs", lambda _: [], EMPTY_LIST),
+    Field("extra_dhcp_opts", lambda _: [], EMPTY_LIST),
+    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("created_at", lambda p: schemas.moment(p.created_at), TIME),
+    Field("updated_at", lambda p: schemas.moment(p.updated_at or p.created_at), TIME),
+    Field("binding:host_id", lambda p: p.host or "", STRING, role=ADMIN),
+    Field("binding:vif_type", lambda p: "bridge" if p.host else "unbound", STRING, role=ADMIN),
+    Field("binding:vif_details", lambda _: {}, OBJECT, role=ADMIN),
+    Field("binding:profile", lambda _: {}, OBJECT, role=ADMIN),
 )
 _SUPPORTED: dict[str, object] = {
     "admin_state_up": True,
@@ -95,7 +95,7 @@ CREATE = schemas.body(
 UPDATE = schemas.body("port", _CHANGEABLE)
 
 
-@route("GET", "/ports", policy=Rule("get_ports", READER))
+@route("GET", "/ports", policy=Rule("get_ports", READER), response=schemas.listed("ports", FIELDS))
 def index(req: Request) -> Body:
     """List the project's ports; `fixed_ips=ip_address=…`, `fixed_ips=subnet_id=…` and `security_groups=…` filter too.
 
@@ -135,14 +135,16 @@ def _fixed_ip_filters(req: Request) -> list[Wanted]:
     return filters
 
 
-@route("GET", "/ports/{port_id}", policy=Rule("get_port", READER))
+@route("GET", "/ports/{port_id}", policy=Rule("get_port", READER), response=schemas.shown("port", FIELDS))
 def show(req: Request, port_id: str) -> Body:
     """Show one port. 200. 404: no such port in the project."""
     port = ports.get(req.db, port_id, project_id=req.ctxt.visible_project)
     return {"port": listing.only_fields(req, view(FIELDS, port, req))}
 
 
-@route("POST", "/ports", policy=Rule("create_port", MEMBER), status=201, body={"2.0": CREATE})
+@route(
+    "POST", "/ports", policy=Rule("create_port", MEMBER), status=201, body={"2.0": CREATE}, response=closed(port=FIELDS)
+)
 def create(req: Request, body: Body) -> Body:
     """Create a port on a network of the project or a shared one; a server may use it later (compute API, os-interface).
 
@@ -175,7 +177,9 @@ def create(req: Request, body: Body) -> Body:
     return {"port": view(FIELDS, ports.get(req.db, port_id), req)}
 
 
-@route("PUT", "/ports/{port_id}", policy=Rule("update_port", MEMBER), body={"2.0": UPDATE})
+@route(
+    "PUT", "/ports/{port_id}", policy=Rule("update_port", MEMBER), body={"2.0": UPDATE}, response=closed(port=FIELDS)
+)
 def update(req: Request, port_id: str, body: Body) -> Body:
     """Change a port; the host of its server applies the change at once.
 

@@ -3,17 +3,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, schemas
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import (
+    BOOLEAN,
+    EMPTY_LIST,
+    NULL,
+    STRING,
+    TIME,
+    UUID,
+    Field,
+    closed,
+    many,
+    nullable,
+    view,
+)
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.base import new_id
 from nova_lite.db.network import floating_ips, networks, routers
+from nova_lite.db.network.ip_allocations import Address
 from nova_lite.db.network.networks import Network
 from nova_lite.db.network.ports import Port
 from nova_lite.db.network.routers import Router
 
+
+class _Row(NamedTuple):
+    """A router, and the addresses of its gateway on the external network."""
+
+    router: Router
+    addresses: Sequence[Address]
+
+
+FIELDS = (
+    Field("id", lambda r: r.router.id, UUID),
+    Field("name", lambda r: r.router.name, STRING),
+    Field("description", lambda r: r.router.description, STRING),
+    Field("tenant_id", lambda r: r.router.project_id, STRING),
+    Field("project_id", lambda r: r.router.project_id, STRING),
+    Field("admin_state_up", lambda r: r.router.admin_state_up, BOOLEAN),
+    Field("status", lambda _: "ACTIVE", STRING),
+    Field("external_gateway_info", lambda r: _gateway_view(r), nullable(closed(
+        network_id=UUID, enable_snat=BOOLEAN, external_fixed_ips=schemas.FIXED_IPS))),
+    Field("routes", lambda _: [], EMPTY_LIST),
+    Field("ha", lambda _: False, BOOLEAN),
+    Field("distributed", lambda _: False, BOOLEAN),
+    Field("flavor_id", lambda _: None, NULL),
+    Field("availability_zones", lambda _: [], EMPTY_LIST),
+    Field("availability_zone_hints", lambda _: [], EMPTY_LIST),
+    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("created_at", lambda r: schemas.moment(r.router.created_at), TIME),
+    Field("updated_at", lambda r: schemas.moment(r.router.updated_at or r.router.created_at), TIME),
+)
+_INTERFACE = closed(
+    id=UUID, tenant_id=STRING, project_id=STRING, port_id=UUID, network_id=UUID, subnet_id=UUID, subnet_ids=many(UUID),
+    tags=EMPTY_LIST)
 _SUPPORTED: dict[str, object] = {
     "admin_state_up": True, "ha": False, "distributed": False, "flavor_id": None, "routes": [],
     "availability_zone_hints": [], "tags": []}
@@ -47,7 +95,7 @@ INTERFACE: schemas.Schema = {
 }
 
 
-@route("GET", "/routers", policy=Rule("get_routers", READER))
+@route("GET", "/routers", policy=Rule("get_routers", READER), response=schemas.listed("routers", FIELDS))
 def index(req: Request) -> Body:
     """List the project's routers.
 
@@ -60,13 +108,15 @@ def index(req: Request) -> Body:
     return listing.write(req, "routers", rows, query, lambda row: views[row.id])
 
 
-@route("GET", "/routers/{router_id}", policy=Rule("get_router", READER))
+@route("GET", "/routers/{router_id}", policy=Rule("get_router", READER), response=schemas.shown("router", FIELDS))
 def show(req: Request, router_id: str) -> Body:
     """Show one router. 200. 404: no such router in the project."""
     return {"router": listing.only_fields(req, _view_all(req, [_own(req, router_id)])[0])}
 
 
-@route("POST", "/routers", policy=Rule("create_router", MEMBER), status=201, body={"2.0": CREATE})
+@route(
+    "POST", "/routers", policy=Rule("create_router", MEMBER), status=201, body={"2.0": CREATE}, response=closed(router=FIELDS)
+)
 def create(req: Request, body: Body) -> Body:
     """Create a router, with a gateway to an external network if `external_gateway_info` is given.
 
@@ -85,7 +135,9 @@ def create(req: Request, body: Body) -> Body:
     return {"router": _view_all(req, [router])[0]}
 
 
-@route("PUT", "/routers/{router_id}", policy=Rule("update_router", MEMBER), body={"2.0": UPDATE})
+@route(
+    "PUT", "/routers/{router_id}", policy=Rule("update_router", MEMBER), body={"2.0": UPDATE}, response=closed(router=FIELDS)
+)
 def update(req: Request, router_id: str, body: Body) -> Body:
     """Change a router's name, description or external gateway.
 
@@ -113,7 +165,7 @@ def delete(req: Request, router_id: str) -> None:
 
 
 @route("PUT", "/routers/{router_id}/add_router_interface", policy=Rule("add_router_interface", MEMBER),
-       body={"2.0": INTERFACE})
+       body={"2.0": INTERFACE}, response=_INTERFACE)
 def add_interface(req: Request, router_id: str, body: Body) -> Body:
     """Add an interface to a subnet.
 
@@ -136,7 +188,7 @@ def add_interface(req: Request, router_id: str, body: Body) -> Body:
 
 
 @route("PUT", "/routers/{router_id}/remove_router_interface", policy=Rule("remove_router_interface", MEMBER),
-       body={"2.0": INTERFACE})
+       body={"2.0": INTERFACE}, response=_INTERFACE)
 def remove_interface(req: Request, router_id: str, body: Body) -> Body:
     """Remove the interface that `subnet_id` or `port_id` names.
 
@@ -189,17 +241,11 @@ def _interface(router: Router, port: Port, subnet_id: str) -> Body:
 
 def _view_all(req: Request, rows: list[Router]) -> list[Body]:
     addresses = routers.gateway_addresses(req.db, rows)
-    return [
-        {
-            "id": row.id, "name": row.name, "description": row.description, "tenant_id": row.project_id,
-            "project_id": row.project_id, "admin_state_up": row.admin_state_up, "status": "ACTIVE",
-            "external_gateway_info": None if row.network_id is None else {
-                "network_id": row.network_id, "enable_snat": True, "external_fixed_ips": [
-                    {"subnet_id": address.subnet_id, "ip_address": address.address}
-                    for address in addresses.get(row.gateway_port_id or "", ())]},
-            "routes": [], "ha": False, "distributed": False, "flavor_id": None, "availability_zones": [],
-            "availability_zone_hints": [], "tags": [],
-            "created_at": schemas.moment(row.created_at), "updated_at": schemas.moment(row.updated_at or row.created_at),
-        }
-        for row in rows
-    ]
+    return [view(FIELDS, _Row(row, addresses.get(row.gateway_port_id or "", ())), req) for row in rows]
+
+
+def _gateway_view(row: _Row) -> Body | None:
+    if row.router.network_id is None:
+        return None
+    return {"network_id": row.router.network_id, "enable_snat": True, "external_fixed_ips": [
+        {"subnet_id": address.subnet_id, "ip_address": address.address} for address in row.addresses]}

@@ -7,6 +7,9 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nova_lite.api.wsgi import responses
+from nova_lite.api.wsgi.responses import STRING, closed, many
+
 Schema = Mapping[str, Any]
 TEXT: Schema = {"type": "string", "maxLength": 255}
 BOOL: Schema = {"type": "boolean"}
@@ -14,6 +17,8 @@ UUID: Schema = {"type": "string", "format": "uuid"}
 UUIDS: Schema = {"type": "array", "items": UUID, "maxItems": 100}
 NULL: Schema = {"type": "null"}
 ADDRESS: Schema = {"type": "string", "maxLength": 64}
+# In responses.
+FIXED_IPS: responses.Schema = many(closed(subnet_id=STRING, ip_address=STRING))
 OWNER: Schema = {
     "tenant_id": {"type": "string", "maxLength": 64},
     "project_id": {"type": "string", "maxLength": 64},
@@ -40,6 +45,20 @@ def body(key: str, properties: Schema, *, required: Sequence[str] = ()) -> Schem
             }
         },
     }
+
+
+def shown(key: str, fields: responses.Fields) -> responses.Schema:
+    """The response of GET `{key: {…}}`: all of these fields, or those that the query's `fields` selects."""
+    return closed(**{key: _selected(fields)})
+
+
+def listed(key: str, fields: responses.Fields) -> responses.Schema:
+    """The response of GET `{key: [{…}]}`, with `KEY_links` if another page follows; fields as in `shown`."""
+    return responses.page(key, _selected(fields))
+
+
+def _selected(fields: responses.Fields) -> responses.Schema:
+    return closed({field.name: field.schema for field in fields})
 
 
 def moment(when: datetime.datetime | None) -> str | None:

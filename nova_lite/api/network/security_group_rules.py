@@ -8,7 +8,18 @@ import ipaddress
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.responses import (
+    EMPTY_LIST,
+    INTEGER_OR_NULL,
+    NULL,
+    STRING,
+    STRING_OR_NULL,
+    TIME,
+    UUID,
+    Field,
+    closed,
+    view,
+)
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.base import new_id
@@ -16,24 +27,24 @@ from nova_lite.db.network import security_groups
 from nova_lite.db.network.security_groups import ETHERTYPES, SecurityGroupRule
 
 FIELDS = (
-    Field("id", lambda r: r.id),
-    Field("description", lambda r: r.description),
-    Field("tenant_id", lambda r: r.project_id),
-    Field("project_id", lambda r: r.project_id),
-    Field("security_group_id", lambda r: r.group_id),
-    Field("direction", lambda r: r.direction),
-    Field("ethertype", lambda r: r.ethertype),
-    Field("protocol", lambda r: r.protocol),
-    Field("port_range_min", lambda r: r.port_min),
-    Field("port_range_max", lambda r: r.port_max),
-    Field("remote_ip_prefix", lambda r: r.remote_cidr),
-    Field("normalized_cidr", lambda r: r.remote_cidr),
-    Field("remote_group_id", lambda r: r.remote_group_id),
-    Field("remote_address_group_id", lambda _: None),
-    Field("belongs_to_default_sg", lambda _: None),
-    Field("tags", lambda _: []),
-    Field("created_at", lambda r: schemas.moment(r.created_at)),
-    Field("updated_at", lambda r: schemas.moment(r.updated_at or r.created_at)),
+    Field("id", lambda r: r.id, UUID),
+    Field("description", lambda r: r.description, STRING),
+    Field("tenant_id", lambda r: r.project_id, STRING),
+    Field("project_id", lambda r: r.project_id, STRING),
+    Field("security_group_id", lambda r: r.group_id, UUID),
+    Field("direction", lambda r: r.direction, STRING),
+    Field("ethertype", lambda r: r.ethertype, STRING),
+    Field("protocol", lambda r: r.protocol, STRING_OR_NULL),
+    Field("port_range_min", lambda r: r.port_min, INTEGER_OR_NULL),
+    Field("port_range_max", lambda r: r.port_max, INTEGER_OR_NULL),
+    Field("remote_ip_prefix", lambda r: r.remote_cidr, STRING_OR_NULL),
+    Field("normalized_cidr", lambda r: r.remote_cidr, STRING_OR_NULL),
+    Field("remote_group_id", lambda r: r.remote_group_id, STRING_OR_NULL),
+    Field("remote_address_group_id", lambda _: None, NULL),
+    Field("belongs_to_default_sg", lambda _: None, NULL),
+    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("created_at", lambda r: schemas.moment(r.created_at), TIME),
+    Field("updated_at", lambda r: schemas.moment(r.updated_at or r.created_at), TIME),
 )
 _ICMP = frozenset({"icmp", "1", "icmpv6", "ipv6-icmp", "58"})
 _WITH_PORTS = frozenset({"tcp", "6", "udp", "17", "dccp", "33", "sctp", "132", "udplite", "136"})
@@ -79,7 +90,10 @@ CREATE = schemas.body(
 )
 
 
-@route("GET", "/security-group-rules", policy=Rule("get_security_group_rules", READER))
+@route(
+    "GET", "/security-group-rules", policy=Rule("get_security_group_rules", READER),
+    response=schemas.listed("security_group_rules", FIELDS),
+)
 def index(req: Request) -> Body:
     """List the project's rules.
 
@@ -92,7 +106,10 @@ def index(req: Request) -> Body:
     return listing.write(req, "security_group_rules", rows, query, lambda row: view(FIELDS, row, req))
 
 
-@route("GET", "/security-group-rules/{rule_id}", policy=Rule("get_security_group_rule", READER))
+@route(
+    "GET", "/security-group-rules/{rule_id}", policy=Rule("get_security_group_rule", READER),
+    response=schemas.shown("security_group_rule", FIELDS),
+)
 def show(req: Request, rule_id: str) -> Body:
     """Show one rule. 200. 404: no such rule in the project."""
     rule = security_groups.get_rule(req.db, rule_id, project_id=req.ctxt.visible_project)
@@ -105,6 +122,7 @@ def show(req: Request, rule_id: str) -> Body:
     policy=Rule("create_security_group_rule", MEMBER),
     status=201,
     body={"2.0": CREATE},
+    response=closed(security_group_rule=FIELDS),
 )
 def create(req: Request, body: Body) -> Body:
     """Create a rule in a group of the project; hosts apply it at once.

@@ -7,31 +7,34 @@ from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.network.security_group_rules import FIELDS as RULE_FIELDS
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.responses import BOOLEAN, EMPTY_LIST, STRING, TIME, UUID, Field, Property, closed, many, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.network import security_groups
 from nova_lite.db.network.security_groups import DEFAULT, SecurityGroup
 
 FIELDS = (
-    Field("id", lambda g: g.id),
-    Field("name", lambda g: g.name),
-    Field("description", lambda g: g.description),
-    Field("tenant_id", lambda g: g.project_id),
-    Field("project_id", lambda g: g.project_id),
-    Field("stateful", lambda _: True),
-    Field("shared", lambda _: False),
-    Field("tags", lambda _: []),
-    Field("created_at", lambda g: schemas.moment(g.created_at)),
-    Field("updated_at", lambda g: schemas.moment(g.updated_at or g.created_at)),
+    Field("id", lambda g: g.id, UUID),
+    Field("name", lambda g: g.name, STRING),
+    Field("description", lambda g: g.description, STRING),
+    Field("tenant_id", lambda g: g.project_id, STRING),
+    Field("project_id", lambda g: g.project_id, STRING),
+    Field("stateful", lambda _: True, BOOLEAN),
+    Field("shared", lambda _: False, BOOLEAN),
+    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("created_at", lambda g: schemas.moment(g.created_at), TIME),
+    Field("updated_at", lambda g: schemas.moment(g.updated_at or g.created_at), TIME),
 )
+_GROUP = (*FIELDS, Property("security_group_rules", many(RULE_FIELDS)))
 _CONSTANTS = {"stateful": "true", "shared": "false"}
 _CHANGEABLE: schemas.Schema = {"name": schemas.TEXT, "description": schemas.TEXT, "stateful": schemas.BOOL}
 CREATE = schemas.body("security_group", {**_CHANGEABLE, **schemas.OWNER}, required=("name",))
 UPDATE = schemas.body("security_group", _CHANGEABLE)
 
 
-@route("GET", "/security-groups", policy=Rule("get_security_groups", READER))
+@route(
+    "GET", "/security-groups", policy=Rule("get_security_groups", READER), response=schemas.listed("security_groups", _GROUP)
+)
 def index(req: Request) -> Body:
     """List the project's groups; its default group is created if it is missing.
 
@@ -68,7 +71,10 @@ def _view(req: Request, group: SecurityGroup) -> Body:
     }
 
 
-@route("GET", "/security-groups/{group_id}", policy=Rule("get_security_group", READER))
+@route(
+    "GET", "/security-groups/{group_id}", policy=Rule("get_security_group", READER),
+    response=schemas.shown("security_group", _GROUP),
+)
 def show(req: Request, group_id: str) -> Body:
     """Show one group with its rules. 200. 404: no such group in the project."""
     group = security_groups.get(req.db, group_id, project_id=req.ctxt.visible_project)
@@ -76,7 +82,8 @@ def show(req: Request, group_id: str) -> Body:
 
 
 @route(
-    "POST", "/security-groups", policy=Rule("create_security_group", MEMBER), status=201, body={"2.0": CREATE}
+    "POST", "/security-groups", policy=Rule("create_security_group", MEMBER), status=201, body={"2.0": CREATE},
+    response=closed(security_group=_GROUP),
 )
 def create(req: Request, body: Body) -> Body:
     """Create a group that allows all egress and no ingress.
@@ -98,7 +105,8 @@ def create(req: Request, body: Body) -> Body:
 
 
 @route(
-    "PUT", "/security-groups/{group_id}", policy=Rule("update_security_group", MEMBER), body={"2.0": UPDATE}
+    "PUT", "/security-groups/{group_id}", policy=Rule("update_security_group", MEMBER), body={"2.0": UPDATE},
+    response=closed(security_group=_GROUP),
 )
 def update(req: Request, group_id: str, body: Body) -> Body:
     """Change a group's name or description.

@@ -8,7 +8,20 @@ import ipaddress
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import Field, view
+from nova_lite.api.wsgi.responses import (
+    BOOLEAN,
+    EMPTY_LIST,
+    INTEGER,
+    NULL,
+    STRING,
+    STRING_OR_NULL,
+    TIME,
+    UUID,
+    Field,
+    closed,
+    many,
+    view,
+)
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.base import new_id
@@ -16,26 +29,26 @@ from nova_lite.db.network import ip_allocations, networks
 from nova_lite.db.network.networks import Subnet
 
 FIELDS = (
-    Field("id", lambda s: s.id),
-    Field("name", lambda s: s.name),
-    Field("description", lambda s: s.description),
-    Field("tenant_id", lambda s: s.project_id),
-    Field("project_id", lambda s: s.project_id),
-    Field("network_id", lambda s: s.network_id),
-    Field("ip_version", lambda _: 4),
-    Field("cidr", lambda s: s.cidr),
-    Field("gateway_ip", lambda s: s.gateway),
-    Field("allocation_pools", lambda s: [{"start": first, "end": last} for first, last in s.pools]),
-    Field("enable_dhcp", lambda s: s.enable_dhcp),
-    Field("dns_nameservers", lambda s: s.dns_nameservers),
-    Field("host_routes", lambda s: s.host_routes),
-    Field("ipv6_address_mode", lambda _: None),
-    Field("ipv6_ra_mode", lambda _: None),
-    Field("subnetpool_id", lambda _: None),
-    Field("service_types", lambda _: []),
-    Field("tags", lambda _: []),
-    Field("created_at", lambda s: schemas.moment(s.created_at)),
-    Field("updated_at", lambda s: schemas.moment(s.updated_at or s.created_at)),
+    Field("id", lambda s: s.id, UUID),
+    Field("name", lambda s: s.name, STRING),
+    Field("description", lambda s: s.description, STRING),
+    Field("tenant_id", lambda s: s.project_id, STRING),
+    Field("project_id", lambda s: s.project_id, STRING),
+    Field("network_id", lambda s: s.network_id, UUID),
+    Field("ip_version", lambda _: 4, INTEGER),
+    Field("cidr", lambda s: s.cidr, STRING),
+    Field("gateway_ip", lambda s: s.gateway, STRING_OR_NULL),
+    Field("allocation_pools", lambda s: [{"start": first, "end": last} for first, last in s.pools], many(closed(start=STRING, end=STRING))),
+    Field("enable_dhcp", lambda s: s.enable_dhcp, BOOLEAN),
+    Field("dns_nameservers", lambda s: s.dns_nameservers, many(STRING)),
+    Field("host_routes", lambda s: s.host_routes, EMPTY_LIST),
+    Field("ipv6_address_mode", lambda _: None, NULL),
+    Field("ipv6_ra_mode", lambda _: None, NULL),
+    Field("subnetpool_id", lambda _: None, NULL),
+    Field("service_types", lambda _: [], EMPTY_LIST),
+    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("created_at", lambda s: schemas.moment(s.created_at), TIME),
+    Field("updated_at", lambda s: schemas.moment(s.updated_at or s.created_at), TIME),
 )
 # 0/8 and 240/4 are not unicast (RFC 6890); 169.254.169.254 is the metadata service's.
 _RESERVED = tuple(
@@ -92,7 +105,7 @@ CREATE = schemas.body(
 UPDATE = schemas.body("subnet", _CHANGEABLE)
 
 
-@route("GET", "/subnets", policy=Rule("get_subnets", READER))
+@route("GET", "/subnets", policy=Rule("get_subnets", READER), response=schemas.listed("subnets", FIELDS))
 def index(req: Request) -> Body:
     """List the subnets of the networks that the project may see.
 
@@ -109,14 +122,16 @@ def index(req: Request) -> Body:
     return listing.write(req, "subnets", rows, query, lambda row: view(FIELDS, row, req))
 
 
-@route("GET", "/subnets/{subnet_id}", policy=Rule("get_subnet", READER))
+@route("GET", "/subnets/{subnet_id}", policy=Rule("get_subnet", READER), response=schemas.shown("subnet", FIELDS))
 def show(req: Request, subnet_id: str) -> Body:
     """Show one subnet. 200. 404: no such subnet, or not visible to the project."""
     subnet = networks.get_subnet(req.db, subnet_id, project_id=req.ctxt.visible_project)
     return {"subnet": listing.only_fields(req, view(FIELDS, subnet, req))}
 
 
-@route("POST", "/subnets", policy=Rule("create_subnet", MEMBER), status=201, body={"2.0": CREATE})
+@route(
+    "POST", "/subnets", policy=Rule("create_subnet", MEMBER), status=201, body={"2.0": CREATE}, response=closed(subnet=FIELDS)
+)
 def create(req: Request, body: Body) -> Body:
     """Create an IPv4 subnet; by default its gateway is the first address and its pool all others.
 
@@ -154,7 +169,9 @@ def create(req: Request, body: Body) -> Body:
     return {"subnet": view(FIELDS, subnet, req)}
 
 
-@route("PUT", "/subnets/{subnet_id}", policy=Rule("update_subnet", MEMBER), body={"2.0": UPDATE})
+@route(
+    "PUT", "/subnets/{subnet_id}", policy=Rule("update_subnet", MEMBER), body={"2.0": UPDATE}, response=closed(subnet=FIELDS)
+)
 def update(req: Request, subnet_id: str, body: Body) -> Body:
     """Change a subnet, its CIDR excepted; hosts apply it at once, guests by DHCP.
 

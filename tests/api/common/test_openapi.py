@@ -18,7 +18,7 @@ from nova_lite.api import compute
 from nova_lite.api.compute.microversions import HISTORY
 from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi import openapi
-from nova_lite.api.wsgi.request import Reply
+from nova_lite.api.wsgi.request import Body, Reply
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.service import UNVERSIONED
 from nova_lite.api.wsgi.versions import parse
@@ -89,6 +89,14 @@ def test_every_route_that_answers_with_a_body_says_which(version: str) -> None:
     assert {key for key in silent if not any(word in key for word in NEVER)} == set()
 
 
+@pytest.mark.parametrize("service", ["identity", "image", "network"])
+def test_every_route_without_microversions_declares_its_response(service: str) -> None:
+    """By the handler's return type: a body, or a Reply in JSON."""
+    silent = {f"{route.method} {route.path}" for route in routes_of(SERVICES[service].resources)
+              if get_type_hints(route.handler)["return"] in (Body, Reply) and not route.responses}
+    assert silent - {"GET /images/{image_id}/file"} == set()
+
+
 def test_the_command_prints_it() -> None:
     run = subprocess.run([sys.executable, "-W", "ignore", ROOT / "tools" / "openapi", "--version", "2.50"], capture_output=True,
                          text=True, timeout=60, check=True, env={"PYTHONPATH": str(ROOT)})
@@ -102,3 +110,11 @@ def test_an_answer_that_is_not_as_described_fails_the_test_that_got_it(path: str
         declared_responses.check("compute", "GET", path, None, "2.104", told)
     with pytest.raises(AssertionError, match="no response is declared"):
         declared_responses.check("compute", "POST", "/servers/x/action", {"os-start": None}, "2.1", {"a": "b"})
+
+
+@pytest.mark.parametrize(("service", "path", "content"), [
+    ("identity", "/regions", {"regions": []}), ("image", "/images/x/tasks", {"tasks": [{}]}),
+    ("network", "/networks", {"networks": [{"name": 1}]}), ("network", "/extensions/agent", {"extension": {"alias": "agent"}})])
+def test_a_response_that_differs_from_its_declaration_is_refused_in_every_service(service: str, path: str, content: object) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        declared_responses.check(service, "GET", path, None, "2.0", content)

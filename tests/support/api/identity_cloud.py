@@ -27,6 +27,7 @@ from nova_lite.db.identity import users
 from nova_lite.rpc import transport
 from nova_lite.runtime import tokens
 from tests.support import databases
+from tests.support.api import declared_responses
 
 ADMIN_PASSWORD = "first secret"
 LIMIT = 2000
@@ -79,7 +80,10 @@ class IdentityCloud:
         if body is not None:
             http.body = json.dumps(body).encode()
             http.content_type = "application/json"
-        return http.get_response(self.app)
+        response = http.get_response(self.app)
+        if response.status_int < 300 and path != "/":
+            declared_responses.check("identity", method, path, body, "2.0", response.json if response.body else None)
+        return response
 
     def log_in(
         self, name: str = "admin", password: str = ADMIN_PASSWORD, *, project: str | None = "admin"

@@ -24,6 +24,7 @@ from nova_lite.context import ADMIN, MEMBER, READER, SERVICE, Context, expand_ro
 from nova_lite.rpc import transport
 from nova_lite.runtime import concurrency
 from tests.support import databases
+from tests.support.api import declared_responses
 
 DATA = os.urandom(3 * 1024**2 + 17)
 CALLERS = {
@@ -63,7 +64,10 @@ class ImageService:
         request = webob.Request.blank(path, method=method, **options)
         if user:
             request.headers["X-User"] = user
-        return request.get_response(self)
+        response = request.get_response(self)
+        if response.status_int < 300 and not path.endswith("/file"):
+            declared_responses.check("image", method, path, None, "2.0", response.json if response.body else None)
+        return response
 
     def create(self, *, user: str = "alice", **fields: Any) -> dict[str, Any]:
         """Create a queued raw image."""

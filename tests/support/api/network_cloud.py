@@ -31,6 +31,7 @@ from nova_lite.rpc import transport
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkRpc
 from tests.support import databases
+from tests.support.api import declared_responses
 from tests.support.wait import wait_until
 
 PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32}
@@ -88,7 +89,10 @@ class NetworkCloud:
             http.environ["nova.context"] = Context(
                 user_id=user, project_id=PROJECTS[user], roles=expand_roles(ROLES[user]))
         answer = http.get_response(self._application)
-        return Answer(answer.status_int, answer.json if answer.body else None)
+        content = answer.json if answer.body else None
+        if answer.status_int < 300:
+            declared_responses.check("network", method, path, body, "2.0", content)
+        return Answer(answer.status_int, content)
 
     def get(self, path: str, *, user: str = "alice") -> Answer:
         return self.request("GET", path, user=user)
