@@ -95,8 +95,7 @@ def nics(cloud: AllInOne, server_id: str) -> tuple[int, int, int, int]:
     assert cloud.host is not None
     attached = cloud.request("GET", f"/v2.1/servers/{server_id}/os-interface")["interfaceAttachments"]
     ports = cloud.request("GET", f"/network/v2.0/ports?device_id={server_id}")["ports"]
-    name = cloud.request("GET", f"/v2.1/servers/{server_id}")["server"]["OS-EXT-SRV-ATTR:instance_name"]
-    domain = cloud.host.run(["virsh", "-q", "domiflist", name]).stdout.strip().splitlines()
+    domain = cloud.host.run(["virsh", "-q", "domiflist", server_id]).stdout.strip().splitlines()
     record = json.loads((cloud.state / "network" / "servers" / f"{server_id}.json").read_text())
     return len(attached), len(ports), len(domain), json.dumps(record).count('"mac"')
 

@@ -20,8 +20,8 @@ class DomainBuilder:
     def __init__(self, env: Environment) -> None:
         self._env = env
 
-    def xml(self, guest: Guest, *, pinning: CpuPinning = NO_PINS) -> str:
-        """The guest's domain XML; `pinning`: the host's CPUs that are for it alone.
+    def xml(self, guest: Guest, *, pinning: CpuPinning = NO_PINS, name: str | None = None) -> str:
+        """The guest's domain XML; `pinning`: the host's CPUs that are for it alone. `name`: of a domain that exists.
 
         :raises ValueError: the host has no pages of the required size, or its options contradict each other.
         """
@@ -36,6 +36,7 @@ class DomainBuilder:
         return domain_xml(
             guest, machine, disks=disk_list.disks_of(guest, directory, arch=env.arch, host=env.host),
             console_log=serial_files.log(directory), pins=pinning,
+            name=name,
             page_kib=host_capabilities.page_kib(hardware_of(guest), ram_mb=guest.ram_mb),
             serial_socket=serial_files.make_socket_directory(directory) if conf.serial_console.enabled else None)
 

@@ -42,19 +42,18 @@ class Domains:
 
         :raises errors.HypervisorFailed: the domain with this UUID is not this worker's.
         """
-        try:
-            domain = conn.lookupByUUIDString(server_id)
-            owner = _owner(domain)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return None
-            raise
+        domain, owner = _lookup(conn, server_id)
         check_cancelled()
-        if owner != self._env.owner:
+        if domain is not None and owner != self._env.owner:
             raise self._env.failed(
                 f"use domain {domain.name()}", f"it belongs to {owner or 'something else than nova_lite'}, not to "
                 f"{self._env.owner}; remove it, or give this worker a libvirt of its own")
         return domain
+
+    def is_foreign(self, conn: Any, server_id: str) -> bool:  # noqa: ANN401 - libvirt has no types
+        """Whether the domain with this UUID is not this worker's."""
+        domain, owner = _lookup(conn, server_id)
+        return domain is not None and owner != self._env.owner
 
     def get(self, conn: Any, server_id: str) -> Any:  # noqa: ANN401 - libvirt has no types
         """The server's domain.
@@ -85,11 +84,11 @@ class Domains:
         """
         domain = self.find(conn, guest.server_id)
         if domain is None or not domain.isActive():
-            domain = self._define(conn, guest)
+            domain = self._define(conn, guest, name=domain.name() if domain is not None else None)
         check_cancelled()
         return domain
 
-    def _define(self, conn: Any, guest: Guest) -> Any:  # noqa: ANN401 - libvirt has no types
+    def _define(self, conn: Any, guest: Guest, *, name: str | None) -> Any:  # noqa: ANN401 - libvirt has no types
         if hardware_of(guest).tpm_version is not None:
             try:
                 vtpm.define_secret(conn, self._env.directory(guest.server_id), guest.server_id)
@@ -100,7 +99,7 @@ class Domains:
                 pinning = cpu_pinning.choose(
                     conn, guest.server_id, hardware_of(guest), among=cpu_sets.of_host(self._env.conf))
                 check_cancelled()
-                return conn.defineXML(self._builder.xml(guest, pinning=pinning))
+                return conn.defineXML(self._builder.xml(guest, pinning=pinning, name=name))
             except ValueError as error:
                 raise self._env.failed("make such a guest", error) from error
 
@@ -132,6 +131,17 @@ def power_off(domain: Any) -> None:  # noqa: ANN401 - libvirt has no types
 def devices_of(domain: Any, *, flags: int = 0) -> ET.Element:  # noqa: ANN401 - libvirt has no types
     """The domain's description, parsed."""
     return ET.fromstring(domain.XMLDesc(flags))
+
+
+def _lookup(conn: Any, server_id: str) -> tuple[Any, str]:  # noqa: ANN401 - libvirt has no types
+    """The domain with this UUID, or None, and its owner."""
+    try:
+        domain = conn.lookupByUUIDString(server_id)
+        return domain, _owner(domain)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None, ""
+        raise
 
 
 def _owner(domain: Any) -> str:  # noqa: ANN401 - libvirt has no types

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import libvirt
+from oslo_log import log as logging
 
 from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.libvirt import agent, diagnostics, nics
@@ -18,6 +19,7 @@ from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, GuestPlacement
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 
+LOG = logging.getLogger(__name__)
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
@@ -38,6 +40,9 @@ class LibvirtGuests:
 
     def destroy(self, server_id: str) -> None:
         def work(conn: Any) -> None:
+            if self._domains.is_foreign(conn, server_id):
+                LOG.warning("server %s: a domain with its UUID is not this worker's; left alone", server_id)
+                return
             domain = self._domains.find(conn, server_id)
             if domain is not None:
                 power_off(domain)

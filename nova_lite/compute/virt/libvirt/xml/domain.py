@@ -17,9 +17,9 @@ from nova_lite.hardware import requirements
 from nova_lite.hardware.requirements import Hardware
 from nova_lite.rpc.compute import Guest, Nic
 
-__all__ = ["NAMESPACE", "Disk", "Machine", "domain_xml", "hardware_of", "nic_xml", "owner_of"]
+__all__ = ["NAMESPACE", "Disk", "Machine", "domain_name", "domain_xml", "hardware_of", "nic_xml", "owner_of"]
 
-# Ours are told from foreign domains by this; the owner inside tells two clouds on one libvirt apart.
+# Metadata elements of this namespace mark our domains; their owner tells two clouds on one libvirt apart.
 NAMESPACE = "https://nova-lite.example/domain/1.0"
 _PREFIX = "nova"
 ET.register_namespace(_PREFIX, NAMESPACE)
@@ -45,9 +45,9 @@ class Machine:
 
 
 def hardware_of(guest: Guest) -> Hardware:
-    """What the guest's flavor and image ask for.
+    """What the guest's flavor and image require.
 
-    :raises errors.BadRequest: what the API refuses today; the server is from a time when it did not.
+    :raises errors.BadRequest: what the API refuses today, of a server that an earlier release accepted.
     """
     return requirements.read(
         specs=guest.extra_specs, image=guest.image.properties, vcpus=guest.vcpus, ram_mb=guest.ram_mb)
@@ -55,17 +55,17 @@ def hardware_of(guest: Guest) -> Hardware:
 
 def domain_xml(  # noqa: PLR0913 - each is of another origin
     guest: Guest, machine: Machine, *, disks: tuple[Disk, ...], console_log: Path, serial_socket: Path | None = None,
-    pins: CpuPinning = NO_PINS, page_kib: int | None = None,
+    pins: CpuPinning = NO_PINS, page_kib: int | None = None, name: str | None = None,
 ) -> str:
-    """The domain of a guest whose disks, first the root disk, are made.
+    """The domain of a guest with these disks, first the one that it boots.
 
-    `serial_socket`: where its first serial port is to be reached; None: only by its log. `pins`: the host's CPUs
-    that are to be the guest's own. `page_kib`: the size of the huge pages that its memory is to be in.
+    `serial_socket`: of its first serial port; None: the port is reached by its log only. `pins`: the host's CPUs
+    that are to be the guest's own. `page_kib`: the size of its memory's huge pages. `name`: None: `domain_name`.
     """
     hardware = hardware_of(guest)
     is_kvm = machine.virt_type == "kvm"
     domain = ET.Element("domain", type=machine.virt_type)
-    text(domain, "name", guest.instance_name)
+    text(domain, "name", name or domain_name(guest))
     text(domain, "uuid", guest.server_id)
     _metadata(domain, guest, machine)
     text(domain, "memory", str(guest.ram_mb), unit="MiB")
@@ -92,8 +92,16 @@ def domain_xml(  # noqa: PLR0913 - each is of another origin
     return ET.tostring(domain, encoding="unicode") + "\n"
 
 
+def domain_name(guest: Guest) -> str:
+    """The name of a new domain, unique on the host: instance names are unique within a cloud only.
+
+    A domain keeps its name, as libvirt refuses to define one under another; those of release 0.1 have the instance name.
+    """
+    return f"{guest.instance_name}-{guest.server_id[:8]}"
+
+
 def nic_xml(nic: Nic, guest: Guest | None = None) -> str:
-    """One NIC as a running domain is given it, with what the guest's flavor and image ask of NICs."""
+    """One NIC to attach to a domain, with the model and limits that the guest's flavor and image require."""
     devices = ET.Element("devices")
     nics.write(devices, nic, hardware_of(guest) if guest else Hardware(), vcpus=guest.vcpus if guest else 1)
     return ET.tostring(devices[0], encoding="unicode")
@@ -106,15 +114,15 @@ def owner_of(metadata: str) -> str:
 
 def _metadata(domain: ET.Element, guest: Guest, machine: Machine) -> None:
     holder = ET.SubElement(ET.SubElement(domain, "metadata"), f"{{{NAMESPACE}}}server")
-    for name, said in (
+    for name, value in (
         ("owner", machine.owner), ("id", guest.server_id), ("name", _printable(guest.display_name)),
         ("project", guest.project_id), ("user", guest.user_id),
     ):
-        text(holder, f"{{{NAMESPACE}}}{name}", said)
+        text(holder, f"{{{NAMESPACE}}}{name}", value)
 
 
 def _consoles(devices: ET.Element, machine: Machine, console_log: Path, serial_socket: Path | None) -> None:
-    """A serial port whose log goes on with nobody connected, and a screen that listens nowhere: see consoles.py."""
+    """A serial port whose log is written while no client is connected, and a screen that listens nowhere: see consoles.py."""
     serial = ET.SubElement(devices, "serial", type="unix" if serial_socket else "pty")
     if serial_socket:
         ET.SubElement(serial, "source", mode="bind", path=str(serial_socket))
