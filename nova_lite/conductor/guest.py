@@ -28,6 +28,7 @@ def server_ports(
     bare = port_payloads.server_ports(session, server, fence=fence, documents={})
     if without is not None:
         bare = port_payloads.without(bare, without)
+    services.network_changed()  # the server's own addresses among its groups' members, if a request recorded them just now
     facts = _facts(session, server, bare)
     return dataclasses.replace(bare, documents=instance_metadata.render(facts, dns_domain=services.conf.network.dns_domain))
 

@@ -1,55 +1,144 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells hosts' network workers what a change on one host means for them."""
+"""The one pusher of network state: sends hosts what the record of changes says, coalesced for each host.
+
+Who changes a group, a network or a server's ports writes a row of db/network/network_changes.py in the same transaction
+and wakes this up; a periodic look at the rows makes up for a lost wake-up. What a host misses it fetches here.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Iterable
 
+from oslo_log import log as logging
+from sqlalchemy.orm import Session
+
+from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import Run
-from nova_lite.db.network import ports
+from nova_lite.context import Context, system_context
+from nova_lite.db.network import interfaces, network_changes, ports
+from nova_lite.db.network.network_changes import Kind
+from nova_lite.payloads import networks, security_groups
 from nova_lite.payloads import ports as port_payloads
-from nova_lite.rpc.network import Network, SecurityGroup
+from nova_lite.rpc.network import Network, NetworkState, Revisions, SecurityGroupChange, ServerPorts
+
+LOG = logging.getLogger(__name__)
+# Changes of one pass: bounds the lists in its statements and the size of its messages.
+BATCH = 500
+# So long a wake-up is left for others to come: the changes of many servers that start at once are one pass.
+COALESCE_S = 0.05
+_UNIX_EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - rows keep UTC without a zone
 
 
-def groups(run: Run, group_ids: set[str], *, known: Iterable[SecurityGroup] = ()) -> None:
-    """Members of the groups changed: hosts that use them get the new ones.
+@dataclasses.dataclass
+class _Pushes:
+    """What one pass sends, by agent."""
 
-    The run's own host was told `known`. It is told again if that is not so any more: what others said of a change
-    meanwhile it may have heard before it had the group, and dropped.
-    """
-    if not run.services.has_other_agents(run.saved["agent"]):
-        return
-    with run.services.database.reader() as session:
-        told = port_payloads.groups_to_refresh(session, group_ids)
-    already = {_content(group) for group in known}
-    for agent, changed in told.items():
-        if agent != run.saved["agent"] or not already.issuperset(map(_content, changed)):
-            run.services.network(agent).update_groups(run.ctxt, groups=changed)
+    groups: dict[str, tuple[SecurityGroupChange, ...]]
+    networks: dict[str, tuple[Network, ...]]
+    servers: list[tuple[str, ServerPorts]]
+    deleted_networks: dict[str, list[str]]
 
 
-def peers(run: Run, networks: Iterable[Network]) -> None:
-    """A host joined the networks: the others' VXLANs reach it from now on.
+class NetworkSync:
+    """Endpoint, and the work of a thread: `push` sends what is pending; several conductors may do it at once."""
 
-    `networks` as the host was told of them; it is told again of one that another host joined meanwhile.
-    """
-    if not run.services.has_other_agents(run.saved["agent"]):
-        return
-    for network in networks:
-        with run.services.database.reader() as session:
-            told = port_payloads.peers_to_refresh(session, network.id)
-        for agent, addresses in told.items():
-            if agent != run.saved["agent"] or addresses != network.peers:
-                run.services.network(agent).set_peers(run.ctxt, network_id=network.id, peers=addresses)
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def push_network(self, ctxt: Context) -> None:
+        self._services.network_changed()
+
+    def network_state(
+        self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
+    ) -> NetworkState:
+        with self._services.database.reader() as session:
+            return NetworkState(
+                groups=security_groups.groups(session, group_ids),
+                networks=networks.networks(session, network_ids, agent=agent),
+                servers=port_payloads.ports_of_servers(session, server_ids, agent=agent))
+
+    def push(self) -> None:
+        """Send what is pending, oldest first, until nothing is.
+
+        Rows are deleted after the messages are sent: what a crash cuts off is pushed again, under a newer revision.
+        """
+        while True:
+            with self._services.database.reader() as session:
+                changes = network_changes.pending(session, limit=BATCH)
+            if not changes:
+                return
+            with self._services.database.writer() as session:
+                pushes = self._take(session, changes)
+            self._send(pushes)
+            with self._services.database.writer() as session:
+                network_changes.delete(session, changes)
+            if len(changes) < BATCH:
+                return
+
+    def _take(self, session: Session, changes: Iterable[network_changes.Row]) -> _Pushes:
+        """Give what changed its new revisions, and read it."""
+        groups = security_groups.ChangedGroups()
+        ids: dict[str, set[str]] = {kind: set() for kind in Kind}
+        for change in changes:
+            if change.kind == Kind.MEMBER:
+                groups.members.add((change.resource_id, str(change.port_id), str(change.network_id), str(change.address)))
+            ids[change.kind].add(change.resource_id)
+        groups.rules, groups.reload = ids[Kind.RULES], ids[Kind.RELOAD]
+        revision = (self._services.now() - _UNIX_EPOCH) // datetime.timedelta(microseconds=1)
+        deleted = sorted(ids[Kind.NETWORK_DELETED])
+        agents = port_payloads.agents(session, down_time_s=self._services.conf.service_down_time) if deleted else []
+        return _Pushes(
+            groups=security_groups.take_changes(session, groups, revision=revision),
+            networks=networks.take_changes(session, ids[Kind.NETWORK], revision=revision),
+            servers=port_payloads.take_changes(session, ids[Kind.SERVER], revision=revision),
+            deleted_networks=dict.fromkeys(agents, deleted))
+
+    def _send(self, pushes: _Pushes) -> None:
+        ctxt = system_context()
+        for agent, changes in sorted(pushes.groups.items()):
+            self._services.network(agent).change_groups(ctxt, changes=changes)
+        for agent, of_agent in sorted(pushes.networks.items()):
+            self._services.network(agent).update_networks(ctxt, networks=of_agent)
+        for agent, of_server in pushes.servers:
+            self._services.network(agent).refresh(ctxt, ports=of_server)
+        for agent, network_ids in pushes.deleted_networks.items():
+            for network_id in network_ids:
+                self._services.network(agent).remove_network(ctxt, network_id=network_id)
+
+
+def check_revisions(services: Services) -> None:
+    """Send each host the revisions that it should have; it fetches what it has at another."""
+    with services.database.reader() as session:
+        groups = security_groups.revisions_of_agents(session)
+        of_networks = networks.revisions_of_agents(session)
+        of_servers = port_payloads.revisions_of_agents(session)
+    for agent in sorted(groups.keys() | of_networks.keys() | of_servers.keys()):
+        services.network(agent).check_revisions(system_context(), revisions=Revisions(
+            groups=groups.get(agent, {}), networks=of_networks.get(agent, {}), servers=of_servers.get(agent, {})))
+
+
+def refresh_servers(services: Services, server_ids: Iterable[str]) -> None:
+    """Have the servers' hosts get their ports anew."""
+    with services.database.writer() as session:
+        network_changes.record(session, Kind.SERVER, server_ids)
+    services.network_changed()
+
+
+def record_joined(session: Session, run: Run) -> None:
+    """The server's host has its networks now, in the transaction that says so: other hosts are to reach it."""
+    interfaces.join_networks(session, run.server_id)
+
+
+def changed(run: Run) -> None:
+    """After a step that recorded changes: push them soon."""
+    run.services.network_changed()
 
 
 def places(run: Run) -> None:
-    """The guest has been described anew: where its tagged devices are is told to it again."""
+    """The guest was defined anew: the addresses of its tagged devices in the instance metadata are brought up to date."""
     with run.services.database.reader() as session:
         is_tagged = any(port.tag for port in ports.of_servers(session, [run.server_id])[run.server_id])
     if is_tagged:
         run.services.conductor.refresh_documents(run.ctxt, server_id=run.server_id)
-
-
-def _content(group: SecurityGroup) -> SecurityGroup:
-    return dataclasses.replace(group, revision=0)

@@ -21,6 +21,7 @@ from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import Run, TryLater, carry_out
 from nova_lite.conductor.image_caches import ImageCaches
 from nova_lite.conductor.instance_metadata import Documents
+from nova_lite.conductor.network_sync import COALESCE_S, NetworkSync
 from nova_lite.conductor.reconcilers import RECONCILERS
 from nova_lite.conductor.reports import ActionReports, Heartbeats, PowerChanges
 from nova_lite.conductor.workflows import WORKFLOWS
@@ -127,18 +128,22 @@ class ConductorService:
 
     def __init__(self, conf: cfg.ConfigOpts, transport: messaging.transport.RPCTransport, database: Database) -> None:
         issuer = tokens.open_tokens(conf)
+        network_push = Periodic("network sync", lambda: network_sync.push(), interval_s=conf.conductor.reconcile_interval,
+                                settle_s=COALESCE_S)
         services = engine_services.over(
-            transport, conf=conf, database=database, now=utcnow,
+            transport, conf=conf, database=database, now=utcnow, network_changed=network_push.call_soon,
             image_token=lambda project_id: issuer.issue_service(project_id=project_id))
+        network_sync = NetworkSync(services)
         self._services = services
         self._workflows = Workflows(services, owner=f"{conf.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
         self._heartbeats = Heartbeats(services)
         self._server = serve(ConductorRpc, transport, conf.host, [
             self._workflows, ActionReports(services), PowerChanges(services), Documents(services), ImageCaches(services),
-            self._heartbeats])
+            network_sync, self._heartbeats])
         status = ServiceReport(binary="nova-conductor", agent=conf.host, availability_zone="internal")
         self._heartbeat = Heartbeat(ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval)
         self._periodics = [
+            network_push,
             Periodic("lease renewal", self._workflows.renew, interval_s=conf.conductor.lease_s / 3),
             *(Periodic(reconciler.work.__module__, functools.partial(reconciler.work, services),
                        interval_s=conf.conductor.reconcile_interval * reconciler.every) for reconciler in RECONCILERS),

@@ -5,10 +5,10 @@ from nova_lite.db.compute import actions, consoles, flavors, keypairs, server_gr
 from nova_lite.db.hosts import aggregates, hosts
 from nova_lite.db.identity import users
 from nova_lite.db.image import images
-from nova_lite.db.network import floating_ips, networks, ports, routers, security_groups
+from nova_lite.db.network import floating_ips, network_changes, networks, ports, revisions, routers, security_groups
 from nova_lite.db.quotas import quota_locks, quotas
 
 RESOURCES = (
-    actions, aggregates, consoles, flavors, floating_ips, hosts, images, keypairs, server_migrations, networks, ports, quota_locks,
-    quotas, routers, security_groups, server_groups, servers, users,
+    actions, aggregates, consoles, flavors, floating_ips, hosts, images, keypairs, server_migrations, network_changes, networks,
+    ports, quota_locks, quotas, revisions, routers, security_groups, server_groups, servers, users,
 )

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network worker's endpoints need of a host: real Linux devices (`worker.py`) or memory (`fake.py`)."""
+"""What a network worker's endpoints need of a host: real Linux devices (linux/driver.py) or memory (`fake.py`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Protocol
 
-from nova_lite.rpc.network import OwnedNetworks, SecurityGroup, ServerPorts
+from nova_lite.rpc.network import Network, OwnedNetworks, Revisions, SecurityGroup, SecurityGroupChange, ServerPorts
 
 
 class NetworkDriver(Protocol):
@@ -23,9 +23,15 @@ class NetworkDriver(Protocol):
 
     def update_groups(self, groups: Iterable[SecurityGroup]) -> None: ...
 
+    def change_groups(self, changes: Iterable[SecurityGroupChange]) -> None: ...
+
     def update_documents(self, server_id: str, documents: dict[str, str]) -> None: ...
 
     def set_peers(self, network_id: str, peers: tuple[str, ...]) -> None: ...
+
+    def update_networks(self, networks: Iterable[Network]) -> None: ...
+
+    def check_revisions(self, revisions: Revisions) -> None: ...
 
     def remove_network(self, network_id: str) -> None: ...
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from oslo_log import log as logging
 
 from nova_lite.network.records import Records
-from nova_lite.rpc.network import OwnedNetworks, SecurityGroup, ServerPorts
+from nova_lite.network.state_sync import NoSource, StateSource, StateSync
+from nova_lite.rpc.network import Network, OwnedNetworks, Revisions, SecurityGroup, SecurityGroupChange, ServerPorts
 from nova_lite.runtime.failpoints import fail
 from nova_lite.worker.locks import NamedLocks
 
@@ -19,8 +20,9 @@ LOG = logging.getLogger(__name__)
 class FakeNetwork:
     """Keeps the rules of the contract (fences, repetition, refusals) and makes nothing."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, *, source: StateSource | None = None, agent: str = "") -> None:
         self._records = records
+        self._sync = StateSync(records, source or NoSource(), agent=agent)
         self._servers = NamedLocks()
 
     def recover(self) -> None:
@@ -32,14 +34,16 @@ class FakeNetwork:
             fail("network.prepare.record")
             self._records.put_server(ports)
             for network in ports.networks:
-                self._records.add_network(network)
+                self._records.add_network(self._records.newest(network))
             self._records.put_groups(ports.groups)
+            self._sync.fetch_groups(self._sync.missing(ports.ports))
+            self._records.drop_unneeded_groups()
             fail("network.prepare.done")
 
     def refresh(self, ports: ServerPorts) -> None:
         server = self._records.servers.get(ports.server_id)
-        if server is not None:
-            self.prepare(dataclasses.replace(ports, fence=server.fence, documents=server.documents))
+        if server is not None and ports.revision >= server.revision:
+            self._replace(ports)
 
     def release(self, server_id: str, *, fence: int) -> None:
         with self._servers.hold(server_id):
@@ -50,9 +54,15 @@ class FakeNetwork:
             fail("network.release.tombstone")
             if server is not None:
                 self._records.drop_server(server_id)
+                self._records.drop_unneeded_groups()
 
     def update_groups(self, groups: Iterable[SecurityGroup]) -> None:
         self._records.put_groups(group for group in groups if group.id in self._records.groups)
+
+    def change_groups(self, changes: Iterable[SecurityGroupChange]) -> None:
+        sent = list(changes)
+        self._sync.apply(sent)
+        self._sync.fetch_groups(self._sync.behind(change.id for change in sent) | self._missing())
 
     def update_documents(self, server_id: str, documents: dict[str, str]) -> None:
         with self._servers.hold(server_id):
@@ -62,8 +72,31 @@ class FakeNetwork:
 
     def set_peers(self, network_id: str, peers: tuple[str, ...]) -> None:
         held = self._records.networks.get(network_id)
-        if held is not None:
+        if held is not None and not held.network.revision:
             self._records.add_network(dataclasses.replace(held.network, peers=peers))
+
+    def update_networks(self, networks: Iterable[Network]) -> None:
+        for network in networks:
+            if network.id in self._records.networks:
+                self._records.add_network(self._records.newest(network))
+
+    def check_revisions(self, revisions: Revisions) -> None:
+        before = {group_id: group.revision for group_id, group in self._records.groups.items()}
+        state = self._sync.fetch_differing(revisions)
+        self._records.put_fetched_groups(state.groups, before)
+        for network in state.networks:
+            if network.id in self._records.networks:
+                self._records.add_network(network)
+        for ports in state.servers:
+            self._replace(ports)
+
+    def _replace(self, ports: ServerPorts) -> None:
+        server = self._records.servers.get(ports.server_id)
+        if server is not None:
+            self.prepare(dataclasses.replace(ports, fence=server.fence, documents=server.documents))
+
+    def _missing(self) -> set[str]:
+        return self._sync.missing(port for server in list(self._records.servers.values()) for port in server.ports)
 
     def remove_network(self, network_id: str) -> None:
         if self._records.servers_on(network_id):

@@ -13,7 +13,15 @@ from typing import Any
 
 from nova_lite import errors
 from nova_lite.rpc import payload
-from nova_lite.rpc.network import Led, Member, Network, OwnedNetworks, Port, SecurityGroup, ServerPorts
+from nova_lite.rpc.network import (
+    FloatingIpAssociation,
+    Member,
+    Network,
+    OwnedNetworks,
+    Port,
+    SecurityGroup,
+    ServerPorts,
+)
 from nova_lite.worker.records import RecordFiles
 from nova_lite.worker.tombstones import Tombstones
 
@@ -65,11 +73,11 @@ class Records:
         with self._guard:
             return OwnedNetworks(
                 network_ids=tuple(self.networks), server_ids=tuple(self.servers), floating=tuple(
-                    Led(server_id=server.server_id, address=one.address, fixed_address=one.fixed_address)
+                    FloatingIpAssociation(server_id=server.server_id, address=one.address, fixed_address=one.fixed_address)
                     for server in self.servers.values() for port in server.ports for one in port.floating))
 
     def add_network(self, network: Network) -> HeldNetwork:
-        """The network's record, new or brought up to date; a new one gets the lowest free index."""
+        """The network's record, new or replaced; a new one gets the lowest free index."""
         with self._guard:
             old = self.networks.get(network.id)
             held = HeldNetwork(network=network, index=old.index if old else self._free_index())
@@ -77,6 +85,11 @@ class Records:
                 self._write("networks", network.id, held)
                 self.networks[network.id] = held
             return held
+
+    def newest(self, network: Network) -> Network:
+        """The network, or what is recorded of it at a later revision."""
+        held = self.networks.get(network.id)
+        return held.network if held is not None and held.network.revision > network.revision else network
 
     def mark_leaving(self, network_id: str) -> None:
         """Remember that the network is being removed, so that a restart goes on with it."""
@@ -118,23 +131,33 @@ class Records:
             self._forget(server_id)
 
     def put_groups(self, groups: Iterable[SecurityGroup]) -> list[SecurityGroup]:
-        """Remember the groups; returns those that are news. One older than what is known is not."""
+        """Record the groups that are new or at a later revision than what is recorded; returns these."""
         with self._guard:
-            known = self.groups
-            news = [
-                group for group in groups
-                if group.id not in known
-                or (known[group.id] != group and known[group.id].revision <= group.revision)
-            ]
-            for group in news:
-                self._write("groups", group.id, group)
-                self.groups[group.id] = group
-            return news
+            return self._put_groups(
+                group for group in groups if group.id not in self.groups or self.groups[group.id].revision < group.revision)
+
+    def put_fetched_groups(self, groups: Iterable[SecurityGroup], before: Mapping[str, int]) -> list[SecurityGroup]:
+        """Record groups as the rows have them; returns those that changed.
+
+        `before`: the revisions here when they were requested. A group that got a later one since keeps it; else the
+        rows are right whatever their revision is: their database may have been restored.
+        """
+        with self._guard:
+            return self._put_groups(
+                group for group in groups if (held := self.groups.get(group.id)) is None
+                or held.revision < group.revision or (held.revision == before.get(group.id) and held != group))
+
+    def _put_groups(self, groups: Iterable[SecurityGroup]) -> list[SecurityGroup]:
+        changed = list(groups)
+        for group in changed:
+            self._write("groups", group.id, group)
+            self.groups[group.id] = group
+        return changed
 
     def drop_members(self, ports: Iterable[Port]) -> list[SecurityGroup]:
-        """Take the ports' addresses out of their groups; returns the groups that change.
+        """Take the ports' addresses out of their groups, before the rows do; returns the groups that change.
 
-        These count as newer than what was known, so that the message that brought the members cannot do it again.
+        Their revisions stay: a message that brings the members again has none that is later.
         """
         with self._guard:
             gone: dict[str, set[Member]] = {}
@@ -148,7 +171,7 @@ class Records:
                 if old is None or places.isdisjoint(old.members):
                     continue
                 kept = tuple(member for member in old.members if member not in places)
-                new = dataclasses.replace(old, members=kept, revision=old.revision + 1)
+                new = dataclasses.replace(old, members=kept)
                 self._write("groups", group_id, new)
                 self.groups[group_id] = new
                 changed.append(new)

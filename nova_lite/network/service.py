@@ -22,10 +22,19 @@ from nova_lite.network.linux.floating_ips import FloatingAddresses
 from nova_lite.network.linux.metadata_backend import MetadataListeners, WSGIApplication
 from nova_lite.network.records import Records
 from nova_lite.network.repair import Caretaker
+from nova_lite.network.state_sync import NoSource, StateSource, StateSync
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
-from nova_lite.rpc.network import NetworkRpc, OwnedNetworks, SecurityGroup, ServerPorts
+from nova_lite.rpc.network import (
+    Network,
+    NetworkRpc,
+    OwnedNetworks,
+    Revisions,
+    SecurityGroup,
+    SecurityGroupChange,
+    ServerPorts,
+)
 
 LOG = logging.getLogger(__name__)
 MetadataAppFactory = Callable[[MetadataBackend], WSGIApplication]
@@ -44,7 +53,7 @@ class Servers:
         self._driver.release(server_id, fence=fence)
 
 
-class Updates:
+class NetworkUpdates:
     """Endpoint: what changes while guests run."""
 
     def __init__(self, driver: NetworkDriver) -> None:
@@ -52,6 +61,9 @@ class Updates:
 
     def update_groups(self, ctxt: Context, *, groups: tuple[SecurityGroup, ...]) -> None:
         self._driver.update_groups(groups)
+
+    def change_groups(self, ctxt: Context, *, changes: tuple[SecurityGroupChange, ...]) -> None:
+        self._driver.change_groups(changes)
 
     def update_documents(self, ctxt: Context, *, server_id: str, documents: dict[str, str]) -> None:
         self._driver.update_documents(server_id, documents)
@@ -62,8 +74,14 @@ class Updates:
     def set_peers(self, ctxt: Context, *, network_id: str, peers: tuple[str, ...]) -> None:
         self._driver.set_peers(network_id, peers)
 
+    def update_networks(self, ctxt: Context, *, networks: tuple[Network, ...]) -> None:
+        self._driver.update_networks(networks)
 
-class NetworkInventory:
+    def check_revisions(self, ctxt: Context, *, revisions: Revisions) -> None:
+        self._driver.check_revisions(revisions)
+
+
+class Inventory:
     """Endpoint: what this host holds, and the end of a network on it."""
 
     def __init__(self, driver: NetworkDriver) -> None:
@@ -85,8 +103,9 @@ class NetworkService:
     ) -> None:
         conductor = ConductorRpc.client(transport)
         self.driver = make_driver(
-            conf, metadata_app_factory=lambda documents: metadata_app_factory(MetadataBackend(documents, conductor)))
-        endpoints = [Servers(self.driver), Updates(self.driver), NetworkInventory(self.driver)]
+            conf, metadata_app_factory=lambda documents: metadata_app_factory(MetadataBackend(documents, conductor)),
+            source=conductor)
+        endpoints = [Servers(self.driver), NetworkUpdates(self.driver), Inventory(self.driver)]
         self._server = serve(NetworkRpc, transport, conf.host, endpoints)
         status = ServiceReport(binary="nova-network", agent=conf.host)
         self._heartbeat = Heartbeat(
@@ -113,11 +132,13 @@ class NetworkService:
         self.driver.stop()
 
 
-def make_driver(conf: cfg.ConfigOpts, *, metadata_app_factory: Callable[[Documents], WSGIApplication]) -> NetworkDriver:
-    """The driver that the options ask for; tools use it without a service, to `remove_all`."""
+def make_driver(
+    conf: cfg.ConfigOpts, *, metadata_app_factory: Callable[[Documents], WSGIApplication], source: StateSource | None = None,
+) -> NetworkDriver:
+    """The configured driver; tools use it without a service, to `remove_all`."""
     options = conf.network
     if options.driver == "fake":
-        return FakeNetwork(Records(None))
+        return FakeNetwork(Records(None), source=source, agent=conf.host)
     directory = Path(conf.state_path) / "network"
     records = Records(directory)
     parts = Parts(
@@ -132,6 +153,7 @@ def make_driver(conf: cfg.ConfigOpts, *, metadata_app_factory: Callable[[Documen
             transit_cidr=options.transit_cidr, external_interface=options.external_interface),
         firewall=Firewall(transit_cidr=options.transit_cidr, is_host_open=options.guests_reach_host),
         metadata=MetadataListeners(metadata_app_factory(Documents(records))),
+        sync=StateSync(records, source or NoSource(), agent=conf.host),
         transit_cidr=options.transit_cidr,
     )
     return LinuxNetwork(conf.host, records, parts)

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn rows of ports, networks and security groups into what workers are told of them."""
+"""A server's ports as its host gets them, and as its guest has them."""
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,35 +12,35 @@ from sqlalchemy.orm import Session
 
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.servers import Server
-from nova_lite.db.hosts.hosts import Host, is_alive, services
+from nova_lite.db.hosts.hosts import is_alive, services
+from nova_lite.db.network import revisions
 from nova_lite.db.network.floating_ips import FloatingIp
 from nova_lite.db.network.ip_allocations import Address
-from nova_lite.db.network.networks import Network, Subnet
 from nova_lite.db.network.ports import Port, PortSecurityGroup
-from nova_lite.db.network.security_groups import SecurityGroupRule
+from nova_lite.db.network.revisions import Revision
+from nova_lite.payloads import networks
 from nova_lite.rpc import compute as compute_rpc
 from nova_lite.rpc import network as network_rpc
 
-_EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - rows keep UTC without a zone
-
 
 def server_ports(
-    session: Session, server: Server, *, fence: int, documents: dict[str, str]
+    session: Session, server: Server, *, fence: int, documents: dict[str, str], revision: int | None = None
 ) -> network_rpc.ServerPorts:
-    """All that the network worker of the server's host must know of its ports; five queries at most.
+    """What the network worker of the server's host must know of its ports; three queries.
 
     `server.host` must be set and its ports plugged there (`ports.plug`) and committed before, so that of two
-    servers placed at once on two hosts the later one sees the earlier one's host.
+    servers placed at once on two hosts the later one sees the earlier one's host. `revision` None: the rows' own.
     """
-    ports = _ports(session, server)
+    ports, rows_revision = _ports(session, server)
     network_ids = list(dict.fromkeys(port.network_id for port in ports))
     return network_rpc.ServerPorts(
         server_id=server.id,
         fence=fence,
-        networks=_networks(session, network_ids, host=server.host),
+        networks=networks.networks(session, network_ids, agent=server.agent),
         ports=tuple(ports),
-        groups=groups(session, {group_id for port in ports for group_id in port.group_ids}),
+        groups=(),
         documents=documents,
+        revision=rows_revision if revision is None else revision,
     )
 
 
@@ -59,7 +57,7 @@ _PORT: Any = Port.__table__
 _ADDRESS: Any = Address.__table__
 _MEMBER: Any = PortSecurityGroup.__table__
 _FLOATING: Any = FloatingIp.__table__
-_HOST: Any = Host.__table__
+_REVISION: Any = Revision.__table__
 _PORTS = (
     sa.select(
         _PORT.c.id,
@@ -71,39 +69,33 @@ _PORTS = (
         _FLOATING.c.address,
         _FLOATING.c.fixed_address,
         _PORT.c.tag,
+        _REVISION.c.revision,
     )
     .select_from(
         _PORT.outerjoin(_ADDRESS, _ADDRESS.c.port_id == _PORT.c.id)
         .outerjoin(_MEMBER, _MEMBER.c.port_id == _PORT.c.id)
         .outerjoin(_FLOATING, _FLOATING.c.port_id == _PORT.c.id)
+        .outerjoin(_REVISION, _REVISION.c.resource_id == _PORT.c.device_id)
     )
     .where(_PORT.c.device_id == sa.bindparam("of"))
     .order_by(_PORT.c.position, _PORT.c.created_at, _PORT.c.id, _ADDRESS.c.id)
 )
-_IDS: Any = sa.bindparam("ids", expanding=True)
-_NETWORKS = (
-    sa.select(*Network.__table__.c, *(column.label(f"subnet_{column.name}") for column in Subnet.__table__.c))
-    .select_from(sa.outerjoin(Network.__table__, Subnet.__table__))
-    .where(Network.__table__.c.id.in_(_IDS))
-    .order_by(Subnet.__table__.c.created_at)
-)
-_TUNNELS = (
-    sa.select(_PORT.c.network_id, _HOST.c.name, _HOST.c.agent, _HOST.c.tunnel_ip)
-    .distinct()
-    .select_from(_PORT.join(_HOST, _HOST.c.name == _PORT.c.host))
-    .where(_PORT.c.network_id.in_(_IDS), _HOST.c.tunnel_ip.is_not(None))
-)
 
 
-def _ports(session: Session, server: Server) -> list[network_rpc.Port]:
-    """The server's ports in the order of its NICs; the query has a row per address, group and floating address."""
+def _ports(session: Session, server: Server) -> tuple[list[network_rpc.Port], int]:
+    """The server's ports in the order of its NICs, and their revision.
+
+    The query has a row per address, group and floating address.
+    """
+    revision = 0
     facts: dict[str, tuple[str, str, bool, str | None]] = {}
     addresses: dict[str, dict[str, None]] = {}
     group_ids: dict[str, set[str]] = {}
     floating: dict[str, dict[str, str]] = {}
-    for port_id, network_id, mac, is_secured, address, group_id, outer, inner, tag in session.execute(
+    for port_id, network_id, mac, is_secured, address, group_id, outer, inner, tag, known in session.execute(
         _PORTS, {"of": server.id}
     ):
+        revision = known or 0
         facts[port_id] = (network_id, mac, is_secured, tag)
         held, joined = addresses.setdefault(port_id, {}), group_ids.setdefault(port_id, set())
         if address is not None:
@@ -112,7 +104,7 @@ def _ports(session: Session, server: Server) -> list[network_rpc.Port]:
             joined.add(group_id)
         if outer is not None and inner is not None:
             floating.setdefault(port_id, {})[outer] = inner
-    return [
+    ports = [
         network_rpc.Port(
             id=port_id,
             network_id=network_id,
@@ -129,50 +121,7 @@ def _ports(session: Session, server: Server) -> list[network_rpc.Port]:
         )
         for port_id, (network_id, mac, is_secured, tag) in facts.items()
     ]
-
-
-def _networks(
-    session: Session, network_ids: Sequence[str], *, host: str | None
-) -> tuple[network_rpc.Network, ...]:
-    if not network_ids:
-        return ()
-    rows: dict[str, list[Any]] = {}
-    for row in session.execute(_NETWORKS, {"ids": list(network_ids)}):
-        rows.setdefault(row.id, []).append(row)
-    tunnels = _tunnels(session, network_ids)
-    return tuple(_network(rows[network_id], _peers(tunnels[network_id], host)) for network_id in network_ids)
-
-
-def _network(rows: list[Any], peers: tuple[str, ...]) -> network_rpc.Network:
-    """From a row for each subnet, or one without any."""
-    first = rows[0]
-    return network_rpc.Network(
-        id=first.id,
-        segment=first.segment,
-        mtu=first.mtu,
-        is_routed=first.shared or first.is_external,
-        peers=peers,
-        subnets=tuple(
-            network_rpc.Subnet(
-                id=row.subnet_id,
-                cidr=row.subnet_cidr,
-                gateway=row.subnet_gateway,
-                dns=tuple(row.subnet_dns_nameservers),
-                enable_dhcp=row.subnet_enable_dhcp,
-            )
-            for row in rows
-            if row.subnet_id is not None
-        ),
-    )
-
-
-def _tunnels(session: Session, network_ids: Sequence[str]) -> dict[str, dict[str, tuple[str, str]]]:
-    """Network id → host name → (agent, tunnel address) of the hosts that have ports of the network."""
-    found: dict[str, dict[str, tuple[str, str]]] = {network_id: {} for network_id in network_ids}
-    for network_id, name, agent, tunnel_ip in session.execute(_TUNNELS, {"ids": list(network_ids)}):
-        if tunnel_ip:
-            found[network_id][name] = (agent, tunnel_ip)
-    return found
+    return ports, revision
 
 
 def nics(ports: Iterable[Port]) -> tuple[compute_rpc.Nic, ...]:
@@ -189,143 +138,54 @@ def nics(ports: Iterable[Port]) -> tuple[compute_rpc.Nic, ...]:
     )
 
 
-def _peers(tunnels: dict[str, tuple[str, str]], host: str | None) -> tuple[str, ...]:
-    return tuple(sorted(tunnel_ip for name, (_, tunnel_ip) in tunnels.items() if name != host))
+def take_changes(session: Session, server_ids: Collection[str], *, revision: int) -> list[tuple[str, network_rpc.ServerPorts]]:
+    """(agent, ports) for `refresh` of each of the servers that has a host; their ports get a new revision.
 
-
-def peers_to_refresh(session: Session, network_id: str) -> dict[str, tuple[str, ...]]:
-    """Agent → peers, for `set_peers` on every host that the VXLAN reaches; empty unless there are two."""
-    tunnels = _tunnels(session, [network_id])[network_id]
-    if len(tunnels) < 2:
-        return {}
-    return {agent: _peers(tunnels, name) for name, (agent, _) in tunnels.items()}
-
-
-_RULE: Any = SecurityGroupRule.__table__.c
-_NAMING = sa.select(_RULE.remote_group_id).where(_RULE.ethertype == "IPv4")
-# The rules of the groups, and of every group that these name.
-_RULES = (
-    sa.select(*_RULE)
-    .where(
-        _RULE.ethertype == "IPv4",
-        sa.or_(_RULE.group_id.in_(_IDS), _RULE.group_id.in_(_NAMING.where(_RULE.group_id.in_(_IDS)).correlate(None))),
-    )
-    .order_by(_RULE.created_at, _RULE.id)
-)
-_MEMBERS = (
-    sa.select(_MEMBER.c.group_id, _PORT.c.network_id, _ADDRESS.c.address)
-    .select_from(_MEMBER.join(_PORT, _PORT.c.id == _MEMBER.c.port_id).join(_ADDRESS, _ADDRESS.c.port_id == _PORT.c.id))
-    .where(_MEMBER.c.group_id.in_(_IDS), _MEMBER.c.group_id.in_(_NAMING.where(_RULE.remote_group_id.in_(_IDS))))
-    .order_by(_PORT.c.network_id, _ADDRESS.c.address)
-)
-
-
-def groups(session: Session, group_ids: Iterable[str]) -> tuple[network_rpc.SecurityGroup, ...]:
-    """These groups and every group that their rules name; two queries.
-
-    Only IPv4 rules: guests have no IPv6 yet. `revision` is when the rows were read, in microseconds: a row
-    that counts changes would make all servers of a group wait for each other.
-
-    Members are left out of a group that no rule anywhere names: nobody needs them, and they may be many.
+    Three queries a server. Fence and documents are left out: `refresh` keeps those that the host has.
     """
-    wanted = set(group_ids)
-    if not wanted:
+    if not server_ids:
+        return []
+    on_hosts = _on_hosts(session, server_ids)
+    if not on_hosts:
+        return []
+    steps = revisions.advance(session, [server.id for server in on_hosts], to=revision)
+    return _described(session, on_hosts, {server_id: after for server_id, (_, after) in steps.items()})
+
+
+def ports_of_servers(session: Session, server_ids: Collection[str], *, agent: str) -> tuple[network_rpc.ServerPorts, ...]:
+    """For a host that is behind: the ports of those of the servers that are on it, without fence and documents."""
+    if not server_ids:
         return ()
-    revision = (utcnow() - _EPOCH) // datetime.timedelta(microseconds=1)  # before the first query
-    rules: dict[str, list[network_rpc.Rule]] = {}
-    known = set(wanted)
-    for rule in session.execute(_RULES, {"ids": sorted(wanted)}):
-        rules.setdefault(rule.group_id, []).append(_rule(rule))
-        if rule.group_id in wanted and rule.remote_group_id:
-            known.add(rule.remote_group_id)
-    members: dict[str, list[network_rpc.Member]] = {}
-    for group_id, network_id, address in session.execute(_MEMBERS, {"ids": sorted(known)}):
-        members.setdefault(group_id, []).append(network_rpc.Member(network_id=network_id, address=address))
-    return tuple(
-        network_rpc.SecurityGroup(
-            id=group_id,
-            revision=revision,
-            members=tuple(members.get(group_id, ())),
-            rules=tuple(rules.get(group_id, ())),
-        )
-        for group_id in sorted(known)
-    )
+    known = {server_id: revision for server_id, revision in session.execute(_REVISIONS, {"ids": list(server_ids)})}
+    on_host = [server for server in _on_hosts(session, server_ids) if server.agent == agent]
+    return tuple(ports for _, ports in _described(session, on_host, known))
 
 
-def _rule(rule: Any) -> network_rpc.Rule:  # noqa: ANN401 - a row
-    return network_rpc.Rule(
-        direction=rule.direction,
-        protocol=rule.protocol,
-        port_min=rule.port_min,
-        port_max=rule.port_max,
-        remote_cidr=str(ipaddress.ip_network(rule.remote_cidr, strict=False)) if rule.remote_cidr else None,
-        remote_group_id=rule.remote_group_id,
-    )
+def revisions_of_agents(session: Session) -> dict[str, dict[str, int]]:
+    """Agent → server → revision of its ports, of every server whose ports were changed on its host."""
+    found: dict[str, dict[str, int]] = {}
+    for agent, server_id, revision in session.execute(_REVISIONS_OF_AGENTS):
+        found.setdefault(agent, {})[server_id] = revision
+    return found
 
 
-def groups_to_refresh(
-    session: Session, group_ids: Iterable[str]
-) -> dict[str, tuple[network_rpc.SecurityGroup, ...]]:
-    """Agent → groups, for `update_groups` after rules or members of `group_ids` changed; four queries.
-
-    The agents are those of hosts with a port in one of them, or in a group whose rules name one of them.
-    """
-    changed = set(group_ids)
-    if not changed:
-        return {}
-    naming = session.scalars(
-        sa.select(SecurityGroupRule.group_id)
-        .distinct()
-        .where(SecurityGroupRule.remote_group_id.in_(changed), SecurityGroupRule.ethertype == "IPv4")
-    )
-    concerned = changed | set(naming)
-    query = sa.select(Host.agent).distinct().join(Port, Port.host == Host.name)
-    query = query.join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
-    agents = list(
-        session.scalars(query.where(PortSecurityGroup.group_id.in_(concerned)).order_by(Host.agent))
-    )
-    if not agents:
-        return {}
-    described = groups(session, changed)
-    return dict.fromkeys(agents, described)
+_REVISIONS = sa.select(_REVISION.c.resource_id, _REVISION.c.revision).where(
+    _REVISION.c.resource_id.in_(sa.bindparam("ids", expanding=True)))
+_REVISIONS_OF_AGENTS = sa.select(Server.agent, Server.id, _REVISION.c.revision).join(
+    _REVISION, _REVISION.c.resource_id == Server.id).where(Server.agent.is_not(None), Server.deleted_at.is_(None))
 
 
-def groups_of_agents(session: Session) -> dict[str, tuple[network_rpc.SecurityGroup, ...]]:
-    """Agent → every group that its hosts need, for `update_groups`; three queries."""
-    query = sa.select(Host.agent, PortSecurityGroup.group_id).distinct().join(Port, Port.host == Host.name)
-    used: dict[str, set[str]] = {}
-    for agent, group_id in session.execute(query.join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)):
-        used.setdefault(agent, set()).add(group_id)
-    known = {group.id: group for group in groups(session, set().union(*used.values()))}
-    needed = {
-        agent: own | {rule.remote_group_id for group_id in own for rule in known[group_id].rules if rule.remote_group_id}
-        for agent, own in used.items()
-    }
-    return {agent: tuple(known[group_id] for group_id in sorted(ids)) for agent, ids in needed.items()}
+def _on_hosts(session: Session, server_ids: Collection[str]) -> list[Server]:
+    return list(session.scalars(sa.select(Server).where(
+        Server.id.in_(set(server_ids)), Server.deleted_at.is_(None), Server.agent.is_not(None))))
 
 
-def servers_to_refresh(
-    session: Session, server_ids: Iterable[str]
+def _described(
+    session: Session, servers: Iterable[Server], known: Mapping[str, int]
 ) -> list[tuple[str, network_rpc.ServerPorts]]:
-    """(agent, ports) for `refresh` of each of the servers that has a host; five queries a server.
-
-    Fence and documents are left out: `refresh` keeps those that the host has.
-    """
-    query = sa.select(Server).where(
-        Server.id.in_(set(server_ids)), Server.deleted_at.is_(None), Server.agent.is_not(None)
-    )
     return [
-        (str(server.agent), server_ports(session, server, fence=0, documents={}))
-        for server in session.scalars(query)
-    ]
-
-
-def one_server_per_host(session: Session, network_id: str) -> list[str]:
-    """Ids of servers, one on each host that has a port of the network: a refresh of each reaches all hosts."""
-    query = sa.select(sa.func.min(Port.device_id)).where(
-        Port.network_id == network_id, Port.host.is_not(None)
-    )
-    return [server_id for server_id in session.scalars(query.group_by(Port.host)) if server_id]
+        (str(server.agent), server_ports(session, server, fence=0, documents={}, revision=known.get(server.id, 0)))
+        for server in servers]
 
 
 def agents(session: Session, *, down_time_s: float) -> list[str]:

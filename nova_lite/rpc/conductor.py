@@ -7,6 +7,7 @@ import dataclasses
 
 from nova_lite.context import Context
 from nova_lite.rpc.interface import Interface, call, cast
+from nova_lite.rpc.network import NetworkState
 from nova_lite.rpc.payload import payload
 
 
@@ -89,7 +90,7 @@ class PowerState:
 class ConductorRpc(Interface):
     """What other services may tell a conductor."""
 
-    topic, version = "conductor", "1.3"
+    topic, version = "conductor", "1.4"
 
     @cast(since="1.0")
     def run(self, ctxt: Context, *, action_id: int) -> None:
@@ -125,3 +126,14 @@ class ConductorRpc(Interface):
 
         :raises errors.NotFound: there is no such server. :raises errors.Conflict: its guest has posted one already.
         """
+
+    @cast(since="1.4")
+    def push_network(self, ctxt: Context) -> None:
+        """Rows say that network state changed: push it to the hosts. If this is lost, a periodic look at the rows does it."""
+
+    @call(since="1.4", timeout_s=30)
+    def network_state(
+        self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
+    ) -> NetworkState:
+        """These groups, every group that their rules name, these networks and these servers' ports, for worker `agent`."""
+        ...

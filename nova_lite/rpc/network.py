@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other services may ask of a network worker, and the descriptions of networks that it works from."""
+"""The network worker's RPC contract, and the descriptions of networks, ports and security groups that it works from."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ class Subnet:
     enable_dhcp: bool = True
 
 
-@payload(version=1)
+@payload(version=2)
 class Network:
     """One layer-2 network as a host must make it.
 
     `segment` is the VXLAN network identifier. `peers` are the tunnel addresses of the other hosts; empty:
     no VXLAN. `is_routed`: the host itself gets a route to it (shared networks, whose ranges never overlap);
     other networks may overlap freely, since each has its own namespace on the host.
+    `revision` grows with every change that was sent to hosts: one that arrives late changes nothing.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Network:
     subnets: tuple[Subnet, ...]
     peers: tuple[str, ...] = ()
     is_routed: bool = False
+    revision: int = 0
 
 
 @payload(version=1)
@@ -61,7 +63,7 @@ class Rule:
 
 @payload(version=2)
 class SecurityGroup:
-    """`members` are all addresses of the group's ports on every host; needed where a rule names the group.
+    """A whole group. `members` are all addresses of its ports on every host; needed where a rule names the group.
 
     `revision` grows with every change of rules or members, so that a message that was overtaken changes nothing.
     """
@@ -73,8 +75,33 @@ class SecurityGroup:
 
 
 @payload(version=1)
+class SecurityGroupChange:
+    """What changed in a group from `base_revision` to `revision`; `rules` None: they did not.
+
+    A host that has another revision than the base fetches the whole group. Base and revision are equal when hosts
+    are to do that anyway.
+    """
+
+    id: str
+    base_revision: int
+    revision: int
+    added: tuple[Member, ...] = ()
+    removed: tuple[Member, ...] = ()
+    rules: tuple[Rule, ...] | None = None
+
+
+@payload(version=1)
+class Revisions:
+    """The revisions, by id, of the groups, networks and servers' ports that a host should have."""
+
+    groups: dict[str, int]
+    networks: dict[str, int]
+    servers: dict[str, int]
+
+
+@payload(version=1)
 class Floating:
-    """A floating address that leads to a fixed one of the port."""
+    """A floating address, and the fixed one of the port that it translates to."""
 
     address: str
     fixed_address: str
@@ -82,9 +109,9 @@ class Floating:
 
 @payload(version=3)
 class Port:
-    """One NIC's plug. `tap` is the host interface name (see `tap_name`); `addresses` IPv4 dotted quads.
+    """One NIC of a server. Its tap is named by `tap_name`; `addresses` are IPv4 dotted quads.
 
-    `tag` is what its user calls the NIC, inside the guest.
+    `tag` is the device tag that its user gave the NIC.
 
     `is_secured` False: neither security groups nor anti-spoofing apply.
     """
@@ -100,13 +127,15 @@ class Port:
     tag: str | None = None
 
 
-@payload(version=1)
+@payload(version=2)
 class ServerPorts:
     """Everything a host's network worker must know of one server, before its guest exists.
 
     `fence` orders requests about one server: one not above what the host has released is refused.
     `documents` is the metadata tree: path (`openstack/latest/meta_data.json`) to text.
-    `groups` holds every group that the ports are in, and every group that those groups' rules name.
+    `groups` is filled by release 0.1 only: every group of the ports, and every group that those groups' rules name.
+    The host fetches those that it lacks.
+    `revision` grows with every change of the ports that was sent to the host: one that arrives late changes nothing.
     """
 
     server_id: str
@@ -115,11 +144,21 @@ class ServerPorts:
     ports: tuple[Port, ...]
     groups: tuple[SecurityGroup, ...]
     documents: dict[str, str]
+    revision: int = 0
 
 
 @payload(version=1)
-class Led:
-    """A floating address that leads to a server of this host."""
+class NetworkState:
+    """Groups, networks and servers' ports as the rows have them, for a host that is behind; what was deleted is left out."""
+
+    groups: tuple[SecurityGroup, ...] = ()
+    networks: tuple[Network, ...] = ()
+    servers: tuple[ServerPorts, ...] = ()
+
+
+@payload(version=1)
+class FloatingIpAssociation:
+    """A floating address of a server on this host, and the fixed address that it translates to."""
 
     server_id: str
     address: str
@@ -128,11 +167,11 @@ class Led:
 
 @payload(version=2)
 class OwnedNetworks:
-    """What a host's network worker has made and not yet removed: ids, and floating addresses, for the audit."""
+    """What a host's network worker has made and not yet removed: ids, and floating addresses, for comparison with the rows."""
 
     network_ids: tuple[str, ...]
     server_ids: tuple[str, ...]
-    floating: tuple[Led, ...] = ()
+    floating: tuple[FloatingIpAssociation, ...] = ()
 
 
 def bridge_name(network_id: str) -> str:
@@ -146,9 +185,9 @@ def tap_name(port_id: str) -> str:
 
 
 class NetworkRpc(Interface):
-    """What other services may ask of a network worker."""
+    """What other services send to a network worker."""
 
-    topic, version = "network", "1.1"
+    topic, version = "network", "1.2"
 
     @call(since="1.0", timeout_s=60)
     def prepare(self, ctxt: Context, *, ports: ServerPorts) -> None:
@@ -156,11 +195,15 @@ class NetworkRpc(Interface):
 
     @call(since="1.0", timeout_s=60)
     def release(self, ctxt: Context, *, server_id: str, fence: int) -> None:
-        """Remove all that `prepare` made for the server; networks stay. A server that is not there is fine."""
+        """Remove all that `prepare` made for the server; networks stay. A server that is not here is no error."""
 
     @cast(since="1.0")
     def update_groups(self, ctxt: Context, *, groups: tuple[SecurityGroup, ...]) -> None:
-        """Replace the rules and members of those of the groups that this host uses."""
+        """Replace whole groups, those that this host uses. Sent by release 0.1 only; see `change_groups`."""
+
+    @cast(since="1.2")
+    def change_groups(self, ctxt: Context, *, changes: tuple[SecurityGroupChange, ...]) -> None:
+        """Apply changes of rules and members to the groups that this host has; a missed one makes it fetch the group."""
 
     @cast(since="1.0")
     def update_documents(self, ctxt: Context, *, server_id: str, documents: dict[str, str]) -> None:
@@ -168,14 +211,22 @@ class NetworkRpc(Interface):
 
     @cast(since="1.0")
     def set_peers(self, ctxt: Context, *, network_id: str, peers: tuple[str, ...]) -> None:
-        """Replace the other hosts that the network's VXLAN reaches."""
+        """Replace the other hosts that the network's VXLAN reaches. Sent by release 0.1 only; see `update_networks`."""
+
+    @cast(since="1.2")
+    def update_networks(self, ctxt: Context, *, networks: tuple[Network, ...]) -> None:
+        """Replace subnets and peers of those of the networks that this host has at an older revision."""
 
     @cast(since="1.1")
     def refresh(self, ctxt: Context, *, ports: ServerPorts) -> None:
-        """As `prepare`, for a server that is here already: ports, networks or groups changed while it runs.
+        """As `prepare`, for a server that is here already: its ports changed while it runs.
 
         Its fence and documents stay as the host has them; a server that is not here is left alone.
         """
+
+    @cast(since="1.2")
+    def check_revisions(self, ctxt: Context, *, revisions: Revisions) -> None:
+        """Fetch what this host has at another revision: a push was lost."""
 
     @cast(since="1.0")
     def remove_network(self, ctxt: Context, *, network_id: str) -> None:
@@ -183,5 +234,5 @@ class NetworkRpc(Interface):
 
     @call(since="1.0", timeout_s=10)
     def owned(self, ctxt: Context) -> OwnedNetworks:
-        """What this host holds, for the audit."""
+        """What this host has made, for comparison with the rows."""
         ...

@@ -12,12 +12,15 @@ LOG = logging.getLogger(__name__)
 
 
 class Periodic:
-    """Calls `work` at once and then `interval_s` after each end; an error is logged and the pace goes on."""
+    """Calls `work` at once and then `interval_s` after each end; an error is logged and the pace goes on.
 
-    def __init__(self, name: str, work: Callable[[], None], *, interval_s: float) -> None:
-        self._name, self._work, self._interval_s = name, work, interval_s
+    `settle_s`: how long after `call_soon` the call waits, so that what many ask for at once is done by one call.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None], *, interval_s: float, settle_s: float = 0.0) -> None:
+        self._name, self._work, self._interval_s, self._settle_s = name, work, interval_s, settle_s
+        self._stopping = threading.Event()
         self._wake = threading.Event()
-        self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -26,7 +29,7 @@ class Periodic:
 
     def stop(self, *, timeout_s: float = 5.0) -> None:
         """No more calls begin; waits for one under way."""
-        self._is_stopping = True
+        self._stopping.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=timeout_s)
@@ -36,11 +39,11 @@ class Periodic:
         self._wake.set()
 
     def _run(self) -> None:
-        while not self._is_stopping:
+        while not self._stopping.is_set():
             self._wake.clear()
             try:
                 self._work()
             except Exception:  # noqa: BLE001 - whatever broke, the next call may succeed
                 LOG.exception("%s failed", self._name)
-            if not self._is_stopping:
-                self._wake.wait(self._interval_s)
+            if not self._stopping.is_set() and self._wake.wait(self._interval_s):
+                self._stopping.wait(self._settle_s)

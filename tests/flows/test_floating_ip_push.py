@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host that has not heard of a floating address, or of its end, is told again; one that has is left alone."""
+"""A host that missed a floating address, or its end, is refreshed; one that has it right is left alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from nova_lite.conductor.reconcilers import orphans
 from nova_lite.db.base import new_id
 from nova_lite.db.network.floating_ips import FloatingIp
 from nova_lite.db.network.ports import Port
-from nova_lite.rpc.network import Led
+from nova_lite.rpc.network import FloatingIpAssociation
 from tests.support.flows import resizing
 from tests.support.flows.one_process import CTXT, OneProcess
 
 
-def lead(cloud: OneProcess, server_id: str, address: str) -> Led:
-    """As the network face writes it, before it tells the host, and dies."""
+def associate(cloud: OneProcess, server_id: str, address: str) -> FloatingIpAssociation:
+    """As the network API writes it; the record of the change is lost."""
     port = cloud.ports(server_id)[0]
     fixed = port.addresses[0].address
     with cloud.database.writer() as session:
@@ -25,24 +25,24 @@ def lead(cloud: OneProcess, server_id: str, address: str) -> Led:
         session.flush()
         session.add(FloatingIp(project_id=CTXT.project_id, network_id=cloud.network_id, plug_id=outside.id, address=address,
                                port_id=port.id, fixed_address=fixed))
-    return Led(server_id=server_id, address=address, fixed_address=fixed)
+    return FloatingIpAssociation(server_id=server_id, address=address, fixed_address=fixed)
 
 
-def test_a_host_hears_of_a_floating_address_and_of_its_end(cloud: OneProcess) -> None:
+def test_a_host_gets_a_floating_address_and_its_end(cloud: OneProcess) -> None:
     server_id = resizing.built(cloud)
-    led = lead(cloud, server_id, "203.0.113.9")
+    associated = associate(cloud, server_id, "203.0.113.9")
     assert cloud.network.owned().floating == ()
     orphans.remove(cloud.services)
-    assert cloud.network.owned().floating == (led,)
+    assert cloud.network.owned().floating == (associated,)
     with cloud.database.writer() as session:
         session.execute(sa.update(FloatingIp).values(port_id=None, fixed_address=None))
     orphans.remove(cloud.services)
     assert cloud.network.owned().floating == ()
 
 
-def test_nobody_is_told_what_it_knows(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_host_is_sent_what_it_has(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     server_id = resizing.built(cloud)
-    lead(cloud, server_id, "203.0.113.9")
+    associate(cloud, server_id, "203.0.113.9")
     orphans.remove(cloud.services)
-    monkeypatch.setattr(cloud.network_records, "put_server", lambda ports: pytest.fail("it knows"))
+    monkeypatch.setattr(cloud.network_records, "put_server", lambda ports: pytest.fail("the host has it"))
     orphans.remove(cloud.services)

@@ -192,7 +192,7 @@ def update(req: Request, network_id: str, body: Body) -> Body:
 def delete(req: Request, network_id: str) -> None:
     """Delete the network and its subnets, on all hosts. 204. 403: not the owner. 404: no such network. 409: it has ports."""
     networks.delete(req.db, _own(req, network_id, "delete_network"))
-    network_sync.network_removed(req, network_id)
+    network_sync.network_deleted(req, network_id)
 
 
 def _own(req: Request, network_id: str, rule: str) -> Network:

@@ -173,7 +173,7 @@ def create(req: Request, body: Body) -> Body:
     port_id = ports.create(
         req.db, values, network=network, wanted=_requested_ips(params), group_ids=group_ids, rng=authorization.RNG
     )
-    network_sync.groups(req, group_ids)
+    network_sync.push(req)
     return {"port": view(FIELDS, ports.get(req.db, port_id), req)}
 
 
@@ -213,8 +213,7 @@ def update(req: Request, port_id: str, body: Body) -> Body:
     if params.get("fixed_ips") is not None:
         ports.readdress(req.db, port, network=network, wanted=_requested_ips(params) or [], rng=authorization.RNG)
     ports.regroup(req.db, port, sorted(new_groups))
-    if new_groups != old_groups or "fixed_ips" in params:
-        network_sync.groups(req, new_groups | old_groups)
+    network_sync.push(req)
     network_sync.servers(req, [port.device_id])
     return {"port": view(FIELDS, ports.reread(req.db, port), req)}
 
@@ -229,7 +228,7 @@ def delete(req: Request, port_id: str) -> None:
     if not ports.delete_unused(req.db, port):
         _detach(req, port)
         return
-    network_sync.groups(req, [member.group_id for member in port.security_groups])
+    network_sync.push(req)
 
 
 def _detach(req: Request, port: Port) -> None:

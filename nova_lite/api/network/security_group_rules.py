@@ -141,7 +141,7 @@ def create(req: Request, body: Body) -> Body:
     )
     rule = _rule(req, params, group.project_id)
     security_groups.add_rule(req.db, rule)
-    network_sync.groups(req, [rule.group_id])
+    network_sync.push(req)
     return {"security_group_rule": view(FIELDS, rule, req)}
 
 
@@ -152,7 +152,7 @@ def delete(req: Request, rule_id: str) -> None:
     """Delete a rule; hosts apply it at once. 204. 404: no such rule in the project."""
     rule = security_groups.get_rule(req.db, rule_id, project_id=req.ctxt.visible_project)
     security_groups.delete_rule(req.db, rule)
-    network_sync.groups(req, [rule.group_id])
+    network_sync.push(req)
 
 
 def _rule(req: Request, params: Body, project_id: str) -> SecurityGroupRule:

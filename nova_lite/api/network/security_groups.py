@@ -136,4 +136,5 @@ def delete(req: Request, group_id: str) -> None:
     group = security_groups.get(req.db, group_id, project_id=req.ctxt.visible_project)
     if group.default_of is not None and not req.ctxt.is_admin:
         raise errors.Conflict(reason="Insufficient rights for removing default security group.")
-    network_sync.groups(req, security_groups.delete(req.db, group))
+    security_groups.delete(req.db, group)
+    network_sync.push(req)

@@ -19,10 +19,7 @@ from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.network import NetworkRpc
 from nova_lite.rpc.scheduler import SchedulerRpc
-from nova_lite.runtime.ttl_cache import TtlCache
 
-# A host that joined this lately has no guests that need telling.
-AGENTS_AGE_S = 2.0
 LOG = logging.getLogger(__name__)
 
 
@@ -31,6 +28,7 @@ class Services:
     """Made once per conductor. `now` is UTC without a zone; `compute(agent)` is the worker that listens as `agent`.
 
     `image_token(project_id)` issues a short-lived token with which a worker fetches the project's images.
+    `network_changed()` has what is recorded in network_changes pushed soon.
     """
 
     conf: cfg.ConfigOpts
@@ -42,18 +40,7 @@ class Services:
     now: Callable[[], datetime.datetime]
     image_token: Callable[[str], str]
     public_url: str
-
-    @functools.cached_property
-    def _agents(self) -> TtlCache[frozenset[str]]:
-        def read() -> frozenset[str]:
-            with self.database.reader() as session:
-                return frozenset(host.agent for host in hosts.hosts(session))
-
-        return TtlCache(read, seconds=AGENTS_AGE_S)
-
-    def has_other_agents(self, agent: str) -> bool:
-        """Whether any other workers run guests: on a single host there is nobody to tell."""
-        return bool(self._agents.get() - {agent})
+    network_changed: Callable[[], None]
 
     def is_alive(self, binary: str, agent: str) -> bool:
         """Whether the daemon has been heard of lately."""
@@ -79,11 +66,11 @@ class Services:
 
 def over(
     transport: messaging.transport.RPCTransport, *, conf: cfg.ConfigOpts, database: Database,
-    now: Callable[[], datetime.datetime], image_token: Callable[[str], str],
+    now: Callable[[], datetime.datetime], image_token: Callable[[str], str], network_changed: Callable[[], None],
 ) -> Services:
     """The services that is reached over the message bus."""
     return Services(
-        conf=conf, database=database, now=now, image_token=image_token,
+        conf=conf, database=database, now=now, image_token=image_token, network_changed=network_changed,
         scheduler=SchedulerRpc.client(transport), conductor=ConductorRpc.client(transport),
         compute=functools.cache(lambda agent: ComputeRpc.client(transport, host=agent)),
         network=functools.cache(lambda agent: NetworkRpc.client(transport, host=agent)),

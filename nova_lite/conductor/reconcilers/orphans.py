@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from oslo_log import log as logging
 
 from nova_lite import errors
+from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import MAX_ATTEMPTS, fence_of
 from nova_lite.context import system_context
@@ -16,8 +17,7 @@ from nova_lite.db.hosts import claims, hosts
 from nova_lite.db.hosts.hosts import Claim
 from nova_lite.db.network import floating_ips
 from nova_lite.db.network.networks import Network
-from nova_lite.payloads import ports as port_payloads
-from nova_lite.rpc.network import Led, OwnedNetworks
+from nova_lite.rpc.network import FloatingIpAssociation, OwnedNetworks
 
 LOG = logging.getLogger(__name__)
 
@@ -80,16 +80,14 @@ def _clean_networks(services: Services, agent: str, held: tuple[str, ...]) -> No
         services.network(agent).remove_network(system_context(), network_id=network_id)
 
 
-def _correct_floating(services: Services, agent: str, held: tuple[Led, ...]) -> None:
-    """Tell the host again of servers whose floating addresses it has otherwise than the rows: a telling was lost."""
+def _correct_floating(services: Services, agent: str, held: tuple[FloatingIpAssociation, ...]) -> None:
+    """Refresh servers whose floating addresses the host has otherwise than the rows: a push was lost."""
     known = {(one.server_id, one.address, one.fixed_address) for one in held}
     with services.database.reader() as session:
         differing = {server_id for server_id, _, _ in known ^ floating_ips.leading_to(session, agent)}
-        told = port_payloads.servers_to_refresh(session, differing) if differing else []
-    for of, ports in told:
-        if of == agent:
-            LOG.warning("server %s: its host has not heard of its floating addresses and is told again", ports.server_id)
-            services.network(agent).refresh(system_context(), ports=ports)
+    if differing:
+        LOG.warning("servers %s: their floating addresses differ on %s and are sent again", ", ".join(sorted(differing)), agent)
+        network_sync.refresh_servers(services, differing)
 
 
 def _gone(services: Services, server_ids: tuple[str, ...], agent: str) -> list[tuple[str, int]]:

@@ -15,7 +15,7 @@ from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
 from nova_lite.conductor.steps import faults
 from nova_lite.db.compute import servers
 from nova_lite.db.hosts import claims
-from nova_lite.db.network import ports
+from nova_lite.db.network import interfaces, ports
 from nova_lite.lifecycle.servers import Power
 from nova_lite.payloads import placement
 from nova_lite.rpc.network import ServerPorts
@@ -42,7 +42,7 @@ def record_host(session: Session, run: Run) -> None:
 def release_claim(run: Run) -> None:
     with run.services.database.writer() as session:
         claims.release(session, server_id=run.server_id)
-        ports.plug(session, run.server_id, host=None, is_up=False)
+        interfaces.leave_host(session, run.server_id)
 
 
 def prepare_network(run: Run) -> None:
@@ -59,15 +59,9 @@ def _ports(run: Run) -> ServerPorts:
     return ports
 
 
-def tell_other_hosts(run: Run) -> None:
-    """Other hosts of the networks learn of this one, and of the new members of its groups."""
-    ports_here = _ports(run)
-    group_ids = {group_id for port in ports_here.ports for group_id in port.group_ids}
-    network_sync.groups(run, group_ids, known=ports_here.groups)
-    network_sync.peers(run, ports_here.networks)
-
-
 def record_network(session: Session, run: Run) -> None:
+    """Other hosts of the networks are to reach this one."""
+    network_sync.record_joined(session, run)
     servers.show_task(session, run.server_id, among=("networking",), task="spawning")
 
 
@@ -132,7 +126,7 @@ BUILD = Workflow(
     "build",
     (
         Step(pick_host, record=record_host, undo=release_claim),
-        Step(prepare_network, record=record_network, after=tell_other_hosts, undo=release_network),
+        Step(prepare_network, record=record_network, after=network_sync.changed, undo=release_network),
         Step(start_guest, record=record_guest, after=tell_places, undo=destroy_guest),
     ),
     again=try_another_host,

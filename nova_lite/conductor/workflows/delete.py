@@ -13,7 +13,7 @@ from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
 from nova_lite.db.compute import actions, server_images, server_migrations, servers, shelving
 from nova_lite.db.hosts import claims
-from nova_lite.db.network import ports
+from nova_lite.db.network import interfaces
 
 
 def end_other_actions(run: Run) -> Saved:
@@ -47,17 +47,12 @@ def forget(run: Run) -> None:
 
 
 def record_deleted(session: Session, run: Run) -> None:
-    run.scratch["group_ids"] = ports.release_for_server(session, run.server_id)
+    interfaces.release_for_server(session, run.server_id)
     claims.release(session, server_id=run.server_id)
     server_migrations.end_open(session, run.server_id, status=server_migrations.CONFIRMED)
     shelved_as = shelving.image_of(session, run.server_id)
     server_images.discard(session, [shelved_as] if shelved_as else [])
     servers.mark_deleted(session, run.server_id)
-
-
-def tell_other_hosts(run: Run) -> None:
-    """The server's groups have lost its addresses."""
-    network_sync.groups(run, set(run.scratch["group_ids"]))
 
 
 def nothing_to_tell(session: Session, run: Run, error: errors.NovaLiteError) -> None:
@@ -70,7 +65,7 @@ DELETE = Workflow(
         Step(end_other_actions, pivot=True),
         Step(destroy_guest),
         Step(release_network),
-        Step(forget, record=record_deleted, after=tell_other_hosts),
+        Step(forget, record=record_deleted, after=network_sync.changed),
     ),
     failed=nothing_to_tell,
 )

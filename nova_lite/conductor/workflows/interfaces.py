@@ -24,23 +24,18 @@ def prepare_network(run: Run) -> Saved:
     return {"host": run.scratch["host"], "agent": _agent(run)}
 
 
-def tell_other_hosts(run: Run) -> None:
-    """Other hosts of the port's network learn of this one, and of the new member of its groups."""
-    known: network.ServerPorts = run.scratch["ports"]
-    network_sync.groups(run, {group for port in known.ports if port.id == _port_id(run) for group in port.group_ids},
-                   known=known.groups)
-    network_sync.peers(run, known.networks)
+def record_prepared(session: Session, run: Run) -> None:
+    network_sync.record_joined(session, run)
 
 
 def take_port_back(run: Run) -> None:
     """The port is gone from the rows, then from the host."""
     with run.services.database.writer() as session:
-        run.saved["lost"] = [*run.saved.get("lost", []),
-                             *interfaces.take_back(session, run.server_id, _port_id(run))]
+        interfaces.take_back(session, run.server_id, _port_id(run))
     run.saved["agent"] = _agent(run)
     run.services.unless_down("nova-network", _agent(run), functools.partial(
         run.services.network(_agent(run)).prepare, run.ctxt, ports=_server_ports(run)))
-    network_sync.groups(run, set(run.saved["lost"]))
+    network_sync.changed(run)
 
 
 def compute_attach_interface(run: Run) -> None:
@@ -88,12 +83,12 @@ def compute_detach_interface(run: Run) -> None:
 
 
 def record_detached(session: Session, run: Run) -> None:
-    run.scratch["lost"] = interfaces.take_back(session, run.server_id, _port_id(run))
+    interfaces.take_back(session, run.server_id, _port_id(run))
     servers.finish(session, run.server_id, "detach_interface")
 
 
-def tell_of_lost_member(run: Run) -> None:
-    network_sync.groups(run, set(run.scratch["lost"]))
+def push_changes(run: Run) -> None:
+    network_sync.changed(run)
     network_sync.places(run)
 
 
@@ -139,7 +134,7 @@ def _nic(run: Run) -> compute.Nic:
 ATTACH = Workflow(
     "attach_interface",
     (
-        Step(prepare_network, after=tell_other_hosts, undo=take_port_back),
+        Step(prepare_network, record=record_prepared, after=network_sync.changed, undo=take_port_back),
         Step(compute_attach_interface, record=record_attached, after=network_sync.places, undo=take_nic_back),
     ),
     failed=server_stays_attach,
@@ -149,7 +144,7 @@ DETACH = Workflow(
     (
         Step(unplug_guest, undo=plug_guest_again),
         Step(withdraw_network, undo=prepare_again),
-        Step(compute_detach_interface, record=record_detached, after=tell_of_lost_member),
+        Step(compute_detach_interface, record=record_detached, after=push_changes),
     ),
     failed=server_stays_detach,
 )

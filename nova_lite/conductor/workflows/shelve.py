@@ -13,7 +13,7 @@ from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
 from nova_lite.conductor.workflows import snapshot
 from nova_lite.db.compute import server_images, servers, shelving
 from nova_lite.db.hosts import claims
-from nova_lite.db.network import ports
+from nova_lite.db.network import interfaces
 from nova_lite.lifecycle.servers import TASKS_OF, Power, Vm
 
 
@@ -91,18 +91,10 @@ def record_left(session: Session, run: Run) -> None:
 
 
 def _offload(session: Session, run: Run, action: str) -> None:
-    group_ids = {group_id for port in ports.of_servers(session, [run.server_id])[run.server_id]
-                 for group_id in (member.group_id for member in port.security_groups)}
-    run.scratch["group_ids"] = group_ids
     claims.release(session, server_id=run.server_id)
-    ports.plug(session, run.server_id, host=None, is_up=False)
+    interfaces.leave_host(session, run.server_id)
     servers.place(session, run.server_id, host=None, agent=None, zone=None)
     servers.finish(session, run.server_id, action, power_state=int(Power.SHUTDOWN), vm_state=Vm.SHELVED_OFFLOADED)
-
-
-def tell_other_hosts(run: Run) -> None:
-    """The server's groups have lost its addresses for now."""
-    network_sync.groups(run, set(run.scratch.get("group_ids", ())))
 
 
 def tell_user(session: Session, run: Run, error: errors.NovaLiteError) -> None:
@@ -127,7 +119,7 @@ SHELVE = Workflow(
         Step(set_aside, record=record_shelved, pivot=True),
         Step(destroy_guest),
         Step(release_network),
-        Step(leave_host, record=record_offloaded, after=tell_other_hosts),
+        Step(leave_host, record=record_offloaded, after=network_sync.changed),
     ),
     failed=tell_user,
 )
@@ -137,7 +129,7 @@ OFFLOAD = Workflow(
         Step(find_shelved),
         Step(destroy_guest, pivot=True),
         Step(release_network),
-        Step(leave_host, record=record_left, after=tell_other_hosts),
+        Step(leave_host, record=record_left, after=network_sync.changed),
     ),
     failed=nothing_to_tell,
 )

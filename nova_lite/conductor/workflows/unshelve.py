@@ -54,12 +54,9 @@ def prepare_network(run: Run) -> None:
 
 
 def record_network(session: Session, run: Run) -> None:
-    servers.show_task(session, run.server_id, among=("unshelving",), task="spawning")
-
-
-def tell_other_hosts(run: Run) -> None:
     if not run.saved["is_here"]:
-        build.tell_other_hosts(run)
+        network_sync.record_joined(session, run)
+    servers.show_task(session, run.server_id, among=("unshelving",), task="spawning")
 
 
 def release_network(run: Run) -> None:
@@ -124,7 +121,7 @@ UNSHELVE = Workflow(
     "unshelve",
     (
         Step(pick_host, record=record_host, undo=release_claim),
-        Step(prepare_network, record=record_network, after=tell_other_hosts, undo=release_network),
+        Step(prepare_network, record=record_network, after=network_sync.changed, undo=release_network),
         Step(start_guest, record=record_guest, after=network_sync.places, undo=take_guest_back),
     ),
     again=try_another_host,

@@ -15,6 +15,7 @@ from nova_lite import errors
 from nova_lite.db.base import Base, LongText, Timestamps, new_id, utcnow
 from nova_lite.db.compute import consoles
 from nova_lite.db.compute.actions import Action, ActionEvent
+from nova_lite.db.network import revisions
 from nova_lite.lifecycle.servers import ACTIONS, FOLLOWS_POWER, SHOWS_POWER, TASKS_OF, Power, Vm
 
 _UNTRACKED: dict[str, Any] = {"synchronize_session": False}
@@ -235,6 +236,7 @@ def purge(session: Session, *, deleted_before: datetime.datetime, limit: int) ->
         session.execute(sa.delete(ActionEvent).where(ActionEvent.action_id.in_(asked)).execution_options(**_UNTRACKED))
         session.execute(sa.delete(Action).where(Action.server_id.in_(gone)).execution_options(**_UNTRACKED))
         session.execute(sa.delete(Server).where(Server.id.in_(gone)).execution_options(**_UNTRACKED))
+        revisions.delete(session, gone)
     return len(gone)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, new_id, utcnow
+from nova_lite.db.network import interfaces
 from nova_lite.rpc.conductor import ServiceReport
 from nova_lite.rpc.payload import to_wire
 
@@ -162,6 +163,8 @@ def register(session: Session, status: ServiceReport, *, names: list[str], now: 
         if row is None:
             row = Host(name=inventory.host)
             session.add(row)
+        elif row.tunnel_ip != inventory.tunnel_ip:
+            interfaces.move_tunnel(session, row.name)
         row.agent, row.availability_zone = status.agent, row.aggregate_zone or status.availability_zone
         for field in _FROM_INVENTORY:
             setattr(row, field, getattr(inventory, field))

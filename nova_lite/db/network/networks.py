@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, selecti
 from nova_lite import errors
 from nova_lite.db import listing
 from nova_lite.db.base import Base, Timestamps, new_id
+from nova_lite.db.network import revisions
 
 _SEGMENTS = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348)
 _TRIES = 8
@@ -235,6 +236,7 @@ def delete(session: Session, network: Network) -> None:
         with session.begin_nested():
             session.execute(sa.delete(Subnet).where(Subnet.network_id == network.id))
             session.execute(sa.delete(Network).where(Network.id == network.id))
+            revisions.delete(session, [network.id])
     except IntegrityError:
         raise errors.InUse(what="Network", id=network.id, reason="one or more ports are on it.") from None
 

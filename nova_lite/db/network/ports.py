@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relations
 from nova_lite import errors
 from nova_lite.db import listing
 from nova_lite.db.base import Base, Timestamps, new_id, utcnow
-from nova_lite.db.network import ip_allocations
+from nova_lite.db.network import ip_allocations, network_changes
 from nova_lite.db.network.ip_allocations import Address as Address
 from nova_lite.db.network.ip_allocations import Wanted
 from nova_lite.db.network.networks import Network, Pluggable
@@ -219,6 +219,8 @@ def create(
                         {"port_id": port_id, "subnet_id": subnet_id, "address": address} for subnet_id, address in picked])
                 if group_ids:
                     connection.execute(_ADD_MEMBER, [{"port_id": port_id, "group_id": group_id} for group_id in group_ids])
+                network_changes.add(connection, network_changes.member_rows(
+                    group_ids, port_id=port_id, network_id=network.id, addresses=[address for _, address in picked]))
         except IntegrityError:
             if given_mac and _has_mac(session, network.id, given_mac):
                 raise errors.Conflict(
@@ -258,6 +260,7 @@ def readdress(
     ]
     held = {address.address for address in kept}
     picked = ip_allocations.pick(session, network, [want for want in wanted if want.address not in held], rng=rng)
+    changed = {address.address for address in port.addresses} ^ {*held, *(address for _, address in picked)}
     try:
         with session.begin_nested():
             port.addresses = kept + [
@@ -265,16 +268,23 @@ def readdress(
             ]
     except IntegrityError:
         raise errors.Conflict(reason="An address was taken by another port meanwhile: try again.") from None
+    network_changes.add(session, network_changes.member_rows(
+        sorted(member.group_id for member in port.security_groups), port_id=port.id, network_id=port.network_id,
+        addresses=sorted(changed)))
 
 
 def regroup(session: Session, port: Port, group_ids: Sequence[str]) -> None:
     """Put the port in these groups and no others."""
+    old = {member.group_id for member in port.security_groups}
     kept = [member for member in port.security_groups if member.group_id in group_ids]
     held = {member.group_id for member in kept}
     port.security_groups = kept + [
         PortSecurityGroup(group_id=group_id) for group_id in group_ids if group_id not in held
     ]
     session.flush()
+    network_changes.add(session, network_changes.member_rows(
+        sorted(old ^ set(group_ids)), port_id=port.id, network_id=port.network_id,
+        addresses=[address.address for address in port.addresses]))
     session.expire(port, ["security_groups"])
 
 
@@ -300,14 +310,6 @@ def plug(session: Session, server_id: str, *, host: str | None, is_up: bool) -> 
     session.execute(_PLUG, {"of": server_id, "new_host": host, "new_status": "ACTIVE" if is_up else "DOWN", "now": utcnow()})
 
 
-def release_for_server(session: Session, server_id: str) -> list[str]:
-    """Delete the ports made for the server, unbind its user's own; ids of the groups that lost a member."""
-    groups = list(session.scalars(_GROUPS_OF_SERVER, {"of": server_id}))
-    session.execute(_DELETE_OURS, {"of": server_id})
-    session.execute(_UNBIND, {"of": server_id, "now": utcnow()})
-    return groups
-
-
 # Statements of every build and delete are built once: building one costs several times what running it does.
 _TABLE: Any = Port.__table__
 _ADD = sa.insert(_TABLE)
@@ -316,18 +318,6 @@ _ADD_MEMBER = sa.insert(PortSecurityGroup)
 _OF_SERVER = _TABLE.c.device_id == sa.bindparam("of")
 _PLUG = sa.update(_TABLE).where(_OF_SERVER).values(
     host=sa.bindparam("new_host"), status=sa.bindparam("new_status"), updated_at=sa.bindparam("now")
-)
-_DELETE_OURS = sa.delete(_TABLE).where(_OF_SERVER, _TABLE.c.is_ours)
-_UNBIND = (
-    sa.update(_TABLE)
-    .where(_OF_SERVER)
-    .values(device_id="", device_owner="", host=None, status="DOWN", position=0, tag=None, updated_at=sa.bindparam("now"))
-)
-_GROUPS_OF_SERVER = (
-    sa.select(PortSecurityGroup.group_id)
-    .join(Port, Port.id == PortSecurityGroup.port_id)
-    .where(Port.device_id == sa.bindparam("of"))
-    .distinct()
 )
 
 
@@ -354,6 +344,11 @@ def reread(session: Session, port: Port) -> Port:
 
 
 def delete_unused(session: Session, port: Port) -> bool:
-    """Remove the port with its addresses and memberships, unless a server has it: then False."""
-    gone = session.execute(sa.delete(Port).where(Port.id == port.id, Port.device_id == ""))
-    return bool(gone.rowcount)  # type: ignore[attr-defined]
+    """Remove the whole port with its addresses and memberships, unless a server has it: then False."""
+    rows = network_changes.member_rows(
+        [member.group_id for member in port.security_groups], port_id=port.id, network_id=port.network_id,
+        addresses=[address.address for address in port.addresses])
+    gone = bool(session.execute(sa.delete(Port).where(Port.id == port.id, Port.device_id == "")).rowcount)  # type: ignore[attr-defined]
+    if gone:
+        network_changes.add(session, rows)
+    return gone

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, selecti
 from nova_lite import errors
 from nova_lite.db import listing
 from nova_lite.db.base import Base, Timestamps, new_id
+from nova_lite.db.network import network_changes, revisions
 
 DEFAULT = "default"
 ETHERTYPES = ("IPv4", "IPv6")
@@ -203,8 +204,8 @@ def create(session: Session, *, project_id: str, name: str, description: str) ->
     return group
 
 
-def delete(session: Session, group: SecurityGroup) -> list[str]:
-    """Remove the group and every rule that names it; the ids of the groups that lost such a rule.
+def delete(session: Session, group: SecurityGroup) -> None:
+    """Remove the group and every rule that names it.
 
     :raises errors.InUse: a port is in it.
     """
@@ -214,9 +215,10 @@ def delete(session: Session, group: SecurityGroup) -> list[str]:
         with session.begin_nested():
             session.execute(sa.delete(SecurityGroupRule).where(naming))
             session.execute(sa.delete(SecurityGroup).where(SecurityGroup.id == group.id))
+            revisions.delete(session, [group.id])
     except IntegrityError:
         raise errors.InUse(f"Security Group {group.id} in use.", what="Security group", id=group.id) from None
-    return [group_id for group_id in losers if group_id != group.id]
+    network_changes.record(session, network_changes.Kind.RULES, set(losers) - {group.id})
 
 
 def find_rules(
@@ -274,6 +276,10 @@ def add_rule(session: Session, rule: SecurityGroupRule) -> SecurityGroupRule:
         raise errors.Conflict(reason=f"Security group rule already exists. Rule id is {twin}.")
     session.add(rule)
     session.flush()
+    network_changes.record(session, network_changes.Kind.RULES, [rule.group_id])
+    if rule.remote_group_id and rule.ethertype == "IPv4":
+        # Members of a group that no rule named were not sent to any host.
+        network_changes.record(session, network_changes.Kind.RELOAD, [rule.remote_group_id])
     return rule
 
 
@@ -292,6 +298,7 @@ _SAMENESS = (
 def delete_rule(session: Session, rule: SecurityGroupRule) -> None:
     """Remove the rule."""
     session.execute(sa.delete(SecurityGroupRule).where(SecurityGroupRule.id == rule.id))
+    network_changes.record(session, network_changes.Kind.RULES, [rule.group_id])
 
 
 def names(session: Session, group_ids: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from oslo_log import log as logging
@@ -19,8 +19,17 @@ from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.firewall import Firewall, require_bridge_filter
 from nova_lite.network.linux.floating_ips import FloatingAddresses
 from nova_lite.network.linux.metadata_backend import MetadataListeners
-from nova_lite.network.records import Records
-from nova_lite.rpc.network import Network, OwnedNetworks, Port, SecurityGroup, ServerPorts
+from nova_lite.network.records import Records, needed_groups
+from nova_lite.network.state_sync import StateSync
+from nova_lite.rpc.network import (
+    Network,
+    OwnedNetworks,
+    Port,
+    Revisions,
+    SecurityGroup,
+    SecurityGroupChange,
+    ServerPorts,
+)
 from nova_lite.runtime.failpoints import fail
 from nova_lite.worker.commands import CommandFailed
 from nova_lite.worker.locks import NamedLocks
@@ -38,6 +47,7 @@ class Parts:
     floating: FloatingAddresses
     firewall: Firewall
     metadata: MetadataListeners
+    sync: StateSync
     transit_cidr: str
 
 
@@ -98,13 +108,21 @@ class LinuxNetwork:
             if dropped:
                 self._parts.firewall.remove(dropped)
             self._filter(ports)
-            if dropped:
-                self._forget_ports(dropped)
+            self._forget_ports(dropped)
             fail("network.prepare.done")
         LOG.info("server %s: network prepared, %d ports", ports.server_id, len(ports.ports))
+        if old is not None and ports.revision < old.revision:  # its ports were changed after they were read for this
+            for newer in self._parts.sync.fetch_servers([ports.server_id]):
+                self._replace(newer)
 
     def refresh(self, ports: ServerPorts) -> None:
-        """See NetworkRpc.refresh; a release or a prepare that comes between wins by its fence."""
+        """See NetworkRpc.refresh; an older one than was done changes nothing."""
+        server = self._records.servers.get(ports.server_id)
+        if server is not None and ports.revision >= server.revision:
+            self._replace(ports)
+
+    def _replace(self, ports: ServerPorts) -> None:
+        """Prepare the server's ports anew if it is here; a release or a prepare that comes between wins by its fence."""
         server = self._records.servers.get(ports.server_id)
         if server is not None:
             self.prepare(dataclasses.replace(ports, fence=server.fence, documents=server.documents))
@@ -142,6 +160,17 @@ class LinuxNetwork:
                 self._parts.firewall.change_groups([known[group_id] for group_id in offered if group_id in known])
                 self._records.drop_unneeded_groups()
 
+    def change_groups(self, changes: Iterable[SecurityGroupChange]) -> None:
+        """See NetworkRpc.change_groups."""
+        sent = list(changes)
+        with self._explained("change security groups"):
+            with self._filtering:
+                changed = self._parts.sync.apply(sent)
+                fail("network.change_groups.filters")
+                self._parts.firewall.change_groups(changed)
+                self._records.drop_unneeded_groups()
+            self._fetch_groups(self._parts.sync.behind(change.id for change in sent) | self._missing_groups())
+
     def update_documents(self, server_id: str, documents: dict[str, str]) -> None:
         """See NetworkRpc.update_documents; a server that is not here has been released meanwhile."""
         with self._servers.hold(server_id):
@@ -150,11 +179,34 @@ class LinuxNetwork:
                 self._records.put_server(dataclasses.replace(server, documents=documents))
 
     def set_peers(self, network_id: str, peers: tuple[str, ...]) -> None:
-        """See NetworkRpc.set_peers; a network that is not here needs none."""
+        """See NetworkRpc.set_peers; it has no revision, so that one of this release has more to say."""
         with self._networks.hold(network_id), self._explained("reach other hosts"):
             held = self._records.networks.get(network_id)
-            if held is not None and not held.is_leaving:
+            if held is not None and not held.is_leaving and not held.network.revision:
                 self._change_peers(dataclasses.replace(held.network, peers=peers))
+
+    def update_networks(self, networks: Iterable[Network]) -> None:
+        """See NetworkRpc.update_networks."""
+        for network in networks:
+            with self._networks.hold(network.id), self._explained("update a network"):
+                held = self._records.networks.get(network.id)
+                if held is not None and not held.is_leaving and held.network.revision < network.revision:
+                    self._ensure_held(network)
+
+    def check_revisions(self, revisions: Revisions) -> None:
+        """See NetworkRpc.check_revisions."""
+        with self._explained("catch up with missed changes"):
+            groups = {group_id: group.revision for group_id, group in self._records.groups.items()}
+            networks = {network_id: held.network.revision for network_id, held in self._records.networks.items()}
+            state = self._parts.sync.fetch_differing(revisions)
+            self._take_groups(state.groups, groups)
+            for network in state.networks:
+                with self._networks.hold(network.id):
+                    held = self._records.networks.get(network.id)
+                    if held is not None and not held.is_leaving and held.network.revision == networks.get(network.id):
+                        self._ensure_held(network)
+        for ports in state.servers:
+            self._replace(ports)
 
     def remove_network(self, network_id: str) -> None:
         """See NetworkRpc.remove_network."""
@@ -215,17 +267,21 @@ class LinuxNetwork:
                 self._ensure_network(held.network)
 
     def _ensure_network(self, network: Network) -> None:
-        """Have the network here, with DHCP for every port that the records know; quick when it is."""
+        """Have the network here, as of its newest revision; quick when it is."""
         with self._networks.hold(network.id):
-            made = self._made.get(network.id)
-            if made is None or not _is_same(made, network) or not _is_alive(network.id):
-                self._make_network(network)
-            elif made.peers != network.peers:
-                self._change_peers(network)
-            fail("network.prepare.dhcp")
-            self._parts.dhcp.ensure(network, self._ports_on(network.id))
-            fail("network.prepare.floating")
-            self._lead_floating(network)
+            self._ensure_held(self._records.newest(network))
+
+    def _ensure_held(self, network: Network) -> None:
+        """Have exactly this here, with DHCP for every port that the records know; its lock is held."""
+        made = self._made.get(network.id)
+        if made is None or not _is_same(made, network) or not _is_alive(network.id):
+            self._make_network(network)
+        elif made != network:
+            self._change_peers(network)
+        fail("network.prepare.dhcp")
+        self._parts.dhcp.ensure(network, self._ports_on(network.id))
+        fail("network.prepare.floating")
+        self._lead_floating(network)
 
     def _lead_floating(self, network: Network) -> None:
         """Have the floating addresses of the network's ports here, and no others; quick when nothing changed."""
@@ -256,12 +312,36 @@ class LinuxNetwork:
         self._made[network.id] = network
 
     def _filter(self, ports: ServerPorts) -> None:
+        """Have the ports filtered; groups that are not here are fetched before."""
+        known = self._records.groups
+        self._records.put_groups(ports.groups)
+        self._parts.sync.fetch_groups(self._parts.sync.missing(ports.ports))
         # One at a time: groups reach the filters in the order in which they reach the records.
         with self._filtering:
-            self._records.put_groups(ports.groups)
-            groups = [self._records.groups[g.id] for g in ports.groups if g.id in self._records.groups]
+            groups = [known[group_id] for group_id in needed_groups(ports.ports, known) if group_id in known]
             held = [self._records.networks[network.id] for network in ports.networks]
             self._parts.firewall.add(held, groups, ports.ports)
+
+    def _missing_groups(self) -> set[str]:
+        return self._parts.sync.missing(port for server in list(self._records.servers.values()) for port in server.ports)
+
+    def _fetch_groups(self, group_ids: Collection[str]) -> None:
+        """Fetch groups without a lock, then have the filters as the records."""
+        if group_ids:
+            self._parts.sync.fetch_groups(group_ids)
+            self._filter_groups(group_ids)
+
+    def _take_groups(self, groups: Iterable[SecurityGroup], before: Mapping[str, int]) -> None:
+        changed = self._records.put_fetched_groups(groups, before)
+        if changed:
+            self._filter_groups({group.id for group in changed})
+            self._fetch_groups(self._missing_groups())
+
+    def _filter_groups(self, group_ids: Collection[str]) -> None:
+        with self._filtering:
+            known = self._records.groups
+            self._parts.firewall.change_groups([known[group_id] for group_id in group_ids if group_id in known])
+            self._records.drop_unneeded_groups()
 
     def _leave_groups(self, ports: Iterable[Port]) -> None:
         """Whoever gets the ports' addresses next must not be taken for a member of their groups."""
@@ -304,8 +384,8 @@ class LinuxNetwork:
 
 
 def _is_same(one: Network, other: Network) -> bool:
-    """Whether the two differ in their peers at most."""
-    return dataclasses.replace(one, peers=()) == dataclasses.replace(other, peers=())
+    """Whether the two differ in their peers and revisions at most."""
+    return dataclasses.replace(one, peers=(), revision=0) == dataclasses.replace(other, peers=(), revision=0)
 
 
 def _is_alive(network_id: str) -> bool:

@@ -61,6 +61,7 @@ def test_it_is_led_to_a_server_and_away(api: ComputeApi, server_id: str) -> None
     assert api.get(f"/os-floating-ips/{made['id']}").body["floating_ip"]["instance_id"] == server_id
     shown = api.get(f"/servers/{server_id}").body["server"]["addresses"]["net"]
     assert [one["OS-EXT-IPS:type"] for one in shown] == ["fixed", "floating"]
+    api.push_network()
     assert "refresh" in [method for _, _, method, _ in api.rpc.sent]
     assert act(api, server_id, "removeFloatingIp", address=made["ip"]).status == 202
     assert act(api, server_id, "removeFloatingIp", address=made["ip"]).status == 409

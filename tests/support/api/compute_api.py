@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import sqlalchemy as sa
 import webob
@@ -20,7 +21,9 @@ from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts
+from nova_lite.conductor.network_sync import NetworkSync
 from nova_lite.context import Context, expand_roles
+from nova_lite.db.base import utcnow
 from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
@@ -121,6 +124,12 @@ class ComputeApi:
     def change(self, work: Callable[[Session], Any]) -> Any:
         with self.database.writer() as session:
             return work(session)
+
+    def push_network(self) -> None:
+        """What the conductor does when the API wakes it: its messages to network workers are in `rpc.sent` too."""
+        assert "push_network" in [method for _, _, method, _ in self.rpc.sent]
+        services = SimpleNamespace(database=self.database, conf=self.conf, now=utcnow, network=self.rpc.network)
+        NetworkSync(cast(Any, services)).push()
 
     @contextmanager
     def counted(self) -> Iterator[list[str]]:

@@ -19,17 +19,21 @@ from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.service import ApiService
+from nova_lite.conductor.engine import services as engine_services
+from nova_lite.conductor.network_sync import NetworkSync
 from nova_lite.context import Context, expand_roles
+from nova_lite.db.base import utcnow
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.db.network import networks, ports, security_groups
 from nova_lite.network.fake import FakeNetwork
 from nova_lite.network.records import Records
-from nova_lite.network.service import NetworkInventory, Servers, Updates
+from nova_lite.network.service import Inventory, NetworkUpdates, Servers
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import transport
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkRpc
+from nova_lite.runtime.periodic import Periodic
 from tests.support import databases
 from tests.support.api import declared_responses
 from tests.support.wait import wait_until
@@ -58,17 +62,23 @@ class NetworkCloud:
         self.database = databases.fresh(directory)
         self.bus = transport.connect(self.conf)
         self.records = Records(None)
-        self.worker = FakeNetwork(self.records)
+        services = engine_services.over(
+            self.bus, conf=self.conf, database=self.database, now=utcnow, image_token=lambda project_id: "", network_changed=lambda: None)
+        sync = NetworkSync(services)
+        self._push = Periodic("network sync", sync.push, interval_s=0.02)
         self.agent = f"agent-{directory.name}"  # the in-process bus is one for the whole test process
+        self.worker = FakeNetwork(self.records, source=sync, agent=self.agent)
         self._server = serve(NetworkRpc, self.bus, self.agent,
-                             [Servers(self.worker), Updates(self.worker), NetworkInventory(self.worker)])
+                             [Servers(self.worker), NetworkUpdates(self.worker), Inventory(self.worker)])
         self._server.start()
+        self._push.start()
         rules = [route.policy for route in routes_of(network.RESOURCES)]
         parts = Parts(self.conf, self.database, RpcClients(self.bus))
         self._application = Application(ApiService("network", network.RESOURCES, network.fault_body), parts, Policy(self.conf, rules))
         self._add_host()
 
     def close(self) -> None:
+        self._push.stop()
         self._server.stop()
         self._server.wait()
         self.bus.cleanup()

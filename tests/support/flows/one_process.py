@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -28,6 +29,7 @@ from nova_lite.compute.records import Records
 from nova_lite.compute.virt.fake.driver import FakeDriver
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.instance_metadata import Documents
+from nova_lite.conductor.network_sync import NetworkSync
 from nova_lite.conductor.reports import ActionReports, Heartbeats
 from nova_lite.conductor.service import Workflows
 from nova_lite.context import Context
@@ -41,7 +43,7 @@ from nova_lite.db.network import networks, ports, security_groups
 from nova_lite.db.network.ports import Port
 from nova_lite.network.fake import FakeNetwork
 from nova_lite.network.records import Records as NetworkRecords
-from nova_lite.network.service import NetworkInventory, Servers, Updates
+from nova_lite.network.service import Inventory, NetworkUpdates, Servers
 from nova_lite.rpc.conductor import ServiceReport
 from nova_lite.scheduler.service import Placements
 from tests.support import databases
@@ -68,7 +70,6 @@ class OneProcess:
         self.now_is: Callable[[], datetime.datetime] = utcnow
         self.driver = FakeDriver(self.conf)
         self.network_records = NetworkRecords(None)
-        self.network = FakeNetwork(self.network_records)
         self._start()
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=self.driver.host.inventory()))
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-network", agent="node"))
@@ -79,21 +80,29 @@ class OneProcess:
         records = Records(Path(self.conf.state_path) / "compute", is_durable=False)
         records.load()
         conductor = Together()
+        self.network = FakeNetwork(self.network_records, source=cast(Any, conductor), agent="node")
         self.compute_host = Host(conf=self.conf, driver=self.driver, records=records, conductor=cast(Any, conductor))
         self.build_endpoint, self.soft_delete = Build(self.compute_host), SoftDelete(self.compute_host)
         compute = Together(self.build_endpoint, Interfaces(self.compute_host), Power(self.compute_host),
                            Resize(self.compute_host),
                            Rebuild(self.compute_host), Snapshot(self.compute_host, upload=self._receive, timeout_s=1), Shelve(self.compute_host),
                            self.soft_delete, Inside(self.compute_host))
-        network = Together(Servers(self.network), Updates(self.network), NetworkInventory(self.network))
+        network = Together(Servers(self.network), NetworkUpdates(self.network), Inventory(self.network))
         self.services = Services(
             conf=self.conf, database=self.database, now=lambda: self.now_is(), image_token=lambda project_id: "token",
             scheduler=cast(Any, Placements(self.conf, self.database, rng=random.Random(7))),
             conductor=cast(Any, conductor), compute=lambda agent: cast(Any, compute),
-            network=lambda agent: cast(Any, network), public_url="http://api")
+            network=lambda agent: cast(Any, network), public_url="http://api",
+            network_changed=self._push_network)
+        self.network_sync = NetworkSync(self.services)
         self.heartbeats = Heartbeats(self.services)
         self.workflows = Workflows(self.services, owner="conductor-1")
-        conductor.__init__(self.workflows, ActionReports(self.services), Documents(self.services), self.heartbeats)  # type: ignore[misc]
+        conductor.__init__(self.workflows, ActionReports(self.services), Documents(self.services), self.network_sync, self.heartbeats)  # type: ignore[misc]
+
+    def _push_network(self) -> None:
+        """As the pusher's thread does, but at once; a workflow that runs in a thread leaves it to later ones."""
+        if threading.current_thread() is threading.main_thread():
+            self.network_sync.push()
 
     def _receive(self, source: BinaryIO, *, url: str, token: str, timeout_s: float, check: Callable[[], None]) -> None:
         """As the image face: a queued image becomes active."""

@@ -11,10 +11,11 @@ from typing import Any
 
 from nova_lite import conf as options
 from nova_lite import errors
+from nova_lite.context import Context
 from nova_lite.network.driver import NetworkDriver
 from nova_lite.network.instance_metadata import Documents
 from nova_lite.network.service import make_driver
-from nova_lite.rpc.network import SecurityGroup, ServerPorts
+from nova_lite.rpc.network import Network, NetworkState, SecurityGroup, SecurityGroupChange, ServerPorts
 from nova_lite.rpc.payload import from_wire, to_wire
 
 
@@ -30,13 +31,32 @@ def documents_app(documents: Documents) -> Callable[[dict[str, Any], Callable[..
     return app
 
 
+class Rows:
+    """Stands for the conductor: answers with the state that the test has given last."""
+
+    def __init__(self) -> None:
+        self._state = NetworkState()
+
+    def set_rows(self, state: NetworkState) -> None:
+        self._state = state
+
+    def network_state(
+        self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
+    ) -> NetworkState:
+        return self._state
+
+
+ROWS = Rows()
+
+
 def main() -> None:
     """Recover, then answer one line `{"method", "arguments"}` after the other until stdin ends.
 
-    The method `at_once` takes a list of such requests and does them in eight threads, in any order.
+    The method `at_once` takes a list of such requests and does them in eight threads, in any order; `set_rows` says
+    what the worker finds when it fetches.
     """
     conf = options.load(sys.argv[1:], files=[])
-    driver = make_driver(conf, metadata_app_factory=documents_app)
+    driver = make_driver(conf, metadata_app_factory=documents_app, source=ROWS)
     driver.recover()
     print(json.dumps({"ready": True}), flush=True)
     with futures.ThreadPoolExecutor(8) as pool:
@@ -52,10 +72,13 @@ def main() -> None:
 
 def answer(driver: NetworkDriver, request: dict[str, Any]) -> dict[str, Any]:
     """What the driver returns, as JSON types; a deliberate error as its name and text."""
-    types = {"prepare": ServerPorts, "refresh": ServerPorts, "update_groups": tuple[SecurityGroup, ...]}
+    types = {
+        "prepare": ServerPorts, "refresh": ServerPorts, "update_groups": tuple[SecurityGroup, ...],
+        "change_groups": tuple[SecurityGroupChange, ...], "update_networks": tuple[Network, ...], "set_rows": NetworkState}
     arguments = [from_wire(types.get(request["method"], Any), value) for value in request["arguments"]]
+    subject = ROWS if request["method"] == "set_rows" else driver
     try:
-        return {"result": to_wire(getattr(driver, request["method"])(*arguments, **request.get("named", {})))}
+        return {"result": to_wire(getattr(subject, request["method"])(*arguments, **request.get("named", {})))}
     except errors.NovaLiteError as error:
         return {"error": type(error).__name__, "text": error.text}
 

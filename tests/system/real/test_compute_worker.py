@@ -28,6 +28,7 @@ from nova_lite.rpc import payload, transport
 from nova_lite.rpc.compute import ComputeRpc, ConsoleType, Guest, RebootType
 from nova_lite.rpc.conductor import ConductorRpc, PowerState, ServiceReport
 from nova_lite.rpc.interface import serve
+from nova_lite.rpc.network import NetworkState
 from tests.support.guests import ImageServer, guest_image, guest_of, image_server
 from tests.support.paths import ROOT
 from tests.support.private_libvirt import PrivateLibvirt, missing, private_libvirt
@@ -65,6 +66,14 @@ class Conductor:
 
     def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
         raise AssertionError("a worker does not call this")
+
+    def push_network(self, ctxt: Context) -> None:
+        """A compute worker does not send this."""
+
+    def network_state(
+        self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
+    ) -> NetworkState:
+        return NetworkState()
 
     def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
         raise AssertionError("a worker does not call this")

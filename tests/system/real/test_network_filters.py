@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nova_lite.network import names
+from nova_lite.rpc.network import Member, NetworkState, SecurityGroupChange
 from tests.support.system.network_lab import (
     NET,
     OUT,
@@ -108,6 +109,36 @@ def test_group_members_reach_each_other_until_they_leave_and_their_connections_a
     assert not first.reaches("10.0.0.12")  # takes a second; a segment that came through would take microseconds
     os.set_blocking(server_side.stdout.fileno(), False)
     assert not server_side.stdout.readline()
+
+
+def test_members_come_and_go_one_by_one_and_a_missed_one_is_fetched(lab: Lab, pair: tuple[Guest, Guest]) -> None:
+    first, second = pair
+    same = Rule(direction="ingress", remote_group_id=group(1).id)
+    places = [Member(network_id=NET.id, address=address) for address in ("10.0.0.11", "10.0.0.12")]
+    change = functools.partial(SecurityGroupChange, id=group(1).id)
+    lab.request("change_groups", (change(base_revision=0, revision=1, rules=(OUT, same), added=(places[1],)),))
+    assert not first.reaches("10.0.0.12")
+
+    lab.request("change_groups", (change(base_revision=1, revision=2, added=(places[0],)),))
+    assert first.reaches("10.0.0.12")
+
+    lab.request("change_groups", (change(base_revision=2, revision=3, removed=(places[0],)),))
+    assert not first.reaches("10.0.0.12")
+    lab.request("change_groups", (change(base_revision=1, revision=2, added=(places[0],)),))
+    assert not first.reaches("10.0.0.12"), "an older push that comes late"
+
+    lab.request("set_rows", NetworkState(groups=(group(1, OUT, same, members=(first.port, second.port), revision=5),)))
+    lab.request("change_groups", (change(base_revision=4, revision=5),))
+    assert first.reaches("10.0.0.12")
+
+
+def test_a_server_whose_group_is_not_here_is_filtered_by_what_is_fetched(lab: Lab) -> None:
+    only = port(1, NET, "10.0.0.11", groups=(group(1).id,))
+    lab.request("set_rows", NetworkState(groups=(group(1, OUT, revision=1),)))
+    assert lab.request("prepare", server(1, NET, only)) is None
+    guest = lab.plug("g1", only)
+    assert guest.dhcp()
+    assert guest.reaches("10.0.0.1")
 
 
 def test_a_removed_rule_cuts_connections_that_it_had_let_in(lab: Lab, pair: tuple[Guest, Guest]) -> None:

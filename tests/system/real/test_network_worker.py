@@ -316,5 +316,10 @@ def test_guests_on_two_hosts_share_a_network_and_each_has_its_own_gateway(tmp_pa
         assert "10.0.0.1 " not in seen.replace("10.0.0.1,", "10.0.0.1 ")
         assert "68" not in [word.rsplit(".", 1)[-1] for word in seen.split()]
 
-        one.request("set_peers", NET.id, ())
+        one.request("update_networks", (network(1, revision=2),))
         assert not guests[0].reaches("10.0.0.12")
+        flooded_to = f"bridge fdb show dev {names.overlay_name(NET.id)} | grep 00:00:00:00:00:00"
+        one.request("update_networks", (network(1, peers=("192.0.2.2",), revision=1),))
+        assert not one.sh(flooded_to, check=False), "an older push that comes late"
+        one.request("update_networks", (network(1, peers=("192.0.2.2",), revision=3),))
+        assert "192.0.2.2" in one.sh(flooded_to)

@@ -20,6 +20,7 @@ from nova_lite.rpc import transport
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc, PowerState, ServiceReport
 from nova_lite.rpc.interface import serve
+from nova_lite.rpc.network import NetworkState
 from tests.unit.compute.conftest import SERVER, make_guest
 
 
@@ -46,6 +47,14 @@ class Conductor:
 
     def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
         raise AssertionError("a worker does not ask for this")
+
+    def push_network(self, ctxt: Context) -> None:
+        """A compute worker does not send this."""
+
+    def network_state(
+        self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
+    ) -> NetworkState:
+        return NetworkState()
 
     def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
         raise AssertionError("a worker does not ask for this")

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
-from nova_lite.db.hosts.hosts import Host
+from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.db.network import networks, ports, security_groups
 from nova_lite.db.network.networks import Network, Subnet
 from nova_lite.db.network.ports import Port
@@ -33,6 +33,11 @@ def host(session: Session, name: str, *, tunnel_ip: str | None = None) -> None:
     session.add(Host(
         name=name, agent=f"agent-{name}", vcpus=4, ram_mb=4096, disk_gb=40, architecture="x86_64", tunnel_ip=tunnel_ip,
         hypervisor_type="fake", hypervisor_version=1, hypervisor_hostname=name, virt_type="fake"))
+
+
+def network_service(host: str) -> Service:
+    """The row of a network worker that is up."""
+    return Service(binary="nova-network", host=host, agent=f"agent-{host}")
 
 
 def server(session: Session, server_id: str, on: Network, *, at: str | None = None, project_id: str = PROJECT) -> Server:

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 
 from nova_lite import errors
 from nova_lite.db.engine import Database
-from nova_lite.db.network import networks, ports, security_groups
+from nova_lite.db.network import interfaces, networks, ports, security_groups
 from nova_lite.db.network.ip_allocations import Address, Wanted
 from nova_lite.db.network.ports import Port
 from tests.unit.network_rows import rows
 
 
-def test_a_port_costs_one_query_and_three_inserts_under_a_savepoint(database: Database) -> None:
+def test_a_port_costs_one_query_and_four_inserts_under_a_savepoint(database: Database) -> None:
     with database.writer() as session:
         network = rows.network(session)
         group_id = security_groups.default(session, rows.PROJECT).id
@@ -27,7 +27,7 @@ def test_a_port_costs_one_query_and_three_inserts_under_a_savepoint(database: Da
                 session, server_id="s", project_id=rows.PROJECT, network=network, fixed_ip=None,
                 group_ids=[group_id], position=0, rng=random.Random(1))
     words = [statement.split()[0] for statement in statements]
-    assert words == ["SELECT", "SAVEPOINT", "INSERT", "INSERT", "INSERT", "RELEASE"]
+    assert words == ["SELECT", "SAVEPOINT", "INSERT", "INSERT", "INSERT", "INSERT", "RELEASE"]
 
 
 def test_every_address_of_a_pool_is_given_and_then_none(database: Database) -> None:
@@ -112,7 +112,7 @@ def test_a_users_port_is_bound_once_and_outlives_the_server(database: Database) 
             ports.bind_given(session, own, "s2", project_id="other", position=0)
     with database.writer() as session:
         assert [port.id for port in ports.of_servers(session, ["s1"])["s1"]][1:] == [own]
-        assert ports.release_for_server(session, "s1") == [security_groups.default(session, rows.PROJECT).id]
+        interfaces.release_for_server(session, "s1")
     with database.reader() as session:
         assert ports.of_servers(session, ["s1"]) == {"s1": []}
         assert ports.get(session, own).device_id == ""

@@ -101,7 +101,7 @@ def delete_rule(req: Request, rule_id: str) -> None:
     """Delete a rule. 202 with no body. 400: the id is no UUID. 404: no such rule in the project."""
     rule = security_groups.get_rule(req.db, _uuid(rule_id), project_id=req.ctxt.visible_project)
     security_groups.delete_rule(req.db, rule)
-    network_sync.groups(req, [rule.group_id])
+    network_sync.push(req)
 
 
 def _group(req: Request, group_id: str) -> SecurityGroup:

@@ -67,6 +67,5 @@ def _readdress(req: Request, port: Port, addresses: list[RequestedAddress]) -> N
         ports.readdress(req.db, port, network=networks.get(req.db, port.network_id), wanted=addresses, rng=RNG)
     except errors.NoCapacity as error:
         raise errors.BadRequest(reason=error.text) from None
-    network_sync.groups(req, [member.group_id for member in port.security_groups])
     network_sync.servers(req, [str(port.device_id)])
     req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=str(port.device_id))

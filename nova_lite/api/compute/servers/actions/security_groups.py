@@ -39,7 +39,7 @@ def add(req: Request, body: Body, server_id: str) -> None:
             raise errors.BadRequest(reason="Network requires port_security_enabled and subnet associated in order "
                                            "to apply security groups.")
         ports.regroup(req.db, port, sorted({*_ids(port), group.id}))
-    _push(req, server, group)
+    _push(req, server)
 
 
 @action("removeSecurityGroup", policy=Rule("os_compute_api:os-security-groups:remove", MEMBER),
@@ -57,7 +57,7 @@ def remove(req: Request, body: Body, server_id: str) -> None:
             f"Security group {body['removeSecurityGroup']['name']} not associated with the instance {server.id}")
     for port in members:
         ports.regroup(req.db, port, sorted(_ids(port) - {group.id}))
-    _push(req, server, group)
+    _push(req, server)
 
 
 def _ports(req: Request, server: Server) -> list[Port]:
@@ -87,7 +87,6 @@ def _group(req: Request, server: Server, name_or_id: str) -> SecurityGroup:
     return matches[0]
 
 
-def _push(req: Request, server: Server, group: SecurityGroup) -> None:
-    network_sync.groups(req, [group.id])
+def _push(req: Request, server: Server) -> None:
     network_sync.servers(req, [server.id])
     req.after_commit(req.rpc.conductor.refresh_documents, req.ctxt, server_id=server.id)
