@@ -5,5 +5,5 @@ import os
 
 __version__ = "0.2.0"
 
-# oslo.messaging imports eventlet wherever it runs; eventlet would import a resolver of its own that nothing here asks.
+# oslo.messaging imports eventlet wherever it runs; eventlet would import a resolver of its own that nothing here uses.
 os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")

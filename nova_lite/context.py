@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who asks: the user, project, roles and request id that travel with every call and message."""
+"""The caller of a request: user, project, roles and request id, part of every call and message."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def expand_roles(roles: frozenset[str] | set[str]) -> frozenset[str]:
 class Context:
     """One request's identity; `roles` include implied ones. Never holds a token or password.
 
-    `judged_admin` None: who has the role is an admin; else what the operator's rule `context_is_admin` said.
+    `admin_override`: the result of the operator's rule `context_is_admin`; None: the role decides who is an admin.
     """
 
     user_id: str = ""
@@ -42,11 +42,11 @@ class Context:
     user_name: str = ""
     project_name: str = ""
     domain_id: str = "default"
-    judged_admin: bool | None = None
+    admin_override: bool | None = None
 
     @property
     def is_admin(self) -> bool:
-        return ADMIN in self.roles if self.judged_admin is None else self.judged_admin
+        return ADMIN in self.roles if self.admin_override is None else self.admin_override
 
     @property
     def visible_project(self) -> str | None:
@@ -68,7 +68,7 @@ _FIELDS = frozenset(field.name for field in dataclasses.fields(Context))
 
 
 def system_context(request_id: str | None = None) -> Context:
-    """The context of work that no user asked for: reconcilers, recovery, reports."""
+    """The context of work without a user's request: reconcilers, recovery, reports."""
     return Context(
         user_id="nova", roles=frozenset({ADMIN, SERVICE}), request_id=request_id or new_request_id()
     )

@@ -14,7 +14,7 @@ LOG = logging.getLogger(__name__)
 class Periodic:
     """Calls `work` at once and then `interval_s` after each end; an error is logged and the pace goes on.
 
-    `settle_s`: how long after `call_soon` the call waits, so that what many ask for at once is done by one call.
+    `settle_s`: how long after `call_soon` the call waits, so that simultaneous requests are served by one call.
     """
 
     def __init__(self, name: str, work: Callable[[], None], *, interval_s: float, settle_s: float = 0.0) -> None:

@@ -69,7 +69,7 @@ class Policy:
             is_admin = self._enforce(IS_ADMIN, ctxt, _own(ctxt))
             if self._is_by_role_only(IS_ADMIN):
                 self._cache[key] = is_admin
-        return ctxt if is_admin == ctxt.is_admin else dataclasses.replace(ctxt, judged_admin=is_admin)
+        return ctxt if is_admin == ctxt.is_admin else dataclasses.replace(ctxt, admin_override=is_admin)
 
     def depends_on_owner(self, rule: Rule) -> bool:
         """Whether the check depends on the resource's owner, beyond the project that the caller sees anyway."""
