@@ -84,7 +84,10 @@ class PowerChanges:
 
 
 class Heartbeats:
-    """Endpoint: who lives. Reports are collected and written in one transaction a second, however many daemons."""
+    """Endpoint: heartbeats of daemons. They are collected and written in one transaction a second, however many daemons.
+
+    The first report of a daemon is written at once: nothing can be placed on a host before.
+    """
 
     def __init__(self, services: Services, *, flush_s: float = 1.0) -> None:
         self._services = services
@@ -93,12 +96,16 @@ class Heartbeats:
         self._waiting: dict[tuple[str, str], ServiceReport] = {}
         self._known: dict[tuple[str, str], tuple[datetime.datetime, ServiceReport]] = {}
         self._wake = threading.Event()
+        self._no_delay = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="heartbeats", daemon=True)
 
     def report(self, ctxt: Context, *, status: ServiceReport) -> None:
+        key = (status.binary, status.agent)
         with self._lock:
-            self._waiting[status.binary, status.agent] = status
+            self._waiting[key] = status
+        if key not in self._known:
+            self._no_delay.set()
         self._wake.set()
 
     def start(self) -> None:
@@ -106,6 +113,7 @@ class Heartbeats:
 
     def stop(self) -> None:
         self._stopping.set()
+        self._no_delay.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
@@ -114,11 +122,12 @@ class Heartbeats:
         while not self._stopping.is_set():
             self._wake.wait()
             self._wake.clear()
+            self._no_delay.clear()
             try:
                 self.flush()
             except Exception:  # noqa: BLE001 - the next beat brings all of it again
                 LOG.exception("heartbeats could not be written")
-            self._stopping.wait(self._flush_s)
+            self._no_delay.wait(self._flush_s)
 
     def flush(self) -> None:
         """Write what has come in."""
