@@ -20,11 +20,14 @@ INVALID = "2  the command line or nova.conf is invalid"
 
 def add_command(
     subcommands: Any, name: str, run: Callable[[argparse.Namespace], int], *,  # noqa: ANN401 - argparse keeps the type to itself
-    summary: str, examples: Sequence[str], success: str, failure: str = FAILED, reads_conf: bool = True,
+    summary: str, examples: Sequence[str], statuses: tuple[str, str], reads_conf: bool = True,
 ) -> argparse.ArgumentParser:
-    """Add a subcommand whose `--help` has these examples and exit statuses; `reads_conf`: it takes the arguments of `load`."""
+    """Add a subcommand whose `--help` has these examples and exit statuses.
+
+    `statuses`: of success and of failure. `reads_conf`: it takes the arguments of `load`.
+    """
     parser: argparse.ArgumentParser = subcommands.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=epilog(examples, [success, failure, INVALID]),
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=epilog(examples, [*statuses, INVALID]),
         formatter_class=argparse.RawDescriptionHelpFormatter)
     if reads_conf:
         parser.add_argument("--config-file", action="append", default=[], metavar="FILE", help="nova.conf to read; may be repeated")

@@ -22,7 +22,7 @@ def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type 
     parser = settings.add_command(
         subcommands, "db", run, summary="create the database's tables, or upgrade them to this version",
         examples=["nova-lite db sync --config-file /etc/nova/nova.conf", "nova-lite db sync --state /tmp/cloud"],
-        success="0  the tables are at this version, and the roles, the first admin and the flavors are there")
+        statuses=("0  the tables are at this version, and the roles, the first admin and the flavors are there", settings.FAILED))
     parser.add_argument("action", choices=["sync"], help="safe to run again; one of two at once waits for the other")
 
 

@@ -44,7 +44,9 @@ def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type 
     parser = settings.add_command(
         subcommands, "doctor", run, summary="check this machine and the cloud on it, and suggest remedies",
         examples=["nova-lite doctor", "nova-lite doctor --config-file /etc/nova/nova.conf -f json"],
-        success="0  no check found a problem; there may be notes", failure="1  at least one check found a problem")
+        statuses=(
+            "0  no check found a problem; there may be notes",
+            "1  at least one check found a problem"))
     parser.add_argument("--port", type=int, help="port of the API (default: that of the running cloud, else of nova.conf)")
     parser.add_argument("-f", "--format", choices=["table", "json"], default="table", help="default: table")
 

@@ -31,8 +31,9 @@ def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type 
     parser = settings.add_command(
         subcommands, "down", run, summary="stop the cloud that runs in the background; its guests keep running",
         examples=["nova-lite down", "nova-lite down --purge --state /tmp/cloud"],
-        success="0  stopped and, with --purge, removed; also when there was nothing to stop or to remove",
-        failure="1  --purge could not remove guests or networks: the state is kept, and the command can be run again")
+        statuses=(
+            "0  stopped and, with --purge, removed; also when there was nothing to stop or to remove",
+            "1  --purge could not remove guests or networks: the state is kept, and the command can be run again"))
     parser.add_argument("--purge", action="store_true",
                         help="also destroy all guests, remove all networks of this host and all state: database, images, keys")
 
@@ -118,7 +119,7 @@ def remove_networks(conf: cfg.ConfigOpts) -> None:
     driver.remove_all()
 
 
-def _no_answers(environ: dict[str, Any], start_response: Any) -> list[bytes]:  # noqa: ANN401 - PEP 3333 has no types
+def _no_answers(_environ: dict[str, Any], start_response: Any) -> list[bytes]:  # noqa: ANN401 - PEP 3333 has no types
     start_response("404 Not Found", [("Content-Length", "0")])
     return []
 

@@ -14,7 +14,7 @@ def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type 
     parser = settings.add_command(
         subcommands, "keys", run, summary="rotate the keys that sign tokens",
         examples=["nova-lite keys rotate", "nova-lite keys rotate --config-file /etc/nova/nova.conf"],
-        success="0  new tokens are signed with the new key; tokens signed with the one before stay valid")
+        statuses=("0  new tokens are signed with the new key; tokens signed with the one before stay valid", settings.FAILED))
     parser.add_argument("action", choices=["rotate"], help="make a new primary key; no more often than [identity] token_expiration")
 
 

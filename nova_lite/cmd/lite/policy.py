@@ -16,7 +16,7 @@ from nova_lite.cmd import settings
 def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
     parser = settings.add_command(
         subcommands, "policy", run, summary="print the rules that policy.yaml may override, with their defaults", reads_conf=False,
-        examples=["nova-lite policy --service network", "nova-lite policy -f yaml > /etc/nova/policy.yaml"], success="0  printed")
+        examples=["nova-lite policy --service network", "nova-lite policy -f yaml > /etc/nova/policy.yaml"], statuses=("0  printed", settings.FAILED))
     parser.add_argument("-f", "--format", choices=["table", "json", "yaml"], default="table",
                         help="yaml: a policy.yaml with every line commented out (default: table)")
     parser.add_argument("--service", choices=list(SERVICES), help="only the rules of this API service (default: all)")

@@ -46,8 +46,9 @@ def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type 
     parser = settings.add_command(
         subcommands, "up", run, summary="start the whole cloud in one process",
         examples=["nova-lite up --background", "nova-lite up --fake --hosts 100 --state /tmp/cloud --port 8775"],
-        success="0  stopped by SIGTERM or SIGINT; with --background: the API answers and a compute host has reported",
-        failure="1  it could not start (the port is taken, the database does not answer, …), and stderr or the log says why")
+        statuses=(
+            "0  stopped by SIGTERM or SIGINT; with --background: the API answers, and a compute host has reported or 10 s have passed",
+            "1  it could not start (the port is taken, the database does not answer, …), and stderr or the log says why"))
     parser.add_argument("--port", type=int, help="port of the API (default: 8774)")
     parser.add_argument("--listen", metavar="ADDRESS", help="address of the API and the console proxies (default: 127.0.0.1)")
     parser.add_argument("--fake", action="store_true", help="simulated guests and networks: no root, no libvirt, ready in seconds")
