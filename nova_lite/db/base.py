@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
@@ -25,6 +25,18 @@ def utcnow() -> datetime.datetime:
 def new_id() -> str:
     """A new resource id: a random UUID with dashes."""
     return str(uuid.uuid4())
+
+
+_Select = TypeVar("_Select", bound=sa.Select[Any])
+
+
+def for_update(query: _Select, *, key_share: bool = False) -> _Select:
+    """The query with its rows locked until the transaction ends; `key_share`: their keys may be referred to meanwhile.
+
+    Objects that the session has loaded before get the values that are locked: by default the ORM would keep the old
+    ones, and what is computed from them would overwrite what another transaction has just committed.
+    """
+    return query.with_for_update(key_share=key_share).execution_options(populate_existing=True)
 
 
 class Base(DeclarativeBase):

@@ -84,6 +84,12 @@ def test_only_db_servers_assigns_a_servers_state() -> None:
             assert not [t for t in targets if isinstance(t, ast.Attribute) and t.attr in ("vm_state", "task_state")], path
 
 
+def test_rows_are_locked_by_the_helper_that_reads_them_anew() -> None:
+    for path in FILES:
+        if top(path) == "db" and path != ROOT / "db" / "base.py":
+            assert "with_for_update" not in path.read_text(), f"{path}: use db.base.for_update"
+
+
 def test_only_concurrency_imports_eventlet() -> None:
     for path in FILES:
         if path.name == "concurrency.py":

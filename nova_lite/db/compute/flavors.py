@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
-from nova_lite.db.base import Base, Timestamps
+from nova_lite.db.base import Base, Timestamps, for_update
 
 SORT_KEYS = {
     "created_at": "created_at", "disabled": "disabled", "ephemeral_gb": "ephemeral_gb", "flavorid": "id",
@@ -55,7 +55,7 @@ def get(session: Session, flavor_id: str, *, project_id: str | None, is_locked: 
 
     :raises errors.NotFound: there is none, or none for this project.
     """
-    flavor = session.scalars(_ONE.with_for_update() if is_locked else _ONE, {"of": flavor_id}).one_or_none()
+    flavor = session.scalars(_ONE_LOCKED if is_locked else _ONE, {"of": flavor_id}).one_or_none()
     if flavor is None or not flavor.may_use(project_id):
         raise errors.NotFound(what="Flavor", id=flavor_id)
     return flavor
@@ -63,6 +63,7 @@ def get(session: Session, flavor_id: str, *, project_id: str | None, is_locked: 
 
 # Built once: building a query costs several times what running it does, and every boot runs this one.
 _ONE = sa.select(Flavor).where(Flavor.id == sa.bindparam("of"))
+_ONE_LOCKED = for_update(_ONE)
 
 
 def find(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
-from nova_lite.db.base import Base, Timestamps, new_id
+from nova_lite.db.base import Base, Timestamps, for_update, new_id
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Claim
 
@@ -32,6 +32,7 @@ class ServerGroup(Timestamps, Base):
 
 
 _ONE = sa.select(ServerGroup).where(ServerGroup.id == sa.bindparam("of"))
+_ONE_LOCKED = for_update(_ONE)
 
 
 def get(session: Session, group_id: str, *, project_id: str | None, is_locked: bool = False) -> ServerGroup:
@@ -39,7 +40,7 @@ def get(session: Session, group_id: str, *, project_id: str | None, is_locked: b
 
     :raises errors.NotFound: none, or another project's.
     """
-    group = session.scalars(_ONE.with_for_update() if is_locked else _ONE, {"of": group_id}).one_or_none()
+    group = session.scalars(_ONE_LOCKED if is_locked else _ONE, {"of": group_id}).one_or_none()
     if group is None or project_id not in (None, group.project_id):
         raise errors.NotFound(f"Instance group {group_id} could not be found.")
     return group

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
-from nova_lite.db.base import Base, Timestamps, new_id, utcnow
+from nova_lite.db.base import Base, Timestamps, for_update, new_id, utcnow
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Host, Service
 
@@ -48,7 +48,7 @@ def get(session: Session, number: int, *, is_locked: bool = False) -> Aggregate:
     :raises errors.NotFound: there is none.
     """
     query = sa.select(Aggregate).where(Aggregate.number == number)
-    aggregate = session.scalars(query.with_for_update() if is_locked else query).one_or_none()
+    aggregate = session.scalars(for_update(query) if is_locked else query).one_or_none()
     if aggregate is None:
         raise errors.NotFound(f"Aggregate {number} could not be found.")
     return aggregate
@@ -195,7 +195,7 @@ def forget_host(session: Session, name: str) -> None:
 
 def _host(session: Session, name: str) -> Host:
     # Locked, so that of two aggregates with two zones only one gets it.
-    host = session.scalars(sa.select(Host).where(Host.name == name).with_for_update()).one_or_none()
+    host = session.scalars(for_update(sa.select(Host).where(Host.name == name))).one_or_none()
     if host is None:
         raise errors.NotFound(f"Compute host {name} could not be found.")
     return host
@@ -203,7 +203,8 @@ def _host(session: Session, name: str) -> Host:
 
 def _busy(session: Session, names: Sequence[str]) -> bool:
     """Whether there are servers on the hosts or room claimed; the hosts stay locked, so that none comes meanwhile."""
-    claimed = session.scalars(sa.select(Host.servers_claimed).where(Host.name.in_(names)).with_for_update()).all()
+    claimed = session.scalars(for_update(
+        sa.select(Host.servers_claimed).where(Host.name.in_(names)).order_by(Host.number))).all()
     return any(claimed) or bool(names) and session.scalar(sa.select(sa.exists().where(
         Server.host.in_(names), Server.deleted_at.is_(None)))) is True
 
@@ -226,7 +227,7 @@ def _own_zones(session: Session, names: Sequence[str]) -> dict[str, str]:
 def _move(session: Session, zones: Mapping[str, str | None]) -> None:
     """Put hosts in zones; None: where their worker says."""
     own = _own_zones(session, list(zones))
-    for host in session.scalars(sa.select(Host).where(Host.name.in_(zones)).with_for_update()):
+    for host in session.scalars(for_update(sa.select(Host).where(Host.name.in_(zones)).order_by(Host.number))):
         host.aggregate_zone = zones[host.name]
         host.availability_zone = zones[host.name] or own.get(host.name, host.availability_zone)
     session.flush()

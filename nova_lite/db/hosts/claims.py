@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from nova_lite.db.base import for_update
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Claim, Host
 
@@ -74,8 +75,8 @@ def change(
 
     False: there is not enough room, or nothing is claimed. Asked for again, nothing changes.
     """
-    claim = session.scalars(sa.select(Claim).where(
-        Claim.server_id == server_id, Claim.host == host).with_for_update()).one_or_none()
+    claim = session.scalars(for_update(
+        sa.select(Claim).where(Claim.server_id == server_id, Claim.host == host))).one_or_none()
     if claim is None:
         return False
     size = {"vcpus": vcpus, "ram_mb": ram_mb, "disk_gb": disk_gb, "pcpus": pcpus, "huge_mb": huge_mb}
@@ -115,7 +116,7 @@ def release(session: Session, *, server_id: str, host: str | None = None) -> Non
     query = sa.select(Claim).where(Claim.server_id == server_id)
     if host is not None:
         query = query.where(Claim.host == host)
-    for claim in session.scalars(query.with_for_update()):
+    for claim in session.scalars(for_update(query.order_by(Claim.host))):
         gone = session.execute(sa.delete(Claim).where(Claim.server_id == server_id, Claim.host == claim.host)
                                .execution_options(synchronize_session=False))
         if not gone.rowcount:  # type: ignore[attr-defined]

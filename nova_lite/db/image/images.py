@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
 from nova_lite import errors
-from nova_lite.db.base import Base, Timestamps, new_id, utcnow
+from nova_lite.db.base import Base, Timestamps, for_update, new_id, utcnow
 
 QUEUED, SAVING, ACTIVE, DELETED = "queued", "saving", "active", "deleted"
 PUBLIC, COMMUNITY, SHARED, PRIVATE = "public", "community", "shared", "private"
@@ -81,7 +81,7 @@ def get(session: Session, image_id: str, *, project_id: str | None, is_locked: b
     query, wanted = _ONE, {"of": image_id}
     if project_id is not None:
         query, wanted = _ONE_SEEN, {"of": image_id, "project": project_id}
-    image = session.scalars(query.with_for_update() if is_locked else query, wanted).one_or_none()
+    image = session.scalars(for_update(query) if is_locked else query, wanted).one_or_none()
     if image is None:
         raise errors.NotFound(what="Image", id=image_id)
     return image

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, selecti
 
 from nova_lite import errors
 from nova_lite.db import listing
-from nova_lite.db.base import Base, Timestamps, new_id
+from nova_lite.db.base import Base, Timestamps, for_update, new_id
 from nova_lite.db.network import revisions
 
 _SEGMENTS = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348)
@@ -252,15 +252,15 @@ def is_used_by_others(session: Session, network: Network) -> bool:
 
 def lock(session: Session, network: Network) -> None:
     """Hold the network's row to the end of the transaction and read it again: one changes its subnets."""
-    query = sa.select(Network).where(Network.id == network.id).with_for_update(key_share=True)
-    query = query.options(selectinload(Network.subnets)).execution_options(populate_existing=True)
+    query = for_update(sa.select(Network).where(Network.id == network.id), key_share=True)
+    query = query.options(selectinload(Network.subnets))
     if session.scalars(query).one_or_none() is None:
         raise errors.NotFound(what="Network", id=network.id)
 
 
 def lock_routed(session: Session, network: Network) -> None:
     """Hold every network's row: routed ranges are compared over all of them. Admins' work, rare."""
-    session.execute(sa.select(Network.id).order_by(Network.id).with_for_update(key_share=True)).all()
+    session.execute(for_update(sa.select(Network.id).order_by(Network.id), key_share=True)).all()
     lock(session, network)
 
 

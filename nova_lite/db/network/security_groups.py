@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, selecti
 
 from nova_lite import errors
 from nova_lite.db import listing
-from nova_lite.db.base import Base, Timestamps, new_id
+from nova_lite.db.base import Base, Timestamps, for_update, new_id
 from nova_lite.db.network import network_changes, revisions
 
 DEFAULT = "default"
@@ -268,7 +268,7 @@ def add_rule(session: Session, rule: SecurityGroupRule) -> SecurityGroupRule:
     :raises errors.Conflict: the group has the same rule already.
     """
     session.execute(
-        sa.select(SecurityGroup.id).where(SecurityGroup.id == rule.group_id).with_for_update(key_share=True)
+        for_update(sa.select(SecurityGroup.id).where(SecurityGroup.id == rule.group_id), key_share=True)
     ).all()
     same = [getattr(SecurityGroupRule, name).is_not_distinct_from(getattr(rule, name)) for name in _SAMENESS]
     twin = session.scalar(sa.select(SecurityGroupRule.id).where(*same).limit(1))

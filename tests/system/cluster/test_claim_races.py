@@ -71,3 +71,40 @@ def test_the_last_of_a_host_is_given_once(clients: list[Database], least: str) -
         with clients[1].writer() as session:
             claims.release(session, server_id=won[0])
         assert _sums(clients[0], host) == (2 * ROOM - 2, 64 * ROOM - 64, 2 * ROOM - 2, 64 * ROOM - 64)
+
+
+def _resized(database: Database, host: str) -> str:
+    """A server with a claim on the host that a resize is about to grow."""
+    server_id, request = _wanting(database)
+    assert _take(database, host, request)
+    return server_id
+
+
+def test_a_resize_claim_that_is_delivered_twice_grows_the_claim_once(clients: list[Database]) -> None:
+    """The second delivery has read the claim before the first one commits (fault D)."""
+    _host(clients[0], "twice")
+    server_id = _resized(clients[0], "twice")
+    size = {"vcpus": 0, "ram_mb": 512, "disk_gb": 11, "pcpus": 4, "huge_mb": 128}
+    limits = (16.0, 1.0, 1.0)
+    with clients[0].writer() as session:
+        loaded = claims.of_server(session, server_id)
+        if clients[0].url.get_backend_name() != "sqlite":  # which has one writer at a time
+            with clients[1].writer() as other:
+                assert claims.change(other, server_id=server_id, host="twice", limits=limits, **size)
+        assert claims.change(session, server_id=server_id, host="twice", limits=limits, **size)
+        assert [claim.ram_mb for claim in loaded] == [512]
+    assert _sums(clients[0], "twice") == (4, 128, 4, 128)
+
+
+def test_a_claim_that_grew_meanwhile_is_released_whole(clients: list[Database]) -> None:
+    _host(clients[0], "released")
+    server_id = _resized(clients[0], "released")
+    with clients[0].writer() as session:
+        loaded = claims.of_server(session, server_id)
+        if clients[0].url.get_backend_name() != "sqlite":
+            with clients[1].writer() as other:
+                assert claims.change(other, server_id=server_id, host="released", limits=(16.0, 1.0, 1.0),
+                                     vcpus=0, ram_mb=64, disk_gb=1, pcpus=4, huge_mb=128)
+        claims.release(session, server_id=server_id)
+        assert len(loaded) == 1
+    assert _sums(clients[0], "released") == (0, 0, 0, 0)
