@@ -1,40 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a guest's CPUs have a CPU of the host for themselves, which run in real time, and where its emulator runs."""
+"""Reads which of a guest's CPUs have a dedicated CPU of the host, which run in real time, and where its emulator runs."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from nova_lite import errors
 from nova_lite.hardware import extra_specs
 from nova_lite.hardware.topology import parse_cpus
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CpuPolicy:
-    """`dedicated`, `realtime`: numbers of the guest's CPUs. `emulator`: share, isolate, or None: beside the guest's own.
-
-    `threads` prefer|isolate|require: what is to be on the other threads of their cores.
-    """
-
-    dedicated: tuple[int, ...] = ()
-    realtime: tuple[int, ...] = ()
-    emulator: str | None = None
-    threads: str = "prefer"
-
-    @property
-    def host_cpus(self) -> int:
-        """How many of the host's CPUs that takes: an isolated emulator has one more."""
-        return len(self.dedicated) + (self.emulator == "isolate")
-
-
-SHARED = CpuPolicy()
+from nova_lite.values.hardware import CpuPolicy
 
 
 def policy_of(values: Mapping[str, Any], *, vcpus: int) -> CpuPolicy:
-    """What the wishes (see names.WISHES) come to for a guest of so many CPUs; the rules are Nova's.
+    """The policy for a guest of so many CPUs; `values` by the names of extra_specs.EXTRA_SPECS. The rules are Nova's.
 
     :raises errors.BadRequest: they contradict each other.
     """
@@ -56,10 +35,10 @@ def policy_of(values: Mapping[str, Any], *, vcpus: int) -> CpuPolicy:
     return CpuPolicy(dedicated=dedicated, realtime=realtime, emulator=emulator, threads=threads or "prefer")
 
 
-def by_resources(specs: Mapping[str, str], policy: str | None, *, vcpus: int) -> str | None:
-    """hw:cpu_policy as it is, or as resources:PCPU says the same.
+def policy_by_resources(specs: Mapping[str, str], policy: str | None, *, vcpus: int) -> str | None:
+    """hw:cpu_policy as it is, or `dedicated` where resources:PCPU requires that.
 
-    :raises errors.BadRequest: both are there, or they do not make up the flavor's CPUs. As in Nova.
+    :raises errors.BadRequest: both are there, or their sum is not the flavor's number of CPUs. As in Nova.
     """
     counts = {name: extra_specs.count(name, str(specs[name]), least=0) for name in ("resources:VCPU", "resources:PCPU") if name in specs}
     for name in ("resources:MEMORY_MB", "resources:DISK_GB"):
@@ -82,32 +61,32 @@ def _realtime(values: Mapping[str, Any], vcpus: int) -> tuple[int, ...]:
 
 
 def _dedicated(values: Mapping[str, Any], vcpus: int, realtime: tuple[int, ...]) -> tuple[int, ...]:
-    said = values["cpu_dedicated_mask"]
+    dedicated_mask = values["cpu_dedicated_mask"]
     if values["cpu_policy"] != "mixed":
-        if said is not None:
+        if dedicated_mask is not None:
             raise errors.BadRequest(reason="hw:cpu_dedicated_mask needs hw:cpu_policy=mixed")
         return tuple(range(vcpus)) if values["cpu_policy"] == "dedicated" else ()
-    if said is None:
+    if dedicated_mask is None:
         if not 0 < len(realtime) < vcpus:
             raise errors.BadRequest(reason="hw:cpu_policy=mixed needs hw:cpu_dedicated_mask or hw:cpu_realtime_mask")
         return realtime
     if realtime:
         raise errors.BadRequest(reason="hw:cpu_dedicated_mask cannot be set together with hw:cpu_realtime")
-    found = mask("hw:cpu_dedicated_mask", said, vcpus=vcpus)
-    if len(found) == vcpus:
-        raise errors.BadRequest(reason="hw:cpu_dedicated_mask leaves no CPU shared: hw:cpu_policy=dedicated says that")
-    return found
+    dedicated = mask("hw:cpu_dedicated_mask", dedicated_mask, vcpus=vcpus)
+    if len(dedicated) == vcpus:
+        raise errors.BadRequest(reason="hw:cpu_dedicated_mask leaves no CPU shared: use hw:cpu_policy=dedicated")
+    return dedicated
 
 
 def mask(name: str, text: str, *, vcpus: int) -> tuple[int, ...]:
-    """The guest's CPUs that a list such as `2-3` or `^0-1` (all but these) names.
+    """The guest's CPUs in a list such as `2-3` or `^0-1` (all except these).
 
-    :raises errors.BadRequest: it is no list, or names none, or one that the guest does not have.
+    :raises errors.BadRequest: it is not a list, or is empty, or has a CPU that the guest does not have.
     """
     parts = text.replace(" ", "").split(",")
-    is_all_but = all(part.startswith("^") for part in parts)
-    found = parse_cpus(name, f"0-{vcpus - 1},{text}" if is_all_but else text)
-    named = {cpu for part in parts for cpu in parse_cpus(name, part.removeprefix("^"))}
-    if not found or max(named) >= vcpus:
-        raise extra_specs.refuse(name, text, f"it names at least one of the guest's CPUs 0 to {vcpus - 1}, and no other")
-    return found
+    is_exclusion = all(part.startswith("^") for part in parts)
+    cpus = parse_cpus(name, f"0-{vcpus - 1},{text}" if is_exclusion else text)
+    listed = {cpu for part in parts for cpu in parse_cpus(name, part.removeprefix("^"))}
+    if not cpus or max(listed) >= vcpus:
+        raise extra_specs.refuse(name, text, f"list at least one of the guest's CPUs 0 to {vcpus - 1}, and no other")
+    return cpus

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns a server's row into what a scheduler is asked: its size, and all that binds it to some hosts."""
+"""Makes a placement request of a server's row: its resources, and all that limits the hosts that it may run on."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
@@ -12,25 +11,29 @@ from nova_lite import errors
 from nova_lite.db.compute import server_groups
 from nova_lite.db.compute.server_groups import ServerGroup
 from nova_lite.db.compute.servers import Server
-from nova_lite.hardware import resource_request
+from nova_lite.hardware import resource_request as resource_requests
 from nova_lite.hardware.resource_request import ResourceRequest
 from nova_lite.rpc.scheduler import PlacementRequest
 
 
-def request(session: Session, server: Server, *, excluded: Iterable[str] = (), asked: ResourceRequest | None = None) -> PlacementRequest:
-    """What the server needs of its host; `excluded`: hosts that will not do. `asked`: instead of what its flavor does."""
+def request(
+    session: Session, server: Server, *, excluded: Iterable[str] = (), resource_request: ResourceRequest | None = None,
+) -> PlacementRequest:
+    """The server's request; `excluded`: hosts that are refused. `resource_request`: instead of that of its flavor."""
     group = _group(session, server)
     hints = server.scheduler_hints or {}
-    flavor_specs = dict(server.flavor.get("extra_specs", {}))
-    asked = asked or resource_request.of(specs=flavor_specs, image=server.image_properties, vcpus=server.vcpus, ram_mb=server.ram_mb,
-                              disk_gb=server.disk_gb)
+    extra_specs = dict(server.flavor.get("extra_specs", {}))
+    required = resource_request or resource_requests.of(
+        specs=extra_specs, image=server.image_properties, vcpus=server.vcpus, ram_mb=server.ram_mb, disk_gb=server.disk_gb)
     return PlacementRequest(
-        server_id=server.id, project_id=server.project_id, **dataclasses.asdict(asked), architecture=server.image_properties.get("hw_architecture"),
+        server_id=server.id, project_id=server.project_id, **required.resources.amounts(), page_size_kib=required.page_size_kib,
+        numa_nodes_mb=required.numa_nodes_mb, required_traits=required.required_traits,
+        forbidden_traits=required.forbidden_traits, architecture=server.image_properties.get("hw_architecture"),
         availability_zone=server.wanted_zone, excluded=tuple(excluded), forced_host=server.wanted_host,
         group_id=group.id if group else None, group_policy=group.policy if group else None,
         group_max_per_host=(group.max_per_host if group else None) or 1,
         same_host=_ids(hints.get("same_host")), different_host=_ids(hints.get("different_host")),
-        image_properties=dict(server.image_properties), extra_specs=flavor_specs,
+        image_properties=dict(server.image_properties), extra_specs=extra_specs,
     )
 
 
@@ -39,7 +42,7 @@ def _group(session: Session, server: Server) -> ServerGroup | None:
         return None
     try:
         return server_groups.get(session, server.group_id, project_id=None)
-    except errors.NotFound:  # removed since
+    except errors.NotFound:  # deleted since
         return None
 
 

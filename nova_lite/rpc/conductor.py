@@ -8,36 +8,36 @@ import dataclasses
 from nova_lite.context import Context
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.network import NetworkState
-from nova_lite.rpc.payload import payload
+from nova_lite.rpc.payload import payload, wire
 
 
 @payload(version=1)
-class HostCell:
-    """One NUMA node of a host; `dedicated`: those of its CPUs that are kept for single guests."""
+class HostNumaNode:
+    """One NUMA node of a host; `dedicated`: those of its CPUs that only dedicated CPUs of guests run on."""
 
     cpus: tuple[int, ...]
     dedicated: tuple[int, ...]
     memory_mb: int
 
 
-@payload(version=1)
-class Offers:
-    """What a host has beside its sizes. `pages_mb`: memory in huge pages by their size in KiB.
+@payload(version=2)
+class HostCapabilities:
+    """What a host has beside its sizes. `hugepages_mb`: memory in huge pages by their size in KiB.
 
-    `traits`: names of os-traits and of the operator's own, and what nova_lite.hardware.resource_request names. `threads`: of a core.
+    `traits`: names of os-traits, of nova_lite.hardware.resource_request, and the operator's own. `threads`: of a core.
     """
 
-    cells: tuple[HostCell, ...] = ()
-    pages_mb: dict[str, int] = dataclasses.field(default_factory=dict)
+    numa_nodes: tuple[HostNumaNode, ...] = dataclasses.field(default=(), metadata=wire("cells"))
+    hugepages_mb: dict[str, int] = dataclasses.field(default_factory=dict, metadata=wire("pages_mb"))
     traits: tuple[str, ...] = ()
     threads: int = 1
 
 
-@payload(version=2)
+@payload(version=3)
 class Inventory:
     """What a compute host offers. Sizes are totals; `reserved_*` are kept for the host itself.
 
-    `vcpus` are shared by guests, `pcpus` are kept for one guest each; `huge_mb` of `ram_mb` is in huge pages.
+    `vcpus` are shared by guests, `pcpus` dedicated to one guest each; `hugepages_mb` of `ram_mb` is in huge pages.
 
     `virt_type` kvm|qemu|fake with `virt_reason`, the sentence why; `cpu_info` is JSON text as in os-hypervisors.
     """
@@ -60,8 +60,8 @@ class Inventory:
     disk_free_gb: int = 0
     uptime: str = ""
     pcpus: int = 0
-    huge_mb: int = 0
-    offers: Offers = dataclasses.field(default_factory=Offers)
+    hugepages_mb: int = dataclasses.field(default=0, metadata=wire("huge_mb"))
+    capabilities: HostCapabilities = dataclasses.field(default_factory=HostCapabilities, metadata=wire("offers"))
 
 
 @payload(version=1)

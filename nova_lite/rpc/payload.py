@@ -32,10 +32,19 @@ def payload(*, version: int) -> Callable[[type[_T]], type[_T]]:
     return mark
 
 
+def wire(name: str) -> dict[str, str]:
+    """Metadata of a field whose name on the wire, as older releases have it, is not its name here."""
+    return {"wire": name}
+
+
+def _wire_name(field: dataclasses.Field[Any]) -> str:
+    return str(field.metadata.get("wire", field.name))
+
+
 def fingerprint(cls: type) -> str:
-    """Twelve hex digits that change when a field's name, type or having a default changes."""
+    """Twelve hex digits that change when a field's name on the wire, type or having a default changes."""
     fields = [
-        (f.name, str(f.type), f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING)
+        (_wire_name(f), str(f.type), f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING)
         for f in dataclasses.fields(cls)
     ]
     return hashlib.sha256(repr(fields).encode()).hexdigest()[:12]
@@ -51,8 +60,8 @@ def to_wire(value: Any) -> Any:
 def _writer(cls: type) -> Callable[[Any], Any]:
     """The function that writes values of a class, made once per class."""
     if dataclasses.is_dataclass(cls):
-        names = tuple(field.name for field in dataclasses.fields(cls))
-        return lambda value: {name: to_wire(getattr(value, name)) for name in names}
+        names = tuple((_wire_name(field), field.name) for field in dataclasses.fields(cls))
+        return lambda value: {name: to_wire(getattr(value, attribute)) for name, attribute in names}
     if issubclass(cls, list | tuple | set | frozenset):
         return lambda value: [to_wire(item) for item in value]
     if issubclass(cls, dict):
@@ -91,10 +100,15 @@ def _reader(annotation: Any) -> Callable[[Any], Any]:
 
 
 def _dataclass_reader(cls: type) -> Callable[[Any], Any]:
-    hints = typing.get_type_hints(cls)
-    readers = {f.name: _reader(hints[f.name]) for f in dataclasses.fields(cls)}
+    types_of = typing.get_type_hints(cls)
+    readers = {_wire_name(f): (f.name, _reader(types_of[f.name])) for f in dataclasses.fields(cls)}
 
     def read(value: Any) -> Any:
-        return cls(**{name: readers[name](item) for name, item in value.items() if name in readers})
+        fields = {}
+        for name, item in value.items():
+            if name in readers:
+                attribute, reader = readers[name]
+                fields[attribute] = reader(item)
+        return cls(**fields)
 
     return read

@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other services may ask of a scheduler: one host for one server, claimed; and whether it would do for more."""
+"""Calls to a scheduler: choose and claim a host for a server; check and grow the claim of a resize."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from nova_lite.context import Context
 from nova_lite.rpc.interface import Interface, call
-from nova_lite.rpc.payload import payload
+from nova_lite.rpc.payload import payload, wire
+from nova_lite.values.resources import Resources
 
 
-@payload(version=3)
+@payload(version=4)
 class PlacementRequest:
-    """What a server needs of its host. `disk_gb` counts root, ephemeral and swap.
-
-    `vcpus` are shared with others; `pcpus`, `huge_mb`, `page_kib`, `cells`, `requires` and `forbids` are as in
-    nova_lite.hardware.resource_request.
+    """What a server requires of its host. The amounts are those of nova_lite.values.resources.Resources;
+    `page_size_kib`, `numa_nodes_mb` and traits are those of nova_lite.hardware.resource_request.
 
     `excluded` are hosts already tried; `forced_host` is the only one allowed (filters still apply).
     `group_policy` and `group_max_per_host` are those of its server group. `same_host`, `different_host`: ids of servers.
+    `migration`: number of the server migration that a resize claims for, so that a late request changes nothing.
     """
 
     server_id: str
@@ -38,11 +39,23 @@ class PlacementRequest:
     image_properties: dict[str, str] = dataclasses.field(default_factory=dict)
     extra_specs: dict[str, str] = dataclasses.field(default_factory=dict)
     pcpus: int = 0
-    huge_mb: int = 0
-    page_kib: int = 0
-    cells: tuple[int, ...] = ()
-    requires: tuple[str, ...] = ()
-    forbids: tuple[str, ...] = ()
+    hugepages_mb: int = dataclasses.field(default=0, metadata=wire("huge_mb"))
+    page_size_kib: int = dataclasses.field(default=0, metadata=wire("page_kib"))
+    numa_nodes_mb: tuple[int, ...] = dataclasses.field(default=(), metadata=wire("cells"))
+    required_traits: tuple[str, ...] = dataclasses.field(default=(), metadata=wire("requires"))
+    forbidden_traits: tuple[str, ...] = dataclasses.field(default=(), metadata=wire("forbids"))
+    migration: int | None = None
+
+    @property
+    def resources(self) -> Resources:
+        """What the server takes of its host."""
+        return Resources(vcpus=self.vcpus, ram_mb=self.ram_mb, disk_gb=self.disk_gb, pcpus=self.pcpus,
+                         hugepages_mb=self.hugepages_mb)
+
+    def with_resources(self, resources: Resources) -> PlacementRequest:
+        """The request with these resources instead."""
+        amounts: dict[str, Any] = resources.amounts()
+        return dataclasses.replace(self, **amounts)
 
 
 @payload(version=1)
@@ -55,13 +68,13 @@ class Placement:
 
 
 class SchedulerRpc(Interface):
-    """What other services may ask of a scheduler."""
+    """Calls to a scheduler."""
 
     topic, version = "scheduler", "1.1"
 
     @call(since="1.0", timeout_s=30)
     def pick_host(self, ctxt: Context, *, request: PlacementRequest) -> Placement:
-        """Choose a host and claim its room for the server; a claim that is there already is returned again.
+        """Choose a host and claim the server's resources on it; an existing claim is returned again.
 
         :raises errors.NoValidHost: with, per filter, how many hosts it refused and the nearest fit.
         """
@@ -71,7 +84,8 @@ class SchedulerRpc(Interface):
     def resize_claim(self, ctxt: Context, *, request: PlacementRequest) -> None:
         """Let the server's claim on its host, the request's `forced_host`, become as large as the request.
 
-        All filters are asked about that host; what the server has there counts as free. Asked again, nothing changes.
+        All filters check that host; what the server has there counts as free. Delivered again, nothing changes.
 
         :raises errors.NoValidHost: with the filter that refused the host, and why.
+        :raises errors.StaleRequest: the request's `migration` is past the step that claims.
         """

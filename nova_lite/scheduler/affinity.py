@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which hosts have servers that a request's server is to be beside or apart from, read under its group's lock."""
+"""Reads which hosts have servers that a request's server is to share a host with or not, under its group's lock."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.db.compute import server_groups
 from nova_lite.rpc.scheduler import PlacementRequest
-from nova_lite.scheduler.view import Host, Neighbours
+from nova_lite.scheduler.view import Host, HostAffinity
 
 
 @dataclasses.dataclass(frozen=True)
 class AffinityContext:
-    """`group`: members' number by host; `wanted`, `unwanted`: hosts of servers that were named."""
+    """`group`: number of the group's members by host; `same`, `different`: hosts of the servers in the hints of that name."""
 
     group: Mapping[str, int]
-    wanted: frozenset[str]
-    unwanted: frozenset[str]
+    same: frozenset[str]
+    different: frozenset[str]
 
-    def seen_by(self, hosts: list[Host]) -> list[Host]:
-        """The hosts with what the server would find there."""
+    def apply(self, hosts: list[Host]) -> list[Host]:
+        """The hosts with what of this concerns each."""
         total = sum(self.group.values())
-        if not (total or self.wanted or self.unwanted):
+        if not (total or self.same or self.different):
             return hosts
-        return [dataclasses.replace(host, neighbours=Neighbours(
-            group_here=self.group.get(host.name, 0), group_all=total, has_wanted=host.name in self.wanted,
-            has_unwanted=host.name in self.unwanted)) for host in hosts]
+        return [dataclasses.replace(host, affinity=HostAffinity(
+            group_here=self.group.get(host.name, 0), group_all=total, has_same=host.name in self.same,
+            has_different=host.name in self.different)) for host in hosts]
 
 
-def of(session: Session, request: PlacementRequest) -> AffinityContext:
+def read(session: Session, request: PlacementRequest) -> AffinityContext:
     """Read them, inside the transaction that claims.
 
     The group's row stays locked until that ends: of two placements in one group the second sees the first's claim, so
-    that both can never land where only one may.
+    that both can never be placed where only one may.
     """
     group: Mapping[str, int] = {}
     if request.group_id is not None:
-        with contextlib.suppress(errors.NotFound):  # removed meanwhile: nothing binds the server any more
+        with contextlib.suppress(errors.NotFound):  # deleted since: no policy applies to the server any more
             server_groups.get(session, request.group_id, project_id=None, is_locked=True)
         group = server_groups.claims_by_host(session, request.group_id, but=request.server_id)
     return AffinityContext(group, _hosts(session, request, request.same_host), _hosts(session, request, request.different_host))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters, then weighs: which hosts would do, best first, and why the others would not."""
+"""Filters, then weighs: the hosts that fit, best first, and why the others are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAME = 0.02
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """Why one host will not do: the filter's name and its reason."""
+    """Why one host is refused: the filter's name and its reason."""
 
     host: Host
     filter: str
@@ -28,22 +28,22 @@ class Refusal:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """`fitting` best first; `refusals` one per host that will not do."""
+    """`fitting` best first; `refusals` one per other host."""
 
     fitting: tuple[Host, ...]
     refusals: tuple[Refusal, ...]
 
     def explain(self) -> str:
-        """One sentence for the user, without host names: per reason how many hosts, then the nearest fit.
+        """The explanation for the user, without host names: per reason the number of hosts, then the nearest fit.
 
-        `3 hosts: 2× not enough memory, 1× disabled by an operator. Nearest fit: not enough memory: 4096 MB asked, 3584 MB left.`
+        `3 hosts: 2× not enough memory, 1× disabled by an operator. Nearest fit: not enough memory: 4096 MB requested, 3584 MB free.`
         """
         if not self.refusals:
             return "There is no compute host."
         counts = Counter(refusal.reason.split(":")[0] for refusal in self.refusals)
         parts = ", ".join(f"{count}× {reason}" for reason, count in counts.most_common())
         total = len(self.refusals)
-        nearest = max(self.refusals, key=lambda refusal: (_position(refusal.filter), refusal.host.ram_mb_free))
+        nearest = max(self.refusals, key=lambda refusal: (_position(refusal.filter), refusal.host.free.ram_mb))
         return f"{total} host{'s' if total != 1 else ''}: {parts}. Nearest fit: {nearest.reason}."
 
 
@@ -52,7 +52,7 @@ def _position(name: str) -> int:
 
 
 def choose(hosts: Sequence[Host], request: PlacementRequest, *, rng: random.Random) -> Outcome:
-    """Ask every filter about every host, stopping at a host's first refusal, and order those that fit."""
+    """Run the filters on every host, up to its first refusal, and order those that fit."""
     fitting, refusals = [], []
     for host in hosts:
         refusal = _refusal(host, request)

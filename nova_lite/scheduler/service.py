@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-scheduler: picks a host by filters and weights, and claims it by one guarded UPDATE."""
+"""nova-scheduler: picks a host by filters and weighers, and claims it by one guarded UPDATE."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.context import Context
 from nova_lite.db.base import utcnow
+from nova_lite.db.compute import server_migrations
 from nova_lite.db.engine import Database
 from nova_lite.db.hosts import claims, hosts
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
@@ -29,7 +30,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Placements:
-    """The endpoint. Several schedulers may run: each trusts its view for a moment, the claim's guard decides."""
+    """The endpoint. Several schedulers may run: each uses its view for a moment, the claim's guard decides."""
 
     def __init__(
         self, conf: cfg.ConfigOpts, database: Database, *, rng: random.Random, monotonic: Callable[[], float] = time.monotonic
@@ -41,55 +42,54 @@ class Placements:
         self._lock = threading.Lock()
         self._hosts: dict[str, view.Host] = {}
         self._read_at = float("-inf")
-        options = conf.scheduler
-        self._limits = (options.cpu_allocation_ratio, options.ram_allocation_ratio, options.disk_allocation_ratio)
+        self._ratios = claims.allocation_ratios(conf)
 
     def pick_host(self, ctxt: Context, *, request: PlacementRequest) -> Placement:  # noqa: ARG002 - the contract's shape
         with self._database.writer() as session:
-            around = affinity.of(session, request)
+            context = affinity.read(session, request)
             placement = self._existing(session, request)
-            placement = placement or self._claim(session, request, around.seen_by(self._recent(session)))
-            # A stale view may have refused hosts that have room again, or offered full ones: look once more.
-            placement = placement or self._claim(session, request, around.seen_by(self._fresh(session)))
+            placement = placement or self._claim(session, request, context.apply(self._recent(session)))
+            # An old view may have refused hosts that have free capacity again, or chosen full ones: read it anew.
+            placement = placement or self._claim(session, request, context.apply(self._fresh(session)))
             if placement is None:
-                outcome = pipeline.choose(around.seen_by(self._fresh(session)), request, rng=self._rng)
+                outcome = pipeline.choose(context.apply(self._fresh(session)), request, rng=self._rng)
                 raise errors.NoValidHost(reason=outcome.explain())
         fail("scheduler.claimed")
         LOG.info("server %s: placed on host %s", request.server_id, placement.host)
         return placement
 
     def resize_claim(self, ctxt: Context, *, request: PlacementRequest) -> None:  # noqa: ARG002 - the contract's shape
-        size = {name: getattr(request, name) for name in claims.SIZES}
         with self._database.writer() as session:
-            around = affinity.of(session, request)
-            held = next((claim for claim in claims.of_server(session, request.server_id)
-                         if claim.host == request.forced_host), None)
-            own = [] if held is None else [
-                host.without(**{name: getattr(held, name) for name in claims.SIZES})
-                for host in self._fresh(session) if host.name == request.forced_host]
-            outcome = pipeline.choose(around.seen_by(own), request, rng=self._rng)
+            context = affinity.read(session, request)
+            claim = next((claim for claim in claims.of_server(session, request.server_id)
+                          if claim.host == request.forced_host), None)
+            candidates = [] if claim is None else [
+                host.without_claim(claim.resources) for host in self._fresh(session) if host.name == request.forced_host]
+            outcome = pipeline.choose(context.apply(candidates), request, rng=self._rng)
             if not outcome.fitting:
                 raise errors.NoValidHost(reason=outcome.explain())
-            if not claims.change(session, server_id=request.server_id, host=outcome.fitting[0].name, limits=self._limits,
-                                 **size):
-                raise errors.NoValidHost(reason="Another server has just taken the room on the server's host.")
+            if not claims.change(session, server_id=request.server_id, host=outcome.fitting[0].name,
+                                 resources=request.resources, ratios=self._ratios):
+                raise errors.NoValidHost(reason="Another server has just claimed the free capacity of the server's host.")
+            # Under the claim's lock, which the end of a resize takes too.
+            if request.migration is not None and not server_migrations.is_claiming(session, request.migration):
+                raise errors.StaleRequest(f"server {request.server_id}: migration {request.migration} is past its claim")
 
     def _existing(self, session: Session, request: PlacementRequest) -> Placement | None:
-        """The claim of an earlier delivery of this same request."""
+        """The claim of an earlier delivery of the same request."""
         for claim in claims.of_server(session, request.server_id):
             row = next((host for host in hosts.hosts(session) if host.name == claim.host), None)
             if row is not None and claim.host not in request.excluded:
                 return Placement(host=row.name, agent=row.agent, availability_zone=row.availability_zone)
         return None
 
-    def _claim(self, session: Session, request: PlacementRequest, known: list[view.Host]) -> Placement | None:
-        size = {name: getattr(request, name) for name in claims.SIZES}
-        for host in pipeline.choose(known, request, rng=self._rng).fitting:
-            if claims.take(session, server_id=request.server_id, host=host.name, limits=self._limits,
-                           zone=host.availability_zone, **size):
+    def _claim(self, session: Session, request: PlacementRequest, candidates: list[view.Host]) -> Placement | None:
+        for host in pipeline.choose(candidates, request, rng=self._rng).fitting:
+            if claims.take(session, server_id=request.server_id, host=host.name, resources=request.resources,
+                           ratios=self._ratios, availability_zone=host.availability_zone):
                 with self._lock:
                     if host.name in self._hosts:
-                        self._hosts[host.name] = self._hosts[host.name].with_claim(**size)
+                        self._hosts[host.name] = self._hosts[host.name].with_claim(request.resources)
                 return Placement(host=host.name, agent=host.agent, availability_zone=host.availability_zone)
         return None
 
@@ -100,11 +100,11 @@ class Placements:
         return self._fresh(session)
 
     def _fresh(self, session: Session) -> list[view.Host]:
-        read = view.read(session, self._conf, now=utcnow())
+        hosts_now = view.read(session, self._conf, now=utcnow())
         with self._lock:
-            self._hosts = {host.name: host for host in read}
+            self._hosts = {host.name: host for host in hosts_now}
             self._read_at = self._monotonic()
-        return read
+        return hosts_now
 
 
 class SchedulerService:
@@ -122,7 +122,7 @@ class SchedulerService:
         self._heartbeat.start()
 
     def stop(self) -> None:
-        """Finish what is in hand."""
+        """Stop after the requests that are being handled."""
         self._heartbeat.stop()
         self._server.stop()
         self._server.wait()

@@ -18,10 +18,10 @@ SHARED = {"hardware", "values", "errors", "context", "conf", "lifecycle", "rpc",
 WORKER = SHARED | {"worker"}
 CONTROL = SHARED | {"db", "payloads", "notifications"}
 MAY_IMPORT = {
-    "errors": set(), "values": {"values", "errors"}, "context": set(), "conf": {"conf"}, "lifecycle": {"errors"}, "hardware": {"hardware", "errors"},
+    "errors": set(), "values": {"values", "errors"}, "context": set(), "conf": {"conf"}, "lifecycle": {"errors"}, "hardware": {"hardware", "errors", "values"},
     "runtime": {"runtime", "errors", "context"},
-    "rpc": {"rpc", "errors", "context", "runtime"},
-    "db": {"db", "errors", "lifecycle", "conf", "rpc"},
+    "rpc": {"rpc", "errors", "context", "runtime", "values"},
+    "db": {"db", "errors", "lifecycle", "conf", "rpc", "values"},
     "payloads": {"payloads", "values", "db", "rpc", "errors", "hardware"},
     "notifications": {"notifications", "db", "lifecycle"},
     "api": CONTROL | {"api"}, "conductor": CONTROL | {"conductor"}, "scheduler": CONTROL | {"scheduler"},

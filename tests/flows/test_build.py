@@ -40,7 +40,7 @@ def test_build_says_per_filter_why_no_host_would_do(cloud: OneProcess) -> None:
     assert message.startswith("No valid host was found. 2 hosts: ")
     assert "1× disabled by an operator" in message
     assert "1× not enough memory" in message
-    assert f"Nearest fit: not enough memory: {too_much} MB asked" in message
+    assert f"Nearest fit: not enough memory: {too_much} MB requested" in message
     assert cloud.events(action_id)[0].details == message
 
 

@@ -41,7 +41,7 @@ def claimed(cloud: OneProcess) -> tuple[list[int], list[int]]:
     """Dedicated CPUs and MiB of huge pages that are taken on each host."""
     with cloud.database.reader() as session:
         rows = session.scalars(sa.select(Host).order_by(Host.name)).all()
-    return sorted(row.pcpus_claimed for row in rows), sorted(row.huge_mb_claimed for row in rows)
+    return sorted(row.pcpus_claimed for row in rows), sorted(row.hugepages_mb_claimed for row in rows)
 
 
 def build(cloud: OneProcess, specs: dict[str, str], *, vcpus: int = 2, image: dict[str, str] | None = None) -> str:
@@ -63,7 +63,7 @@ def test_own_cpus_are_counted_apart_and_never_oversold(cloud: OneProcess) -> Non
     assert claimed(cloud)[0] == [4, 4]
     with cloud.database.reader() as session:
         assert set(session.scalars(sa.select(Host.vcpus_claimed))) == {0}
-    assert "2 hosts: 2× not enough dedicated CPUs. Nearest fit: not enough dedicated CPUs: 1 asked, 0 left." in fault(
+    assert "2 hosts: 2× not enough dedicated CPUs. Nearest fit: not enough dedicated CPUs: 1 requested, 0 free." in fault(
         cloud, build(cloud, OWN, vcpus=1))
     assert cloud.server(build(cloud, {}, vcpus=1)).vm_state == "active"
 
@@ -91,7 +91,7 @@ def test_each_policy_takes_its_number(cloud: OneProcess, specs: dict[str, str], 
 def test_huge_pages_are_given_and_given_back(cloud: OneProcess) -> None:
     made = [build(cloud, {"hw:mem_page_size": "2MB"}) for _ in range(4)]
     assert claimed(cloud)[1] == [256, 256]
-    assert "not enough huge pages of 2048 KiB: 128 MB asked, 0 MB left" in fault(cloud, build(cloud, {"hw:mem_page_size": "2MB"}))
+    assert "not enough huge pages of 2048 KiB: 128 MB requested, 0 MB free" in fault(cloud, build(cloud, {"hw:mem_page_size": "2MB"}))
     assert "not enough huge pages of 1048576 KiB" in fault(cloud, build(cloud, {"hw:mem_page_size": "1GB"}))
     cloud.run(cloud.begin_delete(made[0]))
     assert cloud.server(build(cloud, {"hw:mem_page_size": "large"})).vm_state == "active"
@@ -114,7 +114,7 @@ def test_a_resize_to_more_than_there_is_says_so(cloud: OneProcess) -> None:
     server_id = build(cloud, OWN)
     action_id = resizing.begin_resize(cloud, server_id, {**resizing.LARGE, "vcpus": 5, "ram": 128, "extra_specs": OWN})
     cloud.run(action_id)
-    assert "not enough dedicated CPUs: 5 asked, 4 left" in str(cloud.events(action_id)[-1].details)
+    assert "not enough dedicated CPUs: 5 requested, 4 free" in str(cloud.events(action_id)[-1].details)
     assert claimed(cloud)[0] == [0, 2]
 
 
@@ -135,7 +135,7 @@ def test_what_left_its_host_has_given_its_cpus_back(cloud: OneProcess) -> None:
     ({"resources:VGPU": "1"}, {}, "requires: resources:VGPU"), ({"trait:CUSTOM_SLOW": "required"}, {}, "requires: CUSTOM_SLOW"),
     ({}, {"trait:CUSTOM_SLOW": "required"}, "requires: CUSTOM_SLOW"), ({"trait:CUSTOM_FAST": "forbidden"}, {}, "forbids: CUSTOM_FAST"),
     ({**OWN, "hw:cpu_thread_policy": "require"}, {}, "requires: HW_CPU_HYPERTHREADING"),
-    ({"hw:numa_nodes": "2"}, {}, "fewer NUMA nodes than the flavor: 2 asked, the host has 1"),
+    ({"hw:numa_nodes": "2"}, {}, "fewer NUMA nodes than the flavor: 2 requested, the host has 1"),
 ])
 def test_what_no_host_offers_is_no_valid_host(cloud: OneProcess, specs: dict[str, str], image: dict[str, str], says: str) -> None:
     assert says in fault(cloud, build(cloud, specs, image=image))
@@ -153,4 +153,4 @@ def test_a_host_that_says_anew_what_it_has_is_asked_for_that(cloud: OneProcess) 
     less = tuple(dataclasses.replace(one, pcpus=0) for one in cloud.driver.host.inventory())
     cloud.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=less))
     cloud.heartbeats.flush()
-    assert "not enough dedicated CPUs: 2 asked, 0 left" in fault(cloud, build(cloud, OWN))
+    assert "not enough dedicated CPUs: 2 requested, 0 free" in fault(cloud, build(cloud, OWN))

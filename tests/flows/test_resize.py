@@ -47,7 +47,7 @@ def test_a_full_host_leaves_the_server_as_it_was_and_says_why(cloud: OneProcess)
     with cloud.database.reader() as session:
         message = session.get_one(Action, action_id).message
     assert "No valid host was found." in str(message)
-    assert "1 host: 1× not enough memory. Nearest fit: not enough memory: 256 MB asked, 200 MB left." in str(message)
+    assert "1 host: 1× not enough memory. Nearest fit: not enough memory: 256 MB requested, 200 MB free." in str(message)
 
 
 def test_the_shown_states_are_novas(cloud: OneProcess) -> None:

@@ -32,6 +32,7 @@ from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.db.identity import users
 from nova_lite.payloads import placement
 from nova_lite.scheduler.service import Placements
+from nova_lite.values.resources import AllocationRatios, Resources
 from tools.lib.services import MariaDB, Postgres
 
 BACKENDS = ("sqlite", "postgresql", "mariadb")
@@ -102,10 +103,10 @@ def test_rows_come_back_as_they_went(database: Database, tmp_path: Path) -> None
         session.add(Host(name="h", agent="h", vcpus=2, ram_mb=10, disk_gb=10, architecture="x86_64", hypervisor_type="QEMU",
                          hypervisor_version=1, hypervisor_hostname="h", virt_type="qemu"))
     with database.writer() as session:
-        size = {"vcpus": 1, "ram_mb": 6, "disk_gb": 1}
-        assert claims.take(session, server_id=server_id, host="h", limits=(1.0, 1.0, 1.0), **size)
+        size, ratios = Resources(vcpus=1, ram_mb=6, disk_gb=1), AllocationRatios()
+        assert claims.take(session, server_id=server_id, host="h", resources=size, ratios=ratios)
     with database.writer() as session:
-        assert not claims.take(session, server_id="another", host="h", limits=(1.0, 1.0, 1.0), **size)
+        assert not claims.take(session, server_id="another", host="h", resources=size, ratios=ratios)
     with database.reader() as session:
         found = servers.get(session, server_id)
         assert (found.name, found.user_data, found.launched_at) == ("Zoë ☃ 🐢", user_data, moment)

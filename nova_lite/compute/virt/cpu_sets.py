@@ -12,9 +12,8 @@ from oslo_config import cfg
 
 from nova_lite import errors
 from nova_lite.hardware import topology
-from nova_lite.hardware.cpus import CpuPolicy
-from nova_lite.hardware.topology import Cell
 from nova_lite.rpc.compute import GuestPlacement
+from nova_lite.values.hardware import CpuPolicy, NumaNode
 
 _CPUS = Path("/sys/devices/system/cpu")
 _NODES = Path("/sys/devices/system/node")
@@ -124,10 +123,10 @@ def _listed(conf: cfg.ConfigOpts, name: str) -> tuple[int, ...]:
         raise ValueError(wrong.text) from wrong
 
 
-def pick(policy: CpuPolicy, *, cells: tuple[Cell, ...], free: Collection[int], among: CpuSets) -> CpuPinning:
+def pick(policy: CpuPolicy, *, numa_nodes: tuple[NumaNode, ...], free: Collection[int], among: CpuSets) -> CpuPinning:
     """CPUs for a guest, out of those that no other guest has.
 
-    Full cores first, so that two guests seldom share one; on one NUMA node if one has room, or on those of `cells`.
+    Full cores first, so that two guests seldom share one; on one NUMA node if one has room, or on those of `numa_nodes`.
 
     :raises NoneFree: there are not enough.
     """
@@ -135,8 +134,8 @@ def pick(policy: CpuPolicy, *, cells: tuple[Cell, ...], free: Collection[int], a
     ordered = sorted(free, key=lambda cpu: (known.node_of.get(cpu, 0), -_free_of_core(cpu, free, known), min(known.core_of(cpu)), cpu))
     if len(ordered) < needed:
         raise NoneFree(f"hw:cpu_policy: {len(ordered)} of the host's {len(among.dedicated)} dedicated CPUs are free, {needed} are needed")
-    node_of_guest = {cpu: number for number, cell in enumerate(cells) for cpu in cell.cpus}
-    if not cells:
+    node_of_guest = {cpu: number for number, node in enumerate(numa_nodes) for cpu in node.cpus}
+    if not numa_nodes:
         ordered = _on_one_node(ordered, needed, known)
     found = {}
     for cpu in policy.dedicated:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.reconcilers import (
+    claims_audit,
     confirm_resizes,
     deferred_deletes,
     network_resync,
@@ -28,5 +29,5 @@ class Reconciler:
 RECONCILERS = (
     Reconciler(stalled_actions.send_again), Reconciler(orphans.remove, every=2), Reconciler(network_resync.resync, every=12),
     Reconciler(offload_shelved.offload, every=2), Reconciler(reclaim_deleted.reclaim, every=2), Reconciler(confirm_resizes.confirm, every=2),
-    Reconciler(deferred_deletes.begin), Reconciler(purge.purge, every=720),
+    Reconciler(deferred_deletes.begin), Reconciler(claims_audit.repair, every=12), Reconciler(purge.purge, every=720),
 )

@@ -22,6 +22,7 @@ from nova_lite.hardware.resource_request import ResourceRequest
 from nova_lite.lifecycle.servers import TASKS_OF, Power, Vm
 from nova_lite.payloads import placement
 from nova_lite.rpc.compute import GuestSize
+from nova_lite.values.resources import Resources
 
 _PREP, _MIGRATING, _MIGRATED, _FINISH = TASKS_OF["resize"]
 
@@ -47,15 +48,17 @@ def claim_room(run: Run) -> None:
     """
     new = run.saved["new"]
     with run.services.database.reader() as session:
-        wanted = placement.request(session, servers.get(session, run.server_id), asked=_needs(run, new))
+        request = placement.request(session, servers.get(session, run.server_id), resource_request=_resource_request(run, new))
     run.services.scheduler.resize_claim(run.ctxt, request=dataclasses.replace(
-        wanted, forced_host=run.saved["host"], extra_specs=dict(new["extra_specs"]),
-        **_both(run, run.saved["old"], new)))
+        request.with_resources(_both(run, run.saved["old"], new)), forced_host=run.saved["host"],
+        extra_specs=dict(new["extra_specs"]), migration=run.saved["move"]))
 
 
 def release_room(run: Run) -> None:
+    """From here on a late request for the claim is refused: the migration is not before its claim any more."""
     with run.services.database.writer() as session:
-        claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run, run.saved["old"]))
+        _set_claim(session, run, run.saved["old"])
+        _move(session, run).status = server_migrations.ERROR
 
 
 def record_room(session: Session, run: Run) -> None:
@@ -127,7 +130,7 @@ def record_confirmed(session: Session, run: Run) -> None:
 
 def keep_new_size(session: Session, run: Run) -> None:
     """The rows know the server by its new size only; `run.saved` as `known` gives it."""
-    claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run, run.saved["new"]))
+    _set_claim(session, run, run.saved["new"])
     _move(session, run).status = server_migrations.CONFIRMED
     _count_as(session, run, run.saved["new"])
 
@@ -141,7 +144,7 @@ def restore_guest(run: Run) -> Saved:
 
 
 def record_reverted(session: Session, run: Run) -> None:
-    claims.change(session, server_id=run.server_id, host=run.saved["host"], limits=None, **_size(run, run.saved["old"]))
+    _set_claim(session, run, run.saved["old"])
     move = _move(session, run)
     move.status = server_migrations.REVERTED
     _show_flavor(session, run, run.saved["old"]).disk_config = move.old_disk_config
@@ -186,7 +189,13 @@ def _at_rest(power: int) -> Vm:
     return Vm.STOPPED if power in (Power.SHUTDOWN, Power.CRASHED, Power.NOSTATE) else Vm.ACTIVE
 
 
-def _needs(run: Run, flavor: dict[str, Any]) -> ResourceRequest:
+def _set_claim(session: Session, run: Run, flavor: dict[str, Any]) -> None:
+    """Shrink the claim to what this flavor takes."""
+    claims.change(session, server_id=run.server_id, host=run.saved["host"], ratios=None,
+                  resources=_resource_request(run, flavor).resources)
+
+
+def _resource_request(run: Run, flavor: dict[str, Any]) -> ResourceRequest:
     """What a host must have for it; `flavor` as a move keeps it."""
     return resource_request.of(specs=flavor["extra_specs"], image=run.saved.get("image", {}), vcpus=int(flavor["vcpus"]),
                     ram_mb=int(flavor["ram"]), disk_gb=_disk_gb(flavor))
@@ -196,16 +205,10 @@ def _disk_gb(flavor: dict[str, Any]) -> int:
     return int(flavor["root_gb"]) + int(flavor["ephemeral"]) + -(-int(flavor["swap"]) // 1024)
 
 
-def _size(run: Run, flavor: dict[str, Any]) -> dict[str, int]:
-    """What a claim takes for it."""
-    wanted = _needs(run, flavor)
-    return {name: getattr(wanted, name) for name in claims.SIZES}
-
-
-def _both(run: Run, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def _both(run: Run, old: dict[str, Any], new: dict[str, Any]) -> Resources:
     """One guest runs, as large as either; the disks of both are there."""
-    before, after = _size(run, old), _size(run, new)
-    return {name: max(before[name], after[name]) for name in before} | {"disk_gb": before["disk_gb"] + after["disk_gb"]}
+    before, after = _resource_request(run, old).resources, _resource_request(run, new).resources
+    return before.larger_of(after).replace(disk_gb=before.disk_gb + after.disk_gb)
 
 
 def _guest_size(flavor: dict[str, Any]) -> GuestSize:

@@ -16,7 +16,8 @@ from nova_lite.lifecycle.servers import Vm
 
 RESIZE = "resize"
 # A move's `status`, in Nova's words. The last four are ends.
-MIGRATING, FINISHED, CONFIRMING, REVERTING = "migrating", "finished", "confirming", "reverting"
+PRE_MIGRATING, MIGRATING, FINISHED = "pre-migrating", "migrating", "finished"
+CONFIRMING, REVERTING = "confirming", "reverting"
 CONFIRMED, REVERTED, ERROR, DONE = "confirmed", "reverted", "error", "done"
 ENDS = (CONFIRMED, REVERTED, ERROR, DONE)
 
@@ -57,7 +58,7 @@ def begin(
     old = server.flavor
     root_gb = server.disk_gb - int(old["ephemeral"]) - -(-int(old["swap"]) // 1024)
     move = ServerMigration(
-        server_id=server.id, project_id=server.project_id, user_id=user_id, type=RESIZE, status="pre-migrating",
+        server_id=server.id, project_id=server.project_id, user_id=user_id, type=RESIZE, status=PRE_MIGRATING,
         source_host=str(server.host), target_host=str(server.host), old_flavor={**old, "root_gb": root_gb},
         new_flavor={**new_flavor, "root_gb": int(new_flavor["disk"]) or root_gb},
         old_vm_state=old_vm_state, old_disk_config=old_disk_config, updated_at=utcnow())
@@ -66,6 +67,11 @@ def begin(
     session.add(move)
     session.flush()
     return move
+
+
+def is_claiming(session: Session, number: int) -> bool:
+    """Whether the migration is still before the step that claims for its new size, as its committed row says."""
+    return session.scalar(sa.select(ServerMigration.status).where(ServerMigration.number == number)) == PRE_MIGRATING
 
 
 def latest(session: Session, server_id: str) -> ServerMigration:

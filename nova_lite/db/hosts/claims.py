@@ -1,126 +1,153 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Claims: room on a host for a server, taken and given back so that sums on the host always agree."""
+"""Claims: a server's resources on a host, taken and released so that the host's sums always agree with its claims."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_config import cfg
 from sqlalchemy.orm import Session
 
 from nova_lite.db.base import for_update
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Claim, Host
+from nova_lite.values.resources import AllocationRatios, Resources
 
-# What a claim counts, by its columns' names.
-SIZES = ("vcpus", "ram_mb", "disk_gb", "pcpus", "huge_mb")
 # Built once: building a statement costs several times what running it does.
 _HOSTS: Any = Host.__table__
 _OF_SERVER = sa.select(Claim).where(Claim.server_id == sa.bindparam("of"))
-_VCPUS, _RAM, _DISK = (sa.bindparam(name, type_=sa.Integer) for name in ("new_vcpus", "new_ram_mb", "new_disk_gb"))
-_PCPUS, _HUGE = (sa.bindparam(name, type_=sa.Integer) for name in ("new_pcpus", "new_huge_mb"))
-_CPU_RATIO, _RAM_RATIO, _DISK_RATIO = (
-    sa.bindparam(name, type_=sa.Float) for name in ("cpu_ratio", "ram_ratio", "disk_ratio"))
+_NAMES = tuple(Resources().amounts())
+_NEW = {name: sa.bindparam(f"new_{name}", type_=sa.Integer) for name in _NAMES}
+_RATIOS = {name: sa.bindparam(f"{name}_ratio", type_=sa.Float) for name in ("cpu", "ram", "disk")}
+
+
+def _fits(free_of: Any, growth: Any, ratios: Any) -> dict[str, sa.ColumnElement[bool]]:  # noqa: ANN401 - columns of a table or a class
+    """By resource: what must hold of the host for its sum to grow by so much."""
+    return {
+        "vcpus": free_of.vcpus_claimed + growth["vcpus"] <= free_of.vcpus * ratios["cpu"],
+        "ram_mb": free_of.ram_mb_claimed + growth["ram_mb"] <= (free_of.ram_mb - free_of.reserved_ram_mb) * ratios["ram"],
+        "disk_gb": free_of.disk_gb_claimed + growth["disk_gb"] <= (free_of.disk_gb - free_of.reserved_disk_gb) * ratios["disk"],
+        "pcpus": free_of.pcpus_claimed + growth["pcpus"] <= free_of.pcpus,
+        "hugepages_mb": free_of.hugepages_mb_claimed + growth["hugepages_mb"] <= free_of.hugepages_mb,
+    }
+
+
 _TAKE = sa.update(_HOSTS).where(
     _HOSTS.c.name == sa.bindparam("on"),
     sa.exists().where(Server.id == sa.bindparam("of"), Server.deleted_at.is_(None),
                       sa.func.coalesce(Server.task_state, "") != "deleting"),
-    sa.func.coalesce(sa.bindparam("in_zone", type_=sa.String), _HOSTS.c.availability_zone) == _HOSTS.c.availability_zone,
-    _HOSTS.c.vcpus_claimed + _VCPUS <= _HOSTS.c.vcpus * _CPU_RATIO,
-    _HOSTS.c.ram_mb_claimed + _RAM <= (_HOSTS.c.ram_mb - _HOSTS.c.reserved_ram_mb) * _RAM_RATIO,
-    _HOSTS.c.disk_gb_claimed + _DISK <= (_HOSTS.c.disk_gb - _HOSTS.c.reserved_disk_gb) * _DISK_RATIO,
-    # Never oversold; who asks for none needs no room, also where an operator took away what is claimed.
-    sa.or_(_PCPUS == 0, _HOSTS.c.pcpus_claimed + _PCPUS <= _HOSTS.c.pcpus),
-    sa.or_(_HUGE == 0, _HOSTS.c.huge_mb_claimed + _HUGE <= _HOSTS.c.huge_mb),
-).values(
-    vcpus_claimed=_HOSTS.c.vcpus_claimed + _VCPUS, ram_mb_claimed=_HOSTS.c.ram_mb_claimed + _RAM,
-    disk_gb_claimed=_HOSTS.c.disk_gb_claimed + _DISK, pcpus_claimed=_HOSTS.c.pcpus_claimed + _PCPUS,
-    huge_mb_claimed=_HOSTS.c.huge_mb_claimed + _HUGE, servers_claimed=_HOSTS.c.servers_claimed + 1)
+    sa.func.coalesce(sa.bindparam("in_az", type_=sa.String), _HOSTS.c.availability_zone) == _HOSTS.c.availability_zone,
+    # Nothing of a resource fits also where an operator took away what is claimed.
+    *(sa.or_(_NEW[name] == 0, fits) for name, fits in _fits(_HOSTS.c, _NEW, _RATIOS).items()),
+).values({"servers_claimed": _HOSTS.c.servers_claimed + 1,
+          **{f"{name}_claimed": _HOSTS.c[f"{name}_claimed"] + _NEW[name] for name in _NAMES}})
 _CLAIM = sa.insert(Claim.__table__)  # type: ignore[arg-type]
 
 
+def allocation_ratios(conf: cfg.ConfigOpts) -> AllocationRatios:
+    """The configured ratios."""
+    options = conf.scheduler
+    return AllocationRatios(cpu=options.cpu_allocation_ratio, ram=options.ram_allocation_ratio, disk=options.disk_allocation_ratio)
+
+
 def of_server(session: Session, server_id: str) -> list[Claim]:
-    """The server's claims; one at rest, two while it moves."""
+    """The server's claims; one at rest, two while it moves between hosts."""
     return list(session.scalars(_OF_SERVER, {"of": server_id}))
 
 
 def take(
-    session: Session, *, server_id: str, host: str, vcpus: int, ram_mb: int, disk_gb: int,
-    limits: tuple[float, float, float], zone: str | None = None, pcpus: int = 0, huge_mb: int = 0,
+    session: Session, *, server_id: str, host: str, resources: Resources, ratios: AllocationRatios,
+    availability_zone: str | None = None,
 ) -> bool:
-    """Claim room by one guarded UPDATE; `limits` are the allocation ratios of CPUs, memory and disk.
+    """Claim the resources by one guarded UPDATE.
 
-    `pcpus` of the host's CPUs that are kept for one guest each, `huge_mb` of the memory that is in huge pages.
-
-    False: there is not enough room (any more), the host is not in `zone` any more, or the server is gone or being
-    deleted.
+    False: the host has not enough free capacity (any more), is not in `availability_zone` any more, or the server is
+    deleted or being deleted.
     """
-    cpu_ratio, ram_ratio, disk_ratio = limits
-    size = {"vcpus": vcpus, "ram_mb": ram_mb, "disk_gb": disk_gb, "pcpus": pcpus, "huge_mb": huge_mb}
-    asked = {f"new_{name}": value for name, value in size.items()}
     taken = session.execute(_TAKE, {
-        "of": server_id, "on": host, "cpu_ratio": cpu_ratio, "ram_ratio": ram_ratio, "disk_ratio": disk_ratio,
-        "in_zone": zone, **asked})
+        "of": server_id, "on": host, "in_az": availability_zone, "cpu_ratio": ratios.cpu, "ram_ratio": ratios.ram,
+        "disk_ratio": ratios.disk, **{f"new_{name}": amount for name, amount in resources.amounts().items()}})
     if not taken.rowcount:  # type: ignore[attr-defined]
         return False
-    session.execute(_CLAIM, {"server_id": server_id, "host": host, **size})
+    session.execute(_CLAIM, {"server_id": server_id, "host": host, **resources.amounts()})
     return True
 
 
 def change(
-    session: Session, *, server_id: str, host: str, vcpus: int, ram_mb: int, disk_gb: int,
-    limits: tuple[float, float, float] | None, pcpus: int = 0, huge_mb: int = 0,
+    session: Session, *, server_id: str, host: str, resources: Resources, ratios: AllocationRatios | None,
 ) -> bool:
-    """Make the server's claim this large; `limits` guard what it grows by, None: it only shrinks.
+    """Make the server's claim this large; `ratios` limit what it grows by, None: it only shrinks.
 
-    False: there is not enough room, or nothing is claimed. Asked for again, nothing changes.
+    False: there is not enough free capacity, or nothing is claimed. Repeated, nothing changes.
     """
     claim = session.scalars(for_update(
         sa.select(Claim).where(Claim.server_id == server_id, Claim.host == host))).one_or_none()
     if claim is None:
         return False
-    size = {"vcpus": vcpus, "ram_mb": ram_mb, "disk_gb": disk_gb, "pcpus": pcpus, "huge_mb": huge_mb}
-    grown = {name: value - getattr(claim, name) for name, value in size.items()}
+    growth = (resources - claim.resources).amounts()
     statement = sa.update(Host).where(Host.name == host)
-    if limits is not None:
-        statement = statement.where(*_room_for(grown, limits))
-    changed = session.execute(statement.values(_sums(grown)).execution_options(synchronize_session=False))
+    if ratios is not None:
+        # What does not grow fits also where the host has come to have less than its claims.
+        fits = _fits(Host, growth, dataclasses.asdict(ratios))
+        statement = statement.where(*(fits[name] for name in _NAMES if growth[name] > 0))
+    changed = session.execute(statement.values(_sums(growth)).execution_options(synchronize_session=False))
     if not changed.rowcount:  # type: ignore[attr-defined]
         return False
-    for name, value in size.items():
-        setattr(claim, name, value)
+    for name, amount in resources.amounts().items():
+        setattr(claim, name, amount)
     session.flush()
     return True
 
 
-def _room_for(grown: dict[str, int], limits: tuple[float, float, float]) -> list[sa.ColumnElement[bool]]:
-    """What must hold of the host; what does not grow needs no room, also where the host has less than is claimed."""
-    cpu_ratio, ram_ratio, disk_ratio = limits
-    rooms = {
-        "vcpus": Host.vcpus_claimed + grown["vcpus"] <= Host.vcpus * cpu_ratio,
-        "ram_mb": Host.ram_mb_claimed + grown["ram_mb"] <= (Host.ram_mb - Host.reserved_ram_mb) * ram_ratio,
-        "disk_gb": Host.disk_gb_claimed + grown["disk_gb"] <= (Host.disk_gb - Host.reserved_disk_gb) * disk_ratio,
-        "pcpus": Host.pcpus_claimed + grown["pcpus"] <= Host.pcpus,
-        "huge_mb": Host.huge_mb_claimed + grown["huge_mb"] <= Host.huge_mb,
-    }
-    return [room for name, room in rooms.items() if grown[name] > 0]
-
-
-def _sums(grown: dict[str, int]) -> dict[str, Any]:
+def _sums(growth: dict[str, int]) -> dict[str, Any]:
     """The host's sums after claims grew by so much."""
-    return {f"{name}_claimed": getattr(Host, f"{name}_claimed") + more for name, more in grown.items()}
+    return {f"{name}_claimed": getattr(Host, f"{name}_claimed") + amount for name, amount in growth.items()}
 
 
 def release(session: Session, *, server_id: str, host: str | None = None) -> None:
-    """Give the server's room back, on one host or (None) everywhere; nothing claimed is fine."""
+    """Release the server's claims, on one host or (None) on all; without claims nothing happens."""
     query = sa.select(Claim).where(Claim.server_id == server_id)
     if host is not None:
         query = query.where(Claim.host == host)
     for claim in session.scalars(for_update(query.order_by(Claim.host))):
-        gone = session.execute(sa.delete(Claim).where(Claim.server_id == server_id, Claim.host == claim.host)
-                               .execution_options(synchronize_session=False))
-        if not gone.rowcount:  # type: ignore[attr-defined]
+        deleted = session.execute(sa.delete(Claim).where(Claim.server_id == server_id, Claim.host == claim.host)
+                                  .execution_options(synchronize_session=False))
+        if not deleted.rowcount:  # type: ignore[attr-defined]
             continue
         session.execute(sa.update(Host).where(Host.name == claim.host).values(
-            servers_claimed=Host.servers_claimed - 1, **_sums({name: -getattr(claim, name) for name in SIZES}),
+            servers_claimed=Host.servers_claimed - 1, **_sums((Resources() - claim.resources).amounts()),
         ).execution_options(synchronize_session=False))
+
+
+def inconsistent_hosts(session: Session) -> Sequence[str]:
+    """Names of the hosts whose sums differ from their claims, at a glance: claims may be in the middle of a commit."""
+    counted: dict[str, Any] = {
+        "servers_claimed": sa.func.count(Claim.server_id),
+        **{f"{name}_claimed": sa.func.coalesce(sa.func.sum(getattr(Claim, name)), 0) for name in _NAMES}}
+    query = sa.select(Host.name).outerjoin(Claim, Claim.host == Host.name).group_by(Host.number, Host.name).having(
+        sa.or_(*(sa.func.max(getattr(Host, name)) != total for name, total in counted.items())))
+    return session.scalars(query).all()
+
+
+def repair_sums(session: Session, host: str) -> tuple[tuple[Resources, int], tuple[Resources, int]] | None:
+    """Set the host's sums to what its claims add up to; (sums before, sums after) with the numbers of servers.
+
+    None: they agree. Whoever changes a claim updates the host's row in the same transaction, so its lock, taken first,
+    makes the claims stand still.
+    """
+    row = session.scalars(for_update(sa.select(Host).where(Host.name == host))).one_or_none()
+    if row is None:
+        return None
+    claims = session.scalars(sa.select(Claim).where(Claim.host == host).execution_options(populate_existing=True)).all()
+    before = row.allocated, row.servers_claimed
+    after = sum((claim.resources for claim in claims), Resources()), len(claims)
+    if before == after:
+        return None
+    for name, amount in after[0].amounts().items():
+        setattr(row, f"{name}_claimed", amount)
+    row.servers_claimed = after[1]
+    session.flush()
+    return before, after

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Daemons and compute hosts: what lives, what each host offers, and what is claimed of it."""
+"""Services and compute hosts: heartbeats, each host's inventory, and the sums of the claims on it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nova_lite.db.base import Base, Timestamps, new_id, utcnow
 from nova_lite.db.network import interfaces
 from nova_lite.rpc.conductor import ServiceReport
 from nova_lite.rpc.payload import to_wire
+from nova_lite.values.resources import Resources
 
 
 class Service(Timestamps, Base):
@@ -57,9 +58,9 @@ class Host(Timestamps, Base):
     servers_claimed: Mapped[int] = mapped_column(default=0)
     pcpus: Mapped[int] = mapped_column(default=0, server_default="0")
     pcpus_claimed: Mapped[int] = mapped_column(default=0, server_default="0")
-    huge_mb: Mapped[int] = mapped_column(default=0, server_default="0")
-    huge_mb_claimed: Mapped[int] = mapped_column(default=0, server_default="0")
-    offers: Mapped[dict[str, Any] | None]  # as a worker's rpc.conductor.Offers
+    hugepages_mb: Mapped[int] = mapped_column("huge_mb", key="hugepages_mb", default=0, server_default="0")
+    hugepages_mb_claimed: Mapped[int] = mapped_column("huge_mb_claimed", key="hugepages_mb_claimed", default=0, server_default="0")
+    capabilities: Mapped[dict[str, Any] | None] = mapped_column("offers", key="capabilities")  # rpc.conductor.HostCapabilities
     architecture: Mapped[str] = mapped_column(sa.String(32))
     hypervisor_type: Mapped[str] = mapped_column(sa.String(32))
     hypervisor_version: Mapped[int]
@@ -71,9 +72,21 @@ class Host(Timestamps, Base):
     tunnel_ip: Mapped[str | None]
     uptime: Mapped[str] = mapped_column(default="")
 
+    @property
+    def inventory(self) -> Resources:
+        """What guests may use: all that the host has, less what is reserved for the host itself."""
+        return Resources(vcpus=self.vcpus, ram_mb=self.ram_mb - self.reserved_ram_mb, disk_gb=self.disk_gb - self.reserved_disk_gb,
+                         pcpus=self.pcpus, hugepages_mb=self.hugepages_mb)
+
+    @property
+    def allocated(self) -> Resources:
+        """The sums of the claims on it."""
+        return Resources(vcpus=self.vcpus_claimed, ram_mb=self.ram_mb_claimed, disk_gb=self.disk_gb_claimed,
+                         pcpus=self.pcpus_claimed, hugepages_mb=self.hugepages_mb_claimed)
+
 
 class Claim(Base):
-    """A server's room on a host; the primary key makes claiming twice claim once."""
+    """A server's resources on a host; by the primary key two claims of one server are one."""
 
     __tablename__ = "claims"
 
@@ -83,8 +96,14 @@ class Claim(Base):
     ram_mb: Mapped[int]
     disk_gb: Mapped[int]
     pcpus: Mapped[int] = mapped_column(default=0, server_default="0")
-    huge_mb: Mapped[int] = mapped_column(default=0, server_default="0")
+    hugepages_mb: Mapped[int] = mapped_column("huge_mb", key="hugepages_mb", default=0, server_default="0")
     created_at: Mapped[datetime.datetime] = mapped_column(default=utcnow)
+
+    @property
+    def resources(self) -> Resources:
+        """The claimed amounts."""
+        return Resources(vcpus=self.vcpus, ram_mb=self.ram_mb, disk_gb=self.disk_gb, pcpus=self.pcpus,
+                         hugepages_mb=self.hugepages_mb)
 
 
 AUTO = "AUTO: "  # how the reason begins when no operator disabled a host
@@ -168,13 +187,13 @@ def register(session: Session, status: ServiceReport, *, names: list[str], now: 
         row.agent, row.availability_zone = status.agent, row.aggregate_zone or status.availability_zone
         for field in _FROM_INVENTORY:
             setattr(row, field, getattr(inventory, field))
-        offers = to_wire(inventory.offers)
-        if row.offers != offers:
-            row.offers = offers
+        capabilities = to_wire(inventory.capabilities)
+        if row.capabilities != capabilities:
+            row.capabilities = capabilities
 
 
 _FROM_INVENTORY = (
     "vcpus", "ram_mb", "disk_gb", "reserved_ram_mb", "reserved_disk_gb", "disk_free_gb", "architecture",
     "hypervisor_type", "hypervisor_version", "hypervisor_hostname", "virt_type", "virt_reason", "cpu_info", "host_ip",
-    "tunnel_ip", "uptime", "pcpus", "huge_mb",
+    "tunnel_ip", "uptime", "pcpus", "hugepages_mb",
 )

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from nova_lite.db.base import Base
+from nova_lite.db.base import Base, for_update
 
 
 class Revision(Base):
@@ -27,8 +27,8 @@ class Revision(Base):
 
 # Statements are built once: building one costs several times what running it does.
 _TABLE: Any = Revision.__table__
-_LOCK = sa.select(_TABLE.c.resource_id, _TABLE.c.revision).where(
-    _TABLE.c.resource_id.in_(sa.bindparam("ids", expanding=True))).order_by(_TABLE.c.resource_id).with_for_update()
+_LOCK = for_update(sa.select(_TABLE.c.resource_id, _TABLE.c.revision).where(
+    _TABLE.c.resource_id.in_(sa.bindparam("ids", expanding=True))).order_by(_TABLE.c.resource_id))
 _SET = sa.update(_TABLE).where(_TABLE.c.resource_id == sa.bindparam("of")).values(revision=sa.bindparam("new_revision"))
 _ADD = sa.insert(_TABLE).inline()
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filters, in the order in which they are asked: cheap and telling ones first.
+"""The filters, in the order in which they check a host: cheap ones and those with the clearest reasons first.
 
-A filter is a pure function `(host, request) -> str | None`: the reason why the host will not do, or None.
-A reason that begins with the same words counts as one in the report, so put what differs behind a colon.
+A filter is a pure function `(host, request) -> str | None`: the reason why the host is refused, or None.
+Reasons that are equal up to a colon count as one in the explanation, so put details behind a colon.
+docs/scheduler.md maps them to Nova's.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from nova_lite.scheduler.filters import (
     capacity,
     hardware,
     requested_host,
+    retry,
     service,
 )
 from nova_lite.scheduler.view import Host
@@ -23,21 +25,21 @@ from nova_lite.scheduler.view import Host
 Filter = Callable[[Host, PlacementRequest], str | None]
 
 FILTERS: tuple[Filter, ...] = (
-    requested_host.not_tried_yet,
-    requested_host.is_the_forced_host,
+    retry.is_not_tried,
+    requested_host.is_requested_host,
     service.is_enabled,
-    service.is_alive,
-    availability_zone.is_in_zone,
-    aggregates.takes_project,
-    aggregates.takes_image,
+    service.is_up,
+    availability_zone.is_in_availability_zone,
+    aggregates.accepts_project,
+    aggregates.accepts_image,
     aggregates.has_extra_specs,
     architecture.runs_architecture,
-    hardware.has_features,
-    hardware.has_nodes,
-    affinity.is_the_groups_host,
-    affinity.has_place_for_the_group,
-    affinity.is_beside,
-    affinity.is_apart,
+    hardware.has_traits,
+    hardware.has_numa_nodes,
+    affinity.has_the_group,
+    affinity.is_below_group_limit,
+    affinity.is_same_host,
+    affinity.is_different_host,
     capacity.has_cores,
     capacity.has_memory,
     capacity.has_disk,

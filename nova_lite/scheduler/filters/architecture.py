@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refuses hosts whose CPUs cannot run the image, as its property `hw_architecture` says."""
+"""Refuses hosts whose CPUs cannot run the image, by its property `hw_architecture`."""
 
 from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.scheduler.view import Host
@@ -8,8 +8,8 @@ _ALIASES = {"amd64": "x86_64", "x64": "x86_64", "arm64": "aarch64"}
 
 
 def runs_architecture(host: Host, request: PlacementRequest) -> str | None:
-    """No architecture on the image: any host will do."""
+    """An image without an architecture runs on any host. Part of Nova's ImagePropertiesFilter."""
     if request.architecture is None:
         return None
-    wanted = _ALIASES.get(request.architecture.lower(), request.architecture.lower())
-    return None if wanted == host.architecture or host.virt_type == "fake" else f"cannot run {wanted} images"
+    required = _ALIASES.get(request.architecture.lower(), request.architecture.lower())
+    return None if required == host.architecture or host.virt_type == "fake" else f"cannot run {required} images"

@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refuses hosts without enough CPUs, memory or disk left to sell."""
+"""Refuses hosts without enough free CPUs, memory or disk."""
 
 from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.scheduler.view import Host
 
 
 def has_cores(host: Host, request: PlacementRequest) -> str | None:
-    """CPUs may be oversold by `cpu_allocation_ratio`, but one guest never has more than the host."""
+    """CPUs may be overcommitted by `cpu_allocation_ratio`, but no guest has more than the host.
+
+    Placement's VCPU in Nova, once its CoreFilter.
+    """
     if request.vcpus > host.vcpus:
-        return f"fewer CPUs than the flavor: {request.vcpus} asked, the host has {host.vcpus}"
-    if request.vcpus > host.vcpus_free:
-        return f"not enough CPUs: {request.vcpus} asked, {max(0, int(host.vcpus_free))} left"
-    return None
+        return f"fewer CPUs than the flavor: {request.vcpus} requested, the host has {host.vcpus}"
+    free = max(0, host.free.vcpus)
+    return f"not enough CPUs: {request.vcpus} requested, {free} free" if request.vcpus > free else None
 
 
 def has_memory(host: Host, request: PlacementRequest) -> str | None:
-    """Memory may be oversold by `ram_allocation_ratio`."""
-    if request.ram_mb <= host.ram_mb_free:
-        return None
-    return f"not enough memory: {request.ram_mb} MB asked, {max(0, int(host.ram_mb_free))} MB left"
+    """Memory may be overcommitted by `ram_allocation_ratio`. Placement's MEMORY_MB in Nova, once its RamFilter."""
+    free = max(0, host.free.ram_mb)
+    return f"not enough memory: {request.ram_mb} MB requested, {free} MB free" if request.ram_mb > free else None
 
 
 def has_disk(host: Host, request: PlacementRequest) -> str | None:
-    """Disk may be oversold by `disk_allocation_ratio`."""
-    if request.disk_gb <= host.disk_gb_free:
-        return None
-    return f"not enough disk: {request.disk_gb} GB asked, {max(0, int(host.disk_gb_free))} GB left"
+    """Disk may be overcommitted by `disk_allocation_ratio`. Placement's DISK_GB in Nova, once its DiskFilter."""
+    free = max(0, host.free.disk_gb)
+    return f"not enough disk: {request.disk_gb} GB requested, {free} GB free" if request.disk_gb > free else None

@@ -6,7 +6,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
-# Numbers; `=` means at least, for a reason lost in Nova's past:
+# Numbers; `=` means at least, as in Nova:
 # https://docs.openstack.org/nova/latest/admin/scheduling.html#computecapabilitiesfilter
 _NUMBERS: dict[str, Callable[[float, float], bool]] = {
     "=": operator.ge, "==": operator.eq, "!=": operator.ne, ">=": operator.ge, "<=": operator.le}
@@ -14,25 +14,25 @@ _TEXTS: dict[str, Callable[[str, str], bool]] = {
     "s==": operator.eq, "s!=": operator.ne, "s<": operator.lt, "s<=": operator.le, "s>": operator.gt, "s>=": operator.ge}
 
 
-def matches(value: str, wanted: str) -> bool:
-    """Whether the host's `value` is as the extra spec `wanted` says."""
-    word, _, rest = wanted.strip().partition(" ")
+def matches(value: str, required: str) -> bool:
+    """Whether the host's `value` is as the extra spec `required` demands."""
+    sign, _, rest = required.strip().partition(" ")
     rest = rest.strip()
-    if word in _TEXTS:
-        return _TEXTS[word](value, rest)
-    if word in _NUMBERS:
-        return _compare(_NUMBERS[word], value, rest)
-    if word == "<or>":
-        return value in {part.strip() for part in wanted.split("<or>") if part.strip()}
-    if word == "<in>":
+    if sign in _TEXTS:
+        return _TEXTS[sign](value, rest)
+    if sign in _NUMBERS:
+        return _compare(_NUMBERS[sign], value, rest)
+    if sign == "<or>":
+        return value in {part.strip() for part in required.split("<or>") if part.strip()}
+    if sign == "<in>":
         return rest in value
-    if word == "<all-in>":
+    if sign == "<all-in>":
         return all(part in value for part in rest.split())
-    return value == wanted
+    return value == required
 
 
-def _compare(compare: Callable[[float, float], bool], value: str, wanted: str) -> bool:
+def _compare(compare: Callable[[float, float], bool], value: str, required: str) -> bool:
     try:
-        return compare(float(value), float(wanted))
+        return compare(float(value), float(required))
     except ValueError:
         return False

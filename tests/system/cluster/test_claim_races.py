@@ -12,17 +12,20 @@ from nova_lite.db.hosts import claims
 from nova_lite.db.hosts.hosts import Claim, Host
 from nova_lite.payloads.placement import request as placement_request
 from nova_lite.rpc.scheduler import PlacementRequest
+from nova_lite.values.resources import AllocationRatios, Resources
 from tests.system.cluster.test_races import _race, clients, url
 
 __all__ = ["clients", "url"]
 SPECS = {"hw:cpu_policy": "dedicated", "hw:mem_page_size": "2MB"}
 ROUNDS, ROOM = 10, 3
+RATIOS = AllocationRatios(cpu=16.0)
+LARGER = Resources(ram_mb=512, disk_gb=11, pcpus=4, hugepages_mb=128)
 
 
 def _host(database: Database, name: str) -> None:
     with database.writer() as session:
         session.add(Host(
-            name=name, agent=name, vcpus=8, ram_mb=65536, disk_gb=1000, pcpus=2 * ROOM, huge_mb=64 * ROOM, architecture="x86_64",
+            name=name, agent=name, vcpus=8, ram_mb=65536, disk_gb=1000, pcpus=2 * ROOM, hugepages_mb=64 * ROOM, architecture="x86_64",
             hypervisor_type="QEMU", hypervisor_version=1, hypervisor_hostname=name, virt_type="qemu"))
 
 
@@ -37,27 +40,26 @@ def _wanting(database: Database) -> tuple[str, PlacementRequest]:
 
 
 def _take(database: Database, host: str, request: PlacementRequest) -> bool:
-    size = {name: getattr(request, name) for name in claims.SIZES}
     with database.writer() as session:
-        return claims.take(session, server_id=request.server_id, host=host, limits=(16.0, 1.0, 1.0), **size)
+        return claims.take(session, server_id=request.server_id, host=host, resources=request.resources, ratios=RATIOS)
 
 
 def _sums(database: Database, host: str) -> tuple[int, int, int, int]:
     """Claimed by the host's row, and by its claims."""
     with database.reader() as session:
         row = session.scalars(sa.select(Host).where(Host.name == host)).one()
-        taken = session.execute(sa.select(sa.func.sum(Claim.pcpus), sa.func.sum(Claim.huge_mb)).where(Claim.host == host)).one()
-        return row.pcpus_claimed, row.huge_mb_claimed, int(taken[0] or 0), int(taken[1] or 0)
+        taken = session.execute(sa.select(sa.func.sum(Claim.pcpus), sa.func.sum(Claim.hugepages_mb)).where(Claim.host == host)).one()
+        return row.pcpus_claimed, row.hugepages_mb_claimed, int(taken[0] or 0), int(taken[1] or 0)
 
 
-@pytest.mark.parametrize("least", ["pcpus", "huge_mb"])
+@pytest.mark.parametrize("least", ["pcpus", "hugepages_mb"])
 def test_the_last_of_a_host_is_given_once(clients: list[Database], least: str) -> None:
     for number in range(ROUNDS):
         host = f"{least}-{number}"
         _host(clients[0], host)
         with clients[0].writer() as session:  # of the other there is enough for all
             session.execute(sa.update(Host).where(Host.name == host).values(
-                pcpus=2 * ROOM if least == "pcpus" else 100, huge_mb=64 * ROOM if least == "huge_mb" else 10_000))
+                pcpus=2 * ROOM if least == "pcpus" else 100, hugepages_mb=64 * ROOM if least == "hugepages_mb" else 10_000))
         wanting = [_wanting(database) for database in clients]
         won: list[str] = []
 
@@ -84,14 +86,12 @@ def test_a_resize_claim_that_is_delivered_twice_grows_the_claim_once(clients: li
     """The second delivery has read the claim before the first one commits (fault D)."""
     _host(clients[0], "twice")
     server_id = _resized(clients[0], "twice")
-    size = {"vcpus": 0, "ram_mb": 512, "disk_gb": 11, "pcpus": 4, "huge_mb": 128}
-    limits = (16.0, 1.0, 1.0)
     with clients[0].writer() as session:
         loaded = claims.of_server(session, server_id)
         if clients[0].url.get_backend_name() != "sqlite":  # which has one writer at a time
             with clients[1].writer() as other:
-                assert claims.change(other, server_id=server_id, host="twice", limits=limits, **size)
-        assert claims.change(session, server_id=server_id, host="twice", limits=limits, **size)
+                assert claims.change(other, server_id=server_id, host="twice", resources=LARGER, ratios=RATIOS)
+        assert claims.change(session, server_id=server_id, host="twice", resources=LARGER, ratios=RATIOS)
         assert [claim.ram_mb for claim in loaded] == [512]
     assert _sums(clients[0], "twice") == (4, 128, 4, 128)
 
@@ -103,8 +103,7 @@ def test_a_claim_that_grew_meanwhile_is_released_whole(clients: list[Database]) 
         loaded = claims.of_server(session, server_id)
         if clients[0].url.get_backend_name() != "sqlite":
             with clients[1].writer() as other:
-                assert claims.change(other, server_id=server_id, host="released", limits=(16.0, 1.0, 1.0),
-                                     vcpus=0, ram_mb=64, disk_gb=1, pcpus=4, huge_mb=128)
+                assert claims.change(other, server_id=server_id, host="released", resources=LARGER, ratios=RATIOS)
         claims.release(session, server_id=server_id)
         assert len(loaded) == 1
     assert _sums(clients[0], "released") == (0, 0, 0, 0)

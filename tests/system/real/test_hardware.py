@@ -117,7 +117,7 @@ def one_dedicated(cloud: Cloud) -> Iterator[None]:
 
 def test_a_mixed_guest_runs_where_it_was_pinned(cloud: Cloud, one_dedicated: None) -> None:
     (offered,) = cloud.service.report().inventories
-    assert (offered.vcpus, offered.pcpus, [cell.dedicated for cell in offered.offers.cells]) == (1, 1, [(1,)])
+    assert (offered.vcpus, offered.pcpus, [node.dedicated for node in offered.capabilities.numa_nodes]) == (1, 1, [(1,)])
     guest = guest_with(cloud, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "1", "hw:emulator_threads_policy": "share"},
                    {"hw_sound_model": "ac97"}, vcpus=2)
     plain = guest_with(cloud, {}, {})
@@ -162,7 +162,7 @@ def test_what_the_host_says_of_real_time_is_true(cloud: Cloud, one_dedicated: No
     guest = guest_with(cloud, {"hw:cpu_policy": "mixed", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "1"}, {}, vcpus=2)
     (offered,) = cloud.service.report().inventories
     try:
-        if not {resource_request.REALTIME, resource_request.LOCKED} <= set(offered.offers.traits):
+        if not {resource_request.REALTIME, resource_request.LOCKED} <= set(offered.capabilities.traits):
             with pytest.raises(errors.HypervisorFailed):
                 cloud.compute.build(Context(), guest=guest)
             return

@@ -7,9 +7,7 @@ import pytest
 
 from nova_lite import errors
 from nova_lite.hardware import requirements
-from nova_lite.hardware.cpus import CpuPolicy
-from nova_lite.hardware.requirements import Hardware
-from nova_lite.hardware.topology import Cell, Topology
+from nova_lite.values.hardware import CpuPolicy, Hardware, NumaNode, Topology
 
 Words = dict[str, str]
 
@@ -46,9 +44,9 @@ def test_who_asks_for_nothing_gets_the_hosts_defaults() -> None:
      CpuPolicy(dedicated=(0, 1, 2, 3), emulator="isolate", threads="require")),
     ({"hw:locked_memory": "true", "hw:mem_page_size": "small"}, {}, "locked_memory", True),
     ({}, {"hw_sound_model": "ich9"}, "sound_model", "ich9"), ({"hw:pmu": "no"}, {}, "has_pmu", False),
-    ({"hw:numa_nodes": "2"}, {}, "cells", (Cell((0, 1), 512), Cell((2, 3), 512))),
+    ({"hw:numa_nodes": "2"}, {}, "numa_nodes", (NumaNode((0, 1), 512), NumaNode((2, 3), 512))),
     ({"hw:numa_nodes": "2", "hw:numa_cpus.0": "0", "hw:numa_cpus.1": "1-3", "hw:numa_mem.0": "256", "hw:numa_mem.1": "768"},
-     {}, "cells", (Cell((0,), 256), Cell((1, 2, 3), 768))),
+     {}, "numa_nodes", (NumaNode((0,), 256), NumaNode((1, 2, 3), 768))),
     ({}, {"hw_firmware_type": "uefi"}, "firmware", "uefi"),
     ({"os:secure_boot": "required"}, {"hw_firmware_type": "uefi"}, "secure_boot", "required"),
     ({"hw:tpm_version": "2.0", "hw:tpm_model": "tpm-crb"}, {}, "tpm_model", "tpm-crb"),
@@ -60,11 +58,11 @@ def test_who_asks_for_nothing_gets_the_hosts_defaults() -> None:
     ({"quota:cpu_shares": "512", "quota:disk_read_bytes_sec": "1000", "quota:vif_inbound_average": "10"}, {}, "quota",
      {"cpu_shares": 512, "disk_read_bytes_sec": 1000, "vif_inbound_average": 10}),
 ])
-def test_a_wish_is_understood(specs: Words, image: Words, field: str, value: object) -> None:
+def test_an_extra_spec_or_property_is_read(specs: Words, image: Words, field: str, value: object) -> None:
     assert getattr(read(specs, image), field) == value
 
 
-@pytest.mark.parametrize(("specs", "image", "said"), [
+@pytest.mark.parametrize(("specs", "image", "part"), [
     ({}, {"hw_disk_bus": "floppy"}, "hw_disk_bus"), ({}, {"hw_cdrom_bus": "x"}, "hw_cdrom_bus"),
     ({}, {"hw_scsi_model": "x"}, "hw_scsi_model"), ({}, {"hw_vif_model": "spapr"}, "hw_vif_model"),
     ({}, {"hw_video_model": "gop"}, "hw_video_model"), ({"hw:watchdog_action": "explode"}, {}, "hw:watchdog_action"),
@@ -98,17 +96,17 @@ def test_a_wish_is_understood(specs: Words, image: Words, field: str, value: obj
     ({}, {"hw_video_ram": "1"}, "hw_video:ram_max_mb"), ({"quota:cpu_quota": "-5"}, {}, "quota:cpu_quota"),
     ({"quota:cpu_period": "10"}, {}, "quota:cpu_period"), ({"quota:vif_inbound_peak": "5"}, {}, "quota:vif_inbound_average"),
     ({"quota:disk_total_iops_sec": "5", "quota:disk_read_iops_sec": "5"}, {}, "quota:disk_total_iops_sec"),
-    ({"hw:viommu_model": "intel"}, {}, "hw:viommu_model=intel is not offered"),
+    ({"hw:viommu_model": "intel"}, {}, "hw:viommu_model=intel is not supported"),
     ({"hw:sound_model": "ac97"}, {"hw_sound_model": "ich9"}, "contradict"),
 ])
-def test_what_cannot_be_is_refused_by_its_name(specs: Words, image: Words, said: str) -> None:
-    with pytest.raises(errors.BadRequest) as refused:
+def test_a_refusal_names_the_extra_spec_or_property(specs: Words, image: Words, part: str) -> None:
+    with pytest.raises(errors.BadRequest) as error:
         read(specs, image)
-    assert said in refused.value.text
-    assert refused.value.http_status == 400
+    assert part in error.value.text
+    assert error.value.http_status == 400
 
 
-def test_a_refusal_of_what_is_off_would_help_nobody() -> None:
+def test_unsupported_settings_that_are_off_are_accepted() -> None:
     assert read({"hw:mem_encryption": "False", "hw:viommu_model": "none", "hw:virtio_packed_ring": "false"}) == Hardware()
 
 

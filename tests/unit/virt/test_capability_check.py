@@ -14,9 +14,7 @@ from nova_lite import conf as options
 from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.cpu_sets import CpuSets
 from nova_lite.compute.virt.libvirt.hardware import capability_check, cpu_pinning
-from nova_lite.hardware.cpus import CpuPolicy
-from nova_lite.hardware.requirements import Hardware
-from nova_lite.hardware.topology import Cell
+from nova_lite.values.hardware import CpuPolicy, Hardware, NumaNode
 
 
 @pytest.fixture
@@ -39,15 +37,15 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-CELLS = tuple(Cell((n,), 8) for n in range(3))
+CELLS = tuple(NumaNode((n,), 8) for n in range(3))
 
 
 @pytest.mark.parametrize(("hardware", "lack"), [
     (Hardware(), None), (Hardware(firmware="uefi"), None), (Hardware(firmware="bios"), None),
     (Hardware(firmware="uefi", secure_boot="required"), "package ovmf"), (Hardware(tpm_version="2.0"), "no swtpm"),
     (Hardware(page_size="small"), None), (Hardware(page_size=4), None), (Hardware(page_size="large"), None),
-    (Hardware(page_size=2048), None), (Hardware(page_size=1048576), "huge pages"), (Hardware(cells=CELLS[:2]), None),
-    (Hardware(cells=CELLS), "the host has 2"), (Hardware(cpus=CpuPolicy(dedicated=(0,))), "cpu_dedicated_set is empty"),
+    (Hardware(page_size=2048), None), (Hardware(page_size=1048576), "huge pages"), (Hardware(numa_nodes=CELLS[:2]), None),
+    (Hardware(numa_nodes=CELLS), "the host has 2"), (Hardware(cpus=CpuPolicy(dedicated=(0,))), "cpu_dedicated_set is empty"),
 ])
 def test_a_host_says_what_it_lacks(host: Path, conf: cfg.ConfigOpts, hardware: Hardware, lack: str | None) -> None:
     said = capability_check.missing(hardware, ram_mb=16, arch="x86_64", conf=conf)

@@ -35,6 +35,7 @@ from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.hosts import hosts
 from nova_lite.hardware import requirements
 from nova_lite.runtime import tokens
+from nova_lite.values.hardware import Hardware
 
 CREATE = Rule("os_compute_api:servers:create", MEMBER)
 FORCED_HOST = Rule("os_compute_api:servers:create:forced_host", ADMIN)
@@ -168,13 +169,13 @@ def _image(req: Request, params: Body) -> BootImage:
     return boot_image.find(req, image_id)
 
 
-def _hardware(flavor: Flavor, image: BootImage) -> requirements.Hardware:
+def _hardware(flavor: Flavor, image: BootImage) -> Hardware:
     """:raises errors.BadRequest: an extra spec or image property requires what this cloud lacks; the reason names it."""
     return requirements.read(
         specs=flavor.extra_specs, image=image.properties, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb)
 
 
-def check_fit(req: Request, flavor: Flavor, image: BootImage) -> requirements.Hardware:
+def check_fit(req: Request, flavor: Flavor, image: BootImage) -> Hardware:
     """The hardware that flavor and image require together.
 
     :raises errors.BadRequest: the image needs a larger flavor. The texts are Nova's.

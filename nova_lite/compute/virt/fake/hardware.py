@@ -14,7 +14,8 @@ from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.cpu_sets import NO_PINS, CpuPinning, CpuSets
 from nova_lite.hardware import requirements, resource_request
 from nova_lite.rpc.compute import Guest, GuestPlacement
-from nova_lite.rpc.conductor import HostCell, Inventory, Offers
+from nova_lite.rpc.conductor import HostCapabilities, HostNumaNode, Inventory
+from nova_lite.values.hardware import Hardware
 
 _PAGE_KIB = 2048
 _TRAITS = (
@@ -30,10 +31,10 @@ _CPU_INFO = json.dumps({
 
 def inventory(conf: cfg.ConfigOpts, host: str) -> Inventory:
     """What one simulated host has."""
-    sets, offered = cpus(conf), offers(conf)
+    sets, offered = cpus(conf), capabilities(conf)
     return Inventory(
-        host=host, vcpus=len(sets.shared), pcpus=len(sets.dedicated), offers=offered,
-        huge_mb=sum(offered.pages_mb.values()), ram_mb=conf.compute.fake_ram_mb,
+        host=host, vcpus=len(sets.shared), pcpus=len(sets.dedicated), capabilities=offered,
+        hugepages_mb=sum(offered.hugepages_mb.values()), ram_mb=conf.compute.fake_ram_mb,
         disk_gb=conf.compute.fake_disk_gb, architecture="x86_64", hypervisor_type="fake", hypervisor_version=1000000,
         hypervisor_hostname=host, virt_type="fake", virt_reason="[compute] driver is fake: guests exist in memory only",
         cpu_info=_CPU_INFO, host_ip=conf.my_ip, tunnel_ip=conf.network.tunnel_ip or None,
@@ -48,12 +49,12 @@ def cpus(conf: cfg.ConfigOpts) -> CpuSets:
     return CpuSets(cpu_sets.dedicated(conf), cpu_sets.shared(conf, there=range(conf.compute.fake_vcpus)))
 
 
-def offers(conf: cfg.ConfigOpts) -> Offers:
+def capabilities(conf: cfg.ConfigOpts) -> HostCapabilities:
     """One NUMA node with all there is."""
     sets, pages_mb = cpus(conf), conf.compute.fake_huge_pages_mb
-    cell = HostCell(cpus=tuple(sorted((*sets.shared, *sets.dedicated))), dedicated=sets.dedicated,
+    node = HostNumaNode(cpus=tuple(sorted((*sets.shared, *sets.dedicated))), dedicated=sets.dedicated,
                     memory_mb=conf.compute.fake_ram_mb)
-    return Offers(cells=(cell,), pages_mb={str(_PAGE_KIB): pages_mb} if pages_mb else {},
+    return HostCapabilities(numa_nodes=(node,), hugepages_mb={str(_PAGE_KIB): pages_mb} if pages_mb else {},
                   traits=tuple(sorted({*_TRAITS, *conf.compute.custom_traits})))
 
 
@@ -69,7 +70,7 @@ def pin(guest: Guest, own: CpuPinning, others: Iterable[CpuPinning], *, among: C
         return own
     taken = {cpu for other in others for cpu in other.taken}
     try:
-        return cpu_sets.pick(required.cpus, cells=required.cells, free=set(among.dedicated) - taken, among=among)
+        return cpu_sets.pick(required.cpus, numa_nodes=required.numa_nodes, free=set(among.dedicated) - taken, among=among)
     except ValueError as error:
         raise errors.HypervisorFailed(host=guest.host, action="make such a guest", reason=error) from error
 
@@ -83,5 +84,5 @@ def placement(guest: Guest, own: CpuPinning) -> GuestPlacement:
         nics={nic.mac: f"0000:00:{slot:02x}.0" for slot, nic in enumerate(guest.nics, start=3)})
 
 
-def _hardware(guest: Guest) -> requirements.Hardware:
+def _hardware(guest: Guest) -> Hardware:
     return requirements.read(specs=guest.extra_specs, image=guest.image.properties, vcpus=guest.vcpus, ram_mb=guest.ram_mb)

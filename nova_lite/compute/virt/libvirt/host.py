@@ -46,11 +46,11 @@ class LibvirtHost:
             "describe the host", lambda conn: (int(conn.getVersion()), str(conn.getCapabilities())))
         disk_gb, disk_free_gb = inventory.disk_gb(env.instances)
         with env.failing("describe the host"):
-            offers = host_capabilities.read(
+            offered = host_capabilities.read(
                 env.conf, arch=env.arch, is_kvm=env.virt.type == capability_probe.KVM)
             shared, dedicated = len(cpu_sets.shared(env.conf)), len(cpu_sets.dedicated(env.conf))
         return (Inventory(
-            host=env.host, vcpus=shared, pcpus=dedicated, offers=offers, huge_mb=sum(offers.pages_mb.values()),
+            host=env.host, vcpus=shared, pcpus=dedicated, capabilities=offered, hugepages_mb=sum(offered.hugepages_mb.values()),
             ram_mb=inventory.ram_mb(), disk_gb=disk_gb, architecture=env.arch, hypervisor_type="QEMU",
             hypervisor_version=version, hypervisor_hostname=env.host, virt_type=env.virt.type,
             virt_reason=env.virt.reason, cpu_info=host_capabilities.cpu_info(capabilities), host_ip=env.conf.my_ip,

@@ -113,10 +113,8 @@ def _claimed_disk_gb(req: Request, server: Server, image: boot_image.BootImage) 
     claim = next((each for each in claims.of_server(req.db, server.id) if each.host == server.host), None)
     if claim is None or claim.disk_gb == disk_gb:
         return disk_gb
-    options = req.conf.scheduler
-    limits = (options.cpu_allocation_ratio, options.ram_allocation_ratio, options.disk_allocation_ratio)
-    size = {name: getattr(claim, name) for name in claims.SIZES} | {"disk_gb": disk_gb}
-    if not claims.change(req.db, server_id=server.id, host=claim.host, limits=limits, **size):
+    if not claims.change(req.db, server_id=server.id, host=claim.host, resources=claim.resources.replace(disk_gb=disk_gb),
+                         ratios=claims.allocation_ratios(req.conf)):
         raise errors.Conflict(reason=f"Cannot 'rebuild' server {server.id}: its host has not {disk_gb} GB of disk left, "
                                      "which this image needs.")
     return disk_gb

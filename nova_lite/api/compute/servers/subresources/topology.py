@@ -11,9 +11,8 @@ from nova_lite.api.wsgi.responses import INTEGER, INTEGER_OR_NULL, OBJECT, close
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.hardware import requirements
-from nova_lite.hardware.requirements import Hardware
-from nova_lite.hardware.topology import Cell
 from nova_lite.rpc.compute import GuestPlacement
+from nova_lite.values.hardware import Hardware, NumaNode
 
 HOST = Rule("compute:server:topology:host:index", ADMIN)
 RULES = (HOST,)
@@ -34,36 +33,36 @@ def show(req: Request, server_id: str) -> Body:
     flavor = server.flavor
     vcpus, ram_mb = int(flavor["vcpus"]), int(flavor["ram"])
     hardware = requirements.read(specs=flavor.get("extra_specs", {}), image=server.image_properties, vcpus=vcpus, ram_mb=ram_mb)
-    cells = hardware.cells
-    if not cells and (hardware.cpus.dedicated or hardware.page_size is not None):
-        cells = (Cell(tuple(range(vcpus)), ram_mb),)
-    if not cells:
+    nodes = hardware.numa_nodes
+    if not nodes and (hardware.cpus.dedicated or hardware.page_size is not None):
+        nodes = (NumaNode(tuple(range(vcpus)), ram_mb),)
+    if not nodes:
         return {"nodes": [], "pagesize_kb": None}
     placement = None if server.agent is None else call_host(
         req, server, lambda worker: worker.placement(req.ctxt, server_id=server_id))
     shows_host = may(req, HOST)
     return {
-        "nodes": [_node(number, cell, hardware, placement, shows_host=shows_host) for number, cell in enumerate(cells)],
+        "nodes": [_node(number, node, hardware, placement, shows_host=shows_host) for number, node in enumerate(nodes)],
         "pagesize_kb": placement.page_kib if placement is not None and hardware.page_size is not None else None}
 
 
-def _node(number: int, cell: Cell, hardware: Hardware, placement: GuestPlacement | None, *, shows_host: bool) -> Body:
+def _node(number: int, node: NumaNode, hardware: Hardware, placement: GuestPlacement | None, *, shows_host: bool) -> Body:
     """A requested node is on the host's node of the same number; see compute/virt/libvirt/xml/processor.py."""
-    body: Body = {"memory_mb": cell.memory_mb, "siblings": _siblings(cell, hardware), "vcpu_set": list(cell.cpus)}
+    body: Body = {"memory_mb": node.memory_mb, "siblings": _siblings(node, hardware), "vcpu_set": list(node.cpus)}
     if not shows_host:
         return body
-    pins = {cpu: placement.pins[str(cpu)] for cpu in cell.cpus if str(cpu) in placement.pins} if placement is not None else {}
-    nodes = {placement.nodes[str(cpu)] for cpu in pins} if placement is not None else set()
-    host_node = None if placement is None else number if hardware.cells else min(nodes, default=0)
+    pins = {cpu: placement.pins[str(cpu)] for cpu in node.cpus if str(cpu) in placement.pins} if placement is not None else {}
+    host_nodes = {placement.nodes[str(cpu)] for cpu in pins} if placement is not None else set()
+    host_node = None if placement is None else number if hardware.numa_nodes else min(host_nodes, default=0)
     return {**body, "host_node": host_node, "cpu_pinning": {str(cpu): host_cpu for cpu, host_cpu in pins.items()}}
 
 
-def _siblings(cell: Cell, hardware: Hardware) -> list[list[int]]:
+def _siblings(node: NumaNode, hardware: Hardware) -> list[list[int]]:
     """The guest's CPUs by core, if a core has several threads; else empty."""
     threads = hardware.topology.threads if hardware.topology else 1
     if threads == 1:
         return []
     cores: dict[int, list[int]] = {}
-    for cpu in cell.cpus:
+    for cpu in node.cpus:
         cores.setdefault(cpu // threads, []).append(cpu)
     return list(cores.values())

@@ -10,7 +10,7 @@ from pathlib import Path
 from oslo_config import cfg
 
 from nova_lite.compute.virt.libvirt.xml import firmware
-from nova_lite.hardware.requirements import Hardware
+from nova_lite.values.hardware import Hardware
 
 # QEMU's list of firmwares: docs/interop/firmware.json of its source.
 _FIRMWARES = Path("/usr/share/qemu/firmware")
@@ -73,9 +73,9 @@ def _pages(hardware: Hardware, ram_mb: int) -> str | None:
 
 def _nodes(hardware: Hardware) -> str | None:
     there = len(list(_NODES.glob("node[0-9]*"))) or 1
-    if len(hardware.cells) <= there:
+    if len(hardware.numa_nodes) <= there:
         return None
-    return f"hw:numa_nodes={len(hardware.cells)}: the host has {there}, and each of a guest's needs one of its own"
+    return f"hw:numa_nodes={len(hardware.numa_nodes)}: the host has {there}, and each of a guest's needs one of its own"
 
 
 def _cpus(hardware: Hardware, conf: cfg.ConfigOpts) -> str | None:

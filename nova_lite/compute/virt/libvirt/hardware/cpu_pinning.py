@@ -11,7 +11,7 @@ import libvirt
 from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.cpu_sets import NO_PINS, CpuPinning, CpuSets
 from nova_lite.hardware import topology
-from nova_lite.hardware.requirements import Hardware
+from nova_lite.values.hardware import Hardware
 
 
 def choose(conn: Any, server_id: str, hardware: Hardware, *, among: CpuSets) -> CpuPinning:
@@ -37,7 +37,7 @@ def choose(conn: Any, server_id: str, hardware: Hardware, *, among: CpuSets) -> 
     free = set(among.dedicated) - taken
     if is_enough(own, hardware) and own.taken <= free:
         return own
-    return cpu_sets.pick(hardware.cpus, cells=hardware.cells, free=free, among=among)
+    return cpu_sets.pick(hardware.cpus, numa_nodes=hardware.numa_nodes, free=free, among=among)
 
 
 def is_enough(own: CpuPinning, hardware: Hardware) -> bool:

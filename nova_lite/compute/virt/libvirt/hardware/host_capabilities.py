@@ -16,8 +16,8 @@ from nova_lite.compute import inventory
 from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.libvirt.hardware import capability_check
 from nova_lite.hardware import resource_request
-from nova_lite.hardware.requirements import Hardware
-from nova_lite.rpc.conductor import HostCell, Offers
+from nova_lite.rpc.conductor import HostCapabilities, HostNumaNode
+from nova_lite.values.hardware import Hardware
 
 _PAGES = Path("/sys/kernel/mm/hugepages")
 _NODES = Path("/sys/devices/system/node")
@@ -35,7 +35,7 @@ _SAME = frozenset((
 ))
 
 
-def read(conf: cfg.ConfigOpts, *, arch: str, is_kvm: bool) -> Offers:
+def read(conf: cfg.ConfigOpts, *, arch: str, is_kvm: bool) -> HostCapabilities:
     """The host's offers now.
 
     :raises ValueError: [compute] cpu_dedicated_set or cpu_shared_set is wrong.
@@ -43,12 +43,12 @@ def read(conf: cfg.ConfigOpts, *, arch: str, is_kvm: bool) -> Offers:
     cpu_sets.refuse_absent(conf)
     known = cpu_sets.layout()
     kept = set(cpu_sets.dedicated(conf))
-    cells = []
+    nodes = []
     for number, memory_mb in enumerate(_memory_of_nodes()):
         cpus = sorted(cpu for cpu, node in known.node_of.items() if node == number)
-        cells.append(HostCell(cpus=tuple(cpus), dedicated=tuple(sorted(kept & set(cpus))), memory_mb=memory_mb))
-    return Offers(
-        cells=tuple(cells), pages_mb={str(kib): total * kib >> 10 for kib, (total, _) in _pages().items() if total},
+        nodes.append(HostNumaNode(cpus=tuple(cpus), dedicated=tuple(sorted(kept & set(cpus))), memory_mb=memory_mb))
+    return HostCapabilities(
+        numa_nodes=tuple(nodes), hugepages_mb={str(kib): total * kib >> 10 for kib, (total, _) in _pages().items() if total},
         traits=tuple(sorted({*conf.compute.custom_traits, *_traits(arch, is_kvm=is_kvm, threads=known.threads)})),
         threads=known.threads)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from nova_lite.compute.virt.libvirt.xml.elements import text
-from nova_lite.hardware.requirements import Hardware
+from nova_lite.values.hardware import Hardware
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 # A PCIe machine takes devices while it runs only into root ports that it was started with.

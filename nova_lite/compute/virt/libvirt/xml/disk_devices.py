@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nova_lite.compute.virt.libvirt.xml.elements import text
 from nova_lite.hardware import extra_specs
-from nova_lite.hardware.requirements import Hardware
+from nova_lite.values.hardware import Hardware
 
 _PREFIX = {"virtio": "vd", "ide": "hd"}
 

@@ -14,8 +14,8 @@ from nova_lite.compute.virt.libvirt.xml import disk_devices, firmware, nics, pro
 from nova_lite.compute.virt.libvirt.xml.disk_devices import Disk
 from nova_lite.compute.virt.libvirt.xml.elements import text
 from nova_lite.hardware import requirements
-from nova_lite.hardware.requirements import Hardware
 from nova_lite.rpc.compute import Guest, Nic
+from nova_lite.values.hardware import Hardware
 
 __all__ = ["NAMESPACE", "Disk", "Machine", "domain_name", "domain_xml", "hardware_of", "nic_xml", "owner_of"]
 

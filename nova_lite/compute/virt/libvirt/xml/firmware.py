@@ -6,7 +6,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from nova_lite.compute.virt.libvirt.xml.elements import text
-from nova_lite.hardware.requirements import Hardware
+from nova_lite.values.hardware import Hardware
 
 
 def write(

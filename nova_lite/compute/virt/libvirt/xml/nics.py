@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from nova_lite.hardware.requirements import Hardware
 from nova_lite.rpc.compute import Nic
+from nova_lite.values.hardware import Hardware
 
 # A tap device of Linux takes 256 queues; more than eight help nobody's guest and cost a thread each.
 _MOST_QUEUES = 8

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from nova_lite.compute.virt.cpu_sets import CpuPinning
 from nova_lite.compute.virt.libvirt.xml import firmware
 from nova_lite.compute.virt.libvirt.xml.elements import text
-from nova_lite.hardware.requirements import Hardware
+from nova_lite.values.hardware import Hardware
 
 _TUNE = (("cpu_shares", "shares"), ("cpu_period", "period"), ("cpu_quota", "quota"))
 # Of real-time CPUs: the least, which already comes before all that is not real-time.
@@ -56,11 +56,11 @@ def _memory(domain: ET.Element, hardware: Hardware, page_kib: int | None) -> Non
             ET.SubElement(backing, "nosharepages")
         if hardware.locked_memory or hardware.cpus.realtime:
             ET.SubElement(backing, "locked")
-    if hardware.cells:
+    if hardware.numa_nodes:
         # Each of the guest's nodes on the host's node of its number.
         tune = ET.SubElement(domain, "numatune")
-        ET.SubElement(tune, "memory", mode="strict", nodeset=f"0-{len(hardware.cells) - 1}")
-        for number in range(len(hardware.cells)):
+        ET.SubElement(tune, "memory", mode="strict", nodeset=f"0-{len(hardware.numa_nodes) - 1}")
+        for number in range(len(hardware.numa_nodes)):
             ET.SubElement(tune, "memnode", cellid=str(number), mode="strict", nodeset=str(number))
 
 
@@ -86,11 +86,11 @@ def _cpu(domain: ET.Element, hardware: Hardware, *, is_kvm: bool) -> None:
     shape = hardware.topology
     if shape is not None:
         ET.SubElement(cpu, "topology", sockets=str(shape.sockets), cores=str(shape.cores), threads=str(shape.threads))
-    if hardware.cells:
+    if hardware.numa_nodes:
         numa = ET.SubElement(cpu, "numa")
-        for number, cell in enumerate(hardware.cells):
-            ET.SubElement(numa, "cell", id=str(number), cpus=",".join(str(n) for n in cell.cpus),
-                          memory=str(cell.memory_mb), unit="MiB")
+        for number, node in enumerate(hardware.numa_nodes):
+            ET.SubElement(numa, "cell", id=str(number), cpus=",".join(str(n) for n in node.cpus),
+                          memory=str(node.memory_mb), unit="MiB")
 
 
 def _clock(domain: ET.Element, hardware: Hardware, *, is_kvm: bool, is_windows: bool) -> None:
