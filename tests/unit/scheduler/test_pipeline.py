@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -14,7 +15,9 @@ from nova_lite.scheduler import pipeline
 from nova_lite.scheduler.filters import FILTERS
 from nova_lite.scheduler.filters.operators import matches
 from nova_lite.scheduler.view import Host, HostAffinity
+from nova_lite.scheduler.weighers import WEIGHERS
 from nova_lite.values.resources import Resources
+from tests.support.paths import ROOT
 
 ROOMY = Resources(vcpus=16, ram_mb=8192, disk_gb=100)
 HOST = Host(
@@ -137,3 +140,9 @@ def test_extra_specs_have_operators(value: str, required: str, *, fits: bool) ->
 def test_hardware_is_compared(host: dict[str, object], request_changes: dict[str, object], reason: str | None) -> None:
     outcome = choose([dataclasses.replace(HOST, **host)], dataclasses.replace(REQUEST, **request_changes))  # type: ignore[arg-type]
     assert [refusal.reason for refusal in outcome.refusals] == ([] if reason is None else [reason])
+
+
+@pytest.mark.parametrize("check", [*FILTERS, *WEIGHERS], ids=lambda check: check.__name__)
+def test_the_documentation_maps_every_filter_and_weigher_to_nova(check: Callable[..., object]) -> None:
+    name = f"`{check.__module__.rsplit('.', 1)[-1]}.{check.__name__}`"
+    assert f"| {name} |" in (ROOT / "docs" / "scheduler.md").read_text()
