@@ -46,11 +46,11 @@ def describe(
     flavor = server.flavor
     return compute.Guest(
         server_id=server.id, fence=fence, host=str(server.host), instance_name=servers.instance_name(server.number),
-        display_name=server.name, hostname=server.hostname, vcpus=int(flavor["vcpus"]), ram_mb=int(flavor["ram"]),
-        disk_gb=int(flavor["disk"]), ephemeral_gb=int(flavor["ephemeral"]), swap_mb=int(flavor["swap"]),
+        display_name=server.name, hostname=server.hostname, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb,
+        disk_gb=flavor.root_gb, ephemeral_gb=flavor.ephemeral_gb, swap_mb=flavor.swap_mb,
         image=image or _image(session, services, server), nics=_nics(ports), config_drive=server.config_drive,
         documents=instance_metadata.for_config_drive(ports.documents, admin_pass=_admin_pass(services, inputs or {})),
-        extra_specs=dict(flavor["extra_specs"]), project_id=server.project_id,
+        extra_specs=dict(flavor.extra_specs), project_id=server.project_id,
         user_id=server.user_id,
     )
 
@@ -102,7 +102,7 @@ def _facts(session: Session, server: Server, ports: network.ServerPorts) -> inst
     return instance_metadata.ServerFacts(
         id=server.id, number=server.number, name=server.name, hostname=server.hostname, project_id=server.project_id,
         availability_zone=str(server.availability_zone), launch_index=server.launch_index,
-        reservation_id=server.reservation_id, flavor_name=str(server.flavor["name"]), image_id=server.image_id,
+        reservation_id=server.reservation_id, flavor_name=server.flavor.name, image_id=server.image_id,
         key_name=server.key_name, key_data=server.key_data, metadata_items=dict(server.metadata_items),
         user_data=server.user_data, nics=tuple(_nic_facts(port, networks[port.network_id]) for port in ports.ports),
         group_names=tuple(sorted(security_groups.names(session, group_ids))),

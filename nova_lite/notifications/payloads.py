@@ -13,6 +13,7 @@ from nova_lite.db.compute.servers import Server, instance_name
 from nova_lite.db.network.ports import Port
 from nova_lite.lifecycle.servers import Power
 from nova_lite.notifications.names import Kind
+from nova_lite.values.flavor import Flavor
 
 Body = dict[str, Any]
 _POWER = {Power.NOSTATE: "pending", Power.RUNNING: "running", Power.PAUSED: "paused", Power.SHUTDOWN: "shutdown",
@@ -74,12 +75,11 @@ def _keypair(keypair: Keypair) -> Body:
         "type": keypair.type})
 
 
-def _flavor(flavor: Body) -> Body:
+def _flavor(flavor: Flavor) -> Body:
     return enveloped("FlavorPayload", "1.4", {
-        "flavorid": flavor.get("id"), "name": flavor.get("name"), "memory_mb": flavor.get("ram"), "vcpus": flavor.get("vcpus"),
-        "root_gb": flavor.get("disk"), "ephemeral_gb": flavor.get("ephemeral"), "swap": flavor.get("swap"), "rxtx_factor": 1.0,
-        "vcpu_weight": 0, "disabled": False, "is_public": True, "extra_specs": dict(flavor.get("extra_specs") or {}),
-        "projects": None, "description": None,
+        "flavorid": flavor.id, "name": flavor.name, "memory_mb": flavor.ram_mb, "vcpus": flavor.vcpus, "root_gb": flavor.root_gb,
+        "ephemeral_gb": flavor.ephemeral_gb, "swap": flavor.swap_mb, "rxtx_factor": 1.0, "vcpu_weight": 0, "disabled": False,
+        "is_public": True, "extra_specs": dict(flavor.extra_specs), "projects": None, "description": None,
     })
 
 

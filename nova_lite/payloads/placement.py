@@ -22,9 +22,9 @@ def request(
     """The server's request; `excluded`: hosts that are refused. `resource_request`: instead of that of its flavor."""
     group = _group(session, server)
     hints = server.scheduler_hints or {}
-    extra_specs = dict(server.flavor.get("extra_specs", {}))
+    extra_specs = dict(server.flavor.extra_specs)
     required = resource_request or resource_requests.of(
-        specs=extra_specs, image=server.image_properties, vcpus=server.vcpus, ram_mb=server.ram_mb, disk_gb=server.disk_gb)
+        specs=extra_specs, image=server.image_properties, vcpus=server.vcpus, ram_mb=server.ram_mb, disk_gb=server.total_gb)
     return PlacementRequest(
         server_id=server.id, project_id=server.project_id, **required.resources.amounts(), page_size_kib=required.page_size_kib,
         numa_nodes_mb=required.numa_nodes_mb, required_traits=required.required_traits,

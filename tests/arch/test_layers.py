@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "rpc": {"rpc", "errors", "context", "runtime", "values"},
     "db": {"db", "errors", "lifecycle", "conf", "rpc", "values"},
     "payloads": {"payloads", "values", "db", "rpc", "errors", "hardware"},
-    "notifications": {"notifications", "db", "lifecycle"},
+    "notifications": {"notifications", "db", "lifecycle", "values"},
     "api": CONTROL | {"api"}, "conductor": CONTROL | {"conductor"}, "scheduler": CONTROL | {"scheduler"},
     "console": {"console", "conf", "db", "errors"},
     "worker": SHARED | {"worker"},

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from nova_lite.db.hosts.hosts import Host
 from nova_lite.rpc.conductor import ServiceReport
+from nova_lite.values.flavor import Flavor
 from tests.support.flows import one_process, resizing, shelving
 from tests.support.flows.one_process import CTXT, OneProcess
 
@@ -45,7 +46,7 @@ def claimed(cloud: OneProcess) -> tuple[list[int], list[int]]:
 
 
 def build(cloud: OneProcess, specs: dict[str, str], *, vcpus: int = 2, image: dict[str, str] | None = None) -> str:
-    flavor = {"id": "1", "name": "f", "vcpus": vcpus, "ram": 128, "disk": 1, "ephemeral": 0, "swap": 0, "extra_specs": specs}
+    flavor = Flavor(id="1", name="f", vcpus=vcpus, ram_mb=128, root_gb=1, extra_specs=specs)
     server_id, action_id = cloud.create_server(flavor=flavor, vcpus=vcpus, image_properties=image or {})
     cloud.run(action_id)
     return server_id
@@ -100,7 +101,7 @@ def test_huge_pages_are_given_and_given_back(cloud: OneProcess) -> None:
 @pytest.mark.parametrize(("end", "pcpus"), [("confirm_resize", 4), ("revert_resize", 2)])
 def test_a_resize_claims_for_both_sizes_until_it_ends(cloud: OneProcess, end: str, pcpus: int) -> None:
     server_id = build(cloud, OWN)
-    flavor = {**resizing.LARGE, "vcpus": 4, "ram": 128, "extra_specs": OWN}
+    flavor = dataclasses.replace(resizing.LARGE, vcpus=4, ram_mb=128, extra_specs=OWN)
     cloud.run(resizing.begin_resize(cloud, server_id, flavor))
     assert cloud.server(server_id).vm_state == "resized"
     assert claimed(cloud)[0] == [0, 4]
@@ -112,7 +113,7 @@ def test_a_resize_claims_for_both_sizes_until_it_ends(cloud: OneProcess, end: st
 
 def test_a_resize_to_more_than_there_is_says_so(cloud: OneProcess) -> None:
     server_id = build(cloud, OWN)
-    action_id = resizing.begin_resize(cloud, server_id, {**resizing.LARGE, "vcpus": 5, "ram": 128, "extra_specs": OWN})
+    action_id = resizing.begin_resize(cloud, server_id, dataclasses.replace(resizing.LARGE, vcpus=5, ram_mb=128, extra_specs=OWN))
     cloud.run(action_id)
     assert "not enough dedicated CPUs: 5 requested, 4 free" in str(cloud.events(action_id)[-1].details)
     assert claimed(cloud)[0] == [0, 2]

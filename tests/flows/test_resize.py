@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 
 import pytest
@@ -113,7 +114,7 @@ def test_a_resize_after_an_operators_reset_starts_clean(cloud: OneProcess) -> No
     cloud.run(action_id)
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).values(vm_state="active"))
-    cloud.run(begin_resize(cloud, server_id, {**LARGE, "id": "3", "name": "huge", "vcpus": 4}))
+    cloud.run(begin_resize(cloud, server_id, dataclasses.replace(LARGE, id="3", name="huge", vcpus=4)))
     assert looks(cloud, server_id)[1:4] == ("huge", (4, 256, 3), (4, 256, 6))
     cloud.run(cloud.begin_action(server_id, "revert_resize"))
     assert looks(cloud, server_id)[:4] == ("active", "large", LARGE_SIZE, LARGE_SIZE)

@@ -19,15 +19,16 @@ from nova_lite.db.hosts.aggregates import Aggregate
 from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.payloads import placement
 from nova_lite.rpc.scheduler import PlacementRequest
+from nova_lite.values.flavor import Flavor
 from nova_lite.values.resources import Resources
 from tests.support.flows import resizing
 from tests.support.flows.one_process import CTXT, Broken, OneProcess
 from tests.support.flows.resizing import LARGE, begin_resize
 
-SSD = {**LARGE, "extra_specs": {"aggregate_instance_extra_specs:ssd": "true"}}
+SSD = dataclasses.replace(LARGE, extra_specs={"aggregate_instance_extra_specs:ssd": "true"})
 
 
-def refusal(cloud: OneProcess, server_id: str, flavor: dict[str, Any] | None = None) -> str:
+def refusal(cloud: OneProcess, server_id: str, flavor: Flavor | None = None) -> str:
     """What the action and its step say about a resize that was refused; the server is as it was."""
     action_id = begin_resize(cloud, server_id, flavor)
     cloud.run(action_id)
@@ -79,7 +80,7 @@ def test_what_does_not_grow_needs_no_room(cloud: OneProcess) -> None:
     server_id = resizing.built(cloud)
     with cloud.database.writer() as session:
         session.execute(sa.update(Host).values(ram_mb=Host.reserved_ram_mb + 64))
-    action_id = begin_resize(cloud, server_id, {**LARGE, "ram": 128})
+    action_id = begin_resize(cloud, server_id, dataclasses.replace(LARGE, ram_mb=128))
     cloud.run(action_id)
     assert resizing.looks(cloud, server_id)[:3] == ("resized", "large", (2, 128, 3))
 

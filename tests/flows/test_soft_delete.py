@@ -131,4 +131,4 @@ def looks_of_rows(cloud: OneProcess, server_id: str) -> tuple[Any, ...]:
         sums = session.execute(sa.text("SELECT sum(vcpus_claimed), sum(ram_mb_claimed), sum(disk_gb_claimed) FROM hosts")).one()
         status = server_migrations.latest(session, server_id).status
     assert (server.vcpus, server.ram_mb, server.disk_gb) == tuple(sums)
-    return server.flavor["name"], tuple(sums), status
+    return server.flavor.name, tuple(sums), status

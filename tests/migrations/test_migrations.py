@@ -32,10 +32,12 @@ from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.db.identity import users
 from nova_lite.payloads import placement
 from nova_lite.scheduler.service import Placements
+from nova_lite.values.flavor import Flavor
 from nova_lite.values.resources import AllocationRatios, Resources
 from tools.lib.services import MariaDB, Postgres
 
 BACKENDS = ("sqlite", "postgresql", "mariadb")
+FLAVOR = Flavor(id="1", name="ü", vcpus=1, ram_mb=1, root_gb=1, extra_specs={"a": "ü"})
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +95,8 @@ def test_rows_come_back_as_they_went(database: Database, tmp_path: Path) -> None
     user_data = base64.b64encode(os.urandom(49_000)).decode()
     with database.writer() as session:
         server = servers.Server(
-            project_id="p", user_id="u", name="Zoë ☃ 🐢", hostname="zoe", flavor={"ram": 1, "extra_specs": {"a": "ü"}},
-            vcpus=1, ram_mb=1, disk_gb=1, vm_state="building", task_state="scheduling", reservation_id="r",
+            project_id="p", user_id="u", name="Zoë ☃ 🐢", hostname="zoe", flavor=FLAVOR,
+            vcpus=1, ram_mb=1, total_gb=1, vm_state="building", task_state="scheduling", reservation_id="r",
             user_data=user_data, launched_at=moment)
         session.add(server)
         session.flush()
@@ -110,7 +112,7 @@ def test_rows_come_back_as_they_went(database: Database, tmp_path: Path) -> None
     with database.reader() as session:
         found = servers.get(session, server_id)
         assert (found.name, found.user_data, found.launched_at) == ("Zoë ☃ 🐢", user_data, moment)
-        assert found.flavor == {"ram": 1, "extra_specs": {"a": "ü"}}
+        assert found.flavor == FLAVOR
         assert session.scalar(sa.select(sa.func.count()).select_from(users.Role)) == 5
 
 
@@ -118,7 +120,7 @@ def test_two_callers_never_both_begin_an_action(database: Database) -> None:
     migrate.upgrade(database.engine)
     with database.writer() as session:
         server = servers.Server(
-            project_id="p", user_id="u", name="s", hostname="s", flavor={}, vcpus=1, ram_mb=1, disk_gb=1,
+            project_id="p", user_id="u", name="s", hostname="s", flavor=Flavor(id="1", name="f", vcpus=1, ram_mb=1, root_gb=1), vcpus=1, ram_mb=1, total_gb=1,
             vm_state="active", reservation_id="r")
         session.add(server)
         session.flush()
@@ -159,7 +161,7 @@ def test_builds_of_one_group_that_race_never_land_wrongly(database: Database, po
         session.add(group)
         session.flush()
         made = [servers.Server(
-            project_id="p", user_id="u", name="s", hostname="s", flavor={}, vcpus=1, ram_mb=1, disk_gb=1,
+            project_id="p", user_id="u", name="s", hostname="s", flavor=Flavor(id="1", name="f", vcpus=1, ram_mb=1, root_gb=1), vcpus=1, ram_mb=1, total_gb=1,
             vm_state="building", reservation_id="r", group_id=group.id) for _ in range(6)]
         session.add_all(made)
         session.flush()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -22,6 +21,7 @@ from nova_lite.hardware.resource_request import ResourceRequest
 from nova_lite.lifecycle.servers import TASKS_OF, Power, Vm
 from nova_lite.payloads import placement
 from nova_lite.rpc.compute import GuestSize
+from nova_lite.values.flavor import Flavor
 from nova_lite.values.resources import Resources
 
 _PREP, _MIGRATING, _MIGRATED, _FINISH = TASKS_OF["resize"]
@@ -37,7 +37,7 @@ def known(session: Session, server_id: str) -> Saved:
     """The server's last move, where it is, and what was and is to be."""
     server, move = servers.get(session, server_id), server_migrations.latest(session, server_id)
     return {"host": server.host, "agent": server.agent, "image": dict(server.image_properties), "move": move.number,
-            "old": move.old_flavor, "new": move.new_flavor, "was_on": move.old_vm_state == str(Vm.ACTIVE),
+            "old": move.old_flavor.to_json(), "new": move.new_flavor.to_json(), "was_on": move.old_vm_state == str(Vm.ACTIVE),
             "resize_fence": move.fence}
 
 
@@ -46,18 +46,18 @@ def claim_room(run: Run) -> None:
 
     :raises errors.NoValidHost: with the filter that refused, and why.
     """
-    new = run.saved["new"]
+    old, new = _saved_flavor(run, "old"), _saved_flavor(run, "new")
     with run.services.database.reader() as session:
         request = placement.request(session, servers.get(session, run.server_id), resource_request=_resource_request(run, new))
     run.services.scheduler.resize_claim(run.ctxt, request=dataclasses.replace(
-        request.with_resources(_both(run, run.saved["old"], new)), forced_host=run.saved["host"],
-        extra_specs=dict(new["extra_specs"]), migration=run.saved["move"]))
+        request.with_resources(_both(run, old, new)), forced_host=run.saved["host"],
+        extra_specs=dict(new.extra_specs), migration=run.saved["move"]))
 
 
 def release_room(run: Run) -> None:
     """From here on a late request for the claim is refused: the migration is not before its claim any more."""
     with run.services.database.writer() as session:
-        _set_claim(session, run, run.saved["old"])
+        _set_claim(session, run, _saved_flavor(run, "old"))
         _move(session, run).status = server_migrations.ERROR
 
 
@@ -77,7 +77,7 @@ def start_old_guest(run: Run) -> None:
     """Whatever of the resize has happened on the host, undo it; the fence is above that of a late duplicate."""
     run.services.compute(run.saved["agent"]).revert_resize(
         run.ctxt, server_id=run.server_id, fence=run.fence + 1, resize_fence=run.fence,
-        size=_guest_size(run.saved["old"]), is_on=run.saved["was_on"])
+        size=_guest_size(_saved_flavor(run, "old")), is_on=run.saved["was_on"])
 
 
 def record_stopped(session: Session, run: Run) -> None:
@@ -91,13 +91,13 @@ def start_resized_guest(run: Run) -> Saved:
     with run.services.database.writer() as session:
         servers.show_task(session, run.server_id, among=(_MIGRATED,), task=_FINISH)
     power = run.services.compute(run.saved["agent"]).finish_resize(
-        run.ctxt, server_id=run.server_id, fence=run.fence, size=_guest_size(run.saved["new"]), is_on=run.saved["was_on"])
+        run.ctxt, server_id=run.server_id, fence=run.fence, size=_guest_size(_saved_flavor(run, "new")), is_on=run.saved["was_on"])
     return {"power": power}
 
 
 def record_resized(session: Session, run: Run) -> None:
     _move(session, run).status = server_migrations.FINISHED
-    _show_flavor(session, run, run.saved["new"])
+    _show_flavor(session, run, _saved_flavor(run, "new"))
     servers.finish(session, run.server_id, "resize", power_state=run.saved["power"])
 
 
@@ -130,25 +130,25 @@ def record_confirmed(session: Session, run: Run) -> None:
 
 def keep_new_size(session: Session, run: Run) -> None:
     """The rows know the server by its new size only; `run.saved` as `known` gives it."""
-    _set_claim(session, run, run.saved["new"])
+    _set_claim(session, run, _saved_flavor(run, "new"))
     _move(session, run).status = server_migrations.CONFIRMED
-    _count_as(session, run, run.saved["new"])
+    _count_as(session, run, _saved_flavor(run, "new"))
 
 
 def restore_guest(run: Run) -> Saved:
     """The old disks and the old size, whatever the guest has done since the resize."""
     power = run.services.compute(run.saved["agent"]).revert_resize(
         run.ctxt, server_id=run.server_id, fence=run.fence, resize_fence=run.saved["resize_fence"],
-        size=_guest_size(run.saved["old"]), is_on=run.saved["was_on"])
+        size=_guest_size(_saved_flavor(run, "old")), is_on=run.saved["was_on"])
     return {"power": power}
 
 
 def record_reverted(session: Session, run: Run) -> None:
-    _set_claim(session, run, run.saved["old"])
+    _set_claim(session, run, _saved_flavor(run, "old"))
     move = _move(session, run)
     move.status = server_migrations.REVERTED
-    _show_flavor(session, run, run.saved["old"]).disk_config = move.old_disk_config
-    _count_as(session, run, run.saved["old"])
+    _show_flavor(session, run, _saved_flavor(run, "old")).disk_config = move.old_disk_config
+    _count_as(session, run, _saved_flavor(run, "old"))
     servers.finish(session, run.server_id, "revert_resize", power_state=run.saved["power"],
                    vm_state=_at_rest(run.saved["power"]))
 
@@ -171,17 +171,17 @@ def _move(session: Session, run: Run) -> ServerMigration:
     return session.get_one(ServerMigration, run.saved["move"])
 
 
-def _show_flavor(session: Session, run: Run, flavor: dict[str, Any]) -> Server:
+def _show_flavor(session: Session, run: Run, flavor: Flavor) -> Server:
     server = servers.get_any(session, run.server_id)
-    server.flavor, server.disk_gb = flavor, _disk_gb(flavor)
+    server.flavor, server.total_gb = flavor, flavor.total_gb
     session.flush()
     return server
 
 
-def _count_as(session: Session, run: Run, flavor: dict[str, Any]) -> None:
+def _count_as(session: Session, run: Run, flavor: Flavor) -> None:
     """It was decided: from here on the server counts, for quotas, as this and no more as the larger of both."""
     server = servers.get_any(session, run.server_id)
-    server.vcpus, server.ram_mb = int(flavor["vcpus"]), int(flavor["ram"])
+    server.vcpus, server.ram_mb = flavor.vcpus, flavor.ram_mb
     session.flush()
 
 
@@ -189,32 +189,32 @@ def _at_rest(power: int) -> Vm:
     return Vm.STOPPED if power in (Power.SHUTDOWN, Power.CRASHED, Power.NOSTATE) else Vm.ACTIVE
 
 
-def _set_claim(session: Session, run: Run, flavor: dict[str, Any]) -> None:
+def _saved_flavor(run: Run, which: str) -> Flavor:
+    return Flavor.from_json(run.saved[which])
+
+
+def _set_claim(session: Session, run: Run, flavor: Flavor) -> None:
     """Shrink the claim to what this flavor takes."""
     claims.change(session, server_id=run.server_id, host=run.saved["host"], ratios=None,
                   resources=_resource_request(run, flavor).resources)
 
 
-def _resource_request(run: Run, flavor: dict[str, Any]) -> ResourceRequest:
+def _resource_request(run: Run, flavor: Flavor) -> ResourceRequest:
     """What a host must have for it; `flavor` as a move keeps it."""
-    return resource_request.of(specs=flavor["extra_specs"], image=run.saved.get("image", {}), vcpus=int(flavor["vcpus"]),
-                    ram_mb=int(flavor["ram"]), disk_gb=_disk_gb(flavor))
+    return resource_request.of(specs=flavor.extra_specs, image=run.saved.get("image", {}), vcpus=flavor.vcpus,
+                               ram_mb=flavor.ram_mb, disk_gb=flavor.total_gb)
 
 
-def _disk_gb(flavor: dict[str, Any]) -> int:
-    return int(flavor["root_gb"]) + int(flavor["ephemeral"]) + -(-int(flavor["swap"]) // 1024)
-
-
-def _both(run: Run, old: dict[str, Any], new: dict[str, Any]) -> Resources:
+def _both(run: Run, old: Flavor, new: Flavor) -> Resources:
     """One guest runs, as large as either; the disks of both are there."""
     before, after = _resource_request(run, old).resources, _resource_request(run, new).resources
     return before.larger_of(after).replace(disk_gb=before.disk_gb + after.disk_gb)
 
 
-def _guest_size(flavor: dict[str, Any]) -> GuestSize:
+def _guest_size(flavor: Flavor) -> GuestSize:
     return GuestSize(
-        vcpus=int(flavor["vcpus"]), ram_mb=int(flavor["ram"]), disk_gb=int(flavor["disk"]),
-        ephemeral_gb=int(flavor["ephemeral"]), swap_mb=int(flavor["swap"]), extra_specs=dict(flavor["extra_specs"]))
+        vcpus=flavor.vcpus, ram_mb=flavor.ram_mb, disk_gb=flavor.root_gb, ephemeral_gb=flavor.ephemeral_gb,
+        swap_mb=flavor.swap_mb, extra_specs=dict(flavor.extra_specs))
 
 
 RESIZE = Workflow(

@@ -12,12 +12,26 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, for_update
+from nova_lite.values import flavor as values
 
 SORT_KEYS = {
     "created_at": "created_at", "disabled": "disabled", "ephemeral_gb": "ephemeral_gb", "flavorid": "id",
-    "id": "number", "is_public": "is_public", "memory_mb": "ram_mb", "name": "name", "root_gb": "disk_gb",
+    "id": "number", "is_public": "is_public", "memory_mb": "ram_mb", "name": "name", "root_gb": "root_gb",
     "rxtx_factor": "rxtx_factor", "swap": "swap_mb", "updated_at": "updated_at", "vcpus": "vcpus",
 }  # Nova's words for columns
+
+
+class FlavorCopy(sa.types.TypeDecorator[values.Flavor]):
+    """A column of values.Flavor, kept as JSON."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: values.Flavor | None, dialect: sa.Dialect) -> dict[str, Any] | None:  # noqa: ARG002 - SQLAlchemy's shape
+        return None if value is None else value.to_json()
+
+    def process_result_value(self, value: dict[str, Any] | None, dialect: sa.Dialect) -> values.Flavor | None:  # noqa: ARG002 - SQLAlchemy's shape
+        return None if value is None else values.Flavor.from_json(value)
 
 
 class Flavor(Timestamps, Base):
@@ -30,7 +44,7 @@ class Flavor(Timestamps, Base):
     name: Mapped[str] = mapped_column(unique=True)
     vcpus: Mapped[int]
     ram_mb: Mapped[int]
-    disk_gb: Mapped[int]
+    root_gb: Mapped[int] = mapped_column("disk_gb", key="root_gb")
     ephemeral_gb: Mapped[int] = mapped_column(default=0)
     swap_mb: Mapped[int] = mapped_column(default=0)
     rxtx_factor: Mapped[float] = mapped_column(default=1.0)
@@ -40,10 +54,11 @@ class Flavor(Timestamps, Base):
     extra_specs: Mapped[dict[str, str]] = mapped_column(default=dict)
     projects: Mapped[list[str]] = mapped_column(default=list)  # who may use it when it is not public
 
-    def copy(self) -> dict[str, Any]:
-        """What a server keeps of its flavor."""
-        return {"id": self.id, "number": self.number, "name": self.name, "vcpus": self.vcpus, "ram": self.ram_mb, "disk": self.disk_gb,
-                "ephemeral": self.ephemeral_gb, "swap": self.swap_mb, "extra_specs": dict(self.extra_specs)}
+    def value(self) -> values.Flavor:
+        """The copy that a server keeps."""
+        return values.Flavor(
+            id=self.id, number=self.number, name=self.name, vcpus=self.vcpus, ram_mb=self.ram_mb, root_gb=self.root_gb,
+            ephemeral_gb=self.ephemeral_gb, swap_mb=self.swap_mb, extra_specs=dict(self.extra_specs))
 
     def may_use(self, project_id: str | None) -> bool:
         """Whether the project has access; None: an admin, who has it to all."""
@@ -78,7 +93,7 @@ def find(
     query = sa.select(Flavor).where(Flavor.disabled.is_(False))
     if is_public is not None:
         query = query.where(Flavor.is_public.is_(is_public))
-    query = query.where(Flavor.ram_mb >= min_ram_mb, Flavor.disk_gb >= min_disk_gb)
+    query = query.where(Flavor.ram_mb >= min_ram_mb, Flavor.root_gb >= min_disk_gb)
     column = getattr(Flavor, SORT_KEYS[sort_key])
     order = (column.desc(), Flavor.id.desc()) if is_descending else (column, Flavor.id)
     # A cloud has tens of flavors: access and paging are cheaper here than in three dialects' JSON.
@@ -126,5 +141,5 @@ def bootstrap(session: Session) -> None:
     """Make the classic flavors in a cloud that has none at all."""
     if session.scalar(sa.select(sa.func.count()).select_from(Flavor)):
         return
-    session.add_all(Flavor(id=key, name=name, vcpus=vcpus, ram_mb=ram_mb, disk_gb=disk_gb)
-                    for key, name, vcpus, ram_mb, disk_gb in DEFAULTS)
+    session.add_all(Flavor(id=key, name=name, vcpus=vcpus, ram_mb=ram_mb, root_gb=root_gb)
+                    for key, name, vcpus, ram_mb, root_gb in DEFAULTS)

@@ -36,7 +36,7 @@ def make(  # noqa: PLR0913 - what it is of, what it is to be, and whose
            "image_location": "snapshot", "image_state": "available", "owner_id": owner}
     image = Image(
         owner=owner, name=name, status=QUEUED, visibility=PRIVATE, disk_format=DISK_FORMAT,
-        container_format=CONTAINER_FORMAT, min_disk_gb=max(int(server.flavor["disk"]), base.min_disk_gb if base else 0),
+        container_format=CONTAINER_FORMAT, min_disk_gb=max(server.flavor.root_gb, base.min_disk_gb if base else 0),
         min_ram_mb=base.min_ram_mb if base else 0, tags=[], properties={**inherited, **own, **properties})
     images.create(session, image)
     return image

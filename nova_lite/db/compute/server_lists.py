@@ -128,7 +128,7 @@ def _conditions(session: Session, filters: Filters) -> list[sa.ColumnElement[boo
     if filters.statuses:
         found.append(sa.or_(*(_has_status(status) for status in filters.statuses)))
     if filters.flavor_id is not None:
-        found.append(Server.flavor["id"].as_string() == filters.flavor_id)
+        found.append(sa.type_coerce(Server.flavor, sa.JSON)["id"].as_string() == filters.flavor_id)
     if filters.address is not None:
         found.append(Server.id.in_(
             sa.select(Port.device_id).join(Address).where(Address.address.regexp_match(filters.address))))

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, new_id, utcnow
+from nova_lite.db.compute.flavors import FlavorCopy
 from nova_lite.db.compute.servers import Server
 from nova_lite.lifecycle.servers import Vm
+from nova_lite.values.flavor import Flavor
 
 RESIZE = "resize"
 # A move's `status`, in Nova's words. The last four are ends.
@@ -40,30 +41,28 @@ class ServerMigration(Timestamps, Base):
     source_host: Mapped[str]
     target_host: Mapped[str]
     target_address: Mapped[str] = mapped_column(default="")
-    old_flavor: Mapped[dict[str, Any]]
-    new_flavor: Mapped[dict[str, Any]]
+    old_flavor: Mapped[Flavor] = mapped_column(FlavorCopy)
+    new_flavor: Mapped[Flavor] = mapped_column(FlavorCopy)
     old_vm_state: Mapped[str] = mapped_column(sa.String(32))
     old_disk_config: Mapped[str] = mapped_column(sa.String(16))
     fence: Mapped[int] = mapped_column(sa.BigInteger, default=0)  # names what the host has kept of it
 
 
 def begin(
-    session: Session, server: Server, *, user_id: str, new_flavor: dict[str, Any], old_vm_state: str,
+    session: Session, server: Server, *, user_id: str, new_flavor: Flavor, old_vm_state: str,
     old_disk_config: str,
 ) -> ServerMigration:
     """Write down a resize that was asked for; until its end the server counts, for quotas, as the larger of both.
 
-    The copies of flavors have `root_gb`, what the root disk takes where a flavor leaves that to the image.
+    Both flavors have the size of the image, for a root disk that a flavor leaves to it.
     """
-    old = server.flavor
-    root_gb = server.disk_gb - int(old["ephemeral"]) - -(-int(old["swap"]) // 1024)
     move = ServerMigration(
         server_id=server.id, project_id=server.project_id, user_id=user_id, type=RESIZE, status=PRE_MIGRATING,
-        source_host=str(server.host), target_host=str(server.host), old_flavor={**old, "root_gb": root_gb},
-        new_flavor={**new_flavor, "root_gb": int(new_flavor["disk"]) or root_gb},
+        source_host=str(server.host), target_host=str(server.host), old_flavor=server.flavor.with_image_gb(server.root_disk_gb),
+        new_flavor=new_flavor.with_image_gb(server.root_disk_gb),
         old_vm_state=old_vm_state, old_disk_config=old_disk_config, updated_at=utcnow())
-    server.vcpus = max(server.vcpus, int(new_flavor["vcpus"]))
-    server.ram_mb = max(server.ram_mb, int(new_flavor["ram"]))
+    server.vcpus = max(server.vcpus, new_flavor.vcpus)
+    server.ram_mb = max(server.ram_mb, new_flavor.ram_mb)
     session.add(move)
     session.flush()
     return move

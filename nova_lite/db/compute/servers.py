@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,10 @@ from nova_lite import errors
 from nova_lite.db.base import Base, LongText, Timestamps, new_id, utcnow
 from nova_lite.db.compute import consoles
 from nova_lite.db.compute.actions import Action, ActionEvent
+from nova_lite.db.compute.flavors import FlavorCopy
 from nova_lite.db.network import revisions
 from nova_lite.lifecycle.servers import ACTIONS, FOLLOWS_POWER, SHOWS_POWER, TASKS_OF, Power, Vm
+from nova_lite.values.flavor import Flavor
 
 _UNTRACKED: dict[str, Any] = {"synchronize_session": False}
 
@@ -37,10 +40,10 @@ class Server(Timestamps, Base):
     name: Mapped[str]
     description: Mapped[str | None]
     hostname: Mapped[str]
-    flavor: Mapped[dict[str, Any]]
+    flavor: Mapped[Flavor] = mapped_column(FlavorCopy)
     vcpus: Mapped[int]
     ram_mb: Mapped[int]
-    disk_gb: Mapped[int]  # root + ephemeral + swap, rounded up: what a claim takes
+    total_gb: Mapped[int] = mapped_column("disk_gb", key="total_gb")  # of all disks: what a claim takes
     image_id: Mapped[str | None] = mapped_column(sa.String(36))
     image_properties: Mapped[dict[str, str]] = mapped_column(default=dict)
     key_name: Mapped[str | None]
@@ -77,6 +80,11 @@ class Server(Timestamps, Base):
     shelved_at: Mapped[datetime.datetime | None]
     shelved_image_id: Mapped[str | None] = mapped_column(sa.String(36))  # the snapshot that unshelve builds from
     posted_password: Mapped[str | None] = mapped_column(sa.Text)  # by the guest, encrypted for its owner's key
+
+    @property
+    def root_disk_gb(self) -> int:
+        """What the root disk takes: as the flavor says, or the image where the flavor leaves it to that."""
+        return self.total_gb - dataclasses.replace(self.flavor, root_gb=0, image_gb=0).total_gb
 
 
 def instance_name(number: int) -> str:

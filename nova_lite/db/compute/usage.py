@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.db.compute.servers import Server
+from nova_lite.values.flavor import Flavor
 
 # Rows of a long span are read by this many, so that memory stays bounded. Not by a cursor of the server's: readers have no
 # transaction that PostgreSQL could keep one in.
@@ -19,7 +19,7 @@ BATCH = 1000
 _COLUMNS = (Server.id, Server.name, Server.project_id, Server.flavor, Server.vm_state, Server.launched_at,
             Server.terminated_at)
 Span = tuple[datetime.datetime, datetime.datetime]
-Row = sa.Row[tuple[str, str, str, dict[str, Any], str, datetime.datetime | None, datetime.datetime | None]]
+Row = sa.Row[str, str, str, Flavor, str, datetime.datetime | None, datetime.datetime | None]
 
 
 def running(

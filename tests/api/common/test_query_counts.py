@@ -40,7 +40,7 @@ def _furnished(path: Path, number: int) -> tuple[ComputeApi, str]:
     for count in range(number):
         name = f"x{count}"
         api.add(*compute_api.host(name), Keypair(user_id="admin", name=name, fingerprint="f", public_key="k"),
-                Flavor(id=name, name=name, vcpus=1, ram_mb=1, disk_gb=1, extra_specs={}),
+                Flavor(id=name, name=name, vcpus=1, ram_mb=1, root_gb=1, extra_specs={}),
                 Image(owner=ADMIN, name=name, status="active", properties={}),
                 ServerGroup(id=f"{count:08}-1111-4111-8111-111111111111", project_id=ADMIN, user_id="admin", name=name, policy="affinity"),
                 Aggregate(number=count + 1, name=name), AggregateHost(aggregate_number=count + 1, host=name))

@@ -18,7 +18,7 @@ M1 = {"name": "m1.tiny", "ram": 512, "vcpus": 1, "disk": 1}
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
     made = compute_api.make(tmp_path)
-    made.add(*(Flavor(id=str(size), name=f"m{size}", vcpus=size, ram_mb=size * 512, disk_gb=size) for size in (1, 2, 3)))
+    made.add(*(Flavor(id=str(size), name=f"m{size}", vcpus=size, ram_mb=size * 512, root_gb=size) for size in (1, 2, 3)))
     return made
 
 

@@ -21,7 +21,7 @@ USAGE = "/os-simple-tenant-usage"
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
     made = compute_api.furnish(compute_api.make(tmp_path))
-    made.add(*host("h1"), Flavor(id="2", name="large", vcpus=2, ram_mb=128, disk_gb=2, ephemeral_gb=1))
+    made.add(*host("h1"), Flavor(id="2", name="large", vcpus=2, ram_mb=128, root_gb=2, ephemeral_gb=1))
     return made
 
 

@@ -10,6 +10,7 @@ import pytest
 from nova_lite import errors
 from nova_lite.rpc.compute import GuestPlacement
 from nova_lite.rpc.diagnostics import DiskUse, GuestDiagnostics, NicUse
+from nova_lite.values.flavor import Flavor
 from tests.support.api.compute_api import NETWORK, ComputeApi, act, settle
 
 USE = GuestDiagnostics(
@@ -111,8 +112,8 @@ def test_a_server_without_numa_has_no_nodes(api: ComputeApi, server_id: str) -> 
 
 
 def test_nodes_are_as_the_flavor_asks(api: ComputeApi, server_id: str) -> None:
-    flavor = {"id": "1", "name": "m1", "vcpus": 2, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0,
-              "extra_specs": {"hw:numa_nodes": "2", "hw:mem_page_size": "2048"}}
+    flavor = Flavor(id="1", name="m1", vcpus=2, ram_mb=64, root_gb=1,
+                    extra_specs={"hw:numa_nodes": "2", "hw:mem_page_size": "2048"})
     settle(api, server_id, flavor=flavor, vcpus=2)
     api.rpc.answers["placement"] = GuestPlacement(pins={}, nodes={}, page_kib=2048)
     shown = api.get(f"/servers/{server_id}/topology", version="2.78").body
@@ -123,8 +124,8 @@ def test_nodes_are_as_the_flavor_asks(api: ComputeApi, server_id: str) -> None:
 
 
 def test_where_cpus_are_pinned_is_what_the_host_says(api: ComputeApi, server_id: str) -> None:
-    flavor = {"id": "1", "name": "m1", "vcpus": 4, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0,
-              "extra_specs": {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "2-3", "hw:cpu_threads": "2"}}
+    flavor = Flavor(id="1", name="m1", vcpus=4, ram_mb=64, root_gb=1,
+                    extra_specs={"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "2-3", "hw:cpu_threads": "2"})
     settle(api, server_id, flavor=flavor, vcpus=4)
     api.rpc.answers["placement"] = GuestPlacement(pins={"2": 9, "3": 11}, nodes={"2": 1, "3": 1}, page_kib=4)
     shown = api.get(f"/servers/{server_id}/topology", version="2.78", user="admin").body

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def test_a_root_disk_as_large_as_its_image_is_claimed_anew(
 
     def no_disk_size(session: Session) -> None:
         server = session.scalars(sa.select(Server)).one()
-        server.flavor, server.disk_gb = {**server.flavor, "disk": 0}, 1
+        server.flavor, server.total_gb = dataclasses.replace(server.flavor, root_gb=0, image_gb=1), 1
         session.add(compute_api.host("h1")[0])
         session.flush()
         session.execute(sa.update(Host).values(vcpus_claimed=1, ram_mb_claimed=64, disk_gb_claimed=1, disk_gb=left,
@@ -164,7 +165,7 @@ def test_a_root_disk_as_large_as_its_image_is_claimed_anew(
     kept = row(api, server_id)
     sums, claims = api.change(lambda session: (
         session.scalar(sa.select(Host.disk_gb_claimed)), session.scalar(sa.select(Claim.disk_gb))))
-    assert (kept.disk_gb, sums, claims) == (claimed, claimed, claimed)
+    assert (kept.total_gb, sums, claims) == (claimed, claimed, claimed)
     assert kept.task_state == ("rebuilding" if status == 202 else None)
 
 

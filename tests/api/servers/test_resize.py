@@ -22,10 +22,10 @@ from tests.support.api.compute_api import PROJECTS, ComputeApi, act, boot, host,
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
     made = compute_api.furnish(compute_api.make(tmp_path))
-    made.add(*host("h1"), Flavor(id="2", name="large", vcpus=2, ram_mb=128, disk_gb=2, ephemeral_gb=1),
-             Flavor(id="3", name="diskless", vcpus=1, ram_mb=128, disk_gb=0),
-             Flavor(id="4", name="off", vcpus=1, ram_mb=128, disk_gb=1, disabled=True),
-             Flavor(id="5", name="private", vcpus=1, ram_mb=128, disk_gb=1, is_public=False))
+    made.add(*host("h1"), Flavor(id="2", name="large", vcpus=2, ram_mb=128, root_gb=2, ephemeral_gb=1),
+             Flavor(id="3", name="diskless", vcpus=1, ram_mb=128, root_gb=0),
+             Flavor(id="4", name="off", vcpus=1, ram_mb=128, root_gb=1, disabled=True),
+             Flavor(id="5", name="private", vcpus=1, ram_mb=128, root_gb=1, is_public=False))
     return made
 
 

@@ -17,7 +17,7 @@ def request(api: ComputeApi, *, specs: dict[str, str], image: dict[str, str]) ->
     api.add(
         Image(id=OTHER, owner=compute_api.PROJECTS["admin"], name="odd", status="active", visibility="public",
               disk_format="qcow2", container_format="bare", size=1000, virtual_size=2000, properties=image),
-        Flavor(id="odd", name="odd", vcpus=2, ram_mb=64, disk_gb=1, extra_specs=specs))
+        Flavor(id="odd", name="odd", vcpus=2, ram_mb=64, root_gb=1, extra_specs=specs))
     return api.post("/servers", {"server": {**SERVER, "flavorRef": "odd", "imageRef": OTHER}})
 
 
@@ -42,7 +42,7 @@ def test_the_root_device_is_that_of_its_bus(api: ComputeApi) -> None:
 def test_a_resize_to_what_nobody_has_is_refused(api: ComputeApi) -> None:
     server_id = compute_api.boot(api)
     compute_api.settle(api, server_id)
-    api.add(Flavor(id="odd", name="odd", vcpus=2, ram_mb=64, disk_gb=1, extra_specs={"hw:cpu_policy": "mixed"}))
+    api.add(Flavor(id="odd", name="odd", vcpus=2, ram_mb=64, root_gb=1, extra_specs={"hw:cpu_policy": "mixed"}))
     refused = api.post(f"/servers/{server_id}/action", {"resize": {"flavorRef": "odd"}})
     assert (refused.status, "hw:cpu_policy" in refused.body["badRequest"]["message"]) == (400, True)
 

@@ -17,6 +17,7 @@ from nova_lite.db.image.images import Image
 from nova_lite.db.network.networks import Network
 from nova_lite.db.network.ports import Port
 from nova_lite.db.network.security_groups import SecurityGroup
+from nova_lite.values import flavor as values
 from tests.support.api import compute_api
 from tests.support.api.compute_api import IMAGE, NETWORK, PROJECTS, SERVER, Answer, ComputeApi, boot, message
 
@@ -39,9 +40,9 @@ def test_a_create_writes_the_server_its_port_and_its_action_then_hints_a_conduct
     assert made.status == 202
     server, port, action = rows(api, Server)[0], rows(api, Port)[0], rows(api, Action)[0]
     assert (server.vm_state, server.task_state, server.project_id) == ("building", "scheduling", PROJECTS["alice"])
-    assert (server.hostname, server.image_properties, server.disk_gb) == ("vm", {"os": "linux"}, 1)
-    assert server.flavor == {"id": "1", "number": 1, "name": "m1", "vcpus": 1, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0,
-                             "extra_specs": {"a": "b"}}
+    assert (server.hostname, server.image_properties, server.total_gb) == ("vm", {"os": "linux"}, 1)
+    assert server.flavor == values.Flavor(
+        id="1", number=1, name="m1", vcpus=1, ram_mb=64, root_gb=1, extra_specs={"a": "b"})
     assert (port.device_id, port.is_ours, port.network_id) == (server.id, True, NETWORK)
     assert (action.server_id, action.name, action.state) == (server.id, "create", "queued")
     assert api.rpc.sent == [("conductor", "", "run", {"action_id": action.id})]
@@ -218,12 +219,12 @@ def test_an_image_that_does_not_fit_is_refused(api: ComputeApi, needs: dict[str,
 
 
 def test_a_flavor_without_disk_is_for_admins(api: ComputeApi) -> None:
-    api.add(Flavor(id="0", name="m0", vcpus=1, ram_mb=64, disk_gb=0))
+    api.add(Flavor(id="0", name="m0", vcpus=1, ram_mb=64, root_gb=0))
     refused = create(api, flavorRef="0")
     assert (refused.status, message(refused)) == (
         403, "Only volume-backed servers are allowed for flavors with zero disk.")
     assert create(api, flavorRef="0", user="admin").status == 202
-    assert rows(api, Server)[0].disk_gb == 1
+    assert rows(api, Server)[0].total_gb == 1
 
 
 def test_quota_is_counted_and_refused_in_novas_words(api: ComputeApi) -> None:

@@ -170,7 +170,7 @@ def furnish(api: ComputeApi) -> ComputeApi:
     api.add(
         Image(id=IMAGE, owner=PROJECTS["admin"], name="cirros", status="active", visibility="public",
               disk_format="qcow2", container_format="bare", size=1000, virtual_size=2000, properties={"os": "linux"}),
-        network(NETWORK, "net"), Flavor(id="1", name="m1", vcpus=1, ram_mb=64, disk_gb=1, extra_specs={"a": "b"}))
+        network(NETWORK, "net"), Flavor(id="1", name="m1", vcpus=1, ram_mb=64, root_gb=1, extra_specs={"a": "b"}))
     return api
 
 

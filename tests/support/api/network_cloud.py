@@ -34,6 +34,7 @@ from nova_lite.rpc import transport
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkRpc
 from nova_lite.runtime.periodic import Periodic
+from nova_lite.values.flavor import Flavor
 from tests.support import databases
 from tests.support.api import declared_responses
 from tests.support.wait import wait_until
@@ -132,8 +133,8 @@ class NetworkCloud:
         project_id = PROJECTS[user]
         with self.database.writer() as session:
             server = Server(
-                id=server_id, project_id=project_id, user_id=user, name=server_id, hostname=server_id, flavor={},
-                vcpus=1, ram_mb=1, disk_gb=1, vm_state="active", reservation_id="r", host="host-a", agent=self.agent)
+                id=server_id, project_id=project_id, user_id=user, name=server_id, hostname=server_id, flavor=Flavor(id="1", name="f", vcpus=1, ram_mb=1, root_gb=1),
+                vcpus=1, ram_mb=1, total_gb=1, vm_state="active", reservation_id="r", host="host-a", agent=self.agent)
             session.add(server)
             port_id = ports.make_for_server(
                 session, server_id=server_id, project_id=project_id, network=networks.get(session, network_id),

@@ -46,6 +46,7 @@ from nova_lite.network.records import Records as NetworkRecords
 from nova_lite.network.service import Inventory, NetworkUpdates, Servers
 from nova_lite.rpc.conductor import ServiceReport
 from nova_lite.scheduler.service import Placements
+from nova_lite.values.flavor import Flavor
 from tests.support import databases
 
 CTXT = Context(user_id="u" * 32, project_id="p" * 32, roles=frozenset({"member", "reader"}))
@@ -140,11 +141,11 @@ class OneProcess:
 
     def create_server(self, **values: Any) -> tuple[str, int]:
         """As the compute face writes it: the server, its port and its action; (server id, action id)."""
-        flavor = {"id": "1", "name": "f", "vcpus": 1, "ram": 128, "disk": 1, "ephemeral": 0, "swap": 0, "extra_specs": {}}
+        flavor = Flavor(id="1", name="f", vcpus=1, ram_mb=128, root_gb=1)
         with self.database.writer() as session:
             server = Server(**{
                 "project_id": CTXT.project_id, "user_id": CTXT.user_id, "name": "s", "hostname": "s", "flavor": flavor,
-                "vcpus": 1, "ram_mb": 128, "disk_gb": 1, "image_id": self.image_id, "vm_state": "building",
+                "vcpus": 1, "ram_mb": 128, "total_gb": 1, "image_id": self.image_id, "vm_state": "building",
                 "task_state": "scheduling", "reservation_id": "r-1", **values})
             session.add(server)
             session.flush()

@@ -10,15 +10,14 @@ import sqlalchemy as sa
 from nova_lite.db.compute import server_migrations, servers
 from nova_lite.db.hosts.hosts import Claim
 from nova_lite.lifecycle.servers import Power
+from nova_lite.values.flavor import Flavor
 from tests.support.flows.one_process import CTXT, OneProcess
 
-LARGE: dict[str, Any] = {
-    "id": "2", "number": 2, "name": "large", "vcpus": 2, "ram": 256, "disk": 2, "ephemeral": 0, "swap": 512,
-    "extra_specs": {"a": "b"}}
+LARGE = Flavor(id="2", number=2, name="large", vcpus=2, ram_mb=256, root_gb=2, swap_mb=512, extra_specs={"a": "b"})
 SMALL_SIZE, LARGE_SIZE, BOTH = (1, 128, 1), (2, 256, 3), (2, 256, 4)
 
 
-def begin_resize(cloud: OneProcess, server_id: str, flavor: dict[str, Any] | None = None) -> int:
+def begin_resize(cloud: OneProcess, server_id: str, flavor: Flavor | None = None) -> int:
     """As the compute face writes it: the server is claimed, the move is written down; the action's id."""
     action_id = cloud.begin_action(server_id, "resize")
     with cloud.database.writer() as session:
@@ -77,7 +76,7 @@ def looks(cloud: OneProcess, server_id: str, *, power: Power = Power.RUNNING) ->
     assert record is not None
     assert (server.task_state, server.power_state, cloud.driver.power.state(server_id)) == (None, power, power)
     assert _size_of(record.guest) == _size_of(guest)
-    assert (server.flavor["vcpus"], server.flavor["ram"], server.disk_gb) == _size_of(guest)
+    assert (server.flavor.vcpus, server.flavor.ram_mb, server.total_gb) == _size_of(guest)
     counted = (server.vcpus, server.ram_mb)
     assert counted == _size_of(guest)[:2] or (server.vm_state == "resized" and counted > _size_of(guest)[:2])
     assert record.phase == "built"
@@ -88,7 +87,7 @@ def looks(cloud: OneProcess, server_id: str, *, power: Power = Power.RUNNING) ->
         status = server_migrations.latest(session, server_id).status
     claimed = (claim.vcpus, claim.ram_mb, claim.disk_gb)
     assert tuple(sums) == claimed
-    return server.vm_state, server.flavor["name"], _size_of(guest), claimed, status
+    return server.vm_state, server.flavor.name, _size_of(guest), claimed, status
 
 
 def _size_of(guest: Any) -> tuple[int, int, int]:

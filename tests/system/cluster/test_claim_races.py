@@ -12,6 +12,7 @@ from nova_lite.db.hosts import claims
 from nova_lite.db.hosts.hosts import Claim, Host
 from nova_lite.payloads.placement import request as placement_request
 from nova_lite.rpc.scheduler import PlacementRequest
+from nova_lite.values.flavor import Flavor
 from nova_lite.values.resources import AllocationRatios, Resources
 from tests.system.cluster.test_races import _race, clients, url
 
@@ -31,8 +32,8 @@ def _host(database: Database, name: str) -> None:
 
 def _wanting(database: Database) -> tuple[str, PlacementRequest]:
     with database.writer() as session:
-        flavor = {"vcpus": 2, "ram": 64, "extra_specs": SPECS}
-        server = Server(project_id="p", user_id="u", name="s", hostname="s", flavor=flavor, vcpus=2, ram_mb=64, disk_gb=1,
+        flavor = Flavor(id="1", name="f", vcpus=2, ram_mb=64, root_gb=1, extra_specs=SPECS)
+        server = Server(project_id="p", user_id="u", name="s", hostname="s", flavor=flavor, vcpus=2, ram_mb=64, total_gb=1,
                         vm_state="building", task_state="scheduling", reservation_id="r-1", image_properties={})
         session.add(server)
         session.flush()

@@ -48,7 +48,7 @@ def test_boots_at_once_do_not_pass_the_quota_together(api: ComputeApi) -> None:
 
 
 def test_resizes_at_once_do_not_pass_the_quota_together(api: ComputeApi) -> None:
-    api.add(Flavor(id="2", name="large", vcpus=2, ram_mb=64, disk_gb=1), *host("h1"),
+    api.add(Flavor(id="2", name="large", vcpus=2, ram_mb=64, root_gb=1), *host("h1"),
             Quota(project_id=PROJECTS["alice"], resource="cores", hard_limit=4))
     ids = [str(api.post("/servers", {"server": SERVER}).body["server"]["id"]) for _ in range(3)]
     for server_id in ids:

@@ -18,6 +18,7 @@ from nova_lite.db.compute import actions, servers
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
 from nova_lite.lifecycle.servers import ACTIONS, Vm
+from nova_lite.values.flavor import Flavor
 from tests.support.system.all_in_one import AllInOne
 from tools.lib.services import MariaDB, Postgres
 
@@ -47,7 +48,7 @@ def clients(url: str) -> Iterator[list[Database]]:
 
 def _server(database: Database) -> str:
     with database.writer() as session:
-        server = Server(project_id="p", user_id="u", name="s", hostname="s", flavor={}, vcpus=1, ram_mb=1, disk_gb=1,
+        server = Server(project_id="p", user_id="u", name="s", hostname="s", flavor=Flavor(id="1", name="f", vcpus=1, ram_mb=1, root_gb=1), vcpus=1, ram_mb=1, total_gb=1,
                         vm_state=str(Vm.ACTIVE), task_state=None, reservation_id="r-1")
         session.add(server)
         session.flush()

@@ -16,6 +16,7 @@ from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.db.network import networks, ports, security_groups
 from nova_lite.db.network.networks import Network, Subnet
 from nova_lite.db.network.ports import Port
+from nova_lite.values.flavor import Flavor
 
 PROJECT = "p" * 32
 
@@ -43,8 +44,8 @@ def network_service(host: str) -> Service:
 def server(session: Session, server_id: str, on: Network, *, at: str | None = None, project_id: str = PROJECT) -> Server:
     """A server with one port in the default group, plugged at host `at`."""
     row = Server(
-        id=server_id, project_id=project_id, user_id="u", name=server_id, hostname=server_id, flavor={}, vcpus=1,
-        ram_mb=1, disk_gb=1, vm_state="active", reservation_id="r", host=at, agent=at and f"agent-{at}")
+        id=server_id, project_id=project_id, user_id="u", name=server_id, hostname=server_id, flavor=Flavor(id="1", name="f", vcpus=1, ram_mb=1, root_gb=1), vcpus=1,
+        ram_mb=1, total_gb=1, vm_state="active", reservation_id="r", host=at, agent=at and f"agent-{at}")
     session.add(row)
     port(session, server_id, on, project_id=project_id)
     ports.plug(session, server_id, host=at, is_up=at is not None)

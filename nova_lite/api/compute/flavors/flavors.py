@@ -44,7 +44,7 @@ INDEX_FIELDS = (
 FIELDS = (
     *INDEX_FIELDS,
     Field("ram", lambda flavor: flavor.ram_mb, INTEGER),
-    Field("disk", lambda flavor: flavor.disk_gb, INTEGER),
+    Field("disk", lambda flavor: flavor.root_gb, INTEGER),
     Field("vcpus", lambda flavor: flavor.vcpus, INTEGER),
     Field("swap", lambda flavor: flavor.swap_mb or "", {"anyOf": [INTEGER, {"const": ""}]}, until="2.74"),
     Field("swap", lambda flavor: flavor.swap_mb, INTEGER, since="2.75"),
@@ -168,7 +168,7 @@ def create(req: Request, body: Body) -> Body:
     requested_id = str(params.get("id") or "auto")
     flavor = Flavor(
         id=str(uuid.uuid4()) if requested_id == "auto" else requested_id, name=params["name"], ram_mb=sizes["ram"],
-        vcpus=sizes["vcpus"], disk_gb=sizes["disk"], swap_mb=sizes["swap"], description=params.get("description"),
+        vcpus=sizes["vcpus"], root_gb=sizes["disk"], swap_mb=sizes["swap"], description=params.get("description"),
         ephemeral_gb=sizes["OS-FLV-EXT-DATA:ephemeral"], rxtx_factor=float(params.get("rxtx_factor", 1.0)),
         is_public=schemas.is_true(params.get("os-flavor-access:is_public", True)), extra_specs={}, projects=[],
         disabled=False)

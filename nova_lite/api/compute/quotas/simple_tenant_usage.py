@@ -29,6 +29,7 @@ from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import usage
 from nova_lite.db.compute.usage import Row, Span
+from nova_lite.values.flavor import Flavor
 
 LIST = Rule("os_compute_api:os-simple-tenant-usage:list", ADMIN)
 SHOW = Rule("os_compute_api:os-simple-tenant-usage:show", READER)
@@ -139,7 +140,7 @@ def _summary(project_id: str, rows: Iterable[Row], span: Span, *, is_detailed: b
     now, servers = utcnow(), []
     for row in rows:
         hours, local_gb = _hours(row, span), _local_gb(row)
-        for name, size in zip(totals, (1, local_gb, row.flavor["ram"], row.flavor["vcpus"]), strict=True):
+        for name, size in zip(totals, (1, local_gb, row.flavor.ram_mb, row.flavor.vcpus), strict=True):
             totals[name] += size * hours
         if is_detailed:
             servers.append(_server(row, hours=hours, local_gb=local_gb, now=now))
@@ -150,8 +151,8 @@ def _summary(project_id: str, rows: Iterable[Row], span: Span, *, is_detailed: b
 def _server(row: Row, *, hours: float, local_gb: int, now: datetime.datetime) -> Body:
     launched_at: Any = row.launched_at
     return {
-        "instance_id": row.id, "name": row.name, "tenant_id": row.project_id, "hours": hours, "vcpus": row.flavor["vcpus"],
-        "memory_mb": row.flavor["ram"], "local_gb": local_gb, "flavor": row.flavor["name"], "started_at": micros(launched_at),
+        "instance_id": row.id, "name": row.name, "tenant_id": row.project_id, "hours": hours, "vcpus": row.flavor.vcpus,
+        "memory_mb": row.flavor.ram_mb, "local_gb": local_gb, "flavor": row.flavor.name, "started_at": micros(launched_at),
         "ended_at": micros(row.terminated_at), "state": "terminated" if row.terminated_at else row.vm_state,
         "uptime": int(((row.terminated_at or now) - launched_at).total_seconds()),
     }
@@ -166,5 +167,5 @@ def _hours(row: Row, span: Span) -> float:
 
 
 def _local_gb(row: Row) -> int:
-    flavor: dict[str, Any] = row.flavor
-    return int(flavor["disk"]) + int(flavor["ephemeral"])
+    flavor: Flavor = row.flavor
+    return flavor.root_gb + flavor.ephemeral_gb

@@ -54,6 +54,6 @@ def refuse_vtpm(server: Server, operation: str) -> None:
 
     :raises errors.Conflict: the server has one.
     """
-    versions = (server.flavor.get("extra_specs", {}).get("hw:tpm_version"), server.image_properties.get("hw_tpm_version"))
+    versions = (server.flavor.extra_specs.get("hw:tpm_version"), server.image_properties.get("hw_tpm_version"))
     if any(versions):
         raise errors.Conflict(reason=f"Operation '{operation}' not supported for vTPM-enabled instance ({server.id}).")

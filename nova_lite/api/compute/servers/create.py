@@ -31,10 +31,10 @@ from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, MEMBER, Rule
 from nova_lite.db.base import new_id
 from nova_lite.db.compute import actions, flavors, keypairs, servers
-from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.hosts import hosts
 from nova_lite.hardware import requirements
 from nova_lite.runtime import tokens
+from nova_lite.values.flavor import Flavor
 from nova_lite.values.hardware import Hardware
 
 CREATE = Rule("os_compute_api:servers:create", MEMBER)
@@ -141,7 +141,7 @@ def _flavor(req: Request, flavor_id: str) -> Flavor:
         raise errors.BadRequest(reason=missing.text) from None
     if flavor.disabled:
         raise errors.BadRequest(reason=f"Flavor {flavor_id} is disabled.")
-    return flavor
+    return flavor.value()
 
 
 def _image(req: Request, params: Body) -> BootImage:
@@ -184,14 +184,14 @@ def check_fit(req: Request, flavor: Flavor, image: BootImage) -> Hardware:
     hardware = _hardware(flavor, image)
     if flavor.ram_mb < image.min_ram_mb:
         raise errors.BadRequest(reason="Flavor's memory is too small for requested image.")
-    if flavor.disk_gb == 0:
+    if flavor.root_gb == 0:
         try:
             require(req, ZERO_DISK)
         except errors.PolicyForbids:
             raise errors.Forbidden(
                 reason="Only volume-backed servers are allowed for flavors with zero disk.") from None
         return hardware
-    disk = flavor.disk_gb * GIB
+    disk = flavor.root_gb * GIB
     smallest = image.min_disk_gb * GIB
     if disk < smallest:
         raise errors.BadRequest(reason=(
@@ -267,11 +267,11 @@ def _counts(params: Body, nics: list[requested_networks.Nic]) -> tuple[int, int]
 
 def _columns(req: Request, params: Body, flavor: Flavor, image: BootImage, destination: RequestedDestination) -> dict[str, Any]:
     """Column values that all servers of the request share."""
-    root_gb = flavor.disk_gb or -(-image.virtual_size // GIB)
+    flavor = flavor.with_image_gb(-(-image.virtual_size // GIB))
     return {
         "project_id": req.ctxt.project_id, "user_id": req.ctxt.user_id, "description": params.get("description"),
-        "flavor": flavor.copy(), "vcpus": flavor.vcpus, "ram_mb": flavor.ram_mb,
-        "disk_gb": root_gb + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024),
+        "flavor": flavor, "vcpus": flavor.vcpus, "ram_mb": flavor.ram_mb,
+        "total_gb": flavor.total_gb,
         "image_id": image.id, "image_properties": image.properties, "user_data": validate_user_data(params.get("user_data")),
         "files": injected_files.validate(req, params["personality"]) if params.get("personality") else None,
         "config_drive": schemas.is_true(params.get("config_drive")) or image.properties.get("img_config_drive") == "mandatory",

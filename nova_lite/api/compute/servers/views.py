@@ -88,9 +88,9 @@ def _image_with_properties(server: ServerView) -> Body | str:
 
 def _embedded_flavor(server: ServerView) -> Body:
     flavor = server.row.flavor
-    view = {"vcpus": flavor["vcpus"], "ram": flavor["ram"], "disk": flavor["disk"], "ephemeral": flavor["ephemeral"],
-            "swap": flavor["swap"], "original_name": flavor["name"]}
-    return {**view, "extra_specs": flavor["extra_specs"]} if EXTRA_SPECS.name in server.granted else view
+    view = {"vcpus": flavor.vcpus, "ram": flavor.ram_mb, "disk": flavor.root_gb, "ephemeral": flavor.ephemeral_gb,
+            "swap": flavor.swap_mb, "original_name": flavor.name}
+    return {**view, "extra_specs": dict(flavor.extra_specs)} if EXTRA_SPECS.name in server.granted else view
 
 
 def host_id(project_id: str, host: str | None) -> str:
@@ -140,7 +140,7 @@ _BASE = (
     Field("hostId", lambda server: host_id(server.row.project_id, server.row.host), STRING),
     Field("image", _image, _IMAGE, until="2.97"),
     Field("image", _image_with_properties, _IMAGE_WITH_PROPERTIES, since="2.98"),
-    Field("flavor", lambda server: _linked("flavors", server.row.flavor["id"], server.root), _LINKED, until="2.46"),
+    Field("flavor", lambda server: _linked("flavors", server.row.flavor.id, server.root), _LINKED, until="2.46"),
     Field("flavor", _embedded_flavor, _FLAVOR, since="2.47"),
     Field("created", lambda server: seconds(server.row.created_at), TIME),
     Field("updated", _updated, TIME),

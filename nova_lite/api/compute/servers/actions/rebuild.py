@@ -13,11 +13,11 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import closed
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
-from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import claims
 from nova_lite.db.quotas import quotas
 from nova_lite.lifecycle.servers import Vm
+from nova_lite.values.flavor import Flavor
 
 # For trusted image certificates, which this cloud does not check and so refuses; operators may name it in policy.yaml.
 RULES = (Rule("os_compute_api:servers:rebuild:trusted_certs", MEMBER),)
@@ -64,7 +64,7 @@ def rebuild(req: Request, body: Body, server_id: str) -> Body:
         raise errors.BadRequest(reason="trusted_image_certificates: image signatures are not verified by this cloud")
     server = begin_action.find(req, server_id)
     image = boot_image.find(req, params["imageRef"])
-    create.check_fit(req, _flavor_of(server), image)
+    create.check_fit(req, server.flavor, image)
     if "metadata" in params:
         check_metadata(params["metadata"], quotas.limits(req.db, req.conf, server.project_id)["metadata_items"])
     changes = _changes(req, params)
@@ -73,7 +73,8 @@ def rebuild(req: Request, body: Body, server_id: str) -> Body:
     begun.inputs = {"preserve_ephemeral": schemas.is_true(params.get("preserve_ephemeral")),
                     "is_on": server.vm_state != Vm.STOPPED,
                     **create.for_config_drive(req, password, has_drive=server.config_drive)}
-    changes |= {"disk_gb": _claimed_disk_gb(req, server, image), "image_id": image.id,
+    flavor = _with_image_size(req, server, image)
+    changes |= {"flavor": flavor, "total_gb": flavor.total_gb if not flavor.root_gb else server.total_gb, "image_id": image.id,
                 "image_properties": image.properties, "progress": 0}
     for column, value in changes.items():
         setattr(server, column, value)
@@ -94,27 +95,19 @@ def _changes(req: Request, params: Body) -> dict[str, Any]:
     return columns
 
 
-def _flavor_of(server: Server) -> Flavor:
-    """The flavor as the server's row keeps it: the flavor itself may have changed or been deleted since."""
-    copy = server.flavor
-    return Flavor(id=copy["id"], name=copy["name"], vcpus=copy["vcpus"], ram_mb=copy["ram"], disk_gb=copy["disk"],
-                  extra_specs=copy["extra_specs"])
+def _with_image_size(req: Request, server: Server, image: boot_image.BootImage) -> Flavor:
+    """The server's flavor with this image; if it leaves the root disk's size to the image, the host's claim changes too.
 
-
-def _claimed_disk_gb(req: Request, server: Server, image: boot_image.BootImage) -> int:
-    """Size of the server's disks; if its flavor leaves the root disk's size to the image, the claim is changed to the new image's.
-
-    :raises errors.Conflict: the host lacks the disk space.
+    :raises errors.Conflict: the host has not enough free disk.
     """
-    flavor = server.flavor
-    if int(flavor["disk"]):
-        return server.disk_gb
-    disk_gb = -(-image.virtual_size // create.GIB) + int(flavor["ephemeral"]) + -(-int(flavor["swap"]) // 1024)
+    if server.flavor.root_gb:
+        return server.flavor
+    flavor = server.flavor.with_image_gb(-(-image.virtual_size // create.GIB))
     claim = next((each for each in claims.of_server(req.db, server.id) if each.host == server.host), None)
-    if claim is None or claim.disk_gb == disk_gb:
-        return disk_gb
-    if not claims.change(req.db, server_id=server.id, host=claim.host, resources=claim.resources.replace(disk_gb=disk_gb),
-                         ratios=claims.allocation_ratios(req.conf)):
-        raise errors.Conflict(reason=f"Cannot 'rebuild' server {server.id}: its host has not {disk_gb} GB of disk left, "
-                                     "which this image needs.")
-    return disk_gb
+    if claim is None or claim.disk_gb == flavor.total_gb:
+        return flavor
+    if not claims.change(req.db, server_id=server.id, host=claim.host, ratios=claims.allocation_ratios(req.conf),
+                         resources=claim.resources.replace(disk_gb=flavor.total_gb)):
+        raise errors.Conflict(reason=f"Cannot 'rebuild' server {server.id}: its host has not {flavor.total_gb} GB of disk "
+                                     "free, which this image needs.")
+    return flavor

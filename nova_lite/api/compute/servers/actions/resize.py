@@ -11,10 +11,10 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute import flavors, server_migrations
-from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.image import images
 from nova_lite.hardware import requirements
+from nova_lite.values.flavor import Flavor
 
 _RESIZE = schemas.keyed("resize", schemas.closed({
     "flavorRef": {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "integer"}]},
@@ -34,7 +34,7 @@ def resize(req: Request, body: Body, server_id: str) -> None:
     flavor = _flavor(req, str(params["flavorRef"]))
     _check_change(req, server, flavor)
     _check_quota(req, server, flavor)
-    server_migrations.begin(req.db, server, user_id=req.ctxt.user_id, new_flavor=flavor.copy(), old_vm_state=server.vm_state,
+    server_migrations.begin(req.db, server, user_id=req.ctxt.user_id, new_flavor=flavor, old_vm_state=server.vm_state,
                 old_disk_config=server.disk_config)
     server.disk_config = params.get("OS-DCF:diskConfig", server.disk_config)
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
@@ -77,20 +77,20 @@ def _flavor(req: Request, flavor_id: str) -> Flavor:
         raise errors.BadRequest(reason=f"Unable to locate requested flavor: there is no flavor {flavor_id}.") from None
     if flavor.disabled:
         raise errors.BadRequest(reason=f"Unable to locate requested flavor: flavor {flavor_id} is disabled.")
-    return flavor
+    return flavor.value()
 
 
 def _check_change(req: Request, server: Server, flavor: Flavor) -> None:
     """:raises errors.BadRequest: the server cannot be resized to the flavor; the texts are Nova's."""
     old = server.flavor
-    if flavor.id == old["id"]:
+    if flavor.id == old.id:
         raise errors.BadRequest(reason="When resizing, instances must change flavor!")
     requirements.read(specs=flavor.extra_specs, image=server.image_properties, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb)
-    if flavor.disk_gb == 0 and old["disk"]:
+    if flavor.root_gb == 0 and old.root_gb:
         raise errors.BadRequest(reason="Server disk was unable to be resized because: Resize to zero disk flavor is "
                                        "not allowed.")
-    root_gb = server.disk_gb - int(old["ephemeral"]) - -(-int(old["swap"]) // 1024)
-    for disk, old_gb, new_gb in (("root", root_gb, flavor.disk_gb or root_gb), ("ephemeral", old["ephemeral"], flavor.ephemeral_gb)):
+    root_gb = server.root_disk_gb
+    for disk, old_gb, new_gb in (("root", root_gb, flavor.root_gb or root_gb), ("ephemeral", old.ephemeral_gb, flavor.ephemeral_gb)):
         if new_gb < old_gb:
             raise errors.BadRequest(reason=f"Resize error: Unable to resize disk down. The {disk} disk has {old_gb} GB, "
                                            f"flavor {flavor.id} has {new_gb} GB.")

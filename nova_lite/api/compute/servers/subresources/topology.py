@@ -31,8 +31,8 @@ def show(req: Request, server_id: str) -> Body:
     """
     server = begin_action.find(req, server_id)
     flavor = server.flavor
-    vcpus, ram_mb = int(flavor["vcpus"]), int(flavor["ram"])
-    hardware = requirements.read(specs=flavor.get("extra_specs", {}), image=server.image_properties, vcpus=vcpus, ram_mb=ram_mb)
+    vcpus, ram_mb = flavor.vcpus, flavor.ram_mb
+    hardware = requirements.read(specs=flavor.extra_specs, image=server.image_properties, vcpus=vcpus, ram_mb=ram_mb)
     nodes = hardware.numa_nodes
     if not nodes and (hardware.cpus.dedicated or hardware.page_size is not None):
         nodes = (NumaNode(tuple(range(vcpus)), ram_mb),)
