@@ -18,8 +18,8 @@ from nova_lite.context import Context
 from nova_lite.db import changes
 from nova_lite.db.compute import servers
 from nova_lite.db.compute.actions import DONE, FAILED, OPEN, Action, ActionEvent
-from nova_lite.db.hosts import hosts
 from nova_lite.lifecycle.servers import vm_state_of
+from nova_lite.payloads import service_reports
 from nova_lite.rpc.conductor import Inventory, PowerState, ServiceReport
 
 LOG = logging.getLogger(__name__)
@@ -148,10 +148,10 @@ class Heartbeats:
                 and (self._services.now() - at).total_seconds() < _UPTIME_S)
 
     def _write(self, session: Session, status: ServiceReport, *, is_known: bool) -> None:
-        if hosts.beat(session, status, now=self._services.now()) and (is_known or status.trouble):
+        if service_reports.beat(session, status, now=self._services.now()) and (is_known or status.trouble):
             return
         names = [inventory.host for inventory in status.inventories] or [status.agent]
-        hosts.register(session, status, names=names, now=self._services.now())
+        service_reports.register(session, status, names=names, now=self._services.now())
 
 
 def _facts(status: ServiceReport) -> list[Inventory]:

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "errors": set(), "values": {"values", "errors"}, "context": set(), "conf": {"conf"}, "lifecycle": {"errors"}, "hardware": {"hardware", "errors", "values"},
     "runtime": {"runtime", "errors", "context"},
     "rpc": {"rpc", "errors", "context", "runtime", "values"},
-    "db": {"db", "errors", "lifecycle", "conf", "rpc", "values"},
+    "db": {"db", "errors", "lifecycle", "conf", "values"},
     "payloads": {"payloads", "values", "db", "rpc", "errors", "hardware"},
     "notifications": {"notifications", "db", "lifecycle", "values"},
     "api": CONTROL | {"api"}, "conductor": CONTROL | {"conductor"}, "scheduler": CONTROL | {"scheduler"},

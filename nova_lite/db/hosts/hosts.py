@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,8 +13,6 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, new_id, utcnow
 from nova_lite.db.network import interfaces
-from nova_lite.rpc.conductor import ServiceReport
-from nova_lite.rpc.payload import to_wire
 from nova_lite.values.resources import Resources
 
 
@@ -147,53 +146,54 @@ def get_host(session: Session, host_id: str) -> Host:
     return host
 
 
-def beat(session: Session, status: ServiceReport, *, now: datetime.datetime) -> int:
-    """Note what a daemon said of itself; how many rows it has.
+def beat(session: Session, *, binary: str, agent: str, trouble: str, now: datetime.datetime) -> int:
+    """Record a heartbeat of a service; how many rows it has.
 
-    One in trouble is not seen, so that it is down soon, and disabled at once, unless an operator has disabled it.
-    As in Nova, such a reason begins with "AUTO: ", and goes with the trouble.
+    With `trouble` its hosts can run no guests: the heartbeat does not count, so that it is down soon, and it is disabled
+    at once, unless an operator has disabled it. As in Nova, such a reason begins with "AUTO: ", and goes with the trouble.
     """
     # In this order: to MariaDB, a column that was set before has its new value.
     change: tuple[tuple[str, Any], ...]
-    if status.trouble:
-        reason = f"{AUTO}{status.trouble}"[:_REASON_LETTERS]
-        change = (("disabled_reason", sa.case((Service.disabled & sa.not_(_IN_TROUBLE), Service.disabled_reason), else_=reason)),
-                  ("disabled", True))
+    if trouble:
+        reason = sa.case((Service.disabled & sa.not_(_IN_TROUBLE), Service.disabled_reason), else_=_auto_reason(trouble))
+        change = (("disabled_reason", reason), ("disabled", True))
     else:
         change = (("disabled", sa.case((_IN_TROUBLE, sa.false()), else_=Service.disabled)),
                   ("disabled_reason", sa.case((_IN_TROUBLE, sa.null()), else_=Service.disabled_reason)), ("seen_at", now))
     changed = session.execute(sa.update(Service).where(
-        Service.binary == status.binary, Service.agent == status.agent,
+        Service.binary == binary, Service.agent == agent,
     ).ordered_values(*change).execution_options(synchronize_session=False))
     return int(changed.rowcount)  # type: ignore[attr-defined]
 
 
-def register(session: Session, status: ServiceReport, *, names: list[str], now: datetime.datetime) -> None:
-    """Make or update the rows of a daemon and of the compute hosts that it runs; three queries and what is new."""
-    known = set(session.scalars(sa.select(Service.host).where(
-        Service.binary == status.binary, Service.host.in_(names))))
+def register_service(  # noqa: PLR0913 - the columns of a service
+    session: Session, *, binary: str, agent: str, availability_zone: str, trouble: str, names: list[str], now: datetime.datetime,
+) -> None:
+    """Add the rows of a service that are not there yet, one for each of the hosts `names` that it runs on."""
+    present = set(session.scalars(sa.select(Service.host).where(Service.binary == binary, Service.host.in_(names))))
     session.add_all(
-        Service(binary=status.binary, host=name, agent=status.agent, availability_zone=status.availability_zone, seen_at=now,
-                disabled=bool(status.trouble), disabled_reason=f"{AUTO}{status.trouble}"[:_REASON_LETTERS] if status.trouble else None)
-        for name in names if name not in known)
-    rows = {row.name: row for row in session.scalars(sa.select(Host).where(Host.name.in_(names)))}
-    for inventory in status.inventories:
-        row = rows.get(inventory.host)
+        Service(binary=binary, host=name, agent=agent, availability_zone=availability_zone, seen_at=now,
+                disabled=bool(trouble), disabled_reason=_auto_reason(trouble) if trouble else None)
+        for name in names if name not in present)
+
+
+def register_hosts(
+    session: Session, *, agent: str, availability_zone: str, columns: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Add or update the rows of compute hosts; `columns`: their values by host name. An aggregate's zone takes precedence."""
+    rows = {row.name: row for row in session.scalars(sa.select(Host).where(Host.name.in_(columns)))}
+    for name, values in columns.items():
+        row = rows.get(name)
         if row is None:
-            row = Host(name=inventory.host)
+            row = Host(name=name)
             session.add(row)
-        elif row.tunnel_ip != inventory.tunnel_ip:
+        elif row.tunnel_ip != values.get("tunnel_ip", row.tunnel_ip):
             interfaces.move_tunnel(session, row.name)
-        row.agent, row.availability_zone = status.agent, row.aggregate_zone or status.availability_zone
-        for field in _FROM_INVENTORY:
-            setattr(row, field, getattr(inventory, field))
-        capabilities = to_wire(inventory.capabilities)
-        if row.capabilities != capabilities:
-            row.capabilities = capabilities
+        row.agent, row.availability_zone = agent, row.aggregate_zone or availability_zone
+        for column, value in values.items():
+            if getattr(row, column) != value:
+                setattr(row, column, value)
 
 
-_FROM_INVENTORY = (
-    "vcpus", "ram_mb", "disk_gb", "reserved_ram_mb", "reserved_disk_gb", "disk_free_gb", "architecture",
-    "hypervisor_type", "hypervisor_version", "hypervisor_hostname", "virt_type", "virt_reason", "cpu_info", "host_ip",
-    "tunnel_ip", "uptime", "pcpus", "hugepages_mb",
-)
+def _auto_reason(trouble: str) -> str:
+    return f"{AUTO}{trouble}"[:_REASON_LETTERS]

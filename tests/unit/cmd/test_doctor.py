@@ -23,7 +23,7 @@ from nova_lite.cmd.lite.diagnosis.finding import Check, Finding, Result, note, o
 from nova_lite.db import migrate
 from nova_lite.db.base import utcnow
 from nova_lite.db.engine import open_database
-from nova_lite.db.hosts import hosts
+from nova_lite.payloads import service_reports
 from nova_lite.rpc.conductor import ServiceReport
 
 
@@ -137,7 +137,7 @@ def test_a_host_whose_hypervisor_does_not_answer_is_a_problem_with_its_reason(
     database = open_database(conf)
     migrate.upgrade(database.engine)
     with database.writer() as session:
-        hosts.register(session, ServiceReport(binary="nova-compute", agent="h1", trouble="libvirt has not answered for 7 s"),
+        service_reports.register(session, ServiceReport(binary="nova-compute", agent="h1", trouble="libvirt has not answered for 7 s"),
                        names=["h1"], now=utcnow())
     database.close()
     found = cloud.check_services(conf)

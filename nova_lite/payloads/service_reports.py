@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the heartbeats of services to the rows of services and compute hosts."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from nova_lite.db.hosts import hosts
+from nova_lite.rpc.conductor import Inventory, ServiceReport
+from nova_lite.rpc.payload import to_wire
+
+_SAME_NAMES = (
+    "vcpus", "ram_mb", "disk_gb", "reserved_ram_mb", "reserved_disk_gb", "disk_free_gb", "architecture", "hypervisor_type",
+    "hypervisor_version", "hypervisor_hostname", "virt_type", "virt_reason", "cpu_info", "host_ip", "tunnel_ip", "uptime",
+    "pcpus", "hugepages_mb",
+)
+
+
+def beat(session: Session, report: ServiceReport, *, now: datetime.datetime) -> int:
+    """Record the heartbeat of a service; how many rows it has."""
+    return hosts.beat(session, binary=report.binary, agent=report.agent, trouble=report.trouble, now=now)
+
+
+def register(session: Session, report: ServiceReport, *, names: list[str], now: datetime.datetime) -> None:
+    """Add or update the rows of a service and of its compute hosts; three queries and what is new."""
+    hosts.register_service(session, binary=report.binary, agent=report.agent, availability_zone=report.availability_zone,
+                           trouble=report.trouble, names=names, now=now)
+    hosts.register_hosts(session, agent=report.agent, availability_zone=report.availability_zone,
+                         columns={inventory.host: _columns(inventory) for inventory in report.inventories})
+
+
+def _columns(inventory: Inventory) -> dict[str, Any]:
+    return {name: getattr(inventory, name) for name in _SAME_NAMES} | {"capabilities": to_wire(inventory.capabilities)}
