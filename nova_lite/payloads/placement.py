@@ -29,7 +29,7 @@ def request(
         server_id=server.id, project_id=server.project_id, **required.resources.amounts(), page_size_kib=required.page_size_kib,
         numa_nodes_mb=required.numa_nodes_mb, required_traits=required.required_traits,
         forbidden_traits=required.forbidden_traits, architecture=server.image_properties.get("hw_architecture"),
-        availability_zone=server.wanted_zone, excluded=tuple(excluded), forced_host=server.wanted_host,
+        availability_zone=server.requested_az, excluded=tuple(excluded), forced_host=server.requested_host,
         group_id=group.id if group else None, group_policy=group.policy if group else None,
         group_max_per_host=(group.max_per_host if group else None) or 1,
         same_host=_ids(hints.get("same_host")), different_host=_ids(hints.get("different_host")),

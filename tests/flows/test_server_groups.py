@@ -70,7 +70,7 @@ def test_a_zone_of_an_aggregate_takes_servers(cloud: OneProcess) -> None:
         made = aggregates.add(session, Aggregate(name="east", metadata_items={"availability_zone": "east"}))
         session.flush()
         aggregates.add_host(session, made, other)
-    placed = build(cloud, wanted_zone="east")
+    placed = build(cloud, requested_az="east")
     assert (placed.host, placed.availability_zone) == (other, "east")
 
 

@@ -34,7 +34,7 @@ def pick_host(run: Run) -> Saved:
 
 
 def record_host(session: Session, run: Run) -> None:
-    servers.place(session, run.server_id, host=run.saved["host"], agent=run.saved["agent"], zone=run.saved["zone"],
+    servers.place(session, run.server_id, host=run.saved["host"], agent=run.saved["agent"], availability_zone=run.saved["zone"],
                   task=("scheduling", "networking"))
     ports.plug(session, run.server_id, host=run.saved["host"], is_up=False)
 
@@ -110,7 +110,7 @@ def try_another_host(run: Run, error: errors.NovaLiteError) -> bool:
 
 def tell_user(session: Session, run: Run, error: errors.NovaLiteError) -> None:
     """The fault says what happened on each host tried."""
-    servers.place(session, run.server_id, host=None, agent=None, zone=None)
+    servers.place(session, run.server_id, host=None, agent=None, availability_zone=None)
     servers.abandon(session, run.server_id, "create", fault=_fault(run, error), is_fatal=True)
 
 

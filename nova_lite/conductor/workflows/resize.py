@@ -64,7 +64,7 @@ def release_room(run: Run) -> None:
 def record_room(session: Session, run: Run) -> None:
     move = _move(session, run)
     move.status = server_migrations.MIGRATING
-    move.target_address = session.scalar(sa.select(Host.host_ip).where(Host.name == move.target_host)) or ""
+    move.dest_address = session.scalar(sa.select(Host.host_ip).where(Host.name == move.dest_host)) or ""
     servers.show_task(session, run.server_id, among=(_PREP,), task=_MIGRATING)
 
 

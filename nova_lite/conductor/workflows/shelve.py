@@ -93,7 +93,7 @@ def record_left(session: Session, run: Run) -> None:
 def _offload(session: Session, run: Run, action: str) -> None:
     claims.release(session, server_id=run.server_id)
     interfaces.leave_host(session, run.server_id)
-    servers.place(session, run.server_id, host=None, agent=None, zone=None)
+    servers.place(session, run.server_id, host=None, agent=None, availability_zone=None)
     servers.finish(session, run.server_id, action, power_state=int(Power.SHUTDOWN), vm_state=Vm.SHELVED_OFFLOADED)
 
 

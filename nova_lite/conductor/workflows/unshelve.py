@@ -35,7 +35,7 @@ def pick_host(run: Run) -> Saved:
 
 def record_host(session: Session, run: Run) -> None:
     if not run.saved["is_here"]:
-        servers.place(session, run.server_id, host=run.saved["host"], agent=run.saved["agent"], zone=run.saved["zone"])
+        servers.place(session, run.server_id, host=run.saved["host"], agent=run.saved["agent"], availability_zone=run.saved["zone"])
         ports.plug(session, run.server_id, host=run.saved["host"], is_up=False)
 
 
@@ -44,7 +44,7 @@ def release_claim(run: Run) -> None:
         return
     build.release_claim(run)
     with run.services.database.writer() as session:
-        servers.place(session, run.server_id, host=None, agent=None, zone=None)
+        servers.place(session, run.server_id, host=None, agent=None, availability_zone=None)
 
 
 def prepare_network(run: Run) -> None:

@@ -39,8 +39,8 @@ class ServerMigration(Timestamps, Base):
     type: Mapped[str] = mapped_column(sa.String(32))
     status: Mapped[str] = mapped_column(sa.String(32))
     source_host: Mapped[str]
-    target_host: Mapped[str]
-    target_address: Mapped[str] = mapped_column(default="")
+    dest_host: Mapped[str] = mapped_column("target_host", key="dest_host")
+    dest_address: Mapped[str] = mapped_column("target_address", key="dest_address", default="")
     old_flavor: Mapped[Flavor] = mapped_column(FlavorCopy)
     new_flavor: Mapped[Flavor] = mapped_column(FlavorCopy)
     old_vm_state: Mapped[str] = mapped_column(sa.String(32))
@@ -58,7 +58,7 @@ def begin(
     """
     move = ServerMigration(
         server_id=server.id, project_id=server.project_id, user_id=user_id, type=RESIZE, status=PRE_MIGRATING,
-        source_host=str(server.host), target_host=str(server.host), old_flavor=server.flavor.with_image_gb(server.root_disk_gb),
+        source_host=str(server.host), dest_host=str(server.host), old_flavor=server.flavor.with_image_gb(server.root_disk_gb),
         new_flavor=new_flavor.with_image_gb(server.root_disk_gb),
         old_vm_state=old_vm_state, old_disk_config=old_disk_config, updated_at=utcnow())
     server.vcpus = max(server.vcpus, new_flavor.vcpus)
@@ -112,7 +112,7 @@ def find(
     for column, value in equal.items():
         query = query.where(getattr(ServerMigration, column) == value)
     if host is not None:
-        query = query.where(sa.or_(ServerMigration.source_host == host, ServerMigration.target_host == host))
+        query = query.where(sa.or_(ServerMigration.source_host == host, ServerMigration.dest_host == host))
     since, before = changed
     if since is not None:
         query = query.where(ServerMigration.updated_at >= since)

@@ -53,8 +53,8 @@ class Server(Timestamps, Base):
     config_drive: Mapped[bool] = mapped_column(default=False)
     metadata_items: Mapped[dict[str, str]] = mapped_column(default=dict)
     tags: Mapped[list[str]] = mapped_column(default=list)
-    wanted_zone: Mapped[str | None]  # as asked at create: the pinned zone
-    wanted_host: Mapped[str | None]  # as forced at create by an admin
+    requested_az: Mapped[str | None] = mapped_column("wanted_zone", key="requested_az")  # at create: the server is pinned to it
+    requested_host: Mapped[str | None] = mapped_column("wanted_host", key="requested_host")  # forced at create by an admin
     availability_zone: Mapped[str | None]
     host: Mapped[str | None]
     agent: Mapped[str | None]  # the host's workers' name on the message bus
@@ -199,10 +199,10 @@ def show_task(session: Session, server_id: str, *, among: tuple[str, ...], task:
 
 
 def place(  # noqa: PLR0913 - where, in the words of three resources, and the tasks before and after
-    session: Session, server_id: str, *, host: str | None, agent: str | None, zone: str | None, task: tuple[str, str] = ("", ""),
+    session: Session, server_id: str, *, host: str | None, agent: str | None, availability_zone: str | None, task: tuple[str, str] = ("", ""),
 ) -> None:
     """Record where the server is (to be) run; None: nowhere. `task`: as `show_task`, from the first to the second."""
-    session.execute(_PLACE, {"of": server_id, "new_host": host, "new_agent": agent, "new_zone": zone, "now": utcnow(),
+    session.execute(_PLACE, {"of": server_id, "new_host": host, "new_agent": agent, "new_az": availability_zone, "now": utcnow(),
                              "old_task": task[0], "new_task": task[1]})
 
 
@@ -284,7 +284,7 @@ def _update_in(among: tuple[str | None, ...], columns: tuple[str, ...], *, launc
 _WITH_CONSOLES = (Vm.ACTIVE, Vm.PAUSED)
 _SERVERS: Any = Server.__table__
 _PLACE = sa.update(_SERVERS).where(_SERVERS.c.id == sa.bindparam("of")).values(
-    host=sa.bindparam("new_host"), agent=sa.bindparam("new_agent"), availability_zone=sa.bindparam("new_zone"),
+    host=sa.bindparam("new_host"), agent=sa.bindparam("new_agent"), availability_zone=sa.bindparam("new_az"),
     task_state=sa.case((_SERVERS.c.task_state == sa.bindparam("old_task"), sa.bindparam("new_task")), else_=_SERVERS.c.task_state),
     updated_at=sa.bindparam("now"))
 _TASKS: dict[str, tuple[str | None, ...]] = {tasks[0]: tasks for tasks in TASKS_OF.values()}

@@ -128,10 +128,10 @@ def add_host(session: Session, aggregate: Aggregate, name: str) -> None:
         raise errors.Conflict(reason=f"Cannot add host {name} in aggregate {aggregate.number}: host already exists.")
     zone = aggregate.zone
     if zone is not None:
-        if host.aggregate_zone not in (None, zone):
+        if host.aggregate_az not in (None, zone):
             raise errors.Conflict(reason=f"Cannot perform action 'add_host_to_aggregate' on aggregate "
                                          f"{aggregate.number}. Reason: Host already in availability zone "
-                                         f"{host.aggregate_zone}.")
+                                         f"{host.aggregate_az}.")
         if host.availability_zone != zone and _busy(session, [name]):
             raise errors.Conflict(reason=f"Cannot add host {name} to aggregate {aggregate.number}. Reason: host "
                                          "contains instances, which would change their availability zone.")
@@ -228,6 +228,6 @@ def _move(session: Session, zones: Mapping[str, str | None]) -> None:
     """Put hosts in zones; None: where their worker says."""
     own = _own_zones(session, list(zones))
     for host in session.scalars(for_update(sa.select(Host).where(Host.name.in_(zones)).order_by(Host.number))):
-        host.aggregate_zone = zones[host.name]
+        host.aggregate_az = zones[host.name]
         host.availability_zone = zones[host.name] or own.get(host.name, host.availability_zone)
     session.flush()

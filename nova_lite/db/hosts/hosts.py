@@ -44,7 +44,7 @@ class Host(Timestamps, Base):
     name: Mapped[str] = mapped_column(unique=True)
     agent: Mapped[str]
     availability_zone: Mapped[str] = mapped_column(default="nova")  # its aggregate's, else what its worker says
-    aggregate_zone: Mapped[str | None]
+    aggregate_az: Mapped[str | None] = mapped_column("aggregate_zone", key="aggregate_az")
     vcpus: Mapped[int]
     ram_mb: Mapped[int]
     disk_gb: Mapped[int]
@@ -189,7 +189,7 @@ def register_hosts(
             session.add(row)
         elif row.tunnel_ip != values.get("tunnel_ip", row.tunnel_ip):
             interfaces.move_tunnel(session, row.name)
-        row.agent, row.availability_zone = agent, row.aggregate_zone or availability_zone
+        row.agent, row.availability_zone = agent, row.aggregate_az or availability_zone
         for column, value in values.items():
             if getattr(row, column) != value:
                 setattr(row, column, value)

@@ -273,7 +273,7 @@ def test_an_admin_names_zone_and_host(
 ) -> None:
     api.add(*compute_api.host("h1"))
     boot(api, user="admin", version=version, **fields)
-    assert (rows(api, Server)[0].wanted_zone, rows(api, Server)[0].wanted_host) == (zone, host)
+    assert (rows(api, Server)[0].requested_az, rows(api, Server)[0].requested_host) == (zone, host)
 
 
 def test_only_admins_name_hosts(api: ComputeApi) -> None:

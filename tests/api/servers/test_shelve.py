@@ -75,7 +75,7 @@ def test_unshelve_to_a_zone_pins_it(api: ComputeApi, server_id: str) -> None:
 
 def test_unshelve_without_a_zone_unpins_it(api: ComputeApi, server_id: str) -> None:
     offload(api, server_id)
-    settle(api, server_id, vm_state="shelved_offloaded", host=None, agent=None, wanted_zone="west")
+    settle(api, server_id, vm_state="shelved_offloaded", host=None, agent=None, requested_az="west")
     assert act(api, server_id, "unshelve", {"availability_zone": None}, version="2.91").status == 202
     assert api.get(f"/servers/{server_id}", version="2.96").body["server"]["pinned_availability_zone"] is None
 

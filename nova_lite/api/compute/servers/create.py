@@ -276,7 +276,7 @@ def _columns(req: Request, params: Body, flavor: Flavor, image: BootImage, desti
         "files": injected_files.validate(req, params["personality"]) if params.get("personality") else None,
         "config_drive": schemas.is_true(params.get("config_drive")) or image.properties.get("img_config_drive") == "mandatory",
         "metadata_items": params.get("metadata", {}),
-        "tags": list(dict.fromkeys(params.get("tags", ()))), "wanted_zone": destination.zone, "wanted_host": destination.host,
+        "tags": list(dict.fromkeys(params.get("tags", ()))), "requested_az": destination.zone, "requested_host": destination.host,
         "disk_config": params.get("OS-DCF:diskConfig") or (
             "AUTO" if schemas.is_true(image.properties.get("auto_disk_config")) else "MANUAL"),
         "access_ip_v4": params.get("accessIPv4"), "access_ip_v6": params.get("accessIPv6"),

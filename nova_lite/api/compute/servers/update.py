@@ -14,7 +14,7 @@ from nova_lite.db.compute.servers import Server
 
 # Fields of the request and the columns that they change.
 _COLUMNS = {"name": "name", "description": "description", "hostname": "hostname", "accessIPv4": "access_ip_v4",
-            "accessIPv6": "access_ip_v6", "OS-DCF:diskConfig": "disk_config", "pinned_availability_zone": "wanted_zone"}
+            "accessIPv6": "access_ip_v6", "OS-DCF:diskConfig": "disk_config", "pinned_availability_zone": "requested_az"}
 
 
 @route("GET", "/servers/{server_id}", policy=Rule("os_compute_api:servers:show", READER),

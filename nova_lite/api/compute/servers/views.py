@@ -152,13 +152,13 @@ _BASE = (
     Field("tags", lambda server: server.row.tags, many(STRING), since="2.26"),
     Field("trusted_image_certificates", lambda _: None, {"type": ["array", "null"]}, since="2.63"),
     Field("locked_reason", lambda server: server.row.locked_reason, STRING_OR_NULL, since="2.73"),
-    Field("pinned_availability_zone", lambda server: server.row.wanted_zone, STRING_OR_NULL, since="2.96"),
+    Field("pinned_availability_zone", lambda server: server.row.requested_az, STRING_OR_NULL, since="2.96"),
     Field("scheduler_hints", lambda server: server.row.scheduler_hints or {}, OBJECT, since="2.100"),
 )
 _EXTENDED = (
     Field("key_name", lambda server: server.row.key_name, STRING_OR_NULL),
     Field("config_drive", lambda server: "True" if server.row.config_drive else "", STRING),
-    Field("OS-EXT-AZ:availability_zone", lambda server: server.row.availability_zone or server.row.wanted_zone or "", STRING),
+    Field("OS-EXT-AZ:availability_zone", lambda server: server.row.availability_zone or server.row.requested_az or "", STRING),
     Field("OS-EXT-STS:task_state", lambda server: server.row.task_state, STRING_OR_NULL),
     Field("OS-EXT-STS:vm_state", lambda server: server.row.vm_state, STRING),
     Field("OS-EXT-STS:power_state", lambda server: server.row.power_state, INTEGER),

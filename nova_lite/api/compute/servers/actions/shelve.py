@@ -82,5 +82,5 @@ def unshelve(req: Request, body: Body, server_id: str) -> None:
             f"'{server.vm_state}' is not supported, only when it is 'SHELVED_OFFLOADED'"))
     requested_destination.check(req, zone=zone, host=host)
     if "availability_zone" in destination:
-        server.wanted_zone = zone
+        server.requested_az = zone
     _begin_workflow(req, server, "unshelve", {"host": host} if host else {})
