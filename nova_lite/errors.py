@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every deliberate error of nova_lite, with the HTTP status and the public sentence that it becomes.
+"""Every deliberate error of nova_lite, with its HTTP status and public text.
 
 NovaLiteError
 ├─ BadRequest 400        InvalidField, InvalidMarker, InvalidImage
 ├─ Unauthorized 401      InvalidToken
 ├─ Forbidden 403         OverQuota, PolicyForbids
-├─ NotFound 404          one class per resource that a caller tells apart
+├─ NotFound 404          one class per resource that a caller distinguishes
 ├─ NotAcceptable 406     BadVersion
 ├─ Conflict 409          WrongState, AlreadyExists, InUse, NoCapacity
 ├─ Gone 410
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 
 class NovaLiteError(Exception):
-    """Base of the tree: `text` is for the person who asked; details belong in the log.
+    """Base of the tree: `text` is for the user; details belong in the log.
 
     Fields are given by keyword and fill `message`. oslo.messaging rebuilds a remote error as
     `cls(*args, **kwargs)`, so the rendered text is accepted as the one positional argument.
@@ -142,13 +142,13 @@ class ServiceDown(Unavailable):
 
 
 class WorkerError(NovaLiteError):
-    """What a hand reports when it could not do as asked; becomes the server's fault."""
+    """A worker could not carry out a request; becomes the server's fault."""
 
     message = "{reason}"
 
 
 class StaleRequest(WorkerError):
-    """A request older than what the host has already done: a late duplicate, to be dropped."""
+    """A request older than what was already carried out: a late duplicate, to be dropped."""
 
     message = "server {id}: request {fence} is older than {known}, which was already carried out"
 

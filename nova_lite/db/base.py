@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-# MariaDB's DATETIME drops microseconds unless told; times are UTC without a zone everywhere.
+# MariaDB's DATETIME drops microseconds without fsp=6; times are UTC without a zone everywhere.
 Time = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 # MariaDB's TEXT ends at 64 KiB, less than user data plus its base64 overhead may need.
 LongText = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")

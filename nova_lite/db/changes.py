@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a transaction did to actions, told to listeners once it is committed; nothing is kept when nobody listens."""
+"""Changes of actions in a transaction, passed to listeners once it is committed; without listeners nothing is kept."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-KEY = "changes"  # in a writer's session.info, if anybody listens
+KEY = "changes"  # in a writer's session.info, if there are listeners
 
 
 class Phase(StrEnum):
-    """What became of an action; the words are those of notifications. ALONE: an action done as it was asked for."""
+    """Phases of an action, as in notifications. ALONE: an action done by the API at once, which has no phases."""
 
     START = "start"
     END = "end"
@@ -29,12 +29,12 @@ class Change:
 
 
 def are_noted(session: Session) -> bool:
-    """Whether anybody listens: what is only found out for them need not be, else."""
+    """Whether there are listeners; what is read for them alone need not be read otherwise."""
     return session.info.get(KEY) is not None
 
 
 def note(session: Session, action_id: int, phase: Phase) -> None:
-    """Tell this once the session's transaction is committed."""
-    noted = session.info.get(KEY)
-    if noted is not None:
-        noted.append(Change(action_id, phase))
+    """Pass the change to the listeners once the session's transaction is committed."""
+    changes = session.info.get(KEY)
+    if changes is not None:
+        changes.append(Change(action_id, phase))

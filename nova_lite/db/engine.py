@@ -26,7 +26,7 @@ def url_of(conf: cfg.ConfigOpts) -> str:
 class Database:
     """Sessions of one database. `reader()` sees committed rows; `writer()` is one transaction.
 
-    `listeners` are told, after each commit, what changes.note() has noted in it; they must not raise.
+    `listeners` get, after each commit, the changes that changes.note() has recorded in it; they must not raise.
     """
 
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
@@ -38,7 +38,7 @@ class Database:
             options = {"pool_size": pool_size, "max_overflow": 0, "isolation_level": "READ COMMITTED"}
         self.engine = sa.create_engine(self.url, **options)
         if not self._is_sqlite:
-            _ping_what_was_idle(self.engine)
+            _ping_idle_connections(self.engine)
         if self._is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -48,7 +48,7 @@ class Database:
         self.reading: sa.Engine = self.engine.execution_options(is_reader=True)
         if not self._is_sqlite:
             self.reading = sa.create_engine(self.url, **{**options, "isolation_level": "AUTOCOMMIT"}, skip_autocommit_rollback=True)
-            _ping_what_was_idle(self.reading)
+            _ping_idle_connections(self.reading)
         self._readers = sessionmaker(self.reading, autoflush=False, expire_on_commit=False)
         self._writers = sessionmaker(self.engine, expire_on_commit=False)
 
@@ -61,14 +61,14 @@ class Database:
     @contextlib.contextmanager
     def writer(self) -> Iterator[Session]:
         """One transaction: committed at the end, rolled back on any error."""
-        noted: list[Change] = []
+        changes: list[Change] = []
         with self._writers() as session, session.begin():
             if self.listeners:
-                session.info[KEY] = noted
+                session.info[KEY] = changes
             yield session
-        if noted:
-            for tell in self.listeners:
-                tell(noted)
+        if changes:
+            for listener in self.listeners:
+                listener(changes)
 
     def close(self) -> None:
         """Close all pooled connections."""
@@ -84,8 +84,8 @@ def open_database(conf: cfg.ConfigOpts) -> Database:
     return Database(url_of(conf), pool_size=conf.database.max_pool_size)
 
 
-def _ping_what_was_idle(engine: sa.Engine) -> None:
-    """As `pool_pre_ping`, but only for connections that lay idle: pinging at every use costs a fifth of a small query."""
+def _ping_idle_connections(engine: sa.Engine) -> None:
+    """As `pool_pre_ping`, but only for connections that were idle: pinging at every use costs a fifth of a small query."""
 
     @sa.event.listens_for(engine, "checkin")
     def note(_connection: Any, record: Any) -> None:  # noqa: ANN401 - the pool's types
@@ -98,8 +98,8 @@ def _ping_what_was_idle(engine: sa.Engine) -> None:
             return
         try:
             engine.dialect.do_ping(connection)
-        except engine.dialect.loaded_dbapi.Error as gone:
-            raise sa.exc.InvalidatePoolError from gone  # the pool tries again with a new connection, and drops the old
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise sa.exc.InvalidatePoolError from error  # the pool tries again with a new connection, and drops the old
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:  # noqa: ANN401 - DBAPI objects have no type

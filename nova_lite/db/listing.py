@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters, order and pages of a listing, turned into SQL once for all resources of the network face."""
+"""Filters, order and pages of a listing, turned into SQL once for all resources of the network API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Columns = Mapping[str, sa.ColumnElement[Any]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Page:
-    """What part of a listing: `limit` None is all; `marker` is the id before the first row.
+    """A part of a listing: `limit` None is all; `marker` is the id before the first row.
 
     `order` holds (public field name, is descending), most significant first; the id breaks ties.
     """
@@ -37,9 +37,9 @@ def matching(columns: Columns, filters: Mapping[str, Sequence[object]]) -> list[
 
 
 def _one_of(column: sa.ColumnElement[Any], values: Sequence[object]) -> sa.ColumnElement[bool]:
-    known = [value for value in values if value is not None]
-    parts: list[sa.ColumnElement[bool]] = [column.in_(known)] if known else []
-    if len(known) < len(values):
+    present = [value for value in values if value is not None]
+    parts: list[sa.ColumnElement[bool]] = [column.in_(present)] if present else []
+    if len(present) < len(values):
         parts.append(column.is_(None))
     return sa.or_(*parts)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings a database to this version's tables by alembic, on SQLite, PostgreSQL and MariaDB alike."""
+"""Upgrades a database to this version's tables by alembic, on SQLite, PostgreSQL and MariaDB alike."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def config(connection: sa.Connection | None = None) -> Config:
     """Alembic's configuration without a file; migrations run on `connection`."""
     from alembic.config import Config  # noqa: PLC0415 - a fifth of a start's imports, and most upgrade nothing
 
-    made = Config()
-    made.set_main_option("script_location", _DIRECTORY)
-    made.attributes["connection"] = connection
-    return made
+    settings = Config()
+    settings.set_main_option("script_location", _DIRECTORY)
+    settings.attributes["connection"] = connection
+    return settings
 
 
 def upgrade(engine: sa.Engine, revision: str | None = None) -> None:
     """Upgrade to `revision`, or this version's; nothing happens when it is there already. Two processes at once: one waits."""
-    wanted = revision or head()
-    if current(engine) == wanted:
+    target = revision or head()
+    if current(engine) == target:
         return
     from alembic import command  # noqa: PLC0415 - as above
 
     with engine.connect() as connection:
         _lock(connection)
-        command.upgrade(config(connection), wanted)
+        command.upgrade(config(connection), target)
         connection.commit()
 
 
@@ -43,14 +43,14 @@ def current(engine: sa.Engine) -> str | None:
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
             return None
-        found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-        return found
+        revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        return revision
 
 
 def head() -> str:
     """This version's revision: the number of the newest migration."""
     names = os.listdir(os.path.join(_DIRECTORY, "versions"))
-    return max(found[0] for found in (re.match(r"\d{4}", name) for name in names) if found)
+    return max(match[0] for match in (re.match(r"\d{4}", name) for name in names) if match)
 
 
 def _lock(connection: sa.Connection) -> None:

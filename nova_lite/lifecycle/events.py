@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clients call the parts of an action: the names of Nova's instance-action events, as data.
+"""The names of Nova's instance-action events, by which clients know the steps of an action.
 
-The journal keeps our finer steps; those that are one event of Nova's are shown as one.
+The journal has finer steps; those that are one event of Nova's are shown as one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ EVENTS: dict[str, str | dict[str, str]] = {
 def event_of(action: str, step: str, *, stays_on_host: bool = False) -> str | None:
     """The event that clients know the step by; an unknown one keeps its name.
 
-    `stays_on_host`: a shelved server that does: its steps of leaving do nothing and are not shown (None).
+    `stays_on_host`: the server is shelved and stays on its host: the steps of its offload do nothing and are not shown (None).
     """
     known = EVENTS.get(action, step)
     name = known if isinstance(known, str) else known.get(step, step)

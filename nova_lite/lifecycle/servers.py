@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server's state machine as data: what is allowed when, shown meanwhile, reached, and done after a crash.
+"""The server's state machine as data: what is allowed, shown meanwhile, reached, and done after a crash.
 
-Only db/compute/servers.py assigns `vm_state` or `task_state`, and only by these rows. Words are Nova's, so that
-what clients show and operators know carries over.
+Only db/compute/servers.py assigns `vm_state` or `task_state`, and only by these rows. States and tasks are Nova's, as
+clients and operators know them.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from enum import IntEnum, StrEnum
 
 
 class Vm(StrEnum):
-    """What the server is, once it is at rest."""
+    """The state of a server at rest."""
 
     BUILDING = "building"
     ACTIVE = "active"
     PAUSED = "paused"
     SUSPENDED = "suspended"
-    RESCUED = "rescued"  # runs from another disk than its own
+    RESCUED = "rescued"  # runs from a rescue disk
     STOPPED = "stopped"
     SHELVED = "shelved"  # off, with a snapshot, still on its host
     SHELVED_OFFLOADED = "shelved_offloaded"  # a snapshot only
-    RESIZED = "resized"  # runs as it was asked to; what it was is kept until that is confirmed
+    RESIZED = "resized"  # runs with the new flavor; the old disks are kept until it is confirmed
     SOFT_DELETED = "soft-delete"  # off, and reclaimed later
     ERROR = "error"
     DELETED = "deleted"
 
 
 class Power(IntEnum):
-    """What the hypervisor says; the numbers are Nova's."""
+    """The power state that the hypervisor reports; the numbers are Nova's."""
 
     NOSTATE = 0
     RUNNING = 1
@@ -40,11 +40,11 @@ class Power(IntEnum):
 
 
 class OnRestart(StrEnum):
-    """What becomes of an action whose worker died: every operation is safe to ask for again."""
+    """What happens to an action whose worker died; every operation is idempotent."""
 
     RETRY = "retry"
     RESUME = "resume"  # a workflow: the journal says where
-    GIVE_UP = "give_up"  # it cannot be asked for again: what it needs is not kept
+    GIVE_UP = "give_up"  # it cannot be repeated: its inputs are not kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Action:
     """One row: `allowed_in` vm_states, `task` shown meanwhile, `leads_to` at rest (None: as it was).
 
     `over_task`: may begin while another action runs; `over_tasks`: while one shows one of these tasks. `needs_unlocked`: refused to non-admins on a locked server.
-    `is_instant`: done by the API's own transaction; no worker takes part. `word`: what clients call the action, where
-    that is not its `name`.
+    `is_instant`: done by the API's own transaction; no worker takes part. `api_name`: the name that clients know, where
+    it is not `name`.
     """
 
     name: str
@@ -65,12 +65,12 @@ class Action:
     over_tasks: frozenset[str] = frozenset()
     needs_unlocked: bool = True
     is_instant: bool = False
-    word: str | None = None
+    api_name: str | None = None
 
     @property
     def shown_as(self) -> str:
-        """The action's name in Nova's words."""
-        return self.word or self.name
+        """The action's name in the API."""
+        return self.api_name or self.name
 
     @property
     def overtaken(self) -> frozenset[str]:
@@ -88,13 +88,13 @@ def _action(
     ACTIONS[name] = Action(name, frozenset(allowed_in), task, leads_to, **more)  # type: ignore[arg-type]
 
 
-# Workflows: the conductor carries them out, step by step.
+# Workflows: run by the conductor, step by step.
 _action("create", set(), task="scheduling", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME)
 _action("delete", ANY, task="deleting", leads_to=Vm.DELETED, on_restart=OnRestart.RESUME, over_task=True)
 _action("shelve", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="shelving", leads_to=Vm.SHELVED,
         on_restart=OnRestart.RESUME)
 _action("shelve_offload", {Vm.SHELVED}, task="shelving_offloading", leads_to=Vm.SHELVED_OFFLOADED,
-        on_restart=OnRestart.RESUME, word="shelveOffload")
+        on_restart=OnRestart.RESUME, api_name="shelveOffload")
 _action("unshelve", {Vm.SHELVED, Vm.SHELVED_OFFLOADED}, task="unshelving", leads_to=Vm.ACTIVE,
         on_restart=OnRestart.RESUME)
 _action("rebuild", {Vm.ACTIVE, Vm.STOPPED, Vm.ERROR}, task="rebuilding", leads_to=Vm.ACTIVE,
@@ -102,49 +102,49 @@ _action("rebuild", {Vm.ACTIVE, Vm.STOPPED, Vm.ERROR}, task="rebuilding", leads_t
 _action("rescue", {Vm.ACTIVE, Vm.STOPPED, Vm.ERROR}, task="rescuing", leads_to=Vm.RESCUED, on_restart=OnRestart.RESUME)
 _action("unrescue", {Vm.RESCUED}, task="unrescuing", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME)
 _action("create_image", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="image_snapshot_pending", leads_to=None,
-        on_restart=OnRestart.RESUME, needs_unlocked=False, word="createImage")
+        on_restart=OnRestart.RESUME, needs_unlocked=False, api_name="createImage")
 _action("create_backup", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="image_backup", leads_to=None,
-        on_restart=OnRestart.RESUME, needs_unlocked=False, word="createBackup")
+        on_restart=OnRestart.RESUME, needs_unlocked=False, api_name="createBackup")
 _action("resize", {Vm.ACTIVE, Vm.STOPPED}, task="resize_prep", leads_to=Vm.RESIZED, on_restart=OnRestart.RESUME)
 _action("confirm_resize", {Vm.RESIZED}, task="resize_confirming", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME,
-        word="confirmResize")  # or to STOPPED
+        api_name="confirmResize")  # or to STOPPED
 _action("revert_resize", {Vm.RESIZED}, task="resize_reverting", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME,
-        word="revertResize")  # or to STOPPED
+        api_name="revertResize")  # or to STOPPED
 
 # Power: one operation on the server's host.
 _action("start", {Vm.STOPPED}, task="powering-on", leads_to=Vm.ACTIVE)
 _action("stop", {Vm.ACTIVE, Vm.ERROR}, task="powering-off", leads_to=Vm.STOPPED)
-_action("reboot_soft", {Vm.ACTIVE}, task="rebooting", leads_to=Vm.ACTIVE, word="reboot")
+_action("reboot_soft", {Vm.ACTIVE}, task="rebooting", leads_to=Vm.ACTIVE, api_name="reboot")
 _action("reboot_hard", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED, Vm.ERROR},
-        task="rebooting_hard", leads_to=Vm.ACTIVE, word="reboot", over_tasks=frozenset({
-            "rebooting", "rebooting_hard", "pausing", "unpausing", "suspending", "resuming"}))  # a way out when one is stuck
+        task="rebooting_hard", leads_to=Vm.ACTIVE, api_name="reboot", over_tasks=frozenset({
+            "rebooting", "rebooting_hard", "pausing", "unpausing", "suspending", "resuming"}))  # recovers a server whose action is stuck
 _action("pause", {Vm.ACTIVE}, task="pausing", leads_to=Vm.PAUSED)
 _action("unpause", {Vm.PAUSED}, task="unpausing", leads_to=Vm.ACTIVE)
 _action("suspend", {Vm.ACTIVE}, task="suspending", leads_to=Vm.SUSPENDED)
 _action("resume", {Vm.SUSPENDED}, task="resuming", leads_to=Vm.ACTIVE)
-# Over what one host does; a workflow would be torn: a soft delete waits for its end (api/compute/servers/deletion.py).
+# May begin over actions of one host; over a workflow it waits for its end (api/compute/servers/deletion.py).
 _action("soft_delete", {Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED, Vm.RESCUED, Vm.RESIZED, Vm.SHELVED, Vm.SHELVED_OFFLOADED,
-                        Vm.ERROR}, task="soft-deleting", leads_to=Vm.SOFT_DELETED, word="delete", over_tasks=frozenset({
+                        Vm.ERROR}, task="soft-deleting", leads_to=Vm.SOFT_DELETED, api_name="delete", over_tasks=frozenset({
                             "powering-on", "powering-off", "rebooting", "rebooting_hard", "pausing", "unpausing", "suspending",
                             "resuming", "updating_password"}))
 _action("restore", {Vm.SOFT_DELETED}, task="restoring", leads_to=Vm.ACTIVE)  # or to SHELVED_OFFLOADED
 
-# NICs: the words of the tasks are ours, since Nova shows none meanwhile.
+# Interfaces: the tasks are ours, since Nova shows none meanwhile.
 _action("attach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="attaching-interface", leads_to=None,
         on_restart=OnRestart.RESUME)
 _action("detach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="detaching-interface", leads_to=None,
         on_restart=OnRestart.RESUME)
 
-# Inside the guest.
+# In the guest.
 _action("trigger_crash_dump", {Vm.ACTIVE, Vm.PAUSED, Vm.RESCUED, Vm.RESIZED, Vm.ERROR}, task=None, leads_to=None)
 _action("change_password", {Vm.ACTIVE}, task="updating_password", leads_to=None, on_restart=OnRestart.GIVE_UP,
-        word="changePassword")
+        api_name="changePassword")
 
-# Bookkeeping: done where it is asked.
+# Done by the API at once.
 _action("lock", ANY, task=None, leads_to=None, over_task=True, needs_unlocked=False, is_instant=True)
 _action("unlock", ANY, task=None, leads_to=None, over_task=True, needs_unlocked=False, is_instant=True)
 
-# Workflows that show how far they are, in Nova's words, so that clients' progress lines read as they used to.
+# Workflows that show their progress, by Nova's task states.
 TASKS_OF: dict[str, tuple[str, ...]] = {
     "create": ("scheduling", "networking", "spawning"),
     "rebuild": ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning"),
@@ -155,13 +155,13 @@ TASKS_OF: dict[str, tuple[str, ...]] = {
     "resize": ("resize_prep", "resize_migrating", "resize_migrated", "resize_finish"),
 }
 
-# What a guest's own change of power (from inside, by hand on the host, by a crash) does to a server that is at rest.
+# A guest may change its power by itself (from inside, by hand on the host, by a crash) while its server is at rest.
 # In these states the server follows: it becomes active, stopped, paused or suspended.
 FOLLOWS_POWER = frozenset({Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED, Vm.SUSPENDED})
-# In these it stays what it is and shows its power: what it is waits for somebody's word. In all others its power is known.
+# In these it keeps its state, which a user has to end, and shows the power. In all others its power is known.
 SHOWS_POWER = frozenset({Vm.RESIZED, Vm.RESCUED, Vm.SHELVED, Vm.SOFT_DELETED, Vm.ERROR})
 
-# status out of (vm_state, task_state); the task's word wins where the pair is listed.
+# The status of (vm_state, task_state); the task decides where the pair is listed.
 _STATUS: dict[Vm, str] = {
     Vm.BUILDING: "BUILD", Vm.ACTIVE: "ACTIVE", Vm.PAUSED: "PAUSED", Vm.SUSPENDED: "SUSPENDED",
     Vm.STOPPED: "SHUTOFF", Vm.ERROR: "ERROR", Vm.DELETED: "DELETED", Vm.SHELVED: "SHELVED",
@@ -184,13 +184,13 @@ def status_of(vm_state: str, task_state: str | None) -> str:
 
 def states_of(status: str) -> list[Vm]:
     """The vm_states that a status filter selects; empty for an unknown status."""
-    wanted = status.upper()
-    tasked = [vm for (vm, _), shown in _STATUS_OF_TASK.items() if shown == wanted]
-    return [vm for vm, shown in _STATUS.items() if shown == wanted] + tasked
+    upper = status.upper()
+    by_task = [vm for (vm, _), shown in _STATUS_OF_TASK.items() if shown == upper]
+    return [vm for vm, shown in _STATUS.items() if shown == upper] + by_task
 
 
 def vm_state_of(power: int) -> Vm | None:
-    """The state at rest that a guest's own change of power leads to; None: says nothing."""
+    """The state at rest that a guest's own change of power leads to; None: no other."""
     return {
         Power.RUNNING: Vm.ACTIVE, Power.PAUSED: Vm.PAUSED, Power.SHUTDOWN: Vm.STOPPED,
         Power.CRASHED: Vm.STOPPED, Power.SUSPENDED: Vm.SUSPENDED,

@@ -76,7 +76,7 @@ class Emitter:
             error = (action.message or "") if change.phase == Phase.ERROR else None
             keypair = None
             if kind.event == "create" and server.key_name:  # only this payload has it
-                keypair = keypairs.known(session, user_id=server.user_id, name=server.key_name)
+                keypair = keypairs.get_or_none(session, user_id=server.user_id, name=server.key_name)
             content = payload(kind, server, action, server_ports, keypair=keypair, error=error)
         event = ".".join(filter(None, ("instance", kind.event, change.phase)))
         context = {"request_id": action.request_id, "user_id": action.user_id, "project_id": action.project_id}

@@ -21,7 +21,7 @@ def request(
 ) -> PlacementRequest:
     """The server's request; `excluded`: hosts that are refused. `resource_request`: instead of that of its flavor."""
     group = _group(session, server)
-    hints = server.scheduler_hints or {}
+    scheduler_hints = server.scheduler_hints or {}
     extra_specs = dict(server.flavor.extra_specs)
     required = resource_request or resource_requests.of(
         specs=extra_specs, image=server.image_properties, vcpus=server.vcpus, ram_mb=server.ram_mb, disk_gb=server.total_gb)
@@ -32,7 +32,8 @@ def request(
         availability_zone=server.requested_az, excluded=tuple(excluded), forced_host=server.requested_host,
         group_id=group.id if group else None, group_policy=group.policy if group else None,
         group_max_per_host=(group.max_per_host if group else None) or 1,
-        same_host=_ids(hints.get("same_host")), different_host=_ids(hints.get("different_host")),
+        same_host=_ids(scheduler_hints.get("same_host")),
+        different_host=_ids(scheduler_hints.get("different_host")),
         image_properties=dict(server.image_properties), extra_specs=extra_specs,
     )
 
@@ -46,5 +47,5 @@ def _group(session: Session, server: Server) -> ServerGroup | None:
         return None
 
 
-def _ids(hint: str | list[str] | None) -> tuple[str, ...]:
-    return (hint,) if isinstance(hint, str) else tuple(hint or ())
+def _ids(value: str | list[str] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())

@@ -17,7 +17,7 @@ from nova_lite.scheduler.view import Host, HostAffinity
 
 @dataclasses.dataclass(frozen=True)
 class AffinityContext:
-    """`group`: number of the group's members by host; `same`, `different`: hosts of the servers in the hints of that name."""
+    """`group`: number of the group's members by host; `same`, `different`: hosts of the servers in the scheduler hints of that name."""
 
     group: Mapping[str, int]
     same: frozenset[str]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest may read about itself: rendered once, so that 169.254.169.254 and the config drive give the same bytes.
+"""Instance metadata: rendered once, so that 169.254.169.254 and the config drive return the same bytes.
 
 Paths are those of a config drive: https://docs.openstack.org/nova/latest/user/metadata.html
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 Documents = dict[str, str]  # path → the document's bytes as text, see to_text
 _META_DATA = "openstack/latest/meta_data.json"
-PASSWORD = "openstack/latest/password"  # the one that a guest may write, by the service alone
+PASSWORD = "openstack/latest/password"  # a guest may write it, by the metadata service only
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +34,9 @@ class NicFacts:
 
 @dataclasses.dataclass(frozen=True)
 class ServerFacts:
-    """What the documents say of a server. `user_data` is base64, as clients send it.
+    """The server's data in the documents. `user_data` is base64, as clients send it.
 
-    `files` are those given with the server: path in the guest, and contents in base64.
+    `files` are injected: path in the guest, and contents in base64.
     `posted_password` is what the guest itself posted, encrypted for its owner.
     """
 
@@ -61,25 +61,25 @@ class ServerFacts:
 
 
 def for_config_drive(documents: Documents, *, admin_pass: str | None = None) -> Documents:
-    """Without the one document that changes while the guest runs; with what, as in Nova, only a config drive tells."""
-    told = {path: text for path, text in documents.items() if path != PASSWORD}
+    """Without the one document that changes while the guest runs; with the password, which as in Nova only a config drive has."""
+    drive = {path: text for path, text in documents.items() if path != PASSWORD}
     if admin_pass is not None:
-        told[_META_DATA] = _json({**json.loads(told[_META_DATA]), "admin_pass": admin_pass})
-    return told
+        drive[_META_DATA] = _json({**json.loads(drive[_META_DATA]), "admin_pass": admin_pass})
+    return drive
 
 
 def names_devices(documents: Documents) -> bool:
-    """Whether they tell of tagged devices, whose places are worth asking for."""
+    """Whether they have tagged devices, whose bus addresses are to be filled in."""
     return bool(json.loads(documents.get(_META_DATA, "{}")).get("devices"))
 
 
 def with_places(documents: Documents, places: Mapping[str, str]) -> Documents:
     """With the PCI address of each tagged NIC; `places`: by MAC address, those of others are left out."""
-    told = json.loads(documents[_META_DATA])
-    for device in told["devices"]:
+    meta_data = json.loads(documents[_META_DATA])
+    for device in meta_data["devices"]:
         if device["mac"] in places:
             device.update(bus="pci", address=places[device["mac"]])
-    return {**documents, _META_DATA: _json(told)}
+    return {**documents, _META_DATA: _json(meta_data)}
 
 
 def to_text(raw: bytes) -> str:

@@ -58,7 +58,7 @@ def fault(cloud: OneProcess, server_id: str) -> str:
     return str((server.fault or {})["message"])
 
 
-def test_own_cpus_are_counted_apart_and_never_oversold(cloud: OneProcess) -> None:
+def test_dedicated_cpus_are_counted_apart_and_never_overcommitted(cloud: OneProcess) -> None:
     made = [build(cloud, OWN, vcpus=4) for _ in range(2)]
     assert {cloud.server(server_id).vm_state for server_id in made} == {"active"}
     assert claimed(cloud)[0] == [4, 4]
@@ -150,7 +150,7 @@ def test_what_a_host_offers_is_there(cloud: OneProcess, specs: dict[str, str], i
     assert cloud.server(build(cloud, specs, image=image)).vm_state == "active"
 
 
-def test_a_host_that_says_anew_what_it_has_is_asked_for_that(cloud: OneProcess) -> None:
+def test_a_host_that_reports_less_gets_no_more_than_that(cloud: OneProcess) -> None:
     less = tuple(dataclasses.replace(one, pcpus=0) for one in cloud.driver.host.inventory())
     cloud.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=less))
     cloud.heartbeats.flush()

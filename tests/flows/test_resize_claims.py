@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A resize asks the scheduler's filters for its new flavor, about the server's own host, and says what they say."""
+"""A resize runs the scheduler's filters with its new flavor on the server's own host, and reports their reasons."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Server groups, hints and zones of aggregates hold from the request to the guest, with simulated hosts."""
+"""Server groups, scheduler hints and availability zones of aggregates are kept, with simulated hosts."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_soft_policies_never_refuse(cloud: OneProcess) -> None:
     assert sorted(hosts.count(host) for host in set(hosts)) == [2, 2]
 
 
-def test_hints_name_servers_to_be_beside_or_apart_from(cloud: OneProcess) -> None:
+def test_same_host_and_different_host_are_kept(cloud: OneProcess) -> None:
     first = build(cloud)
     assert {build(cloud, scheduler_hints={"same_host": first.id}).host for _ in range(3)} == {first.host}
     assert {build(cloud, scheduler_hints={"different_host": [first.id]}).host for _ in range(3)} != {first.host}

@@ -130,5 +130,5 @@ def looks_of_rows(cloud: OneProcess, server_id: str) -> tuple[Any, ...]:
     with cloud.database.reader() as session:
         sums = session.execute(sa.text("SELECT sum(vcpus_claimed), sum(ram_mb_claimed), sum(disk_gb_claimed) FROM hosts")).one()
         status = server_migrations.latest(session, server_id).status
-    assert (server.vcpus, server.ram_mb, server.disk_gb) == tuple(sums)
+    assert (server.vcpus, server.ram_mb, server.total_gb) == tuple(sums)
     return server.flavor.name, tuple(sums), status

@@ -165,7 +165,7 @@ def test_builds_of_one_group_that_race_never_land_wrongly(database: Database, po
             vm_state="building", reservation_id="r", group_id=group.id) for _ in range(6)]
         session.add_all(made)
         session.flush()
-        asked = [placement.request(session, server) for server in made]
+        requests = [placement.request(session, server) for server in made]
     conf = options.load([], files=[])
     schedulers = [Placements(conf, database, rng=random.Random(number)) for number in range(3)]
     ready, outcomes = threading.Barrier(6), []
@@ -173,7 +173,7 @@ def test_builds_of_one_group_that_race_never_land_wrongly(database: Database, po
     def place(number: int) -> None:
         ready.wait(20)
         try:
-            outcomes.append(schedulers[number % 3].pick_host(Context(), request=asked[number]).host)
+            outcomes.append(schedulers[number % 3].pick_host(Context(), request=requests[number]).host)
         except errors.NoValidHost as refused:
             outcomes.append(refused.text)
 

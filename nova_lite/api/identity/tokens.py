@@ -215,9 +215,9 @@ def _subject(req: Request) -> tuple[str, tokens.Token]:
     return text, token
 
 
-def _holder(req: Request, token: tokens.Token) -> users.Holder:
+def _holder(req: Request, token: tokens.Token) -> users.TokenOwner:
     with req.database.reader() as session:
-        return users.holder(
+        return users.token_owner(
             session,
             user_id=token.user_id,
             project_id=token.project_id,

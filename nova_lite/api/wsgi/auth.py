@@ -108,7 +108,7 @@ class LocalAuth:
             return _Identity(token.user_id, token.project_id, expand_roles(set(token.roles)), user_name=token.user_id)
         issued_at = datetime.datetime.fromtimestamp(token.issued_at, datetime.UTC).replace(tzinfo=None)
         with self._database.reader() as session:
-            holder = users.holder(
+            holder = users.token_owner(
                 session,
                 user_id=token.user_id,
                 project_id=token.project_id,

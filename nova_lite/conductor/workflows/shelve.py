@@ -29,7 +29,7 @@ def forget_image(run: Run) -> None:
     """The image that the request made: there will be no snapshot."""
     with run.services.database.writer() as session:
         server_images.discard(session, [run.inputs["image_id"]])
-        shelving.keep(session, run.server_id, image_id=None, now=None)
+        shelving.record(session, run.server_id, image_id=None, now=None)
 
 
 def power_off(run: Run) -> None:
@@ -49,7 +49,7 @@ def set_aside(run: Run) -> None:
 
 
 def record_shelved(session: Session, run: Run) -> None:
-    shelving.keep(session, run.server_id, image_id=run.saved["image_id"], now=run.services.now())
+    shelving.record(session, run.server_id, image_id=run.saved["image_id"], now=run.services.now())
     if run.saved["offloads"]:
         servers.show_task(session, run.server_id, among=TASKS_OF["shelve"], task=TASKS_OF["shelve"][-1])
     else:

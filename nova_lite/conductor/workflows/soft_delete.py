@@ -26,7 +26,7 @@ def settle(session: Session, services: Services, ctxt: Context, action: Action) 
             services=services))
     if server.shelved_image_id is not None and server.agent is not None:
         server_images.discard(session, [server.shelved_image_id])
-        shelving.keep(session, server.id, image_id=None, now=None)
+        shelving.record(session, server.id, image_id=None, now=None)
 
 
 def restored(session: Session, server_id: str) -> Vm | None:

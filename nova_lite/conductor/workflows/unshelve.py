@@ -101,7 +101,7 @@ def record_guest(session: Session, run: Run) -> None:
     image_id = shelving.image_of(session, run.server_id)
     if servers.finish(session, run.server_id, "unshelve", power_state=int(Power.RUNNING)):
         server_images.discard(session, [image_id] if image_id else [])
-        shelving.keep(session, run.server_id, image_id=None, now=None)
+        shelving.record(session, run.server_id, image_id=None, now=None)
     ports.plug(session, run.server_id, host=run.saved["host"], is_up=True)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens that open consoles of servers: kept as hashes, good for a while, gone with the server."""
+"""Tokens that open consoles of servers: stored as hashes, valid for a limited time, deleted with the server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNTRACKED = {"synchronize_session": False}
 
 
 class ConsoleToken(Base):
-    """Leave to open one console. `token_hash` is `digest(token)`; `host` and `port`: where its worker lets proxies in."""
+    """Permission to open one console. `token_hash` is `digest(token)`; `host` and `port`: where its worker accepts proxies."""
 
     __tablename__ = "console_tokens"
 
@@ -30,25 +30,25 @@ class ConsoleToken(Base):
 
 
 def digest(token: str) -> str:
-    """The SHA-256 of the token in lower-case hex: all that is kept of it."""
+    """The SHA-256 of the token in lower-case hex: all that is stored of it."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def add(session: Session, made: ConsoleToken, *, now: datetime.datetime) -> None:
-    """Keep the token; those that have expired by `now` go."""
+def add(session: Session, token: ConsoleToken, *, now: datetime.datetime) -> None:
+    """Store the token; those that have expired by `now` are deleted."""
     session.execute(sa.delete(ConsoleToken).where(ConsoleToken.expires_at <= now).execution_options(**_UNTRACKED))
-    session.add(made)
+    session.add(token)
     session.flush()
 
 
 def find(session: Session, token: str, *, now: datetime.datetime) -> ConsoleToken | None:
     """What the token opens; None: nothing, it is unknown or has expired."""
-    wanted = digest(token)
-    found = session.scalars(sa.select(ConsoleToken).where(ConsoleToken.token_hash == wanted)).one_or_none()
-    # Finding a hash by an index tells nothing of the token; comparing takes the same time wherever they differ.
-    if found is None or not hmac.compare_digest(found.token_hash, wanted) or found.expires_at <= now:
+    token_hash = digest(token)
+    row = session.scalars(sa.select(ConsoleToken).where(ConsoleToken.token_hash == token_hash)).one_or_none()
+    # Looking up a hash by an index reveals nothing of the token; comparing takes the same time wherever they differ.
+    if row is None or not hmac.compare_digest(row.token_hash, token_hash) or row.expires_at <= now:
         return None
-    return found
+    return row
 
 
 def forget(session: Session, server_id: str) -> None:

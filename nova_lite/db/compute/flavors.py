@@ -18,7 +18,7 @@ SORT_KEYS = {
     "created_at": "created_at", "disabled": "disabled", "ephemeral_gb": "ephemeral_gb", "flavorid": "id",
     "id": "number", "is_public": "is_public", "memory_mb": "ram_mb", "name": "name", "root_gb": "root_gb",
     "rxtx_factor": "rxtx_factor", "swap": "swap_mb", "updated_at": "updated_at", "vcpus": "vcpus",
-}  # Nova's words for columns
+}  # Nova's names of columns
 
 
 class FlavorCopy(sa.types.TypeDecorator[values.Flavor]):
@@ -35,7 +35,7 @@ class FlavorCopy(sa.types.TypeDecorator[values.Flavor]):
 
 
 class Flavor(Timestamps, Base):
-    """What a server may be sized as; servers keep a copy, so a flavor may go while they stay."""
+    """A size of servers; each server keeps a copy, so that a flavor may be changed or deleted."""
 
     __tablename__ = "flavors"
 
@@ -52,7 +52,7 @@ class Flavor(Timestamps, Base):
     disabled: Mapped[bool] = mapped_column(default=False)
     description: Mapped[str | None] = mapped_column(sa.Text)
     extra_specs: Mapped[dict[str, str]] = mapped_column(default=dict)
-    projects: Mapped[list[str]] = mapped_column(default=list)  # who may use it when it is not public
+    projects: Mapped[list[str]] = mapped_column(default=list)  # that may use it when it is not public
 
     def value(self) -> values.Flavor:
         """The copy that a server keeps."""
@@ -66,7 +66,7 @@ class Flavor(Timestamps, Base):
 
 
 def get(session: Session, flavor_id: str, *, project_id: str | None, is_locked: bool = False) -> Flavor:
-    """The flavor, if the project may use it (None: any). `is_locked`: keep others from changing it meanwhile.
+    """The flavor, if the project may use it (None: any). `is_locked`: others cannot change it until the transaction ends.
 
     :raises errors.NotFound: there is none, or none for this project.
     """
@@ -86,7 +86,7 @@ def find(
     sort_key: str = "flavorid", is_descending: bool = False, marker: str | None = None, limit: int | None = None,
     name_pattern: re.Pattern[str] | None = None,
 ) -> list[Flavor]:
-    """Flavors in order, after `marker`. `is_public` None: both kinds; `project_id` None: whoever has access.
+    """Flavors in order, after `marker`. `is_public` None: both kinds; `project_id` None: access is not checked.
 
     :raises errors.InvalidMarker: no flavor that could be listed has this id.
     """
@@ -108,7 +108,7 @@ def find(
 
 
 def add(session: Session, flavor: Flavor) -> Flavor:
-    """Keep a new flavor.
+    """Add a flavor.
 
     :raises errors.Conflict: its id or its name is taken.
     """
@@ -126,7 +126,7 @@ def add(session: Session, flavor: Flavor) -> Flavor:
 
 
 def remove(session: Session, flavor: Flavor) -> None:
-    """Forget a flavor; servers made with it keep their copy."""
+    """Delete a flavor; servers created with it keep their copy."""
     session.delete(flavor)
 
 
@@ -138,7 +138,7 @@ DEFAULTS = (
 
 
 def bootstrap(session: Session) -> None:
-    """Make the classic flavors in a cloud that has none at all."""
+    """Create the classic flavors in a cloud that has no flavors at all."""
     if session.scalar(sa.select(sa.func.count()).select_from(Flavor)):
         return
     session.add_all(Flavor(id=key, name=name, vcpus=vcpus, ram_mb=ram_mb, root_gb=root_gb)

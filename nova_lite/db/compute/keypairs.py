@@ -27,13 +27,13 @@ class Keypair(Timestamps, Base):
 
 def get(session: Session, *, user_id: str, name: str) -> Keypair:
     """:raises errors.NotFound: the user has no keypair of this name."""
-    keypair = known(session, user_id=user_id, name=name)
+    keypair = get_or_none(session, user_id=user_id, name=name)
     if keypair is None:
         raise errors.NotFound(f"Keypair {name} not found for user {user_id}")
     return keypair
 
 
-def known(session: Session, *, user_id: str, name: str) -> Keypair | None:
+def get_or_none(session: Session, *, user_id: str, name: str) -> Keypair | None:
     """None: the user has no keypair of this name."""
     return session.scalars(sa.select(Keypair).where(Keypair.user_id == user_id, Keypair.name == name)).one_or_none()
 
@@ -45,15 +45,15 @@ def find(session: Session, *, user_id: str, marker: str | None = None, limit: in
     """
     query = sa.select(Keypair).where(Keypair.user_id == user_id).order_by(Keypair.name)
     if marker is not None:
-        known = session.scalar(sa.select(Keypair.number).where(Keypair.user_id == user_id, Keypair.name == marker))
-        if known is None:
+        position = session.scalar(sa.select(Keypair.number).where(Keypair.user_id == user_id, Keypair.name == marker))
+        if position is None:
             raise errors.InvalidMarker(marker=marker)
         query = query.where(Keypair.name > marker)
     return list(session.scalars(query if limit is None else query.limit(limit)))
 
 
 def add(session: Session, keypair: Keypair, *, limit: int) -> Keypair:
-    """Keep a new keypair. `limit`: how many its user may have; -1: any number.
+    """Add a keypair. `limit`: how many its user may have; -1: any number.
 
     :raises errors.Conflict: the user has one of this name. :raises errors.OverQuota: too many.
     """
@@ -71,5 +71,5 @@ def add(session: Session, keypair: Keypair, *, limit: int) -> Keypair:
 
 
 def remove(session: Session, keypair: Keypair) -> None:
-    """Forget a keypair; servers made with it keep a copy."""
+    """Delete a keypair; servers created with it keep a copy."""
     session.delete(keypair)

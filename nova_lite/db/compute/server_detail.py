@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One server with all that its document shows, in two queries: what clients ask for most, while they wait."""
+"""One server with all that its document shows, in two queries, since clients poll it most."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PORTS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
+class ServerDetail:
     """`row` has the names of Server's columns; the others are as the functions of db/compute/server_lists.py give them."""
 
     row: Any
@@ -53,16 +53,16 @@ class Shown:
 
 def get(
     session: Session, server_id: str, *, project_id: str | None, now: datetime.datetime, down_time_s: float
-) -> Shown:
+) -> ServerDetail:
     """The server that is not deleted; `project_id`: only of that project.
 
     :raises errors.NotFound: none, or another project's.
     """
-    query, wanted = _SERVER, {"server_id": server_id}
+    query, values = _SERVER, {"server_id": server_id}
     if project_id is not None:
-        query, wanted = _SERVER_OF_PROJECT, {**wanted, "project_id": project_id}
+        query, values = _SERVER_OF_PROJECT, {**values, "project_id": project_id}
     connection = session.connection()
-    row: Any = connection.execute(query, wanted).first()
+    row: Any = connection.execute(query, values).first()
     if row is None:
         raise errors.NotFound(f"Instance {server_id} could not be found.", what="Instance", id=server_id)
     addresses: dict[str, dict[tuple[str, str, str], None]] = {}
@@ -76,6 +76,6 @@ def get(
             groups[group_id] = group
     status = "" if row.host_seen_at is None else host_status(
         row.host_seen_at, forced_down=row.host_forced_down, disabled=row.host_disabled, now=now, down_time_s=down_time_s)
-    return Shown(
+    return ServerDetail(
         row, {network: [shown_address(*one) for one in held] for network, held in addresses.items()},
         [{"name": name} for name, _ in sorted((name, group_id) for group_id, name in groups.items())], status)

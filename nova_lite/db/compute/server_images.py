@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images that are made of servers: snapshots and backups, from their first row to rotation and clean-up."""
+"""Images created from servers: snapshots and backups, from their first row to rotation and clean-up."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nova_lite.db.compute.servers import Server
 from nova_lite.db.image import images
 from nova_lite.db.image.images import PRIVATE, QUEUED, SAVING, Image
 
-# What the worker uploads, whatever the server was made from: only the written parts of the disk.
+# What the worker uploads, in any case: only the written parts of the disk.
 DISK_FORMAT, CONTAINER_FORMAT = "qcow2", "bare"
 SNAPSHOT, BACKUP = "snapshot", "backup"
-# Of an image's own bytes or of its service, so that they are not true of a copy ([glance] of Nova leaves out the like).
+# About an image's own bytes or its service, so not true of a copy (Nova leaves these out too).
 _NOT_INHERITED = frozenset({
     "cache_in_nova", "bittorrent", "img_signature_hash_method", "img_signature", "img_signature_key_type",
     "img_signature_certificate_uuid", "os_glance_importing_to_stores", "os_glance_failed_import",
@@ -28,9 +28,9 @@ _NOT_INHERITED = frozenset({
 def make(  # noqa: PLR0913 - what it is of, what it is to be, and whose
     session: Session, server: Server, *, name: str, kind: str, owner: str, user_id: str, properties: Mapping[str, str],
 ) -> Image:
-    """A queued image for a copy of the server's root disk; it inherits what the server's image says of guests."""
-    known = images.by_ids(session, [server.image_id]) if server.image_id else {}
-    base = known.get(server.image_id or "")
+    """A queued image for a copy of the server's root disk; it inherits the properties of the server's image that concern guests."""
+    found = images.by_ids(session, [server.image_id]) if server.image_id else {}
+    base = found.get(server.image_id or "")
     inherited = {key: value for key, value in server.image_properties.items() if key not in _NOT_INHERITED}
     own = {"image_type": kind, "instance_uuid": server.id, "user_id": user_id, "base_image_ref": server.image_id or "",
            "image_location": "snapshot", "image_state": "available", "owner_id": owner}
@@ -43,19 +43,19 @@ def make(  # noqa: PLR0913 - what it is of, what it is to be, and whose
 
 
 def discard(session: Session, image_ids: Collection[str]) -> None:
-    """Delete images, protected or not; one that is still coming in notices, and its bytes go."""
+    """Delete images, protected or not; an upload under way notices it and removes its bytes."""
     if image_ids:
         session.execute(sa.update(Image).where(Image.id.in_(image_ids), Image.deleted_at.is_(None)).values(
             status=images.DELETED, deleted_at=utcnow()).execution_options(synchronize_session=False))
 
 
 def discard_unfinished(session: Session, server_id: str) -> None:
-    """Delete what the server's actions were to make and have not: they have been cancelled."""
-    asked = session.scalars(sa.select(Action.inputs).where(Action.server_id == server_id))
-    wanted = [str(inputs["image_id"]) for inputs in asked if "image_id" in inputs]
-    if wanted:
+    """Delete the unfinished images of the server's actions, which have been cancelled."""
+    all_inputs = session.scalars(sa.select(Action.inputs).where(Action.server_id == server_id))
+    image_ids = [str(inputs["image_id"]) for inputs in all_inputs if "image_id" in inputs]
+    if image_ids:
         discard(session, list(session.scalars(
-            sa.select(Image.id).where(Image.id.in_(wanted), Image.status.in_((QUEUED, SAVING))))))
+            sa.select(Image.id).where(Image.id.in_(image_ids), Image.status.in_((QUEUED, SAVING))))))
 
 
 def rotate(session: Session, server_id: str, *, image_id: str, backup_type: str, keep: int) -> None:
@@ -64,11 +64,11 @@ def rotate(session: Session, server_id: str, *, image_id: str, backup_type: str,
     Protected ones stay.
     """
     owner = sa.select(Image.owner).where(Image.id == image_id).scalar_subquery()
-    found: Any = session.scalars(
+    backups: Any = session.scalars(
         sa.select(Image.id).where(
             Image.deleted_at.is_(None), Image.protected.is_(False), Image.owner == owner,
             Image.properties["instance_uuid"].as_string() == server_id,
             Image.properties["image_type"].as_string() == BACKUP,
             Image.properties["backup_type"].as_string() == backup_type,
         ).order_by(Image.created_at.desc(), Image.id.desc()))
-    discard(session, list(found)[keep:])
+    discard(session, list(backups)[keep:])

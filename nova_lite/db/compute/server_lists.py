@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists of servers: filters, order and pages over the servers' table, and what a page needs of other tables.
+"""Lists of servers: filters, order and pages over the servers' table, and what a page shows of other tables.
 
-Rows come as plain tuples with the columns' names, not as mapped objects: a page of 200 is to take milliseconds.
+Rows come as plain tuples with the columns' names, not as mapped objects: so a page of 200 takes milliseconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nova_lite.db.network.ports import Address, Port, PortSecurityGroup
 from nova_lite.db.network.security_groups import SecurityGroup
 from nova_lite.lifecycle.servers import ACTIONS, Vm, status_of
 
-# Long texts that lists do not show, but for those that the caller asks for.
+# Long texts that lists do not show unless the caller requests them.
 _NOT_LISTED = frozenset({"user_data", "key_data", "image_properties", "posted_password"})
 _TASKS = sorted({row.task for row in ACTIONS.values() if row.task})
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - rows keep UTC without a zone
@@ -44,9 +44,9 @@ def _column(name: str) -> sa.ColumnElement[Any]:
     return _filled(column, _EPOCH if isinstance(column.type, sa.DateTime) else "")
 
 
-# What no server has; PostgreSQL does not order by a bare constant.
+# Attributes that no server has; PostgreSQL does not order by a bare constant.
 _NOTHING = sa.func.coalesce(sa.literal(""), sa.literal(""))
-# Nova's sort keys; those of things that are not there order nothing.
+# Nova's sort keys; those of attributes that no server has do not change the order.
 SORT_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "id": Server.__table__.c.id, "uuid": Server.__table__.c.id,
     "access_ip_v4": _column("access_ip_v4"), "access_ip_v6": _column("access_ip_v6"),
@@ -63,7 +63,7 @@ SORT_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "vm_state": _column("vm_state"),
     "kernel_id": _NOTHING, "ramdisk_id": _NOTHING,
 }
-# Filters that ask for equality of one column.
+# Filters by equality of one column.
 EQUAL_COLUMNS = {
     "uuid": "id", "project_id": "project_id", "user_id": "user_id", "image": "image_id", "host": "host",
     "node": "host", "reservation_id": "reservation_id", "availability_zone": "availability_zone",
@@ -79,8 +79,8 @@ PATTERN_COLUMNS = {"name": "name", "hostname": "hostname", "description": "descr
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Filters:
-    """What to list. `project_id` None: of all projects. `deleted` None: both the living and the deleted.
-    Those that wait to be reclaimed are listed with `soft_deleted`, among the deleted, or when their state is asked for.
+    """What to list. `project_id` None: of all projects. `deleted` None: deleted ones or not.
+    Soft-deleted ones are listed with `soft_deleted`, among the deleted, or when a filter names their state.
 
     `equal` and `patterns` are keyed as EQUAL_COLUMNS and PATTERN_COLUMNS; `statuses` as clients write them.
     """
@@ -107,7 +107,7 @@ def find(
 ) -> Sequence[sa.Row[Any]]:
     """One page of servers, each a tuple with the names of Server's columns, without long texts other than `texts`.
 
-    :raises errors.InvalidMarker: the marker is none of the servers that the filters select.
+    :raises errors.InvalidMarker: the marker is not among the servers that the filters select.
     """
     skipped = _NOT_LISTED.difference(texts)
     columns = [column for column in Server.__table__.c if column.name not in skipped]
@@ -181,16 +181,16 @@ def _has_tag(tag: str) -> sa.ColumnElement[bool]:
 
 def _has_status(status: str) -> sa.ColumnElement[bool]:
     """The pairs of vm_state and task_state that show as the status; none for an unknown one."""
-    wanted, found = status.upper(), []
+    upper, conditions = status.upper(), []
     for vm in Vm:
-        tasks = [task for task in _TASKS if (status_of(vm, task) == wanted) != (status_of(vm, None) == wanted)]
-        if status_of(vm, None) == wanted:
+        tasks = [task for task in _TASKS if (status_of(vm, task) == upper) != (status_of(vm, None) == upper)]
+        if status_of(vm, None) == upper:
             is_otherwise = Server.task_state.in_(tasks)
             usual = sa.or_(Server.task_state.is_(None), sa.not_(is_otherwise)) if tasks else sa.true()
-            found.append(sa.and_(Server.vm_state == str(vm), usual))
+            conditions.append(sa.and_(Server.vm_state == str(vm), usual))
         elif tasks:
-            found.append(sa.and_(Server.vm_state == str(vm), Server.task_state.in_(tasks)))
-    return sa.or_(*found) if found else sa.false()
+            conditions.append(sa.and_(Server.vm_state == str(vm), Server.task_state.in_(tasks)))
+    return sa.or_(*conditions) if conditions else sa.false()
 
 
 def is_status(status: str) -> bool:
@@ -198,7 +198,7 @@ def is_status(status: str) -> bool:
     return any(status_of(vm, task) == status.upper() for vm in Vm for task in (None, *_TASKS))
 
 
-# Built once: to build a query costs more than to run it, and every answer about a server runs these two.
+# Built once: to build a query costs more than to run it, and every response about servers runs these two.
 _ADDRESSES = (
     sa.select(Port.device_id, Network.name, Port.mac_address, Address.address, FloatingIp.address)
     .select_from(Port).join(Address, Address.port_id == Port.id).join(Network, Network.id == Port.network_id)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moves: resizes (and, one day, migrations between hosts), with what a revert needs and users may look at later."""
+"""Migrations of servers: resizes, with what a revert needs and what users may look at later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nova_lite.lifecycle.servers import Vm
 from nova_lite.values.flavor import Flavor
 
 RESIZE = "resize"
-# A move's `status`, in Nova's words. The last four are ends.
+# Nova's values of `status`; the last four are final.
 PRE_MIGRATING, MIGRATING, FINISHED = "pre-migrating", "migrating", "finished"
 CONFIRMING, REVERTING = "confirming", "reverting"
 CONFIRMED, REVERTED, ERROR, DONE = "confirmed", "reverted", "error", "done"
@@ -24,7 +24,7 @@ ENDS = (CONFIRMED, REVERTED, ERROR, DONE)
 
 
 class ServerMigration(Timestamps, Base):
-    """One move of one server; `number` is the id that the API shows. Flavors are copies, as servers keep them."""
+    """One migration of one server; `number` is the id that the API shows. Flavors are copies, as servers keep them."""
 
     __tablename__ = "moves"
     __table_args__ = (
@@ -45,27 +45,27 @@ class ServerMigration(Timestamps, Base):
     new_flavor: Mapped[Flavor] = mapped_column(FlavorCopy)
     old_vm_state: Mapped[str] = mapped_column(sa.String(32))
     old_disk_config: Mapped[str] = mapped_column(sa.String(16))
-    fence: Mapped[int] = mapped_column(sa.BigInteger, default=0)  # names what the host has kept of it
+    fence: Mapped[int] = mapped_column(sa.BigInteger, default=0)  # identifies the disks that the host keeps of it
 
 
 def begin(
     session: Session, server: Server, *, user_id: str, new_flavor: Flavor, old_vm_state: str,
     old_disk_config: str,
 ) -> ServerMigration:
-    """Write down a resize that was asked for; until its end the server counts, for quotas, as the larger of both.
+    """Add the migration of a requested resize; until its end the server counts, for quotas, as the larger of both.
 
     Both flavors have the size of the image, for a root disk that a flavor leaves to it.
     """
-    move = ServerMigration(
+    migration = ServerMigration(
         server_id=server.id, project_id=server.project_id, user_id=user_id, type=RESIZE, status=PRE_MIGRATING,
         source_host=str(server.host), dest_host=str(server.host), old_flavor=server.flavor.with_image_gb(server.root_disk_gb),
         new_flavor=new_flavor.with_image_gb(server.root_disk_gb),
         old_vm_state=old_vm_state, old_disk_config=old_disk_config, updated_at=utcnow())
     server.vcpus = max(server.vcpus, new_flavor.vcpus)
     server.ram_mb = max(server.ram_mb, new_flavor.ram_mb)
-    session.add(move)
+    session.add(migration)
     session.flush()
-    return move
+    return migration
 
 
 def is_claiming(session: Session, number: int) -> bool:
@@ -74,29 +74,29 @@ def is_claiming(session: Session, number: int) -> bool:
 
 
 def latest(session: Session, server_id: str) -> ServerMigration:
-    """The server's newest move: the one that is under way, or waits for its confirmation.
+    """The server's newest migration: the one that is under way, or waits for its confirmation.
 
-    :raises errors.NotFound: it was never moved.
+    :raises errors.NotFound: it has none.
     """
-    found = session.scalars(
+    migration = session.scalars(
         sa.select(ServerMigration).where(ServerMigration.server_id == server_id).order_by(ServerMigration.number.desc()).limit(1)).first()
-    if found is None:
+    if migration is None:
         raise errors.NotFound(f"Instance {server_id} has not been resized.")
-    return found
+    return migration
 
 
 def end_open(session: Session, server_id: str, *, status: str) -> None:
-    """The server goes: what of its moves is not at an end gets there."""
+    """End the open migrations of a server that is deleted."""
     session.execute(sa.update(ServerMigration).where(ServerMigration.server_id == server_id, ServerMigration.status.not_in(ENDS)).values(
         status=status, updated_at=utcnow()).execution_options(synchronize_session=False))
 
 
 def waiting(session: Session, *, finished_before: datetime.datetime, limit: int) -> list[tuple[ServerMigration, Server]]:
-    """Resizes that were done before then and that nobody has confirmed, oldest first."""
+    """Resizes that finished before then and are not confirmed, oldest first."""
     query = sa.select(ServerMigration, Server).join(Server, Server.id == ServerMigration.server_id).where(
         ServerMigration.status == FINISHED, ServerMigration.updated_at < finished_before, Server.vm_state == str(Vm.RESIZED),
         Server.task_state.is_(None), Server.deleted_at.is_(None)).order_by(ServerMigration.number).limit(limit)
-    return [(move, server) for move, server in session.execute(query)]
+    return [(migration, server) for migration, server in session.execute(query)]
 
 
 def find(
@@ -104,9 +104,9 @@ def find(
     changed: tuple[datetime.datetime | None, datetime.datetime | None] = (None, None), marker: str | None = None,
     limit: int,
 ) -> list[ServerMigration]:
-    """Moves that match, newest first. `equal`: columns and their values; `host`: from or to it; `changed`: between.
+    """Migrations that match, newest first. `equal`: columns and their values; `host`: source or dest; `changed`: between.
 
-    :raises errors.InvalidMarker: no move has this id.
+    :raises errors.InvalidMarker: no migration has this id.
     """
     query = sa.select(ServerMigration).order_by(ServerMigration.number.desc()).limit(limit)
     for column, value in equal.items():
@@ -127,6 +127,6 @@ def find(
 
 
 def purge(session: Session) -> None:
-    """Forget the moves of servers whose rows are gone."""
+    """Delete the migrations of servers whose rows are gone."""
     session.execute(sa.delete(ServerMigration).where(ServerMigration.server_id.not_in(sa.select(Server.id))).execution_options(
         synchronize_session=False))

@@ -49,7 +49,7 @@ class Server(Timestamps, Base):
     key_name: Mapped[str | None]
     key_data: Mapped[str | None] = mapped_column(sa.Text)
     user_data: Mapped[str | None] = mapped_column(LongText)  # base64, as it came
-    files: Mapped[list[dict[str, str]] | None] = mapped_column(sa.JSON(none_as_null=True))  # path, contents in base64
+    files: Mapped[list[dict[str, str]] | None] = mapped_column(sa.JSON(none_as_null=True))  # paths, and contents in base64
     config_drive: Mapped[bool] = mapped_column(default=False)
     metadata_items: Mapped[dict[str, str]] = mapped_column(default=dict)
     tags: Mapped[list[str]] = mapped_column(default=list)
@@ -70,16 +70,16 @@ class Server(Timestamps, Base):
     launch_index: Mapped[int] = mapped_column(default=0)
     reservation_id: Mapped[str] = mapped_column(sa.String(64))
     group_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)  # its server group
-    scheduler_hints: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))  # as asked at create
+    scheduler_hints: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))  # as requested at create
     root_device_name: Mapped[str | None] = mapped_column(default="/dev/vda")
     fault: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     launched_at: Mapped[datetime.datetime | None]
     terminated_at: Mapped[datetime.datetime | None]
     deleted_at: Mapped[datetime.datetime | None]
-    soft_deleted_at: Mapped[datetime.datetime | None]  # when it was last asked for
+    soft_deleted_at: Mapped[datetime.datetime | None]  # when it was last requested
     shelved_at: Mapped[datetime.datetime | None]
     shelved_image_id: Mapped[str | None] = mapped_column(sa.String(36))  # the snapshot that unshelve builds from
-    posted_password: Mapped[str | None] = mapped_column(sa.Text)  # by the guest, encrypted for its owner's key
+    posted_password: Mapped[str | None] = mapped_column(sa.Text)  # by the guest, encrypted with its owner's key
 
     @property
     def root_disk_gb(self) -> int:
@@ -111,21 +111,21 @@ def _missing(server_id: str) -> errors.NotFound:
 
 
 def post_password(session: Session, server_id: str, password: str) -> None:
-    """Keep what the guest posted, once.
+    """Store the password that the guest posted, once.
 
-    :raises errors.NotFound: no such server. :raises errors.Conflict: one is kept.
+    :raises errors.NotFound: no such server. :raises errors.Conflict: it has posted one before.
     """
     get(session, server_id)
     statement = sa.update(Server).where(Server.id == server_id, Server.posted_password.is_(None))
-    kept = session.execute(
+    result = session.execute(
         statement.values(posted_password=password, updated_at=utcnow()).execution_options(synchronize_session=False))
-    if not kept.rowcount:  # type: ignore[attr-defined]
+    if not result.rowcount:  # type: ignore[attr-defined]
         raise errors.Conflict(reason=f"The guest of {server_id} has posted a password already")
 
 
 # Statements of the build's path are built once: building one costs several times what running it does.
 def row(session: Session, server_id: str) -> Any:  # noqa: ANN401 - a row
-    """As `get`, to be read only: its row, with the names of Server's columns, for half of what the object costs."""
+    """As `get`, read only: the row, with the names of Server's attributes, at half the cost of the object."""
     found = session.execute(_ROW, {"of": server_id}).first()
     if found is None:
         raise _missing(server_id)
@@ -201,13 +201,13 @@ def show_task(session: Session, server_id: str, *, among: tuple[str, ...], task:
 def place(  # noqa: PLR0913 - where, in the words of three resources, and the tasks before and after
     session: Session, server_id: str, *, host: str | None, agent: str | None, availability_zone: str | None, task: tuple[str, str] = ("", ""),
 ) -> None:
-    """Record where the server is (to be) run; None: nowhere. `task`: as `show_task`, from the first to the second."""
+    """Record the host of the server; None: it has none. `task`: as `show_task`, from the first to the second."""
     session.execute(_PLACE, {"of": server_id, "new_host": host, "new_agent": agent, "new_az": availability_zone, "now": utcnow(),
                              "old_task": task[0], "new_task": task[1]})
 
 
 def mark_deleted(session: Session, server_id: str) -> bool:
-    """The server is gone; its row stays for `deleted=True` queries. False: it already was."""
+    """Mark the server deleted; its row stays for `deleted=True` queries. False: it was already."""
     now = utcnow()
     consoles.forget(session, server_id)
     return _changed(session, sa.update(Server).where(Server.id == server_id, Server.deleted_at.is_(None)).values(
@@ -216,9 +216,9 @@ def mark_deleted(session: Session, server_id: str) -> bool:
 
 
 def sync_power(session: Session, server_id: str, *, power_state: int, vm_state: Vm | None) -> bool:
-    """The guest changed by itself: follow it, unless an action is under way. False: left alone, or no news.
+    """The guest changed its power by itself: follow it, unless an action is under way. False: nothing is changed.
 
-    `vm_state`: what the power leads to (None: says nothing) where the state follows; lifecycle/servers.py says where.
+    `vm_state`: the state that the power leads to, if any, where lifecycle/servers.py lets it follow.
     """
     here = (Server.id == server_id, Server.task_state.is_(None), Server.deleted_at.is_(None))
     values: dict[str, Any] = {"power_state": power_state, "updated_at": utcnow()}
@@ -240,15 +240,15 @@ def purge(session: Session, *, deleted_before: datetime.datetime, limit: int) ->
     """Remove up to `limit` servers that were deleted before then, with their actions and events; how many."""
     gone = list(session.scalars(sa.select(Server.id).where(Server.deleted_at < deleted_before).limit(limit)))
     if gone:
-        asked = sa.select(Action.id).where(Action.server_id.in_(gone))
-        session.execute(sa.delete(ActionEvent).where(ActionEvent.action_id.in_(asked)).execution_options(**_UNTRACKED))
+        action_ids = sa.select(Action.id).where(Action.server_id.in_(gone))
+        session.execute(sa.delete(ActionEvent).where(ActionEvent.action_id.in_(action_ids)).execution_options(**_UNTRACKED))
         session.execute(sa.delete(Action).where(Action.server_id.in_(gone)).execution_options(**_UNTRACKED))
         session.execute(sa.delete(Server).where(Server.id.in_(gone)).execution_options(**_UNTRACKED))
         revisions.delete(session, gone)
     return len(gone)
 
 
-# What counts against quotas: as in Nova, all but what is only kept until it is reclaimed.
+# What counts against quotas: as in Nova, all except soft-deleted servers.
 COUNTED = (Server.deleted_at.is_(None), Server.vm_state != str(Vm.SOFT_DELETED))
 
 
@@ -297,16 +297,16 @@ def _changed(session: Session, statement: sa.Update, values: dict[str, Any] | No
 
 
 def create(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep new servers, as the action `create` finds them; each row has the same columns."""
+    """Add servers in the state in which the action `create` begins; each row has the same columns."""
     state = {"vm_state": str(Vm.BUILDING), "task_state": ACTIONS["create"].task, "created_at": utcnow()}
     session.execute(_CREATE, [{**row, **state} for row in rows])
 
 
-_CREATE = sa.insert(_SERVERS).inline()  # nobody asks for their numbers
+_CREATE = sa.insert(_SERVERS).inline()  # their numbers are not needed
 
 
 def reset(session: Session, server: Server, vm_state: Vm) -> None:
-    """Set the state by an operator's word: at rest in `vm_state`, whatever the row said."""
+    """Set the state at an operator's request: at rest in `vm_state`, whatever it was."""
     server.vm_state, server.task_state = str(vm_state), None
     session.flush()
 

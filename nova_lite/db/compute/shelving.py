@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is kept of shelved servers: when, and the snapshot that they are made of again."""
+"""When servers were shelved, and the snapshot that unshelve builds them from."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from nova_lite.lifecycle.servers import Vm
 _UNTRACKED: dict[str, Any] = {"synchronize_session": False}
 
 
-def keep(session: Session, server_id: str, *, image_id: str | None, now: datetime.datetime | None) -> None:
-    """The server is (to be) shelved as this image; None: it is not shelved any more."""
+def record(session: Session, server_id: str, *, image_id: str | None, now: datetime.datetime | None) -> None:
+    """Record that the server is shelved as this image; None: it is not shelved any more."""
     session.execute(sa.update(Server).where(Server.id == server_id).values(
         shelved_image_id=image_id, shelved_at=now).execution_options(**_UNTRACKED))
 
@@ -27,7 +27,7 @@ def image_of(session: Session, server_id: str) -> str | None:
 
 
 def on_hosts(session: Session, *, shelved_before: datetime.datetime, limit: int) -> list[str]:
-    """Servers that were shelved before then, and are still on their hosts with nothing going on."""
+    """Servers that were shelved before then, and are still on their hosts without an action."""
     return list(session.scalars(sa.select(Server.id).where(
         Server.vm_state == str(Vm.SHELVED), Server.task_state.is_(None), Server.deleted_at.is_(None),
         Server.shelved_at < shelved_before).limit(limit)))

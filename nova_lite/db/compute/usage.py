@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long servers ran within a span of time: read from their rows, which outlive them for a while."""
+"""How long servers existed within a span of time, from their rows, which are kept for a while after a delete."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nova_lite import errors
 from nova_lite.db.compute.servers import Server
 from nova_lite.values.flavor import Flavor
 
-# Rows of a long span are read by this many, so that memory stays bounded. Not by a cursor of the server's: readers have no
+# Rows of a long span are read by this many, so that memory stays bounded. Not by a cursor in the database: readers have no
 # transaction that PostgreSQL could keep one in.
 BATCH = 1000
 _COLUMNS = (Server.id, Server.name, Server.project_id, Server.flavor, Server.vm_state, Server.launched_at,

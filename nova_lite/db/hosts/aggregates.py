@@ -28,8 +28,8 @@ class Aggregate(Timestamps, Base):
     metadata_items: Mapped[dict[str, str]] = mapped_column(default=dict)
 
     @property
-    def zone(self) -> str | None:
-        """The zone that its hosts are in; None: it says nothing about zones."""
+    def availability_zone(self) -> str | None:
+        """The availability zone that its hosts are in; None: it sets none."""
         return self.metadata_items.get(ZONE)
 
 
@@ -43,7 +43,7 @@ class AggregateHost(Base):
 
 
 def get(session: Session, number: int, *, is_locked: bool = False) -> Aggregate:
-    """The aggregate; `is_locked`: others wait to change it.
+    """The aggregate; `is_locked`: other transactions wait to change it.
 
     :raises errors.NotFound: there is none.
     """
@@ -55,7 +55,7 @@ def get(session: Session, number: int, *, is_locked: bool = False) -> Aggregate:
 
 
 def find(session: Session) -> Sequence[Aggregate]:
-    """All of them, as they were made."""
+    """All of them, oldest first."""
     return session.scalars(sa.select(Aggregate).order_by(Aggregate.number)).all()
 
 
@@ -63,26 +63,26 @@ def hosts_of(session: Session, numbers: Collection[int]) -> dict[int, list[str]]
     """By aggregate: its hosts' names; one query."""
     query = sa.select(AggregateHost.aggregate_number, AggregateHost.host).where(
         AggregateHost.aggregate_number.in_(numbers)).order_by(AggregateHost.host)
-    found: dict[int, list[str]] = {number: [] for number in numbers}
+    names: dict[int, list[str]] = {number: [] for number in numbers}
     for number, host in session.execute(query):
-        found[number].append(host)
-    return found
+        names[number].append(host)
+    return names
 
 
 def metadata_by_host(session: Session) -> dict[str, dict[str, frozenset[str]]]:
     """By host: all values of each key in the metadata of the host's aggregates, split at commas. One query."""
     query = sa.select(AggregateHost.host, Aggregate.metadata_items).join(
         Aggregate, Aggregate.number == AggregateHost.aggregate_number)
-    found: dict[str, dict[str, frozenset[str]]] = {}
+    by_host: dict[str, dict[str, frozenset[str]]] = {}
     for host, items in session.execute(query):
-        known = found.setdefault(host, {})
+        values = by_host.setdefault(host, {})
         for key, value in items.items():
-            known[key] = known.get(key, frozenset()) | {part.strip() for part in value.split(",")}
-    return found
+            values[key] = values.get(key, frozenset()) | {part.strip() for part in value.split(",")}
+    return by_host
 
 
 def add(session: Session, aggregate: Aggregate) -> Aggregate:
-    """Keep a new aggregate.
+    """Add an aggregate.
 
     :raises errors.Conflict: its name is taken.
     """
@@ -108,7 +108,7 @@ def rename(session: Session, aggregate: Aggregate, name: str) -> None:
 
 
 def remove(session: Session, aggregate: Aggregate) -> None:
-    """Forget an aggregate.
+    """Delete an aggregate.
 
     :raises errors.BadRequest: it has hosts.
     """
@@ -118,15 +118,15 @@ def remove(session: Session, aggregate: Aggregate) -> None:
 
 
 def add_host(session: Session, aggregate: Aggregate, name: str) -> None:
-    """Put a compute host into the aggregate, and so into its zone.
+    """Add a compute host to the aggregate, and so to its availability zone.
 
-    :raises errors.NotFound: no such host. :raises errors.Conflict: it is there already, is in another zone by another
-        aggregate, or has servers that would change their zone.
+    :raises errors.NotFound: no such host. :raises errors.Conflict: it is a member already, is in another availability
+        zone by another aggregate, or has servers whose availability zone would change.
     """
     host = _host(session, name)
     if session.get(AggregateHost, (aggregate.number, name)) is not None:
         raise errors.Conflict(reason=f"Cannot add host {name} in aggregate {aggregate.number}: host already exists.")
-    zone = aggregate.zone
+    zone = aggregate.availability_zone
     if zone is not None:
         if host.aggregate_az not in (None, zone):
             raise errors.Conflict(reason=f"Cannot perform action 'add_host_to_aggregate' on aggregate "
@@ -141,17 +141,17 @@ def add_host(session: Session, aggregate: Aggregate, name: str) -> None:
 
 
 def remove_host(session: Session, aggregate: Aggregate, name: str) -> None:
-    """Take a host out of the aggregate, and out of its zone if no other aggregate keeps it there.
+    """Remove a host from the aggregate, and from its availability zone if no other aggregate sets the same.
 
-    :raises errors.NotFound: it is not in it. :raises errors.Conflict: it has servers that would change their zone.
+    :raises errors.NotFound: it is no member. :raises errors.Conflict: it has servers whose availability zone would change.
     """
     member = session.get(AggregateHost, (aggregate.number, name))
     if member is None:
         raise errors.NotFound(f"Aggregate {aggregate.number} has no host {name}.")
-    zone = _zone_by_others(session, [name], but=aggregate.number).get(name)
-    if aggregate.zone is not None and zone is None:
-        own = _own_zones(session, [name]).get(name, aggregate.zone)
-        if own != aggregate.zone and _busy(session, [name]):
+    zone = _az_by_others(session, [name], but=aggregate.number).get(name)
+    if aggregate.availability_zone is not None and zone is None:
+        own = _configured_azs(session, [name]).get(name, aggregate.availability_zone)
+        if own != aggregate.availability_zone and _busy(session, [name]):
             raise errors.Conflict(reason=f"Cannot remove host {name} from aggregate {aggregate.number}. Reason: host "
                                          "contains instances, which would change their availability zone.")
         _move(session, {name: None})
@@ -160,26 +160,27 @@ def remove_host(session: Session, aggregate: Aggregate, name: str) -> None:
 
 
 def set_metadata(session: Session, aggregate: Aggregate, changes: Mapping[str, str | None]) -> None:
-    """Set these items; None removes one. A new zone takes the aggregate's hosts along.
+    """Set these items; None removes one. A new availability zone applies to the aggregate's hosts.
 
-    :raises errors.BadRequest: a host is in another zone by another aggregate, or has servers. The sentences are Nova's.
+    :raises errors.BadRequest: a host is in another availability zone by another aggregate, or has servers. The texts
+        are Nova's.
     """
     new = {**aggregate.metadata_items, **changes}
-    kept = {key: value for key, value in new.items() if value is not None}
-    if kept.get(ZONE) != aggregate.zone:
-        _change_zone(session, aggregate, kept.get(ZONE))
-    aggregate.metadata_items = kept
+    items = {key: value for key, value in new.items() if value is not None}
+    if items.get(ZONE) != aggregate.availability_zone:
+        _change_availability_zone(session, aggregate, items.get(ZONE))
+    aggregate.metadata_items = items
     session.flush()
 
 
-def _change_zone(session: Session, aggregate: Aggregate, zone: str | None) -> None:
+def _change_availability_zone(session: Session, aggregate: Aggregate, zone: str | None) -> None:
     names = hosts_of(session, [aggregate.number])[aggregate.number]
-    others = _zone_by_others(session, names, but=aggregate.number)
+    others = _az_by_others(session, names, but=aggregate.number)
     refusal = f"Cannot perform action 'update_aggregate' on aggregate {aggregate.number}. Reason:"
     if zone is not None and any(other != zone for other in others.values()):
         raise errors.BadRequest(reason=f"{refusal} One or more hosts already in different availability zone(s) "
                                        f"{sorted(set(others.values()))}.")
-    own = _own_zones(session, names)
+    own = _configured_azs(session, names)
     after = {name: zone or others.get(name) for name in names}
     current = {host.name: host.availability_zone for host in session.scalars(sa.select(Host).where(Host.name.in_(names)))}
     moving = [name for name in names if (after[name] or own.get(name)) != current.get(name)]
@@ -189,12 +190,12 @@ def _change_zone(session: Session, aggregate: Aggregate, zone: str | None) -> No
 
 
 def forget_host(session: Session, name: str) -> None:
-    """A host that is no more is in no aggregate."""
+    """Remove a deleted host from all aggregates."""
     session.execute(sa.delete(AggregateHost).where(AggregateHost.host == name))
 
 
 def _host(session: Session, name: str) -> Host:
-    # Locked, so that of two aggregates with two zones only one gets it.
+    # Locked, so that two aggregates with different availability zones cannot both add it.
     host = session.scalars(for_update(sa.select(Host).where(Host.name == name))).one_or_none()
     if host is None:
         raise errors.NotFound(f"Compute host {name} could not be found.")
@@ -202,31 +203,31 @@ def _host(session: Session, name: str) -> Host:
 
 
 def _busy(session: Session, names: Sequence[str]) -> bool:
-    """Whether there are servers on the hosts or room claimed; the hosts stay locked, so that none comes meanwhile."""
+    """Whether there are servers or claims on the hosts, which stay locked, so that none is added meanwhile."""
     claimed = session.scalars(for_update(
         sa.select(Host.servers_claimed).where(Host.name.in_(names)).order_by(Host.number))).all()
     return any(claimed) or bool(names) and session.scalar(sa.select(sa.exists().where(
         Server.host.in_(names), Server.deleted_at.is_(None)))) is True
 
 
-def _zone_by_others(session: Session, names: Sequence[str], *, but: int) -> dict[str, str]:
-    """By host: the zone that it has by another aggregate than `but`."""
+def _az_by_others(session: Session, names: Sequence[str], *, but: int) -> dict[str, str]:
+    """By host: the availability zone that another aggregate than `but` sets."""
     query = sa.select(AggregateHost.host, Aggregate.metadata_items).join(
         Aggregate, Aggregate.number == AggregateHost.aggregate_number).where(
             AggregateHost.host.in_(names), Aggregate.number != but)
     return {host: items[ZONE] for host, items in session.execute(query) if items.get(ZONE)}
 
 
-def _own_zones(session: Session, names: Sequence[str]) -> dict[str, str]:
-    """By host: the zone that its worker says."""
+def _configured_azs(session: Session, names: Sequence[str]) -> dict[str, str]:
+    """By host: the availability zone in its worker's configuration."""
     query = sa.select(Service.host, Service.availability_zone).where(
         Service.binary == "nova-compute", Service.host.in_(names))
     return {host: zone for host, zone in session.execute(query)}
 
 
 def _move(session: Session, zones: Mapping[str, str | None]) -> None:
-    """Put hosts in zones; None: where their worker says."""
-    own = _own_zones(session, list(zones))
+    """Set the availability zones of hosts; None: that of their worker's configuration."""
+    own = _configured_azs(session, list(zones))
     for host in session.scalars(for_update(sa.select(Host).where(Host.name.in_(zones)).order_by(Host.number))):
         host.aggregate_az = zones[host.name]
         host.availability_zone = zones[host.name] or own.get(host.name, host.availability_zone)

@@ -135,8 +135,8 @@ def inconsistent_hosts(session: Session) -> Sequence[str]:
 def repair_sums(session: Session, host: str) -> tuple[tuple[Resources, int], tuple[Resources, int]] | None:
     """Set the host's sums to what its claims add up to; (sums before, sums after) with the numbers of servers.
 
-    None: they agree. Whoever changes a claim updates the host's row in the same transaction, so its lock, taken first,
-    makes the claims stand still.
+    None: they agree. Every change of a claim updates the host's row in the same transaction, so while that row is locked
+    the claims do not change.
     """
     row = session.scalars(for_update(sa.select(Host).where(Host.name == host))).one_or_none()
     if row is None:

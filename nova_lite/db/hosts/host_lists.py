@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operators ask of compute hosts and daemons: who runs what, in which zone, and their enabling and removal."""
+"""Queries of operators on compute hosts and services: load, guests, availability zones, and removal."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from nova_lite.db.hosts import aggregates
 from nova_lite.db.hosts.hosts import Claim, Host, Service, is_alive
 
 COMPUTE = "nova-compute"
-INTERNAL = "internal"  # the zone of daemons that run no guests, as Nova names it
+INTERNAL = "internal"  # the availability zone of services that run no guests, as in Nova
 
 
 class Load(NamedTuple):
-    """Servers on a host, and how many of them an action is under way on."""
+    """Servers on a host, and how many of them have an action under way."""
 
     servers: int
     tasks: int
@@ -29,7 +29,7 @@ class Load(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Hypervisor:
-    """A compute host with its daemon (None: not seen yet, or removed) and its load."""
+    """A compute host with its service (None: it has not reported yet, or is removed) and its load."""
 
     host: Host
     service: Service | None
@@ -41,7 +41,7 @@ def hypervisors(
     session: Session, *, now: datetime.datetime, down_time_s: float, host_id: str | None = None,
     number: int | None = None, name_part: str | None = None,
 ) -> list[Hypervisor]:
-    """Compute hosts as they joined; `name_part` is somewhere in the name. Three queries."""
+    """Compute hosts in the order in which they joined; `name_part` is somewhere in the name. Three queries."""
     query = sa.select(Host).order_by(Host.number)
     if host_id is not None:
         query = query.where(Host.id == host_id)
@@ -89,7 +89,7 @@ def claimed_by_project(session: Session, name: str) -> dict[str, tuple[int, int,
 
 
 def service(session: Session, *, host: str, binary: str) -> Service:
-    """The daemon of this host and name.
+    """The service of this host and binary.
 
     :raises errors.NotFound: there is none.
     """
@@ -100,7 +100,7 @@ def service(session: Session, *, host: str, binary: str) -> Service:
 
 
 def numbered(session: Session, number: int) -> Service:
-    """The daemon that had this id before 2.53.
+    """The service with this id before 2.53.
 
     :raises errors.NotFound: there is none.
     """
@@ -110,18 +110,18 @@ def numbered(session: Session, number: int) -> Service:
     return found
 
 
-def zones(session: Session) -> dict[str, str]:
-    """By compute host: the zone that it is in; one query."""
-    return {name: zone for name, zone in session.execute(sa.select(Host.name, Host.availability_zone))}
+def availability_zones(session: Session) -> dict[str, str]:
+    """By compute host: its availability zone; one query."""
+    return {name: az for name, az in session.execute(sa.select(Host.name, Host.availability_zone))}
 
 
-def zone_of(daemon: Service, zones: Mapping[str, str]) -> str:
-    """The zone that the daemon is in, with `zones` of hosts; those without guests are in a zone of their own."""
-    return zones.get(daemon.host, daemon.availability_zone) if daemon.binary == COMPUTE else INTERNAL
+def az_of(daemon: Service, azs: Mapping[str, str]) -> str:
+    """The service's availability zone, given those of all hosts; services without guests are in `internal`."""
+    return azs.get(daemon.host, daemon.availability_zone) if daemon.binary == COMPUTE else INTERNAL
 
 
 def remove_service(session: Session, daemon: Service) -> None:
-    """Forget a daemon, and with a compute worker its host.
+    """Delete a service, and with a nova-compute its host.
 
     :raises errors.Conflict: its host has servers.
     """

@@ -17,7 +17,7 @@ from nova_lite.values.resources import Resources
 
 
 class Service(Timestamps, Base):
-    """One daemon as os-services shows it; alive while `seen_at` is younger than `service_down_time`."""
+    """One service as os-services shows it; up while `seen_at` is younger than `service_down_time`."""
 
     __tablename__ = "services"
     __table_args__ = (sa.UniqueConstraint("binary", "host"),)
@@ -43,7 +43,7 @@ class Host(Timestamps, Base):
     id: Mapped[str] = mapped_column(sa.String(36), unique=True, default=new_id)
     name: Mapped[str] = mapped_column(unique=True)
     agent: Mapped[str]
-    availability_zone: Mapped[str] = mapped_column(default="nova")  # its aggregate's, else what its worker says
+    availability_zone: Mapped[str] = mapped_column(default="nova")  # its aggregate's, else its worker's
     aggregate_az: Mapped[str | None] = mapped_column("aggregate_zone", key="aggregate_az")
     vcpus: Mapped[int]
     ram_mb: Mapped[int]
@@ -105,18 +105,18 @@ class Claim(Base):
                          hugepages_mb=self.hugepages_mb)
 
 
-AUTO = "AUTO: "  # how the reason begins when no operator disabled a host
+AUTO = "AUTO: "  # prefix of the reason when a service disabled itself
 _REASON_LETTERS = 255
 _IN_TROUBLE = sa.func.coalesce(Service.disabled_reason, "").startswith(AUTO)
 
 
 def is_alive(service: Service, *, now: datetime.datetime, down_time_s: float) -> bool:
-    """Whether the daemon's last heartbeat is recent and nobody forced it down."""
+    """Whether the service's last heartbeat is recent and it is not forced down."""
     return not service.forced_down and (now - service.seen_at).total_seconds() <= down_time_s
 
 
 def services(session: Session, *, binary: str | None = None, host: str | None = None) -> list[Service]:
-    """All daemons, by name."""
+    """All services, by name."""
     query = sa.select(Service).order_by(Service.binary, Service.host)
     if binary:
         query = query.where(Service.binary == binary)
@@ -126,7 +126,7 @@ def services(session: Session, *, binary: str | None = None, host: str | None = 
 
 
 def get_service(session: Session, service_id: str) -> Service:
-    """:raises errors.NotFound: no daemon has this id."""
+    """:raises errors.NotFound: no service has this id."""
     service = session.scalars(sa.select(Service).where(Service.id == service_id)).one_or_none()
     if service is None:
         raise errors.NotFound(what="Service", id=service_id)

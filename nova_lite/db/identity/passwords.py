@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Password hashes as user rows keep them: scrypt, with its parameters and salt in the text."""
+"""Password hashes of users: scrypt, with its parameters and salt in the text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import hmac
 import os
 import threading
 
-# RFC 7914 with the parameters that OWASP's cheat sheet gives for 16 MiB: 50 ms on the cores that we measured.
+# RFC 7914 with the parameters that OWASP's cheat sheet gives for 16 MiB: 50 ms on the cores that were measured.
 _N, _R, _P = 2**14, 8, 1
 _MEMORY = 64 * 1024**2
-# Logins that arrive together may not take 16 MiB each and all cores.
-_TURNS = threading.BoundedSemaphore(2)
+# Concurrent logins must not take 16 MiB each and all cores.
+_CONCURRENT = threading.BoundedSemaphore(2)
 
 
 def hash_password(password: str) -> str:
@@ -23,23 +23,23 @@ def hash_password(password: str) -> str:
 
 
 def verify(password: str, password_hash: str | None) -> bool:
-    """Whether the password is right. No hash (no such user) takes as long as a wrong one."""
+    """Whether the password is right. No hash (no such user) takes as long as a wrong password."""
     scheme, *fields = (password_hash or _NOBODY).split("$")
     if scheme != "scrypt" or len(fields) != 5:
         scheme, *fields = _NOBODY.split("$")
     n, r, p = (int(field) for field in fields[:3])
-    salt, wanted = (base64.b64decode(field) for field in fields[3:])
-    is_same = hmac.compare_digest(_scrypt(password, salt, n, r, p), wanted)
+    salt, expected = (base64.b64decode(field) for field in fields[3:])
+    is_same = hmac.compare_digest(_scrypt(password, salt, n, r, p), expected)
     return is_same and bool(password_hash)
 
 
 def mark(password_hash: str) -> str:
-    """A short text that changes when the password is set anew; tokens carry it. Tells nothing about the hash."""
+    """A short text that changes when the password is set anew; tokens carry it. It reveals nothing about the hash."""
     return hashlib.sha256(password_hash.encode()).hexdigest()[:16]
 
 
 def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-    with _TURNS:
+    with _CONCURRENT:
         return hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=_MEMORY, dklen=32)
 
 
@@ -47,5 +47,5 @@ def _text(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-# What an unknown user's password is checked against: no password hashes to zeros that anyone could find.
+# An unknown user's password is checked against this; nobody can find a password that hashes to zeros.
 _NOBODY = "$".join(("scrypt", str(_N), str(_R), str(_P), _text(bytes(16)), _text(bytes(32))))

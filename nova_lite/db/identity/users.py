@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Domains, projects, users, roles and who has which role where: the built-in identity's rows and queries."""
+"""Domains, projects, users, roles and role assignments of the built-in identity service, and the queries on them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class RoleAssignment(Base):
 
 
 class RevokedToken(Base):
-    """A token that was revoked before its time; kept until it would have expired."""
+    """A token that was revoked before it expired; kept until it would have expired."""
 
     __tablename__ = "revoked_tokens"
 
@@ -85,8 +85,8 @@ class RevokedToken(Base):
 
 
 @dataclasses.dataclass(frozen=True)
-class Holder:
-    """Whom a token stands for, as the rows have it now; `project` None: unscoped; `roles` but implied ones."""
+class TokenOwner:
+    """The user and scope of a token, as the rows are now; `project` None: unscoped; `roles` without implied ones."""
 
     user: User
     domain: Domain
@@ -117,7 +117,7 @@ def find(
     is_enabled: bool | None = None,
     ids: Sequence[str] | None = None,
 ) -> list[_Row]:
-    """Rows by name, those that match all that is given; None: whatever it is."""
+    """Rows by name, those that match all criteria; None: no criterion."""
     query = sa.select(model).order_by(model.name, model.id)
     if name is not None:
         query = query.where(model.name == name)
@@ -155,7 +155,7 @@ def flush_unique(session: Session, row: Domain | Project | User | Role) -> None:
 def login_candidate(
     session: Session, *, user_id: str | None, name: str | None, domain_id: str | None, domain_name: str | None
 ) -> User | None:
-    """The user whom a login names, by id or by name and domain."""
+    """The user of a login, by id or by name and domain."""
     query = sa.select(User).join(Domain, Domain.id == User.domain_id)
     query = query.where(User.id == user_id) if user_id is not None else query.where(User.name == name)
     if domain_id is not None:
@@ -166,7 +166,7 @@ def login_candidate(
 
 
 def project_by_name(session: Session, name: str, *, domain_id: str | None, domain_name: str | None) -> Project | None:
-    """The project that a login's scope names."""
+    """The project of a login's scope."""
     query = sa.select(Project).join(Domain, Domain.id == Project.domain_id).where(Project.name == name)
     if domain_id is not None:
         query = query.where(Domain.id == domain_id)
@@ -177,7 +177,7 @@ def project_by_name(session: Session, name: str, *, domain_id: str | None, domai
 
 # Built once: building it takes longer than running it, and every request of an unknown token runs it.
 _IS_REVOKED = sa.exists().where(RevokedToken.audit_id == sa.bindparam("audit_id"))
-_HOLDER = (
+_OWNER = (
     sa.select(User, Domain, Project, Role.name, _IS_REVOKED)
     .join(Domain, Domain.id == User.domain_id)
     .outerjoin(Project, Project.id == sa.bindparam("project_id"))
@@ -190,7 +190,7 @@ _HOLDER = (
 )
 
 
-def holder(
+def token_owner(
     session: Session,
     *,
     user_id: str,
@@ -198,13 +198,13 @@ def holder(
     audit_id: str,
     issued_at: datetime.datetime,
     password_mark: str,
-) -> Holder:
-    """Whom a token with these contents stands for, in one query.
+) -> TokenOwner:
+    """The user and scope of a token with these contents, in one query.
 
     :raises errors.InvalidToken: revoked, or its user or project is gone, disabled or no longer has a role there.
     """
-    wanted = {"user_id": user_id, "project_id": project_id, "audit_id": audit_id}
-    rows = session.execute(_HOLDER, wanted).all()
+    values = {"user_id": user_id, "project_id": project_id, "audit_id": audit_id}
+    rows = session.execute(_OWNER, values).all()
     if not rows:
         raise errors.InvalidToken(reason="its user is gone")
     user, domain, project, _, is_revoked = rows[0]
@@ -219,24 +219,24 @@ def holder(
         raise errors.InvalidToken(reason="its project is gone or disabled")
     if project_id and not roles:
         raise errors.InvalidToken(reason="its user has no role in its project")
-    return Holder(user, domain, project, roles)
+    return TokenOwner(user, domain, project, roles)
 
 
 def revoke(session: Session, *, audit_id: str, expires_at: datetime.datetime) -> None:
-    """End one token; forgets those that expired meanwhile. Done twice, it is done once."""
+    """Revoke one token, and delete the rows of those that have expired. Idempotent."""
     session.execute(sa.delete(RevokedToken).where(RevokedToken.expires_at < utcnow()))
     if session.get(RevokedToken, audit_id) is None:
         session.add(RevokedToken(audit_id=audit_id, expires_at=expires_at))
 
 
 def forget_revoked(session: Session, *, expired_before: datetime.datetime) -> None:
-    """Revoked tokens that would have expired anyway need not be remembered."""
+    """Delete revoked tokens that have expired since."""
     session.execute(sa.delete(RevokedToken).where(RevokedToken.expires_at < expired_before)
                     .execution_options(synchronize_session=False))
 
 
 def revoke_all(user: User) -> None:
-    """End all tokens that the user has."""
+    """Revoke all tokens of the user."""
     user.revoked_before = utcnow()
 
 
@@ -250,7 +250,7 @@ def projects_of(session: Session, user_id: str) -> list[Project]:
 def assignments(
     session: Session, *, user_id: str | None = None, project_id: str | None = None, role_id: str | None = None
 ) -> list[tuple[User, Project, Role]]:
-    """Who has which role where; None: any."""
+    """Role assignments; None: any."""
     query = (
         sa.select(User, Project, Role)
         .select_from(RoleAssignment)
@@ -270,7 +270,7 @@ def assignments(
 
 
 def assign(session: Session, *, user_id: str, project_id: str, role_id: str) -> None:
-    """Give the user the role in the project. Done twice, it is done once.
+    """Give the user the role in the project. Idempotent.
 
     :raises errors.NotFound: one of the three does not exist.
     """
@@ -298,17 +298,17 @@ def delete(session: Session, row: Project | User | Role) -> None:
 
 
 def bootstrap(session: Session, admin_password: str) -> None:
-    """Make the rows that a new cloud needs, and leave those that are there: the default domain, the roles,
+    """Create the rows that a new cloud needs, and leave existing ones: the default domain, the roles,
     projects `admin` and `service`, and user `admin` with role admin in project `admin`.
 
-    `admin_password` counts only when the user is made.
+    `admin_password` is used only when the user is created.
     """
     if session.get(Domain, DEFAULT_DOMAIN) is None:
         session.add(Domain(id=DEFAULT_DOMAIN, name="Default", description="The default domain"))
         session.flush()
-    known = {role.name for role in find(session, Role)}
+    existing = {role.name for role in find(session, Role)}
     for name in ROLES:
-        if name not in known:
+        if name not in existing:
             add(session, Role(name=name))
     projects = {project.name: project for project in find(session, Project, domain_id=DEFAULT_DOMAIN)}
     for name, description in (("admin", "The operators' project"), ("service", "The services' own project")):

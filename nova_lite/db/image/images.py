@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images of the built-in image face, and the queries on them."""
+"""Images of the built-in image service, and the queries on them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Image(Timestamps, Base):
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What an upload turned out to be: bytes, hex digests, and the size of the disk that a guest sees."""
+    """The result of an upload: bytes, hex digests, and the size of the disk that a guest sees."""
 
     size: int
     virtual_size: int
@@ -60,7 +60,7 @@ class Contents:
 
 @dataclasses.dataclass(frozen=True)
 class Filters:
-    """What a listing keeps. `equal`: column to its allowed values; `properties`: free property to its value."""
+    """What to list. `equal`: column to its allowed values; `properties`: free property to its value."""
 
     equal: Mapping[str, Collection[Any]] = dataclasses.field(default_factory=dict)
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -78,10 +78,10 @@ def get(session: Session, image_id: str, *, project_id: str | None, is_locked: b
 
     :raises errors.NotFound: there is none, or it is another project's.
     """
-    query, wanted = _ONE, {"of": image_id}
+    query, values = _ONE, {"of": image_id}
     if project_id is not None:
-        query, wanted = _ONE_SEEN, {"of": image_id, "project": project_id}
-    image = session.scalars(for_update(query) if is_locked else query, wanted).one_or_none()
+        query, values = _ONE_SEEN, {"of": image_id, "project": project_id}
+    image = session.scalars(for_update(query) if is_locked else query, values).one_or_none()
     if image is None:
         raise errors.NotFound(what="Image", id=image_id)
     return image
@@ -102,10 +102,10 @@ def usable(session: Session, image_id: str, *, project_id: str | None) -> sa.Row
 
     :raises errors.NotFound: there is none to see. :raises errors.InvalidImage: it has no data yet.
     """
-    query, wanted = _ROW, {"of": image_id}
+    query, values = _ROW, {"of": image_id}
     if project_id is not None:
-        query, wanted = _ROW_SEEN, {"of": image_id, "project": project_id}
-    image = session.connection().execute(query, wanted).first()
+        query, values = _ROW_SEEN, {"of": image_id, "project": project_id}
+    image = session.connection().execute(query, values).first()
     if image is None:
         raise errors.NotFound(what="Image", id=image_id)
     if image.status != ACTIVE:
@@ -114,7 +114,7 @@ def usable(session: Session, image_id: str, *, project_id: str | None) -> sa.Row
 
 
 def by_ids(session: Session, image_ids: Collection[str]) -> dict[str, Image]:
-    """The images of these ids that exist, whoever owns them, in one query."""
+    """The images of these ids that exist, of any owner, in one query."""
     if not image_ids:
         return {}
     return {image.id: image for image in session.scalars(_BY_IDS, {"ids": sorted(image_ids)})}
@@ -139,17 +139,17 @@ def create(session: Session, image: Image) -> None:
     session.add(image)
     try:
         session.flush()
-    except sa.exc.IntegrityError as taken:
-        raise errors.AlreadyExists(what="Image", id=image.id) from taken
+    except sa.exc.IntegrityError as error:
+        raise errors.AlreadyExists(what="Image", id=image.id) from error
 
 
 def delete(session: Session, image_id: str) -> None:
     """Mark the image deleted, unless it is protected; an upload under way will notice and stop.
 
-    :raises errors.Forbidden: it is protected. :raises errors.NotFound: somebody else was faster.
+    :raises errors.Forbidden: it is protected. :raises errors.NotFound: another request has deleted it.
     """
-    gone = sa.update(Image).where(Image.id == image_id, Image.deleted_at.is_(None), Image.protected.is_(False))
-    if _changes(session, gone.values(status=DELETED, deleted_at=utcnow())):
+    deletion = sa.update(Image).where(Image.id == image_id, Image.deleted_at.is_(None), Image.protected.is_(False))
+    if _changes(session, deletion.values(status=DELETED, deleted_at=utcnow())):
         return
     get(session, image_id, project_id=None)
     raise errors.Forbidden(reason=f"Image {image_id} is protected and cannot be deleted.")
@@ -167,7 +167,7 @@ def begin_upload(session: Session, image_id: str, *, file_id: str) -> None:
 
 
 def continue_upload(session: Session, image_id: str, *, file_id: str, now: datetime.datetime) -> bool:
-    """Say that the upload is alive; False: it has lost its image (deleted, or taken for dead)."""
+    """Record that the upload is alive; False: it has lost its image (deleted, or put back to queued)."""
     return _changes(session, _uploading(image_id, file_id).values(updated_at=now))
 
 
@@ -184,7 +184,7 @@ def abandon_upload(session: Session, image_id: str, *, file_id: str) -> None:
 
 
 def requeue_stalled(session: Session, *, before: datetime.datetime) -> list[str]:
-    """Put back to queued what has been `saving` without a sign of life since `before`; the images' ids."""
+    """Put back to queued what has been `saving` without progress since `before`; the images' ids."""
     stalled = sa.select(Image.id, Image.file_id).where(Image.status == SAVING, Image.updated_at < before)
     return [
         image_id for image_id, file_id in session.execute(stalled).all()
@@ -214,8 +214,8 @@ def page(
     if marker is not None:
         try:
             after = get(session, marker, project_id=project_id)
-        except errors.NotFound as unknown:
-            raise errors.InvalidMarker(marker=marker) from unknown
+        except errors.NotFound as error:
+            raise errors.InvalidMarker(marker=marker) from error
         query = query.where(_after(session, order, after.id))
     ordering = [column.desc() if is_descending else column.asc() for column, is_descending in _columns(order)]
     return list(session.scalars(query.order_by(*ordering).limit(limit)))
@@ -248,7 +248,7 @@ def _after(session: Session, order: Sequence[tuple[str, bool]], image_id: str) -
 
 
 def _listed(project_id: str | None, visibility: str | None) -> sa.ColumnElement[bool]:
-    """Others' community images are listed only when asked for by `visibility`, as in Glance."""
+    """Others' community images are listed only when `visibility` requests them, as in Glance."""
     shown = (PUBLIC, COMMUNITY) if visibility in (COMMUNITY, "all") else (PUBLIC,)
     allowed = sa.true() if project_id is None else sa.or_(Image.owner == project_id, Image.visibility.in_(shown))
     if visibility in (None, "all"):

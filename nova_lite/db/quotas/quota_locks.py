@@ -29,8 +29,8 @@ _ADD = sa.insert(_LOCKS)
 def take(session: Session, project_id: str) -> None:
     """Keep other requests of the project from counting until this transaction ends; one statement as a rule.
 
-    Transactions read what is committed (READ COMMITTED), so what is counted after this is what others left.
-    SQLite needs none of it: its writers wait for each other from their begin on.
+    Transactions read what is committed (READ COMMITTED), so that usage counted after this includes that of others.
+    SQLite needs no lock: its writers exclude each other from their begin on.
     """
     if session.get_bind().dialect.name == "sqlite":
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits of projects, of users in them and of all by class, where they differ from the configured; usage is counted."""
+"""Limits of projects, of users in them, and of all by class, where they differ from the configured; and usage."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class UserQuota(Base):
 
 
 DEFAULT_CLASS = "default"
-# Options that Nova names otherwise than its API names what they limit.
+# Options whose names differ from the API's names of what they limit.
 _OPTIONS = {"injected_file_path_bytes": "injected_file_path_length"}
 
 # Built once: building a query costs several times what running it does, and every boot runs these.
@@ -85,17 +85,17 @@ def limits(session: Session, conf: cfg.ConfigOpts, project_id: str, *, user_id: 
     return {**found, **own}
 
 
-def room(
+def limits_and_usage(
     session: Session, conf: cfg.ConfigOpts, project_id: str, *, user_id: str
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Limits and use by resource: of the project, or where that leaves less room of the user. Two queries as a rule."""
+    """Limits and usage by resource: those of the project, or of the user where that leaves less. Two queries as a rule."""
     found, own = _limits(session, conf, project_id, user_id)
-    taken = used(session, project_id)
+    usage = used(session, project_id)
     by_user = used(session, project_id, user_id=user_id) if own else {}
     for name, limit in own.items():
-        if name in by_user and limit >= 0 and (found[name] < 0 or limit - by_user[name] < found[name] - taken[name]):
-            found[name], taken[name] = limit, by_user[name]
-    return found, taken
+        if name in by_user and limit >= 0 and (found[name] < 0 or limit - by_user[name] < found[name] - usage[name]):
+            found[name], usage[name] = limit, by_user[name]
+    return found, usage
 
 
 def _limits(
@@ -140,24 +140,24 @@ def key_pairs_used(session: Session, user_id: str) -> int:
     return session.scalar(sa.select(sa.func.count()).select_from(Keypair).where(Keypair.user_id == user_id)) or 0
 
 
-def set_limits(session: Session, project_id: str, asked: Mapping[str, int], *, user_id: str | None = None) -> None:
-    """Give the project, or one user in it, these limits of its own."""
-    for resource, limit in asked.items():
+def set_limits(session: Session, project_id: str, limits: Mapping[str, int], *, user_id: str | None = None) -> None:
+    """Set limits of the project, or of one user in it."""
+    for resource, limit in limits.items():
         session.merge(
             Quota(project_id=project_id, resource=resource, hard_limit=limit) if user_id is None else
             UserQuota(project_id=project_id, user_id=user_id, resource=resource, hard_limit=limit))
     session.flush()
 
 
-def set_class(session: Session, class_name: str, asked: Mapping[str, int]) -> None:
-    """Give the class these limits."""
-    for resource, limit in asked.items():
+def set_class(session: Session, class_name: str, limits: Mapping[str, int]) -> None:
+    """Set limits of the class."""
+    for resource, limit in limits.items():
         session.merge(QuotaClass(class_name=class_name, resource=resource, hard_limit=limit))
     session.flush()
 
 
 def reset(session: Session, project_id: str, *, user_id: str | None = None) -> None:
-    """Take away the project's own limits with those of its users, or only the user's: what is above them holds again."""
+    """Delete the project's own limits with those of its users, or only the user's: the next level's apply again."""
     of_users = sa.delete(UserQuota).where(UserQuota.project_id == project_id)
     if user_id is not None:
         session.execute(of_users.where(UserQuota.user_id == user_id))

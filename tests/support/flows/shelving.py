@@ -23,7 +23,7 @@ def request(cloud: OneProcess, server_id: str) -> int:
         server = servers.get(session, server_id)
         image_id = server_images.make(session, server, name="s-shelved", kind=server_images.SNAPSHOT, owner=CTXT.project_id,
                                   user_id=CTXT.user_id, properties={}).id
-        shelving.keep(session, server_id, image_id=image_id, now=None)
+        shelving.record(session, server_id, image_id=image_id, now=None)
         was = server.vm_state
     return cloud.begin_action(server_id, "shelve", inputs={"image_id": image_id, "was": was})
 

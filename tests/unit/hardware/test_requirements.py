@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What flavors and images ask of hardware: what is understood, and what is refused by its name."""
+"""Hardware that flavors and images require: what is read, and what is refused with its name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read(specs: Words | None = None, image: Words | None = None, *, vcpus: int =
     return requirements.read(specs=specs or {}, image=image or {}, vcpus=vcpus, ram_mb=ram_mb)
 
 
-def test_who_asks_for_nothing_gets_the_hosts_defaults() -> None:
+def test_without_requirements_the_hosts_defaults_hold() -> None:
     assert read({"a": "b", "trait:X": "required"}, {"os_distro": "debian", "hw_architecture": "x86_64"}) == Hardware()
 
 

@@ -16,7 +16,7 @@ from nova_lite.conductor.network_sync import NetworkSync
 from nova_lite.context import system_context
 from nova_lite.db.base import utcnow
 from nova_lite.db.engine import Database
-from nova_lite.db.hosts import hosts
+from nova_lite.payloads import service_reports
 from nova_lite.db.network import interfaces, network_changes, networks, ports, security_groups
 from nova_lite.db.network.network_changes import Kind, NetworkChange
 from nova_lite.db.network.networks import Network
@@ -227,7 +227,7 @@ def test_a_host_whose_tunnel_address_changes_is_reached_there(workers: Workers) 
     status = ServiceReport(binary="nova-compute", agent="agent-b", inventories=(inventory,))
     for _ in range(2):
         with workers.database.writer() as session:
-            hosts.register(session, status, names=["b"], now=utcnow())
+            service_reports.register(session, status, names=["b"], now=utcnow())
         sent = {agent: value[0].peers for agent, method, value in workers.push() if method == "update_networks"}
         assert sent in ({"agent-a": ("192.0.2.99",), "agent-b": ("192.0.2.1",)}, {}), "the second time nothing changed"
     assert pending(workers.database) == 0

@@ -49,7 +49,7 @@ FIELDS = (
     Field("id", lambda aggregate: aggregate.number, INTEGER),
     Field("uuid", lambda aggregate: aggregate.id, UUID, since="2.41"),
     Field("name", lambda aggregate: aggregate.name, STRING),
-    Field(ZONE, lambda aggregate: aggregate.zone, STRING_OR_NULL),
+    Field(ZONE, lambda aggregate: aggregate.availability_zone, STRING_OR_NULL),
     Field("created_at", lambda aggregate: micros(aggregate.created_at), TIME),
     Field("updated_at", lambda aggregate: micros(aggregate.updated_at), TIME_OR_NULL),
     Field("deleted", lambda _: False, BOOLEAN),

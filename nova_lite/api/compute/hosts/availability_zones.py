@@ -20,9 +20,9 @@ def _response(hosts_schema: Shape) -> Shape:
 
 def _services_by_zone(req: Request) -> dict[str, list[Service]]:
     by_zone: dict[str, list[Service]] = {}
-    zones = host_lists.zones(req.db)
+    zones = host_lists.availability_zones(req.db)
     for service in hosts.services(req.db):
-        by_zone.setdefault(host_lists.zone_of(service, zones), []).append(service)
+        by_zone.setdefault(host_lists.az_of(service, zones), []).append(service)
     return by_zone
 
 

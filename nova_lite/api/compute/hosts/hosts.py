@@ -27,8 +27,8 @@ _RESOURCES = closed(host=many(closed(resource=closed(
        query=schemas.queries({"2.0": ("zone",)}), response=_LIST)
 def index(req: Request) -> Body:
     """List the host of every service, or those of one zone. 200."""
-    zones, requested_zone = host_lists.zones(req.db), req.query.get("zone") or None
-    pairs = [(service, host_lists.zone_of(service, zones)) for service in hosts.services(req.db)]
+    zones, requested_zone = host_lists.availability_zones(req.db), req.query.get("zone") or None
+    pairs = [(service, host_lists.az_of(service, zones)) for service in hosts.services(req.db)]
     return {"hosts": [{"host_name": service.host, "service": service.binary.removeprefix("nova-"), "zone": zone}
                       for service, zone in pairs if requested_zone in (None, zone)]}
 

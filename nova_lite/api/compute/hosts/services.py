@@ -68,10 +68,10 @@ _CHANGE = closed(service=closed(
 
 
 def _documents(req: Request, services: list[Service]) -> list[Body]:
-    now, zones = utcnow(), host_lists.zones(req.db)
+    now, zones = utcnow(), host_lists.availability_zones(req.db)
     return [view(FIELDS, ServiceStatus(
         service, hosts.is_alive(service, now=now, down_time_s=req.conf.service_down_time),
-        host_lists.zone_of(service, zones)), req) for service in services]
+        host_lists.az_of(service, zones)), req) for service in services]
 
 
 @route("GET", "/os-services", policy=LIST, query=QUERY, response=closed(services=many(FIELDS)))

@@ -43,7 +43,7 @@ class QuotaUsage:
         """
         project_id = project_id or req.ctxt.project_id
         quota_locks.take(req.db, project_id)
-        return cls(*quotas.room(req.db, req.conf, project_id, user_id=req.ctxt.user_id))
+        return cls(*quotas.limits_and_usage(req.db, req.conf, project_id, user_id=req.ctxt.user_id))
 
     def servers(
         self, flavor: Sized, counts: tuple[int, int], *, ports_each: int, metadata: Mapping[str, str]

@@ -53,9 +53,9 @@ def capabilities(conf: cfg.ConfigOpts) -> HostCapabilities:
     """One NUMA node with all there is."""
     sets, pages_mb = cpus(conf), conf.compute.fake_huge_pages_mb
     node = HostNumaNode(cpus=tuple(sorted((*sets.shared, *sets.dedicated))), dedicated=sets.dedicated,
-                    memory_mb=conf.compute.fake_ram_mb)
+                        memory_mb=conf.compute.fake_ram_mb)
     return HostCapabilities(numa_nodes=(node,), hugepages_mb={str(_PAGE_KIB): pages_mb} if pages_mb else {},
-                  traits=tuple(sorted({*_TRAITS, *conf.compute.custom_traits})))
+                            traits=tuple(sorted({*_TRAITS, *conf.compute.custom_traits})))
 
 
 def pin(guest: Guest, own: CpuPinning, others: Iterable[CpuPinning], *, among: CpuSets) -> CpuPinning:

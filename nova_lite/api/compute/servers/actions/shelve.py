@@ -47,7 +47,7 @@ def shelve(req: Request, body: Body, server_id: str) -> None:
     image = server_images.make(
         req.db, server, name=f"{server.name}-shelved", kind=server_images.SNAPSHOT, owner=server.project_id,
         user_id=req.ctxt.user_id, properties={})
-    shelving.keep(req.db, server.id, image_id=image.id, now=None)
+    shelving.record(req.db, server.id, image_id=image.id, now=None)
     begun.inputs = {"image_id": image.id, "was": server.vm_state}
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
 
