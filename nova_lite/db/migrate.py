@@ -34,6 +34,8 @@ def upgrade(engine: sa.Engine, revision: str | None = None) -> None:
 
     with engine.connect() as connection:
         _lock(connection)
+        if _commits_ddl(connection):
+            sa.event.listen(connection, "before_cursor_execute", _repeatable, retval=True)
         command.upgrade(config(connection), target)
         connection.commit()
 
@@ -53,6 +55,27 @@ def head() -> str:
     return max(match[0] for match in (re.match(r"\d{4}", name) for name in names) if match)
 
 
+# MariaDB commits each of these by itself, so that an upgrade that was killed has left some of them done.
+_DDL = (
+    (re.compile(r"(\s*CREATE TABLE )(?!IF )"), r"\1IF NOT EXISTS "),
+    (re.compile(r"(\s*CREATE (?:UNIQUE )?INDEX )(?!IF )"), r"\1IF NOT EXISTS "),
+    (re.compile(r"(\s*ALTER TABLE \S+ ADD COLUMN )(?!IF )"), r"\1IF NOT EXISTS "),
+    (re.compile(r"(\s*(?:DROP TABLE|DROP INDEX|ALTER TABLE \S+ DROP COLUMN) )(?!IF )"), r"\1IF EXISTS "),
+)
+
+
+def _commits_ddl(connection: sa.Connection) -> bool:
+    return connection.dialect.name in ("mysql", "mariadb")
+
+
+def _repeatable(  # noqa: PLR0913 - SQLAlchemy's shape
+    _connection: sa.Connection, _cursor: object, statement: str, parameters: object, _context: object, _many: object,
+) -> tuple[str, object]:
+    for pattern, replacement in _DDL:
+        statement = pattern.sub(replacement, statement, count=1) if pattern.match(statement) else statement
+    return statement, parameters
+
+
 def _lock(connection: sa.Connection) -> None:
     """PostgreSQL and SQLite release the lock with the transaction, MariaDB with the connection.
 
@@ -61,7 +84,7 @@ def _lock(connection: sa.Connection) -> None:
     backend = connection.dialect.name
     if backend == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(823540017)"))
-    elif backend in ("mysql", "mariadb"):
+    elif _commits_ddl(connection):
         connection.execute(sa.text("SELECT GET_LOCK('nova_lite_migrate', 60)"))
     else:
         connection.execute(sa.text("SELECT 1"))  # begins a transaction, which takes SQLite's one writer lock
