@@ -32,11 +32,11 @@ _BANNED = re.compile(rf"(?<![A-Za-z])({'|'.join(BANNED)})(?![A-Za-z])", re.IGNOR
 _ALLOWED = re.compile(r"scheduler[_ :]hints?|type[_ ]hints|os:scheduler_hints|get_type_hints|hints\b(?=\")|OS-SCH-HNT", re.IGNORECASE)
 # Folders whose words are still those of release 0.1. The list only ever shrinks.
 PENDING: tuple[str, ...] = (
-    "nova_lite/api/compute/", "nova_lite/compute/", "nova_lite/conductor/", "nova_lite/db/", "nova_lite/errors.py",
-    "nova_lite/hardware/", "nova_lite/lifecycle/", "nova_lite/network/", "nova_lite/payloads/", "nova_lite/rpc/",
-    "nova_lite/scheduler/", "nova_lite/values/", "docs/", "tests/api/common/", "tests/api/compute/", "tests/api/conftest.py",
-    "tests/api/servers/", "tests/arch/", "tests/flows/", "tests/migrations/", "tests/support/", "tests/unit/compute/",
-    "tests/unit/hardware/", "tests/unit/network/", "tests/unit/network_rows/", "tests/unit/runtime/", "tests/unit/scheduler/",
+    "nova_lite/api/compute/", "nova_lite/compute/", "nova_lite/conductor/", "nova_lite/db/compute/actions.py", "nova_lite/db/network/",
+    "nova_lite/network/", "nova_lite/payloads/", "nova_lite/rpc/",
+    "docs/", "tests/api/common/", "tests/api/compute/", "tests/api/conftest.py",
+    "tests/api/servers/", "tests/arch/", "tests/flows/", "tests/support/", "tests/unit/compute/",
+    "tests/unit/network/", "tests/unit/network_rows/", "tests/unit/runtime/",
     "tests/unit/virt/",
 )
 _SELF = "tests/arch/test_words.py"

@@ -16,11 +16,11 @@ from nova_lite.conductor.network_sync import NetworkSync
 from nova_lite.context import system_context
 from nova_lite.db.base import utcnow
 from nova_lite.db.engine import Database
-from nova_lite.payloads import service_reports
 from nova_lite.db.network import interfaces, network_changes, networks, ports, security_groups
 from nova_lite.db.network.network_changes import Kind, NetworkChange
 from nova_lite.db.network.networks import Network
 from nova_lite.db.network.security_groups import SecurityGroupRule
+from nova_lite.payloads import service_reports
 from nova_lite.rpc.conductor import Inventory, ServiceReport
 from nova_lite.rpc.network import Network as SentNetwork
 from nova_lite.rpc.network import SecurityGroupChange
