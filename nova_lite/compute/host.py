@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every operation of a compute worker shares: driver, records, locks, and the frame around an action."""
+"""What every operation of a compute worker shares: driver, records, locks, and the frame around an operation."""
 
 from __future__ import annotations
 
@@ -15,15 +15,54 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.compute.power_sync import PowerSync
 from nova_lite.compute.preemption import Preemption
-from nova_lite.compute.records import Phase, Records, Wanted
+from nova_lite.compute.records import DesiredPower, Phase, Record, Records
 from nova_lite.compute.virt.driver import Driver
 from nova_lite.context import Context, system_context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
-from nova_lite.rpc.conductor import ConductorRpc, PowerState
+from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, StepReport
+from nova_lite.rpc.order import Order
 from nova_lite.worker.locks import NamedLocks
+from nova_lite.worker.orders import Duplicate, Superseded, Underway, Verdict, compare
 
 LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class Operation:
+    """One operation under way, as its body sees it. `record`: what is kept of the guest when the operation is done."""
+
+    server_id: str
+    name: str
+    order: Order
+    host: Host
+    record: Record | None
+
+    def check(self) -> None:
+        """Go on only while no later request has destroyed the server or overtaken this one.
+
+        :raises Superseded: one has.
+        """
+        self.host.check(self.server_id, self.order)
+
+    def built(self) -> Record:
+        """The record of a guest that is here.
+
+        :raises errors.HypervisorFailed: it is not.
+        """
+        if self.record is None or self.record.phase is not Phase.BUILT:
+            raise errors.HypervisorFailed(host=self.host.name, action=self.name, reason="the server is not on this host")
+        return self.record
+
+    @property
+    def guest(self) -> Guest:
+        """:raises errors.HypervisorFailed: it is not here."""
+        return self.built().guest
+
+    def put(self, record: Record) -> None:
+        """Write down what is about to change, with the order of this operation: later ones only from here on."""
+        self.record = dataclasses.replace(record, order=self.order, is_done=False)
+        self.host.records.put(self.record)
 
 
 class Host:
@@ -40,103 +79,152 @@ class Host:
         self.records = records
         self.conductor = conductor
         self.locks = NamedLocks()
-        self.turns = Preemption()
+        self.preemption = Preemption()
+        self.underway = Underway()
         self.builds = threading.BoundedSemaphore(conf.compute.max_concurrent_builds)
         self.clock = clock
-        self.reports = PowerSync(send=self._send_power, host_of=self._host_of, is_busy=self.locks.is_held)
+        self.reports = PowerSync(send=self._send_power, record_of=self.records.get, is_busy=self.locks.is_held)
 
     def shutdown_timeout_s(self, server_id: str) -> float:
         """Seconds that the guest has to power off by itself: as its image says, else as this host does."""
         record = self.records.get(server_id)
-        said = record.guest.image.properties.get("os_shutdown_timeout", "") if record else ""
-        return float(said) if said.isdecimal() else self._shutdown_timeout_s
+        text = record.guest.image.properties.get("os_shutdown_timeout", "") if record else ""
+        return float(text) if text.isdecimal() else self._shutdown_timeout_s
 
     @contextlib.contextmanager
-    def action(  # noqa: PLR0913 - of whom, which, and what it means for others
-        self, ctxt: Context, server_id: str, action_id: int, name: str, *, wanted: Wanted | None = None,
-        cuts: frozenset[str] = frozenset(),
-    ) -> Iterator[Guest]:
-        """The frame around one action on a guest that is here; yields the guest.
+    def operation(  # noqa: PLR0913 - of which server, which, and what it means for others
+        self, ctxt: Context, server_id: str, order: Order, name: str, *, desired: DesiredPower | None = None,
+        interrupts: frozenset[str] = frozenset(), lock: str | None = None, destroys: bool = False,
+    ) -> Iterator[Operation]:
+        """The frame around one operation: holds the server's lock, does each request once, and reports its outcome.
 
-        Holds the server's lock, writes one line, and tells the conductor once: done, or failed and why.
-        `wanted`: what the power is to be after a restart of the host from now on. `cuts`: names of older actions
-        that need not end by themselves: the guest's power is cut under them.
+        `desired`: what the power is to be after a restart of the host from now on. `interrupts`: names of older
+        operations that need not end by themselves: the guest's power is cut under them. `lock`: to be held instead of the
+        server's. `destroys`: all older requests are over from now on, also those at work.
 
-        :raises errors.StaleRequest: the action came again after it, or a newer one, was done; nothing is to be done.
-        :raises errors.HypervisorFailed: the server is not here (the conductor was told).
+        :raises Duplicate: it is under way or was done; the conductor has the report of the latter again.
+        :raises Superseded: a later request was carried out, or is about to be; the conductor has a report.
         """
-        if cuts:
-            self._cut_short(server_id, action_id, cuts)
-        with self.locks.hold(server_id), self.turns.take(server_id, action_id, name):
-            began = self.clock()
-            guest = self._admit(ctxt, server_id, action_id, name)
+        with self.underway.enter(server_id, order):
             try:
-                yield guest
-                power = self._remember(server_id, action_id, wanted)
-            except Exception as error:  # noqa: BLE001 - the frame: whatever happens, the conductor hears of it
-                self._failed(ctxt, server_id, action_id, name, error)
-                return
-            LOG.info("server %s: %s done in %.2f s", server_id, name, self.clock() - began)
-            self._done(ctxt, guest, action_id, power)
+                if destroys:
+                    self._end_all(server_id, order)
+                elif interrupts:
+                    self._interrupt(server_id, order, interrupts)
+                check = _never if destroys else lambda: self.check(server_id, order)
+                with self.locks.hold(lock or server_id, check=check), self._turn(server_id, order, name, lock):
+                    if not destroys:
+                        self._admit(ctxt, server_id, order)
+                    operation = Operation(server_id, name, order, self, self.records.get(server_id))
+                    with self._reported(ctxt, operation, desired, is_alone=lock is None):
+                        yield operation
+            except Superseded as stale:
+                LOG.info("server %s: %s is not done: %s", server_id, name, stale.text)
+                self._report(ctxt, server_id, order, Outcome.STALE, known=stale.newest)
+                raise
 
-    def _admit(self, ctxt: Context, server_id: str, action_id: int, name: str) -> Guest:
-        record = self.records.get(server_id)
-        if record is None or record.phase is not Phase.BUILT:
-            missing = errors.HypervisorFailed(host=self.name, action=name, reason="the server is not on this host")
-            self._failed(ctxt, server_id, action_id, name, missing)
-            raise missing
-        if action_id == record.last_action:
-            # The cast came twice; the first telling of its outcome may be what was lost.
-            self._done(ctxt, record.guest, action_id, self.driver.power.state(server_id))
-        if action_id <= record.last_action:
-            raise errors.StaleRequest(id=server_id, fence=action_id, known=record.last_action)
-        self.turns.check(server_id, action_id)
-        return record.guest
-
-    def _cut_short(self, server_id: str, action_id: int, cuts: frozenset[str]) -> None:
-        """Make an older action that holds the server's lock end at once, if it is one of `cuts`."""
-        record = self.records.get(server_id)
-        if record is None or action_id <= record.last_action:
+    @contextlib.contextmanager
+    def _turn(self, server_id: str, order: Order, name: str, lock: str | None) -> Iterator[None]:
+        if lock is not None:
+            yield
             return
-        cut = self.turns.overtake(server_id, action_id, cuts=cuts)
-        if cut is not None:
-            LOG.info("server %s: action %s cuts its %s short", server_id, action_id, cut)
+        with self.preemption.take(server_id, order, name):
+            yield
+
+    @contextlib.contextmanager
+    def _reported(self, ctxt: Context, operation: Operation, desired: DesiredPower | None, *, is_alone: bool) -> Iterator[None]:
+        """Whatever becomes of the operation is reported, and raised no further: nobody waits for it here."""
+        server_id, name, began = operation.server_id, operation.name, self.clock()
+        try:
+            yield
+            with self.locks.hold(server_id):
+                if not is_alone:  # what others did to the guest meanwhile stays
+                    operation.record = self.records.get(server_id)
+                power = self._remember(operation, desired)
+        except Superseded:
+            raise
+        except errors.NovaLiteError as error:
+            LOG.warning("server %s: %s failed: %s", server_id, name, error.text)
+            self._report(ctxt, server_id, operation.order, Outcome.FAILED, reason=error.text, may_pass=isinstance(error, errors.Unavailable))
+        except Exception as error:  # noqa: BLE001 - the frame: whatever happens, the conductor gets a report
+            LOG.exception("server %s: %s failed", server_id, name)
+            reason = f"host {self.name}: {name} failed inside the compute worker; the operator's log has the details"
+            if isinstance(error, OSError):  # a full or broken disk, of which the user and the operator must know
+                reason = f"host {self.name}: {name} failed: {error.strerror}: {error.filename}"
+            self._report(ctxt, server_id, operation.order, Outcome.FAILED, reason=reason)
+        else:
+            LOG.info("server %s: %s done in %.2f s", server_id, name, self.clock() - began)
+            self._report(ctxt, server_id, operation.order, Outcome.DONE, power_state=int(power))
+
+    def _admit(self, ctxt: Context, server_id: str, order: Order) -> None:
+        """Let the request be carried out.
+
+        :raises Duplicate: it was. :raises Superseded: a later one was.
+        """
+        self.check(server_id, order)
+        record = self.records.get(server_id)
+        if record is None:
+            return
+        verdict = compare(order, record.order)
+        if verdict is Verdict.STALE:
+            raise Superseded(resource_id=server_id, order=order, newest=record.order)
+        if verdict is Verdict.SAME and record.is_done:
+            # The cast came twice; the first report of its outcome may be what was lost.
+            self._report(ctxt, server_id, order, Outcome.DONE, power_state=int(self.driver.power.state(server_id)))
+            raise Duplicate(id=server_id, fence=order, known=order)
+
+    def check(self, server_id: str, order: Order) -> None:
+        """:raises Superseded: a later request has destroyed the server, or is about to overtake this one."""
+        destroyed = self.records.tombstone(server_id)
+        if order.key <= destroyed.key:
+            raise Superseded(resource_id=server_id, order=order, newest=destroyed)
+        self.preemption.check(server_id, order)
+
+    def _end_all(self, server_id: str, order: Order) -> None:
+        """Write the tombstone, which makes builds give up, and end what waits for the guest."""
+        record = self.records.get(server_id)
+        newest = max(self.records.tombstone(server_id), record.order if record else order, key=lambda known: known.key)
+        if compare(order, newest) is Verdict.STALE:
+            raise Superseded(resource_id=server_id, order=order, newest=newest)
+        self.records.put_tombstone(server_id, order)
+        if self.locks.is_held(server_id):
+            self.driver.guests.destroy(server_id)
+
+    def _interrupt(self, server_id: str, order: Order, interrupts: frozenset[str]) -> None:
+        """Make an older operation that holds the server's lock end at once, if it is one of `interrupts`."""
+        record = self.records.get(server_id)
+        if record is None or compare(order, record.order) is not Verdict.NEW:
+            return
+        interrupted = self.preemption.overtake(server_id, order, interrupts=interrupts)
+        if interrupted is not None:
+            LOG.info("server %s: request %s interrupts its %s", server_id, order, interrupted)
             try:
                 self.driver.power.stop(server_id, timeout_s=0)
             except errors.HypervisorFailed as error:
-                LOG.warning("server %s: its %s could not be cut short: %s", server_id, cut, error.text)
+                LOG.warning("server %s: its %s could not be interrupted: %s", server_id, interrupted, error.text)
 
-    def _done(self, ctxt: Context, guest: Guest, action_id: int, power: Power) -> None:
-        self.reports.told(guest.server_id, power)
-        self.conductor.action_done(
-            ctxt, server_id=guest.server_id, action_id=action_id, host=guest.host, power_state=int(power)
-        )
+    def _remember(self, operation: Operation, desired: DesiredPower | None) -> Power:
+        """The operation is done: its order, what it left and the power that the conductor will know."""
+        server_id, record = operation.server_id, operation.record
+        power = self.driver.power.state(server_id)
+        if record is not None and self.records.get(server_id) is not None:
+            self.records.put(dataclasses.replace(
+                record, order=operation.order, is_done=True, desired_power=desired or record.desired_power))
+            self.reports.reported(server_id, power)
+        return power
 
-    def _remember(self, server_id: str, action_id: int, wanted: Wanted | None) -> Power:
+    def _report(  # noqa: PLR0913 - the report's parts
+        self, ctxt: Context, server_id: str, order: Order, outcome: Outcome, *, power_state: int | None = None, reason: str = "",
+        may_pass: bool = False, known: Order | None = None,
+    ) -> None:
         record = self.records.get(server_id)
-        if record is not None:
-            self.records.put(
-                dataclasses.replace(record, last_action=action_id, wanted=wanted or record.wanted)
-            )
-        return self.driver.power.state(server_id)
-
-    def _failed(self, ctxt: Context, server_id: str, action_id: int, name: str, error: Exception) -> None:
-        if isinstance(error, errors.NovaLiteError):
-            LOG.warning("server %s: %s failed: %s", server_id, name, error.text)
-            reason = error.text
-        elif isinstance(error, OSError):  # a full or broken disk, of whom the user and the operator must know
-            LOG.exception("server %s: %s failed", server_id, name)
-            reason = f"host {self.name}: {name} failed: {error.strerror}: {error.filename}"
-        else:
-            LOG.exception("server %s: %s failed", server_id, name)
-            reason = f"host {self.name}: {name} failed inside the compute worker; the operator's log has the details"
-        self.conductor.action_failed(
-            ctxt, server_id=server_id, action_id=action_id, host=self._host_of(server_id) or self.name, reason=reason
-        )
-
-    def _host_of(self, server_id: str) -> str | None:
-        record = self.records.get(server_id)
-        return record.guest.host if record else None
+        self.conductor.report_step(ctxt, report=StepReport(
+            order=order, resource_type="server", resource_id=server_id, host=record.guest.host if record else self.name,
+            outcome=outcome, power_state=power_state, reason=reason, may_pass=may_pass, known=known))
 
     def _send_power(self, host: str, states: tuple[PowerState, ...]) -> None:
         self.conductor.power_changed(system_context(), host=host, states=states)
+
+
+def _never() -> None:
+    """A destroy waits for its turn as long as it takes."""

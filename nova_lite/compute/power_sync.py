@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells the conductor, in batches, of guests that changed their power state by themselves."""
+"""Reports to the conductor, in batches, guests that changed their power state by themselves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 
 from oslo_log import log as logging
 
+from nova_lite.compute.records import Record
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.conductor import PowerState
+from nova_lite.rpc.order import Order
 
 LOG = logging.getLogger(__name__)
 # Long enough for the end of an operation to overtake the events that it caused; short for a person.
@@ -18,20 +20,20 @@ _GATHER_S = 0.25
 
 
 class PowerSync:
-    """Gathers what the driver saw and sends what is news.
+    """Gathers what the driver saw and sends what is new.
 
-    `send(host, states)` delivers; `host_of(server_id)` is None for a server that is not ours; while
-    `is_busy(server_id)` an operation is at work and will report the outcome itself.
+    `send(host, states)` delivers; `record_of(server_id)` is None for a server that is not ours; while
+    `is_busy(server_id)` an operation is at work and reports the outcome itself.
     """
 
     def __init__(
-        self, *, send: Callable[[str, tuple[PowerState, ...]], None], host_of: Callable[[str], str | None],
+        self, *, send: Callable[[str, tuple[PowerState, ...]], None], record_of: Callable[[str], Record | None],
         is_busy: Callable[[str], bool],
     ) -> None:
-        self._send, self._host_of, self._is_busy = send, host_of, is_busy
+        self._send, self._record_of, self._is_busy = send, record_of, is_busy
         self._wake = threading.Condition()
         self._seen: dict[str, Power] = {}
-        self._told: dict[str, Power] = {}
+        self._reported: dict[str, Power] = {}
         self._is_closed = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -53,23 +55,23 @@ class PowerSync:
             self._seen[server_id] = power
             self._wake.notify()
 
-    def told(self, server_id: str, power: Power) -> None:
-        """Note what the conductor was told otherwise: the outcome of an operation, which is newer than all seen."""
+    def reported(self, server_id: str, power: Power) -> None:
+        """Note what an operation's report says, which is newer than all seen."""
         with self._wake:
-            self._told[server_id] = power
+            self._reported[server_id] = power
             self._seen.pop(server_id, None)
 
-    def tell_all(self, states: Mapping[str, Power]) -> None:
-        """Send these states whether told before or not: a telling may have been lost."""
+    def report_all(self, states: Mapping[str, Power]) -> None:
+        """Send these states, whether sent before or not: a message may have been lost."""
         with self._wake:
-            self._told.clear()
+            self._reported.clear()
             self._seen = {**states, **self._seen}
             self._wake.notify()
 
     def forget(self, server_id: str) -> None:
         with self._wake:
             self._seen.pop(server_id, None)
-            self._told.pop(server_id, None)
+            self._reported.pop(server_id, None)
 
     def _loop(self) -> None:
         while not self._is_closed.is_set():
@@ -79,24 +81,33 @@ class PowerSync:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is news now; servers that are busy wait for the next time."""
+        """Send what is new now; servers that are busy wait for the next time.
+
+        The order of each server's last operation is read first, so that an operation that ends meanwhile has a later one.
+        """
         with self._wake:
-            due = {server_id: power for server_id, power in self._seen.items() if not self._is_busy(server_id)}
+            pending = dict(self._seen)
+        orders = {server_id: record.order for server_id in pending if (record := self._record_of(server_id)) is not None}
+        with self._wake:
+            due = {server_id: power for server_id, power in pending.items()
+                   if self._seen.get(server_id) is power and not self._is_busy(server_id)}
             for server_id in due:
                 del self._seen[server_id]
-            news = {server_id: power for server_id, power in due.items() if self._told.get(server_id) != power}
-        for host, states in self._by_host(news).items():
+            changes = {server_id: power for server_id, power in due.items() if self._reported.get(server_id) != power}
+        for host, states in self._by_host(changes, orders).items():
             LOG.info("host %s: guests changed power: %s", host, ", ".join(
                 f"{state.server_id} {Power(state.state).name.lower()}" for state in states
             ))
             self._send(host, states)
             with self._wake:
-                self._told.update({state.server_id: Power(state.state) for state in states})
+                for state in states:
+                    if state.order == getattr(self._record_of(state.server_id), "order", None):
+                        self._reported[state.server_id] = Power(state.state)
 
-    def _by_host(self, news: Mapping[str, Power]) -> dict[str, tuple[PowerState, ...]]:
+    def _by_host(self, changes: Mapping[str, Power], orders: Mapping[str, Order]) -> dict[str, tuple[PowerState, ...]]:
         hosts: defaultdict[str, tuple[PowerState, ...]] = defaultdict(tuple)
-        for server_id, power in news.items():
-            host = self._host_of(server_id)
-            if host is not None:
-                hosts[host] += (PowerState(server_id=server_id, state=int(power)),)
+        for server_id, power in changes.items():
+            record = self._record_of(server_id)
+            if record is not None:
+                hosts[record.guest.host] += (PowerState(server_id=server_id, state=int(power), order=orders.get(server_id)),)
         return hosts

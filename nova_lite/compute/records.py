@@ -15,6 +15,8 @@ from oslo_log import log as logging
 
 from nova_lite.rpc import payload
 from nova_lite.rpc.compute import Guest
+from nova_lite.rpc.order import NEVER, Order
+from nova_lite.worker.orders import FENCES_PER_ACTION, order_of_fence
 from nova_lite.worker.records import RecordFiles
 from nova_lite.worker.tombstones import Tombstones
 
@@ -28,7 +30,7 @@ class Phase(StrEnum):
     DESTROYING = "destroying"
 
 
-class Wanted(StrEnum):
+class DesiredPower(StrEnum):
     """What the guest's power is to be after the host was restarted."""
 
     ON = "on"
@@ -37,20 +39,19 @@ class Wanted(StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """One guest of this worker. `last_action` is the newest action carried out: older requests are late duplicates.
+    """One guest of this worker. `order`: the newest request that was begun; `is_done`: it was carried out.
 
-    `nic_turn` is the same for requests that attach and detach NICs, which are ordered apart.
-    `resized_by`: the fence of the resize whose old disks are kept; 0: none are.
-    `before_rescue`: the power that a rescue found, which its undo brings back; None: there is no rescue to undo.
+    `resized_by`: the number of the resize whose old disks are kept; 0: none are.
+    `before_rescue`: the power before a rescue, which its undo brings back; None: there is no rescue to undo.
     """
 
     guest: Guest
     phase: Phase
-    wanted: Wanted = Wanted.ON
-    last_action: int = 0
-    nic_turn: int = 0
+    desired_power: DesiredPower = DesiredPower.ON
+    order: Order = NEVER
+    is_done: bool = True
     resized_by: int = 0
-    before_rescue: Wanted | None = None
+    before_rescue: DesiredPower | None = None
 
     @property
     def server_id(self) -> str:
@@ -60,7 +61,7 @@ class Record:
 class Records:
     """Records and tombstones, in memory and under `directory`; safe for threads.
 
-    A tombstone is the fence of a server's last destroy. `is_durable` False leaves out fsync: enough against a
+    A tombstone is the order of a server's last destroy. `is_durable` False leaves out fsync: enough against a
     crash of the process, not of the machine; for guests that do not outlive the machine anyway.
     """
 
@@ -103,13 +104,13 @@ class Records:
         with self._lock:
             self._records.pop(server_id, None)
 
-    def fence(self, server_id: str) -> int:
-        """The fence of the server's last destroy here; 0: there was none that we remember."""
-        return self._tombstones.fence(server_id, default=0)
+    def tombstone(self, server_id: str) -> Order:
+        """The order of the server's last destroy here; NEVER: there was none that we remember."""
+        return self._tombstones.order(server_id)
 
-    def add_tombstone(self, server_id: str, *, fence: int) -> None:
-        """Remember that the server was destroyed by request `fence`; an older fence changes nothing."""
-        self._tombstones.put(server_id, fence=fence)
+    def put_tombstone(self, server_id: str, order: Order) -> None:
+        """Remember that the server was destroyed by this request; an older one changes nothing."""
+        self._tombstones.put(server_id, order)
 
     def expire_tombstones(self) -> int:
         """Drop old tombstones; returns how many."""
@@ -118,8 +119,8 @@ class Records:
 
 def _encode(record: Record) -> dict[str, object]:
     return {
-        "guest": payload.to_wire(record.guest), "phase": record.phase.value, "wanted": record.wanted.value,
-        "last_action": record.last_action, "nic_turn": record.nic_turn,
+        "guest": payload.to_wire(record.guest), "phase": record.phase.value, "desired_power": record.desired_power.value,
+        "order": payload.to_wire(record.order), "is_done": record.is_done,
         "resized_by": record.resized_by, "before_rescue": record.before_rescue and record.before_rescue.value,
     }
 
@@ -127,7 +128,15 @@ def _encode(record: Record) -> dict[str, object]:
 def _decode(fields: Any) -> Record:  # noqa: ANN401 - JSON of any release
     return Record(
         guest=payload.from_wire(Guest, fields["guest"]), phase=Phase(fields["phase"]),
-        wanted=Wanted(fields["wanted"]), last_action=int(fields["last_action"]),
-        nic_turn=int(fields.get("nic_turn", 0)), resized_by=int(fields.get("resized_by", 0)),
-        before_rescue=Wanted(fields["before_rescue"]) if fields.get("before_rescue") else None,
+        desired_power=DesiredPower(fields["desired_power"] if "desired_power" in fields else fields["wanted"]),
+        order=payload.from_wire(Order, fields["order"]) if "order" in fields else _order_of_release_0_1(fields),
+        is_done=bool(fields.get("is_done", fields["phase"] == Phase.BUILT)), resized_by=int(fields.get("resized_by", 0)),
+        before_rescue=DesiredPower(fields["before_rescue"]) if fields.get("before_rescue") else None,
     )
+
+
+def _order_of_release_0_1(fields: Any) -> Order:  # noqa: ANN401 - JSON
+    """After all that it carried out: its actions, its fences (action and attempt) and its turns of NICs (twice the action)."""
+    fence = order_of_fence(int(fields["guest"].get("fence", 0)))
+    action = max(int(fields["last_action"]), fence.action, int(fields.get("nic_turn", 0)) // 2)
+    return Order(epoch=0, action=action, attempt=FENCES_PER_ACTION)

@@ -10,7 +10,7 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
-from nova_lite.compute.records import Phase, Record, Wanted
+from nova_lite.compute.records import DesiredPower, Phase, Record
 from nova_lite.lifecycle.servers import Power
 
 LOG = logging.getLogger(__name__)
@@ -50,24 +50,24 @@ class Recovery:
             elif record.phase is Phase.BUILDING:
                 self._recover_build(record)
             elif record.phase is Phase.RESIZING:
-                LOG.info("server %s: its resize was cut off; waiting to be asked again", record.server_id)
+                LOG.info("server %s: its resize was cut off; waiting for the request to come again", record.server_id)
             else:
                 self._recover_power(record)
         except errors.NovaLiteError as error:
             LOG.warning("server %s: recovery failed: %s", record.server_id, error.text)
 
     def _recover_build(self, record: Record) -> None:
-        """A guest that runs is built; otherwise the conductor asks for the build again and it goes on from there."""
+        """A guest that runs is built; otherwise the conductor sends the build again and it goes on from there."""
         if self._host.driver.power.state(record.server_id) in (Power.RUNNING, Power.PAUSED):
             self._host.records.put(dataclasses.replace(record, phase=Phase.BUILT))
             LOG.info("server %s: its build was cut off after the start; it runs", record.server_id)
         else:
-            LOG.info("server %s: its build was cut off; waiting to be asked again", record.server_id)
+            LOG.info("server %s: its build was cut off; waiting for the request to come again", record.server_id)
 
     def _recover_power(self, record: Record) -> None:
         driver = self._host.driver
         power = driver.power.state(record.server_id)
-        if power in _OFF and record.wanted is Wanted.ON and self._starts_guests:
+        if power in _OFF and record.desired_power is DesiredPower.ON and self._starts_guests:
             driver.power.start(record.guest)
             LOG.info("server %s: started, as it ran before the host went down", record.server_id)
         elif power is Power.NOSTATE:

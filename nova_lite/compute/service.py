@@ -121,7 +121,7 @@ class ComputeService:
         since_clean = 0.0
         interval: float = self._conf.compute.sync_power_state_interval
         while not self._is_stopping.wait(interval):
-            self._safely(lambda: self.host.reports.tell_all(self.driver.guests.list_ours()))
+            self._safely(lambda: self.host.reports.report_all(self.driver.guests.list_ours()))
             since_clean += interval
             if since_clean >= _CLEAN_EVERY_S:
                 since_clean = 0.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from oslo_log import log as logging
 
-from nova_lite.conductor import guest
 from nova_lite.conductor.engine.services import Services
 from nova_lite.context import Context
 from nova_lite.db.hosts import hosts as host_rows
 from nova_lite.db.image import images as image_rows
+from nova_lite.payloads import guest
 
 LOG = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class ImageCaches:
             found = image_rows.by_ids(session, image_ids)
             agents = {host.agent for host in host_rows.hosts(session) if host.name in hosts}
         for image in found.values():
-            payload = guest.image_payload(self._services, image, project_id=image.owner, properties={})
+            payload = guest.image_payload(self._services.environment, image, project_id=image.owner, properties={})
             for agent in sorted(agents):
                 self._services.compute(agent).cache_image(ctxt, image=payload)
         LOG.info("images %s: hosts %s were told to fetch them", ", ".join(found), ", ".join(hosts))

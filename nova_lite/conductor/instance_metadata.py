@@ -6,10 +6,10 @@ from __future__ import annotations
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.conductor import guest
 from nova_lite.conductor.engine.services import Services
 from nova_lite.context import Context
 from nova_lite.db.compute import servers
+from nova_lite.payloads import guest
 from nova_lite.values import instance_metadata
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Documents:
                 return
             if server.agent is None:
                 return
-            ports = guest.server_ports(session, self._services, server, fence=0)
+            ports = guest.server_ports(session, self._services.environment, server, fence=0)
         told = self._with_places(ctxt, server_id, server.agent, ports.documents)
         self._services.network(server.agent).update_documents(ctxt, server_id=server_id, documents=told)
 

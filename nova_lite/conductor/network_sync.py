@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Iterable
+from typing import Any
 
 from oslo_log import log as logging
 from sqlalchemy.orm import Session
@@ -126,19 +127,19 @@ def refresh_servers(services: Services, server_ids: Iterable[str]) -> None:
     services.network_changed()
 
 
-def record_joined(session: Session, run: Run) -> None:
+def record_joined(session: Session, run: Run[Any]) -> None:
     """The server's host has its networks now, in the transaction that says so: other hosts are to reach it."""
-    interfaces.join_networks(session, run.server_id)
+    interfaces.join_networks(session, run.resource_id)
 
 
-def changed(run: Run) -> None:
+def changed(services: Services, run: Run[Any]) -> None:
     """After a step that recorded changes: push them soon."""
-    run.services.network_changed()
+    services.network_changed()
 
 
-def places(run: Run) -> None:
+def places(services: Services, run: Run[Any]) -> None:
     """The guest was defined anew: the addresses of its tagged devices in the instance metadata are brought up to date."""
-    with run.services.database.reader() as session:
-        is_tagged = any(port.tag for port in ports.of_servers(session, [run.server_id])[run.server_id])
+    with services.database.reader() as session:
+        is_tagged = any(port.tag for port in ports.of_servers(session, [run.resource_id])[run.resource_id])
     if is_tagged:
-        run.services.conductor.refresh_documents(run.ctxt, server_id=run.server_id)
+        services.conductor.refresh_documents(run.ctxt, server_id=run.resource_id)

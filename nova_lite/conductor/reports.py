@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What workers report, written down: outcomes of actions, guests that changed by themselves, heartbeats."""
+"""What workers report by themselves, written down: guests that changed, heartbeats."""
 
 from __future__ import annotations
 
@@ -12,60 +12,15 @@ from oslo_log import log as logging
 from sqlalchemy.orm import Session
 
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.steps import faults
-from nova_lite.conductor.workflows import soft_delete
 from nova_lite.context import Context
-from nova_lite.db import changes
 from nova_lite.db.compute import servers
-from nova_lite.db.compute.actions import DONE, FAILED, OPEN, Action, ActionEvent
+from nova_lite.db.compute.actions import DONE, Action
 from nova_lite.lifecycle.servers import vm_state_of
 from nova_lite.payloads import service_reports
 from nova_lite.rpc.conductor import Inventory, PowerState, ServiceReport
 
 LOG = logging.getLogger(__name__)
 _UPTIME_S = 60
-
-
-class ActionReports:
-    """Endpoint: what became of actions that a worker carries out alone."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    def action_done(  # noqa: PLR0913 - the contract's shape
-        self, ctxt: Context, *, server_id: str, action_id: int, host: str, power_state: int
-    ) -> None:
-        with self._services.database.writer() as session:
-            action = self._close(session, action_id, host=host, error=None)
-            if action is not None:
-                if action.name == "soft_delete":
-                    soft_delete.settle(session, self._services, ctxt, action)
-                led_to = soft_delete.restored(session, server_id) if action.name == "restore" else None
-                servers.finish(session, server_id, action.name, power_state=power_state, vm_state=led_to)
-
-    def action_failed(  # noqa: PLR0913 - the contract's shape
-        self, ctxt: Context, *, server_id: str, action_id: int, host: str, reason: str
-    ) -> None:
-        with self._services.database.writer() as session:
-            action = self._close(session, action_id, host=host, error=reason)
-            if action is not None:
-                fault = faults.fault(reason, details=f"{host}: {action.name}", now=self._services.now())
-                servers.abandon(session, server_id, action.name, fault=fault, is_fatal=False)
-
-    def _close(self, session: Session, action_id: int, *, host: str, error: str | None) -> Action | None:
-        """End the action and write its one event; None: a second report, or a delete came in between."""
-        now = self._services.now()
-        closed = session.execute(sa.update(Action).where(Action.id == action_id, Action.state.in_(OPEN)).values(
-            state=DONE if error is None else FAILED, message=error, finish_time=now, lease_until=None, updated_at=now,
-        ).execution_options(synchronize_session=False))
-        if not closed.rowcount:  # type: ignore[attr-defined]
-            return None
-        action = session.get_one(Action, action_id)
-        session.add(ActionEvent(
-            action_id=action_id, name=f"compute_{action.name}", host=host, start_time=action.start_time, finish_time=now,
-            result="Success" if error is None else "Error", details=error))
-        changes.note(session, action_id, changes.Phase.END if error is None else changes.Phase.ERROR)
-        return action
 
 
 class PowerChanges:
@@ -76,11 +31,24 @@ class PowerChanges:
 
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
         with self._services.database.writer() as session:
-            for seen in states:
+            for report in states:
+                if _is_outdated(session, report):
+                    LOG.info("server %s: a report of its power on host %s is older than what was done since", report.server_id, host)
+                    continue
                 followed = servers.sync_power(
-                    session, seen.server_id, power_state=seen.state, vm_state=vm_state_of(seen.state))
+                    session, report.server_id, power_state=report.state, vm_state=vm_state_of(report.state))
                 if followed:
-                    LOG.info("server %s: changed on host %s to power state %s", seen.server_id, host, seen.state)
+                    LOG.info("server %s: changed on host %s to power state %s", report.server_id, host, report.state)
+
+
+def _is_outdated(session: Session, report: PowerState) -> bool:
+    """Whether a worker has carried out a later action on the server than the report knows, and the row shows its outcome."""
+    if report.order is None:
+        return False
+    later = sa.exists().where(
+        Action.resource_id == report.server_id, Action.id > report.order.action, Action.epoch >= report.order.epoch,
+        Action.state == DONE, Action.step.is_not(None))
+    return session.scalar(sa.select(later)) is True
 
 
 class Heartbeats:

@@ -48,12 +48,28 @@ include them. The default covers a month of accounting; longer
 periods cost rows in servers, actions and events.
 """),
     cfg.IntOpt("action_timeout", default=120, min=10, help="""
-Time without a report after which an action of one step on one host
-(pause, stop, reboot, ...) is sent to the host again, in seconds.
+Maximum time of an action that is one operation of one host (pause,
+stop, reboot, ...), in seconds.
 
-An action that cannot be repeated fails instead. The default is
-longer than a guest takes to shut down: keep it above `[compute]
-shutdown_timeout`. Lower values recover a lost message sooner and
-repeat requests to hosts that are only slow.
+Until then it is sent again while its host is down or does not have
+it; past it the action fails, unless the host says that it is at
+work on it. The default leaves a worker time to be restarted. Lower
+values report a dead host to the user sooner.
+"""),
+    cfg.IntOpt("build_timeout", default=7200, min=60, help="""
+Maximum time of a create, over all hosts that are tried, in seconds.
+
+Past it what was made is removed and the server goes to ERROR. The
+default leaves time to fetch a large image over a slow network; it
+also bounds how long creates wait for a database, message bus or
+scheduler that is away.
+"""),
+    cfg.IntOpt("long_action_timeout", default=14400, min=60, help="""
+Maximum time of all other actions (resize, rebuild, shelve,
+snapshot, delete, ...), in seconds.
+
+Past it the action is undone; one that cannot be, or that can only
+go forward, fails, and the server's fault says what is left where.
+The default is longer than the copy of a large disk takes.
 """),
 ]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All tables: one file is one resource, its model and every query on it."""
 
+from nova_lite.db import database_epoch
 from nova_lite.db.compute import actions, consoles, flavors, keypairs, server_groups, server_migrations, servers
 from nova_lite.db.hosts import aggregates, hosts
 from nova_lite.db.identity import users
@@ -9,6 +10,6 @@ from nova_lite.db.network import floating_ips, network_changes, networks, ports,
 from nova_lite.db.quotas import quota_locks, quotas
 
 RESOURCES = (
-    actions, aggregates, consoles, flavors, floating_ips, hosts, images, keypairs, server_migrations, network_changes, networks,
+    actions, aggregates, consoles, database_epoch, flavors, floating_ips, hosts, images, keypairs, server_migrations, network_changes, networks,
     ports, quota_locks, quotas, revisions, routers, security_groups, server_groups, servers, users,
 )

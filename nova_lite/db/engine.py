@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,8 @@ import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.orm import Session, sessionmaker
 
+from nova_lite.db import clock
+from nova_lite.db.base import utcnow
 from nova_lite.db.changes import KEY, Change
 
 _PING_AFTER_S = 1.0
@@ -32,6 +35,8 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
         self.url = sa.engine.make_url(url)
         self.listeners: list[Callable[[Sequence[Change]], None]] = []
+        # SQLite has no server whose clock would be the one: it is this process's, and a test may set it.
+        self.clock: Callable[[], datetime.datetime] = utcnow
         self._is_sqlite = self.url.get_backend_name() == "sqlite"
         options: dict[str, Any] = {}
         if not self._is_sqlite:
@@ -41,6 +46,7 @@ class Database:
             _ping_idle_connections(self.engine)
         if self._is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "connect", self._give_sqlite_the_time)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         # Autocommit spares a reader two round trips a request; a reader never needs two queries to agree. A pool of
         # its own, since changing the mode of a connection takes a round trip too, as does on MariaDB a
@@ -69,6 +75,9 @@ class Database:
         if changes:
             for listener in self.listeners:
                 listener(changes)
+
+    def _give_sqlite_the_time(self, connection: Any, _record: Any) -> None:  # noqa: ANN401 - DBAPI objects have no type
+        connection.create_function(clock.SQLITE_FUNCTION, 1, lambda seconds: clock.sqlite_text(self.clock(), seconds))
 
     def close(self) -> None:
         """Close all pooled connections."""

@@ -39,12 +39,9 @@ class Power(IntEnum):
     SUSPENDED = 7
 
 
-class OnRestart(StrEnum):
-    """What happens to an action whose worker died; every operation is idempotent."""
-
-    RETRY = "retry"
-    RESUME = "resume"  # a workflow: the journal says where
-    GIVE_UP = "give_up"  # it cannot be repeated: its inputs are not kept
+# The first step of an action that one host does: the API has done it where it casts the second, `Action.host_step`.
+FIND_SERVER = "find_server"
+HOST_STEP_SEQUENCE = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +49,7 @@ class Action:
     """One row: `allowed_in` vm_states, `task` shown meanwhile, `leads_to` at rest (None: as it was).
 
     `over_task`: may begin while another action runs; `over_tasks`: while one shows one of these tasks. `needs_unlocked`: refused to non-admins on a locked server.
+    `on_host`: one operation of the server's host; all others are the conductor's.
     `is_instant`: done by the API's own transaction; no worker takes part. `api_name`: the name that clients know, where
     it is not `name`.
     """
@@ -60,17 +58,22 @@ class Action:
     allowed_in: frozenset[Vm]
     task: str | None
     leads_to: Vm | None
-    on_restart: OnRestart = OnRestart.RETRY
     over_task: bool = False
     over_tasks: frozenset[str] = frozenset()
     needs_unlocked: bool = True
     is_instant: bool = False
+    on_host: bool = False
     api_name: str | None = None
 
     @property
     def shown_as(self) -> str:
         """The action's name in the API."""
         return self.api_name or self.name
+
+    @property
+    def host_step(self) -> str:
+        """Of an action that one host does: the key of its step there."""
+        return f"compute_{self.name}"
 
     @property
     def overtaken(self) -> frozenset[str]:
@@ -89,55 +92,47 @@ def _action(
 
 
 # Workflows: run by the conductor, step by step.
-_action("create", set(), task="scheduling", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME)
-_action("delete", ANY, task="deleting", leads_to=Vm.DELETED, on_restart=OnRestart.RESUME, over_task=True)
-_action("shelve", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="shelving", leads_to=Vm.SHELVED,
-        on_restart=OnRestart.RESUME)
-_action("shelve_offload", {Vm.SHELVED}, task="shelving_offloading", leads_to=Vm.SHELVED_OFFLOADED,
-        on_restart=OnRestart.RESUME, api_name="shelveOffload")
-_action("unshelve", {Vm.SHELVED, Vm.SHELVED_OFFLOADED}, task="unshelving", leads_to=Vm.ACTIVE,
-        on_restart=OnRestart.RESUME)
-_action("rebuild", {Vm.ACTIVE, Vm.STOPPED, Vm.ERROR}, task="rebuilding", leads_to=Vm.ACTIVE,
-        on_restart=OnRestart.RESUME)  # or to STOPPED
-_action("rescue", {Vm.ACTIVE, Vm.STOPPED, Vm.ERROR}, task="rescuing", leads_to=Vm.RESCUED, on_restart=OnRestart.RESUME)
-_action("unrescue", {Vm.RESCUED}, task="unrescuing", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME)
-_action("create_image", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="image_snapshot_pending", leads_to=None,
-        on_restart=OnRestart.RESUME, needs_unlocked=False, api_name="createImage")
-_action("create_backup", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="image_backup", leads_to=None,
-        on_restart=OnRestart.RESUME, needs_unlocked=False, api_name="createBackup")
-_action("resize", {Vm.ACTIVE, Vm.STOPPED}, task="resize_prep", leads_to=Vm.RESIZED, on_restart=OnRestart.RESUME)
-_action("confirm_resize", {Vm.RESIZED}, task="resize_confirming", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME,
+_action("create", set(), task="scheduling", leads_to=Vm.ACTIVE)
+_action("delete", ANY, task="deleting", leads_to=Vm.DELETED, over_task=True)
+_action("shelve", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="shelving", leads_to=Vm.SHELVED)
+_action("shelve_offload", {Vm.SHELVED}, task="shelving_offloading", leads_to=Vm.SHELVED_OFFLOADED, api_name="shelveOffload")
+_action("unshelve", {Vm.SHELVED, Vm.SHELVED_OFFLOADED}, task="unshelving", leads_to=Vm.ACTIVE)
+_action("rebuild", {Vm.ACTIVE, Vm.STOPPED, Vm.ERROR}, task="rebuilding", leads_to=Vm.ACTIVE)  # or to STOPPED
+_action("rescue", {Vm.ACTIVE, Vm.STOPPED, Vm.ERROR}, task="rescuing", leads_to=Vm.RESCUED)
+_action("unrescue", {Vm.RESCUED}, task="unrescuing", leads_to=Vm.ACTIVE)
+_action("create_image", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="image_snapshot_pending", leads_to=None, needs_unlocked=False, api_name="createImage")
+_action("create_backup", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED}, task="image_backup", leads_to=None, needs_unlocked=False, api_name="createBackup")
+_action("resize", {Vm.ACTIVE, Vm.STOPPED}, task="resize_prep", leads_to=Vm.RESIZED)
+_action("confirm_resize", {Vm.RESIZED}, task="resize_confirming", leads_to=Vm.ACTIVE,
         api_name="confirmResize")  # or to STOPPED
-_action("revert_resize", {Vm.RESIZED}, task="resize_reverting", leads_to=Vm.ACTIVE, on_restart=OnRestart.RESUME,
+_action("revert_resize", {Vm.RESIZED}, task="resize_reverting", leads_to=Vm.ACTIVE,
         api_name="revertResize")  # or to STOPPED
 
 # Power: one operation on the server's host.
-_action("start", {Vm.STOPPED}, task="powering-on", leads_to=Vm.ACTIVE)
-_action("stop", {Vm.ACTIVE, Vm.ERROR}, task="powering-off", leads_to=Vm.STOPPED)
-_action("reboot_soft", {Vm.ACTIVE}, task="rebooting", leads_to=Vm.ACTIVE, api_name="reboot")
+_action("start", {Vm.STOPPED}, task="powering-on", leads_to=Vm.ACTIVE, on_host=True)
+_action("stop", {Vm.ACTIVE, Vm.ERROR}, task="powering-off", leads_to=Vm.STOPPED, on_host=True)
+_action("reboot_soft", {Vm.ACTIVE}, task="rebooting", leads_to=Vm.ACTIVE, on_host=True, api_name="reboot")
 _action("reboot_hard", {Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED, Vm.ERROR},
-        task="rebooting_hard", leads_to=Vm.ACTIVE, api_name="reboot", over_tasks=frozenset({
+        task="rebooting_hard", leads_to=Vm.ACTIVE, on_host=True, api_name="reboot", over_tasks=frozenset({
             "rebooting", "rebooting_hard", "pausing", "unpausing", "suspending", "resuming"}))  # recovers a server whose action is stuck
-_action("pause", {Vm.ACTIVE}, task="pausing", leads_to=Vm.PAUSED)
-_action("unpause", {Vm.PAUSED}, task="unpausing", leads_to=Vm.ACTIVE)
-_action("suspend", {Vm.ACTIVE}, task="suspending", leads_to=Vm.SUSPENDED)
-_action("resume", {Vm.SUSPENDED}, task="resuming", leads_to=Vm.ACTIVE)
+_action("pause", {Vm.ACTIVE}, task="pausing", leads_to=Vm.PAUSED, on_host=True)
+_action("unpause", {Vm.PAUSED}, task="unpausing", leads_to=Vm.ACTIVE, on_host=True)
+_action("suspend", {Vm.ACTIVE}, task="suspending", leads_to=Vm.SUSPENDED, on_host=True)
+_action("resume", {Vm.SUSPENDED}, task="resuming", leads_to=Vm.ACTIVE, on_host=True)
 # May begin over actions of one host; over a workflow it waits for its end (api/compute/servers/deletion.py).
 _action("soft_delete", {Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED, Vm.RESCUED, Vm.RESIZED, Vm.SHELVED, Vm.SHELVED_OFFLOADED,
-                        Vm.ERROR}, task="soft-deleting", leads_to=Vm.SOFT_DELETED, api_name="delete", over_tasks=frozenset({
+                        Vm.ERROR}, task="soft-deleting", leads_to=Vm.SOFT_DELETED, on_host=True, api_name="delete", over_tasks=frozenset({
                             "powering-on", "powering-off", "rebooting", "rebooting_hard", "pausing", "unpausing", "suspending",
                             "resuming", "updating_password"}))
-_action("restore", {Vm.SOFT_DELETED}, task="restoring", leads_to=Vm.ACTIVE)  # or to SHELVED_OFFLOADED
+_action("restore", {Vm.SOFT_DELETED}, task="restoring", leads_to=Vm.ACTIVE, on_host=True)  # or to SHELVED_OFFLOADED
 
 # Interfaces: the tasks are ours, since Nova shows none meanwhile.
-_action("attach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="attaching-interface", leads_to=None,
-        on_restart=OnRestart.RESUME)
-_action("detach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="detaching-interface", leads_to=None,
-        on_restart=OnRestart.RESUME)
+_action("attach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="attaching-interface", leads_to=None)
+_action("detach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="detaching-interface", leads_to=None)
 
 # In the guest.
-_action("trigger_crash_dump", {Vm.ACTIVE, Vm.PAUSED, Vm.RESCUED, Vm.RESIZED, Vm.ERROR}, task=None, leads_to=None)
-_action("change_password", {Vm.ACTIVE}, task="updating_password", leads_to=None, on_restart=OnRestart.GIVE_UP,
+_action("trigger_crash_dump", {Vm.ACTIVE, Vm.PAUSED, Vm.RESCUED, Vm.RESIZED, Vm.ERROR}, task=None, leads_to=None, on_host=True)
+_action("change_password", {Vm.ACTIVE}, task="updating_password", leads_to=None, on_host=True,
         api_name="changePassword")
 
 # Done by the API at once.

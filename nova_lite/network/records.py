@@ -22,6 +22,8 @@ from nova_lite.rpc.network import (
     SecurityGroup,
     ServerPorts,
 )
+from nova_lite.rpc.order import NEVER
+from nova_lite.worker.orders import FENCES_PER_ACTION, order_of_fence
 from nova_lite.worker.records import RecordFiles
 from nova_lite.worker.tombstones import Tombstones
 
@@ -188,11 +190,12 @@ class Records:
 
     def bury(self, server_id: str, *, fence: int) -> None:
         """Remember durably that the server's requests up to `fence` are over."""
-        self._tombstones.put(server_id, fence=fence)
+        self._tombstones.put(server_id, order_of_fence(fence))
 
     def buried(self, server_id: str) -> int:
         """The highest fence that was released; -1: none."""
-        return self._tombstones.fence(server_id, default=-1)
+        order = self._tombstones.order(server_id)
+        return -1 if order is NEVER else order.action * FENCES_PER_ACTION + order.attempt
 
     def owner(self, network_id: str, address: str) -> str | None:
         """The server here that has the address in the network."""

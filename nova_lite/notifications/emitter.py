@@ -71,7 +71,7 @@ class Emitter:
             kind = kind_of(action.name) if action is not None else None
             if action is None or kind is None:
                 return None
-            server = servers.get_any(session, action.server_id)
+            server = servers.get_any(session, action.resource_id)
             server_ports = ports.of_servers(session, [server.id])[server.id]
             error = (action.message or "") if change.phase == Phase.ERROR else None
             keypair = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other services may ask of a compute worker, and the description of a guest that it works from."""
+"""What other services may request of a compute worker, and the description of a guest that it works from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from enum import StrEnum
 from nova_lite.context import Context
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 from nova_lite.rpc.interface import Interface, call, cast
+from nova_lite.rpc.order import Order
 from nova_lite.rpc.payload import payload
 
 
@@ -60,17 +61,15 @@ class Nic:
     mtu: int
 
 
-@payload(version=2)
+@payload(version=3)
 class Guest:
     """One server as its host must run it. `host` names the (simulated or real) host of the worker.
 
-    `fence` orders requests about one server: one not above what the host has destroyed is refused.
     `documents` is the metadata tree for the config drive: path to text; the drive is made if `config_drive`.
     `disk_gb` 0: the root disk keeps the image's virtual size. `rescue`: what it boots from while it is rescued.
     """
 
     server_id: str
-    fence: int
     host: str
     instance_name: str
     display_name: str
@@ -132,105 +131,108 @@ class OwnedGuests:
 
 
 class ComputeRpc(Interface):
-    """What other services may ask of a compute worker."""
+    """What other services may request of a compute worker.
 
-    topic, version = "compute", "1.2"
+    Casts with an `order` are steps of actions: done in that order for each server, once however often they come, and
+    answered by ConductorRpc.report_step. Version 2 brought the order; workers of version 1 refuse these methods, and
+    actions wait for their upgrade.
+    """
 
-    @call(since="1.0", timeout_s=600, monitor_s=20)
-    def build(self, ctxt: Context, *, guest: Guest) -> None:
-        """Make the guest run: image, disks, config drive, domain; done twice, it is done once.
+    topic, version = "compute", "2.0"
 
-        :raises errors.StaleRequest: the server was already destroyed here by a later request.
-        :raises errors.ImageFailed, errors.HypervisorFailed: with nothing left behind on the host.
-        """
+    @cast(since="2.0")
+    def build(self, ctxt: Context, *, order: Order, guest: Guest) -> None:
+        """Make the guest run: image, disks, config drive, domain. A failure leaves nothing behind on the host."""
 
-    @call(since="1.0", timeout_s=120, monitor_s=20)
-    def destroy(self, ctxt: Context, *, server_id: str, fence: int) -> None:
+    @cast(since="2.0")
+    def destroy(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         """End the guest and remove all it has on this host. A server that is not there is fine."""
 
-    @call(since="1.0", timeout_s=10)
+    @call(since="2.0", timeout_s=10)
     def console_output(self, ctxt: Context, *, server_id: str, length: int | None) -> str:
         """The last `length` lines (None: all kept) of the guest's serial console."""
         ...
 
-    @call(since="1.1", timeout_s=10)
+    @call(since="2.0", timeout_s=10)
     def open_console(
         self, ctxt: Context, *, server_id: str, type: ConsoleType, token_hash: str, ttl_s: int  # noqa: A002
     ) -> ConsoleAddress:
-        """Let in, for `ttl_s` seconds, whoever shows the token whose SHA-256 in hex is `token_hash`.
+        """Accept, for `ttl_s` seconds, the token whose SHA-256 in hex is `token_hash`.
 
-        :raises errors.Conflict: the guest is not running. :raises errors.Unavailable: this host lets nobody in.
+        :raises errors.Conflict: the guest is not running. :raises errors.Unavailable: this host has no consoles.
         """
         ...
 
-    @call(since="1.0", timeout_s=10)
+    @call(since="2.0", timeout_s=10)
     def owned(self, ctxt: Context) -> OwnedGuests:
-        """What this worker holds, for the audit."""
+        """What this worker has, for the audit."""
         ...
 
-    @cast(since="1.0")
-    def start(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+    @call(since="2.0", timeout_s=5)
+    def known_orders(self, ctxt: Context, *, orders: tuple[Order, ...]) -> tuple[Order, ...]:
+        """Those of the orders that are under way here; all others are to be sent again: done, they are reported again."""
+        ...
+
+    @cast(since="2.0")
+    def start(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         """Power the guest on."""
 
-    @cast(since="1.0")
-    def stop(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        """Ask the guest to power off by ACPI; pull the plug after `[compute] shutdown_timeout`."""
+    @cast(since="2.0")
+    def stop(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        """Shut the guest down by ACPI; cut its power after `[compute] shutdown_timeout`."""
 
-    @cast(since="1.0")
-    def reboot(self, ctxt: Context, *, server_id: str, action_id: int, reboot_type: RebootType) -> None:
-        """SOFT: ask the guest by ACPI, with a deadline, then as HARD. HARD: power cycle with a fresh domain."""
+    @cast(since="2.0")
+    def reboot(self, ctxt: Context, *, server_id: str, order: Order, reboot_type: RebootType) -> None:
+        """SOFT: by ACPI, with a deadline, then as HARD. HARD: power cycle with a fresh domain."""
 
-    @cast(since="1.0")
-    def pause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+    @cast(since="2.0")
+    def pause(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         """Freeze the guest's CPUs; memory stays allocated."""
 
-    @cast(since="1.0")
-    def unpause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+    @cast(since="2.0")
+    def unpause(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         """Let a paused guest go on."""
 
-    @cast(since="1.0")
-    def suspend(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+    @cast(since="2.0")
+    def suspend(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         """Save the guest's memory to the host's disk and power it off."""
 
-    @cast(since="1.0")
-    def resume(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+    @cast(since="2.0")
+    def resume(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         """Restore a suspended guest's memory and let it go on."""
 
-    @cast(since="1.1")
+    @cast(since="2.0")
     def cache_image(self, ctxt: Context, *, image: Image) -> None:
         """Fetch the image before a guest needs it; a failure is only logged, since a build fetches it again."""
 
-    @cast(since="1.1")
-    def soft_delete(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+    @cast(since="2.0")
+    def soft_delete(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         """Power off at once; all the guest has stays, for `restore` or a later destroy."""
 
-    @cast(since="1.1")
-    def restore(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        """Power on a guest that was deleted softly."""
+    @cast(since="2.0")
+    def restore(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        """Power on a soft-deleted guest."""
 
-    @call(since="1.1", timeout_s=3600, monitor_s=20)
-    def shelve(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        """Power the guest off, as it likes, and keep it off: its disk is about to become a snapshot.
+    @cast(since="2.0")
+    def shelve(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        """Shut the guest down and keep it off: its disk is about to become a snapshot."""
 
-        :raises errors.StaleRequest: `unshelve` of the same or a later action was carried out here.
-        """
+    @cast(since="2.0")
+    def unshelve(self, ctxt: Context, *, server_id: str, order: Order, is_on: bool) -> None:
+        """Bring back a guest that `shelve` shut down, and that is still here; powered on if `is_on`."""
 
-    @call(since="1.1", timeout_s=120, monitor_s=20)
-    def unshelve(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        """Power on a guest that `shelve` powered off, and that is still here."""
-
-    @cast(since="1.1")
-    def trigger_crash_dump(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
+    @cast(since="2.0")
+    def trigger_crash_dump(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         """Send an NMI to the guest."""
 
-    @call(since="1.1", timeout_s=90, monitor_s=20)
-    def change_password(self, ctxt: Context, *, server_id: str, action_id: int, password: str) -> None:
-        """Set the administrator's password by the guest's agent; the conductor is told the outcome too.
+    @call(since="2.0", timeout_s=90, monitor_s=20)
+    def change_password(self, ctxt: Context, *, server_id: str, order: Order, password: str) -> None:
+        """Set the administrator's password by the guest's agent; the conductor gets a report too.
 
         :raises errors.HypervisorFailed: no agent answers in the guest, or it refuses.
         """
 
-    @call(since="1.1", timeout_s=15)
+    @call(since="2.0", timeout_s=15)
     def diagnostics(self, ctxt: Context, *, server_id: str) -> GuestDiagnostics:
         """What the guest uses now.
 
@@ -238,7 +240,7 @@ class ComputeRpc(Interface):
         """
         ...
 
-    @call(since="1.2", timeout_s=15)
+    @call(since="2.0", timeout_s=15)
     def placement(self, ctxt: Context, *, server_id: str) -> GuestPlacement:
         """Where the guest lies on this host, as the hypervisor has it.
 
@@ -246,19 +248,18 @@ class ComputeRpc(Interface):
         """
         ...
 
-    @call(since="1.1", timeout_s=3600, monitor_s=20)
-    def rebuild(self, ctxt: Context, *, guest: Guest, keeps_ephemeral: bool, is_on: bool) -> None:
+    @cast(since="2.0")
+    def rebuild(self, ctxt: Context, *, order: Order, guest: Guest, keeps_ephemeral: bool, is_on: bool) -> None:
         """Replace the guest by this one, with new disks; powered on if `is_on`.
 
-        :raises errors.StaleRequest: a later request was carried out here.
-        :raises errors.ImageFailed: the old guest is still there. :raises errors.HypervisorFailed: it may not be.
+        After a failure to fetch the image the old guest is still there; after others it may not be.
         """
 
-    @call(since="1.1", timeout_s=3600, monitor_s=20)
+    @cast(since="2.0")
     def rescue(
-        self, ctxt: Context, *, server_id: str, fence: int, image: Image, documents: dict[str, str] | None = None
+        self, ctxt: Context, *, server_id: str, order: Order, image: Image, documents: dict[str, str] | None = None
     ) -> None:
-        """Power the guest off, as it likes, and on again from a disk made of the image, beside its own disks.
+        """Shut the guest down and power it on again from a disk made of the image, beside its own disks.
 
         `documents` are on its config drive meanwhile; None: its own are, if it has such a drive.
 
@@ -266,75 +267,59 @@ class ComputeRpc(Interface):
         others keep their names; without them it is the first.
         """
 
-    @call(since="1.1", timeout_s=600, monitor_s=20)
-    def unrescue(self, ctxt: Context, *, server_id: str, fence: int, is_on: bool) -> None:
+    @cast(since="2.0")
+    def unrescue(self, ctxt: Context, *, server_id: str, order: Order, is_on: bool) -> None:
         """Power the guest off at once, drop the rescue disk, and power it on from its own if `is_on`."""
 
-    @call(since="1.2", timeout_s=600, monitor_s=20)
-    def undo_rescue(self, ctxt: Context, *, server_id: str, fence: int) -> None:
+    @cast(since="2.0")
+    def undo_rescue(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         """Take a rescue back, however far it came: the guest has its own disks, and the power that it had before."""
 
-    @call(since="1.1", timeout_s=7200, monitor_s=20)
-    def snapshot(self, ctxt: Context, *, server_id: str, image_id: str, fence: int) -> None:
+    @cast(since="2.0")
+    def snapshot(self, ctxt: Context, *, server_id: str, order: Order, image_id: str) -> None:
         """Copy the guest's root disk, to be uploaded as the image; it goes on meanwhile. The copy is kept.
 
-        :raises errors.StaleRequest: the server was destroyed here by a later request.
-        :raises errors.HypervisorFailed: no copy could be made; nothing is left of it.
+        A failure leaves nothing of it.
         """
 
-    @call(since="1.1", timeout_s=7200, monitor_s=20)
-    def upload_snapshot(self, ctxt: Context, *, server_id: str, fence: int, image: ImageUpload) -> None:
-        """Send the copy that `snapshot` made to the image service; the image is active afterwards.
+    @cast(since="2.0")
+    def upload_snapshot(self, ctxt: Context, *, server_id: str, order: Order, image: ImageUpload) -> None:
+        """Send the copy that `snapshot` made to the image service; the image is active afterwards."""
 
-        :raises errors.ImageFailed: the image service did not take it.
-        """
-
-    @call(since="1.1", timeout_s=60)
-    def discard_snapshot(self, ctxt: Context, *, server_id: str, image_id: str) -> None:
+    @cast(since="2.0")
+    def discard_snapshot(self, ctxt: Context, *, server_id: str, order: Order, image_id: str) -> None:
         """Remove the copy; none is fine."""
 
-    @call(since="1.1", timeout_s=3600, monitor_s=20)
-    def prepare_resize(self, ctxt: Context, *, server_id: str, fence: int) -> None:
-        """Power the guest off, as it likes, and set its disks aside; `revert_resize` brings both back.
+    @cast(since="2.0")
+    def prepare_resize(self, ctxt: Context, *, server_id: str, order: Order, resize_id: int) -> None:
+        """Shut the guest down and keep its disks, as those of `resize_id`; `revert_resize` brings both back."""
 
-        :raises errors.StaleRequest: a later request was carried out here.
-        """
-
-    @call(since="1.1", timeout_s=3600, monitor_s=20)
-    def finish_resize(self, ctxt: Context, *, server_id: str, fence: int, size: GuestSize, is_on: bool) -> int:
+    @cast(since="2.0")
+    def finish_resize(  # noqa: PLR0913 - what, since when, and to what
+        self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool
+    ) -> None:
         """Make the prepared guest this large, from copies of its disks, and power it on if `is_on`.
 
-        The power it ends in, as in nova_lite.lifecycle.servers.Power.
-
-        :raises errors.HypervisorFailed: it could not; what was set aside is still there.
+        After a failure the disks that were kept are still there.
         """
-        ...
 
-    @call(since="1.1", timeout_s=3600, monitor_s=20)
+    @cast(since="2.0")
     def revert_resize(  # noqa: PLR0913 - what, since when, and to what
-        self, ctxt: Context, *, server_id: str, fence: int, resize_fence: int, size: GuestSize, is_on: bool
-    ) -> int:
-        """Give the guest back the disks that the resize `resize_fence` has set aside, and its old `size`.
+        self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool
+    ) -> None:
+        """Give the guest back the disks that the resize `resize_id` has kept, and its old `size`.
 
-        Nothing changes when that resize did nothing here. The power it ends in.
-        """
-        ...
-
-    @call(since="1.1", timeout_s=120, monitor_s=20)
-    def confirm_resize(self, ctxt: Context, *, server_id: str, fence: int) -> int:
-        """Remove what a resize has set aside; the power that the guest is in."""
-        ...
-
-    @call(since="1.1", timeout_s=120, monitor_s=20)
-    def attach_interface(self, ctxt: Context, *, server_id: str, turn: int, nic: Nic) -> None:
-        """Put the NIC, whose port is prepared, into the guest; done twice, it is done once.
-
-        `turn` orders these requests about one server: one below what was carried out is refused.
-
-        :raises errors.StaleRequest: a later request about its NICs was carried out.
-        :raises errors.HypervisorFailed: it could not be done; the guest is as before.
+        Nothing changes when that resize did nothing here.
         """
 
-    @call(since="1.1", timeout_s=3600, monitor_s=20)
-    def detach_interface(self, ctxt: Context, *, server_id: str, turn: int, port_id: str) -> None:
-        """Take the port's NIC out of the guest, which must let go of it. One that is not there is fine."""
+    @cast(since="2.0")
+    def confirm_resize(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        """Remove the disks that a resize has kept."""
+
+    @cast(since="2.0")
+    def attach_interface(self, ctxt: Context, *, server_id: str, order: Order, nic: Nic) -> None:
+        """Put the NIC, whose port is prepared, into the guest. After a failure the guest is as before."""
+
+    @cast(since="2.0")
+    def detach_interface(self, ctxt: Context, *, server_id: str, order: Order, port_id: str) -> None:
+        """Take the port's NIC out of the guest, which must release it. One that is not there is fine."""

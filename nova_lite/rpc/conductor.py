@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
+from enum import StrEnum
 
 from nova_lite.context import Context
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.network import NetworkState
+from nova_lite.rpc.order import Order
 from nova_lite.rpc.payload import payload, wire
 
 
@@ -79,30 +81,53 @@ class ServiceReport:
     trouble: str = ""
 
 
-@payload(version=1)
+@payload(version=2)
 class PowerState:
-    """Seen on the host: `state` as in nova_lite.lifecycle.servers.Power."""
+    """A guest's power on its host: `state` as in nova_lite.lifecycle.servers.Power.
+
+    `order`: the last request about the server that its worker carried out; a later one's outcome is newer than this.
+    """
 
     server_id: str
     state: int
+    order: Order | None = None
+
+
+class Outcome(StrEnum):
+    """How a step ended on its worker. STALE: it was not done, since a later request was."""
+
+    DONE = "done"
+    FAILED = "failed"
+    STALE = "stale"
+
+
+@payload(version=1)
+class StepReport:
+    """What became of the step that a worker was sent with `order`. `resource_type` is `server`, …
+
+    `power_state`: of a server's guest when it was done. FAILED: `reason`, and whether it `may_pass`. STALE: the order
+    that is `known` on the host.
+    """
+
+    order: Order
+    resource_type: str
+    resource_id: str
+    host: str
+    outcome: Outcome
+    power_state: int | None = None
+    reason: str = ""
+    may_pass: bool = False
+    known: Order | None = None
 
 
 class ConductorRpc(Interface):
     """What other services may tell a conductor."""
 
-    topic, version = "conductor", "1.4"
+    topic, version = "conductor", "1.5"
 
     @cast(since="1.0")
     def run(self, ctxt: Context, *, action_id: int) -> None:
         """There is an action to carry out: a hint; the action's row is the truth."""
-
-    @cast(since="1.0")
-    def action_done(self, ctxt: Context, *, server_id: str, action_id: int, host: str, power_state: int) -> None:
-        """A worker did what the action asked."""
-
-    @cast(since="1.0")
-    def action_failed(self, ctxt: Context, *, server_id: str, action_id: int, host: str, reason: str) -> None:
-        """A worker could not do what the action asked; the server keeps running as it was, or is in error."""
 
     @cast(since="1.0")
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
@@ -111,6 +136,10 @@ class ConductorRpc(Interface):
     @cast(since="1.0")
     def report(self, ctxt: Context, *, status: ServiceReport) -> None:
         """A daemon lives; written to the database in batches."""
+
+    @cast(since="1.5")
+    def report_step(self, ctxt: Context, *, report: StepReport) -> None:
+        """A worker says how a step ended that it was sent."""
 
     @cast(since="1.1")
     def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:

@@ -27,7 +27,7 @@ from nova_lite.rpc.compute import Guest, RebootType
 from tests.contract.test_compute_driver import Subject, _conf, _nothing_left, subject  # noqa: F401 - fixtures
 from tests.support.private_libvirt import missing
 from tests.support.wait import wait_until
-from tests.unit.compute.conftest import Listener
+from tests.unit.compute.conftest import Listener, at
 
 # The simulated driver's guests do at once what is requested.
 pytestmark = pytest.mark.parametrize("subject", [
@@ -67,7 +67,8 @@ def worker(subject: Subject, tmp_path: Path) -> Worker:  # noqa: F811
     said = {"os_shutdown_timeout": str(SHUTDOWN_TIMEOUT_S), "hw_qemu_guest_agent": "yes"}
     guest = dataclasses.replace(plain, image=dataclasses.replace(plain.image, properties=said))
     made = Worker(host, Build(host), PowerOperations(host), Inside(host), SoftDelete(host), listener, guest)
-    made.build.build(CTXT, guest=guest)
+    made.build.build(CTXT, order=at(1), guest=guest)
+    listener.done.clear()
     return made
 
 
@@ -75,7 +76,7 @@ def worker(subject: Subject, tmp_path: Path) -> Worker:  # noqa: F811
 def waiting(worker: Worker, operation: Callable[..., None], **arguments: Any) -> Iterator[futures.Future[None]]:
     """An action that has begun and waits for the guest."""
     with futures.ThreadPoolExecutor(1) as thread:
-        future = thread.submit(operation, CTXT, server_id=worker.server_id, action_id=2, **arguments)
+        future = thread.submit(operation, CTXT, server_id=worker.server_id, order=at(2), **arguments)
         wait_until(lambda: worker.host.locks.is_held(worker.server_id), "the operation to begin")
         assert not futures.wait([future], timeout=1).done, "it did not wait"
         yield future
@@ -93,7 +94,7 @@ def password(worker: Worker) -> contextlib.AbstractContextManager[futures.Future
 def test_a_hard_reboot_overtakes_a_soft_one(worker: Worker) -> None:
     with soft_reboot(worker):
         began = time.monotonic()
-        worker.power.reboot(CTXT, server_id=worker.server_id, action_id=3, reboot_type=RebootType.HARD)
+        worker.power.reboot(CTXT, server_id=worker.server_id, order=at(3), reboot_type=RebootType.HARD)
         assert time.monotonic() - began < SOON_S
     assert worker.listener.done == [(worker.server_id, 3, Power.RUNNING)]
     assert worker.host.driver.power.state(worker.server_id) is Power.RUNNING
@@ -105,9 +106,9 @@ def test_a_hard_reboot_overtakes_a_suspend(worker: Worker, monkeypatch: pytest.M
     suspend = worker.host.driver.power.suspend
     monkeypatch.setattr(worker.host.driver.power, "suspend", lambda server_id: (begun.set(), suspend(server_id)))
     with futures.ThreadPoolExecutor(1) as thread:
-        thread.submit(worker.power.suspend, CTXT, server_id=worker.server_id, action_id=2)
+        thread.submit(worker.power.suspend, CTXT, server_id=worker.server_id, order=at(2))
         assert begun.wait(SOON_S)
-        worker.power.reboot(CTXT, server_id=worker.server_id, action_id=3, reboot_type=RebootType.HARD)
+        worker.power.reboot(CTXT, server_id=worker.server_id, order=at(3), reboot_type=RebootType.HARD)
     assert worker.listener.done[-1] == (worker.server_id, 3, Power.RUNNING)
     assert worker.host.driver.power.state(worker.server_id) is Power.RUNNING
 
@@ -117,7 +118,7 @@ def test_a_hard_reboot_overtakes_a_suspend(worker: Worker, monkeypatch: pytest.M
 def test_a_delete_wins_at_once(worker: Worker, begin: Callable[[Worker], Any]) -> None:
     with begin(worker) as future:
         began = time.monotonic()
-        worker.build.destroy(CTXT, server_id=worker.server_id, fence=1000)
+        worker.build.destroy(CTXT, server_id=worker.server_id, order=at(1000))
         assert time.monotonic() - began < SOON_S
         assert isinstance(future.exception(timeout=SOON_S), errors.NovaLiteError | None)
     assert worker.host.driver.power.state(worker.server_id) is Power.NOSTATE
@@ -129,8 +130,8 @@ def test_a_delete_wins_at_once(worker: Worker, begin: Callable[[Worker], Any]) -
 def test_a_soft_delete_wins_at_once(worker: Worker, begin: Callable[[Worker], Any]) -> None:
     with begin(worker):
         began = time.monotonic()
-        worker.soft_delete.soft_delete(CTXT, server_id=worker.server_id, action_id=3)
+        worker.soft_delete.soft_delete(CTXT, server_id=worker.server_id, order=at(3))
         assert time.monotonic() - began < SOON_S
     assert worker.listener.done == [(worker.server_id, 3, Power.SHUTDOWN)]
-    worker.soft_delete.restore(CTXT, server_id=worker.server_id, action_id=4)
+    worker.soft_delete.restore(CTXT, server_id=worker.server_id, order=at(4))
     assert worker.host.driver.power.state(worker.server_id) is Power.RUNNING

@@ -10,7 +10,8 @@ from nova_lite import errors
 from nova_lite.db.compute.actions import CANCELLED, DONE, Action
 from nova_lite.db.compute.servers import Server
 from nova_lite.lifecycle.servers import ACTIONS, TASKS_OF, Vm
-from tests.support.flows.one_process import CTXT, OneProcess
+from nova_lite.rpc.conductor import Outcome, StepReport
+from tests.support.flows.one_process import OneProcess
 
 AT_REST = sorted(set(Vm) - {Vm.DELETED})
 UNDER_WAY = [(name, vm) for name, row in ACTIONS.items() for vm in sorted(row.allowed_in) if name not in ("delete",)]
@@ -51,7 +52,8 @@ def test_delete_wins_over_an_action_under_way(cloud: OneProcess, name: str, vm: 
     action_id = cloud.begin_action(server_id, name)
     _delete(cloud, server_id)
     assert _state(cloud, action_id) == CANCELLED
-    cloud.services.conductor.action_done(CTXT, server_id=server_id, action_id=action_id, host="node-0", power_state=1)
+    cloud.engine.report(StepReport(order=cloud.order(action_id), resource_type="server", resource_id=server_id, host="node-0",
+                                   outcome=Outcome.DONE, power_state=1))
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "deleted"
     assert cloud.leftovers(server_id) == {}

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
-from nova_lite.conductor.engine import workflow as engine
+from nova_lite.conductor.engine import engine
+from nova_lite.conductor.reconcilers.stalled_actions import GRACE_S, StalledActions
 from nova_lite.db.compute import server_images
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.hosts import hosts
@@ -40,7 +41,7 @@ def test_a_delete_wins_over_a_snapshot_and_leaves_no_half_image(
     def delete_meanwhile(name: str) -> None:
         if name == f"create_image.compute_snapshot_instance.{at}":
             monkeypatch.undo()
-            cloud.run(cloud.begin_delete(server_id))
+            cloud.engine.take_up(cloud.begin_delete(server_id))
 
     monkeypatch.setattr(engine, "fail", delete_meanwhile)
     cloud.run(action_id)
@@ -93,7 +94,7 @@ def test_a_rebuild_waits_for_a_worker_that_has_just_died(cloud: OneProcess, monk
     cloud.run(action_id)
     assert (cloud.server(server_id).task_state, action(cloud, action_id).state) == ("rebuild_spawning", "running")
     cloud.restart_conductor()
-    cloud.run(action_id)
+    cloud.go_on(action_id)
     assert is_rebuilt(cloud, server_id)
 
 
@@ -103,6 +104,8 @@ def test_a_rebuild_does_not_wait_for_a_worker_that_is_down(cloud: OneProcess, mo
     with cloud.database.writer() as session:
         session.execute(sa.update(hosts.Service).where(hosts.Service.binary == "nova-compute").values(forced_down=True))
     cloud.run(action_id)
+    cloud.advance(seconds=GRACE_S + 1)
+    StalledActions(cloud.services, cloud.engine).look()
     server = cloud.server(server_id)
     assert (server.vm_state, server.task_state, action(cloud, action_id).state) == ("error", None, "failed")
     assert server.fault is not None

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from typing import Any
 
@@ -13,8 +12,7 @@ import sqlalchemy as sa
 from nova_lite import errors
 from nova_lite.compute.operations.guest_agent import Inside
 from nova_lite.conductor.instance_metadata import Documents
-from nova_lite.conductor.reconcilers import stalled_actions
-from nova_lite.db.base import utcnow
+from nova_lite.conductor.reconcilers.stalled_actions import StalledActions
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.network.ports import Port
 from tests.support.flows import disk_scenarios, resizing, shelving
@@ -35,8 +33,8 @@ def state(cloud: OneProcess, server_id: str, action_id: int) -> tuple[str | None
 
 def test_a_password_is_set_and_the_server_is_free_again(cloud: OneProcess, inside: Inside) -> None:
     server_id = shelving.active(cloud)
-    action_id = cloud.begin_action(server_id, "change_password")
-    inside.change_password(CTXT, server_id=server_id, action_id=action_id, password="secret-2")  # noqa: S106
+    action_id = cloud.cast_action(server_id, "change_password")
+    inside.change_password(CTXT, server_id=server_id, order=cloud.order(action_id), password="secret-2")  # noqa: S106
     assert state(cloud, server_id, action_id) == (None, "done", None)
     assert "password of root" in cloud.driver.consoles.output(server_id)
     assert "secret-2" not in cloud.driver.consoles.output(server_id)
@@ -50,9 +48,9 @@ def test_a_refused_password_reaches_the_caller_and_the_journal(
 
     monkeypatch.setattr(cloud.driver.guests, "set_password", refuse)
     server_id = shelving.active(cloud)
-    action_id = cloud.begin_action(server_id, "change_password")
+    action_id = cloud.cast_action(server_id, "change_password")
     with pytest.raises(errors.HypervisorFailed, match="no agent"):
-        inside.change_password(CTXT, server_id=server_id, action_id=action_id, password="x")  # noqa: S106
+        inside.change_password(CTXT, server_id=server_id, order=cloud.order(action_id), password="x")  # noqa: S106
     task, ended, message = state(cloud, server_id, action_id)
     assert (task, ended) == (None, "failed")
     assert "no agent" in str(message)
@@ -61,11 +59,9 @@ def test_a_refused_password_reaches_the_caller_and_the_journal(
 
 def test_a_password_that_nobody_reported_on_is_given_up(cloud: OneProcess) -> None:
     server_id = shelving.active(cloud)
-    action_id = cloud.begin_action(server_id, "change_password")
-    with cloud.database.writer() as session:
-        session.execute(sa.update(Action).where(Action.id == action_id).values(
-            updated_at=utcnow() - datetime.timedelta(hours=1)))
-    stalled_actions.send_again(cloud.services)
+    action_id = cloud.cast_action(server_id, "change_password")
+    cloud.advance(seconds=121)
+    StalledActions(cloud.services, cloud.engine).look()
     task, ended, message = state(cloud, server_id, action_id)
     assert (task, ended) == (None, "failed")
     assert "not known" in str(message)
@@ -73,8 +69,8 @@ def test_a_password_that_nobody_reported_on_is_given_up(cloud: OneProcess) -> No
 
 def test_a_crash_dump_is_one_event(cloud: OneProcess, inside: Inside) -> None:
     server_id = shelving.active(cloud)
-    action_id = cloud.begin_action(server_id, "trigger_crash_dump")
-    inside.trigger_crash_dump(CTXT, server_id=server_id, action_id=action_id)
+    action_id = cloud.cast_action(server_id, "trigger_crash_dump")
+    inside.trigger_crash_dump(CTXT, server_id=server_id, order=cloud.order(action_id))
     assert state(cloud, server_id, action_id) == (None, "done", None)
     assert [event.name for event in cloud.events(action_id)] == ["compute_trigger_crash_dump"]
     assert "NMI" in cloud.driver.consoles.output(server_id)

@@ -17,6 +17,7 @@ from nova_lite.db.compute.keypairs import Keypair
 from nova_lite.lifecycle.servers import ACTIONS
 from nova_lite.notifications import emitter
 from nova_lite.notifications.names import KINDS, kind_of
+from nova_lite.runtime import failpoints
 from tests.support.flows.notified import Consumer, configure
 from tests.support.flows.one_process import CTXT, OneProcess
 
@@ -76,10 +77,9 @@ def test_a_failure_is_told_as_an_error_with_its_reason(cloud: OneProcess, consum
 def test_an_action_of_one_host_is_told_of_when_its_worker_reports(cloud: OneProcess, consumer: Consumer) -> None:
     server_id, action_id = cloud.create_server()
     cloud.run(action_id)
-    stop = cloud.begin_action(server_id, "stop")
-    cloud.services.conductor.action_done(CTXT, server_id=server_id, action_id=stop, host="node-0", power_state=4)
-    reboot = cloud.begin_action(server_id, "reboot_hard")
-    cloud.services.conductor.action_failed(CTXT, server_id=server_id, action_id=reboot, host="node-0", reason="no power")
+    cloud.do(server_id, "stop")
+    failpoints.arm("reboot.before=error")
+    cloud.do(server_id, "reboot_hard")
     heard = consumer.take(6)[2:]
     assert sorted(event for _, event, _ in heard) == [
         "instance.power_off.end", "instance.power_off.start", "instance.reboot.error", "instance.reboot.start"]

@@ -22,7 +22,7 @@ def server(cloud: OneProcess, vm_state: str, power: Power) -> str:
     """One at rest in that state, whose guest is on or off."""
     server_id = resizing.built(cloud)
     if power is Power.SHUTDOWN:
-        cloud.services.compute("node").stop(CTXT, server_id=server_id, action_id=cloud.begin_action(server_id, "stop"))
+        cloud.do(server_id, "stop")
     change(cloud, vm_state=vm_state)
     return server_id
 
@@ -46,7 +46,7 @@ def test_a_rescue_that_fails_leaves_state_disks_and_power(
     assert (row.vm_state, row.task_state, row.power_state) == (vm_state, None, power)
     assert cloud.driver.power.state(server_id) is power
     assert (record.guest.rescue, record.before_rescue, record.phase) == (None, None, "built")
-    assert record.wanted == ("on" if power is Power.RUNNING else "off")
+    assert record.desired_power == ("on" if power is Power.RUNNING else "off")
 
 
 def test_an_undo_of_a_rescue_that_is_cut_off_is_done_again(cloud: OneProcess) -> None:
@@ -57,7 +57,7 @@ def test_an_undo_of_a_rescue_that_is_cut_off_is_done_again(cloud: OneProcess) ->
     assert cloud.server(server_id).task_state == "rescuing"
     failpoints.arm("")
     cloud.restart_conductor()
-    cloud.run(action_id)
+    cloud.go_on(action_id)
     assert (cloud.server(server_id).vm_state, cloud.driver.power.state(server_id)) == ("error", Power.SHUTDOWN)
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
+from nova_lite.compute.operations.resize import Resize
 from nova_lite.conductor.reconcilers import confirm_resizes
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.actions import Action
@@ -24,7 +25,7 @@ from tests.support.flows.resizing import BOTH, LARGE, LARGE_SIZE, SMALL_SIZE, be
 
 def stopped(cloud: OneProcess) -> str:
     server_id = resizing.built(cloud)
-    cloud.services.compute("node").stop(CTXT, server_id=server_id, action_id=cloud.begin_action(server_id, "stop"))
+    cloud.do(server_id, "stop")
     assert cloud.server(server_id).vm_state == "stopped"
     return server_id
 
@@ -75,11 +76,11 @@ def test_late_duplicates_change_nothing_once_it_was_reverted(cloud: OneProcess) 
     record = cloud.compute_host.records.get(server_id)
     assert record is not None
     cloud.run(action_id)
-    worker = cloud.services.compute("node")
+    worker = Resize(cloud.compute_host)
     with pytest.raises(errors.StaleRequest):
-        worker.prepare_resize(CTXT, server_id=server_id, fence=record.resized_by)
+        worker.prepare_resize(CTXT, server_id=server_id, order=record.order, resize_id=record.resized_by)
     with pytest.raises(errors.StaleRequest):
-        worker.confirm_resize(CTXT, server_id=server_id, fence=record.resized_by)
+        worker.confirm_resize(CTXT, server_id=server_id, order=record.order)
     assert resizing.is_reverted(cloud, server_id)
 
 
@@ -92,7 +93,7 @@ def test_delete_wins_over_a_resize_between_its_steps(cloud: OneProcess, monkeypa
         keep(of)
         with cloud.database.writer() as session:
             session.execute(sa.update(Server).values(task_state="deleting"))
-        cloud.compute_host.records.add_tombstone(server_id, fence=10**9)
+        cloud.compute_host.records.put_tombstone(server_id, cloud.order(cloud.begin_delete(server_id)))
 
     monkeypatch.setattr(driver.disks, "set_aside", delete_meanwhile)
     cloud.run(action_id)
@@ -129,8 +130,6 @@ def test_a_resize_is_confirmed_when_its_window_is_over_and_not_before(cloud: One
     assert looks(cloud, server_id)[3:] == (BOTH, "finished")
     cloud.now_is = lambda: utcnow() + datetime.timedelta(seconds=61)
     confirm_resizes.confirm(cloud.services)
-    assert cloud.server(server_id).task_state == "resize_confirming"
-    cloud.workflows.stop()
     with cloud.database.reader() as session:
         action_id = session.scalars(sa.select(Action.id).order_by(Action.id.desc())).first() or 0
     cloud.restart_conductor()

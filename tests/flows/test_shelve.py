@@ -16,12 +16,6 @@ from tests.support.flows import shelving
 from tests.support.flows.one_process import OneProcess
 
 
-@pytest.fixture(autouse=True)
-def _at_once(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a reconciler hints at is done when it returns."""
-    monkeypatch.setattr(cloud.workflows, "run", lambda ctxt, *, action_id: cloud.run(action_id))
-
-
 def two_hours_later(cloud: OneProcess, server_id: str) -> None:
     """For this server: workers have been heard of just now."""
     before = utcnow() - datetime.timedelta(hours=2)
@@ -112,7 +106,7 @@ def soft_delete(cloud: OneProcess) -> str:
     action_id = cloud.begin_action(server_id, "soft_delete")
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).where(Server.id == server_id).values(soft_deleted_at=utcnow()))
-    cloud.soft_delete.soft_delete(shelving.CTXT, server_id=server_id, action_id=action_id)
+    cloud.run(action_id)
     return server_id
 
 
@@ -128,7 +122,7 @@ def test_a_softly_deleted_server_is_off_and_keeps_its_room(cloud: OneProcess) ->
 def test_it_is_restored_running(cloud: OneProcess) -> None:
     server_id = soft_delete(cloud)
     action_id = cloud.begin_action(server_id, "restore")
-    cloud.soft_delete.restore(shelving.CTXT, server_id=server_id, action_id=action_id)
+    cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "active"
     assert cloud.driver.power.state(server_id) is Power.RUNNING
 

@@ -17,7 +17,7 @@ from nova_lite.db.image.images import Image
 from nova_lite.lifecycle.servers import Power
 from nova_lite.runtime import failpoints
 from tests.support.flows import disk_scenarios, resizing, shelving
-from tests.support.flows.one_process import CTXT, OneProcess
+from tests.support.flows.one_process import OneProcess
 from tests.support.flows.resizing import BOTH, LARGE_SIZE
 
 
@@ -27,7 +27,7 @@ def after(*names: str) -> Callable[[OneProcess], str]:
     def prepare(cloud: OneProcess) -> str:
         server_id = resizing.built(cloud)
         for name in names:
-            getattr(cloud.services.compute("node"), name)(CTXT, server_id=server_id, action_id=cloud.begin_action(server_id, name))
+            cloud.do(server_id, name)
         return server_id
 
     return prepare
@@ -67,7 +67,7 @@ def request(cloud: OneProcess, server_id: str, name: str) -> int:
     action_id = cloud.begin_action(server_id, name)
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).values(soft_deleted_at=utcnow()))
-    getattr(cloud.soft_delete, name)(CTXT, server_id=server_id, action_id=action_id)
+    cloud.run(action_id)
     return action_id
 
 
@@ -97,7 +97,7 @@ def test_it_is_restored_running_from_its_own_disk(cloud: OneProcess, state: str)
     assert cloud.driver.power.state(server_id) is Power.RUNNING
     seen = {record.guest.rescue, cloud.driver.guests.find(server_id).rescue, record.before_rescue, server.shelved_image_id}
     assert seen == {None}
-    assert (record.resized_by, record.wanted, snapshots_left(cloud)) == (0, "on", 0)
+    assert (record.resized_by, record.desired_power, snapshots_left(cloud)) == (0, "on", 0)
     with cloud.database.reader() as session:
         states = set(session.scalars(sa.select(Action.state)))
     assert states == {"done"}

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from nova_lite.conductor.engine import journal
+from nova_lite.conductor.engine.threads import Threads
 from nova_lite.conductor.service import _is_dead
-from tests.support.flows.one_process import CTXT, OneProcess
+from tests.support.flows.one_process import OneProcess
 from tests.support.wait import wait_until
 
 
 def test_a_leased_action_is_nobody_elses(cloud: OneProcess) -> None:
     server_id, action_id = cloud.create_server()
-    assert journal.take(cloud.database, action_id, owner="other", lease_s=30, now=cloud.services.now) is not None
+    assert journal.take(cloud.database, action_id, owner="other", lease_s=10) is not None
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "building"
     cloud.expire_leases()
@@ -29,9 +30,9 @@ def test_a_leased_action_is_nobody_elses(cloud: OneProcess) -> None:
 
 def test_the_leases_of_the_dead_are_freed(cloud: OneProcess) -> None:
     server_id, action_id = cloud.create_server()
-    assert journal.take(cloud.database, action_id, owner="node:1:x", lease_s=30, now=cloud.services.now) is not None
+    assert journal.take(cloud.database, action_id, owner="node:1:x", lease_s=30) is not None
     assert journal.owners(cloud.database) == {"node:1:x"}
-    assert journal.free(cloud.database, ["node:1:x"], now=cloud.services.now) == 1
+    assert journal.free(cloud.database, ["node:1:x"]) == 1
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "active"
     assert journal.owners(cloud.database) == set()
@@ -56,9 +57,11 @@ def test_a_burst_of_builds_holds_nobody_up_and_all_are_carried_out(cloud: OnePro
         start(guest)
 
     cloud.driver.power.start = wait  # type: ignore[method-assign]
+    threads = Threads(workers)
+    cloud.use_threads(threads)
     asked = [cloud.create_server() for _ in range(workers + 5)]
     for _, action_id in [*asked, *asked]:  # each hint comes twice, and none waits for a build
-        cloud.workflows.run(CTXT, action_id=action_id)
+        cloud.engine.start(action_id)
     go_on.set()
     wait_until(lambda: all(cloud.server(server_id).vm_state == "active" for server_id, _ in asked), "all servers to be active")
-    cloud.workflows.stop()
+    threads.stop()

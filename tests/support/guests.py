@@ -71,10 +71,10 @@ def image_server(content: bytes | Path) -> Iterator[ImageServer]:
         made.close()
 
 
-def guest_of(image: Image, *, server_id: str, host: str, number: int = 1, fence: int = 1, disk_gb: int = 1) -> Guest:
+def guest_of(image: Image, *, server_id: str, host: str, number: int = 1, disk_gb: int = 1) -> Guest:
     """A small guest with a config drive and no network."""
     return Guest(
-        server_id=server_id, fence=fence, host=host, instance_name=f"test-{server_id[:8]}-{number}",
+        server_id=server_id, host=host, instance_name=f"test-{server_id[:8]}-{number}",
         display_name="web", hostname="web", vcpus=1, ram_mb=128, disk_gb=disk_gb, ephemeral_gb=0, swap_mb=0,
         image=image, nics=(), config_drive=True,
         documents={

@@ -7,7 +7,7 @@ import pytest
 
 from nova_lite.conductor.workflows import WORKFLOWS
 from nova_lite.lifecycle.events import EVENTS, event_of
-from nova_lite.lifecycle.servers import ACTIONS, OnRestart, Power, Vm, states_of, status_of, vm_state_of
+from nova_lite.lifecycle.servers import ACTIONS, Power, Vm, states_of, status_of, vm_state_of
 
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))
@@ -30,7 +30,7 @@ def test_every_state_can_be_left_by_delete() -> None:
 
 def test_what_a_soft_delete_overtakes_is_what_one_host_does_alone() -> None:
     """A workflow would be torn, and what it has half done would be lost."""
-    alone = {row.task for row in ACTIONS.values() if row.task and row.on_restart is not OnRestart.RESUME}
+    alone = {row.task for row in ACTIONS.values() if row.task and row.on_host}
     assert ACTIONS["soft_delete"].over_tasks == alone - {"soft-deleting", "restoring"}
 
 
@@ -64,7 +64,7 @@ def test_every_action_but_bookkeeping_has_events_in_novas_words() -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name, known in EVENTS.items() if isinstance(known, dict)))
 def test_every_step_of_a_workflow_belongs_to_an_event(name: str) -> None:
-    assert set(EVENTS[name]) == {step.name for step in WORKFLOWS[name].steps}
+    assert set(EVENTS[name]) == {step.key for step in WORKFLOWS[name].steps}
 
 
 def test_a_shelved_server_that_stays_on_its_host_shows_no_offload() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations that make a guest and end it: resumable step by step, and fenced against late duplicates."""
+"""Operations that make a guest and end it: resumable step by step."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.compute.host import Host
+from nova_lite.compute.host import Host, Operation
 from nova_lite.compute.records import Phase, Record
 from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, OwnedGuests
+from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
 
 LOG = logging.getLogger(__name__)
@@ -23,33 +24,22 @@ _LOOK_S = 0.2
 
 
 class Build:
-    """RPC endpoint: build, destroy, and what is owned."""
+    """RPC endpoint: build, destroy, what is owned, and what is under way."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def build(self, ctxt: Context, *, guest: Guest) -> None:
-        began = self._host.clock()
-        self._check(guest)
-        with self._turn(guest), self._host.locks.hold(guest.server_id, check=lambda: self._check(guest)):
-            self._check(guest)
-            if not self._is_built(guest):
-                self._make(guest)
-                self._finish(guest)
-        LOG.info("server %s: build done in %.2f s", guest.server_id, self._host.clock() - began)
+    def build(self, ctxt: Context, *, order: Order, guest: Guest) -> None:
+        with self._turn(guest.server_id, order), self._host.operation(ctxt, guest.server_id, order, "build") as operation:
+            self._make(operation, guest)
 
-    def destroy(self, ctxt: Context, *, server_id: str, fence: int) -> None:
-        began = self._host.clock()
+    def destroy(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         fail("destroy.tombstone.before")
-        # Before the lock: it is what makes a build at work give up.
-        self._host.records.add_tombstone(server_id, fence=fence)
-        self._check_destroy(server_id, fence)
-        if self._host.locks.is_held(server_id):
-            # An operation may be waiting for the guest to power off: let it have its way at once.
-            self._host.driver.guests.destroy(server_id)
-        with self._host.locks.hold(server_id):
-            self.remove(server_id, self._check_destroy(server_id, fence))
-        LOG.info("server %s: destroy done in %.2f s", server_id, self._host.clock() - began)
+        with self._host.operation(ctxt, server_id, order, "destroy", destroys=True):
+            self.remove(server_id, self._host.records.get(server_id))
+
+    def known_orders(self, ctxt: Context, *, orders: tuple[Order, ...]) -> tuple[Order, ...]:
+        return self._host.underway.among(orders)
 
     def owned(self, ctxt: Context) -> OwnedGuests:
         self._host.driver.host.check("list guests")
@@ -71,56 +61,41 @@ class Build:
         fail("destroy.finish.before")
 
     @contextlib.contextmanager
-    def _turn(self, guest: Guest) -> Iterator[None]:
+    def _turn(self, server_id: str, order: Order) -> Iterator[None]:
+        """One of the places for builds, unless the server is destroyed meanwhile."""
         while not self._host.builds.acquire(timeout=_LOOK_S):
-            self._check(guest)
-        try:
-            yield
-        finally:
-            self._host.builds.release()
+            if self._host.records.tombstone(server_id).key >= order.key:
+                break
+        else:
+            try:
+                yield
+            finally:
+                self._host.builds.release()
+            return
+        yield
 
-    def _check_destroy(self, server_id: str, fence: int) -> Record | None:
-        """The server's record, if it is not newer than the request."""
-        record = self._host.records.get(server_id)
-        if record and record.guest.fence > fence:
-            raise errors.StaleRequest(id=server_id, fence=fence, known=record.guest.fence)
-        return record
-
-    def _check(self, guest: Guest) -> None:
-        """Go on only while no later request has destroyed the server or built it anew."""
-        known = self._host.records.fence(guest.server_id)
-        if guest.fence <= known:
-            raise errors.StaleRequest(id=guest.server_id, fence=guest.fence, known=known)
-        record = self._host.records.get(guest.server_id)
-        if record and record.guest.fence > guest.fence:
-            raise errors.StaleRequest(id=guest.server_id, fence=guest.fence, known=record.guest.fence)
-
-    def _is_built(self, guest: Guest) -> bool:
-        """Built by this very request: whatever its user did with it since is not ours to change."""
-        record = self._host.records.get(guest.server_id)
-        return record is not None and record.phase is Phase.BUILT and record.guest.fence == guest.fence
-
-    def _make(self, guest: Guest) -> None:
+    def _make(self, operation: Operation, guest: Guest) -> None:
         """The steps of a build; all is undone when one fails."""
         driver = self._host.driver
         with contextlib.ExitStack() as undo:
             fail("build.record.before")
-            self._claim(guest)
+            self._claim(operation, guest)
             undo.callback(self._undo, guest)
             if driver.power.state(guest.server_id) not in (Power.RUNNING, Power.PAUSED):
                 fail("build.fetch_image.before")
-                driver.images.fetch(guest, check=lambda: self._check(guest))
+                driver.images.fetch(guest, check=operation.check)
                 fail("build.make_disks.before")
                 driver.disks.make(guest)
                 if guest.config_drive:
                     fail("build.make_config_drive.before")
                     driver.disks.make_config_drive(guest)
-                self._check(guest)
+                operation.check()
                 fail("build.start_guest.before")
                 driver.power.start(guest)
-            self._check(guest)
+            operation.check()
             fail("build.finish.before")
             undo.pop_all()
+        operation.record = Record(guest=guest, phase=Phase.BUILT)
 
     def _undo(self, guest: Guest) -> None:
         """What cannot be removed now stays written down as being destroyed, for recovery or the next destroy."""
@@ -129,19 +104,12 @@ class Build:
         except errors.NovaLiteError as error:
             LOG.warning("server %s: the failed build could not be undone yet: %s", guest.server_id, error.text)
 
-    def _claim(self, guest: Guest) -> None:
+    def _claim(self, operation: Operation, guest: Guest) -> None:
         """Write down what is about to be made; remove what an abandoned build of another image or size left."""
-        known = self._host.records.get(guest.server_id)
+        known = operation.record
         if known and (known.phase is Phase.DESTROYING or _disks_of(known.guest) != _disks_of(guest)):
             self.remove(guest.server_id, known)
-        last_action = known.last_action if known else 0  # ids of actions, which count apart from fences
-        self._host.records.put(Record(guest=guest, phase=Phase.BUILDING, last_action=last_action))
-
-    def _finish(self, guest: Guest) -> None:
-        record = self._host.records.get(guest.server_id)
-        if record:
-            self._host.records.put(dataclasses.replace(record, phase=Phase.BUILT))
-        self._host.reports.told(guest.server_id, Power.RUNNING)
+        operation.put(Record(guest=guest, phase=Phase.BUILDING))
 
 
 def _disks_of(guest: Guest) -> tuple[object, ...]:

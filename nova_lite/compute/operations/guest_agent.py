@@ -9,6 +9,7 @@ from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, GuestPlacement
 from nova_lite.rpc.diagnostics import GuestDiagnostics
+from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
 
 
@@ -18,17 +19,19 @@ class Inside:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def trigger_crash_dump(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        with self._host.action(ctxt, server_id, action_id, "trigger_crash_dump"):
+    def trigger_crash_dump(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        with self._host.operation(ctxt, server_id, order, "trigger_crash_dump") as operation:
+            operation.built()
             fail("trigger_crash_dump.before")
             self._host.driver.power.trigger_crash_dump(server_id)
 
-    def change_password(self, ctxt: Context, *, server_id: str, action_id: int, password: str) -> None:
-        """Tells the conductor the outcome as any action, and whoever waits for it as well."""
+    def change_password(self, ctxt: Context, *, server_id: str, order: Order, password: str) -> None:
+        """The caller gets the outcome, and the conductor a report as of any operation."""
         refused: list[errors.NovaLiteError] = []
-        with self._host.action(ctxt, server_id, action_id, "change_password") as guest:
-            fail("change_password.before")
+        with self._host.operation(ctxt, server_id, order, "change_password") as operation:
             try:
+                guest = operation.guest
+                fail("change_password.before")
                 self._host.driver.guests.set_password(server_id, user=_user(guest), password=password)
             except errors.NovaLiteError as error:
                 refused.append(error)

@@ -4,56 +4,65 @@
 from __future__ import annotations
 
 from nova_lite.compute.host import Host
-from nova_lite.compute.records import Wanted
+from nova_lite.compute.records import DesiredPower
 from nova_lite.context import Context
 from nova_lite.rpc.compute import RebootType
+from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
 
-# Whoever waits for the guest, or for its memory on its way to or from the disk, does so no more.
-_CUT_BY_A_HARD_REBOOT = frozenset({"reboot", "pause", "unpause", "suspend", "resume"})
+# Operations that wait for the guest, or for its memory on its way to or from the disk.
+_INTERRUPTED_BY_A_HARD_REBOOT = frozenset({"reboot", "pause", "unpause", "suspend", "resume"})
 
 
 class Power:
-    """RPC endpoint: power operations; each tells the conductor its outcome."""
+    """RPC endpoint: power operations."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def start(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        with self._host.action(ctxt, server_id, action_id, "start", wanted=Wanted.ON) as guest:
+    def start(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        with self._host.operation(ctxt, server_id, order, "start", desired=DesiredPower.ON) as operation:
+            guest = operation.guest
             fail("start.before")
             self._host.driver.power.start(guest)
 
-    def stop(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        with self._host.action(ctxt, server_id, action_id, "stop", wanted=Wanted.OFF):
+    def stop(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        with self._host.operation(ctxt, server_id, order, "stop", desired=DesiredPower.OFF) as operation:
+            operation.built()
             fail("stop.before")
             self._host.driver.power.stop(server_id, timeout_s=self._host.shutdown_timeout_s(server_id))
 
-    def reboot(self, ctxt: Context, *, server_id: str, action_id: int, reboot_type: RebootType) -> None:
+    def reboot(self, ctxt: Context, *, server_id: str, order: Order, reboot_type: RebootType) -> None:
         is_hard, driver = reboot_type is RebootType.HARD, self._host.driver
-        cuts = _CUT_BY_A_HARD_REBOOT if is_hard else frozenset[str]()
-        with self._host.action(ctxt, server_id, action_id, "reboot", wanted=Wanted.ON, cuts=cuts) as guest:
+        interrupts = _INTERRUPTED_BY_A_HARD_REBOOT if is_hard else frozenset[str]()
+        with self._host.operation(
+                ctxt, server_id, order, "reboot", desired=DesiredPower.ON, interrupts=interrupts) as operation:
+            guest = operation.guest
             fail("reboot.before")
             if is_hard or not driver.power.reboot_soft(server_id, timeout_s=self._host.shutdown_timeout_s(server_id)):
-                self._host.turns.check(server_id, action_id)
+                operation.check()
                 driver.power.reboot_hard(guest)
 
-    def pause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        with self._host.action(ctxt, server_id, action_id, "pause"):
+    def pause(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        with self._host.operation(ctxt, server_id, order, "pause") as operation:
+            operation.built()
             fail("pause.before")
             self._host.driver.power.pause(server_id)
 
-    def unpause(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        with self._host.action(ctxt, server_id, action_id, "unpause"):
+    def unpause(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        with self._host.operation(ctxt, server_id, order, "unpause") as operation:
+            operation.built()
             fail("unpause.before")
             self._host.driver.power.unpause(server_id)
 
-    def suspend(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        with self._host.action(ctxt, server_id, action_id, "suspend", wanted=Wanted.OFF):
+    def suspend(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        with self._host.operation(ctxt, server_id, order, "suspend", desired=DesiredPower.OFF) as operation:
+            operation.built()
             fail("suspend.before")
             self._host.driver.power.suspend(server_id)
 
-    def resume(self, ctxt: Context, *, server_id: str, action_id: int) -> None:
-        with self._host.action(ctxt, server_id, action_id, "resume", wanted=Wanted.ON) as guest:
+    def resume(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        with self._host.operation(ctxt, server_id, order, "resume", desired=DesiredPower.ON) as operation:
+            guest = operation.guest
             fail("resume.before")
             self._host.driver.power.resume(guest)

@@ -3,32 +3,70 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import functools
+import threading
 from collections.abc import Callable
 
 import oslo_messaging as messaging
+import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_log import log as logging
+from sqlalchemy.orm import Session
 
 from nova_lite import errors
+from nova_lite.conductor.steps import faults
+from nova_lite.db.compute import servers
+from nova_lite.db.compute.actions import SERVER, Action
+from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
 from nova_lite.db.hosts import hosts
+from nova_lite.payloads.guest import Environment
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc
-from nova_lite.rpc.network import NetworkRpc
+from nova_lite.rpc.network import NetworkRpc, ServerPorts
+from nova_lite.rpc.order import Order
 from nova_lite.rpc.scheduler import SchedulerRpc
+from nova_lite.runtime.ttl_cache import TtlCache
 
+# How long it is believed which daemons are down.
+_DOWN_AGE_S = 1.0
+# Servers whose description is remembered between two steps.
+_DESCRIBED = 500
 LOG = logging.getLogger(__name__)
+
+
+class Described:
+    """What was read of an attempt's server and its ports, by the attempt's number; bounded, and safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: collections.OrderedDict[int, tuple[Server, ServerPorts]] = collections.OrderedDict()
+
+    def get(self, attempt_id: int, read: Callable[[], tuple[Server, ServerPorts]]) -> tuple[Server, ServerPorts]:
+        """What is known, else what `read` gives."""
+        with self._lock:
+            known = self._known.get(attempt_id)
+        if known is None:
+            known = read()
+            with self._lock:
+                self._known[attempt_id] = known
+                if len(self._known) > _DESCRIBED:
+                    self._known.popitem(last=False)
+        return known
+
+    def forget(self, attempt_id: int) -> None:
+        with self._lock:
+            self._known.pop(attempt_id, None)
 
 
 @dataclasses.dataclass(frozen=True)
 class Services:
     """Made once per conductor. `now` is UTC without a zone; `compute(agent)` is the worker that listens as `agent`.
 
-    `image_token(project_id)` issues a short-lived token with which a worker fetches the project's images.
-    `network_changed()` has what is recorded in network_changes pushed soon.
+    `environment`: what payloads for workers have of the cloud. `network_changed()` has what is recorded in network_changes pushed soon.
     """
 
     conf: cfg.ConfigOpts
@@ -38,41 +76,56 @@ class Services:
     compute: Callable[[str], ComputeRpc]
     network: Callable[[str], NetworkRpc]
     now: Callable[[], datetime.datetime]
-    image_token: Callable[[str], str]
-    public_url: str
+    environment: Environment
     network_changed: Callable[[], None]
 
-    def is_alive(self, binary: str, agent: str) -> bool:
-        """Whether the daemon has been heard of lately."""
-        with self.database.reader() as session:
-            found = [s for s in hosts.services(session, binary=binary) if s.agent == agent]
-        return any(hosts.is_alive(s, now=self.now(), down_time_s=self.conf.service_down_time) for s in found)
+    @functools.cached_property
+    def _down(self) -> TtlCache[frozenset[tuple[str, str]]]:
+        def read() -> frozenset[tuple[str, str]]:
+            with self.database.reader() as session:
+                return frozenset((service.binary, service.agent) for service in hosts.services(session) if not hosts.is_alive(
+                    service, now=self.now(), down_time_s=self.conf.service_down_time))
+
+        return TtlCache(read, seconds=_DOWN_AGE_S)
+
+    @functools.cached_property
+    def described(self) -> Described:
+        """Servers and their ports as read for a step, for the next one."""
+        return Described()
+
+    def is_down(self, binary: str, agent: str) -> bool:
+        """Whether the daemon is known to be down; one that never reported is not."""
+        return (binary, agent) in self._down.get()
 
     def unless_down(self, binary: str, agent: str, call: Callable[[], None]) -> None:
         """Call a worker for a clean-up; if it is down, leave that to the orphans reconciler.
 
         :raises errors.NovaLiteError: the worker is up and could not do it.
         """
-        if not self.is_alive(binary, agent):
-            LOG.warning("%s on %s is down: what it holds is cleaned up when it is back", binary, agent)
+        if self.is_down(binary, agent):
+            LOG.warning("%s on %s is down: what it has is cleaned up when it is back", binary, agent)
             return
-        try:
-            call()
-        except errors.ServiceDown:
-            if self.is_alive(binary, agent):
-                raise
-            LOG.warning("%s on %s went down: what it holds is cleaned up when it is back", binary, agent)
+        call()
+
+    def set_fault(self, session: Session, resource_type: str, resource_id: str, error: errors.NovaLiteError) -> None:
+        """The resource cannot be brought to rest: it shows ERROR and why."""
+        if resource_type == SERVER:
+            servers.set_fault(session, resource_id, faults.fault(error.text, details=error.text))
+
+    def has_issued(self, session: Session, order: Order) -> bool:
+        """Whether the order is one of this database's actions."""
+        found = session.execute(sa.select(Action.epoch, Action.nonce).where(Action.id == order.action)).one_or_none()
+        return found is not None and (found.nonce == order.nonce or (order.nonce == "" and found.epoch >= order.epoch))
 
 
 def over(
     transport: messaging.transport.RPCTransport, *, conf: cfg.ConfigOpts, database: Database,
-    now: Callable[[], datetime.datetime], image_token: Callable[[str], str], network_changed: Callable[[], None],
+    now: Callable[[], datetime.datetime], environment: Environment, network_changed: Callable[[], None],
 ) -> Services:
-    """The services that is reached over the message bus."""
+    """The services that are reached over the message bus."""
     return Services(
-        conf=conf, database=database, now=now, image_token=image_token, network_changed=network_changed,
+        conf=conf, database=database, now=now, environment=environment, network_changed=network_changed,
         scheduler=SchedulerRpc.client(transport), conductor=ConductorRpc.client(transport),
         compute=functools.cache(lambda agent: ComputeRpc.client(transport, host=agent)),
         network=functools.cache(lambda agent: NetworkRpc.client(transport, host=agent)),
-        public_url=conf.api.public_url or f"http://{conf.api.listen}:{conf.api.port}",
     )

@@ -1,183 +1,190 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The workflow engine: a list of steps, journaled, resumable by any conductor, undone when a step fails."""
+"""Workflows as data: steps with declared keys, what each does and undoes, and the typed state that they share."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from oslo_log import log as logging
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor.engine.journal import Journal, LeaseLost
-from nova_lite.conductor.engine.services import Services
 from nova_lite.context import Context
-from nova_lite.runtime.failpoints import fail
+from nova_lite.rpc import payload
+from nova_lite.rpc.order import Order
 
-LOG = logging.getLogger(__name__)
-MAX_ATTEMPTS = 99
-Saved = dict[str, Any]  # JSON values that steps hand on to later steps and to a conductor that resumes
+if TYPE_CHECKING:
+    from nova_lite.conductor.engine.services import Services
 
-
-@dataclasses.dataclass
-class Run:
-    """One action on its way: what steps read. `saved` is what finished steps have returned, merged."""
-
-    ctxt: Context
-    server_id: str
-    action_id: int
-    inputs: Mapping[str, Any]
-    saved: Saved
-    services: Services
-    attempt: int = 1
-    scratch: dict[str, Any] = dataclasses.field(default_factory=dict)  # spares work; gone after a crash
-
-    @property
-    def fence(self) -> int:
-        """Orders this attempt among all that is asked of workers about the server; grows with every attempt."""
-        return fence_of(self.action_id, self.attempt)
-
-
-def fence_of(action_id: int, attempt: int) -> int:
-    """The fence of an action's attempt; `MAX_ATTEMPTS` stands for any attempt of it."""
-    return action_id * (MAX_ATTEMPTS + 1) + min(attempt, MAX_ATTEMPTS)
+S = TypeVar("S")
+# An attempt's identifier on workers, as release 0.1 numbered them, and resizes still do.
+_ATTEMPTS = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
-    """`do(run)` acts and returns what to save; `undo(run)` takes it back. Both may run twice with the effect of once.
+class Run(Generic[S]):
+    """One action on its way, as its steps see it. `state` is a frozen dataclass of the workflow, kept in the journal.
 
-    `record(session, run)` writes the step's rows in the transaction that journals it; `run.saved` has the result.
-    `after(run)` tells others once that is committed: best effort, a reconciler makes up for what is lost.
-    `pivot`: once it is done, the workflow only goes forward.
+    `power_state`: what the worker reported with the step that has just ended.
     """
 
-    do: Callable[[Run], Saved | None]
-    undo: Callable[[Run], None] | None = None
-    record: Callable[[Session, Run], None] | None = None
-    after: Callable[[Run], None] | None = None
-    pivot: bool = False
+    ctxt: Context
+    resource_id: str
+    action_id: int
+    state: S
+    order: Order
+    power_state: int | None = None
 
     @property
-    def name(self) -> str:
-        return self.do.__name__
+    def attempt(self) -> int:
+        return self.order.attempt
+
+    @property
+    def attempt_id(self) -> int:
+        """A number that names this attempt; grows with every attempt and every action."""
+        return self.action_id * _ATTEMPTS + min(self.order.attempt, _ATTEMPTS - 1)
+
+    def with_state(self, state: S) -> Run[S]:
+        return dataclasses.replace(self, state=state)
+
+    def with_power(self, power_state: int | None) -> Run[S]:
+        return dataclasses.replace(self, power_state=power_state)
+
+    def with_epoch(self, epoch: int) -> Run[S]:
+        return dataclasses.replace(self, order=dataclasses.replace(self.order, epoch=epoch))
 
 
-def _never(run: Run, error: errors.NovaLiteError) -> bool:
-    """Where the server is, is where it stays: no other host can do it."""
-    return False
+class WhenDown(Enum):
+    """What becomes of a step whose host is down."""
+
+    WAIT = "wait"  # until the host is back, or the action's deadline
+    FAIL = "fail"
+    SKIP = "skip"  # a clean-up: what is left there goes when the host is back (reconcilers/orphans.py)
+
+
+Act = Callable[["Services", Run[S]], None]
+Record = Callable[[Session, Run[S]], "S | None"]
+Host = Callable[[Run[S]], "str | None"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Workflow:
-    """`steps` in order. After an undo, `again(run, error)` says whether to start over; it may write to `run.saved`.
+class HostUndo(Generic[S]):
+    """An undo that a worker does: `send` casts it to the step's host, and its report says that it is done."""
 
-    `failed(session, run, error)` writes, in the transaction that ends the action, what the user is to see.
+    send: Act[S]
+    record: Record[S] | None = None
+    when_down: WhenDown = WhenDown.SKIP
+
+
+@dataclasses.dataclass(frozen=True)
+class Step(Generic[S]):
+    """What all steps have. `key` names it for ever: in journals, events and failpoints.
+
+    `record(session, run)` writes rows in the transaction that journals the step's end; it may return a state for
+    `after` to see. `after(services, run)` notifies
+    others once that is committed: best effort, a reconciler makes up for what is lost. `pivot`: once the step is
+    done, the workflow only goes forward. Do and undo may run twice with the effect of once.
+    """
+
+    key: str
+    record: Record[S] | None = dataclasses.field(default=None, kw_only=True)
+    after: Act[S] | None = dataclasses.field(default=None, kw_only=True)
+    undo: Act[S] | HostUndo[S] | None = dataclasses.field(default=None, kw_only=True)
+    pivot: bool = dataclasses.field(default=False, kw_only=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlStep(Step[S]):
+    """A step of the conductor itself: `do(services, run)` returns the new state."""
+
+    do: Callable[[Services, Run[S]], S]
+
+
+@dataclasses.dataclass(frozen=True)
+class RowStep(Step[S]):
+    """A step that only writes rows: its `record`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class HostStep(Step[S]):
+    """A step of a worker: `send(services, run)` casts it, and the worker's report ends it. No thread waits meanwhile.
+
+    `host(run)` names the worker; None: there is nothing to be done, and the step ends at once. `send` None: only the
+    API can send it, once, since what it needs is not kept. `is_done(services, run)`: whether one that failed has been
+    done all the same, by an earlier delivery.
+    """
+
+    host: Host[S]
+    send: Act[S] | None
+    binary: str = dataclasses.field(default="nova-compute", kw_only=True)
+    when_down: WhenDown = dataclasses.field(default=WhenDown.FAIL, kw_only=True)
+    is_done: Callable[[Services, Run[S]], bool] | None = dataclasses.field(default=None, kw_only=True)
+
+
+class Deadline(Enum):
+    """How long an action of a workflow may take; each is an option of [conductor]."""
+
+    QUICK = "action_timeout"
+    BUILD = "build_timeout"
+    LONG = "long_action_timeout"
+
+
+def _never(services: Services, run: Run[S], error: errors.NovaLiteError) -> S | None:
+    """There is no other way to do it."""
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Workflow(Generic[S]):
+    """`steps` in order. `state`: the class of the state; its fields begin as the action's inputs of the same names.
+
+    `failed(session, run, error)` writes, in the transaction that ends the action, what the user is to see. After an
+    undo, `again(services, run, error)` returns the state with which the next attempt begins; None: there is none.
     """
 
     name: str
-    steps: tuple[Step, ...]
-    failed: Callable[[Session, Run, errors.NovaLiteError], None]
-    again: Callable[[Run, errors.NovaLiteError], bool] = _never
+    state: type[S]
+    steps: tuple[Step[S], ...]
+    failed: Callable[[Session, Run[S], errors.NovaLiteError], None]
+    again: Callable[[Services, Run[S], errors.NovaLiteError], S | None] = _never
+    deadline: Deadline = Deadline.LONG
+    resource_type: str = "server"
 
-    def done(self, last: str | None) -> int:
-        """How many steps are done when `last` was the last of them."""
-        return 0 if last is None else 1 + next(n for n, step in enumerate(self.steps) if step.name == last)
+    def position(self, key: str | None) -> int:
+        """How many steps are done when `key` was the last of them.
 
-    def next_step(self, last: str | None) -> str | None:
-        """The step after `last`; None: there is none."""
-        position = self.done(last)
-        return self.steps[position].name if position < len(self.steps) else None
+        :raises UnknownStep: an earlier or later release's key.
+        """
+        if key is None:
+            return 0
+        for number, step in enumerate(self.steps, start=1):
+            if step.key == key:
+                return number
+        raise UnknownStep(reason=f"this release does not know step {key!r} of {self.name}")
 
+    def step(self, key: str) -> Step[S]:
+        """:raises UnknownStep: there is none with this key."""
+        return self.steps[self.position(key) - 1]
 
-class TryLater(Exception):  # noqa: N818 - it is not an error: the action stays open and is taken up again
-    """The workflow cannot go on now; its lease runs out and a reconciler takes it up again. Steps may raise it."""
+    def is_past_pivot(self, finished: int) -> bool:
+        """Whether the workflow only goes forward once so many steps are done, or the next one has begun as the pivot."""
+        return any(step.pivot for step in self.steps[: finished + 1])
 
+    def load(self, inputs: Mapping[str, Any], saved: Mapping[str, Any]) -> S:
+        """The state from an action's columns; fields that this release does not know are dropped."""
+        state: S = payload.from_wire(self.state, {**inputs, **saved})
+        return state
 
-def carry_out(workflow: Workflow, run: Run, journal: Journal) -> bool:
-    """Go on from where the journal stands to an end. True: done; False: undone, or taken over by somebody else.
-
-    A failed step is undone with all before it, then `again` decides. After a crash at any point any conductor
-    may call this again.
-
-    :raises TryLater: a step failed that cannot be undone, or an undo failed.
-    """
-    try:
-        while True:
-            error = journal.error or _forward(workflow, run, journal)
-            if error is None:
-                return True
-            _backward(workflow, run, journal)
-            if not workflow.again(run, error):
-                _end(workflow, run, journal, error)
-                return False
-            journal.start_over(run)
-    except LeaseLost:
-        LOG.info("server %s: %s goes on elsewhere, or a later action has ended it", run.server_id, workflow.name)
-        return False
+    def dump(self, state: S, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The state for the journal, less the inputs: these are kept beside it, and may be secret."""
+        return {name: value for name, value in payload.to_wire(state).items() if name not in inputs or value != inputs[name]}
 
 
-def _forward(workflow: Workflow, run: Run, journal: Journal) -> errors.NovaLiteError | None:
-    """Do the steps that are left; returns the error of the one that failed."""
-    position = workflow.done(journal.step)
-    steps = workflow.steps
-    if position < len(steps):
-        journal.begin(steps[position].name, run)
-    for number, step in enumerate(steps[position:], start=position + 1):
-        fail(f"{workflow.name}.{step.name}.before")
-        error = _do(workflow, step, run)
-        if error is not None:
-            if any(earlier.pivot for earlier in steps[:number]):
-                journal.note_failure(step.name, run, error)
-                raise TryLater(error.text)
-            journal.begin_undo(step.name, run, error)
-            return error
-        fail(f"{workflow.name}.{step.name}.after")
-        journal.finish(step.name, run, record=step.record, following=steps[number].name if number < len(steps) else None)
-        fail(f"{workflow.name}.{step.name}.journaled")
-        if step.after is not None:
-            _tell(step.after, run)
-    return None
+class UnknownStep(errors.WorkerError):
+    """The journal names a step that this release does not have."""
 
 
-def _do(workflow: Workflow, step: Step, run: Run) -> errors.NovaLiteError | None:
-    try:
-        run.saved.update(step.do(run) or {})
-    except errors.NovaLiteError as error:
-        return error
-    except TryLater:
-        raise
-    except Exception as error:  # noqa: BLE001 - one of the three places: what was done must be undone whatever happens
-        LOG.exception("server %s: step %s of %s broke", run.server_id, step.name, workflow.name)
-        return errors.WorkerError(reason=f"{step.name} broke unexpectedly ({type(error).__name__}); see the log")
-    return None
-
-
-def _tell(after: Callable[[Run], None], run: Run) -> None:
-    try:
-        after(run)
-    except Exception:  # noqa: BLE001 - what is told is repeated by a reconciler; the workflow is not to suffer
-        LOG.warning("server %s: %s could not be told now", run.server_id, after.__name__, exc_info=True)
-
-
-def _backward(workflow: Workflow, run: Run, journal: Journal) -> None:
-    """Undo the step that failed and all before it, latest first."""
-    reached = min(workflow.done(journal.step) + 1, len(workflow.steps))
-    for step in reversed(workflow.steps[:reached]):
-        if step.undo is None:
-            continue
-        fail(f"{workflow.name}.{step.name}.undo")
-        try:
-            step.undo(run)
-        except errors.NovaLiteError as error:
-            raise TryLater(f"{step.name} could not be undone: {error.text}") from error
-
-
-def _end(workflow: Workflow, run: Run, journal: Journal, error: errors.NovaLiteError) -> None:
-    def record(session: Session, ended: Run) -> None:
-        workflow.failed(session, ended, error)
-
-    fail(f"{workflow.name}.failed.before")
-    journal.close_failed(run, error, record=record)
+class NotNow(Exception):  # noqa: N818 - it is not an error: the action rests, and goes on by itself
+    """A step cannot be done now, and may be done soon; raised by steps. It is tried again until the action's deadline."""

@@ -14,7 +14,6 @@ from nova_lite.conductor.reconcilers import (
     orphans,
     purge,
     reclaim_deleted,
-    stalled_actions,
 )
 
 
@@ -27,7 +26,7 @@ class Reconciler:
 
 
 RECONCILERS = (
-    Reconciler(stalled_actions.send_again), Reconciler(orphans.remove, every=2), Reconciler(network_resync.resync, every=12),
+    Reconciler(orphans.remove, every=2), Reconciler(network_resync.resync, every=12),
     Reconciler(offload_shelved.offload, every=2), Reconciler(reclaim_deleted.reclaim, every=2), Reconciler(confirm_resizes.confirm, every=2),
     Reconciler(deferred_deletes.begin), Reconciler(claims_audit.repair, every=12), Reconciler(purge.purge, every=720),
 )

@@ -9,8 +9,8 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import MAX_ATTEMPTS, fence_of
 from nova_lite.context import system_context
+from nova_lite.db import database_epoch
 from nova_lite.db.compute.actions import OPEN, Action
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import claims, hosts
@@ -18,7 +18,10 @@ from nova_lite.db.hosts.hosts import Claim
 from nova_lite.db.network import floating_ips
 from nova_lite.db.network.networks import Network
 from nova_lite.rpc.network import FloatingIpAssociation, OwnedNetworks
+from nova_lite.rpc.order import LAST_SEQUENCE, Order
 
+# An attempt that no action has.
+_AFTER_ALL = 9999
 LOG = logging.getLogger(__name__)
 
 
@@ -37,7 +40,7 @@ def remove(services: Services) -> None:
 def _claims(services: Services) -> None:
     """A claim without a server, or of one that ended elsewhere, with no action open that may be about to use it."""
     with services.database.writer() as session:
-        is_open = sa.exists().where(Action.server_id == Claim.server_id, Action.state.in_(OPEN))
+        is_open = sa.exists().where(Action.resource_id == Claim.server_id, Action.state.in_(OPEN))
         stray = session.execute(
             sa.select(Claim).outerjoin(Server, Server.id == Claim.server_id).where(
                 ~is_open, sa.or_(Server.id.is_(None), Server.deleted_at.is_not(None), Server.host.is_(None),
@@ -52,12 +55,12 @@ def _clean(services: Services, agent: str, binary: str) -> None:
     worker = services.compute(agent) if binary == "nova-compute" else services.network(agent)
     try:
         owned = worker.owned(ctxt)
-        for server_id, fence in _gone(services, owned.server_ids, agent):
-            LOG.warning("server %s: %s on %s still held it and removes it now", server_id, binary, agent)
+        for server_id, order in _gone(services, owned.server_ids, agent):
+            LOG.warning("server %s: %s on %s still has it and removes it now", server_id, binary, agent)
             if binary == "nova-compute":
-                services.compute(agent).destroy(ctxt, server_id=server_id, fence=fence)
+                services.compute(agent).destroy(ctxt, server_id=server_id, order=order)
             else:
-                services.network(agent).release(ctxt, server_id=server_id, fence=fence)
+                services.network(agent).release(ctxt, server_id=server_id, fence=(order.action + 1) * 100 - 1)
         if isinstance(owned, OwnedNetworks):
             _clean_networks(services, agent, owned.network_ids)
             _correct_floating(services, agent, owned.floating)
@@ -90,17 +93,19 @@ def _correct_floating(services: Services, agent: str, held: tuple[FloatingIpAsso
         network_sync.refresh_servers(services, differing)
 
 
-def _gone(services: Services, server_ids: tuple[str, ...], agent: str) -> list[tuple[str, int]]:
-    """Those of the servers that are deleted, or run elsewhere, with no action open; with a fence above all that was asked of them.
+def _gone(services: Services, server_ids: tuple[str, ...], agent: str) -> list[tuple[str, Order]]:
+    """Those of the servers that are deleted, or run elsewhere, with no action open; with an order after all that were sent about them.
 
     A server that no row knows is never touched: this may not be its database.
     """
     if not server_ids:
         return []
     with services.database.reader() as session:
-        is_open = sa.exists().where(Action.server_id == Server.id, Action.state.in_(OPEN))
-        last = sa.select(sa.func.max(Action.id)).where(Action.server_id == Server.id).scalar_subquery()
+        is_open = sa.exists().where(Action.resource_id == Server.id, Action.state.in_(OPEN))
+        last = sa.select(sa.func.max(Action.id)).where(Action.resource_id == Server.id).scalar_subquery()
         query = sa.select(Server.id, last).where(
             Server.id.in_(server_ids), ~is_open,
             sa.or_(Server.deleted_at.is_not(None), Server.agent.is_(None), Server.agent != agent))
-        return [(server_id, fence_of(int(last_id or 0), MAX_ATTEMPTS)) for server_id, last_id in session.execute(query)]
+        epoch = database_epoch.current(session)
+        return [(server_id, Order(epoch=epoch, action=int(last_id or 0), attempt=_AFTER_ALL, sequence=LAST_SEQUENCE))
+                for server_id, last_id in session.execute(query)]

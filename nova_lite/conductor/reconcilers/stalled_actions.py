@@ -1,82 +1,122 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds open actions that nobody works on - their hint was lost, or who worked on them died - and asks again."""
+"""Finds open actions that nobody works on: a cast or a report was lost, a conductor or a worker has ended."""
 
 from __future__ import annotations
 
+import collections
 import datetime
+from collections.abc import Mapping, Sequence
+from concurrent import futures
 
 import sqlalchemy as sa
 from oslo_log import log as logging
 
+from nova_lite import errors
+from nova_lite.conductor.engine.engine import Engine
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.workflows import WORKFLOWS, soft_delete
-from nova_lite.context import Context
-from nova_lite.db.compute.actions import OPEN, QUEUED, Action
-from nova_lite.db.compute.servers import Server
-from nova_lite.lifecycle.servers import ACTIONS, OnRestart
-from nova_lite.rpc.compute import RebootType
+from nova_lite.conductor.engine.workflow import HostStep, WhenDown
+from nova_lite.context import system_context
+from nova_lite.db import clock
+from nova_lite.db.compute.actions import OPEN, Action
+from nova_lite.rpc.order import Order
 
 LOG = logging.getLogger(__name__)
-# A hint takes milliseconds; younger actions are left to it.
+_LONG_AGO = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - rows keep UTC without a zone
+# A cast takes milliseconds; younger actions are left to it.
 GRACE_S = 3.0
-BATCH = 100
-# What a shelved server that left its host may be asked for, too.
-_ON_NO_HOST = ("soft_delete", "restore")
+BATCH = 200
+# Hosts that are called side by side, so that one that does not answer delays no other.
+_HOSTS_AT_ONCE = 8
+# A host that answered that it has all is not called again for so long.
+_CALM_S = 10.0
 
 
-def send_again(services: Services) -> None:
-    """Hint at workflows whose lease has run out, and cast to workers what they have not reported on."""
-    now = services.now()
-    with services.database.reader() as session:
-        stale = sa.or_(
-            sa.and_(Action.lease_until.is_(None), Action.updated_at < now - datetime.timedelta(seconds=GRACE_S)),
-            Action.lease_until < now)
-        workflows = list(session.scalars(
-            sa.select(Action).where(Action.state.in_(OPEN), Action.name.in_(WORKFLOWS), stale).order_by(Action.id).limit(BATCH)))
-        silent = now - datetime.timedelta(seconds=services.conf.conductor.action_timeout)
-        singles = session.execute(
-            sa.select(Action, Server).join(Server, Server.id == Action.server_id).where(
-                Action.state == QUEUED, Action.name.not_in(WORKFLOWS), Action.updated_at < silent,
+class StalledActions:
+    """One look takes a bounded number of actions; leases and orders make it harmless beside other conductors' looks."""
+
+    def __init__(self, services: Services, engine: Engine) -> None:
+        self._services, self._engine = services, engine
+        self._confirmed: dict[int, datetime.datetime] = {}
+
+    def look(self) -> None:
+        """Start what is free, end what is too late, and send again what hosts do not have."""
+        with self._services.database.reader() as session:
+            now = clock.read(session)
+            lease_s = float(self._services.conf.conductor.lease_s)
+            free = session.scalars(sa.select(Action.id).where(
+                Action.state.in_(OPEN), Action.awaiting_step.is_(None),
+                sa.or_(sa.and_(Action.lease_until.is_(None), Action.updated_at < now - datetime.timedelta(seconds=GRACE_S)),
+                       Action.lease_until < now, Action.lease_until > now + datetime.timedelta(seconds=2 * lease_s)),
+                sa.or_(Action.wake_at.is_(None), Action.wake_at <= now),
             ).order_by(Action.id).limit(BATCH)).all()
-    for action in workflows:
-        LOG.info("server %s: %s is taken up again", action.server_id, action.name)
-        services.conductor.run(_context(action), action_id=action.id)
-    for action, server in singles:
-        _cast_again(services, action, server)
+            awaiting = session.scalars(sa.select(Action).where(
+                Action.state.in_(OPEN), Action.awaiting_step.is_not(None),
+                Action.updated_at < now - datetime.timedelta(seconds=GRACE_S),
+                sa.or_(Action.wake_at.is_(None), Action.wake_at <= now),
+            ).order_by(Action.updated_at).limit(1000)).all()
+        for action_id in free:
+            LOG.info("action %s is taken up again", action_id)
+            self._services.conductor.run(system_context(), action_id=action_id)
+        self._look_at_hosts(self._in_time(awaiting, now), now)
 
+    def _in_time(self, awaiting: Sequence[Action], now: datetime.datetime) -> dict[str, list[Action]]:
+        """Those whose deadline has not passed, by the worker that has their step."""
+        by_host: dict[str, list[Action]] = collections.defaultdict(list)
+        for action in awaiting:
+            if self._is_late(action, now):
+                self._engine.expire(action.id)
+            else:
+                by_host[str(action.awaiting_host)].append(action)
+        return by_host
 
-def _cast_again(services: Services, action: Action, server: Server) -> None:
-    if server.agent is None and action.name not in _ON_NO_HOST:
-        return
-    with services.database.writer() as session:
-        touched = session.execute(sa.update(Action).where(
-            Action.id == action.id, Action.updated_at == action.updated_at).values(updated_at=services.now()))
-    if not touched.rowcount:  # type: ignore[attr-defined]
-        return
-    if ACTIONS[action.name].on_restart is OnRestart.GIVE_UP:
-        _give_up(services, action, server)
-        return
-    LOG.info("server %s: %s is asked of %s again", server.id, action.name, server.agent or "nobody")
-    if action.name in _ON_NO_HOST:
-        soft_delete.ask_host(
-            services, _context(action), action.name, agent=server.agent, server_id=server.id, action_id=action.id)
-        return
-    compute = services.compute(str(server.agent))
-    if action.name in ("reboot_soft", "reboot_hard"):
-        kind = RebootType.SOFT if action.name == "reboot_soft" else RebootType.HARD
-        compute.reboot(_context(action), server_id=server.id, action_id=action.id, reboot_type=kind)
-    else:
-        getattr(compute, action.name)(_context(action), server_id=server.id, action_id=action.id)
+    def _is_late(self, action: Action, now: datetime.datetime) -> bool:
+        """Past its deadline; where its host was at work on it lately, past the longest of all."""
+        is_at_work = now - self._confirmed.get(action.id, _LONG_AGO) < datetime.timedelta(seconds=3 * _CALM_S)
+        conf = self._services.conf.conductor
+        seconds = max(self._engine.deadline_s(action.name), float(conf.long_action_timeout) if is_at_work else 0.0)
+        return now - action.start_time > datetime.timedelta(seconds=seconds)
 
+    def _look_at_hosts(self, by_host: Mapping[str, list[Action]], now: datetime.datetime) -> None:
+        if not by_host:
+            self._confirmed.clear()
+            return
+        with futures.ThreadPoolExecutor(min(_HOSTS_AT_ONCE, len(by_host)), thread_name_prefix="stalled") as pool:
+            for _ in pool.map(lambda item: self._look_at(item[0], item[1], now), by_host.items()):
+                """Each host is looked at by itself."""
 
-def _give_up(services: Services, action: Action, server: Server) -> None:
-    """Nobody can ask again: the request has ended, and with it what it knew."""
-    LOG.info("server %s: nobody reported on %s, which cannot be asked for again", server.id, action.name)
-    services.conductor.action_failed(
-        _context(action), server_id=server.id, action_id=action.id, host=str(server.host), reason=(
-            f"{ACTIONS[action.name].shown_as} did not end within {services.conf.conductor.action_timeout} s; whether it was done is not known"))
+    def _look_at(self, host: str, actions: list[Action], now: datetime.datetime) -> None:
+        """Ask the worker once which of the steps it has, and send the others again."""
+        if self._services.is_down("nova-compute", host):
+            for action in actions:
+                if self._fails_when_down(action):
+                    self._engine.host_is_down(action.id)
+            return
+        due = [action for action in actions if (now - self._confirmed.get(action.id, _LONG_AGO)).total_seconds() > _CALM_S]
+        orders = {action.id: order for action in due if (order := self._engine.order_of(action.id)) is not None}
+        if not orders:
+            return
+        try:
+            known = self._services.compute(host).known_orders(system_context(), orders=tuple(orders.values()))
+        except errors.NovaLiteError as error:
+            LOG.info("nova-compute on %s does not say which steps it has: %s", host, error.text)
+            return
+        self._send_again(host, orders, set(known), now)
 
+    def _send_again(self, host: str, orders: Mapping[int, Order], known: set[Order], now: datetime.datetime) -> None:
+        for action_id, order in orders.items():
+            if order in known:
+                self._confirmed[action_id] = now
+            else:
+                LOG.info("action %s: its step is sent to %s again", action_id, host)
+                self._engine.resend(action_id)
 
-def _context(action: Action) -> Context:
-    """As the user's who asked, so that logs tell one story."""
-    return Context(user_id=action.user_id, project_id=action.project_id, request_id=action.request_id)
+    def _fails_when_down(self, action: Action) -> bool:
+        workflow = self._engine.workflows.get(action.name)
+        if workflow is None:
+            return True
+        try:
+            step = workflow.step(str(action.awaiting_step))
+        except errors.NovaLiteError:
+            return True
+        return not isinstance(step, HostStep) or step.when_down is not WhenDown.WAIT
+

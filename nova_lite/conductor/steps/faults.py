@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
+from nova_lite.db.base import utcnow
 
-def fault(text: str, *, details: str, now: datetime.datetime, code: int = 500) -> dict[str, Any]:
+
+def fault(text: str, *, details: str, code: int = 500) -> dict[str, Any]:
     """`text` is for the owner of the server, `details` for an admin."""
-    return {"code": code, "message": text, "details": details, "created": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return {"code": code, "message": text, "details": details, "created": utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")}

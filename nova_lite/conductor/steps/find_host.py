@@ -1,20 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first step of what is done to a server where it is."""
+"""The first step of operations on a server where it is."""
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 from nova_lite import errors
-from nova_lite.conductor.engine.workflow import Run, Saved
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.engine.workflow import Run
 from nova_lite.db.compute import servers
 
 
-def find_server(run: Run) -> Saved:
-    """Its host.
+@dataclasses.dataclass(frozen=True)
+class OnHost:
+    """Part of the state of such operations."""
+
+    host: str = ""
+    agent: str = ""
+
+
+def agent(run: Run[Any]) -> str | None:
+    """The worker of the server's host, by a state that is OnHost."""
+    return run.state.agent or None
+
+
+def find_host(services: Services, server_id: str) -> tuple[str, str]:
+    """The server's host and its worker.
 
     :raises errors.WorkerError: it is on none.
     """
-    with run.services.database.reader() as session:
-        server = servers.get(session, run.server_id)
-    if server.agent is None:
+    with services.database.reader() as session:
+        server = servers.get(session, server_id)
+    if server.agent is None or server.host is None:
         raise errors.WorkerError(reason="the server is on no host")
-    return {"host": server.host, "agent": server.agent}
+    return server.host, server.agent

@@ -1,134 +1,177 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build: from a row that says what is wanted to a guest that runs."""
+"""Build: from a server's row to a guest that runs."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from typing import Any
+from typing import Any, TypeVar
 
 from oslo_log import log as logging
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor import guest, network_sync
-from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor import network_sync
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.engine.workflow import ControlStep, Deadline, HostStep, HostUndo, Run, Workflow
 from nova_lite.conductor.steps import faults
 from nova_lite.db.compute import servers
+from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import claims
 from nova_lite.db.network import interfaces, ports
 from nova_lite.lifecycle.servers import Power
-from nova_lite.payloads import placement
+from nova_lite.payloads import guest, placement
 from nova_lite.rpc.network import ServerPorts
 from nova_lite.values.instance_metadata import names_devices
 
 LOG = logging.getLogger(__name__)
 
 
-def pick_host(run: Run) -> Saved:
-    """Ask a scheduler for a host; it claims the room."""
-    with run.services.database.reader() as session:
-        wanted = placement.request(
-            session, servers.row(session, run.server_id), excluded=[tried["host"] for tried in run.saved.get("tried", [])])
-    found = run.services.scheduler.pick_host(run.ctxt, request=wanted)
-    return {"host": found.host, "agent": found.agent, "zone": found.availability_zone}
+@dataclasses.dataclass(frozen=True)
+class Tried:
+    """A host that could not run the guest, and why."""
+
+    host: str
+    reason: str
 
 
-def record_host(session: Session, run: Run) -> None:
-    servers.place(session, run.server_id, host=run.saved["host"], agent=run.saved["agent"], availability_zone=run.saved["zone"],
+@dataclasses.dataclass(frozen=True)
+class BuildState:
+    """`agent`: the host's workers on the message bus. `tried`: by earlier attempts. `admin_pass`: sealed."""
+
+    host: str = ""
+    agent: str = ""
+    zone: str = ""
+    tried: tuple[Tried, ...] = ()
+    admin_pass: str | None = None
+
+
+BuildRun = Run[BuildState]
+B = TypeVar("B", bound=BuildState)
+
+
+def pick_host(services: Services, run: BuildRun) -> BuildState:
+    """Have a scheduler pick and claim a host."""
+    with services.database.reader() as session:
+        request = placement.request(
+            session, servers.row(session, run.resource_id), excluded=[tried.host for tried in run.state.tried])
+    picked = services.scheduler.pick_host(run.ctxt, request=request)
+    return dataclasses.replace(run.state, host=picked.host, agent=picked.agent, zone=picked.availability_zone)
+
+
+def record_host(session: Session, run: BuildRun) -> None:
+    servers.place(session, run.resource_id, host=run.state.host, agent=run.state.agent, availability_zone=run.state.zone,
                   task=("scheduling", "networking"))
-    ports.plug(session, run.server_id, host=run.saved["host"], is_up=False)
+    ports.plug(session, run.resource_id, host=run.state.host, is_up=False)
 
 
-def release_claim(run: Run) -> None:
-    with run.services.database.writer() as session:
-        claims.release(session, server_id=run.server_id)
-        interfaces.leave_host(session, run.server_id)
+def release_claim(services: Services, run: Run[Any]) -> None:
+    """The host gets back what was claimed; the ports are on none."""
+    with services.database.writer() as session:
+        claims.release(session, server_id=run.resource_id)
+        interfaces.leave_host(session, run.resource_id)
 
 
-def prepare_network(run: Run) -> None:
+def prepare_network(services: Services, run: BuildRun) -> BuildState:
     """Bridge, DHCP entry, filter and metadata are on the host before the guest is."""
-    run.services.network(run.saved["agent"]).prepare(run.ctxt, ports=_ports(run))
+    prepare_ports(services, run, run.state.agent)
+    return run.state
 
 
-def _ports(run: Run) -> ServerPorts:
-    if "ports" not in run.scratch:
-        with run.services.database.reader() as session:
-            run.scratch["server"] = server = servers.row(session, run.server_id)
-            run.scratch["ports"] = guest.server_ports(session, run.services, server, fence=run.fence)
-    ports: ServerPorts = run.scratch["ports"]
-    return ports
+def prepare_ports(services: Services, run: Run[Any], agent: str) -> None:
+    _, payload = _described(services, run)
+    services.network(agent).prepare(run.ctxt, ports=payload)
 
 
-def record_network(session: Session, run: Run) -> None:
+def _described(services: Services, run: Run[Any]) -> tuple[Server, ServerPorts]:
+    """The server's row and its ports; read once for the steps of an attempt that this conductor carries out."""
+
+    def read() -> tuple[Server, ServerPorts]:
+        with services.database.reader() as session:
+            server = servers.row(session, run.resource_id)
+            return server, guest.server_ports(session, services.environment, server, fence=run.attempt_id)
+
+    return services.described.get(run.attempt_id, read)
+
+
+def record_network(session: Session, run: BuildRun) -> None:
     """Other hosts of the networks are to reach this one."""
     network_sync.record_joined(session, run)
-    servers.show_task(session, run.server_id, among=("networking",), task="spawning")
+    servers.show_task(session, run.resource_id, among=("networking",), task="spawning")
 
 
-def release_network(run: Run) -> None:
-    release = functools.partial(
-        run.services.network(run.saved["agent"]).release, run.ctxt, server_id=run.server_id, fence=run.fence)
-    run.services.unless_down("nova-network", run.saved["agent"], release)
+def release_network(services: Services, run: BuildRun) -> None:
+    release_ports(services, run, run.state.agent)
 
 
-def start_guest(run: Run) -> None:
+def release_ports(services: Services, run: Run[Any], agent: str) -> None:
+    """The host forgets the server's ports."""
+    services.unless_down("nova-network", agent, functools.partial(
+        services.network(agent).release, run.ctxt, server_id=run.resource_id, fence=run.attempt_id))
+
+
+def start_guest(services: Services, run: BuildRun) -> None:
     """Image, disks, config drive and domain, all by the host's compute worker."""
-    ports_here = _ports(run)
-    with run.services.database.reader() as session:
-        payload = guest.describe(session, run.services, run.scratch["server"], fence=run.fence, ports=ports_here,
-                                 inputs=run.inputs)
-    run.services.compute(run.saved["agent"]).build(run.ctxt, guest=payload)
+    server, payload = _described(services, run)
+    with services.database.reader() as session:
+        described = guest.describe(session, services.environment, server, ports=payload, admin_pass=run.state.admin_pass)
+    services.compute(run.state.agent).build(run.ctxt, order=run.order, guest=described)
 
 
-def record_guest(session: Session, run: Run) -> None:
-    ports.plug(session, run.server_id, host=run.saved["host"], is_up=True)
-    servers.finish(session, run.server_id, "create", power_state=int(Power.RUNNING))
+def record_guest(session: Session, run: BuildRun) -> None:
+    ports.plug(session, run.resource_id, host=run.state.host, is_up=True)
+    servers.finish(session, run.resource_id, "create", power_state=int(Power.RUNNING))
 
 
-def tell_places(run: Run) -> None:
+def notify_device_addresses(services: Services, run: BuildRun) -> None:
     """Where tagged devices are is known now that the guest is defined."""
-    if names_devices(_ports(run).documents):
-        run.services.conductor.refresh_documents(run.ctxt, server_id=run.server_id)
+    _, payload = _described(services, run)
+    services.described.forget(run.attempt_id)
+    if names_devices(payload.documents):
+        services.conductor.refresh_documents(run.ctxt, server_id=run.resource_id)
 
 
-def destroy_guest(run: Run) -> None:
-    destroy = functools.partial(
-        run.services.compute(run.saved["agent"]).destroy, run.ctxt, server_id=run.server_id, fence=run.fence)
-    run.services.unless_down("nova-compute", run.saved["agent"], destroy)
+def destroy_guest(services: Services, run: Run[Any]) -> None:
+    """The guest and all it has leave the host."""
+    services.compute(run.state.agent).destroy(run.ctxt, server_id=run.resource_id, order=run.order)
 
 
-def try_another_host(run: Run, error: errors.NovaLiteError) -> bool:
-    """A host that failed is not asked again; a placement that failed is final."""
-    host = run.saved.pop("host", None)
-    run.scratch.clear()
-    if host is None:
-        return False
-    run.saved.setdefault("tried", []).append({"host": host, "reason": error.text})
-    LOG.warning("server %s: host %s could not run it: %s", run.server_id, host, error.text)
-    return bool(run.attempt < run.services.conf.conductor.build_attempts)
+def try_another_host(services: Services, run: BuildRun, error: errors.NovaLiteError) -> BuildState | None:
+    """A host that failed is not tried again; a placement that failed is final."""
+    if not run.state.host:
+        return None
+    state = without_host(run, run.state, error)
+    return state if run.attempt < services.conf.conductor.build_attempts else None
 
 
-def tell_user(session: Session, run: Run, error: errors.NovaLiteError) -> None:
+def without_host(run: Run[Any], state: B, error: errors.NovaLiteError) -> B:
+    """The state of the next attempt."""
+    LOG.warning("server %s: host %s could not run it: %s", run.resource_id, state.host, error.text)
+    return dataclasses.replace(state, host="", agent="", zone="", tried=(*state.tried, Tried(state.host, error.text)))
+
+
+def set_fault(session: Session, run: BuildRun, error: errors.NovaLiteError) -> None:
     """The fault says what happened on each host tried."""
-    servers.place(session, run.server_id, host=None, agent=None, availability_zone=None)
-    servers.abandon(session, run.server_id, "create", fault=_fault(run, error), is_fatal=True)
+    servers.place(session, run.resource_id, host=None, agent=None, availability_zone=None)
+    servers.abandon(session, run.resource_id, "create", fault=_fault(run, error), is_fatal=True)
 
 
-def _fault(run: Run, error: errors.NovaLiteError) -> dict[str, Any]:
-    tried = run.saved.get("tried", [])
-    reasons = [entry["reason"] for entry in tried if entry["reason"] != error.text]
+def _fault(run: BuildRun, error: errors.NovaLiteError) -> dict[str, Any]:
+    tried = run.state.tried
+    if run.state.host:
+        tried = (*tried, Tried(run.state.host, error.text))
+    reasons = [one.reason for one in tried if one.reason != error.text]
     text = error.text if not reasons else f"{error.text} Tried before: {'; '.join(reasons)}"
-    return faults.fault(text, details="; ".join(f"{entry['host']}: {entry['reason']}" for entry in tried),
-                        now=run.services.now())
+    return faults.fault(text, details="; ".join(f"{one.host}: {one.reason}" for one in tried))
 
 
 BUILD = Workflow(
-    "build",
+    "build", BuildState,
     (
-        Step(pick_host, record=record_host, undo=release_claim),
-        Step(prepare_network, record=record_network, after=network_sync.changed, undo=release_network),
-        Step(start_guest, record=record_guest, after=tell_places, undo=destroy_guest),
+        ControlStep("pick_host", pick_host, record=record_host, undo=release_claim),
+        ControlStep("prepare_network", prepare_network, record=record_network, after=network_sync.changed, undo=release_network),
+        HostStep("start_guest", lambda run: run.state.agent, start_guest, record=record_guest, after=notify_device_addresses,
+                 undo=HostUndo(destroy_guest)),
     ),
-    again=try_another_host,
-    failed=tell_user,
+    again=try_another_host, failed=set_fault, deadline=Deadline.BUILD,
 )

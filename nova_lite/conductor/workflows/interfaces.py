@@ -1,150 +1,146 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attach and detach of one NIC: the host's network is ready before the guest has it, and let go of after."""
+"""Attach and detach of one NIC: the host's network is ready before the guest has it, and removed after."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor import guest, network_sync
-from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor import network_sync
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.engine.workflow import ControlStep, HostStep, HostUndo, RowStep, Run, Workflow
+from nova_lite.conductor.steps import find_host
+from nova_lite.conductor.steps.find_host import OnHost
 from nova_lite.db.compute import servers
 from nova_lite.db.network import interfaces, ports
+from nova_lite.payloads import guest
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import compute, network
 
 
-def prepare_network(run: Run) -> Saved:
+@dataclasses.dataclass(frozen=True)
+class NicState(OnHost):
+    """`port_id`: of the NIC."""
+
+    port_id: str = ""
+
+
+NicRun = Run[NicState]
+
+
+def prepare_network(services: Services, run: NicRun) -> NicState:
     """The host learns of all the server's ports, the new one among them."""
-    payload = _server_ports(run)
-    run.scratch["ports"] = payload
-    run.services.network(_agent(run)).prepare(run.ctxt, ports=payload)
-    return {"host": run.scratch["host"], "agent": _agent(run)}
+    state = _on_host(services, run)
+    services.network(state.agent).prepare(run.ctxt, ports=_server_ports(services, run))
+    return state
 
 
-def record_prepared(session: Session, run: Run) -> None:
+def record_prepared(session: Session, run: NicRun) -> None:
     network_sync.record_joined(session, run)
 
 
-def take_port_back(run: Run) -> None:
+def take_port_back(services: Services, run: NicRun) -> None:
     """The port is gone from the rows, then from the host."""
-    with run.services.database.writer() as session:
-        interfaces.take_back(session, run.server_id, _port_id(run))
-    run.saved["agent"] = _agent(run)
-    run.services.unless_down("nova-network", _agent(run), functools.partial(
-        run.services.network(_agent(run)).prepare, run.ctxt, ports=_server_ports(run)))
-    network_sync.changed(run)
+    agent = _on_host(services, run).agent
+    with services.database.writer() as session:
+        interfaces.take_back(session, run.resource_id, run.state.port_id)
+    services.unless_down("nova-network", agent, functools.partial(
+        services.network(agent).prepare, run.ctxt, ports=_server_ports(services, run)))
+    network_sync.changed(services, run)
 
 
-def compute_attach_interface(run: Run) -> None:
-    """The guest gets the NIC. (Nova's word for this event: clients look for it.)"""
-    run.services.compute(_agent(run)).attach_interface(
-        run.ctxt, server_id=run.server_id, turn=_turn(run), nic=_nic(run))
+def attach_nic(services: Services, run: NicRun) -> None:
+    """The guest gets the NIC."""
+    services.compute(run.state.agent).attach_interface(
+        run.ctxt, server_id=run.resource_id, order=run.order, nic=_nic(services, run))
 
 
-def record_attached(session: Session, run: Run) -> None:
-    interfaces.plug_one(session, run.server_id, _port_id(run))
-    servers.finish(session, run.server_id, "attach_interface")
+def record_attached(session: Session, run: NicRun) -> None:
+    interfaces.plug_one(session, run.resource_id, run.state.port_id)
+    servers.finish(session, run.resource_id, "attach_interface")
 
 
-def take_nic_back(run: Run) -> None:
-    run.services.unless_down("nova-compute", _agent(run), functools.partial(
-        run.services.compute(_agent(run)).detach_interface, run.ctxt, server_id=run.server_id, turn=_turn(run) + 1,
-        port_id=_port_id(run)))
+def take_nic_back(services: Services, run: NicRun) -> None:
+    services.compute(run.state.agent).detach_interface(
+        run.ctxt, server_id=run.resource_id, order=run.order, port_id=run.state.port_id)
 
 
-def unplug_guest(run: Run) -> Saved:
-    """The guest lets go of the NIC; one that runs may take its time."""
-    run.services.compute(_agent(run)).detach_interface(
-        run.ctxt, server_id=run.server_id, turn=_turn(run), port_id=_port_id(run))
-    return {"host": run.scratch["host"], "agent": _agent(run)}
+def find_server(services: Services, run: NicRun) -> NicState:
+    return _on_host(services, run)
 
 
-def plug_guest_again(run: Run) -> None:
-    run.services.unless_down("nova-compute", _agent(run), functools.partial(
-        run.services.compute(_agent(run)).attach_interface, run.ctxt, server_id=run.server_id, turn=_turn(run) + 1,
-        nic=_nic(run)))
+def plug_guest_again(services: Services, run: NicRun) -> None:
+    services.compute(run.state.agent).attach_interface(
+        run.ctxt, server_id=run.resource_id, order=run.order, nic=_nic(services, run))
 
 
-def withdraw_network(run: Run) -> None:
+def withdraw_network(services: Services, run: NicRun) -> NicState:
     """The host forgets the port; its connections are cut."""
-    run.services.network(_agent(run)).prepare(run.ctxt, ports=_server_ports(run, without=_port_id(run)))
+    services.network(run.state.agent).prepare(run.ctxt, ports=_server_ports(services, run, without=run.state.port_id))
+    return run.state
 
 
-def prepare_again(run: Run) -> None:
-    run.services.unless_down("nova-network", _agent(run), functools.partial(
-        run.services.network(_agent(run)).prepare, run.ctxt, ports=_server_ports(run)))
+def prepare_again(services: Services, run: NicRun) -> None:
+    services.unless_down("nova-network", run.state.agent, functools.partial(
+        services.network(run.state.agent).prepare, run.ctxt, ports=_server_ports(services, run)))
 
 
-def compute_detach_interface(run: Run) -> None:
-    """Nothing has the port any more: it goes in the transaction that ends the action. (The name is Nova's.)"""
+def record_detached(session: Session, run: NicRun) -> None:
+    """Nothing has the port any more: it goes in the transaction that ends the action."""
+    interfaces.take_back(session, run.resource_id, run.state.port_id)
+    servers.finish(session, run.resource_id, "detach_interface")
 
 
-def record_detached(session: Session, run: Run) -> None:
-    interfaces.take_back(session, run.server_id, _port_id(run))
-    servers.finish(session, run.server_id, "detach_interface")
+def push_changes(services: Services, run: NicRun) -> None:
+    network_sync.changed(services, run)
+    network_sync.places(services, run)
 
 
-def push_changes(run: Run) -> None:
-    network_sync.changed(run)
-    network_sync.places(run)
+def stay_without(session: Session, run: NicRun, error: errors.NovaLiteError) -> None:
+    servers.abandon(session, run.resource_id, "attach_interface", fault=None, is_fatal=False)
 
 
-def server_stays_attach(session: Session, run: Run, error: errors.NovaLiteError) -> None:
-    servers.abandon(session, run.server_id, "attach_interface", fault=None, is_fatal=False)
+def stay_with(session: Session, run: NicRun, error: errors.NovaLiteError) -> None:
+    servers.abandon(session, run.resource_id, "detach_interface", fault=None, is_fatal=False)
 
 
-def server_stays_detach(session: Session, run: Run, error: errors.NovaLiteError) -> None:
-    servers.abandon(session, run.server_id, "detach_interface", fault=None, is_fatal=False)
+def _on_host(services: Services, run: NicRun) -> NicState:
+    if run.state.agent:
+        return run.state
+    host, agent = find_host.find_host(services, run.resource_id)
+    return dataclasses.replace(run.state, host=host, agent=agent)
 
 
-def _port_id(run: Run) -> str:
-    return str(run.inputs["port_id"])
+def _server_ports(services: Services, run: NicRun, *, without: str | None = None) -> network.ServerPorts:
+    with services.database.reader() as session:
+        server = servers.get(session, run.resource_id)
+        return guest.server_ports(session, services.environment, server, fence=run.attempt_id, without=without)
 
 
-def _turn(run: Run) -> int:
-    """Orders what is asked of the guest's host about NICs: an undo, one more, comes after what it undoes."""
-    return 2 * run.action_id
-
-
-def _agent(run: Run) -> str:
-    """:raises errors.WorkerError: the server has no host any more."""
-    if "agent" not in run.scratch:
-        with run.services.database.reader() as session:
-            server = servers.get(session, run.server_id)
-        if server.agent is None:
-            raise errors.WorkerError(reason="the server is on no host")
-        run.scratch["agent"], run.scratch["host"] = server.agent, server.host
-    return str(run.scratch["agent"])
-
-
-def _server_ports(run: Run, *, without: str | None = None) -> network.ServerPorts:
-    with run.services.database.reader() as session:
-        server = servers.get(session, run.server_id)
-        return guest.server_ports(session, run.services, server, fence=run.fence, without=without)
-
-
-def _nic(run: Run) -> compute.Nic:
-    with run.services.database.reader() as session:
-        return port_payloads.nics([ports.get(session, _port_id(run))])[0]
+def _nic(services: Services, run: NicRun) -> compute.Nic:
+    with services.database.reader() as session:
+        return port_payloads.nics([ports.get(session, run.state.port_id)])[0]
 
 
 ATTACH = Workflow(
-    "attach_interface",
+    "attach_interface", NicState,
     (
-        Step(prepare_network, record=record_prepared, after=network_sync.changed, undo=take_port_back),
-        Step(compute_attach_interface, record=record_attached, after=network_sync.places, undo=take_nic_back),
+        ControlStep("prepare_network", prepare_network, record=record_prepared, after=network_sync.changed, undo=take_port_back),
+        HostStep("compute_attach_interface", find_host.agent, attach_nic, record=record_attached, after=network_sync.places,
+                 undo=HostUndo(take_nic_back)),
     ),
-    failed=server_stays_attach,
+    failed=stay_without,
 )
 DETACH = Workflow(
-    "detach_interface",
+    "detach_interface", NicState,
     (
-        Step(unplug_guest, undo=plug_guest_again),
-        Step(withdraw_network, undo=prepare_again),
-        Step(compute_detach_interface, record=record_detached, after=push_changes),
+        ControlStep("find_server", find_server),
+        HostStep("unplug_guest", find_host.agent, take_nic_back, undo=HostUndo(plug_guest_again)),
+        ControlStep("withdraw_network", withdraw_network, undo=prepare_again),
+        RowStep("compute_detach_interface", record=record_detached, after=push_changes),
     ),
-    failed=server_stays_detach,
+    failed=stay_with,
 )

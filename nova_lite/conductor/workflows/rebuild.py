@@ -1,69 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rebuild: the guest starts over from an image, on its host, with its ports and its place among the claims."""
+"""Rebuild: the guest starts over from an image, on its host, with its ports and its claim."""
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor import guest, network_sync
-from nova_lite.conductor.engine.workflow import Run, Step, Workflow
-from nova_lite.conductor.steps import call_host, faults
-from nova_lite.conductor.steps.find_host import find_server
+from nova_lite.conductor import network_sync
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.engine.workflow import ControlStep, HostStep, Run, Workflow
+from nova_lite.conductor.steps import faults, find_host
+from nova_lite.conductor.steps.find_host import OnHost
 from nova_lite.db.compute import servers
 from nova_lite.lifecycle.servers import TASKS_OF, Power, Vm
+from nova_lite.payloads import guest
 
 _REBUILDING, _DISKS, _SPAWNING = TASKS_OF["rebuild"]
 
 
-def record_found(session: Session, run: Run) -> None:
-    servers.show_task(session, run.server_id, among=(_REBUILDING,), task=_DISKS)
+@dataclasses.dataclass(frozen=True)
+class RebuildState(OnHost):
+    """`is_on`: the guest runs afterwards. `admin_pass`: sealed."""
+
+    is_on: bool = True
+    preserve_ephemeral: bool = False
+    admin_pass: str | None = None
 
 
-def refresh_network(run: Run) -> None:
+RebuildRun = Run[RebuildState]
+
+
+def find_server(services: Services, run: RebuildRun) -> RebuildState:
+    host, agent = find_host.find_host(services, run.resource_id)
+    return dataclasses.replace(run.state, host=host, agent=agent)
+
+
+def record_found(session: Session, run: RebuildRun) -> None:
+    servers.show_task(session, run.resource_id, among=(_REBUILDING,), task=_DISKS)
+
+
+def refresh_network(services: Services, run: RebuildRun) -> RebuildState:
     """What the guest may read about itself is new before it starts."""
-    with run.services.database.reader() as session:
-        server = servers.get(session, run.server_id)
-        ports = guest.server_ports(session, run.services, server, fence=run.fence)
-    run.services.network(run.saved["agent"]).prepare(run.ctxt, ports=ports)
+    with services.database.reader() as session:
+        server = servers.get(session, run.resource_id)
+        ports = guest.server_ports(session, services.environment, server, fence=run.attempt_id)
+    services.network(run.state.agent).prepare(run.ctxt, ports=ports)
+    return run.state
 
 
-def record_refreshed(session: Session, run: Run) -> None:
-    servers.show_task(session, run.server_id, among=(_DISKS,), task=_SPAWNING)
+def record_refreshed(session: Session, run: RebuildRun) -> None:
+    servers.show_task(session, run.resource_id, among=(_DISKS,), task=_SPAWNING)
 
 
-def compute_rebuild_instance(run: Run) -> None:
-    """The host replaces the guest. (Nova's word for this event: clients look for it.)"""
-    with run.services.database.reader() as session:
-        server = servers.get(session, run.server_id)
-        ports = guest.server_ports(session, run.services, server, fence=run.fence)
-        wanted = guest.describe(session, run.services, server, fence=run.fence, ports=ports, inputs=run.inputs)
-    worker = run.services.compute(run.saved["agent"])
-    call_host.compute(run, run.saved["agent"], functools.partial(
-        worker.rebuild, run.ctxt, guest=wanted, keeps_ephemeral=bool(run.inputs["preserve_ephemeral"]),
-        is_on=bool(run.inputs["is_on"])))
+def replace_guest(services: Services, run: RebuildRun) -> None:
+    """The host replaces the guest."""
+    with services.database.reader() as session:
+        server = servers.get(session, run.resource_id)
+        ports = guest.server_ports(session, services.environment, server, fence=run.attempt_id)
+        described = guest.describe(session, services.environment, server, ports=ports, admin_pass=run.state.admin_pass)
+    services.compute(run.state.agent).rebuild(
+        run.ctxt, order=run.order, guest=described, keeps_ephemeral=run.state.preserve_ephemeral, is_on=run.state.is_on)
 
 
-def record_rebuilt(session: Session, run: Run) -> None:
-    is_on = run.inputs["is_on"]
-    servers.finish(session, run.server_id, "rebuild", vm_state=Vm.ACTIVE if is_on else Vm.STOPPED,
+def record_rebuilt(session: Session, run: RebuildRun) -> None:
+    is_on = run.state.is_on
+    servers.finish(session, run.resource_id, "rebuild", vm_state=Vm.ACTIVE if is_on else Vm.STOPPED,
                    power_state=int(Power.RUNNING if is_on else Power.SHUTDOWN))
 
 
-def tell_user(session: Session, run: Run, error: errors.NovaLiteError) -> None:
+def set_fault(session: Session, run: RebuildRun, error: errors.NovaLiteError) -> None:
     """Its old disk may be gone, so that the server is in ERROR; it can be rebuilt again."""
-    fault = faults.fault(error.text, details=f"{run.saved.get('host')}: {error.text}", now=run.services.now())
-    servers.abandon(session, run.server_id, "rebuild", fault=fault, is_fatal=True)
+    fault = faults.fault(error.text, details=f"{run.state.host}: {error.text}")
+    servers.abandon(session, run.resource_id, "rebuild", fault=fault, is_fatal=True)
 
 
 REBUILD = Workflow(
-    "rebuild",
+    "rebuild", RebuildState,
     (
-        Step(find_server, record=record_found),
-        Step(refresh_network, record=record_refreshed),
-        Step(compute_rebuild_instance, record=record_rebuilt, after=network_sync.places),
+        ControlStep("find_server", find_server, record=record_found),
+        ControlStep("refresh_network", refresh_network, record=record_refreshed),
+        HostStep("compute_rebuild_instance", find_host.agent, replace_guest, record=record_rebuilt, after=network_sync.places),
     ),
-    failed=tell_user,
+    failed=set_fault,
 )

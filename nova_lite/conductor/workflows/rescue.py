@@ -3,74 +3,97 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor import guest
-from nova_lite.conductor.engine.workflow import Run, Step, Workflow
-from nova_lite.conductor.steps import call_host
-from nova_lite.conductor.steps.find_host import find_server
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.engine.workflow import ControlStep, HostStep, HostUndo, Run, Workflow
+from nova_lite.conductor.steps import find_host
+from nova_lite.conductor.steps.find_host import OnHost
 from nova_lite.db.compute import servers
 from nova_lite.db.image import images
 from nova_lite.lifecycle.servers import Power
+from nova_lite.payloads import guest
 
 
-def compute_rescue_instance(run: Run) -> None:
-    """The host restarts the guest from the rescue image. (Nova's word for this event: clients look for it.)"""
-    image_id = str(run.inputs["image_id"])
-    with run.services.database.reader() as session:
-        server = servers.get(session, run.server_id)
+@dataclasses.dataclass(frozen=True)
+class RescueState(OnHost):
+    """`image_id`: what the guest boots from. `admin_pass`: sealed."""
+
+    image_id: str = ""
+    admin_pass: str | None = None
+
+
+RescueRun = Run[RescueState]
+UnrescueRun = Run[OnHost]
+
+
+def find_server(services: Services, run: RescueRun) -> RescueState:
+    host, agent = find_host.find_host(services, run.resource_id)
+    return dataclasses.replace(run.state, host=host, agent=agent)
+
+
+def rescue_guest(services: Services, run: RescueRun) -> None:
+    """The host restarts the guest from the rescue image."""
+    image_id = run.state.image_id
+    with services.database.reader() as session:
+        server = servers.get(session, run.resource_id)
         image = images.by_ids(session, [image_id]).get(image_id)
-        told = guest.drive_documents(session, run.services, server, fence=run.fence, inputs=run.inputs)
+        documents = guest.drive_documents(session, services.environment, server, admin_pass=run.state.admin_pass)
     if image is None or image.status != images.ACTIVE:
         raise errors.ImageFailed(host=server.host, id=image_id, reason="it was deleted in the meantime")
-    wanted = guest.image_payload(run.services, image, project_id=server.project_id, properties=dict(image.properties))
-    worker = run.services.compute(run.saved["agent"])
-    call_host.compute(run, run.saved["agent"], functools.partial(
-        worker.rescue, run.ctxt, server_id=run.server_id, fence=run.fence, image=wanted, documents=told))
+    described = guest.image_payload(
+        services.environment, image, project_id=server.project_id, properties=dict(image.properties))
+    services.compute(run.state.agent).rescue(
+        run.ctxt, server_id=run.resource_id, order=run.order, image=described, documents=documents)
 
 
-def record_rescued(session: Session, run: Run) -> None:
-    servers.finish(session, run.server_id, "rescue", power_state=int(Power.RUNNING))
+def record_rescued(session: Session, run: RescueRun) -> None:
+    servers.finish(session, run.resource_id, "rescue", power_state=int(Power.RUNNING))
 
 
-def end_rescue(run: Run) -> None:
+def end_rescue(services: Services, run: RescueRun) -> None:
     """The guest has its own disks only, and its power as before."""
-    if "agent" not in run.saved:
-        return
-    run.services.unless_down("nova-compute", run.saved["agent"], functools.partial(
-        run.services.compute(run.saved["agent"]).undo_rescue, run.ctxt, server_id=run.server_id, fence=run.fence))
+    services.compute(run.state.agent).undo_rescue(run.ctxt, server_id=run.resource_id, order=run.order)
 
 
-def compute_unrescue_instance(run: Run) -> None:
-    """The host restarts the guest from its own disk. (Nova's word for this event.)"""
-    worker = run.services.compute(run.saved["agent"])
-    call_host.compute(run, run.saved["agent"], functools.partial(
-        worker.unrescue, run.ctxt, server_id=run.server_id, fence=run.fence, is_on=True))
+def find_rescued(services: Services, run: UnrescueRun) -> OnHost:
+    return OnHost(*find_host.find_host(services, run.resource_id))
 
 
-def record_unrescued(session: Session, run: Run) -> None:
-    servers.finish(session, run.server_id, "unrescue", power_state=int(Power.RUNNING))
+def unrescue_guest(services: Services, run: UnrescueRun) -> None:
+    """The host restarts the guest from its own disk."""
+    services.compute(run.state.agent).unrescue(run.ctxt, server_id=run.resource_id, order=run.order, is_on=True)
 
 
-def server_stays(session: Session, run: Run, error: errors.NovaLiteError) -> None:
-    """It is as it was; the action says why."""
-    servers.abandon(session, run.server_id, "rescue", fault=None, is_fatal=False)
+def record_unrescued(session: Session, run: UnrescueRun) -> None:
+    servers.finish(session, run.resource_id, "unrescue", power_state=int(Power.RUNNING))
 
 
-def server_stays_rescued(session: Session, run: Run, error: errors.NovaLiteError) -> None:
-    servers.abandon(session, run.server_id, "unrescue", fault=None, is_fatal=False)
+def stay(session: Session, run: RescueRun, error: errors.NovaLiteError) -> None:
+    """The server is as it was; the action says why."""
+    servers.abandon(session, run.resource_id, "rescue", fault=None, is_fatal=False)
+
+
+def stay_rescued(session: Session, run: UnrescueRun, error: errors.NovaLiteError) -> None:
+    servers.abandon(session, run.resource_id, "unrescue", fault=None, is_fatal=False)
 
 
 RESCUE = Workflow(
-    "rescue",
-    (Step(find_server), Step(compute_rescue_instance, record=record_rescued, undo=end_rescue)),
-    failed=server_stays,
+    "rescue", RescueState,
+    (
+        ControlStep("find_server", find_server),
+        HostStep("compute_rescue_instance", find_host.agent, rescue_guest, record=record_rescued, undo=HostUndo(end_rescue)),
+    ),
+    failed=stay,
 )
 UNRESCUE = Workflow(
-    "unrescue",
-    (Step(find_server), Step(compute_unrescue_instance, record=record_unrescued)),
-    failed=server_stays_rescued,
+    "unrescue", OnHost,
+    (
+        ControlStep("find_server", find_rescued),
+        HostStep("compute_unrescue_instance", find_host.agent, unrescue_guest, record=record_unrescued),
+    ),
+    failed=stay_rescued,
 )

@@ -4,126 +4,144 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor import guest, network_sync
-from nova_lite.conductor.engine.workflow import Run, Saved, Step, Workflow
+from nova_lite.conductor import network_sync
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.engine.workflow import ControlStep, HostStep, HostUndo, Run, Workflow
+from nova_lite.conductor.steps import find_host
 from nova_lite.conductor.workflows import build
+from nova_lite.conductor.workflows.build import BuildState
 from nova_lite.db.compute import server_images, servers, shelving
 from nova_lite.db.image import images
 from nova_lite.db.network import ports
 from nova_lite.lifecycle.servers import Power
-from nova_lite.payloads import placement
+from nova_lite.payloads import guest, placement
 from nova_lite.rpc.compute import Image
 
 
-def pick_host(run: Run) -> Saved:
+@dataclasses.dataclass(frozen=True)
+class UnshelveState(BuildState):
+    """`is_here`: the guest is still on its host. `left`: an attempt has placed the server. `forced_host`: the one to be used."""
+
+    is_here: bool = False
+    left: bool = False
+    forced_host: str = ""
+
+
+UnshelveRun = Run[UnshelveState]
+
+
+def pick_host(services: Services, run: UnshelveRun) -> UnshelveState:
     """Where it still is, else a host that a scheduler picks and claims."""
-    with run.services.database.reader() as session:
-        server = servers.get(session, run.server_id)
-        if server.agent is not None and not run.saved.get("left"):
-            return {"host": server.host, "agent": server.agent, "zone": server.availability_zone, "is_here": True}
-        wanted = placement.request(session, server, excluded=[tried["host"] for tried in run.saved.get("tried", [])])
-    if run.inputs.get("host"):
-        wanted = dataclasses.replace(wanted, forced_host=run.inputs["host"])
-    found = run.services.scheduler.pick_host(run.ctxt, request=wanted)
-    return {"host": found.host, "agent": found.agent, "zone": found.availability_zone, "is_here": False, "left": True}
+    # Before a host is picked, `host` is the action's input: the one that was requested.
+    forced = run.state.forced_host or ("" if run.state.agent else run.state.host)
+    with services.database.reader() as session:
+        server = servers.get(session, run.resource_id)
+        if server.agent is not None and not run.state.left:
+            return dataclasses.replace(run.state, host=str(server.host), agent=server.agent, zone=str(server.availability_zone), is_here=True)
+        request = placement.request(session, server, excluded=[tried.host for tried in run.state.tried])
+    if forced:
+        request = dataclasses.replace(request, forced_host=forced)
+    picked = services.scheduler.pick_host(run.ctxt, request=request)
+    return dataclasses.replace(run.state, host=picked.host, agent=picked.agent, zone=picked.availability_zone, is_here=False,
+                               left=True, forced_host=forced)
 
 
-def record_host(session: Session, run: Run) -> None:
-    if not run.saved["is_here"]:
-        servers.place(session, run.server_id, host=run.saved["host"], agent=run.saved["agent"], availability_zone=run.saved["zone"])
-        ports.plug(session, run.server_id, host=run.saved["host"], is_up=False)
+def record_host(session: Session, run: UnshelveRun) -> None:
+    if not run.state.is_here:
+        servers.place(session, run.resource_id, host=run.state.host, agent=run.state.agent, availability_zone=run.state.zone)
+        ports.plug(session, run.resource_id, host=run.state.host, is_up=False)
 
 
-def release_claim(run: Run) -> None:
-    if run.saved.get("is_here"):
+def release_claim(services: Services, run: UnshelveRun) -> None:
+    if run.state.is_here:
         return
-    build.release_claim(run)
-    with run.services.database.writer() as session:
-        servers.place(session, run.server_id, host=None, agent=None, availability_zone=None)
+    build.release_claim(services, run)
+    with services.database.writer() as session:
+        servers.place(session, run.resource_id, host=None, agent=None, availability_zone=None)
 
 
-def prepare_network(run: Run) -> None:
+def prepare_network(services: Services, run: UnshelveRun) -> UnshelveState:
     """The same ports, on this host."""
-    if not run.saved["is_here"]:
-        build.prepare_network(run)
+    if not run.state.is_here:
+        build.prepare_ports(services, run, run.state.agent)
+    return run.state
 
 
-def record_network(session: Session, run: Run) -> None:
-    if not run.saved["is_here"]:
+def record_network(session: Session, run: UnshelveRun) -> None:
+    if not run.state.is_here:
         network_sync.record_joined(session, run)
-    servers.show_task(session, run.server_id, among=("unshelving",), task="spawning")
+    servers.show_task(session, run.resource_id, among=("unshelving",), task="spawning")
 
 
-def release_network(run: Run) -> None:
-    if not run.saved["is_here"]:
-        build.release_network(run)
+def release_network(services: Services, run: UnshelveRun) -> None:
+    if not run.state.is_here:
+        build.release_ports(services, run, run.state.agent)
 
 
-def start_guest(run: Run) -> None:
+def start_guest(services: Services, run: UnshelveRun) -> None:
     """Disks from the snapshot, and the domain; or only power."""
-    worker = run.services.compute(run.saved["agent"])
-    if run.saved["is_here"]:
-        worker.unshelve(run.ctxt, server_id=run.server_id, action_id=run.action_id)
+    worker = services.compute(run.state.agent)
+    if run.state.is_here:
+        worker.unshelve(run.ctxt, server_id=run.resource_id, order=run.order, is_on=True)
         return
-    with run.services.database.reader() as session:
-        server = servers.get(session, run.server_id)
-        known = guest.server_ports(session, run.services, server, fence=run.fence)
-        payload = guest.describe(session, run.services, server, fence=run.fence, ports=known, image=_snapshot(session, run))
-    worker.build(run.ctxt, guest=payload)
+    with services.database.reader() as session:
+        server = servers.get(session, run.resource_id)
+        known = guest.server_ports(session, services.environment, server, fence=run.attempt_id)
+        described = guest.describe(
+            session, services.environment, server, ports=known, image=_snapshot(session, services, run))
+    worker.build(run.ctxt, order=run.order, guest=described)
 
 
-def _snapshot(session: Session, run: Run) -> Image:
+def _snapshot(session: Session, services: Services, run: UnshelveRun) -> Image:
     """:raises errors.ImageFailed: it was deleted, and with it all that the server was."""
-    server = servers.get(session, run.server_id)
+    server = servers.get(session, run.resource_id)
     image_id = str(server.shelved_image_id)
     found = images.by_ids(session, [image_id]).get(image_id)
     if found is None or found.status != "active":
-        raise errors.ImageFailed(host=run.saved["host"], id=image_id, reason="the snapshot of the shelved server was deleted")
+        raise errors.ImageFailed(host=run.state.host, id=image_id, reason="the snapshot of the shelved server was deleted")
     return guest.image_payload(
-        run.services, found, project_id=server.project_id, properties=dict(server.image_properties))
+        services.environment, found, project_id=server.project_id, properties=dict(server.image_properties))
 
 
-def take_guest_back(run: Run) -> None:
-    if not run.saved["is_here"]:
-        build.destroy_guest(run)
-        return
-    run.services.unless_down("nova-compute", run.saved["agent"], functools.partial(
-        run.services.compute(run.saved["agent"]).shelve, run.ctxt, server_id=run.server_id, action_id=run.action_id))
+def take_guest_back(services: Services, run: UnshelveRun) -> None:
+    if run.state.is_here:
+        services.compute(run.state.agent).shelve(run.ctxt, server_id=run.resource_id, order=run.order)
+    else:
+        build.destroy_guest(services, run)
 
 
-def record_guest(session: Session, run: Run) -> None:
+def record_guest(session: Session, run: UnshelveRun) -> None:
     """The server is itself again; its snapshot goes in the same transaction."""
-    image_id = shelving.image_of(session, run.server_id)
-    if servers.finish(session, run.server_id, "unshelve", power_state=int(Power.RUNNING)):
+    image_id = shelving.image_of(session, run.resource_id)
+    if servers.finish(session, run.resource_id, "unshelve", power_state=int(Power.RUNNING)):
         server_images.discard(session, [image_id] if image_id else [])
-        shelving.record(session, run.server_id, image_id=None, now=None)
-    ports.plug(session, run.server_id, host=run.saved["host"], is_up=True)
+        shelving.record(session, run.resource_id, image_id=None, now=None)
+    ports.plug(session, run.resource_id, host=run.state.host, is_up=True)
 
 
-def try_another_host(run: Run, error: errors.NovaLiteError) -> bool:
+def try_another_host(services: Services, run: UnshelveRun, error: errors.NovaLiteError) -> UnshelveState | None:
     """Where it still is, or was forced to, there is no other; a snapshot that is gone is gone everywhere."""
-    if run.saved.pop("is_here", False) or run.inputs.get("host"):
-        return False
-    return build.try_another_host(run, error)
+    if run.state.is_here or run.state.forced_host or not run.state.agent or run.attempt >= services.conf.conductor.build_attempts:
+        return None
+    return build.without_host(run, run.state, error)
 
 
-def tell_user(session: Session, run: Run, error: errors.NovaLiteError) -> None:
+def stay_shelved(session: Session, run: UnshelveRun, error: errors.NovaLiteError) -> None:
     """The server stays shelved; the action says why."""
-    servers.abandon(session, run.server_id, "unshelve", fault=None, is_fatal=False)
+    servers.abandon(session, run.resource_id, "unshelve", fault=None, is_fatal=False)
 
 
 UNSHELVE = Workflow(
-    "unshelve",
+    "unshelve", UnshelveState,
     (
-        Step(pick_host, record=record_host, undo=release_claim),
-        Step(prepare_network, record=record_network, after=network_sync.changed, undo=release_network),
-        Step(start_guest, record=record_guest, after=network_sync.places, undo=take_guest_back),
+        ControlStep("pick_host", pick_host, record=record_host, undo=release_claim),
+        ControlStep("prepare_network", prepare_network, record=record_network, after=network_sync.changed, undo=release_network),
+        HostStep("start_guest", find_host.agent, start_guest, record=record_guest, after=network_sync.places,
+                 undo=HostUndo(take_guest_back)),
     ),
-    again=try_another_host,
-    failed=tell_user,
+    again=try_another_host, failed=stay_shelved,
 )

@@ -51,7 +51,7 @@ def discard(session: Session, image_ids: Collection[str]) -> None:
 
 def discard_unfinished(session: Session, server_id: str) -> None:
     """Delete the unfinished images of the server's actions, which have been cancelled."""
-    all_inputs = session.scalars(sa.select(Action.inputs).where(Action.server_id == server_id))
+    all_inputs = session.scalars(sa.select(Action.inputs).where(Action.resource_id == server_id))
     image_ids = [str(inputs["image_id"]) for inputs in all_inputs if "image_id" in inputs]
     if image_ids:
         discard(session, list(session.scalars(

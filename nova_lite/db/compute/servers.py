@@ -192,6 +192,12 @@ def abandon(session: Session, server_id: str, action: str, *, fault: dict[str, A
     return _update_in_task(session, server_id, ACTIONS[action].task, values)
 
 
+def set_fault(session: Session, server_id: str, fault: dict[str, Any]) -> None:
+    """The server is in ERROR with this fault, whatever was under way; a deleted one stays as it is."""
+    session.execute(sa.update(Server).where(Server.id == server_id, Server.deleted_at.is_(None)).values(
+        vm_state=str(Vm.ERROR), task_state=None, fault=fault, updated_at=utcnow()).execution_options(synchronize_session=False))
+
+
 def show_task(session: Session, server_id: str, *, among: tuple[str, ...], task: str) -> bool:
     """Move on within an action: the task shown becomes `task`. False: the server is not in one of `among`."""
     keys = {"of": server_id, "now": utcnow(), "new_task_state": task}
@@ -240,9 +246,9 @@ def purge(session: Session, *, deleted_before: datetime.datetime, limit: int) ->
     """Remove up to `limit` servers that were deleted before then, with their actions and events; how many."""
     gone = list(session.scalars(sa.select(Server.id).where(Server.deleted_at < deleted_before).limit(limit)))
     if gone:
-        action_ids = sa.select(Action.id).where(Action.server_id.in_(gone))
+        action_ids = sa.select(Action.id).where(Action.resource_id.in_(gone))
         session.execute(sa.delete(ActionEvent).where(ActionEvent.action_id.in_(action_ids)).execution_options(**_UNTRACKED))
-        session.execute(sa.delete(Action).where(Action.server_id.in_(gone)).execution_options(**_UNTRACKED))
+        session.execute(sa.delete(Action).where(Action.resource_id.in_(gone)).execution_options(**_UNTRACKED))
         session.execute(sa.delete(Server).where(Server.id.in_(gone)).execution_options(**_UNTRACKED))
         revisions.delete(session, gone)
     return len(gone)

@@ -37,16 +37,16 @@ class Conductor:
             action = session.get_one(Action, action_id)
             self.heard.append(action.name)
             if self.reason is not None:
-                interfaces.take_back(session, action.server_id, action.inputs["port_id"])
+                interfaces.take_back(session, action.resource_id, action.inputs["port_id"])
                 action.state, action.message = actions.FAILED, self.reason
-                servers.abandon(session, action.server_id, action.name, fault=None, is_fatal=False)
+                servers.abandon(session, action.resource_id, action.name, fault=None, is_fatal=False)
                 return
             if action.name == "attach_interface":
-                interfaces.plug_one(session, action.server_id, action.inputs["port_id"])
+                interfaces.plug_one(session, action.resource_id, action.inputs["port_id"])
             else:
-                interfaces.take_back(session, action.server_id, action.inputs["port_id"])
+                interfaces.take_back(session, action.resource_id, action.inputs["port_id"])
             action.state = actions.DONE
-            servers.finish(session, action.server_id, action.name)
+            servers.finish(session, action.resource_id, action.name)
 
 
 @pytest.fixture

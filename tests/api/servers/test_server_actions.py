@@ -231,7 +231,7 @@ def test_security_groups_are_shown_with_their_incoming_rules(api: ComputeApi, se
 def journal(api: ComputeApi, server_id: str) -> tuple[str, str]:
     """Path and request id of the create action, given one event on h1."""
     with api.database.reader() as session:
-        action = session.scalars(sa.select(Action).where(Action.server_id == server_id)).first()
+        action = session.scalars(sa.select(Action).where(Action.resource_id == server_id)).first()
     assert action is not None
     api.add(ActionEvent(action_id=action.id, name="pick_host", host="h1", result="Error", details="h1: full",
                         finish_time=action.start_time))

@@ -44,7 +44,7 @@ def test_a_create_writes_the_server_its_port_and_its_action_then_hints_a_conduct
     assert server.flavor == values.Flavor(
         id="1", number=1, name="m1", vcpus=1, ram_mb=64, root_gb=1, extra_specs={"a": "b"})
     assert (port.device_id, port.is_ours, port.network_id) == (server.id, True, NETWORK)
-    assert (action.server_id, action.name, action.state) == (server.id, "create", "queued")
+    assert (action.resource_id, action.name, action.state) == (server.id, "create", "queued")
     assert api.rpc.sent == [("conductor", "", "run", {"action_id": action.id})]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import actions
-from nova_lite.lifecycle.servers import ACTIONS, TASKS_OF, OnRestart
+from nova_lite.lifecycle.servers import ACTIONS, TASKS_OF
 from tests.support.api import compute_api
 from tests.support.api.compute_api import Answer, ComputeApi, boot, settle
 
@@ -66,14 +66,14 @@ def test_what_is_on_a_host_is_kept_whatever_it_is(api: ComputeApi, server_id: st
 def test_what_is_shelved_and_on_no_host_is_kept_too_and_comes_back_as_it_was(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, vm_state="shelved_offloaded", host=None, agent=None)
     assert api.delete(f"/servers/{server_id}").status == 204
-    assert [sent[:3] for sent in api.rpc.sent] == [("conductor", "", "action_done")]
+    assert [sent[:3] for sent in api.rpc.sent] == [("conductor", "", "run")]
     settle(api, server_id, vm_state="soft-delete", host=None, agent=None)
     api.rpc.sent.clear()
     assert act(api, server_id, "restore").status == 202
-    assert [sent[:3] for sent in api.rpc.sent] == [("conductor", "", "action_done")]
+    assert [sent[:3] for sent in api.rpc.sent] == [("conductor", "", "run")]
 
 
-WORKING = sorted({task for name, row in ACTIONS.items() if row.on_restart is OnRestart.RESUME and name not in ("create", "delete")
+WORKING = sorted({task for name, row in ACTIONS.items() if row.task and not row.on_host and name not in ("create", "delete")
                   for task in TASKS_OF.get(name, (row.task,))} | {"restoring"})
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import datetime
 import random
 import threading
@@ -27,11 +29,14 @@ from nova_lite.compute.operations.snapshot import Snapshot
 from nova_lite.compute.operations.soft_delete import SoftDelete
 from nova_lite.compute.records import Records
 from nova_lite.compute.virt.fake.driver import FakeDriver
+from nova_lite.conductor.endpoints import Workflows
+from nova_lite.conductor.engine.engine import Engine
 from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.engine.threads import Threads
 from nova_lite.conductor.instance_metadata import Documents
 from nova_lite.conductor.network_sync import NetworkSync
-from nova_lite.conductor.reports import ActionReports, Heartbeats
-from nova_lite.conductor.service import Workflows
+from nova_lite.conductor.reports import Heartbeats, PowerChanges
+from nova_lite.conductor.workflows import WORKFLOWS
 from nova_lite.context import Context
 from nova_lite.db.base import new_id, utcnow
 from nova_lite.db.compute import actions, servers
@@ -41,10 +46,15 @@ from nova_lite.db.image import images
 from nova_lite.db.image.images import Image
 from nova_lite.db.network import networks, ports, security_groups
 from nova_lite.db.network.ports import Port
+from nova_lite.lifecycle.servers import ACTIONS, FIND_SERVER, HOST_STEP_SEQUENCE
 from nova_lite.network.fake import FakeNetwork
 from nova_lite.network.records import Records as NetworkRecords
 from nova_lite.network.service import Inventory, NetworkUpdates, Servers
-from nova_lite.rpc.conductor import ServiceReport
+from nova_lite.payloads.guest import Environment
+from nova_lite.rpc.compute import ComputeRpc
+from nova_lite.rpc.conductor import ServiceReport, StepReport
+from nova_lite.rpc.order import Order
+from nova_lite.runtime import tokens
 from nova_lite.scheduler.service import Placements
 from nova_lite.values.flavor import Flavor
 from tests.support import databases
@@ -62,6 +72,61 @@ class Together:
         return next(getattr(endpoint, name) for endpoint in self._endpoints if hasattr(endpoint, name))
 
 
+class Bus:
+    """What was cast and waits for its turn; nothing is delivered in the middle of anything else."""
+
+    def __init__(self) -> None:
+        self._waiting: collections.deque[Callable[[], None]] = collections.deque()
+        self._is_delivering = False
+
+    def put(self, work: Callable[[], None]) -> None:
+        """Deliver it at once, unless something is being delivered: then it waits for its turn."""
+        self._waiting.append(work)
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Deliver all, and what comes of it, unless that is being done."""
+        if self._is_delivering:
+            return
+        self._is_delivering = True
+        try:
+            while self._waiting:
+                with contextlib.suppress(errors.StaleRequest):
+                    self._waiting.popleft()()
+        finally:
+            self._is_delivering = False
+
+    def clear(self) -> None:
+        """As a broker that loses what it has."""
+        self._waiting.clear()
+
+
+# What a compute worker is sent by casts.
+STEPS = tuple(name for name, method in ComputeRpc.methods().items() if not method.rpc_contract.is_call)  # type: ignore[attr-defined]
+
+
+class Casts:
+    """A client whose casts wait on the bus; its calls are answered at once."""
+
+    def __init__(self, bus: Bus, target: Any, names: tuple[str, ...]) -> None:
+        self._bus, self._target, self._names = bus, target, names
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._names:
+            return getattr(self._target, name)
+        return lambda *args, **kwargs: self._bus.put(lambda: getattr(self._target, name)(*args, **kwargs))
+
+
+class Reports:
+    """Endpoint before the conductor's: a test may change what workers report."""
+
+    def __init__(self, cloud: OneProcess) -> None:
+        self._cloud = cloud
+
+    def report_step(self, ctxt: Context, *, report: StepReport) -> None:
+        self._cloud.engine.report(self._cloud.change_report(report))
+
+
 class OneProcess:
     """A cloud of `hosts` simulated hosts behind the agent `node`."""
 
@@ -71,6 +136,8 @@ class OneProcess:
         self.now_is: Callable[[], datetime.datetime] = utcnow
         self.driver = FakeDriver(self.conf)
         self.network_records = NetworkRecords(None)
+        self.bus = Bus()
+        self.change_report: Callable[[StepReport], StepReport] = lambda report: report
         self._start()
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=self.driver.host.inventory()))
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-network", agent="node"))
@@ -82,7 +149,7 @@ class OneProcess:
         records.load()
         conductor = Together()
         self.network = FakeNetwork(self.network_records, source=cast(Any, conductor), agent="node")
-        self.compute_host = Host(conf=self.conf, driver=self.driver, records=records, conductor=cast(Any, conductor))
+        self.compute_host = Host(conf=self.conf, driver=self.driver, records=records, conductor=cast(Any, Casts(self.bus, conductor, ("report_step",))))
         self.build_endpoint, self.soft_delete = Build(self.compute_host), SoftDelete(self.compute_host)
         compute = Together(self.build_endpoint, Interfaces(self.compute_host), Power(self.compute_host),
                            Resize(self.compute_host),
@@ -90,15 +157,21 @@ class OneProcess:
                            self.soft_delete, Inside(self.compute_host))
         network = Together(Servers(self.network), NetworkUpdates(self.network), Inventory(self.network))
         self.services = Services(
-            conf=self.conf, database=self.database, now=lambda: self.now_is(), image_token=lambda project_id: "token",
+            conf=self.conf, database=self.database, now=lambda: self.now_is(),
+            environment=Environment(dns_domain=self.conf.network.dns_domain, public_url="http://api",
+                                    image_token=lambda project_id: "token", open_secret=tokens.open_tokens(self.conf).decrypt_secret),
             scheduler=cast(Any, Placements(self.conf, self.database, rng=random.Random(7))),
-            conductor=cast(Any, conductor), compute=lambda agent: cast(Any, compute),
-            network=lambda agent: cast(Any, network), public_url="http://api",
-            network_changed=self._push_network)
+            conductor=cast(Any, Casts(self.bus, conductor, ("run", "refresh_documents"))), compute=lambda agent: cast(Any, Casts(self.bus, compute, STEPS)),
+            network=lambda agent: cast(Any, network), network_changed=self._push_network)
         self.network_sync = NetworkSync(self.services)
         self.heartbeats = Heartbeats(self.services)
-        self.workflows = Workflows(self.services, owner="conductor-1")
-        conductor.__init__(self.workflows, ActionReports(self.services), Documents(self.services), self.network_sync, self.heartbeats)  # type: ignore[misc]
+        self.conductor = conductor
+        self._start_conductor("conductor-1")
+
+    def _start_conductor(self, name: str) -> None:
+        self.engine = Engine(self.services, WORKFLOWS, owner=name, submit=self.bus.put, wake=lambda seconds, work: None)
+        self.conductor.__init__(  # type: ignore[misc]
+            Reports(self), Workflows(self.engine), PowerChanges(self.services), Documents(self.services), self.network_sync, self.heartbeats)
 
     def _push_network(self) -> None:
         """As the pusher's thread does, but at once; a workflow that runs in a thread leaves it to later ones."""
@@ -115,13 +188,14 @@ class OneProcess:
 
     def restart_conductor(self, name: str = "conductor-2") -> None:
         """Another conductor takes over: leases of the first have run out."""
-        self.workflows = Workflows(self.services, owner=name)
+        self._start_conductor(name)
         self.expire_leases()
 
     def expire_leases(self) -> None:
-        """As if the lease time had passed."""
+        """As if the lease time, and the rest after a failure, had passed."""
         with self.database.writer() as session:
-            session.execute(sa.update(actions.Action).values(lease_until=utcnow() - datetime.timedelta(seconds=1)))
+            session.execute(sa.update(actions.Action).values(
+                lease_until=utcnow() - datetime.timedelta(seconds=1), wake_at=None))
 
     def _image(self) -> str:
         with self.database.writer() as session:
@@ -161,6 +235,32 @@ class OneProcess:
             session.execute(sa.update(Server).where(Server.id == server_id).values(task_state="deleting"))
             return self._add(session, server_id, "delete")
 
+    def do(self, server_id: str, name: str) -> int:
+        """An action that the server's host does alone, to its end; its id."""
+        action_id = self.begin_action(server_id, name)
+        self.run(action_id)
+        return action_id
+
+    def order(self, action_id: int) -> Order:
+        """Of the action's step on the server's host, as the API casts it."""
+        action = self.action(action_id)
+        return Order(epoch=action.epoch, action=action_id, attempt=1, sequence=HOST_STEP_SEQUENCE, nonce=action.nonce)
+
+    def cast_action(self, server_id: str, name: str) -> int:
+        """As the compute API writes an action whose one step it casts; its id."""
+        with self.database.writer() as session:
+            server = servers.get(session, server_id)
+            servers.begin(session, server, name)
+            return actions.begin(
+                session, (actions.SERVER, server_id), name, actions.Requester(CTXT.request_id, CTXT.user_id, CTXT.project_id),
+                awaiting=actions.Awaiting(done=FIND_SERVER, step=ACTIONS[name].host_step, host=server.agent,
+                                          saved={"host": server.host, "agent": server.agent})).id
+
+    def use_threads(self, threads: Threads) -> None:
+        """The conductor works in these, and workers in threads of their own, as daemons do."""
+        self.bus.put = lambda work: threading.Thread(target=work, daemon=True).start()  # type: ignore[method-assign]
+        self.engine = Engine(self.services, WORKFLOWS, owner="threads", submit=threads.submit, wake=threads.wake)
+
     def begin_action(self, server_id: str, name: str, *, inputs: dict[str, Any] | None = None) -> int:
         """As the compute face writes it: the server is claimed for the action; the action's id."""
         with self.database.writer() as session:
@@ -173,7 +273,24 @@ class OneProcess:
                            project_id=CTXT.project_id, inputs=inputs).id
 
     def run(self, action_id: int) -> None:
-        self.workflows.take_up(CTXT, action_id)
+        """Carry the action out to its end, or until it rests."""
+        self.bus.put(lambda: self.engine.take_up(action_id))
+
+    def go_on(self, action_id: int) -> None:
+        """As the reconciler does: begin what is free, and send again what a worker should have."""
+        self.expire_leases()
+        self.bus.put(lambda: self.engine.take_up(action_id))
+        self.bus.put(lambda: self.engine.resend(action_id))
+
+    def advance(self, *, seconds: float) -> None:
+        """All clocks show so many seconds more."""
+        shifted = self.database.clock() + datetime.timedelta(seconds=seconds)
+        began = utcnow()
+        self.database.clock = self.now_is = lambda: shifted + (utcnow() - began)
+
+    def action(self, action_id: int) -> actions.Action:
+        with self.database.reader() as session:
+            return session.get_one(actions.Action, action_id)
 
     def server(self, server_id: str) -> Server:
         with self.database.reader() as session:
@@ -186,7 +303,7 @@ class OneProcess:
 
     def events(self, action_id: int) -> list[actions.ActionEvent]:
         with self.database.reader() as session:
-            return actions.events(session, action_id)
+            return actions.events(session, session.get_one(actions.Action, action_id))
 
     def leftovers(self, server_id: str) -> dict[str, object]:
         """What anybody still holds for the server; all empty when nothing is left."""

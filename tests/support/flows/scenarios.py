@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from nova_lite.db.network import interfaces, networks, ports, security_groups
 from nova_lite.db.network.ports import Port
+from nova_lite.lifecycle.servers import ACTIONS, Vm
 from tests.support.flows import disk_scenarios, resizing, shelving
 from tests.support.flows.one_process import CTXT, OneProcess
 
@@ -96,7 +97,36 @@ def _has_nics(cloud: OneProcess, server_id: str, count: int) -> bool:
             and (server.vm_state, server.task_state, server.fault) == ("active", None, None))
 
 
+def _power(name: str, before: Vm = Vm.ACTIVE) -> Scenario:
+    """An action that one host does alone: the server is as it leads to, or as before."""
+    first = {Vm.STOPPED: "stop", Vm.PAUSED: "pause", Vm.SUSPENDED: "suspend", Vm.SOFT_DELETED: "soft_delete"}
+    after = ACTIONS[name].leads_to or before
+
+    def prepare(cloud: OneProcess) -> tuple[str, int]:
+        server_id = active(cloud)
+        if before in first:
+            cloud.run(cloud.begin_action(server_id, first[before]))
+        assert cloud.server(server_id).vm_state == before
+        return server_id, cloud.begin_action(server_id, name)
+
+    def is_at_rest_in(state: Vm) -> Callable[[OneProcess, str], bool]:
+        return lambda cloud, server_id: (cloud.server(server_id).vm_state, cloud.server(server_id).task_state) == (state, None)
+
+    return Scenario(prepare, is_at_rest_in(after), lambda cloud, server_id, _reason: is_at_rest_in(before)(cloud, server_id))
+
+
 SCENARIOS: dict[str, Scenario] = {
+    "start": _power("start", Vm.STOPPED),
+    "stop": _power("stop"),
+    "reboot_soft": _power("reboot_soft"),
+    "reboot_hard": _power("reboot_hard"),
+    "pause": _power("pause"),
+    "unpause": _power("unpause", Vm.PAUSED),
+    "suspend": _power("suspend"),
+    "resume": _power("resume", Vm.SUSPENDED),
+    "soft_delete": _power("soft_delete"),
+    "restore": _power("restore", Vm.SOFT_DELETED),
+    "trigger_crash_dump": _power("trigger_crash_dump"),
     "create": Scenario(OneProcess.create_server, _is_built, _is_in_error),
     "delete": Scenario(_delete, _is_deleted),
     "resize": Scenario(resizing.resize, resizing.is_resized, resizing.is_as_before),

@@ -17,7 +17,15 @@ from nova_lite.compute.virt import drivers
 from nova_lite.context import Context
 from nova_lite.rpc import payload
 from nova_lite.rpc.compute import Guest
-from nova_lite.rpc.conductor import ConductorRpc
+from nova_lite.rpc.conductor import ConductorRpc, StepReport
+from nova_lite.rpc.order import Order
+
+
+class Silent(ConductorRpc):
+    """A conductor that keeps nothing."""
+
+    def report_step(self, ctxt: Context, *, report: StepReport) -> None:
+        """The parent looks at the host itself."""
 
 
 def main(file: str, what: str, guest_file: str) -> None:
@@ -28,16 +36,16 @@ def main(file: str, what: str, guest_file: str) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     records = Records(directory, is_durable=True)
     records.load()
-    host = Host(conf=conf, driver=driver, records=records, conductor=ConductorRpc())
+    host = Host(conf=conf, driver=driver, records=records, conductor=Silent())
     build = Build(host)
     recovery = Recovery(host, build, starts_guests=False)
     recovery.clean()
     driver.host.open(host.reports.see)
     recovery.run()
     if what == "build":
-        build.build(Context(), guest=guest)
+        build.build(Context(), order=Order(epoch=1, action=1), guest=guest)
     elif what == "destroy":
-        build.destroy(Context(), server_id=guest.server_id, fence=guest.fence + 1)
+        build.destroy(Context(), server_id=guest.server_id, order=Order(epoch=1, action=2))
     sys.stdout.write(json.dumps({"owned": build.owned(Context()).server_ids}))
     sys.stdout.flush()
     os._exit(0)

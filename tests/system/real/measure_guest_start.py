@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-from nova_lite.context import Context
 from tests.system.real.test_compute_worker import Cloud, cloud
 
 __all__ = ["cloud"]  # the fixture
@@ -21,14 +20,14 @@ def test_measure(cloud: Cloud) -> None:  # noqa: F811 - the fixture
     for _ in range(ROUNDS):
         guest = cloud.guest()
         began = time.monotonic()
-        cloud.compute.build(Context(), guest=guest)
+        cloud.do("build", guest=guest)
         ours.append(time.monotonic() - began)
         description = cloud.directory / "domain.xml"
         description.write_text(cloud.libvirt.virsh("dumpxml", "--inactive", guest.server_id) or "")
         cloud.libvirt.virsh("destroy", guest.server_id)
         cloud.libvirt.virsh("undefine", guest.server_id)
         plain.append(_start_alone(cloud, description))
-        cloud.compute.destroy(Context(), server_id=guest.server_id, fence=10_000)
+        cloud.do("destroy", server_id=guest.server_id)
     ratio = statistics.median(ours) / statistics.median(plain)
     sys.stdout.write(f"build {statistics.median(ours):.3f} s (best {min(ours):.3f}), "
                      f"libvirt alone {statistics.median(plain):.3f} s (best {min(plain):.3f}): {ratio:.2f}\n")

@@ -26,9 +26,10 @@ from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc import payload, transport
 from nova_lite.rpc.compute import ComputeRpc, ConsoleType, Guest, RebootType
-from nova_lite.rpc.conductor import ConductorRpc, PowerState, ServiceReport
+from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkState
+from nova_lite.rpc.order import Order
 from tests.support.guests import ImageServer, guest_image, guest_of, image_server
 from tests.support.paths import ROOT
 from tests.support.private_libvirt import PrivateLibvirt, missing, private_libvirt
@@ -47,19 +48,15 @@ DESTROY_STEPS = ("destroy.tombstone", "destroy.guest", "destroy.disks", "destroy
 class Conductor:
     """What the worker reported."""
 
-    done: list[tuple[int, Power]] = dataclasses.field(default_factory=list)
-    failed: list[str] = dataclasses.field(default_factory=list)
+    steps: dict[Order, StepReport] = dataclasses.field(default_factory=dict)
     powers: list[PowerState] = dataclasses.field(default_factory=list)
     reports: list[ServiceReport] = dataclasses.field(default_factory=list)
 
     def run(self, ctxt: Context, *, action_id: int) -> None:
         """Workers do not poll for work."""
 
-    def action_done(self, ctxt: Context, *, server_id: str, action_id: int, host: str, power_state: int) -> None:
-        self.done.append((action_id, Power(power_state)))
-
-    def action_failed(self, ctxt: Context, *, server_id: str, action_id: int, host: str, reason: str) -> None:
-        self.failed.append(reason)
+    def report_step(self, ctxt: Context, *, report: StepReport) -> None:
+        self.steps[report.order] = report
 
     def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:
         raise AssertionError("a worker does not call this")
@@ -103,11 +100,25 @@ class Cloud:
 
     def act(self, name: str, server_id: str, **more: object) -> Power:
         """Cast the action and wait for its outcome."""
-        number = next(self.actions)
-        getattr(self.compute, name)(Context(), server_id=server_id, action_id=number, **more)
-        assert soon(lambda: self.conductor.failed or number in dict(self.conductor.done), limit_s=BOOT_S)
-        assert self.conductor.failed == []
-        return dict(self.conductor.done)[number]
+        return self.do(name, server_id=server_id, **more)
+
+    def do(self, name: str, *, order: Order | None = None, **arguments: object) -> Power:
+        """Cast the step with the next order, or this one, and wait for its report; the power that the guest is in.
+
+        :raises errors.WorkerError: it failed.
+        """
+        order = order or Order(epoch=1, action=next(self.actions))
+        self.conductor.steps.pop(order, None)
+        self._casts[name](Context(), order=order, **arguments)
+        assert soon(lambda: order in self.conductor.steps, limit_s=BOOT_S)
+        report = self.conductor.steps[order]
+        if report.outcome is not Outcome.DONE:
+            raise errors.WorkerError(reason=report.reason)
+        return Power(report.power_state or 0)
+
+    @property
+    def _casts(self) -> dict[str, Callable[..., None]]:
+        return {name: getattr(self.compute, name) for name in ComputeRpc.methods()}
 
     def console(self, server_id: str) -> str:
         return self.compute.console_output(Context(), server_id=server_id, length=None)
@@ -160,9 +171,9 @@ def server(cloud: Cloud) -> Iterator[Guest]:
     """A guest that was built, and that is gone afterwards with all it had."""
     guest = cloud.guest()
     cloud.conductor.powers.clear()
-    cloud.compute.build(Context(), guest=guest)
+    cloud.do("build", guest=guest)
     yield guest
-    cloud.compute.destroy(Context(), server_id=guest.server_id, fence=10_000)
+    cloud.do("destroy", server_id=guest.server_id)
     assert nothing_left(cloud.libvirt, cloud.directory)
 
 
@@ -262,19 +273,19 @@ def test_ten_guests_requested_at_once_share_one_download(cloud: Cloud) -> None:
     assert sorted(cloud.compute.owned(Context()).server_ids) == sorted(guest.server_id for guest in guests)
     assert cloud.images.requests == before + 1
     for guest in guests:
-        cloud.compute.destroy(Context(), server_id=guest.server_id, fence=10_000)
+        cloud.do("destroy", server_id=guest.server_id)
     assert nothing_left(cloud.libvirt, cloud.directory)
 
 
 def _build_and_pause(cloud: Cloud, guest: Guest) -> None:
-    cloud.compute.build(Context(), guest=guest)
+    cloud.do("build", guest=guest)
     cloud.libvirt.virsh("suspend", guest.server_id)
 
 
 def test_a_guest_that_cannot_start_leaves_nothing_and_says_why(cloud: Cloud) -> None:
     guest = cloud.guest(ram_mb=1 << 30)
-    with pytest.raises(errors.HypervisorFailed, match=r"host node1.*start the guest"):
-        cloud.compute.build(Context(), guest=guest)
+    with pytest.raises(errors.WorkerError, match=r"host node1.*start the guest"):
+        cloud.do("build", guest=guest)
     assert nothing_left(cloud.libvirt, cloud.directory)
 
 

@@ -27,6 +27,7 @@ from nova_lite.rpc import transport
 from nova_lite.rpc.compute import ComputeRpc, ConsoleType
 from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.interface import serve
+from nova_lite.rpc.order import Order
 from tests.support.guests import guest_image, guest_of, image_server
 from tests.support.private_libvirt import missing, private_libvirt
 from tests.support.system import browser
@@ -81,7 +82,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     with private_libvirt(directory / "libvirt") as libvirt, image_server(image) as images:
         conf = options.load([], files=[str(configure(directory, libvirt.uri))])
         wire = transport.connect(conf)
-        server = serve(ConductorRpc, wire, "conductor1", [Conductor()])
+        server = serve(ConductorRpc, wire, "conductor1", [conductor := Conductor()])
         server.start()
         service = ComputeService(conf, wire)
         service.start()
@@ -95,9 +96,11 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
             proxies[-1].start()
         compute = ComputeRpc.client(wire, host="node1")
         made = guest_of(images.image(), server_id=str(uuid.uuid4()), host="node1")
-        compute.build(Context(), guest=made)
+        compute.build(Context(), order=Order(epoch=1, action=1), guest=made)
+        wait_until(lambda: bool(conductor.steps), "the build", seconds=BOOT_S)
         yield Guest(directory, made.server_id, compute, database, ports)
-        compute.destroy(Context(), server_id=made.server_id, fence=10_000)
+        compute.destroy(Context(), server_id=made.server_id, order=Order(epoch=1, action=2))
+        wait_until(lambda: len(conductor.steps) == 2, "the destroy")
         for one in proxies:
             one.stop()
         service.stop()

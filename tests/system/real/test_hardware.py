@@ -45,9 +45,9 @@ def guest_with(cloud: Cloud, specs: dict[str, str], image: dict[str, str], **cha
 @pytest.fixture
 def mixed(cloud: Cloud) -> Iterator[Guest]:
     guest = guest_with(cloud, SPECS, IMAGE, vcpus=2)
-    cloud.compute.build(Context(), guest=guest)
+    cloud.do("build", guest=guest)
     yield guest
-    cloud.compute.destroy(Context(), server_id=guest.server_id, fence=10_000)
+    cloud.do("destroy", server_id=guest.server_id)
 
 
 def test_a_guest_with_much_of_its_own_boots_and_has_it(cloud: Cloud, mixed: Guest) -> None:
@@ -71,13 +71,13 @@ def test_a_guest_with_much_of_its_own_boots_and_has_it(cloud: Cloud, mixed: Gues
 
 def test_a_firmware_of_uefi_starts(cloud: Cloud) -> None:
     guest = guest_with(cloud, {}, {"hw_firmware_type": "uefi", "hw_machine_type": "q35"})
-    cloud.compute.build(Context(), guest=guest)
+    cloud.do("build", guest=guest)
     try:
         described = ET.fromstring(cloud.libvirt.virsh("dumpxml", guest.server_id) or "")
         assert "OVMF" in described.findtext("os/loader", "")
         assert Path(described.findtext("os/nvram", "")).name.endswith(".fd")
     finally:
-        cloud.compute.destroy(Context(), server_id=guest.server_id, fence=10_000)
+        cloud.do("destroy", server_id=guest.server_id)
 
 
 @pytest.mark.parametrize(("specs", "said"), [
@@ -86,8 +86,8 @@ def test_a_firmware_of_uefi_starts(cloud: Cloud) -> None:
 ])
 def test_what_the_host_lacks_is_the_builds_refusal(cloud: Cloud, specs: dict[str, str], said: str) -> None:
     guest = guest_with(cloud, specs, {}, vcpus=64)
-    with pytest.raises(errors.HypervisorFailed, match=said):
-        cloud.compute.build(Context(), guest=guest)
+    with pytest.raises(errors.WorkerError, match=said):
+        cloud.do("build", guest=guest)
     assert guest.server_id not in cloud.compute.owned(Context()).server_ids
 
 
@@ -123,7 +123,7 @@ def test_a_mixed_guest_runs_where_it_was_pinned(cloud: Cloud, one_dedicated: Non
     plain = guest_with(cloud, {}, {})
     try:
         for one in (guest, plain):
-            cloud.compute.build(Context(), guest=one)
+            cloud.do("build", guest=one)
         seen = threads_of(guest.server_id)
         assert (seen["CPU 0/TCG"][0], seen["CPU 1/TCG"][0]) == ("0", "1")
         assert {cpus for name, (cpus, _) in seen.items() if name.startswith("qemu-system")} == {"0"}
@@ -133,14 +133,14 @@ def test_a_mixed_guest_runs_where_it_was_pinned(cloud: Cloud, one_dedicated: Non
         assert cloud.says(guest.server_id, "READY web")
     finally:
         for one in (guest, plain):
-            cloud.compute.destroy(Context(), server_id=one.server_id, fence=10_000)
+            cloud.do("destroy", server_id=one.server_id)
 
 
 def test_the_state_of_a_tpm_is_encrypted_and_outlives_a_hard_reboot(cloud: Cloud) -> None:
     guest = guest_with(cloud, {"hw:tpm_version": "2.0"}, {})
     name = guest.server_id
     key = next(Path(str(cloud.service._conf.state_path)).glob("instances")) / name / "vtpm.key"  # noqa: SLF001 - where it is
-    cloud.compute.build(Context(), guest=guest)
+    cloud.do("build", guest=guest)
     try:
         kept = key.read_bytes()
         assert (key.stat().st_mode & 0o777, len(kept)) == (0o600, 44)
@@ -153,7 +153,7 @@ def test_the_state_of_a_tpm_is_encrypted_and_outlives_a_hard_reboot(cloud: Cloud
         assert cloud.act("reboot", name, reboot_type=RebootType.HARD) is Power.RUNNING
         assert (key.read_bytes(), state.exists(), len(before) > 1000) == (kept, True, True)
     finally:
-        cloud.compute.destroy(Context(), server_id=name, fence=10_000)
+        cloud.do("destroy", server_id=name)
     assert not key.exists()
     assert str(secret.get("secret")) not in (cloud.libvirt.virsh("secret-list") or "")
 
@@ -163,14 +163,14 @@ def test_what_the_host_says_of_real_time_is_true(cloud: Cloud, one_dedicated: No
     (offered,) = cloud.service.report().inventories
     try:
         if not {resource_request.REALTIME, resource_request.LOCKED} <= set(offered.capabilities.traits):
-            with pytest.raises(errors.HypervisorFailed):
-                cloud.compute.build(Context(), guest=guest)
+            with pytest.raises(errors.WorkerError):
+                cloud.do("build", guest=guest)
             return
-        cloud.compute.build(Context(), guest=guest)
+        cloud.do("build", guest=guest)
         threads = threads_of(guest.server_id)
         assert [os.sched_getscheduler(threads[f"CPU {number}/TCG"][1]) for number in (0, 1)] == [os.SCHED_OTHER, os.SCHED_FIFO]
     finally:
-        cloud.compute.destroy(Context(), server_id=guest.server_id, fence=10_000)
+        cloud.do("destroy", server_id=guest.server_id)
 
 
 def test_dedicated_cpus_are_one_guests_alone(cloud: Cloud) -> None:
@@ -178,10 +178,10 @@ def test_dedicated_cpus_are_one_guests_alone(cloud: Cloud) -> None:
     conf.set_override("cpu_dedicated_set", "1", group="compute")
     first, second = (guest_with(cloud, {"hw:cpu_policy": "dedicated"}, {}) for _ in range(2))
     try:
-        cloud.compute.build(Context(), guest=first)
+        cloud.do("build", guest=first)
         assert (cloud.libvirt.virsh("vcpupin", first.server_id) or "").split()[-1] == "1"
-        with pytest.raises(errors.HypervisorFailed, match="0 of the host's 1 dedicated CPUs are free, 1 are needed"):
-            cloud.compute.build(Context(), guest=second)
+        with pytest.raises(errors.WorkerError, match="0 of the host's 1 dedicated CPUs are free, 1 are needed"):
+            cloud.do("build", guest=second)
     finally:
         conf.clear_override("cpu_dedicated_set", group="compute")
-        cloud.compute.destroy(Context(), server_id=first.server_id, fence=10_000)
+        cloud.do("destroy", server_id=first.server_id)

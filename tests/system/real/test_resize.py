@@ -9,7 +9,6 @@ from collections.abc import Callable
 import pytest
 
 from nova_lite import errors
-from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, GuestSize
 from nova_lite.runtime import failpoints
@@ -38,18 +37,18 @@ def seen(cpus: int, ram: int, disk_gb: int, boots: int) -> str:
 
 
 def test_the_guest_sees_its_new_size_and_after_a_revert_its_old_one(cloud: Cloud) -> None:  # noqa: F811
-    guest, worker, ctxt = looking(cloud), cloud.compute, Context()
-    worker.build(ctxt, guest=guest)
+    guest = looking(cloud)
+    cloud.do("build", guest=guest)
     assert cloud.says(guest.server_id, seen(1, 128, 1, boots=1))
-    worker.prepare_resize(ctxt, server_id=guest.server_id, fence=2)
+    cloud.do("prepare_resize", server_id=guest.server_id, resize_id=2)
     assert cloud.service.driver.power.state(guest.server_id) is Power.SHUTDOWN
-    power = worker.finish_resize(ctxt, server_id=guest.server_id, fence=2, size=LARGE, is_on=True)
+    power = cloud.do("finish_resize", server_id=guest.server_id, resize_id=2, size=LARGE, is_on=True)
     assert power == Power.RUNNING
     assert cloud.says(guest.server_id, seen(2, 256, 2, boots=2))
-    worker.revert_resize(ctxt, server_id=guest.server_id, fence=3, resize_fence=2, size=SMALL, is_on=True)
+    cloud.do("revert_resize", server_id=guest.server_id, resize_id=2, size=SMALL, is_on=True)
     # The second boot's mark went with the disk that it was written to.
     assert cloud.says(guest.server_id, seen(1, 128, 1, boots=2))
-    worker.destroy(ctxt, server_id=guest.server_id, fence=4)
+    cloud.do("destroy", server_id=guest.server_id)
     assert not (cloud.directory / "state" / "instances" / guest.server_id).exists()
 
 
@@ -61,25 +60,25 @@ STEPS = ("resize.record", "resize.stop", "resize.keep_disks", "resize.make_disks
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_is_cut_off_is_done_when_requested_again(cloud: Cloud, step: str) -> None:  # noqa: F811
     """The guest is off but for the end, so that all steps fit into a test."""
-    guest, worker, ctxt = cloud.guest(), cloud.compute, Context()
+    guest = cloud.guest()
     server_id = guest.server_id
-    worker.build(ctxt, guest=guest)
+    cloud.do("build", guest=guest)
     cloud.service.driver.power.stop(server_id, timeout_s=0)
     failpoints.arm(f"{step}.before=error")
     cut = [stubbornly(call) for call in (
-        lambda: worker.prepare_resize(ctxt, server_id=server_id, fence=2),
-        lambda: worker.finish_resize(ctxt, server_id=server_id, fence=2, size=LARGE, is_on=False),
-        lambda: worker.revert_resize(ctxt, server_id=server_id, fence=3, resize_fence=2, size=SMALL, is_on=False),
-        lambda: worker.prepare_resize(ctxt, server_id=server_id, fence=4),
-        lambda: worker.finish_resize(ctxt, server_id=server_id, fence=4, size=LARGE, is_on=True),
-        lambda: worker.confirm_resize(ctxt, server_id=server_id, fence=5),
+        lambda: cloud.do("prepare_resize", server_id=server_id, resize_id=2),
+        lambda: cloud.do("finish_resize", server_id=server_id, resize_id=2, size=LARGE, is_on=False),
+        lambda: cloud.do("revert_resize", server_id=server_id, resize_id=2, size=SMALL, is_on=False),
+        lambda: cloud.do("prepare_resize", server_id=server_id, resize_id=4),
+        lambda: cloud.do("finish_resize", server_id=server_id, resize_id=4, size=LARGE, is_on=True),
+        lambda: cloud.do("confirm_resize", server_id=server_id),
     )]
     assert cut.count(True) == 1
     record = cloud.service.host.records.get(server_id)
     assert record is not None
     assert (record.guest.vcpus, record.guest.disk_gb, record.resized_by, str(record.phase)) == (2, 2, 0, "built")
     assert cloud.service.driver.power.state(server_id) is Power.RUNNING
-    worker.destroy(ctxt, server_id=server_id, fence=6)
+    cloud.do("destroy", server_id=server_id)
     assert not (cloud.directory / "state" / "instances" / server_id).exists()
 
 

@@ -17,7 +17,8 @@ from nova_lite.compute.records import Records
 from nova_lite.compute.virt.fake.driver import FakeDriver
 from nova_lite.context import Context
 from nova_lite.rpc.compute import Guest, Image
-from nova_lite.rpc.conductor import ConductorRpc, PowerState, ServiceReport
+from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
+from nova_lite.rpc.order import Order
 
 SERVER = "6c9b1a52-0000-4000-8000-000000000001"
 
@@ -26,15 +27,18 @@ SERVER = "6c9b1a52-0000-4000-8000-000000000001"
 class Listener(ConductorRpc):
     """A conductor that writes down what workers tell it."""
 
-    done: list[tuple[str, int, int]] = dataclasses.field(default_factory=list)
+    done: list[tuple[str, int, int | None]] = dataclasses.field(default_factory=list)
     failed: list[tuple[str, int, str]] = dataclasses.field(default_factory=list)
+    stale: list[StepReport] = dataclasses.field(default_factory=list)
     powers: list[tuple[str, tuple[PowerState, ...]]] = dataclasses.field(default_factory=list)
 
-    def action_done(self, ctxt: Context, *, server_id: str, action_id: int, host: str, power_state: int) -> None:
-        self.done.append((server_id, action_id, power_state))
-
-    def action_failed(self, ctxt: Context, *, server_id: str, action_id: int, host: str, reason: str) -> None:
-        self.failed.append((server_id, action_id, reason))
+    def report_step(self, ctxt: Context, *, report: StepReport) -> None:
+        if report.outcome is Outcome.DONE:
+            self.done.append((report.resource_id, report.order.action, report.power_state))
+        elif report.outcome is Outcome.FAILED:
+            self.failed.append((report.resource_id, report.order.action, report.reason))
+        else:
+            self.stale.append(report)
 
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
         self.powers.append((host, states))
@@ -73,14 +77,19 @@ def make_worker(directory: Path) -> Worker:
     )
 
 
-def make_guest(*, server_id: str = SERVER, fence: int = 1, **changes: object) -> Guest:
+def at(number: int) -> Order:
+    """The order of action `number`."""
+    return Order(epoch=1, action=number, nonce=f"nonce-{number}")
+
+
+def make_guest(*, server_id: str = SERVER, **changes: object) -> Guest:
     """A small guest on host node1."""
     image = Image(
         id="11111111-0000-4000-8000-000000000001", disk_format="qcow2", size=0, hash_algo="sha512", checksum="",
         url="http://127.0.0.1:1/", token="secret", properties={},
     )
     guest = Guest(
-        server_id=server_id, fence=fence, host="node1", instance_name="instance-00000001", display_name="web",
+        server_id=server_id, host="node1", instance_name="instance-00000001", display_name="web",
         hostname="web", vcpus=1, ram_mb=128, disk_gb=1, ephemeral_gb=0, swap_mb=0, image=image, nics=(),
         config_drive=True, documents={"openstack/latest/meta_data.json": "{}"}, extra_specs={}, project_id="p",
         user_id="u",

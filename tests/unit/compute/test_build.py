@@ -9,11 +9,11 @@ import threading
 import pytest
 
 from nova_lite import errors
-from nova_lite.compute.records import Phase
+from nova_lite.compute.records import Phase, Record
 from nova_lite.compute.recovery import Recovery
 from nova_lite.lifecycle.servers import Power
 from nova_lite.runtime import failpoints
-from tests.unit.compute.conftest import SERVER, Worker, make_guest, make_worker
+from tests.unit.compute.conftest import SERVER, Worker, at, make_guest, make_worker
 
 STEPS = ("record", "fetch_image", "make_disks", "make_config_drive", "start_guest", "finish")
 DESTROY_STEPS = ("guest", "disks", "record")
@@ -26,78 +26,79 @@ def _disarm():
 
 
 def test_build_leaves_a_running_guest_and_its_record(worker: Worker) -> None:
-    worker.build.build(worker.ctxt, guest=make_guest())
+    worker.build.build(worker.ctxt, order=at(1), guest=make_guest())
     record = worker.records.get(SERVER)
     assert record is not None
     assert (record.phase, worker.driver.power.state(SERVER)) == (Phase.BUILT, Power.RUNNING)
 
 
 def test_a_record_holds_no_token(worker: Worker) -> None:
-    worker.build.build(worker.ctxt, guest=make_guest())
+    worker.build.build(worker.ctxt, order=at(1), guest=make_guest())
     record = worker.records.get(SERVER)
     assert record is not None
     assert record.guest.image.token == ""
 
 
 def test_a_second_build_does_not_start_a_guest_that_was_stopped(worker: Worker) -> None:
-    worker.build.build(worker.ctxt, guest=make_guest())
-    worker.power.stop(worker.ctxt, server_id=SERVER, action_id=2)
-    worker.build.build(worker.ctxt, guest=make_guest())
+    worker.build.build(worker.ctxt, order=at(1), guest=make_guest())
+    worker.power.stop(worker.ctxt, server_id=SERVER, order=at(2))
+    with pytest.raises(errors.StaleRequest):
+        worker.build.build(worker.ctxt, order=at(1), guest=make_guest())
     assert worker.driver.power.state(SERVER) is Power.SHUTDOWN
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_build_that_fails_at_a_step_leaves_nothing(worker: Worker, step: str) -> None:
     failpoints.arm(f"build.{step}.before=error")
-    with pytest.raises(errors.WorkerError):
-        worker.build.build(worker.ctxt, guest=make_guest())
+    worker.build.build(worker.ctxt, order=at(1), guest=make_guest())
+    assert worker.listener.failed == [(SERVER, 1, f"failpoint build.{step}.before")]
     assert worker.build.owned(worker.ctxt).server_ids == ()
 
 
 @pytest.mark.parametrize("step", DESTROY_STEPS)
 def test_a_destroy_that_is_cut_at_a_step_is_finished_by_recovery(worker: Worker, step: str) -> None:
-    worker.build.build(worker.ctxt, guest=make_guest())
+    worker.build.build(worker.ctxt, order=at(1), guest=make_guest())
     failpoints.arm(f"destroy.{step}.before=error")
-    with pytest.raises(errors.WorkerError):
-        worker.build.destroy(worker.ctxt, server_id=SERVER, fence=2)
+    worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(2))
+    assert worker.listener.failed == [(SERVER, 2, f"failpoint destroy.{step}.before")]
     failpoints.arm("")
     Recovery(worker.host, worker.build, starts_guests=False).run()
     assert worker.build.owned(worker.ctxt).server_ids == ()
 
 
 def test_a_build_older_than_a_destroy_is_refused(worker: Worker) -> None:
-    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=5)
+    worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(5))
     with pytest.raises(errors.StaleRequest):
-        worker.build.build(worker.ctxt, guest=make_guest(fence=5))
+        worker.build.build(worker.ctxt, order=at(5), guest=make_guest())
 
 
 def test_a_build_newer_than_a_destroy_is_done(worker: Worker) -> None:
-    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=5)
-    worker.build.build(worker.ctxt, guest=make_guest(fence=6))
+    worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(5))
+    worker.build.build(worker.ctxt, order=at(6), guest=make_guest())
     assert worker.driver.power.state(SERVER) is Power.RUNNING
 
 
 def test_a_tombstone_survives_a_restart(worker: Worker, tmp_path) -> None:
-    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=5)
+    worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(5))
     after = make_worker(tmp_path / "state")
     with pytest.raises(errors.StaleRequest):
-        after.build.build(after.ctxt, guest=make_guest(fence=4))
+        after.build.build(after.ctxt, order=at(4), guest=make_guest())
 
 
 def test_a_destroy_older_than_the_guest_is_refused(worker: Worker) -> None:
-    worker.build.build(worker.ctxt, guest=make_guest(fence=6))
+    worker.build.build(worker.ctxt, order=at(6), guest=make_guest())
     with pytest.raises(errors.StaleRequest):
-        worker.build.destroy(worker.ctxt, server_id=SERVER, fence=5)
+        worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(5))
     assert worker.driver.power.state(SERVER) is Power.RUNNING
 
 
 def test_destroying_a_server_that_is_not_here_is_fine(worker: Worker) -> None:
-    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=1)
+    worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(1))
     assert worker.build.owned(worker.ctxt).server_ids == ()
 
 
 def test_a_destroy_makes_a_build_at_work_give_up(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetching, raised = threading.Event(), []
+    fetching = threading.Event()
 
     def fetch(guest, *, check):
         fetching.set()
@@ -107,43 +108,41 @@ def test_a_destroy_makes_a_build_at_work_give_up(worker: Worker, monkeypatch: py
     monkeypatch.setattr(worker.driver.images, "fetch", fetch)
 
     def build() -> None:
-        try:
-            worker.build.build(worker.ctxt, guest=make_guest())
-        except errors.StaleRequest as error:
-            raised.append(error)
+        with pytest.raises(errors.StaleRequest):
+            worker.build.build(worker.ctxt, order=at(1), guest=make_guest())
 
     thread = threading.Thread(target=build)
     thread.start()
     assert fetching.wait(5)
-    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=2)
+    worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(2))
     thread.join(5)
-    assert raised
+    assert [report.known for report in worker.listener.stale] == [at(2)]
     assert worker.build.owned(worker.ctxt).server_ids == ()
 
 
 def test_a_build_for_another_image_replaces_what_an_abandoned_one_left(worker: Worker) -> None:
     worker.driver.guests.define(make_guest())
-    worker.build._claim(make_guest())
-    newer = make_guest(fence=2)
+    worker.records.put(Record(guest=make_guest(), phase=Phase.BUILDING, order=at(1), is_done=False))
+    newer = make_guest()
     newer = dataclasses.replace(newer, image=dataclasses.replace(newer.image, id="other"))
-    worker.build.build(worker.ctxt, guest=newer)
+    worker.build.build(worker.ctxt, order=at(2), guest=newer)
     record = worker.records.get(SERVER)
     assert record is not None
     assert record.guest.image.id == "other"
 
 
 def test_a_cut_build_can_be_asked_for_again_after_a_restart(worker: Worker, tmp_path) -> None:
-    worker.build._claim(make_guest())
+    worker.records.put(Record(guest=make_guest(), phase=Phase.BUILDING, order=at(1), is_done=False))
     after = make_worker(tmp_path / "state")
     Recovery(after.host, after.build, starts_guests=True).run()
-    after.build.build(after.ctxt, guest=make_guest())
+    after.build.build(after.ctxt, order=at(1), guest=make_guest())
     assert after.driver.power.state(SERVER) is Power.RUNNING
 
 
 def test_ten_builds_at_once_all_run(worker: Worker) -> None:
     guests = [make_guest(server_id=f"6c9b1a52-0000-4000-8000-00000000001{n}") for n in range(10)]
     threads = [
-        threading.Thread(target=worker.build.build, args=(worker.ctxt,), kwargs={"guest": guest}) for guest in guests
+        threading.Thread(target=worker.build.build, args=(worker.ctxt,), kwargs={"order": at(1), "guest": guest}) for guest in guests
     ]
     for thread in threads:
         thread.start()
@@ -153,7 +152,7 @@ def test_ten_builds_at_once_all_run(worker: Worker) -> None:
 
 
 def test_a_destroy_ends_a_stop_that_waits_for_the_guest(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker.build.build(worker.ctxt, guest=make_guest())
+    worker.build.build(worker.ctxt, order=at(1), guest=make_guest())
     stopping, off = threading.Event(), threading.Event()
     destroy = worker.driver.guests.destroy
 
@@ -168,10 +167,10 @@ def test_a_destroy_ends_a_stop_that_waits_for_the_guest(worker: Worker, monkeypa
     monkeypatch.setattr(worker.driver.power, "stop", stop)
     monkeypatch.setattr(worker.driver.guests, "destroy", destroy_and_say)
     thread = threading.Thread(
-        target=worker.power.stop, args=(worker.ctxt,), kwargs={"server_id": SERVER, "action_id": 2}
+        target=worker.power.stop, args=(worker.ctxt,), kwargs={"server_id": SERVER, "order": at(2)}
     )
     thread.start()
     assert stopping.wait(5)
-    worker.build.destroy(worker.ctxt, server_id=SERVER, fence=3)
+    worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(3))
     thread.join(5)
     assert worker.build.owned(worker.ctxt).server_ids == ()

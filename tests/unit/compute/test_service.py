@@ -12,16 +12,16 @@ import pytest
 from oslo_config import cfg
 
 from nova_lite import conf as options
-from nova_lite import errors
 from nova_lite.compute.service import ComputeService
 from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc import transport
 from nova_lite.rpc.compute import ComputeRpc
-from nova_lite.rpc.conductor import ConductorRpc, PowerState, ServiceReport
+from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkState
-from tests.unit.compute.conftest import SERVER, make_guest
+from tests.support.wait import wait_until
+from tests.unit.compute.conftest import SERVER, at, make_guest
 
 
 @dataclasses.dataclass
@@ -29,18 +29,15 @@ class Conductor:
     """What a real conductor's endpoints are given, kept for a test to look at."""
 
     reports: list[ServiceReport] = dataclasses.field(default_factory=list)
-    done: list[tuple[str, int, int]] = dataclasses.field(default_factory=list)
+    steps: list[StepReport] = dataclasses.field(default_factory=list)
     news: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def run(self, ctxt: Context, *, action_id: int) -> None:
         raise AssertionError("workers do not ask for work")
 
-    def action_done(self, ctxt: Context, *, server_id: str, action_id: int, host: str, power_state: int) -> None:
-        self.done.append((server_id, action_id, power_state))
+    def report_step(self, ctxt: Context, *, report: StepReport) -> None:
+        self.steps.append(report)
         self.news.set()
-
-    def action_failed(self, ctxt: Context, *, server_id: str, action_id: int, host: str, reason: str) -> None:
-        raise AssertionError(reason)
 
     def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:
         raise AssertionError("a worker does not ask for this")
@@ -102,25 +99,35 @@ def test_the_first_heartbeat_names_every_simulated_host(bus: Bus) -> None:
     assert names[:3] == ["fakes-1", "fakes-2", "fakes-3"]
 
 
+def build(bus: Bus, *, host: str) -> StepReport:
+    """The report of a build on the host."""
+    bus.compute.build(Context(), order=at(1), guest=make_guest(host=host))
+    return reported(bus, 1)
+
+
+def reported(bus: Bus, number: int) -> StepReport:
+    """The report of action `number`."""
+    wait_until(lambda: any(report.order == at(number) for report in bus.conductor.steps), "the report")
+    return next(report for report in bus.conductor.steps if report.order == at(number))
+
+
 def test_a_built_guest_can_be_stopped_and_the_outcome_arrives(bus: Bus) -> None:
-    bus.compute.build(Context(), guest=make_guest(host="fakes-2"))
-    assert bus.conductor.news.wait(10)
-    bus.conductor.news.clear()
-    bus.compute.stop(Context(), server_id=SERVER, action_id=7)
-    assert bus.conductor.news.wait(10)
-    assert bus.conductor.done == [(SERVER, 7, Power.SHUTDOWN)]
+    build(bus, host="fakes-2")
+    bus.compute.stop(Context(), server_id=SERVER, order=at(7))
+    report = reported(bus, 7)
+    assert (report.outcome, report.power_state, report.host) == (Outcome.DONE, Power.SHUTDOWN, "fakes-2")
 
 
 def test_an_unknown_host_is_refused_with_its_name(bus: Bus) -> None:
-    with pytest.raises(errors.HypervisorFailed, match="host elsewhere"):
-        bus.compute.build(Context(), guest=make_guest(host="elsewhere"))
+    report = build(bus, host="elsewhere")
+    assert (report.outcome, "host elsewhere" in report.reason) == (Outcome.FAILED, True)
 
 
 def test_the_console_carries_the_servers_name(bus: Bus) -> None:
-    bus.compute.build(Context(), guest=make_guest(host="fakes-1"))
+    build(bus, host="fakes-1")
     assert bus.compute.console_output(Context(), server_id=SERVER, length=None).endswith("web login:\n")
 
 
 def test_owned_lists_what_is_here(bus: Bus) -> None:
-    bus.compute.build(Context(), guest=make_guest(host="fakes-1"))
+    build(bus, host="fakes-1")
     assert bus.compute.owned(Context()).server_ids == (SERVER,)

@@ -23,7 +23,7 @@ ROOT = Disk(path=Path(f"/instances/{SERVER}/disk"), format="qcow2", serial="root
 CONFIG = Disk(path=Path(f"/instances/{SERVER}/disk.config"), format="raw", serial="config-2", is_readonly=True)
 SWAP = Disk(path=Path(f"/instances/{SERVER}/disk.swap"), format="raw", serial="swap0")
 GUEST = Guest(
-    server_id=SERVER, fence=1, host="node1", instance_name="instance-00000001", display_name="web <1> & more",
+    server_id=SERVER, host="node1", instance_name="instance-00000001", display_name="web <1> & more",
     hostname="web", vcpus=2, ram_mb=512, disk_gb=1, ephemeral_gb=0, swap_mb=0,
     image=Image(id="i", disk_format="qcow2", size=1, hash_algo="sha512", checksum="", url="", token="", properties={}),
     nics=(Nic(port_id="p", mac="fa:16:3e:00:00:01", tap="tap01234567-89", bridge="br-01234567-89", mtu=1450),),

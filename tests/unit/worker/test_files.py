@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from nova_lite.rpc.order import NEVER, Order
 from nova_lite.worker import files
+from nova_lite.worker.orders import order_of_fence
 from nova_lite.worker.records import RecordFiles
 from nova_lite.worker.tombstones import LIFETIME_S, Tombstones
 
@@ -71,32 +73,35 @@ def test_a_record_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -
     assert (tmp_path / "b").exists()
 
 
+AT_5 = Order(epoch=1_700_000_000, action=5, sequence=2, nonce="abcd")
+
+
 def test_a_tombstone_outlives_the_process_and_only_grows(tmp_path: Path) -> None:
     tombstones = Tombstones(RecordFiles(tmp_path))
     tombstones.load()
-    tombstones.put("server", fence=5)
-    tombstones.put("server", fence=3)
+    tombstones.put("server", AT_5)
+    tombstones.put("server", order_of_fence(503))
     again = Tombstones(RecordFiles(tmp_path))
     again.load()
-    assert (again.fence("server", default=0), again.fence("other", default=0)) == (5, 0)
+    assert (again.order("server"), again.order("other")) == (AT_5, NEVER)
 
 
 def test_tombstones_of_release_0_1_are_read(tmp_path: Path) -> None:
-    (tmp_path / "server").write_text("7")
+    (tmp_path / "server").write_text("701")
     (tmp_path / "cut-off").write_text("")
     tombstones = Tombstones(RecordFiles(tmp_path))
     tombstones.load()
-    assert tombstones.fence("server", default=0) == 7
+    assert tombstones.order("server") == order_of_fence(701)
 
 
 def test_old_tombstones_expire(tmp_path: Path) -> None:
     written = Tombstones(RecordFiles(tmp_path))
-    written.put("server", fence=5)
+    written.put("server", AT_5)
     age = (tmp_path / "server").stat().st_mtime + LIFETIME_S
     early = Tombstones(RecordFiles(tmp_path), now=lambda: age - 1)
     late = Tombstones(RecordFiles(tmp_path), now=lambda: age + 1)
     early.load()
-    assert early.fence("server", default=0) == 5
+    assert early.order("server") == AT_5
     late.load()
-    assert late.fence("server", default=0) == 0
+    assert late.order("server") == NEVER
     assert list(tmp_path.iterdir()) == []

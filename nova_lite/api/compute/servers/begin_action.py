@@ -8,7 +8,8 @@ from nova_lite.api.wsgi.request import Request
 from nova_lite.db.compute import actions, servers
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.compute.servers import Server
-from nova_lite.lifecycle.servers import ACTIONS
+from nova_lite.lifecycle.servers import ACTIONS, FIND_SERVER, HOST_STEP_SEQUENCE
+from nova_lite.rpc.order import Order
 
 
 def find(req: Request, server_id: str) -> Server:
@@ -57,3 +58,24 @@ def refuse_vtpm(server: Server, operation: str) -> None:
     versions = (server.flavor.extra_specs.get("hw:tpm_version"), server.image_properties.get("hw_tpm_version"))
     if any(versions):
         raise errors.Conflict(reason=f"Operation '{operation}' not supported for vTPM-enabled instance ({server.id}).")
+
+
+def begin_host_step(req: Request, server: Server, name: str) -> tuple[Order, str]:
+    """As `begin`, for an action that the server's host does alone; the order to send it with, and the host's worker.
+
+    The caller casts it after the commit; the worker's report goes to the conductor.
+
+    :raises errors.Conflict: the server never got a host. Others as for `begin`.
+    """
+    row = ACTIONS[name]
+    if row.needs_unlocked:
+        refuse_locked(req, server)
+    servers.begin(req.db, server, name)
+    if server.agent is None:
+        raise errors.Conflict(reason=f"Cannot '{name}' server {server.id}: it is on no host, since its build failed")
+    begun = actions.begin(
+        req.db, (actions.SERVER, server.id), name, actions.Requester(req.ctxt.request_id, req.ctxt.user_id, req.ctxt.project_id),
+        awaiting=actions.Awaiting(done=FIND_SERVER, step=row.host_step, host=server.agent,
+                                  saved={"host": server.host, "agent": server.agent}))
+    order = Order(epoch=begun.epoch, action=begun.id, attempt=1, sequence=HOST_STEP_SEQUENCE, nonce=begun.nonce)
+    return order, server.agent

@@ -9,7 +9,7 @@ from nova_lite.api.wsgi.request import Request
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import actions
 from nova_lite.db.compute.servers import Server
-from nova_lite.lifecycle.servers import ACTIONS, Power, Vm
+from nova_lite.lifecycle.servers import ACTIONS, Vm
 
 
 def delete(req: Request, server: Server) -> None:
@@ -48,19 +48,15 @@ def _can_be_restored(server: Server) -> bool:
 
 
 def _soft_delete(req: Request, server: Server) -> None:
-    action = begin_action.begin(req, server, "soft_delete")
-    actions.cancel_open(req.db, server_id=server.id, before=action.id, reason="The server was deleted.")
-    server.soft_deleted_at = utcnow()
-    cast_to_host(req, server, "soft_delete", action_id=action.id)
-
-
-def cast_to_host(req: Request, server: Server, name: str, *, action_id: int) -> None:
-    """Cast the action to the server's host; without a host there is no work, and the conductor records the end."""
-    if server.agent is None:
-        req.after_commit(req.rpc.conductor.action_done, req.ctxt, server_id=server.id, action_id=action_id, host="",
-                         power_state=int(Power.SHUTDOWN))
+    if server.agent is None:  # on no host there is nothing to be done but to record it
+        action_id = begin_action.begin(req, server, "soft_delete").id
+        req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_id)
     else:
-        req.after_commit(getattr(req.rpc.compute(server.agent), name), req.ctxt, server_id=server.id, action_id=action_id)
+        order, agent = begin_action.begin_host_step(req, server, "soft_delete")
+        action_id = order.action
+        req.after_commit(req.rpc.compute(agent).soft_delete, req.ctxt, server_id=server.id, order=order)
+    actions.cancel_open(req.db, server_id=server.id, before=action_id, reason="The server was deleted.")
+    server.soft_deleted_at = utcnow()
 
 
 def _defer_delete(req: Request, server: Server) -> None:

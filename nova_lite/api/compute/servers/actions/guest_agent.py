@@ -22,13 +22,12 @@ def change_password(req: Request, body: Body, server_id: str) -> None:
     does not answer or refuses. 503: the host's nova-compute does not answer.
     """
     server = begin_action.find(req, server_id)
-    begun, agent = begin_action.begin_on_host(req, server, "change_password")
-    action_id = begun.id
+    order, agent = begin_action.begin_host_step(req, server, "change_password")
     worker = req.rpc.compute(agent)
     req.db.commit()  # the guest may take seconds, and the conductor writes down how it went
     try:
         worker.change_password(
-            req.ctxt, server_id=server_id, action_id=action_id, password=body["changePassword"]["adminPass"])
+            req.ctxt, server_id=server_id, order=order, password=body["changePassword"]["adminPass"])
     except errors.WorkerError as error:
         raise errors.Conflict(reason=f"Failed to set admin password on {server_id}: {error.text}") from None
 
@@ -41,8 +40,8 @@ def trigger_crash_dump(req: Request, body: Body, server_id: str) -> None:
     202 with no body. 404: no such server in the project. 409: it is locked, on no host, or its state forbids it.
     """
     server = begin_action.find(req, server_id)
-    begun, agent = begin_action.begin_on_host(req, server, "trigger_crash_dump")
-    req.after_commit(req.rpc.compute(agent).trigger_crash_dump, req.ctxt, server_id=server.id, action_id=begun.id)
+    order, agent = begin_action.begin_host_step(req, server, "trigger_crash_dump")
+    req.after_commit(req.rpc.compute(agent).trigger_crash_dump, req.ctxt, server_id=server.id, order=order)
 
 
 @action("injectNetworkInfo", policy=Rule("os_compute_api:os-admin-actions:inject_network_info", ADMIN),

@@ -24,10 +24,10 @@ def _cast(
 ) -> None:
     """Claim the server for the action, then cast to its worker; `more` are further arguments of the message."""
     server = begin_action.find(req, server_id)
-    begun, agent = begin_action.begin_on_host(req, server, name)
+    order, agent = begin_action.begin_host_step(req, server, name)
     if overtaken := ACTIONS[name].overtaken:
-        actions.cancel_open(req.db, server_id=server.id, before=begun.id, names=overtaken, reason="A hard reboot replaced it.")
-    req.after_commit(send(req.rpc.compute(agent)), req.ctxt, server_id=server.id, action_id=begun.id, **more)
+        actions.cancel_open(req.db, server_id=server.id, before=order.action, names=overtaken, reason="A hard reboot replaced it.")
+    req.after_commit(send(req.rpc.compute(agent)), req.ctxt, server_id=server.id, order=order, **more)
 
 
 @action("os-start", policy=Rule("os_compute_api:servers:start", MEMBER),

@@ -20,9 +20,13 @@ def restore(req: Request, body: Body, server_id: str) -> None:
     project. 409: it is locked, or not SOFT_DELETED.
     """
     server = begin_action.find(req, server_id)
-    begun = begin_action.begin(req, server, "restore")
+    if server.agent is None:  # on no host there is nothing to be done but to record it
+        action_id = begin_action.begin(req, server, "restore").id
+        req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_id)
+    else:
+        order, agent = begin_action.begin_host_step(req, server, "restore")
+        req.after_commit(req.rpc.compute(agent).restore, req.ctxt, server_id=server.id, order=order)
     QuotaUsage.of(req, project_id=server.project_id).servers(server, (1, 1), ports_each=0, metadata={})
-    deletion.cast_to_host(req, server, "restore", action_id=begun.id)
 
 
 @action("forceDelete", policy=Rule("os_compute_api:os-deferred-delete:force", MEMBER),

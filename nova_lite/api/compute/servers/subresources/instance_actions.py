@@ -49,7 +49,7 @@ def _name(action: Action) -> str:
 
 FIELDS = (
     Field("action", _name, STRING),
-    Field("instance_uuid", lambda action: action.server_id, UUID),
+    Field("instance_uuid", lambda action: action.resource_id, UUID),
     Field("request_id", lambda action: action.request_id, STRING),
     Field("user_id", lambda action: action.user_id, STRING),
     Field("project_id", lambda action: action.project_id, STRING),
@@ -164,7 +164,7 @@ def _action(req: Request, server_id: str, request_id: str) -> Action:
 def _document(req: Request, action: Action, *, with_events: bool) -> Body:
     body = view(FIELDS, action, req)
     if with_events:
-        body["events"] = [_event(req, event, action) for event in action_events.merge(action, actions.events(req.db, action.id))]
+        body["events"] = [_event(req, event, action) for event in action_events.merge(action, actions.events(req.db, action))]
     return {"instanceAction": body}
 
 

@@ -192,7 +192,7 @@ def _hint(req: Request, action: Action) -> None:
     try:
         req.rpc.conductor.run(req.ctxt, action_id=action.id)
     except Exception:  # noqa: BLE001 - the row is the truth: a reconciler hints again
-        LOG.exception("server %s: the hint was not sent; the reconciler will make up for it", action.server_id)
+        LOG.exception("server %s: the hint was not sent; the reconciler will make up for it", action.resource_id)
 
 
 def _wait_for(req: Request, action: Action, server_id: str) -> None:
