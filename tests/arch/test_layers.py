@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,16 @@ def test_only_db_servers_assigns_a_servers_state() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             targets = node.targets if isinstance(node, ast.Assign) else []
             assert not [t for t in targets if isinstance(t, ast.Attribute) and t.attr in ("vm_state", "task_state")], path
+
+
+def test_values_import_the_standard_library_alone() -> None:
+    for path in FILES:
+        if top(path) != "values":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= {*sys.stdlib_module_names, "nova_lite"}, path
 
 
 def test_rows_are_locked_by_the_helper_that_reads_them_anew() -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import sqlalchemy as sa
 
@@ -108,3 +110,26 @@ def test_a_claim_that_grew_meanwhile_is_released_whole(clients: list[Database]) 
         claims.release(session, server_id=server_id)
         assert len(loaded) == 1
     assert _sums(clients[0], "released") == (0, 0, 0, 0)
+
+
+def test_a_repair_amid_claims_changes_no_sum_that_is_right(clients: list[Database]) -> None:
+    """What others have claimed, and not committed yet, is neither lost nor counted twice."""
+    _host(clients[0], "busy")
+    servers = [_wanting(database) for database in clients[1:]]
+    repaired: list[object] = []
+
+    def claim_and_release(database: Database, request: PlacementRequest) -> None:
+        for _ in range(ROUNDS):
+            _take(database, "busy", request)
+            with database.writer() as session:
+                claims.release(session, server_id=request.server_id)
+
+    def repair() -> None:
+        for _ in range(ROUNDS):
+            with clients[0].writer() as session:
+                repaired.append(claims.repair_sums(session, "busy"))
+
+    _race([repair, *(functools.partial(claim_and_release, database, request)
+                     for database, (_, request) in zip(clients[1:], servers, strict=True))])
+    assert repaired == [None] * ROUNDS
+    assert _sums(clients[0], "busy") == (0, 0, 0, 0)
