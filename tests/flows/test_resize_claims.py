@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
-from nova_lite.compute.operations.resize import Resize
 from nova_lite.conductor.reconcilers import claims_audit
 from nova_lite.db.compute import server_migrations, servers
 from nova_lite.db.compute.actions import Action
@@ -116,7 +115,7 @@ def test_a_claim_that_arrives_after_its_resize_was_undone_changes_nothing(cloud:
     def fail(*_: object, **__: object) -> None:
         raise Broken(reason="no disk")
 
-    monkeypatch.setattr(Resize, "finish_resize", fail)
+    monkeypatch.setattr(cloud.driver.disks, "set_aside", fail)
     cloud.run(action_id)
     assert resizing.is_as_before(cloud, server_id, "")
     with pytest.raises(errors.StaleRequest):

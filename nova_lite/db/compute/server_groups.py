@@ -36,7 +36,7 @@ _ONE_LOCKED = for_update(_ONE)
 
 
 def get(session: Session, group_id: str, *, project_id: str | None, is_locked: bool = False) -> ServerGroup:
-    """The group; `project_id`: only of that project. `is_locked`: placements and removal wait for each other.
+    """The group; `project_id`: only of that project. `is_locked`: placements and deletion wait for each other.
 
     :raises errors.NotFound: none, or another project's.
     """
@@ -47,7 +47,7 @@ def get(session: Session, group_id: str, *, project_id: str | None, is_locked: b
 
 
 def find(session: Session, *, project_id: str | None, limit: int, offset: int = 0) -> Sequence[ServerGroup]:
-    """A page of the project's groups (None: of all projects), as they were made."""
+    """A page of the project's groups (None: of all projects), oldest first."""
     query = sa.select(ServerGroup).order_by(ServerGroup.number).limit(limit).offset(offset)
     if project_id is not None:
         query = query.where(ServerGroup.project_id == project_id)
@@ -78,9 +78,9 @@ def count_members(session: Session, group_id: str, *, user_id: str) -> int:
 
 
 def add(session: Session, group: ServerGroup, *, limit: int) -> ServerGroup:
-    """Keep a new group. `limit`: how many its project may have; -1: any number.
+    """Add a group. `limit`: how many its project may have; -1: any number.
 
-    :raises errors.OverQuota: too many; the sentence is Nova's.
+    :raises errors.OverQuota: too many; the text is Nova's.
     """
     if 0 <= limit <= count(session, group.project_id):
         raise errors.OverQuota("Quota exceeded, too many server groups.")
@@ -96,14 +96,14 @@ def count(session: Session, project_id: str) -> int:
 
 
 def remove(session: Session, group: ServerGroup) -> None:
-    """Forget a group; its servers stay where they are."""
+    """Delete a group; its servers stay where they are."""
     session.execute(sa.update(Server).where(Server.group_id == group.id).values(group_id=None)
                     .execution_options(synchronize_session=False))
     session.delete(group)
 
 
 def claims_by_host(session: Session, group_id: str, *, but: str) -> dict[str, int]:
-    """By host: how many servers of the group have room claimed there, the server `but` not counted."""
+    """By host: how many servers of the group have a claim on it, without the server `but`."""
     query = sa.select(Claim.host, sa.func.count(sa.distinct(Claim.server_id))).join(
         Server, Server.id == Claim.server_id).where(
             Server.group_id == group_id, Server.id != but, Server.deleted_at.is_(None)).group_by(Claim.host)
@@ -111,7 +111,7 @@ def claims_by_host(session: Session, group_id: str, *, but: str) -> dict[str, in
 
 
 def hosts_of(session: Session, server_ids: Collection[str], *, project_id: str) -> set[str]:
-    """The hosts where any of these servers of the project have room claimed."""
+    """The hosts on which any of these servers of the project have a claim."""
     query = sa.select(Claim.host).join(Server, Server.id == Claim.server_id).where(
         Server.id.in_(server_ids), Server.project_id == project_id, Server.deleted_at.is_(None))
     return set(session.scalars(query)) if server_ids else set()
