@@ -43,6 +43,17 @@ def epilog(examples: Sequence[str], statuses: Sequence[str]) -> str:
                       *(textwrap.fill(line, 120, initial_indent="  ", subsequent_indent="     ") for line in statuses)])
 
 
+def argument(option_type: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The argparse type of an argument that sets an option: validated by the option's type, which need not be hashable."""
+    def parse(text: str) -> Any:  # noqa: ANN401 - the option's value
+        try:
+            return option_type(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
 def load(arguments: argparse.Namespace) -> cfg.ConfigOpts:
     """The global configuration, with `--state` on top.
 

@@ -3,6 +3,8 @@
 
 from oslo_config import cfg
 
+from nova_lite.conf import types
+
 GROUP = "api"
 OPTIONS = [
     cfg.StrOpt("auth_strategy", default="local", choices=[
@@ -16,8 +18,8 @@ projects are in an existing Keystone; each new token then costs a
 request to it, cached for `[keystone] token_cache_time`. Servers
 keep the project ids that they were created with.
 """),
-    cfg.HostAddressOpt("listen", default="127.0.0.1", help="""
-IP address or host name that nova-api listens on.
+    cfg.HostAddressOpt("listen", version=4, default="127.0.0.1", help="""
+IPv4 address or host name that nova-api listens on.
 
 The default is reachable from this machine only. Set 0.0.0.0 or one
 address of the machine to serve others, preferably behind a proxy
@@ -48,7 +50,7 @@ upload images or wait for consoles, which hold a thread for long;
 threads beyond `[database] max_pool_size` may wait for a database
 connection.
 """),
-    cfg.StrOpt("public_url", default="", help="""
+    cfg.Opt("public_url", type=types.URL("http", "https"), default="", help="""
 URL at which clients reach nova-api, without a path, such as
 https://cloud.example.org.
 

@@ -16,8 +16,8 @@ change: a host that reports under a new name is a new host, and the
 servers on it stay with the old one. Do not change it while the host
 has servers.
 """),
-    cfg.HostAddressOpt("my_ip", default="127.0.0.1", help="""
-IP address or name at which other hosts reach this one.
+    cfg.HostAddressOpt("my_ip", version=4, default="127.0.0.1", help="""
+IPv4 address or host name at which other hosts reach this one.
 
 Hypervisors are shown with it, and nova-compute listens on it for
 the console proxies. The default serves a cloud on one machine only:

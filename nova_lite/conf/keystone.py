@@ -3,9 +3,11 @@
 
 from oslo_config import cfg
 
+from nova_lite.conf import types
+
 GROUP = "keystone"
 OPTIONS = [
-    cfg.StrOpt("auth_url", default="", help="""
+    cfg.Opt("auth_url", type=types.URL("http", "https"), default="", help="""
 URL of Keystone, with /v3.
 
 It has no default and is required with `auth_strategy` keystone.

@@ -3,6 +3,8 @@
 
 from oslo_config import cfg
 
+from nova_lite.conf import types
+
 GROUP = "network"
 OPTIONS = [
     cfg.StrOpt("driver", default="linux", choices=[
@@ -14,7 +16,7 @@ How this host provides networks.
 Choose fake together with `[compute] driver` fake. Guests of libvirt
 need linux.
 """),
-    cfg.StrOpt("tunnel_ip", default="", help="""
+    cfg.Opt("tunnel_ip", type=types.IPv4Address(), default="", help="""
 IPv4 address of this host on the underlay, from which VXLAN packets
 are sent and to which other hosts send theirs.
 
@@ -38,7 +40,7 @@ headers. With jumbo frames on the underlay set its MTU less 50: too
 large a value loses large packets between hosts. Networks that exist
 keep theirs. Read by nova-api.
 """),
-    cfg.StrOpt("transit_cidr", default="100.64.0.0/16", help="""
+    cfg.Opt("transit_cidr", type=types.IPv4Network(), default="100.64.0.0/16", help="""
 IPv4 range of the links between a host and the namespaces of its
 networks, two addresses for each network on the host.
 
@@ -47,7 +49,7 @@ Change it where the range is used at your site, on a host without
 networks. Subnets that overlap it are refused: set the same value
 for nova-api and nova-network.
 """),
-    cfg.StrOpt("auto_cidr", default="10.0.0.0/24", help="""
+    cfg.Opt("auto_cidr", type=types.IPv4Network(), default="10.0.0.0/24", help="""
 IPv4 range of the network that is created for a project when a
 server requests `networks: auto` and the project has none.
 
@@ -63,7 +65,7 @@ metadata service reports it.
 The default is Nova's. Set the same value for nova-network and
 nova-conductor. Empty: host names have no domain.
 """),
-    cfg.ListOpt("dns_servers", default=[], help="""
+    cfg.ListOpt("dns_servers", item_type=types.IPv4Address(), default=[], help="""
 IPv4 addresses of DNS servers to which the queries of guests are
 forwarded if their subnets have none.
 

@@ -3,6 +3,8 @@
 
 from oslo_config import cfg
 
+from nova_lite.conf import types
+
 GROUP = "serial_console"
 OPTIONS = [
     cfg.BoolOpt("enabled", default=True, help="""
@@ -12,7 +14,7 @@ The default suits a cloud with nova-serialproxy. Switch it off for
 nova-api and nova-compute where there is none; the log of the
 console (`openstack console log show`) works in any case.
 """),
-    cfg.StrOpt("base_url", default="", help="""
+    cfg.Opt("base_url", type=types.URL("ws", "wss"), default="", help="""
 ws:// or wss:// URL of nova-serialproxy as users reach it; the token
 is appended.
 
@@ -20,8 +22,8 @@ Empty, the default: `serialproxy_host` and `serialproxy_port`. Set
 it where a proxy with TLS stands in front: browsers refuse ws:// in
 pages that came over https. Read by nova-api.
 """),
-    cfg.HostAddressOpt("serialproxy_host", default="127.0.0.1", help="""
-IP address or host name that nova-serialproxy listens on.
+    cfg.HostAddressOpt("serialproxy_host", version=4, default="127.0.0.1", help="""
+IPv4 address or host name that nova-serialproxy listens on.
 
 The default is reachable from this machine only. Set 0.0.0.0 or one
 address of the machine to serve others, preferably behind a proxy

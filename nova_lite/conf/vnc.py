@@ -3,6 +3,8 @@
 
 from oslo_config import cfg
 
+from nova_lite.conf import types
+
 GROUP = "vnc"
 OPTIONS = [
     cfg.BoolOpt("enabled", default=True, help="""
@@ -14,15 +16,15 @@ nova-api and nova-compute where consoles are not offered: each guest
 then needs less memory. Guests that run keep theirs until their next
 hard reboot.
 """),
-    cfg.StrOpt("novncproxy_base_url", default="", help="""
+    cfg.Opt("novncproxy_base_url", type=types.URL("http", "https"), default="", help="""
 URL of noVNC's page as users reach it; the token is appended.
 
 Empty, the default: vnc_lite.html at `novncproxy_host` and
 `novncproxy_port`. Set it where a proxy with TLS stands in front or
 users are not on this machine. Read by nova-api.
 """),
-    cfg.HostAddressOpt("novncproxy_host", default="127.0.0.1", help="""
-IP address or host name that nova-novncproxy listens on.
+    cfg.HostAddressOpt("novncproxy_host", version=4, default="127.0.0.1", help="""
+IPv4 address or host name that nova-novncproxy listens on.
 
 The default is reachable from this machine only. Set 0.0.0.0 or one
 address of the machine to serve others, preferably behind a proxy

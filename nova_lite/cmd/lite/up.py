@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import oslo_messaging as messaging
-from oslo_config import cfg
+from oslo_config import cfg, types
 from oslo_log import log as logging
 
 from nova_lite.api import deploy
@@ -49,10 +49,12 @@ def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type 
         statuses=(
             "0  stopped by SIGTERM or SIGINT; with --background: the API answers, and a compute host has reported or 10 s have passed",
             "1  it could not start (the port is taken, the database does not answer, …), and stderr or the log says why"))
-    parser.add_argument("--port", type=int, help="port of the API (default: 8774)")
-    parser.add_argument("--listen", metavar="ADDRESS", help="address of the API and the console proxies (default: 127.0.0.1)")
+    parser.add_argument("--port", type=settings.argument(types.Port(min=1)), help="port of the API (default: 8774)")
+    parser.add_argument(
+        "--listen", type=settings.argument(types.HostAddress(4)), metavar="ADDRESS", help="address of the API and the console proxies (default: 127.0.0.1)")
     parser.add_argument("--fake", action="store_true", help="simulated guests and networks: no root, no libvirt, ready in seconds")
-    parser.add_argument("--hosts", type=int, default=1, metavar="N", help="with --fake: number of simulated hosts (default: 1)")
+    parser.add_argument(
+        "--hosts", type=settings.argument(types.Integer(min=1)), default=1, metavar="N", help="with --fake: number of simulated hosts (default: 1)")
     parser.add_argument("--background", action="store_true",
                         help="return when the cloud is ready; its log and pid file are in the state directory")
 
