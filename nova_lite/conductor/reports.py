@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 
 from nova_lite.conductor.engine.services import Services
 from nova_lite.context import Context
+from nova_lite.db import clock
 from nova_lite.db.compute import servers
 from nova_lite.db.compute.actions import DONE, Action
+from nova_lite.db.hosts import observation
 from nova_lite.lifecycle.servers import vm_state_of
 from nova_lite.payloads import service_reports
 from nova_lite.rpc.conductor import Inventory, PowerState, ServiceReport
@@ -105,8 +107,10 @@ class Heartbeats:
             return
         news = {key for key, status in waiting.items() if not self._is_known(key, status)}
         with self._services.database.writer() as session:
+            observation.note(session, gap_s=2 * self._services.conf.report_interval)
+            now = clock.read(session)
             for key, status in waiting.items():
-                self._write(session, status, is_known=key not in news)
+                self._write(session, status, is_known=key not in news, now=now)
         self._known.update({key: (self._services.now(), waiting[key]) for key in news})
 
     def _is_known(self, key: tuple[str, str], status: ServiceReport) -> bool:
@@ -115,11 +119,11 @@ class Heartbeats:
         return (at is not None and before is not None and status.trouble == before.trouble and _facts(before) == _facts(status)
                 and (self._services.now() - at).total_seconds() < _UPTIME_S)
 
-    def _write(self, session: Session, status: ServiceReport, *, is_known: bool) -> None:
-        if service_reports.beat(session, status, now=self._services.now()) and (is_known or status.trouble):
+    def _write(self, session: Session, status: ServiceReport, *, is_known: bool, now: datetime.datetime) -> None:
+        if service_reports.beat(session, status, now=now) and (is_known or status.trouble):
             return
         names = [inventory.host for inventory in status.inventories] or [status.agent]
-        service_reports.register(session, status, names=names, now=self._services.now())
+        service_reports.register(session, status, names=names, now=now)
 
 
 def _facts(status: ServiceReport) -> list[Inventory]:

@@ -15,10 +15,9 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.context import Context
-from nova_lite.db.base import utcnow
 from nova_lite.db.compute import server_migrations
 from nova_lite.db.engine import Database
-from nova_lite.db.hosts import claims, hosts
+from nova_lite.db.hosts import claims, hosts, observation
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
@@ -100,7 +99,8 @@ class Placements:
         return self._fresh(session)
 
     def _fresh(self, session: Session) -> list[view.Host]:
-        hosts_now = view.read(session, self._conf, now=utcnow())
+        now = observation.reference_time(session, down_time_s=self._conf.service_down_time)
+        hosts_now = view.read(session, self._conf, now=now)
         with self._lock:
             self._hosts = {host.name: host for host in hosts_now}
             self._read_at = self._monotonic()

@@ -32,7 +32,7 @@ def test_trouble_disables_a_host_at_once_lets_it_be_down_later_and_ends_with_the
     assert seen(cloud) == {(False, None, True)}
     beat(cloud, trouble=WHY)
     assert seen(cloud) == {(True, f"AUTO: {WHY}", True)}
-    cloud.now_is = lambda: utcnow() + LATER
+    cloud.now_is = cloud.database.clock = lambda: utcnow() + LATER
     beat(cloud, trouble=WHY.replace("7 s", "37 s"))
     assert seen(cloud) == {(True, f"AUTO: {WHY.replace('7 s', '37 s')}", False)}
     beat(cloud)

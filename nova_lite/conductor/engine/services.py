@@ -22,7 +22,7 @@ from nova_lite.db.compute import servers
 from nova_lite.db.compute.actions import SERVER, Action
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
-from nova_lite.db.hosts import hosts
+from nova_lite.db.hosts import hosts, observation
 from nova_lite.payloads.guest import Environment
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc
@@ -82,9 +82,11 @@ class Services:
     @functools.cached_property
     def _down(self) -> TtlCache[frozenset[tuple[str, str]]]:
         def read() -> frozenset[tuple[str, str]]:
+            down_time_s = self.conf.service_down_time
             with self.database.reader() as session:
+                now = observation.reference_time(session, down_time_s=down_time_s)
                 return frozenset((service.binary, service.agent) for service in hosts.services(session) if not hosts.is_alive(
-                    service, now=self.now(), down_time_s=self.conf.service_down_time))
+                    service, now=now, down_time_s=down_time_s))
 
         return TtlCache(read, seconds=_DOWN_AGE_S)
 

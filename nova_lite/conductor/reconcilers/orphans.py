@@ -13,7 +13,7 @@ from nova_lite.context import system_context
 from nova_lite.db import database_epoch
 from nova_lite.db.compute.actions import OPEN, Action
 from nova_lite.db.compute.servers import Server
-from nova_lite.db.hosts import claims, hosts
+from nova_lite.db.hosts import claims, hosts, observation
 from nova_lite.db.hosts.hosts import Claim
 from nova_lite.db.network import floating_ips
 from nova_lite.db.network.networks import Network
@@ -29,8 +29,9 @@ def remove(services: Services) -> None:
     """Give back claims of servers that are gone, and remove from living hosts what deleted servers left there."""
     _claims(services)
     with services.database.reader() as session:
+        now = observation.reference_time(session, down_time_s=services.conf.service_down_time)
         alive = [service for service in hosts.services(session) if hosts.is_alive(
-            service, now=services.now(), down_time_s=services.conf.service_down_time)]
+            service, now=now, down_time_s=services.conf.service_down_time)]
     for agent in {service.agent for service in alive if service.binary == "nova-compute"}:
         _clean(services, agent, "nova-compute")
     for agent in {service.agent for service in alive if service.binary == "nova-network"}:
