@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network worker's endpoints need of a host: real Linux devices (linux/driver.py) or memory (`fake.py`)."""
+"""The driver protocol of the network worker: real Linux devices (linux/driver.py) or memory (fake.py)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class NetworkDriver(Protocol):
     """Each method does what NetworkRpc says of the one of its name, and may be called again with the same effect."""
 
     def recover(self) -> None:
-        """After a start: bring the host to what the records promise."""
+        """After a start: bring the host to what the records say."""
 
     def prepare(self, ports: ServerPorts) -> None: ...
 
@@ -37,8 +37,8 @@ class NetworkDriver(Protocol):
 
     def owned(self) -> OwnedNetworks: ...
 
-    def heal(self) -> None:
-        """Make again what the host has lost meanwhile: devices, a dnsmasq that died, filters that were flushed."""
+    def resync(self) -> None:
+        """Make again what the host has lost: devices, a dnsmasq that died, filters that were flushed."""
 
     def stop(self) -> None:
         """End what lives in this process only; guests' traffic goes on."""

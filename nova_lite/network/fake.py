@@ -107,8 +107,8 @@ class FakeNetwork:
     def owned(self) -> OwnedNetworks:
         return self._records.owned()
 
-    def heal(self) -> None:
-        """Memory does not get lost."""
+    def resync(self) -> None:
+        """There is nothing that could be lost."""
 
     def stop(self) -> None:
         """Nothing runs."""

@@ -9,7 +9,7 @@ from nova_lite.network.records import Records
 from nova_lite.rpc.conductor import ConductorRpc
 
 
-class Documents:
+class InstanceMetadata:
     """What the metadata application reads; kept by the records, so it survives a restart."""
 
     def __init__(self, records: Records) -> None:
@@ -32,10 +32,10 @@ class Documents:
 class MetadataBackend:
     """Documents to read, and what guests post, handed to a conductor."""
 
-    def __init__(self, documents: Documents, conductor: ConductorRpc) -> None:
-        self._documents = documents
+    def __init__(self, metadata: InstanceMetadata, conductor: ConductorRpc) -> None:
+        self._metadata = metadata
         self._conductor = conductor
-        self.find = documents.find
+        self.find = metadata.find
 
     def post_password(self, network_id: str, address: str, password: str) -> None:
         """Have it kept for the server's owner; new documents come back.
@@ -43,7 +43,7 @@ class MetadataBackend:
         :raises errors.NotFound: no server here has the address. :raises errors.Conflict: it has posted one already.
         :raises errors.Unavailable: no conductor answers; the guest may try again.
         """
-        server_id = self._documents.server_id(network_id, address)
+        server_id = self._metadata.server_id(network_id, address)
         if server_id is None:
             raise errors.NotFound(what="Server", id=address)
         self._conductor.post_password(system_context(), server_id=server_id, password=password)

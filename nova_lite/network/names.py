@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the devices, namespaces and addresses of a network are called on every host."""
+"""Names and addresses of a network's devices and namespaces, the same on every host."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import ipaddress
 from nova_lite.rpc.network import bridge_name, tap_name
 
 __all__ = [
-    "METADATA_ADDRESS", "bridge_mac", "bridge_name", "gateway_mac", "leg_name", "namespace_name", "overlay_name",
-    "tap_name", "transit_pair", "uplink_name", "zone_of",
+    "METADATA_ADDRESS", "bridge_mac", "bridge_name", "gateway_mac", "namespace_name", "overlay_name", "table_name",
+    "tap_name", "transit_pair", "uplink_name", "veth_name", "zone_of",
 ]
 
 # Where clouds answer metadata: https://docs.openstack.org/nova/latest/user/metadata.html
@@ -23,13 +23,13 @@ def namespace_name(network_id: str) -> str:
     return f"nova-{network_id}"
 
 
-def leg_name(network_id: str) -> str:
-    """The host's end of the veth between a network's bridge and its namespace (there: `gw`)."""
+def veth_name(network_id: str) -> str:
+    """The host's end of the veth pair between a network's bridge and its namespace (there: `gw`)."""
     return f"gw-{network_id[:11]}"
 
 
 def uplink_name(network_id: str) -> str:
-    """The host's end of the veth by which a namespace reaches the host (there: `uplink`)."""
+    """The host's end of the veth pair by which a namespace reaches the host (there: `uplink`)."""
     return f"up-{network_id[:11]}"
 
 
@@ -44,7 +44,7 @@ def gateway_mac(network_id: str) -> str:
 
 
 def bridge_mac(network_id: str) -> str:
-    """A fixed MAC for the bridge: left alone, Linux changes it with the ports."""
+    """A fixed MAC for the bridge: else Linux changes it with its ports."""
     return _local_mac("bridge", network_id)
 
 
@@ -60,10 +60,15 @@ def transit_pair(transit_cidr: str, index: int) -> tuple[str, str]:
     """
     transit = ipaddress.IPv4Network(transit_cidr)
     if 2 * index + 1 >= transit.num_addresses or zone_of(index) > _MAX_ZONE:
-        raise ValueError(f"{transit_cidr} has no room for link {index}: give a larger [network] transit_cidr")
+        raise ValueError(f"{transit_cidr} has no capacity for link {index}: give a larger [network] transit_cidr")
     return str(transit[2 * index]), str(transit[2 * index + 1])
 
 
 def zone_of(index: int) -> int:
     """The conntrack zone of a network's bridge: keeps equal addresses of different networks apart."""
     return index + 1
+
+
+def table_name(*, host: str, directory: str) -> str:
+    """The nftables tables of the worker that keeps its records in `directory`: another cloud's on the host differ."""
+    return f"nova_{hashlib.sha256(f'{host} {directory}'.encode()).hexdigest()[:12]}"

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +78,11 @@ class Records:
                     FloatingIpAssociation(server_id=server.server_id, address=one.address, fixed_address=one.fixed_address)
                     for server in self.servers.values() for port in server.ports for one in port.floating))
 
-    def add_network(self, network: Network) -> HeldNetwork:
-        """The network's record, new or replaced; a new one gets the lowest free index."""
+    def add_network(self, network: Network, *, taken: Collection[int] = ()) -> HeldNetwork:
+        """The network's record, new or replaced; a new one gets the lowest free index that is not `taken` by others."""
         with self._guard:
             old = self.networks.get(network.id)
-            held = HeldNetwork(network=network, index=old.index if old else self._free_index())
+            held = HeldNetwork(network=network, index=old.index if old else self._free_index(taken))
             if held != old:
                 self._write("networks", network.id, held)
                 self.networks[network.id] = held
@@ -216,8 +216,8 @@ class Records:
                 memory.clear()
             self._tombstones.clear()
 
-    def _free_index(self) -> int:
-        used = {held.index for held in self.networks.values()}
+    def _free_index(self, taken: Collection[int]) -> int:
+        used = {*taken, *(held.index for held in self.networks.values())}
         return next(index for index in range(len(used) + 1) if index not in used)
 
     def _remember(self, server_id: str, ports: ServerPorts) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-network: serves NetworkRpc for one host, and reports that it lives."""
+"""nova-network: serves NetworkRpc for one host, and sends heartbeats."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite.context import Context
+from nova_lite.network import names
 from nova_lite.network.driver import NetworkDriver
 from nova_lite.network.fake import FakeNetwork
-from nova_lite.network.instance_metadata import Documents, MetadataBackend
+from nova_lite.network.instance_metadata import InstanceMetadata, MetadataBackend
 from nova_lite.network.linux.bridges import Bridges
 from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.driver import LinuxNetwork, Parts
@@ -21,7 +22,7 @@ from nova_lite.network.linux.firewall import Firewall
 from nova_lite.network.linux.floating_ips import FloatingAddresses
 from nova_lite.network.linux.metadata_backend import MetadataListeners, WSGIApplication
 from nova_lite.network.records import Records
-from nova_lite.network.repair import Caretaker
+from nova_lite.network.repair import PeriodicRepair
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
@@ -41,7 +42,7 @@ MetadataAppFactory = Callable[[MetadataBackend], WSGIApplication]
 
 
 class Servers:
-    """Endpoint: a server's network comes and goes."""
+    """Endpoint: prepare and release a server's network."""
 
     def __init__(self, driver: NetworkDriver) -> None:
         self._driver = driver
@@ -54,7 +55,7 @@ class Servers:
 
 
 class NetworkUpdates:
-    """Endpoint: what changes while guests run."""
+    """Endpoint: changes while guests run."""
 
     def __init__(self, driver: NetworkDriver) -> None:
         self._driver = driver
@@ -82,7 +83,7 @@ class NetworkUpdates:
 
 
 class Inventory:
-    """Endpoint: what this host holds, and the end of a network on it."""
+    """Endpoint: what is on this host, and the removal of a network from it."""
 
     def __init__(self, driver: NetworkDriver) -> None:
         self._driver = driver
@@ -103,7 +104,7 @@ class NetworkService:
     ) -> None:
         conductor = ConductorRpc.client(transport)
         self.driver = make_driver(
-            conf, metadata_app_factory=lambda documents: metadata_app_factory(MetadataBackend(documents, conductor)),
+            conf, metadata_app_factory=lambda metadata: metadata_app_factory(MetadataBackend(metadata, conductor)),
             source=conductor)
         endpoints = [Servers(self.driver), NetworkUpdates(self.driver), Inventory(self.driver)]
         self._server = serve(NetworkRpc, transport, conf.host, endpoints)
@@ -111,29 +112,29 @@ class NetworkService:
         self._heartbeat = Heartbeat(
             conductor, lambda: status, interval_s=conf.report_interval
         )
-        self._caretaker = Caretaker(self.driver, interval_s=conf.network.check_interval)
+        self._repair = PeriodicRepair(self.driver, interval_s=conf.network.check_interval)
 
     def start(self) -> None:
-        """Recover what the records promise, then serve.
+        """Recover what the records say, then serve.
 
         :raises errors.NetworkFailed: the host cannot make networks; the reason says what it lacks.
         """
         self.driver.recover()
         self._server.start()
         self._heartbeat.start()
-        self._caretaker.start()
+        self._repair.start()
 
     def stop(self) -> None:
         """Finish requests under way and end; guests keep their network."""
         self._heartbeat.stop()
-        self._caretaker.stop()
+        self._repair.stop()
         self._server.stop()
         self._server.wait()
         self.driver.stop()
 
 
 def make_driver(
-    conf: cfg.ConfigOpts, *, metadata_app_factory: Callable[[Documents], WSGIApplication], source: StateSource | None = None,
+    conf: cfg.ConfigOpts, *, metadata_app_factory: Callable[[InstanceMetadata], WSGIApplication], source: StateSource | None = None,
 ) -> NetworkDriver:
     """The configured driver; tools use it without a service, to `remove_all`."""
     options = conf.network
@@ -151,8 +152,8 @@ def make_driver(
         ),
         floating=FloatingAddresses(
             transit_cidr=options.transit_cidr, external_interface=options.external_interface),
-        firewall=Firewall(transit_cidr=options.transit_cidr, is_host_open=options.guests_reach_host),
-        metadata=MetadataListeners(metadata_app_factory(Documents(records))),
+        firewall=Firewall(table=names.table_name(host=conf.host, directory=str(directory.resolve())), transit_cidr=options.transit_cidr, is_host_open=options.guests_reach_host),
+        metadata=MetadataListeners(metadata_app_factory(InstanceMetadata(records))),
         sync=StateSync(records, source or NoSource(), agent=conf.host),
         transit_cidr=options.transit_cidr,
     )

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network's devices on the host: its bridge, the legs of its namespace, and the VXLAN port to other hosts."""
+"""A network's devices on the host: its bridge, the veth pairs of its namespace, and the VXLAN port to other hosts."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import ipaddress
 import json
 import socket
+from collections.abc import Iterator
 
 from oslo_log import log as logging
 
@@ -14,6 +18,7 @@ from nova_lite.rpc.network import Network
 from nova_lite.worker.commands import CommandFailed
 
 LOG = logging.getLogger(__name__)
+_LOCK = "/run/nova-lite-network.lock"
 _EVERYONE = "00:00:00:00:00:00"  # forwarding entries of this address say where frames for unknown MACs go
 
 
@@ -24,6 +29,14 @@ def is_here(device: str) -> bool:
     except OSError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def locked_links() -> Iterator[None]:
+    """Be alone on the host, among workers of all clouds, with the choice of a transit link's number."""
+    with open(_LOCK, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class Bridges:
@@ -37,12 +50,19 @@ class Bridges:
         self._vxlan_port = vxlan_port
         self._transit_cidr = transit_cidr
 
+    def used_links(self) -> set[int]:
+        """The numbers of transit links whose addresses are on the host, of whatever cloud."""
+        transit = ipaddress.IPv4Network(self._transit_cidr)
+        shown = json.loads(run(["ip", "-j", "-4", "addr", "show"]) or "[]")
+        addresses = [ipaddress.IPv4Address(one["local"]) for device in shown for one in device.get("addr_info", ())]
+        return {(int(address) - int(transit.network_address)) // 2 for address in addresses if address in transit}
+
     def ensure(self, network: Network, *, index: int) -> None:
         """Make what is missing and set the rest right; the namespace must be there.
 
         Guests' taps on the bridge are not touched, and traffic goes on.
         """
-        lines = [*self._bridge(network), *self._legs(network, index), *self._routes(network, index)]
+        lines = [*self._bridge(network), *self._veths(network, index), *self._routes(network, index)]
         if self._tunnel_ip:
             lines += self._overlay(network)
         run(["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
@@ -57,24 +77,24 @@ class Bridges:
             return
         entries = json.loads(run(["bridge", "-j", "fdb", "show", "dev", device]) or "[]")
         present = {entry["dst"] for entry in entries if entry.get("mac") == _EVERYONE and "dst" in entry}
-        wanted = set(network.peers) - {self._tunnel_ip}
-        lines = [f"fdb append {_EVERYONE} dev {device} dst {peer}" for peer in sorted(wanted - present)]
-        lines += [f"fdb del {_EVERYONE} dev {device} dst {peer}" for peer in sorted(present - wanted)]
+        required = set(network.peers) - {self._tunnel_ip}
+        lines = [f"fdb append {_EVERYONE} dev {device} dst {peer}" for peer in sorted(required - present)]
+        lines += [f"fdb del {_EVERYONE} dev {device} dst {peer}" for peer in sorted(present - required)]
         if lines:
             run(["bridge", "-batch", "-"], stdin="\n".join(lines) + "\n")
 
     def remove(self, network_id: str) -> None:
         """Remove the network's devices; host routes by its uplink go with that."""
-        self.remove_legs(network_id)
+        self.remove_veths(network_id)
         _delete(names.overlay_name(network_id), names.bridge_name(network_id))
 
-    def remove_legs(self, network_id: str) -> None:
+    def remove_veths(self, network_id: str) -> None:
         """Remove what joins the network's namespace to the bridge and to the host."""
-        _delete(names.leg_name(network_id), names.uplink_name(network_id))
+        _delete(names.veth_name(network_id), names.uplink_name(network_id))
 
     def _bridge(self, network: Network) -> list[str]:
         bridge = names.bridge_name(network.id)
-        # Snooping would hold back multicast that nobody has asked for by IGMP while there is no querier.
+        # Snooping would hold back multicast that no guest has joined by IGMP while there is no querier.
         make = f"link add {bridge} type bridge forward_delay 0 stp_state 0 mcast_snooping 0"
         return [
             *([] if is_here(bridge) else [make, f"link set {bridge} address {names.bridge_mac(network.id)}"]),
@@ -82,18 +102,18 @@ class Bridges:
             f"link set {bridge} mtu {network.mtu} up",
         ]
 
-    def _legs(self, network: Network, index: int) -> list[str]:
-        leg, uplink = names.leg_name(network.id), names.uplink_name(network.id)
+    def _veths(self, network: Network, index: int) -> list[str]:
+        veth, uplink = names.veth_name(network.id), names.uplink_name(network.id)
         namespace = names.namespace_name(network.id)
         host_end, _ = names.transit_pair(self._transit_cidr, index)
-        make_leg = (
-            f"link add {leg} type veth peer name gw address {names.gateway_mac(network.id)} netns {namespace}"
+        make_veth = (
+            f"link add {veth} type veth peer name gw address {names.gateway_mac(network.id)} netns {namespace}"
         )
         make_uplink = f"link add {uplink} type veth peer name uplink netns {namespace}"
         return [
-            *([] if is_here(leg) else [make_leg]),
-            f"link set {leg} addrgenmode none",
-            f"link set {leg} mtu {network.mtu} master {names.bridge_name(network.id)} up",
+            *([] if is_here(veth) else [make_veth]),
+            f"link set {veth} addrgenmode none",
+            f"link set {veth} mtu {network.mtu} master {names.bridge_name(network.id)} up",
             *([] if is_here(uplink) else [make_uplink]),
             f"link set {uplink} addrgenmode none",
             f"addr replace {host_end}/31 dev {uplink}",

@@ -14,12 +14,12 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.network import names
 from nova_lite.network.linux import gateway, namespaces
-from nova_lite.network.linux.bridges import Bridges, is_here
+from nova_lite.network.linux.bridges import Bridges, is_here, locked_links
 from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.firewall import Firewall, require_bridge_filter
 from nova_lite.network.linux.floating_ips import FloatingAddresses
 from nova_lite.network.linux.metadata_backend import MetadataListeners
-from nova_lite.network.records import Records, needed_groups
+from nova_lite.network.records import HeldNetwork, Records, needed_groups
 from nova_lite.network.state_sync import StateSync
 from nova_lite.rpc.network import (
     Network,
@@ -228,14 +228,14 @@ class LinuxNetwork:
         """See NetworkRpc.owned."""
         return self._records.owned()
 
-    def heal(self) -> None:
-        """See NetworkDriver.heal; costs a few milliseconds when nothing is lost."""
-        with self._explained("look after the filters"):
+    def resync(self) -> None:
+        """See NetworkDriver.resync; costs a few milliseconds when nothing is lost."""
+        with self._explained("resync the filters"):
             require_bridge_filter()
-            self._parts.firewall.heal()
+            self._parts.firewall.resync()
         for held in list(self._records.networks.values()):
             if not held.is_leaving:
-                self._try(self._heal_network, held.network.id)
+                self._try(self._resync_network, held.network.id)
 
     def stop(self) -> None:
         """Answer no more metadata requests; guests' traffic, DHCP and DNS go on."""
@@ -260,7 +260,7 @@ class LinuxNetwork:
         except errors.NetworkFailed as failure:
             LOG.error("network: %s; tried again when a server needs it", failure.text)
 
-    def _heal_network(self, network_id: str) -> None:
+    def _resync_network(self, network_id: str) -> None:
         with self._networks.hold(network_id):
             held = self._records.networks.get(network_id)  # it may have been removed since the list was made
             if held is not None and not held.is_leaving:
@@ -281,19 +281,26 @@ class LinuxNetwork:
         fail("network.prepare.dhcp")
         self._parts.dhcp.ensure(network, self._ports_on(network.id))
         fail("network.prepare.floating")
-        self._lead_floating(network)
+        self._set_floating(network)
 
-    def _lead_floating(self, network: Network) -> None:
+    def _set_floating(self, network: Network) -> None:
         """Have the floating addresses of the network's ports here, and no others; quick when nothing changed."""
         held = self._records.networks[network.id]
         self._parts.floating.ensure(held.network, index=held.index, ports=self._ports_on(network.id))
 
     def _make_network(self, network: Network) -> None:
-        held = self._records.add_network(network)
+        if network.id in self._records.networks:
+            self._make_devices(self._records.add_network(network))
+            return
+        with locked_links():  # until the link has its addresses no other cloud may choose its number
+            self._make_devices(self._records.add_network(network, taken=self._parts.bridges.used_links()))
+
+    def _make_devices(self, held: HeldNetwork) -> None:
+        network = held.network
         fail("network.prepare.namespace")
         if gateway.create(network.id):
-            # What belongs to a namespace whose name somebody removed lives on unseen.
-            self._parts.bridges.remove_legs(network.id)
+            # What belongs to a namespace whose name was removed lives on unseen.
+            self._parts.bridges.remove_veths(network.id)
             self._parts.floating.forget(network.id)
             self._parts.metadata.close(network.id)
             self._parts.dhcp.stop(network.id)
@@ -344,7 +351,7 @@ class LinuxNetwork:
             self._records.drop_unneeded_groups()
 
     def _leave_groups(self, ports: Iterable[Port]) -> None:
-        """Whoever gets the ports' addresses next must not be taken for a member of their groups."""
+        """The next owner of the ports' addresses must not be taken for a member of their groups."""
         with self._filtering:
             self._parts.firewall.change_groups(self._records.drop_members(ports))
 
@@ -357,7 +364,7 @@ class LinuxNetwork:
                 if held is not None and network_id in self._made:
                     self._parts.dhcp.release(held.network, [p for p in ports if p.network_id == network_id])
                     self._parts.dhcp.ensure(held.network, self._ports_on(network_id))
-                    self._lead_floating(held.network)
+                    self._set_floating(held.network)
 
     def _ports_on(self, network_id: str) -> list[Port]:
         servers = self._records.servers_on(network_id)
@@ -376,7 +383,7 @@ class LinuxNetwork:
 
     @contextlib.contextmanager
     def _explained(self, action: str) -> Iterator[None]:
-        """Host programs' and the kernel's refusals become an error for whoever asked, with the reason."""
+        """Failures of host programs and of the kernel become an error for the caller, with the reason."""
         try:
             yield
         except (CommandFailed, OSError, ValueError) as failure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ from pathlib import Path
 from oslo_log import log as logging
 
 from nova_lite.network import names
-from nova_lite.network.linux import nft_rules, nft_tables
+from nova_lite.network.linux import nft_tables
+from nova_lite.network.linux.bridges import is_here
 from nova_lite.network.linux.namespaces import run
+from nova_lite.network.linux.nft_rules import NftRules
 from nova_lite.network.records import HeldNetwork, needed_groups
 from nova_lite.rpc.network import Member, Port, SecurityGroup
 from nova_lite.worker.commands import CommandFailed
@@ -23,11 +26,16 @@ _BRIDGED_TRAFFIC = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
 
 class Firewall:
-    """Owns the tables `inet nova` and `bridge nova`. A transaction that the kernel refuses, since somebody changed
-    the tables, is answered by making both anew from memory: atomically, guests' connections go on."""
+    """Owns two tables, `inet` and `bridge`, both named `table`, which no other cloud on the host uses.
 
-    def __init__(self, *, transit_cidr: str, is_host_open: bool = True) -> None:
-        self._empty_tables = nft_tables.empty_tables(transit_cidr=transit_cidr, is_host_open=is_host_open)
+    A transaction that the kernel refuses, since somebody changed the tables, is answered by making both anew from memory:
+    atomically, guests' connections go on.
+    """
+
+    def __init__(self, *, table: str, transit_cidr: str, is_host_open: bool = True) -> None:
+        self._table = table
+        self._rules = NftRules(table=table, transit_cidr=transit_cidr)
+        self._empty_tables = nft_tables.empty_tables(table, is_host_open=is_host_open)
         self._lock = threading.Lock()
         self._networks: dict[str, HeldNetwork] = {}
         self._groups: dict[str, SecurityGroup] = {}
@@ -43,6 +51,7 @@ class Firewall:
             self._ports = {port.id: port for port in ports}
             self._without_unneeded()
             self._set_all()
+            self._remove_legacy()
 
     def add(self, networks: Iterable[HeldNetwork], groups: Iterable[SecurityGroup], ports: Iterable[Port]) -> None:
         """Filter the ports as the groups say; networks, groups and ports that are known are replaced."""
@@ -56,15 +65,15 @@ class Firewall:
             old_ports = {port.id: self._ports.get(port.id) for port in news}
             self._ports.update((port.id, port) for port in news)
             for group_id in sorted({group for port in news for group in port.group_ids}):
-                lines += nft_rules.declare_group(group_id)
+                lines += self._rules.declare_group(group_id)
             cuts |= self._take_groups(groups, lines)
             for port in news:
                 old = old_ports[port.id]
                 if old is not None and old != port:
-                    lines += nft_rules.remove_port(old)
+                    lines += self._rules.remove_port(old)
                     cuts |= self._cuts_of(old)
                 if old != port:
-                    lines += nft_rules.add_port(port)
+                    lines += self._rules.add_port(port)
             self._apply(lines + self._without_unneeded())
         self._cut(cuts)
 
@@ -83,7 +92,7 @@ class Firewall:
             lines: list[str] = []
             for port in ports:
                 self._ports.pop(port.id, None)
-                lines += nft_rules.remove_port(port)
+                lines += self._rules.remove_port(port)
                 cuts |= self._cuts_of(port)
             lines += self._without_unneeded()
             self._apply(lines)
@@ -94,14 +103,14 @@ class Firewall:
         with self._transaction():
             held = self._networks.pop(network_id, None)
             if held is not None:
-                self._apply(nft_rules.remove_network(held.network, index=held.index))
+                self._apply(self._rules.remove_network(held.network, index=held.index))
 
-    def heal(self) -> None:
+    def resync(self) -> None:
         """Make the tables anew if one is missing: somebody flushed the ruleset, and guests were open since."""
         with self._lock:
             present = run(["nft", "list", "tables"]).splitlines()
-            if not {"table inet nova", "table bridge nova"} <= set(present):
-                LOG.warning("filters: somebody removed them, making them anew")
+            if not {f"table inet {self._table}", f"table bridge {self._table}"} <= set(present):
+                LOG.warning("filters: the tables were removed; making them anew")
                 self._set_all()
 
     def remove_all(self) -> None:
@@ -109,7 +118,25 @@ class Firewall:
         with self._lock:
             for memory in (self._networks, self._groups, self._ports):
                 memory.clear()
-            run(["nft", "-f", "-"], stdin=nft_tables.REMOVE_TABLES)
+            run(["nft", "-f", "-"], stdin=nft_tables.remove_tables(self._table))
+
+    def _remove_legacy(self) -> None:
+        """Remove the tables of release 0.1, which one cloud on a host could have, unless they are another cloud's.
+
+        They are if they name a bridge that exists and is not ours.
+        """
+        name = nft_tables.LEGACY_TABLE
+        tables = run(["nft", "list", "tables"]).splitlines()
+        if f"table inet {name}" not in tables and f"table bridge {name}" not in tables:
+            return
+        own = {names.bridge_name(network_id) for network_id in self._networks}
+        foreign = sorted(bridge for bridge in _bridges_of(name) - own if is_here(bridge))
+        if foreign:
+            LOG.warning("filters: nftables tables %s are another cloud's of release 0.1, which drops frames of all other guests; "
+                        "left alone, since they name %s", name, ", ".join(foreign))
+            return
+        run(["nft", "-f", "-"], stdin=nft_tables.remove_tables(name))
+        LOG.info("filters: removed the tables of release 0.1")
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -132,7 +159,7 @@ class Firewall:
                 LOG.warning("port %s: another port has got its address now", old.id)
                 cuts |= self._cuts_of(old)
                 self._ports[old.id] = dataclasses.replace(old, addresses=kept)
-                lines += [*nft_rules.remove_port(old), *nft_rules.add_port(self._ports[old.id])]
+                lines += [*self._rules.remove_port(old), *self._rules.add_port(self._ports[old.id])]
         return cuts
 
     def _without_unneeded(self) -> list[str]:
@@ -145,8 +172,8 @@ class Firewall:
             del self._groups[group_id]
         emptied = dict.fromkeys((*gone, *(group.id for group in idle)))
         return [
-            *(line for group_id in emptied for line in nft_rules.empty_group(group_id)),
-            *(line for group_id in gone for line in nft_rules.remove_group(group_id)),
+            *(line for group_id in emptied for line in self._rules.empty_group(group_id)),
+            *(line for group_id in gone for line in self._rules.remove_group(group_id)),
         ]
 
     def _used_groups(self) -> set[str]:
@@ -155,8 +182,8 @@ class Firewall:
     def _network_lines(self, old: HeldNetwork | None, new: HeldNetwork) -> list[str]:
         if old is not None and _as_filtered(old) == _as_filtered(new):
             return []
-        gone = nft_rules.remove_network(old.network, index=old.index) if old is not None else []
-        return [*gone, *nft_rules.add_network(new.network, index=new.index)]
+        gone = self._rules.remove_network(old.network, index=old.index) if old is not None else []
+        return [*gone, *self._rules.add_network(new.network, index=new.index)]
 
     def _take_groups(self, groups: Iterable[SecurityGroup], lines: list[str]) -> set[tuple[int, str]]:
         """Add the lines that make the groups so; returns whose connections are to be looked at again."""
@@ -165,15 +192,15 @@ class Firewall:
         stripped = [group if group.id in used else dataclasses.replace(group, rules=()) for group in groups]
         news = [group for group in stripped if self._groups.get(group.id) != group]
         for group_id in {rule.remote_group_id for group in news for rule in group.rules if rule.remote_group_id}:
-            lines += nft_rules.declare_group(group_id)
+            lines += self._rules.declare_group(group_id)
         for group in news:
             old = self._groups.get(group.id)
             self._groups[group.id] = group
             if old is None or old.rules != group.rules:
-                lines += nft_rules.add_group(group)
+                lines += self._rules.add_group(group)
             else:
-                lines += nft_rules.remove_members(group.id, sorted(set(old.members) - set(group.members), key=_place))
-                lines += nft_rules.add_members(group.id, sorted(set(group.members) - set(old.members), key=_place))
+                lines += self._rules.remove_members(group.id, sorted(set(old.members) - set(group.members), key=_place))
+                lines += self._rules.add_members(group.id, sorted(set(group.members) - set(old.members), key=_place))
             if old is not None:
                 cuts |= self._group_cuts(old, group)
         return cuts
@@ -192,7 +219,7 @@ class Firewall:
         return {(held.index, address) for address in port.addresses} if held is not None else set()
 
     def _cut(self, cuts: set[tuple[int, str]]) -> None:
-        """Forget the addresses' connections, so that their next packets are judged as new ones."""
+        """Forget the addresses' connections, so that their next packets are checked as new ones."""
         for index, address in sorted(cuts):
             for side in ("-s", "-d"):
                 try:
@@ -216,14 +243,23 @@ class Firewall:
         named |= {group_id for port in self._ports.values() for group_id in port.group_ids}
         lines = [self._empty_tables]
         for held in self._networks.values():
-            lines += nft_rules.add_network(held.network, index=held.index)
+            lines += self._rules.add_network(held.network, index=held.index)
         for group_id in sorted(named):
-            lines += nft_rules.declare_group(group_id)
+            lines += self._rules.declare_group(group_id)
         for group in groups:
-            lines += nft_rules.add_group(group)
+            lines += self._rules.add_group(group)
         for port in self._ports.values():
-            lines += nft_rules.add_port(port)
+            lines += self._rules.add_port(port)
         run(["nft", "-f", "-"], stdin="\n".join(lines) + "\n")
+
+
+def _bridges_of(table: str) -> set[str]:
+    """The bridges that the table of release 0.1 filters."""
+    try:
+        shown = json.loads(run(["nft", "-j", "list", "set", "inet", table, "bridges"]))
+    except CommandFailed:  # there is no such table or set
+        return set()
+    return {str(element) for entry in shown["nftables"] for element in entry.get("set", {}).get("elem", ())}
 
 
 def require_bridge_filter() -> None:

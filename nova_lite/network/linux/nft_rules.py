@@ -9,6 +9,7 @@ before ingress: an accept ends one base chain only, so the sender's rules never 
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Iterable
 
@@ -27,103 +28,132 @@ _WITH_PORTS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
 _ICMP = 1
 
 
-def add_network(network: Network, *, index: int) -> list[str]:
-    """The network's bridge is filtered, and its gateway is this host's own affair."""
-    bridge, overlay = names.bridge_name(network.id), names.overlay_name(network.id)
-    gateways = [subnet.gateway for subnet in network.subnets if subnet.gateway is not None]
-    return [
-        _add("inet", "bridges", f'"{bridge}"'),
-        _add("inet", "zones", f'"{bridge}" : {names.zone_of(index)}'),
-        _add("bridge", "gateway_mac", f'"{overlay}" . {names.gateway_mac(network.id)}'),
-        *(_add("bridge", "gateway_address", f'"{overlay}" . {_ip(address)}')
-          for address in (*gateways, names.METADATA_ADDRESS)),
-    ]
+@dataclasses.dataclass(frozen=True)
+class NftRules:
+    """The lines for one cloud's tables: `inet` and `bridge`, both named `table`. `transit_cidr` as the option."""
 
+    table: str
+    transit_cidr: str
 
-def remove_network(network: Network, *, index: int) -> list[str]:
-    """Nothing of the network is left in the filters."""
-    return _removal(add_network(network, index=index))
+    def add_network(self, network: Network, *, index: int) -> list[str]:
+        """The network's bridge is filtered, its link to the host is this cloud's, and its gateway is not reached from elsewhere."""
+        bridge, overlay = names.bridge_name(network.id), names.overlay_name(network.id)
+        _, own_end = names.transit_pair(self.transit_cidr, index)
+        gateways = [subnet.gateway for subnet in network.subnets if subnet.gateway is not None]
+        return [
+            self._add("inet", "bridges", f'"{bridge}"'),
+            self._add("bridge", "own", f'"{names.veth_name(network.id)}", "{overlay}"'),
+            self._add("inet", "uplinks", f'"{names.uplink_name(network.id)}"'),
+            self._add("inet", "links", own_end),
+            self._add("inet", "zones", f'"{bridge}" : {names.zone_of(index)}'),
+            self._add("bridge", "gateway_mac", f'"{overlay}" . {names.gateway_mac(network.id)}'),
+            *(self._add("bridge", "gateway_address", f'"{overlay}" . {_ip(address)}')
+              for address in (*gateways, names.METADATA_ADDRESS)),
+        ]
 
+    def remove_network(self, network: Network, *, index: int) -> list[str]:
+        """Nothing of the network is left in the filters."""
+        return _removal(self.add_network(network, index=index))
 
-def add_group(group: SecurityGroup) -> list[str]:
-    """The group's chains with its rules, and the set of its members; what was there is replaced."""
-    members = group_set(group.id)
-    return [
-        f"add set inet nova {members} {{ type ifname . ipv4_addr; }}",
-        f"flush set inet nova {members}",
-        *add_members(group.id, group.members),
-        *_chain(f"gi-{group.id}", [rule for rule in group.rules if rule.direction == "ingress"]),
-        *_chain(f"ge-{group.id}", [rule for rule in group.rules if rule.direction == "egress"]),
-    ]
+    def add_group(self, group: SecurityGroup) -> list[str]:
+        """The group's chains with its rules, and the set of its members; what was there is replaced."""
+        members = group_set(group.id)
+        return [
+            f"add set inet {self.table} {members} {{ type ifname . ipv4_addr; }}",
+            f"flush set inet {self.table} {members}",
+            *self.add_members(group.id, group.members),
+            *self._chain(f"gi-{group.id}", [rule for rule in group.rules if rule.direction == "ingress"]),
+            *self._chain(f"ge-{group.id}", [rule for rule in group.rules if rule.direction == "egress"]),
+        ]
 
+    def declare_group(self, group_id: str) -> list[str]:
+        """Empty chains and set of a group, so that others may name it; harmless when they are there."""
+        return [
+            f"add set inet {self.table} {group_set(group_id)} {{ type ifname . ipv4_addr; }}",
+            f"add chain inet {self.table} gi-{group_id}",
+            f"add chain inet {self.table} ge-{group_id}",
+        ]
 
-def declare_group(group_id: str) -> list[str]:
-    """Empty chains and set of a group, so that others may name it; harmless when they are there."""
-    return [
-        f"add set inet nova {group_set(group_id)} {{ type ifname . ipv4_addr; }}",
-        f"add chain inet nova gi-{group_id}",
-        f"add chain inet nova ge-{group_id}",
-    ]
+    def add_members(self, group_id: str, members: Iterable[Member]) -> list[str]:
+        """The members join the group's set."""
+        elements = ", ".join(f'"{names.bridge_name(m.network_id)}" . {_ip(m.address)}' for m in members)
+        return [self._add("inet", group_set(group_id), elements)] if elements else []
 
+    def remove_members(self, group_id: str, members: Iterable[Member]) -> list[str]:
+        """The members leave the group's set."""
+        return _removal(self.add_members(group_id, members))
 
-def add_members(group_id: str, members: Iterable[Member]) -> list[str]:
-    """The members join the group's set."""
-    elements = ", ".join(f'"{names.bridge_name(m.network_id)}" . {_ip(m.address)}' for m in members)
-    return [_add("inet", group_set(group_id), elements)] if elements else []
+    def empty_group(self, group_id: str) -> list[str]:
+        """The group's chains and set are empty: they name no other group any more."""
+        return [
+            *self.declare_group(group_id), f"flush chain inet {self.table} gi-{group_id}",
+            f"flush chain inet {self.table} ge-{group_id}",
+        ]
 
+    def remove_group(self, group_id: str) -> list[str]:
+        """Nothing of an emptied group, which no port or rule names, is left."""
+        return [
+            f"delete chain inet {self.table} gi-{group_id}", f"delete chain inet {self.table} ge-{group_id}",
+            f"delete set inet {self.table} {group_set(group_id)}",
+        ]
 
-def remove_members(group_id: str, members: Iterable[Member]) -> list[str]:
-    """The members leave the group's set."""
-    return _removal(add_members(group_id, members))
+    def add_port(self, port: Port) -> list[str]:
+        """The port may send as itself, and its groups decide; unsecured: it may do anything."""
+        tap, bridge, mac = names.tap_name(port.id), names.bridge_name(port.network_id), _mac(port.mac)
+        if not port.is_secured:
+            return [self._add("bridge", "own", f'"{tap}"'), *self._floating_elements(port)]
+        into, out = f"pi-{port.id}", f"pe-{port.id}"
+        lines = [
+            f"add chain inet {self.table} {into}", f"flush chain inet {self.table} {into}",
+            f"add rule inet {self.table} {into} udp sport 67 udp dport 68 accept",
+            *(f"add rule inet {self.table} {into} jump gi-{group}" for group in port.group_ids),
+            f"add rule inet {self.table} {into} drop",
+            f"add chain inet {self.table} {out}", f"flush chain inet {self.table} {out}",
+            f"add rule inet {self.table} {out} udp sport 68 udp dport 67 accept",
+            f"add rule inet {self.table} {out} ip daddr {names.METADATA_ADDRESS} tcp dport 80 accept",
+            *(f"add rule inet {self.table} {out} jump ge-{group}" for group in port.group_ids),
+            f"add rule inet {self.table} {out} drop",
+        ]
+        return [*lines, *self._port_elements(port, tap, bridge, mac)]
 
+    def remove_port(self, port: Port) -> list[str]:
+        """Nothing of the port is left; its tap, if still there, gets and sends nothing."""
+        if not port.is_secured:
+            return _removal(self.add_port(port))
+        tap, bridge, mac = names.tap_name(port.id), names.bridge_name(port.network_id), _mac(port.mac)
+        chains = (f"pi-{port.id}", f"pe-{port.id}")
+        return [
+            *(f"add chain inet {self.table} {chain}" for chain in chains),
+            *_removal(self._port_elements(port, tap, bridge, mac)),
+            *(f"flush chain inet {self.table} {chain}" for chain in chains),
+            *(f"delete chain inet {self.table} {chain}" for chain in chains),
+        ]
 
-def empty_group(group_id: str) -> list[str]:
-    """The group's chains and set are empty: they name no other group any more."""
-    return [
-        *declare_group(group_id), f"flush chain inet nova gi-{group_id}", f"flush chain inet nova ge-{group_id}",
-    ]
+    def _chain(self, name: str, rules: list[Rule]) -> list[str]:
+        accepted = [line for rule in rules if (line := _line_or_nothing(rule)) is not None]
+        return [
+            f"add chain inet {self.table} {name}", f"flush chain inet {self.table} {name}",
+            *(f"add rule inet {self.table} {name} {line}" for line in dict.fromkeys(accepted)),
+        ]
 
+    def _port_elements(self, port: Port, tap: str, bridge: str, mac: str) -> list[str]:
+        addresses = [_ip(address) for address in port.addresses]
+        return [
+            self._add("bridge", "own", f'"{tap}"'),
+            self._add("bridge", "secured", f'"{tap}"'),
+            self._add("bridge", "mac", f'"{tap}" . {mac}'),
+            *(self._add("bridge", "source", f'"{tap}" . {mac} . {address}') for address in addresses),
+            *(self._add("bridge", "address", f'"{tap}" . {address}') for address in addresses),
+            *(self._add("inet", "egress", f'"{bridge}" . {address} : jump pe-{port.id}') for address in addresses),
+            *(self._add("inet", "ingress", f'"{bridge}" . {address} : jump pi-{port.id}') for address in addresses),
+            *self._floating_elements(port),
+        ]
 
-def remove_group(group_id: str) -> list[str]:
-    """Nothing of an emptied group, which no port or rule names, is left."""
-    return [
-        f"delete chain inet nova gi-{group_id}", f"delete chain inet nova ge-{group_id}",
-        f"delete set inet nova {group_set(group_id)}",
-    ]
+    def _floating_elements(self, port: Port) -> list[str]:
+        return [self._add("inet", "floating", _ip(floating.address)) for floating in port.floating]
 
-
-def add_port(port: Port) -> list[str]:
-    """The port may send as itself, and its groups decide; unsecured: it may do anything."""
-    tap, bridge, mac = names.tap_name(port.id), names.bridge_name(port.network_id), _mac(port.mac)
-    if not port.is_secured:
-        return [_add("bridge", "open", f'"{tap}"'), *_floating_elements(port)]
-    into, out = f"pi-{port.id}", f"pe-{port.id}"
-    lines = [
-        f"add chain inet nova {into}", f"flush chain inet nova {into}",
-        f"add rule inet nova {into} udp sport 67 udp dport 68 accept",
-        *(f"add rule inet nova {into} jump gi-{group}" for group in port.group_ids),
-        f"add rule inet nova {into} drop",
-        f"add chain inet nova {out}", f"flush chain inet nova {out}",
-        f"add rule inet nova {out} udp sport 68 udp dport 67 accept",
-        f"add rule inet nova {out} ip daddr {names.METADATA_ADDRESS} tcp dport 80 accept",
-        *(f"add rule inet nova {out} jump ge-{group}" for group in port.group_ids),
-        f"add rule inet nova {out} drop",
-    ]
-    return [*lines, *_port_elements(port, tap, bridge, mac)]
-
-
-def remove_port(port: Port) -> list[str]:
-    """Nothing of the port is left; its tap, if still there, gets and sends nothing."""
-    if not port.is_secured:
-        return _removal(add_port(port))
-    tap, bridge, mac = names.tap_name(port.id), names.bridge_name(port.network_id), _mac(port.mac)
-    chains = (f"pi-{port.id}", f"pe-{port.id}")
-    return [
-        *(f"add chain inet nova {chain}" for chain in chains),
-        *_removal(_port_elements(port, tap, bridge, mac)),
-        *(f"flush chain inet nova {chain}" for chain in chains),
-        *(f"delete chain inet nova {chain}" for chain in chains),
-    ]
+    def _add(self, family: str, name: str, elements: str) -> str:
+        return f"add element {family} {self.table} {name} {{ {elements} }}"
 
 
 def group_set(group_id: str) -> str:
@@ -176,14 +206,6 @@ def _icmp(rule: Rule) -> str:
     return f"icmp type {int(rule.port_min)} {code}"
 
 
-def _chain(name: str, rules: list[Rule]) -> list[str]:
-    accepted = [line for rule in rules if (line := _line_or_nothing(rule)) is not None]
-    return [
-        f"add chain inet nova {name}", f"flush chain inet nova {name}",
-        *(f"add rule inet nova {name} {line}" for line in dict.fromkeys(accepted)),
-    ]
-
-
 def _line_or_nothing(rule: Rule) -> str | None:
     """A rule that makes no sense accepts nothing: the server's other rules still hold."""
     try:
@@ -191,27 +213,6 @@ def _line_or_nothing(rule: Rule) -> str | None:
     except ValueError as error:
         LOG.warning("security group rule ignored: %s", error)
         return None
-
-
-def _port_elements(port: Port, tap: str, bridge: str, mac: str) -> list[str]:
-    addresses = [_ip(address) for address in port.addresses]
-    return [
-        _add("bridge", "secured", f'"{tap}"'),
-        _add("bridge", "mac", f'"{tap}" . {mac}'),
-        *(_add("bridge", "source", f'"{tap}" . {mac} . {address}') for address in addresses),
-        *(_add("bridge", "address", f'"{tap}" . {address}') for address in addresses),
-        *(_add("inet", "egress", f'"{bridge}" . {address} : jump pe-{port.id}') for address in addresses),
-        *(_add("inet", "ingress", f'"{bridge}" . {address} : jump pi-{port.id}') for address in addresses),
-        *_floating_elements(port),
-    ]
-
-
-def _floating_elements(port: Port) -> list[str]:
-    return [_add("inet", "floating", _ip(floating.address)) for floating in port.floating]
-
-
-def _add(family: str, name: str, elements: str) -> str:
-    return f"add element {family} nova {name} {{ {elements} }}"
 
 
 def _removal(additions: list[str]) -> list[str]:

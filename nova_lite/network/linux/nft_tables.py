@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frame of the host's filters: two nftables tables with their hooks, maps and sets, still empty."""
+"""One cloud's two nftables tables on a host: their hooks, maps and sets, still empty. They concern this cloud's bridges only."""
 
 from __future__ import annotations
 
-import ipaddress
-
-REMOVE_TABLES = """\
-add table inet nova
-delete table inet nova
-add table bridge nova
-delete table bridge nova
+LEGACY_TABLE = "nova"  # of release 0.1, of whatever cloud
+_REMOVE = """\
+add table inet {table}
+delete table inet {table}
+add table bridge {table}
+delete table bridge {table}
 """
 
 _INET = """\
-table inet nova {{
+table inet {table} {{
  set bridges {{ type ifname; }}
+ set uplinks {{ type ifname; }}
+ set links {{ type ipv4_addr; }}
  set floating {{ type ipv4_addr; }}
  map zones {{ typeof iifname : ct zone; }}
  map egress {{ type ifname . ipv4_addr : verdict; }}
@@ -25,9 +26,9 @@ table inet nova {{
  }}
  chain isolate {{
   type filter hook forward priority filter - 5; policy accept;
-  iifname "up-*" oifname "up-*" ct state established,related accept
-  iifname "up-*" oifname "up-*" ip daddr @floating accept
-  iifname "up-*" oifname "up-*" drop
+  iifname @uplinks oifname @uplinks ct state established,related accept
+  iifname @uplinks oifname @uplinks ip daddr @floating accept
+  iifname @uplinks oifname @uplinks drop
  }}
  chain out {{
   type filter hook forward priority filter; policy accept;
@@ -43,29 +44,31 @@ table inet nova {{
  }}
  chain nat {{
   type nat hook postrouting priority srcnat; policy accept;
-  ip saddr {transit} oifname != "up-*" oifname != @bridges masquerade
+  ip saddr @links oifname != @uplinks oifname != @bridges masquerade
  }}
 }}
 """
 
 # Tagged frames are dropped: br_netfilter passes them by, and a guest takes a tag of VLAN 0 as none (CVE-2021-27853).
 # 0x8035 is RARP: QEMU announces a guest's MAC by it after a migration, so that bridges learn the new place.
-# A tap that no record speaks of gets and sends nothing: a guest that is started before its filters has no network.
+# A frame stays on its bridge. So a tap without a record, if it is on one of our bridges, is known by the port of ours that
+# its frame goes to or comes from, and gets and sends nothing there: a guest that is started before its filters has no network.
+# Other clouds' frames have no port of ours on either side. (Not every kernel has `meta ibrname`, which says it at once.)
 _BRIDGE = """\
-table bridge nova {
- set open { type ifname; }
- set secured { type ifname; }
- set mac { type ifname . ether_addr; }
- set source { type ifname . ether_addr . ipv4_addr; }
- set address { type ifname . ipv4_addr; }
- set gateway_mac { type ifname . ether_addr; }
- set gateway_address { type ifname . ipv4_addr; }
- chain from_guest {
+table bridge {table} {{
+ set own {{ type ifname; }}
+ set secured {{ type ifname; }}
+ set mac {{ type ifname . ether_addr; }}
+ set source {{ type ifname . ether_addr . ipv4_addr; }}
+ set address {{ type ifname . ipv4_addr; }}
+ set gateway_mac {{ type ifname . ether_addr; }}
+ set gateway_address {{ type ifname . ipv4_addr; }}
+ chain from_guest {{
   type filter hook prerouting priority -300; policy accept;
+  iifname != @own accept
   iifname "vx-*" goto from_overlay
-  iifname != "tap*" accept
-  iifname @open accept
-  ether type { 8021q, 8021ad } drop
+  iifname != @secured accept
+  ether type {{ 8021q, 8021ad }} drop
   iifname . ether saddr != @mac drop
   ether type ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept
   ether type ip udp sport 67 udp dport 68 drop
@@ -74,43 +77,49 @@ table bridge nova {
   ether type arp iifname . arp saddr ether . arp saddr ip @source accept
   ether type 0x8035 accept
   drop
- }
- chain from_overlay {
+ }}
+ chain from_overlay {{
   iifname . ether saddr @gateway_mac drop
   iifname . ether daddr @gateway_mac drop
   ether type ip udp sport 67-68 udp dport 67-68 drop
   ether type arp iifname . arp saddr ip @gateway_address drop
   ether type arp iifname . arp daddr ip @gateway_address drop
- }
- chain to_guest {
+ }}
+ chain to_guest {{
   type filter hook forward priority filter; policy accept;
+  iifname != @own oifname @own drop
+  oifname != @own iifname @own drop
+  oifname != @own accept
   oifname "vx-*" goto to_overlay
-  oifname != "tap*" accept
-  oifname @open accept
-  oifname != @secured drop
+  oifname != @secured accept
   ether type arp accept
   ether type ip udp sport 67 udp dport 68 accept
   ether type ip oifname . ip daddr @address accept
   drop
- }
- chain to_overlay {
+ }}
+ chain to_overlay {{
   oifname . ether saddr @gateway_mac drop
   oifname . ether daddr @gateway_mac drop
   ether type ip udp sport 67-68 udp dport 67-68 drop
   ether type arp oifname . arp saddr ip @gateway_address drop
   ether type arp oifname . arp daddr ip @gateway_address drop
- }
-}
+ }}
+}}
 """
 
 
 _CLOSED_HOST = """\
-add chain inet nova host { type filter hook input priority filter; policy accept; }
-add rule inet nova host iifname "up-*" ct state new,invalid drop
+add chain inet {table} host {{ type filter hook input priority filter; policy accept; }}
+add rule inet {table} host iifname @uplinks ct state new,invalid drop
 """
 
 
-def empty_tables(*, transit_cidr: str, is_host_open: bool) -> str:
+def remove_tables(table: str) -> str:
+    """Neither table is left; fine when there is none."""
+    return _REMOVE.format(table=table)
+
+
+def empty_tables(table: str, *, is_host_open: bool) -> str:
     """Both tables new and without any network, replacing what is there within the same transaction."""
-    inet = _INET.format(transit=ipaddress.IPv4Network(transit_cidr))
-    return REMOVE_TABLES + inet + _BRIDGE + ("" if is_host_open else _CLOSED_HOST)
+    parts = (_REMOVE, _INET, _BRIDGE) if is_host_open else (_REMOVE, _INET, _BRIDGE, _CLOSED_HOST)
+    return "".join(part.format(table=table) for part in parts)

@@ -93,19 +93,23 @@ class Guest:
 class Lab:
     """One host: `sh` runs in it, `request` calls its worker."""
 
-    def __init__(self, directory: Path, *, name: str = "h1", options: tuple[str, ...] = ()) -> None:
+    def __init__(self, directory: Path, *, name: str = "h1", options: tuple[str, ...] = (), beside: Lab | None = None) -> None:
+        """`beside`: another cloud's worker on the host of that lab, which must be closed after this one."""
         self.directory = directory
         self._options = options
         self._name = name
         self._worker: subprocess.Popen[str] | None = None
         self._children: list[subprocess.Popen[str]] = []
         self._log = (directory / "worker.log").open("a")
-        self._holder = subprocess.Popen(
+        self._holder = None if beside else subprocess.Popen(
             ["unshare", "-n", "-m", "--propagation", "private", "sh", "-c", _HOST], stdout=subprocess.PIPE, text=True
         )
-        assert self._holder.stdout is not None
-        assert self._holder.stdout.readline() == "up\n"
-        self.pid = self._holder.pid
+        if self._holder is not None:
+            assert self._holder.stdout is not None
+            assert self._holder.stdout.readline() == "up\n"
+            self.pid = self._holder.pid
+        elif beside is not None:
+            self.pid = beside.pid
         (directory / "nova.conf").write_text(
             "\n".join([f"[DEFAULT]\nhost = {name}\nstate_path = {directory / 'state'}\n[network]", *options]) + "\n"
         )
@@ -237,6 +241,9 @@ class Lab:
             _end(child)
         for pid in self.dnsmasq_pids():
             os.kill(pid, 9)
+        if self._holder is None:
+            self._log.close()
+            return
         for pid in self.sh("for n in $(ip netns | cut -d\" \" -f1); do ip netns pids $n; done", check=False).split():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), 9)
@@ -302,9 +309,11 @@ def uuid(number: int, kind: str) -> str:
 
 
 @contextlib.contextmanager
-def running(directory: Path, *, name: str = "h1", options: tuple[str, ...] = ()) -> Iterator[Lab]:
+def running(
+    directory: Path, *, name: str = "h1", options: tuple[str, ...] = (), beside: Lab | None = None
+) -> Iterator[Lab]:
     """A lab with its worker started, closed in the end."""
-    lab = Lab(directory, name=name, options=options)
+    lab = Lab(directory, name=name, options=options, beside=beside)
     try:
         lab.start_worker()
         yield lab

@@ -13,13 +13,13 @@ from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.context import Context
 from nova_lite.network.driver import NetworkDriver
-from nova_lite.network.instance_metadata import Documents
+from nova_lite.network.instance_metadata import InstanceMetadata
 from nova_lite.network.service import make_driver
 from nova_lite.rpc.network import Network, NetworkState, SecurityGroup, SecurityGroupChange, ServerPorts
 from nova_lite.rpc.payload import from_wire, to_wire
 
 
-def documents_app(documents: Documents) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
+def documents_app(documents: InstanceMetadata) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
     """The least metadata service: the document at the path, for anyone who has the address."""
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

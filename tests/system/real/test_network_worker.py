@@ -259,7 +259,7 @@ def test_a_look_after_the_host_brings_back_dnsmasq_and_filters(lab: Lab, pair: t
     (pid,) = lab.dnsmasq_pids()
     os.kill(pid, signal.SIGKILL)
 
-    assert lab.request("heal") is None
+    assert lab.request("resync") is None
 
     assert not pair[0].reaches("10.0.0.12")
     assert pair[0].dhcp().startswith("10.0.0.11/24")
@@ -268,7 +268,7 @@ def test_a_look_after_the_host_brings_back_dnsmasq_and_filters(lab: Lab, pair: t
 def test_a_look_after_the_host_brings_back_a_bridge_and_a_namespace(lab: Lab, pair: tuple[Guest, Guest]) -> None:
     lab.sh(f"ip link del {names.bridge_name(NET.id)}; ip netns del {names.namespace_name(NET.id)}")
 
-    assert lab.request("heal") is None
+    assert lab.request("resync") is None
     for guest in pair:
         tap = names.tap_name(guest.port.id)
         lab.sh(f"ip link set {tap} master {names.bridge_name(NET.id)}")  # as libvirt would on a new start

@@ -11,7 +11,7 @@ NETWORK = "0f3c9a52-7d1e-4c55-9d0a-6a3f6c0d8e11"
 
 
 @pytest.mark.parametrize("name", [
-    names.bridge_name(NETWORK), names.leg_name(NETWORK), names.uplink_name(NETWORK), names.overlay_name(NETWORK),
+    names.bridge_name(NETWORK), names.veth_name(NETWORK), names.uplink_name(NETWORK), names.overlay_name(NETWORK),
     names.tap_name(NETWORK),
 ])
 def test_device_names_fit_the_kernels_fifteen_bytes(name: str) -> None:
@@ -38,3 +38,11 @@ def test_transit_links_are_neighbours_that_do_not_overlap() -> None:
 def test_a_transit_range_that_is_used_up_is_named_with_the_remedy() -> None:
     with pytest.raises(ValueError, match="larger .network. transit_cidr"):
         names.transit_pair("100.64.0.0/30", 2)
+
+
+def test_tables_differ_by_host_and_state_directory_and_fit_nftables() -> None:
+    found = {names.table_name(host=host, directory=directory) for host in ("h1", "h2") for directory in ("/a", "/b")}
+
+    assert len(found) == 4
+    assert all(name.isidentifier() for name in found)
+    assert names.table_name(host="h1", directory="/a") in found

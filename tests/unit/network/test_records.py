@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nova_lite import errors
-from nova_lite.network.instance_metadata import Documents
+from nova_lite.network.instance_metadata import InstanceMetadata
 from nova_lite.network.records import Records
 from nova_lite.rpc.network import Network, Port, Rule, SecurityGroup, ServerPorts, Subnet
 
@@ -132,7 +132,7 @@ def test_groups_stay_while_a_port_is_in_them_or_such_a_groups_rule_names_them(re
 
 
 def test_documents_are_found_by_network_and_address_only(records: Records) -> None:
-    documents = Documents(records)
+    documents = InstanceMetadata(records)
     records.put_server(ports())
 
     assert documents.find("n1", "10.0.0.5") == {"a": "b"}
@@ -141,7 +141,7 @@ def test_documents_are_found_by_network_and_address_only(records: Records) -> No
 
 
 def test_a_released_servers_documents_are_gone_but_not_those_of_its_addresses_next_owner(records: Records) -> None:
-    documents = Documents(records)
+    documents = InstanceMetadata(records)
     records.put_server(ports("b1"))
     records.put_server(ports("b2"))
 
@@ -149,3 +149,9 @@ def test_a_released_servers_documents_are_gone_but_not_those_of_its_addresses_ne
     assert documents.find("n1", "10.0.0.5") is not None
     records.drop_server("b2")
     assert documents.find("n1", "10.0.0.5") is None
+
+
+def test_a_new_network_gets_no_index_that_another_cloud_has(records: Records) -> None:
+    assert records.add_network(NET, taken={0, 2}).index == 1
+    assert records.add_network(NET, taken={1}).index == 1, "one that is here keeps its own"
+    assert records.add_network(Network(id="n2", segment=2, mtu=1450, subnets=()), taken={0, 2}).index == 3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The look after the host goes on whatever happens, until it is told to end."""
+"""The periodic repair goes on whatever happens, until it is stopped."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import threading
 
 from nova_lite.network.fake import FakeNetwork
 from nova_lite.network.records import Records
-from nova_lite.network.repair import Caretaker
+from nova_lite.network.repair import PeriodicRepair
 
 
-class Frail(FakeNetwork):
-    """Fails the first time."""
+class FailsOnce(FakeNetwork):
+    """The first resync fails."""
 
     def __init__(self) -> None:
         super().__init__(Records(None))
-        self.looks = 0
-        self.enough = threading.Event()
+        self.resyncs = 0
+        self.is_repaired = threading.Event()
 
-    def heal(self) -> None:
-        self.looks += 1
-        if self.looks == 1:
+    def resync(self) -> None:
+        self.resyncs += 1
+        if self.resyncs == 1:
             raise OSError("no such device")
-        self.enough.set()
+        self.is_repaired.set()
 
 
-def test_a_failed_look_is_followed_by_another() -> None:
-    driver = Frail()
-    caretaker = Caretaker(driver, interval_s=0.001)
+def test_a_failed_repair_is_followed_by_another() -> None:
+    driver = FailsOnce()
+    repair = PeriodicRepair(driver, interval_s=0.001)
 
-    caretaker.start()
-    assert driver.enough.wait(5)
-    caretaker.stop()
+    repair.start()
+    assert driver.is_repaired.wait(5)
+    repair.stop()
 
-    assert not any(thread.name == "network-caretaker" for thread in threading.enumerate())
+    assert not any(thread.name == "network-repair" for thread in threading.enumerate())
