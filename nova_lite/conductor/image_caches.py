@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Has hosts fetch images ahead of time, as an operator asked for an aggregate."""
+"""Has hosts fetch images ahead of time, as an operator requested for an aggregate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOG = logging.getLogger(__name__)
 
 
 class ImageCaches:
-    """Endpoint: tells each worker once per image; images and hosts that have gone meanwhile are left out."""
+    """Endpoint: one cast per worker and image; images and hosts that were deleted meanwhile are left out."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -28,4 +28,4 @@ class ImageCaches:
             payload = guest.image_payload(self._services.environment, image, project_id=image.owner, properties={})
             for agent in sorted(agents):
                 self._services.compute(agent).cache_image(ctxt, image=payload)
-        LOG.info("images %s: hosts %s were told to fetch them", ", ".join(found), ", ".join(hosts))
+        LOG.info("images %s: requested of hosts %s", ", ".join(found), ", ".join(hosts))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings what a guest may read about itself up to date on its host when the server's words change."""
+"""Updates a server's instance metadata on its host when its rows change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Documents:
-    """Endpoint: what guests read, rendered anew, and the one thing that they write.
+    """Endpoint: instance metadata rendered anew, and the password that a guest posts.
 
     The config drive stays as it was made, as in Nova.
     """
@@ -33,19 +33,21 @@ class Documents:
             if server.agent is None:
                 return
             ports = guest.server_ports(session, self._services.environment, server, fence=0)
-        told = self._with_places(ctxt, server_id, server.agent, ports.documents)
-        self._services.network(server.agent).update_documents(ctxt, server_id=server_id, documents=told)
+        documents = self._with_addresses(ctxt, server_id, server.agent, ports.documents)
+        self._services.network(server.agent).update_documents(ctxt, server_id=server_id, documents=documents)
 
-    def _with_places(self, ctxt: Context, server_id: str, agent: str, told: instance_metadata.Documents) -> instance_metadata.Documents:
-        """Where the guest's tagged devices are is known by its host alone; unless that answers, they are told without."""
-        if not instance_metadata.names_devices(told):
-            return told
+    def _with_addresses(
+        self, ctxt: Context, server_id: str, agent: str, documents: instance_metadata.Documents
+    ) -> instance_metadata.Documents:
+        """With the addresses of tagged devices, which only the guest's host has; without them unless it answers."""
+        if not instance_metadata.names_devices(documents):
+            return documents
         try:
-            found = self._services.compute(agent).placement(ctxt, server_id=server_id)
+            placement = self._services.compute(agent).placement(ctxt, server_id=server_id)
         except errors.NovaLiteError as error:
-            LOG.warning("server %s: where its tagged devices are is not known: %s", server_id, error.text)
-            return told
-        return instance_metadata.with_places(told, found.nics)
+            LOG.warning("server %s: the addresses of its tagged devices are not in its metadata: %s", server_id, error.text)
+            return documents
+        return instance_metadata.with_places(documents, placement.nics)
 
     def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
         with self._services.database.writer() as session:

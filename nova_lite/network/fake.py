@@ -50,7 +50,7 @@ class FakeNetwork:
             server = self._records.servers.get(server_id)
             if server is not None and server.fence > fence:
                 return
-            self._records.bury(server_id, fence=fence)
+            self._records.put_tombstone(server_id, fence=fence)
             fail("network.release.tombstone")
             if server is not None:
                 self._records.drop_server(server_id)

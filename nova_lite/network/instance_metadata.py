@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metadata of the servers on this host, found by where a request comes from; and what their guests post."""
+"""The instance metadata of the servers on this host, found by the source of a request; and what their guests post."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nova_lite.rpc.conductor import ConductorRpc
 
 
 class InstanceMetadata:
-    """What the metadata application reads; kept by the records, so it survives a restart."""
+    """What the metadata application reads; it is in the records, so that it survives a restart."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -30,7 +30,7 @@ class InstanceMetadata:
 
 
 class MetadataBackend:
-    """Documents to read, and what guests post, handed to a conductor."""
+    """Instance metadata to read, and what guests post, sent to a conductor."""
 
     def __init__(self, metadata: InstanceMetadata, conductor: ConductorRpc) -> None:
         self._metadata = metadata
@@ -38,7 +38,7 @@ class MetadataBackend:
         self.find = metadata.find
 
     def post_password(self, network_id: str, address: str, password: str) -> None:
-        """Have it kept for the server's owner; new documents come back.
+        """Have it stored for the server's owner; updated metadata comes back.
 
         :raises errors.NotFound: no server here has the address. :raises errors.Conflict: it has posted one already.
         :raises errors.Unavailable: no conductor answers; the guest may try again.

@@ -54,7 +54,7 @@ def _local_mac(kind: str, network_id: str) -> str:
 
 
 def transit_pair(transit_cidr: str, index: int) -> tuple[str, str]:
-    """Host's and namespace's address of the link number `index`: two neighbours, a /31 (RFC 3021).
+    """Host's and namespace's address of the link number `index`: the two of a /31 (RFC 3021).
 
     :raises ValueError: the range has no such link.
     """

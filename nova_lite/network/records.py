@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this host's network worker has promised and made: JSON files written before the thing they describe."""
+"""This host's network records: JSON files, each written before the resource that it describes is made."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KINDS = ("networks", "servers", "groups")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HeldNetwork:
+class NetworkRecord:
     """A network on this host. `index` numbers its transit link and conntrack zone; `is_leaving`: being removed."""
 
     network: Network
@@ -40,9 +40,9 @@ class HeldNetwork:
 
 
 class Records:
-    """The worker's memory, kept on disk as one file a thing; `directory` None: in this process only.
+    """What the worker must have on its host, on disk one file for each resource; `directory` None: in this process only.
 
-    Readers see whole values at any time; writers of one thing hold its lock (see `worker.py`).
+    Readers see whole values at any time; writers of one resource hold its lock (see linux/driver.py).
     """
 
     def __init__(self, directory: Path | None, *, clock: Callable[[], float] = time.time) -> None:
@@ -52,7 +52,7 @@ class Records:
         self._tombstones = Tombstones(
             None if directory is None else RecordFiles(directory / "tombstones", suffix=".json"), now=clock)
         self._guard = threading.Lock()
-        self.networks: dict[str, HeldNetwork] = {}
+        self.networks: dict[str, NetworkRecord] = {}
         self.servers: dict[str, ServerPorts] = {}
         self.groups: dict[str, SecurityGroup] = {}
         self._owners: dict[tuple[str, str], str] = {}
@@ -65,7 +65,7 @@ class Records:
             store.open()
         self._tombstones.load()
         os.chmod(self._directory, 0o700)
-        self.networks = {key: payload.from_wire(HeldNetwork, raw) for key, raw in self._read("networks")}
+        self.networks = {key: payload.from_wire(NetworkRecord, raw) for key, raw in self._read("networks")}
         self.groups = {key: payload.from_wire(SecurityGroup, raw) for key, raw in self._read("groups")}
         for key, raw in self._read("servers"):
             self._remember(key, payload.from_wire(ServerPorts, raw))
@@ -78,11 +78,11 @@ class Records:
                     FloatingIpAssociation(server_id=server.server_id, address=one.address, fixed_address=one.fixed_address)
                     for server in self.servers.values() for port in server.ports for one in port.floating))
 
-    def add_network(self, network: Network, *, taken: Collection[int] = ()) -> HeldNetwork:
+    def add_network(self, network: Network, *, taken: Collection[int] = ()) -> NetworkRecord:
         """The network's record, new or replaced; a new one gets the lowest free index that is not `taken` by others."""
         with self._guard:
             old = self.networks.get(network.id)
-            held = HeldNetwork(network=network, index=old.index if old else self._free_index(taken))
+            held = NetworkRecord(network=network, index=old.index if old else self._free_index(taken))
             if held != old:
                 self._write("networks", network.id, held)
                 self.networks[network.id] = held
@@ -94,7 +94,7 @@ class Records:
         return held.network if held is not None and held.network.revision > network.revision else network
 
     def mark_leaving(self, network_id: str) -> None:
-        """Remember that the network is being removed, so that a restart goes on with it."""
+        """Record that the network is being removed, so that a restart goes on with it."""
         with self._guard:
             old = self.networks[network_id]
             held = dataclasses.replace(old, is_leaving=True)
@@ -102,13 +102,13 @@ class Records:
             self.networks[network_id] = held
 
     def drop_network(self, network_id: str) -> None:
-        """Forget the network: nothing of it is left."""
+        """Delete the network's record: nothing of it is left."""
         with self._guard:
             self._unlink("networks", network_id)
             self.networks.pop(network_id, None)
 
     def put_server(self, ports: ServerPorts) -> None:
-        """Remember what the server is to have, less its groups: these are shared, and kept by `put_groups`."""
+        """Record what the server must have, without its groups: these are shared, and recorded by `put_groups`."""
         kept = dataclasses.replace(ports, groups=())
         with self._guard:
             if self.servers.get(kept.server_id) != kept:
@@ -122,12 +122,12 @@ class Records:
         :raises errors.StaleRequest: one was.
         """
         old = self.servers.get(ports.server_id)
-        known = max(self.buried(ports.server_id), old.fence - 1 if old else -1)
+        known = max(self.tombstone_fence(ports.server_id), old.fence - 1 if old else -1)
         if ports.fence <= known:
             raise errors.StaleRequest(id=ports.server_id, fence=ports.fence, known=known)
 
     def drop_server(self, server_id: str) -> None:
-        """Forget the server: nothing of it is left."""
+        """Delete the server's record: nothing of it is left."""
         with self._guard:
             self._unlink("servers", server_id)
             self._forget(server_id)
@@ -180,7 +180,7 @@ class Records:
             return changed
 
     def drop_unneeded_groups(self) -> None:
-        """Forget groups that no server here needs."""
+        """Delete records of groups that no server here needs."""
         with self._guard:
             ports = (port for server in self.servers.values() for port in server.ports)
             needed = needed_groups(ports, self.groups)
@@ -188,11 +188,11 @@ class Records:
                 self._unlink("groups", group_id)
                 del self.groups[group_id]
 
-    def bury(self, server_id: str, *, fence: int) -> None:
-        """Remember durably that the server's requests up to `fence` are over."""
+    def put_tombstone(self, server_id: str, *, fence: int) -> None:
+        """Record that the server's requests up to `fence` are over."""
         self._tombstones.put(server_id, order_of_fence(fence))
 
-    def buried(self, server_id: str) -> int:
+    def tombstone_fence(self, server_id: str) -> int:
         """The highest fence that was released; -1: none."""
         order = self._tombstones.order(server_id)
         return -1 if order is NEVER else order.action * FENCES_PER_ACTION + order.attempt
@@ -207,7 +207,7 @@ class Records:
             return [s for s in self.servers.values() if any(p.network_id == network_id for p in s.ports)]
 
     def clear(self) -> None:
-        """Forget everything, tombstones too."""
+        """Delete all records, tombstones too."""
         with self._guard:
             for kind in _KINDS:
                 for key, _ in list(self._read(kind)):

@@ -153,9 +153,9 @@ def _sorted(members: Iterable[network_rpc.Member]) -> tuple[network_rpc.Member, 
 
 def _agents(session: Session, group_ids: Collection[str], naming: Mapping[str, set[str]]) -> dict[str, set[str]]:
     """Group → the agents that have it; groups that none has are left out."""
-    asked = sorted({*group_ids, *(name for group_id in group_ids for name in naming.get(group_id, ()))})
+    queried = sorted({*group_ids, *(name for group_id in group_ids for name in naming.get(group_id, ()))})
     used: dict[str, set[str]] = {}
-    for group_id, agent in session.execute(_AGENTS_OF, {"ids": asked}) if asked else ():
+    for group_id, agent in session.execute(_AGENTS_OF, {"ids": queried}) if queried else ():
         used.setdefault(group_id, set()).add(agent)
     found = {
         group_id: set().union(*(used.get(one, set()) for one in (group_id, *naming.get(group_id, ())))) for group_id in group_ids}

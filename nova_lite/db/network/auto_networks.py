@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network that a project gets when it asks for one without having any: a range, and a way out by a router."""
+"""The network that is made for a project that requests `auto` and has none: a range, and a way out by a router."""
 
 from __future__ import annotations
 

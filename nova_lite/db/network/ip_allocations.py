@@ -39,7 +39,7 @@ _TAKEN = sa.select(Address.address).where(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A fixed address as asked for: of this subnet (None: any), this very one (None: any)."""
+    """A requested fixed address: of this subnet (None: any), this very one (None: any)."""
 
     subnet_id: str | None = None
     address: str | None = None
@@ -58,7 +58,7 @@ def pick(
     `exactly`: look at all that is taken instead of trying random candidates.
 
     :raises errors.BadRequest: an address or subnet is not of this network.
-    :raises errors.Conflict: an address asked for is taken. :raises errors.NoCapacity: all are taken.
+    :raises errors.Conflict: a requested address is taken. :raises errors.NoCapacity: all are taken.
     """
     if wanted is None:
         wanted = [Wanted()] if network.subnets else []
@@ -117,8 +117,8 @@ def _pick_free(
             continue
         if not exactly:
             candidates = [_nth(ranges, int(rng.random() * size)) for _ in range(_CANDIDATES)]
-            asked = {"subnet": subnet.id, "candidates": candidates}
-            taken = set(session.connection().execute(_TAKEN, asked).scalars())
+            params = {"subnet": subnet.id, "candidates": candidates}
+            taken = set(session.connection().execute(_TAKEN, params).scalars())
             free = next((address for address in candidates if address not in taken), None)
             if free is not None:
                 return subnet.id, free

@@ -207,11 +207,11 @@ def count(session: Session, project_id: str) -> int:
 
 
 def create(session: Session, network: Network, *, segment: int | None, rng: random.Random) -> Network:
-    """Keep a new network; without a `segment` asked for it gets a random free one.
+    """Keep a new network; `segment` None: a random free one.
 
     Random, not the lowest free: a host that missed an old network's removal must not join it to a new one.
 
-    :raises errors.Conflict: the segment asked for is taken. :raises errors.NoCapacity: none was found.
+    :raises errors.Conflict: the requested segment is taken. :raises errors.NoCapacity: none was found.
     """
     for _ in range(_TRIES if segment is None else 1):
         network.segment = segment if segment is not None else rng.randint(1, _SEGMENTS)

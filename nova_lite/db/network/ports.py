@@ -143,7 +143,7 @@ def count(session: Session, project_id: str) -> int:
 def of_servers(session: Session, server_ids: Sequence[str]) -> dict[str, list[Port]]:
     """Each server's ports in the order of its NICs; network, addresses and groups' names loaded.
 
-    Three queries for any number of servers; every id asked for is a key.
+    Three queries for any number of servers; every id given is a key.
     """
     found: dict[str, list[Port]] = {server_id: [] for server_id in server_ids}
     if server_ids:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DHCP and DNS for guests: one dnsmasq in each network's namespace, told every guest's address in advance."""
+"""DHCP and DNS for guests: one dnsmasq in each network's namespace, configured with every guest's address."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A DHCPRELEASE sent in a guest's name, since a guest that is destroyed does not send one itself."""
+"""A DHCPRELEASE on behalf of a guest: one that is destroyed does not send it itself."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.firewall import Firewall, require_bridge_filter
 from nova_lite.network.linux.floating_ips import FloatingAddresses
 from nova_lite.network.linux.metadata_backend import MetadataListeners
-from nova_lite.network.records import HeldNetwork, Records, needed_groups
+from nova_lite.network.records import NetworkRecord, Records, needed_groups
 from nova_lite.network.state_sync import StateSync
 from nova_lite.rpc.network import (
     Network,
@@ -77,7 +77,7 @@ class LinuxNetwork:
             ports = [port for server in self._records.servers.values() for port in server.ports]
             self._parts.firewall.rebuild(self._records.networks.values(), self._records.groups.values(), ports)
         for server in list(self._records.servers.values()):
-            if server.fence <= self._records.buried(server.server_id):
+            if server.fence <= self._records.tombstone_fence(server.server_id):
                 self.release(server.server_id, fence=server.fence)
         for held in list(self._records.networks.values()):
             if held.is_leaving:
@@ -134,7 +134,7 @@ class LinuxNetwork:
             if server is not None and server.fence > fence:
                 LOG.info("server %s: release %d is older than prepare %d: left alone", server_id, fence, server.fence)
                 return
-            self._records.bury(server_id, fence=fence)
+            self._records.put_tombstone(server_id, fence=fence)
             fail("network.release.tombstone")
             if server is None:
                 return
@@ -295,7 +295,7 @@ class LinuxNetwork:
         with locked_links():  # until the link has its addresses no other cloud may choose its number
             self._make_devices(self._records.add_network(network, taken=self._parts.bridges.used_links()))
 
-    def _make_devices(self, held: HeldNetwork) -> None:
+    def _make_devices(self, held: NetworkRecord) -> None:
         network = held.network
         fail("network.prepare.namespace")
         if gateway.create(network.id):

@@ -17,7 +17,7 @@ from nova_lite.network.linux import nft_tables
 from nova_lite.network.linux.bridges import is_here
 from nova_lite.network.linux.namespaces import run
 from nova_lite.network.linux.nft_rules import NftRules
-from nova_lite.network.records import HeldNetwork, needed_groups
+from nova_lite.network.records import NetworkRecord, needed_groups
 from nova_lite.rpc.network import Member, Port, SecurityGroup
 from nova_lite.worker.commands import CommandFailed
 
@@ -37,12 +37,12 @@ class Firewall:
         self._rules = NftRules(table=table, transit_cidr=transit_cidr)
         self._empty_tables = nft_tables.empty_tables(table, is_host_open=is_host_open)
         self._lock = threading.Lock()
-        self._networks: dict[str, HeldNetwork] = {}
+        self._networks: dict[str, NetworkRecord] = {}
         self._groups: dict[str, SecurityGroup] = {}
         self._ports: dict[str, Port] = {}
 
     def rebuild(
-        self, networks: Iterable[HeldNetwork], groups: Iterable[SecurityGroup], ports: Iterable[Port]
+        self, networks: Iterable[NetworkRecord], groups: Iterable[SecurityGroup], ports: Iterable[Port]
     ) -> None:
         """Set exactly this, whatever was there."""
         with self._transaction():
@@ -53,7 +53,7 @@ class Firewall:
             self._set_all()
             self._remove_legacy()
 
-    def add(self, networks: Iterable[HeldNetwork], groups: Iterable[SecurityGroup], ports: Iterable[Port]) -> None:
+    def add(self, networks: Iterable[NetworkRecord], groups: Iterable[SecurityGroup], ports: Iterable[Port]) -> None:
         """Filter the ports as the groups say; networks, groups and ports that are known are replaced."""
         with self._transaction():
             news = list(ports)
@@ -179,7 +179,7 @@ class Firewall:
     def _used_groups(self) -> set[str]:
         return {group_id for port in self._ports.values() for group_id in port.group_ids}
 
-    def _network_lines(self, old: HeldNetwork | None, new: HeldNetwork) -> list[str]:
+    def _network_lines(self, old: NetworkRecord | None, new: NetworkRecord) -> list[str]:
         if old is not None and _as_filtered(old) == _as_filtered(new):
             return []
         gone = self._rules.remove_network(old.network, index=old.index) if old is not None else []
@@ -276,7 +276,7 @@ def require_bridge_filter() -> None:
         _BRIDGED_TRAFFIC.write_text("1")
 
 
-def _as_filtered(held: HeldNetwork) -> tuple[int, tuple[str | None, ...]]:
+def _as_filtered(held: NetworkRecord) -> tuple[int, tuple[str | None, ...]]:
     return held.index, tuple(subnet.gateway for subnet in held.network.subnets)
 
 

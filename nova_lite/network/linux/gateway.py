@@ -46,14 +46,14 @@ def create(network_id: str) -> bool:
 
 
 def configure(network: Network, *, index: int, transit_cidr: str) -> None:
-    """Set addresses, routes and NAT in the namespace, whose legs are there; right ones are left as they are."""
+    """Set addresses, routes and NAT in the namespace, whose veth pairs are there; right ones are left as they are."""
     name = names.namespace_name(network.id)
     namespaces.inside(name, lambda: namespaces.set_kernel(_KERNEL))
     host_end, own_end = names.transit_pair(transit_cidr, index)
-    wanted = _addresses(network)
+    required = _addresses(network)
     lines = ["link set lo up", "link set gw addrgenmode none", f"link set gw mtu {network.mtu} up"]
-    lines += [f"addr replace {address} dev gw" for address in wanted]
-    lines += [f"addr del {address} dev gw" for address in _present(name) - set(wanted)]
+    lines += [f"addr replace {address} dev gw" for address in required]
+    lines += [f"addr del {address} dev gw" for address in _present(name) - set(required)]
     # A subnet without a gateway is served from the metadata address, on the link itself.
     lines += [
         f"route replace {subnet.cidr} dev gw src {names.METADATA_ADDRESS}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The door to the metadata application: one web server in each network's namespace, at 169.254.169.254."""
+"""Serves the metadata application to guests: one web server in each network's namespace, at 169.254.169.254."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Server(wsgi.Server):
     """cheroot over a socket that was made elsewhere.
 
     cheroot (11.1) binds by itself, and stops by a connection to its own address, which would leave the namespace;
-    it does neither for a Unix socket, told by an address that is text. Only while it serves has it the real one.
+    it does neither for a Unix socket, recognised by an address that is text. Only while it serves has it the real one.
     """
 
     def __init__(self, name: str, listener: socket.socket, app: WSGIApplication) -> None:
@@ -58,7 +58,7 @@ class _Server(wsgi.Server):
 
 
 class MetadataListeners:
-    """Web servers by network; each tells the application its network as environ's `nova.network_id`."""
+    """Web servers by network; each passes its network to the application as environ's `nova.network_id`."""
 
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app

@@ -12,16 +12,16 @@ from pathlib import Path
 _POLITE_S, _HARD_S, _POLL_S = 2.0, 2.0, 0.002
 
 
-def has_arguments(pid: int, wanted: Collection[str]) -> bool:
-    """Whether the process lives and was started with all of `wanted`; a list: with exactly these, in order."""
+def has_arguments(pid: int, required: Collection[str]) -> bool:
+    """Whether the process lives and was started with all of `required`; a list: with exactly these, in order."""
     try:
         raw = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
     actual = raw.decode(errors="replace").rstrip("\0").split("\0")  # empty for a zombie
-    if len(wanted) == 1:
-        return next(iter(wanted)) in actual
-    return actual[1:] == list(wanted)[1:]
+    if len(required) == 1:
+        return next(iter(required)) in actual
+    return actual[1:] == list(required)[1:]
 
 
 def end(pid: int) -> None:
@@ -39,7 +39,7 @@ def end(pid: int) -> None:
 
 
 def _is_gone(pid: int) -> bool:
-    """A zombie counts as gone: it holds nothing, and whoever adopted it may reap it seconds later."""
+    """A zombie counts as gone: it holds nothing, and the process that adopted it may reap it seconds later."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
     except (FileNotFoundError, ProcessLookupError):

@@ -55,7 +55,7 @@ def works(guest: Guest, number: int) -> bool:
     return guest.reaches("10.0.0.1") and guest.metadata("who") == f"server {number}" and guest.fetch(WORLD, 8080) == "203.0.113.254"
 
 
-def test_guests_of_both_clouds_work_whoever_changes_the_filters_last(
+def test_guests_of_both_clouds_work_whichever_changes_the_filters_last(
     clouds: tuple[Lab, Lab], guests: tuple[Guest, Guest]
 ) -> None:
     clouds[0].add_world()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""dnsmasq is told exactly the guests that are known, and a release looks as RFC 2131 wants it."""
+"""dnsmasq is configured with exactly the guests that are here, and a release looks as RFC 2131 wants it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_gateway_and_bridge_have_different_macs() -> None:
     assert names.gateway_mac(NETWORK) != names.bridge_mac(NETWORK)
 
 
-def test_transit_links_are_neighbours_that_do_not_overlap() -> None:
+def test_transit_links_are_pairs_that_do_not_overlap() -> None:
     assert names.transit_pair("100.64.0.0/16", 0) == ("100.64.0.0", "100.64.0.1")
     assert names.transit_pair("100.64.0.0/16", 3) == ("100.64.0.6", "100.64.0.7")
 

@@ -82,7 +82,7 @@ def test_a_removal_that_was_cut_off_is_remembered(tmp_path: Path, records: Recor
 
 
 def test_a_prepare_not_above_a_release_is_refused_after_a_restart_too(tmp_path: Path, records: Records) -> None:
-    records.bury("b1", fence=5)
+    records.put_tombstone("b1", fence=5)
 
     with pytest.raises(errors.StaleRequest):
         again(tmp_path).refuse_stale(ports(fence=5))
@@ -98,17 +98,17 @@ def test_a_prepare_may_be_repeated_but_not_be_older_than_the_last(records: Recor
 
 
 def test_a_tombstone_never_goes_back(records: Records) -> None:
-    records.bury("b1", fence=5)
-    records.bury("b1", fence=3)
+    records.put_tombstone("b1", fence=5)
+    records.put_tombstone("b1", fence=3)
 
-    assert records.buried("b1") == 5
+    assert records.tombstone_fence("b1") == 5
 
 
 def test_tombstones_are_forgotten_after_a_week(tmp_path: Path, records: Records) -> None:
-    records.bury("b1", fence=5)
+    records.put_tombstone("b1", fence=5)
     os.utime(tmp_path / "tombstones" / "b1.json", (0, 0))
 
-    assert again(tmp_path).buried("b1") == -1
+    assert again(tmp_path).tombstone_fence("b1") == -1
 
 
 def test_an_older_revision_of_a_group_is_no_news(records: Records) -> None:

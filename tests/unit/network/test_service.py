@@ -82,7 +82,7 @@ class DeafConductor:
             self.enough.set()
 
 
-def test_a_heartbeat_goes_on_after_a_failure_and_ends_when_told() -> None:
+def test_a_heartbeat_goes_on_after_a_failure_and_ends_when_stopped() -> None:
     conductor, status = DeafConductor(), ServiceReport(binary="nova-network", agent="node1")
     heart = Heartbeat(conductor, lambda: status, interval_s=0.001)  # type: ignore[arg-type]
 

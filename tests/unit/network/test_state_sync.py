@@ -111,7 +111,7 @@ def test_a_missed_change_makes_the_host_fetch_the_group(worker: FakeNetwork, row
     assert (group(worker), rows.fetched) == (rows.groups["g"], ["g"])
 
 
-def test_a_change_that_asks_for_the_whole_group_gets_it_once(worker: FakeNetwork, rows: Rows) -> None:
+def test_a_change_that_requires_the_whole_group_gets_it_once(worker: FakeNetwork, rows: Rows) -> None:
     rows.groups["g"] = SecurityGroup(id="g", rules=(SELF,), members=(TWO,), revision=12)
     worker.change_groups([change(12, 12)])
     worker.change_groups([change(12, 12)])
