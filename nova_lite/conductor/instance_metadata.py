@@ -32,7 +32,7 @@ class Documents:
                 return
             if server.agent is None:
                 return
-            ports = guest.server_ports(session, self._services.environment, server, fence=0)
+            ports = guest.server_ports(session, self._services.environment, server)
         documents = self._with_addresses(ctxt, server_id, server.agent, ports.documents)
         self._services.network(server.agent).update_documents(ctxt, server_id=server_id, documents=documents)
 

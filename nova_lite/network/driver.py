@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from nova_lite.rpc.network import Network, OwnedNetworks, Revisions, SecurityGroup, SecurityGroupChange, ServerPorts
+from nova_lite.rpc.order import Order
 
 
 class NetworkDriver(Protocol):
@@ -19,7 +20,7 @@ class NetworkDriver(Protocol):
 
     def refresh(self, ports: ServerPorts) -> None: ...
 
-    def release(self, server_id: str, *, fence: int) -> None: ...
+    def release(self, server_id: str, *, order: Order) -> None: ...
 
     def update_groups(self, groups: Iterable[SecurityGroup]) -> None: ...
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 
 from oslo_log import log as logging
 
-from nova_lite.network.records import Records
+from nova_lite.network.records import Records, order_of
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
 from nova_lite.rpc.network import Network, OwnedNetworks, Revisions, SecurityGroup, SecurityGroupChange, ServerPorts
+from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
 from nova_lite.worker.locks import NamedLocks
 
@@ -18,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 
 class FakeNetwork:
-    """Keeps the rules of the contract (fences, repetition, refusals) and makes nothing."""
+    """Keeps the rules of the contract (order, repetition, refusals) and makes nothing."""
 
     def __init__(self, records: Records, *, source: StateSource | None = None, agent: str = "") -> None:
         self._records = records
@@ -45,12 +46,12 @@ class FakeNetwork:
         if server is not None and ports.revision >= server.revision:
             self._replace(ports)
 
-    def release(self, server_id: str, *, fence: int) -> None:
+    def release(self, server_id: str, *, order: Order) -> None:
         with self._servers.hold(server_id):
             server = self._records.servers.get(server_id)
-            if server is not None and server.fence > fence:
+            if server is not None and order_of(server).key > order.key:
                 return
-            self._records.put_tombstone(server_id, fence=fence)
+            self._records.put_tombstone(server_id, order)
             fail("network.release.tombstone")
             if server is not None:
                 self._records.drop_server(server_id)
@@ -93,7 +94,7 @@ class FakeNetwork:
     def _replace(self, ports: ServerPorts) -> None:
         server = self._records.servers.get(ports.server_id)
         if server is not None:
-            self.prepare(dataclasses.replace(ports, fence=server.fence, documents=server.documents))
+            self.prepare(dataclasses.replace(ports, fence=server.fence, order=server.order, documents=server.documents))
 
     def _missing(self) -> set[str]:
         return self._sync.missing(port for server in list(self._records.servers.values()) for port in server.ports)

@@ -22,8 +22,8 @@ from nova_lite.rpc.network import (
     SecurityGroup,
     ServerPorts,
 )
-from nova_lite.rpc.order import NEVER
-from nova_lite.worker.orders import FENCES_PER_ACTION, order_of_fence
+from nova_lite.rpc.order import NEVER, Order
+from nova_lite.worker.orders import Verdict, compare, order_of_fence
 from nova_lite.worker.records import RecordFiles
 from nova_lite.worker.tombstones import Tombstones
 
@@ -121,10 +121,11 @@ class Records:
 
         :raises errors.StaleRequest: one was.
         """
-        old = self.servers.get(ports.server_id)
-        known = max(self.tombstone_fence(ports.server_id), old.fence - 1 if old else -1)
-        if ports.fence <= known:
-            raise errors.StaleRequest(id=ports.server_id, fence=ports.fence, known=known)
+        order, removed, old = order_of(ports), self.tombstone(ports.server_id), self.servers.get(ports.server_id)
+        if removed != NEVER and compare(order, removed) is not Verdict.NEW:
+            raise errors.StaleRequest(id=ports.server_id, fence=str(order), known=str(removed))
+        if old is not None and compare(order, order_of(old)) is Verdict.STALE:
+            raise errors.StaleRequest(id=ports.server_id, fence=str(order), known=str(order_of(old)))
 
     def drop_server(self, server_id: str) -> None:
         """Delete the server's record: nothing of it is left."""
@@ -188,14 +189,13 @@ class Records:
                 self._unlink("groups", group_id)
                 del self.groups[group_id]
 
-    def put_tombstone(self, server_id: str, *, fence: int) -> None:
-        """Record that the server's requests up to `fence` are over."""
-        self._tombstones.put(server_id, order_of_fence(fence))
+    def put_tombstone(self, server_id: str, order: Order) -> None:
+        """Record that the server's requests up to this one are over."""
+        self._tombstones.put(server_id, order)
 
-    def tombstone_fence(self, server_id: str) -> int:
-        """The highest fence that was released; -1: none."""
-        order = self._tombstones.order(server_id)
-        return -1 if order is NEVER else order.action * FENCES_PER_ACTION + order.attempt
+    def tombstone(self, server_id: str) -> Order:
+        """The order of the server's last release that is remembered; NEVER: there is none."""
+        return self._tombstones.order(server_id)
 
     def owner(self, network_id: str, address: str) -> str | None:
         """The server here that has the address in the network."""
@@ -243,6 +243,11 @@ class Records:
     def _unlink(self, kind: str, key: str) -> None:
         if kind in self._files:
             self._files[kind].remove(key)
+
+
+def order_of(ports: ServerPorts) -> Order:
+    """The order of the request that brought the ports; release 0.1 sent and recorded a fence."""
+    return order_of_fence(ports.fence) if ports.order == NEVER else ports.order
 
 
 def needed_groups(ports: Iterable[Port], groups: Mapping[str, SecurityGroup]) -> set[str]:

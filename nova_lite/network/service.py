@@ -36,6 +36,8 @@ from nova_lite.rpc.network import (
     SecurityGroupChange,
     ServerPorts,
 )
+from nova_lite.rpc.order import Order
+from nova_lite.worker.orders import order_of_fence
 
 LOG = logging.getLogger(__name__)
 MetadataAppFactory = Callable[[MetadataBackend], WSGIApplication]
@@ -51,7 +53,10 @@ class Servers:
         self._driver.prepare(ports)
 
     def release(self, ctxt: Context, *, server_id: str, fence: int) -> None:
-        self._driver.release(server_id, fence=fence)
+        self._driver.release(server_id, order=order_of_fence(fence))
+
+    def release_server(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        self._driver.release(server_id, order=order)
 
 
 class NetworkUpdates:

@@ -112,7 +112,7 @@ class StateSync:
         return self._fetch(group_ids, network_ids, server_ids)
 
     def fetch_servers(self, server_ids: Collection[str]) -> tuple[ServerPorts, ...]:
-        """The servers' ports as the rows have them, without fence and documents."""
+        """The servers' ports as the rows have them, without order and documents."""
         return self._fetch((), (), server_ids).servers
 
     def _fetch(

@@ -16,6 +16,7 @@ from nova_lite.db.image import images
 from nova_lite.db.network import security_groups
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import compute, network
+from nova_lite.rpc.order import NEVER, Order
 from nova_lite.values import instance_metadata
 
 
@@ -32,10 +33,10 @@ class Environment:
 
 
 def server_ports(
-    session: Session, environment: Environment, server: Server, *, fence: int, without: str | None = None
+    session: Session, environment: Environment, server: Server, *, order: Order = NEVER, without: str | None = None
 ) -> network.ServerPorts:
     """What the network worker of the server's host must know, documents included; `without`: a port that leaves."""
-    bare = port_payloads.server_ports(session, server, fence=fence, documents={})
+    bare = port_payloads.server_ports(session, server, order=order, documents={})
     if without is not None:
         bare = port_payloads.without(bare, without)
     facts = _facts(session, server, bare)
@@ -50,7 +51,7 @@ def describe(
 
     `admin_pass`: sealed, for the config drive.
 
-    :raises errors.ImageFailed: the image has gone since the server was asked for.
+    :raises errors.ImageFailed: the image has gone since the server was requested.
     """
     flavor = server.flavor
     return compute.Guest(
@@ -70,7 +71,7 @@ def drive_documents(
     """What is on the server's config drive, with the sealed password; None: it has no drive."""
     if not server.config_drive:
         return None
-    ports = server_ports(session, environment, server, fence=0)
+    ports = server_ports(session, environment, server)
     return instance_metadata.for_config_drive(ports.documents, admin_pass=_open(environment, admin_pass))
 
 

@@ -21,10 +21,11 @@ from nova_lite.db.network.revisions import Revision
 from nova_lite.payloads import networks
 from nova_lite.rpc import compute as compute_rpc
 from nova_lite.rpc import network as network_rpc
+from nova_lite.rpc.order import NEVER, Order
 
 
 def server_ports(
-    session: Session, server: Server, *, fence: int, documents: dict[str, str], revision: int | None = None
+    session: Session, server: Server, *, order: Order = NEVER, documents: dict[str, str], revision: int | None = None
 ) -> network_rpc.ServerPorts:
     """What the network worker of the server's host must know of its ports; three queries.
 
@@ -35,7 +36,8 @@ def server_ports(
     network_ids = list(dict.fromkeys(port.network_id for port in ports))
     return network_rpc.ServerPorts(
         server_id=server.id,
-        fence=fence,
+        fence=0,
+        order=order,
         networks=networks.networks(session, network_ids, agent=server.agent),
         ports=tuple(ports),
         groups=(),
@@ -141,7 +143,7 @@ def nics(ports: Iterable[Port]) -> tuple[compute_rpc.Nic, ...]:
 def take_changes(session: Session, server_ids: Collection[str], *, revision: int) -> list[tuple[str, network_rpc.ServerPorts]]:
     """(agent, ports) for `refresh` of each of the servers that has a host; their ports get a new revision.
 
-    Three queries a server. Fence and documents are left out: `refresh` keeps those that the host has.
+    Three queries a server. Order and documents are left out: `refresh` keeps those that the host has.
     """
     if not server_ids:
         return []
@@ -153,7 +155,7 @@ def take_changes(session: Session, server_ids: Collection[str], *, revision: int
 
 
 def ports_of_servers(session: Session, server_ids: Collection[str], *, agent: str) -> tuple[network_rpc.ServerPorts, ...]:
-    """For a host that is behind: the ports of those of the servers that are on it, without fence and documents."""
+    """For a host that is behind: the ports of those of the servers that are on it, without order and documents."""
     if not server_ids:
         return ()
     known = {server_id: revision for server_id, revision in session.execute(_REVISIONS, {"ids": list(server_ids)})}
@@ -184,7 +186,7 @@ def _described(
     session: Session, servers: Iterable[Server], known: Mapping[str, int]
 ) -> list[tuple[str, network_rpc.ServerPorts]]:
     return [
-        (str(server.agent), server_ports(session, server, fence=0, documents={}, revision=known.get(server.id, 0)))
+        (str(server.agent), server_ports(session, server, documents={}, revision=known.get(server.id, 0)))
         for server in servers]
 
 

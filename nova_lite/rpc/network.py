@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from nova_lite.context import Context
 from nova_lite.rpc.interface import Interface, call, cast
+from nova_lite.rpc.order import NEVER, Order
 from nova_lite.rpc.payload import payload
 
 
@@ -127,11 +128,12 @@ class Port:
     tag: str | None = None
 
 
-@payload(version=2)
+@payload(version=3)
 class ServerPorts:
     """Everything a host's network worker must know of one server, before its guest exists.
 
-    `fence` orders requests about one server: one not above what the host has released is refused.
+    `order`: of requests about one server; one that the host has released, or that is older than what it has, is refused.
+    `fence` is what release 0.1 ordered them by; 0: there is an order.
     `documents` is the metadata tree: path (`openstack/latest/meta_data.json`) to text.
     `groups` is filled by release 0.1 only: every group of the ports, and every group that those groups' rules name.
     The host fetches those that it lacks.
@@ -145,6 +147,7 @@ class ServerPorts:
     groups: tuple[SecurityGroup, ...]
     documents: dict[str, str]
     revision: int = 0
+    order: Order = NEVER
 
 
 @payload(version=1)
@@ -187,7 +190,7 @@ def tap_name(port_id: str) -> str:
 class NetworkRpc(Interface):
     """What other services send to a network worker."""
 
-    topic, version = "network", "1.2"
+    topic, version = "network", "1.3"
 
     @call(since="1.0", timeout_s=60)
     def prepare(self, ctxt: Context, *, ports: ServerPorts) -> None:
@@ -195,6 +198,10 @@ class NetworkRpc(Interface):
 
     @call(since="1.0", timeout_s=60)
     def release(self, ctxt: Context, *, server_id: str, fence: int) -> None:
+        """As `release_server`. Sent by release 0.1 only, which ordered requests by fences."""
+
+    @call(since="1.3", timeout_s=60)
+    def release_server(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         """Remove all that `prepare` made for the server; networks stay. A server that is not here is no error."""
 
     @cast(since="1.0")
@@ -221,7 +228,7 @@ class NetworkRpc(Interface):
     def refresh(self, ctxt: Context, *, ports: ServerPorts) -> None:
         """As `prepare`, for a server that is here already: its ports changed while it runs.
 
-        Its fence and documents stay as the host has them; a server that is not here is left alone.
+        Its order and documents stay as the host has them; a server that is not here is left alone.
         """
 
     @cast(since="1.2")

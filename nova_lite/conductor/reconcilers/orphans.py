@@ -61,7 +61,7 @@ def _clean(services: Services, agent: str, binary: str) -> None:
             if binary == "nova-compute":
                 services.compute(agent).destroy(ctxt, server_id=server_id, order=order)
             else:
-                services.network(agent).release(ctxt, server_id=server_id, fence=(order.action + 1) * 100 - 1)
+                services.network(agent).release_server(ctxt, server_id=server_id, order=order)
         if isinstance(owned, OwnedNetworks):
             _clean_networks(services, agent, owned.network_ids)
             _correct_floating(services, agent, owned.floating)

@@ -89,7 +89,7 @@ def _described(services: Services, run: Run[Any]) -> tuple[Server, ServerPorts]:
     def read() -> tuple[Server, ServerPorts]:
         with services.database.reader() as session:
             server = servers.row(session, run.resource_id)
-            return server, guest.server_ports(session, services.environment, server, fence=run.attempt_id)
+            return server, guest.server_ports(session, services.environment, server, order=run.order)
 
     return services.described.get(run.attempt_id, read)
 
@@ -107,7 +107,7 @@ def release_network(services: Services, run: BuildRun) -> None:
 def release_ports(services: Services, run: Run[Any], agent: str) -> None:
     """The host forgets the server's ports."""
     services.unless_down("nova-network", agent, functools.partial(
-        services.network(agent).release, run.ctxt, server_id=run.resource_id, fence=run.attempt_id))
+        services.network(agent).release_server, run.ctxt, server_id=run.resource_id, order=run.order))
 
 
 def start_guest(services: Services, run: BuildRun) -> None:

@@ -117,7 +117,7 @@ def _on_host(services: Services, run: NicRun) -> NicState:
 def _server_ports(services: Services, run: NicRun, *, without: str | None = None) -> network.ServerPorts:
     with services.database.reader() as session:
         server = servers.get(session, run.resource_id)
-        return guest.server_ports(session, services.environment, server, fence=run.attempt_id, without=without)
+        return guest.server_ports(session, services.environment, server, order=run.order, without=without)
 
 
 def _nic(services: Services, run: NicRun) -> compute.Nic:

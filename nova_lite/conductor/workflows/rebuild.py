@@ -45,7 +45,7 @@ def refresh_network(services: Services, run: RebuildRun) -> RebuildState:
     """What the guest may read about itself is new before it starts."""
     with services.database.reader() as session:
         server = servers.get(session, run.resource_id)
-        ports = guest.server_ports(session, services.environment, server, fence=run.attempt_id)
+        ports = guest.server_ports(session, services.environment, server, order=run.order)
     services.network(run.state.agent).prepare(run.ctxt, ports=ports)
     return run.state
 
@@ -58,7 +58,7 @@ def replace_guest(services: Services, run: RebuildRun) -> None:
     """The host replaces the guest."""
     with services.database.reader() as session:
         server = servers.get(session, run.resource_id)
-        ports = guest.server_ports(session, services.environment, server, fence=run.attempt_id)
+        ports = guest.server_ports(session, services.environment, server, order=run.order)
         described = guest.describe(session, services.environment, server, ports=ports, admin_pass=run.state.admin_pass)
     services.compute(run.state.agent).rebuild(
         run.ctxt, order=run.order, guest=described, keeps_ephemeral=run.state.preserve_ephemeral, is_on=run.state.is_on)

@@ -90,7 +90,7 @@ def start_guest(services: Services, run: UnshelveRun) -> None:
         return
     with services.database.reader() as session:
         server = servers.get(session, run.resource_id)
-        known = guest.server_ports(session, services.environment, server, fence=run.attempt_id)
+        known = guest.server_ports(session, services.environment, server, order=run.order)
         described = guest.describe(
             session, services.environment, server, ports=known, image=_snapshot(session, services, run))
     worker.build(run.ctxt, order=run.order, guest=described)

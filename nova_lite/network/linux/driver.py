@@ -19,7 +19,7 @@ from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.firewall import Firewall, require_bridge_filter
 from nova_lite.network.linux.floating_ips import FloatingAddresses
 from nova_lite.network.linux.metadata_backend import MetadataListeners
-from nova_lite.network.records import NetworkRecord, Records, needed_groups
+from nova_lite.network.records import NetworkRecord, Records, needed_groups, order_of
 from nova_lite.network.state_sync import StateSync
 from nova_lite.rpc.network import (
     Network,
@@ -30,6 +30,7 @@ from nova_lite.rpc.network import (
     SecurityGroupChange,
     ServerPorts,
 )
+from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
 from nova_lite.worker.commands import CommandFailed
 from nova_lite.worker.locks import NamedLocks
@@ -77,8 +78,9 @@ class LinuxNetwork:
             ports = [port for server in self._records.servers.values() for port in server.ports]
             self._parts.firewall.rebuild(self._records.networks.values(), self._records.groups.values(), ports)
         for server in list(self._records.servers.values()):
-            if server.fence <= self._records.tombstone_fence(server.server_id):
-                self.release(server.server_id, fence=server.fence)
+            removed = self._records.tombstone(server.server_id)
+            if order_of(server).key <= removed.key:
+                self.release(server.server_id, order=removed)
         for held in list(self._records.networks.values()):
             if held.is_leaving:
                 self._try(self.remove_network, held.network.id)
@@ -122,19 +124,19 @@ class LinuxNetwork:
             self._replace(ports)
 
     def _replace(self, ports: ServerPorts) -> None:
-        """Prepare the server's ports anew if it is here; a release or a prepare that comes between wins by its fence."""
+        """Prepare the server's ports anew if it is here; a release or a prepare that comes between wins by its order."""
         server = self._records.servers.get(ports.server_id)
         if server is not None:
-            self.prepare(dataclasses.replace(ports, fence=server.fence, documents=server.documents))
+            self.prepare(dataclasses.replace(ports, fence=server.fence, order=server.order, documents=server.documents))
 
-    def release(self, server_id: str, *, fence: int) -> None:
+    def release(self, server_id: str, *, order: Order) -> None:
         """See NetworkRpc.release; one that is older than what is prepared changes nothing."""
         with self._servers.hold(server_id), self._explained("release a server's network"):
             server = self._records.servers.get(server_id)
-            if server is not None and server.fence > fence:
-                LOG.info("server %s: release %d is older than prepare %d: left alone", server_id, fence, server.fence)
+            if server is not None and order_of(server).key > order.key:
+                LOG.info("server %s: release %s is older than prepare %s: left alone", server_id, order, order_of(server))
                 return
-            self._records.put_tombstone(server_id, fence=fence)
+            self._records.put_tombstone(server_id, order)
             fail("network.release.tombstone")
             if server is None:
                 return

@@ -33,6 +33,7 @@ from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import transport
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkRpc
+from nova_lite.rpc.order import Order
 from nova_lite.runtime.periodic import Periodic
 from nova_lite.values.flavor import Flavor
 from tests.support import databases
@@ -142,7 +143,7 @@ class NetworkCloud:
                 rng=random.Random(server_id))
             ports.plug(session, server_id, host="host-a", is_up=True)
         with self.database.reader() as session:
-            self.worker.prepare(port_payloads.server_ports(session, server, fence=7, documents={"a": "b"}))
+            self.worker.prepare(port_payloads.server_ports(session, server, order=Order(epoch=1, action=7), documents={"a": "b"}))
         return port_id
 
     @staticmethod

@@ -17,6 +17,7 @@ from nova_lite.network.instance_metadata import InstanceMetadata
 from nova_lite.network.service import make_driver
 from nova_lite.rpc.network import Network, NetworkState, SecurityGroup, SecurityGroupChange, ServerPorts
 from nova_lite.rpc.payload import from_wire, to_wire
+from nova_lite.worker.orders import order_of_fence
 
 
 def documents_app(documents: InstanceMetadata) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
@@ -76,9 +77,12 @@ def answer(driver: NetworkDriver, request: dict[str, Any]) -> dict[str, Any]:
         "prepare": ServerPorts, "refresh": ServerPorts, "update_groups": tuple[SecurityGroup, ...],
         "change_groups": tuple[SecurityGroupChange, ...], "update_networks": tuple[Network, ...], "set_rows": NetworkState}
     arguments = [from_wire(types.get(request["method"], Any), value) for value in request["arguments"]]
+    named = dict(request.get("named", {}))
+    if "fence" in named:
+        named["order"] = order_of_fence(named.pop("fence"))
     subject = ROWS if request["method"] == "set_rows" else driver
     try:
-        return {"result": to_wire(getattr(subject, request["method"])(*arguments, **request.get("named", {})))}
+        return {"result": to_wire(getattr(subject, request["method"])(*arguments, **named))}
     except errors.NovaLiteError as error:
         return {"error": type(error).__name__, "text": error.text}
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from nova_lite import errors
 from nova_lite.network.instance_metadata import InstanceMetadata
-from nova_lite.network.records import Records
+from nova_lite.network.records import Records, order_of
 from nova_lite.rpc.network import Network, Port, Rule, SecurityGroup, ServerPorts, Subnet
+from nova_lite.rpc.order import NEVER, Order
+from nova_lite.worker.orders import order_of_fence
 
 NET = Network(id="n1", segment=1, mtu=1450, subnets=(Subnet(id="s1", cidr="10.0.0.0/24", gateway="10.0.0.1"),))
 
@@ -82,7 +85,7 @@ def test_a_removal_that_was_cut_off_is_remembered(tmp_path: Path, records: Recor
 
 
 def test_a_prepare_not_above_a_release_is_refused_after_a_restart_too(tmp_path: Path, records: Records) -> None:
-    records.put_tombstone("b1", fence=5)
+    records.put_tombstone("b1", order_of_fence(5))
 
     with pytest.raises(errors.StaleRequest):
         again(tmp_path).refuse_stale(ports(fence=5))
@@ -98,17 +101,17 @@ def test_a_prepare_may_be_repeated_but_not_be_older_than_the_last(records: Recor
 
 
 def test_a_tombstone_never_goes_back(records: Records) -> None:
-    records.put_tombstone("b1", fence=5)
-    records.put_tombstone("b1", fence=3)
+    records.put_tombstone("b1", order_of_fence(5))
+    records.put_tombstone("b1", order_of_fence(3))
 
-    assert records.tombstone_fence("b1") == 5
+    assert records.tombstone("b1") == order_of_fence(5)
 
 
 def test_tombstones_are_forgotten_after_a_week(tmp_path: Path, records: Records) -> None:
-    records.put_tombstone("b1", fence=5)
+    records.put_tombstone("b1", order_of_fence(5))
     os.utime(tmp_path / "tombstones" / "b1.json", (0, 0))
 
-    assert again(tmp_path).tombstone_fence("b1") == -1
+    assert again(tmp_path).tombstone("b1") == NEVER
 
 
 def test_an_older_revision_of_a_group_is_no_news(records: Records) -> None:
@@ -155,3 +158,34 @@ def test_a_new_network_gets_no_index_that_another_cloud_has(records: Records) ->
     assert records.add_network(NET, taken={0, 2}).index == 1
     assert records.add_network(NET, taken={1}).index == 1, "one that is here keeps its own"
     assert records.add_network(Network(id="n2", segment=2, mtu=1450, subnets=()), taken={0, 2}).index == 3
+
+
+def test_requests_of_this_release_come_after_all_that_release_0_1_recorded(records: Records) -> None:
+    records.put_server(ports(fence=10**9))
+
+    records.refuse_stale(ordered(Order(epoch=1, action=1)))
+    records.put_server(ordered(Order(epoch=1, action=1)))
+    with pytest.raises(errors.StaleRequest):
+        records.refuse_stale(ports(fence=10**9 + 1))
+
+
+def test_equal_orders_of_two_databases_are_not_taken_for_one(records: Records) -> None:
+    records.put_server(ordered(Order(epoch=1, action=1, nonce="a")))
+
+    records.refuse_stale(ordered(Order(epoch=1, action=1, nonce="a")))
+    with pytest.raises(errors.StaleRequest):
+        records.refuse_stale(ordered(Order(epoch=1, action=1, nonce="b")))
+
+
+def test_an_order_survives_a_restart(tmp_path: Path, records: Records) -> None:
+    order = Order(epoch=7, action=3, attempt=2, sequence=1, nonce="a")
+    records.put_server(ordered(order))
+    records.put_tombstone("b2", order)
+
+    assert order_of(again(tmp_path).servers["b1"]) == order
+    assert again(tmp_path).tombstone("b2") == order
+
+
+def ordered(order: Order) -> ServerPorts:
+    """The ports as this release sends them."""
+    return dataclasses.replace(ports(fence=0), order=order)

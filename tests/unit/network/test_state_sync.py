@@ -22,6 +22,7 @@ from nova_lite.rpc.network import (
     SecurityGroupChange,
     ServerPorts,
 )
+from nova_lite.worker.orders import order_of_fence
 
 ONE, TWO, THREE = (Member(network_id="n", address=f"10.0.0.{number}") for number in (1, 2, 3))
 SELF = Rule(direction="ingress", remote_group_id="g")
@@ -154,7 +155,7 @@ def test_a_group_that_a_changed_rule_names_is_fetched(worker: FakeNetwork, rows:
 
 
 def test_groups_go_with_the_last_server_that_needs_them(worker: FakeNetwork) -> None:
-    worker.release("s", fence=2)
+    worker.release("s", order=order_of_fence(2))
     assert worker._records.groups == {}
 
 

@@ -12,7 +12,10 @@ from nova_lite.payloads import networks as network_payloads
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.payloads import security_groups as group_payloads
 from nova_lite.rpc import network as network_rpc
+from nova_lite.rpc.order import Order
 from tests.unit.network_rows import rows
+
+ORDER = Order(epoch=1, action=5)
 
 
 def test_a_server_is_described_in_three_queries(database: Database) -> None:
@@ -24,9 +27,9 @@ def test_a_server_is_described_in_three_queries(database: Database) -> None:
         server = rows.server(session, "s1", network, at="a")
         rows.server(session, "s2", network, at="b")
     with database.reader() as session, rows.counted(database) as statements:
-        sent = port_payloads.server_ports(session, server, fence=5, documents={"x": "y"})
+        sent = port_payloads.server_ports(session, server, order=ORDER, documents={"x": "y"})
     assert len(statements) <= 3
-    assert (sent.server_id, sent.fence, sent.documents) == ("s1", 5, {"x": "y"})
+    assert (sent.server_id, sent.order, sent.documents) == ("s1", ORDER, {"x": "y"})
     assert sent.networks[0].peers == ("192.0.2.2",)
     assert (sent.networks[0].is_routed, sent.networks[0].subnets[0].gateway) == (True, "10.0.0.1")
     assert (sent.ports[0].hostname, len(sent.ports[0].addresses), sent.ports[0].is_secured) == ("s1", 1, True)
