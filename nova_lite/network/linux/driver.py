@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from oslo_log import log as logging
@@ -18,8 +17,9 @@ from nova_lite.network.linux.bridges import Bridges, is_here, locked_links
 from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.firewall import Firewall, require_bridge_filter
 from nova_lite.network.linux.floating_ips import FloatingAddresses
+from nova_lite.network.linux.group_filters import GroupFilters
 from nova_lite.network.linux.metadata_backend import MetadataListeners
-from nova_lite.network.records import NetworkRecord, Records, needed_groups, order_of
+from nova_lite.network.records import NetworkRecord, Records, order_of
 from nova_lite.network.state_sync import StateSync
 from nova_lite.rpc.network import (
     Network,
@@ -61,7 +61,7 @@ class LinuxNetwork:
         self._parts = parts
         self._servers = NamedLocks()
         self._networks = NamedLocks()
-        self._filtering = threading.Lock()
+        self._groups = GroupFilters(records, parts.sync, parts.firewall)
         self._made: dict[str, Network] = {}
 
     def recover(self) -> None:
@@ -109,7 +109,7 @@ class LinuxNetwork:
             dropped = [port for port in (old.ports if old else ()) if port.id not in kept]
             if dropped:
                 self._parts.firewall.remove(dropped)
-            self._filter(ports)
+            self._groups.add(ports)
             self._forget_ports(dropped)
             fail("network.prepare.done")
         LOG.info("server %s: network prepared, %d ports", ports.server_id, len(ports.ports))
@@ -142,7 +142,7 @@ class LinuxNetwork:
                 return
             self._parts.firewall.remove(server.ports)
             fail("network.release.filters")
-            self._leave_groups(server.ports)
+            self._groups.remove_members(server.ports)
             self._records.drop_server(server_id)
             fail("network.release.record")
             self._forget_ports(server.ports)
@@ -151,27 +151,12 @@ class LinuxNetwork:
     def update_groups(self, groups: Iterable[SecurityGroup]) -> None:
         """See NetworkRpc.update_groups."""
         with self._explained("update security groups"):
-            offered = {group.id: group for group in groups}
-            known = self._records.groups
-            named = {
-                rule.remote_group_id for group in offered.values() if group.id in known for rule in group.rules
-            }
-            with self._filtering:
-                self._records.put_groups(g for g in offered.values() if g.id in known or g.id in named)
-                fail("network.update_groups.filters")
-                self._parts.firewall.change_groups([known[group_id] for group_id in offered if group_id in known])
-                self._records.drop_unneeded_groups()
+            self._groups.update(groups)
 
     def change_groups(self, changes: Iterable[SecurityGroupChange]) -> None:
         """See NetworkRpc.change_groups."""
-        sent = list(changes)
         with self._explained("change security groups"):
-            with self._filtering:
-                changed = self._parts.sync.apply(sent)
-                fail("network.change_groups.filters")
-                self._parts.firewall.change_groups(changed)
-                self._records.drop_unneeded_groups()
-            self._fetch_groups(self._parts.sync.behind(change.id for change in sent) | self._missing_groups())
+            self._groups.change(changes)
 
     def update_documents(self, server_id: str, documents: dict[str, str]) -> None:
         """See NetworkRpc.update_documents; a server that is not here has been released meanwhile."""
@@ -201,7 +186,7 @@ class LinuxNetwork:
             groups = {group_id: group.revision for group_id, group in self._records.groups.items()}
             networks = {network_id: held.network.revision for network_id, held in self._records.networks.items()}
             state = self._parts.sync.fetch_differing(revisions)
-            self._take_groups(state.groups, groups)
+            self._groups.take(state.groups, groups)
             for network in state.networks:
                 with self._networks.hold(network.id):
                     held = self._records.networks.get(network.id)
@@ -319,43 +304,6 @@ class LinuxNetwork:
         self._records.add_network(network)
         self._parts.bridges.set_peers(network)
         self._made[network.id] = network
-
-    def _filter(self, ports: ServerPorts) -> None:
-        """Have the ports filtered; groups that are not here are fetched before."""
-        known = self._records.groups
-        self._records.put_groups(ports.groups)
-        self._parts.sync.fetch_groups(self._parts.sync.missing(ports.ports))
-        # One at a time: groups reach the filters in the order in which they reach the records.
-        with self._filtering:
-            groups = [known[group_id] for group_id in needed_groups(ports.ports, known) if group_id in known]
-            held = [self._records.networks[network.id] for network in ports.networks]
-            self._parts.firewall.add(held, groups, ports.ports)
-
-    def _missing_groups(self) -> set[str]:
-        return self._parts.sync.missing(port for server in list(self._records.servers.values()) for port in server.ports)
-
-    def _fetch_groups(self, group_ids: Collection[str]) -> None:
-        """Fetch groups without a lock, then have the filters as the records."""
-        if group_ids:
-            self._parts.sync.fetch_groups(group_ids)
-            self._filter_groups(group_ids)
-
-    def _take_groups(self, groups: Iterable[SecurityGroup], before: Mapping[str, int]) -> None:
-        changed = self._records.put_fetched_groups(groups, before)
-        if changed:
-            self._filter_groups({group.id for group in changed})
-            self._fetch_groups(self._missing_groups())
-
-    def _filter_groups(self, group_ids: Collection[str]) -> None:
-        with self._filtering:
-            known = self._records.groups
-            self._parts.firewall.change_groups([known[group_id] for group_id in group_ids if group_id in known])
-            self._records.drop_unneeded_groups()
-
-    def _leave_groups(self, ports: Iterable[Port]) -> None:
-        """The next owner of the ports' addresses must not be taken for a member of their groups."""
-        with self._filtering:
-            self._parts.firewall.change_groups(self._records.drop_members(ports))
 
     def _forget_ports(self, ports: Iterable[Port]) -> None:
         """Take the ports, no longer in the records, from DHCP; and the groups that nobody needs now."""
