@@ -24,17 +24,22 @@ def main() -> None:
     concurrency.choose_before_imports(sys.argv, default="threads")
     from oslo_log import log as logging
 
-    from nova_lite.api import deploy as paste  # noqa: F401 - workers share what is imported before they are forked
+    from nova_lite.api import deploy  # workers share what is imported before they are forked
     from nova_lite.cmd import daemon
 
     conf = daemon.configure("nova-api", "Serve the APIs of the paste file.", sys.argv[1:])
-    try:
-        listener = concurrency.listen(conf.api.listen, conf.api.port)
-    except OSError as error:
-        sys.exit(f"nova-api: cannot listen on {conf.api.listen}:{conf.api.port}: {error.strerror}; "
-                 "set [api] listen and port")
+    with daemon.starting("nova-api"):
+        deploy.paste_file(conf)  # or each worker would fail on it
+        listener = _listen(conf)
     logging.getLogger(__name__).info("nova-api is up on %s:%s", conf.api.listen, conf.api.port)
     Workers(conf, listener, logging.getLogger(__name__)).run()
+
+
+def _listen(conf: Any) -> socket.socket:  # noqa: ANN401 - oslo.config is not imported when this file is
+    try:
+        return concurrency.listen(conf.api.listen, conf.api.port)
+    except OSError as error:
+        raise OSError(f"cannot listen on {conf.api.listen}:{conf.api.port}: {error.strerror}; set [api] listen and port") from error
 
 
 class Workers:
@@ -105,7 +110,7 @@ def _signals_blocked() -> Iterator[None]:
 
 def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa: ANN401 - as above
     """One worker: its own database pool and message bus, opened after the fork."""
-    from nova_lite.api import deploy as paste
+    from nova_lite.api import deploy
     from nova_lite.api.image.cleanup import store_cleaner
     from nova_lite.api.wsgi.request import Parts, RpcClients
     from nova_lite.cmd import daemon
@@ -116,7 +121,7 @@ def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa
     database = open_database(conf)
     notifier = emitter.attach(conf, database, binary="nova-api")
     parts = Parts(conf, database, RpcClients(daemon.connect(conf)))
-    server = concurrency.HttpServer(paste.load(parts), listener, threads=conf.api.threads)
+    server = concurrency.HttpServer(deploy.load(parts), listener, threads=conf.api.threads)
     store_cleaner(parts).start()
     server.end_by(_STOP_SIGNALS, grace_s=_GRACE_S)
     server.serve()

@@ -9,14 +9,15 @@ import logging as std_logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn, Protocol
 
 import oslo_messaging as messaging
 from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import conf as options
+from nova_lite import errors
 from nova_lite.rpc import transport
 from nova_lite.runtime import failpoints
 
@@ -79,8 +80,9 @@ def run(
 ) -> None:
     """Run one service until SIGTERM or SIGINT; `summary` is the description in `--help`."""
     conf = configure(name, summary, argv)
-    service = make(conf, connect(conf))
-    service.start()
+    with starting(name):
+        service = make(conf, connect(conf))
+        service.start()
     LOG.info("%s is up on host %s", name, conf.host)
     wait_for_signal()
     LOG.info("%s is stopping", name)
@@ -88,11 +90,21 @@ def run(
     leave()
 
 
-def leave() -> None:
+@contextlib.contextmanager
+def starting(name: str) -> Iterator[None]:
+    """Exit with status 1 and the reason as the last line if the configuration or the machine prevents the start."""
+    try:
+        yield
+    except (errors.NovaLiteError, OSError) as error:
+        print(f"{name}: {error.text if isinstance(error, errors.NovaLiteError) else error}", file=sys.stderr, flush=True)
+        leave(1)
+
+
+def leave(status: int = 0) -> NoReturn:
     """Exit now: another conductor resumes a workflow that still waits for a worker, and the interpreter would wait for it."""
     std_logging.shutdown()
     sys.stdout.flush()
-    os._exit(0)
+    os._exit(status)
 
 
 def wait_for_signal() -> None:

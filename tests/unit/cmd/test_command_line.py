@@ -13,10 +13,12 @@ import pytest
 
 import nova_lite
 from nova_lite.cmd.lite.main import parser
+from tools.lib.services import free_port
 
 [SUBCOMMANDS] = [action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
 DAEMONS = {"nova-api": "nova_lite.cmd.api:main", "nova-conductor": "nova_lite.cmd.conductor:main",
            "nova-serialproxy": "nova_lite.cmd.console_proxies:serialproxy"}
+WORKERS = {"nova-compute": "nova_lite.cmd.compute:main", "nova-network": "nova_lite.cmd.network:main"}
 
 
 def nova_lite_command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -24,9 +26,10 @@ def nova_lite_command(*arguments: str) -> subprocess.CompletedProcess[str]:
                           timeout=60, check=False)
 
 
-def daemon(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    module, _, function = DAEMONS[name].partition(":")
-    program = f"import sys; sys.argv[0] = {name!r}; from {module} import {function}; {function}()"
+def daemon(name: str, *arguments: str, without: str = "") -> subprocess.CompletedProcess[str]:
+    """Run it on a machine that lacks the Python package `without`."""
+    module, _, function = {**DAEMONS, **WORKERS}[name].partition(":")
+    program = f"import sys; sys.argv[0] = {name!r}; sys.modules[{without!r}] = None; from {module} import {function}; {function}()"
     return subprocess.run([sys.executable, "-W", "ignore", "-c", program, *arguments], capture_output=True, text=True,
                           timeout=60, check=False)
 
@@ -94,6 +97,25 @@ def test_a_daemon_with_an_invalid_nova_conf_ends_with_status_2_and_its_name(name
     [line] = process.stderr.splitlines()
     assert line.startswith(f"{name}: ")
     assert "report_interval" in line
+
+
+@pytest.mark.parametrize("name", ["nova-api", "nova-network"])
+def test_a_daemon_without_its_paste_file_ends_with_status_1_and_says_so_last(name: str, tmp_path: Path) -> None:
+    config = tmp_path / "nova.conf"
+    config.write_text(f"[DEFAULT]\npaste_config = missing.ini\nstate_path = {tmp_path}\n[api]\nport = {free_port()}\n")
+    process = daemon(name, "--config-file", str(config))
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1].startswith(f"{name}: paste file missing.ini ")
+
+
+def test_a_compute_worker_without_libvirts_package_ends_with_status_1_and_names_it(tmp_path: Path) -> None:
+    config = tmp_path / "nova.conf"
+    config.write_text(f"[DEFAULT]\nstate_path = {tmp_path}\n")
+    process = daemon("nova-compute", "--config-file", str(config), without="libvirt")
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1] == (
+        "nova-compute: [compute] driver is libvirt, and the Python package libvirt-python is not installed: "
+        "pip install 'nova_lite[libvirt]'")
 
 
 def test_the_help_of_a_daemon_has_an_example_and_its_exit_statuses() -> None:
