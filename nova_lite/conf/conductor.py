@@ -6,11 +6,12 @@ from oslo_config import cfg
 GROUP = "conductor"
 OPTIONS = [
     cfg.IntOpt("workers", default=16, min=1, help="""
-Number of workflows that one conductor runs at the same time; the
-others wait in order.
+Number of threads for the steps of workflows in one conductor; more
+steps wait in order. An action that waits for a worker's report uses
+none.
 
 The default matches `[database] max_pool_size`. Raise it, with the
-pool, where creates and resizes queue although hosts are idle, or
+pool, where actions queue although hosts and database are idle, or
 start another conductor. Each costs a thread and, during a step, a
 database connection.
 """),
@@ -24,9 +25,10 @@ database is slow or hosts pause: a conductor that loses its lease
 while it is alive repeats a step.
 """),
     cfg.IntOpt("reconcile_interval", default=5, min=1, help="""
-Interval between two runs of the reconcilers, in seconds: lost
-casts, expired leases and timers. Rarer ones run at a multiple of it
-(network state each 12th time, purge each 720th).
+Interval between two runs of the reconcilers, in seconds: timers,
+deferred deletes, leftovers. Rarer ones run at a multiple of it
+(network state and claims each 12th time, purge each 720th). Lost
+casts and expired leases are looked for at least every 2 seconds.
 
 The default bounds the delay after a lost message. Each run costs
 some queries per conductor; raise it where these are noticed and
@@ -52,24 +54,27 @@ Maximum time of an action that is one operation of one host (pause,
 stop, reboot, ...), in seconds.
 
 Until then it is sent again while its host is down or does not have
-it; past it the action fails, unless the host says that it is at
-work on it. The default leaves a worker time to be restarted. Lower
-values report a dead host to the user sooner.
+it; after that time the action fails, unless the host reports that
+it is executing it. The default allows for the restart of a worker.
+Lower values report a dead host to the user sooner.
 """),
     cfg.IntOpt("build_timeout", default=7200, min=60, help="""
-Maximum time of a create, over all hosts that are tried, in seconds.
+Maximum time of a create, over all hosts on which it is attempted,
+in seconds.
 
-Past it what was made is removed and the server goes to ERROR. The
-default leaves time to fetch a large image over a slow network; it
-also bounds how long creates wait for a database, message bus or
-scheduler that is away.
+After that time its resources are removed and the server goes to
+ERROR. The default allows for the download of a large image over a
+slow network. It also bounds how long creates wait for a database,
+message bus or scheduler that is unavailable; lower values report
+that to the user sooner.
 """),
     cfg.IntOpt("long_action_timeout", default=14400, min=60, help="""
 Maximum time of all other actions (resize, rebuild, shelve,
 snapshot, delete, ...), in seconds.
 
-Past it the action is undone; one that cannot be, or that can only
-go forward, fails, and the server's fault says what is left where.
-The default is longer than the copy of a large disk takes.
+After that time the action is undone; one that cannot be undone
+fails, and the server's fault names what remains on which host. The
+default is longer than the copy of a large disk takes. Lower it
+where disks are small and users should see failures sooner.
 """),
 ]
