@@ -60,6 +60,7 @@ class Context:
     @classmethod
     def from_wire(cls, wire: dict[str, object]) -> Context:
         values = {name: value for name, value in wire.items() if name in _FIELDS}
+        values.setdefault("admin_override", wire.get("judged_admin"))  # its name in release 0.1
         values["roles"] = frozenset(values.get("roles", ()))  # type: ignore[call-overload]
         return cls(**values)  # type: ignore[arg-type]
 

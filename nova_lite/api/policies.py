@@ -30,12 +30,7 @@ def _documented(name: str, check: str, routes: list[Route]) -> oslo_policy.RuleD
     """A rule without routes guards a field or a filter, and its name says which."""
     if not routes:
         return oslo_policy.RuleDefault(name, check)
-    effects = dict.fromkeys(_effect(route) for route in routes)
+    effects = dict.fromkeys(route.summary for route in routes)
     requests = dict.fromkeys((route.method, route.path + (f" ({route.action})" if route.action else "")) for route in routes)
     return oslo_policy.DocumentedRuleDefault(
         name, check, "\n".join(effects), [{"method": method, "path": path} for method, path in requests])
-
-
-def _effect(route: Route) -> str:
-    """The first line of the handler's docstring; its request where it has none, for oslo.policy insists on a text."""
-    return (route.handler.__doc__ or "").strip().partition("\n")[0] or f"{route.method} {route.path}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What most tests of a face begin with; a file that needs another cloud says so by a fixture of its own."""
+"""Fixtures that most tests of the API use; a file that needs another cloud has a fixture of its own."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.support.api.image_service import DATA, ImageService
 
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
-    """A face with an image, a network and a flavor."""
+    """The Compute API with an image, a network and a flavor."""
     return compute_api.furnish(compute_api.make(tmp_path))
 
 
 @pytest.fixture
 def server_id(api: ComputeApi) -> str:
-    """A server of alice's that is active on host h1; nothing of its making is left to hear."""
+    """A server of alice's that is active on host h1; the messages of its build are dropped."""
     made = compute_api.boot(api)
     compute_api.settle(api, made)
     api.rpc.sent.clear()
@@ -31,7 +31,7 @@ def server_id(api: ComputeApi) -> str:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[ImageService]:
-    """The image face alone."""
+    """The image service alone."""
     made = ImageService(tmp_path)
     yield made
     made.database.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documentation is true where a program can tell: generated pages are fresh, links lead somewhere."""
+"""The documentation is true where a program can check it: generated pages are fresh, links have targets."""
 
 from __future__ import annotations
 

@@ -93,6 +93,13 @@ def test_no_modules_import_each_other() -> None:
     assert circles(graph) == []
 
 
+def test_the_wsgi_layer_knows_no_service_of_the_api() -> None:
+    for module in MODULES:
+        if module.startswith("nova_lite.api.wsgi."):
+            assert not [name for name in imports_of(module)
+                        if name.startswith("nova_lite.api.") and not name.startswith("nova_lite.api.wsgi")], module
+
+
 def computed_calls(tree: ast.AST) -> list[int]:
     """Lines that call what `getattr` finds by a name that is not written there."""
     return [node.lineno for node in ast.walk(tree)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -63,7 +64,8 @@ def _operation(service: ApiService, routes: list[Route], version: Version) -> di
     responses = [route.response_for(version) for route in routes]
     operation: dict[str, Any] = {
         "operationId": _operation_id(first), "tags": [first.handler.__module__.rpartition(".")[2]],
-        "summary": _first_line(first) if first.action is None else "One of: " + ", ".join(str(one.action) for one in routes),
+        "summary": first.summary if first.action is None else "One of: " + ", ".join(str(one.action) for one in routes),
+        "description": "\n\n".join(dict.fromkeys(inspect.getdoc(route.handler) or route.summary for route in routes)),
         "parameters": [*_version_parameter(version, service.negotiation), *_query_parameters(first.query_for(version))],
         "responses": _responses(routes, responses),
         "x-nova-lite": [_rules(route, response) for route, response in zip(routes, responses, strict=True)],
@@ -80,10 +82,6 @@ def _operation_id(route: Route) -> str:
     return re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_")
 
 
-def _first_line(route: Route) -> str:
-    return (route.handler.__doc__ or route.handler.__name__.replace("_", " ")).strip().partition("\n")[0]
-
-
 def _rules(route: Route, response: Schema | None) -> dict[str, Any]:
     """What OpenAPI has no terms for: versions, policy, whether it is our own, and what each action of a path answers."""
     rules: dict[str, Any] = {"since": str(route.versions.since), "until": str(route.versions.until or "")}
@@ -93,7 +91,7 @@ def _rules(route: Route, response: Schema | None) -> dict[str, Any]:
         rules["additive"] = True
     if route.action is None:
         return rules
-    return rules | {"action": route.action, "summary": _first_line(route)} | ({"answer": response} if response else {})
+    return rules | {"action": route.action, "summary": route.summary} | ({"answer": response} if response else {})
 
 
 def _request_body(routes: list[Route], version: Version) -> dict[str, Any] | None:

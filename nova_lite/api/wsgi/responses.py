@@ -38,7 +38,7 @@ class Field:
 
     name: str
     read: Callable[[Any], Any]
-    schema: Shape = dataclasses.field(default_factory=dict)
+    schema: Shape
     since: str = _FIRST
     until: str | None = None
     role: str = ANYONE

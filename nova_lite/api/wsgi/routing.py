@@ -19,6 +19,7 @@ _FIRST = "2.0"
 _CLOSED_SINCE = parse("2.102")
 _NO_QUERY: Schema = {"type": "object", "additionalProperties": False}
 _VERSION = re.compile(r"\d+\.\d+")
+_STATUS = re.compile(r"(?<=\.) (?=\d{3}\b)")
 _F = TypeVar("_F", bound=Callable[..., Any])
 Handler = Callable[..., Body | Reply | None]
 Schemas = Mapping[str, Mapping[str, Any] | None] | Mapping[str, Any] | None
@@ -46,6 +47,12 @@ class Route:
     raw_body: bool = False
     also: tuple[int, ...] = ()
     additive: bool = False
+
+    @property
+    def summary(self) -> str:
+        """What the request does: the first sentence of the handler's docstring, without the statuses after it."""
+        text = (self.handler.__doc__ or self.handler.__name__.replace("_", " ")).strip().partition("\n")[0]
+        return _STATUS.split(text)[0]
 
     def schema_for(self, version: Version) -> Mapping[str, Any] | None:
         """The body's schema at this version."""

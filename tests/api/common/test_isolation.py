@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every route of every face, asked by bob for what is alice's: he gets nothing of it and changes nothing."""
+"""Every route of every API service, requested by bob for alice's resources: he reads nothing of them and changes nothing."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from typing import Any
 import pytest
 
 from nova_lite.api.services import SERVICES
-from nova_lite.api.wsgi.routing import Route, routes_of
+from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.rules import ADMIN, PUBLIC
 from tests.support.api.paste_cloud import NEWEST, PasteCloud, Who
 
 ROOTS = {"compute": "/v2.1", "identity": "/identity/v3", "image": "/image/v2", "network": "/network/v2.0"}
-WALK = [(name, route, version) for name, face in SERVICES.items() for route in routes_of(face.resources)
+WALK = [(name, route, version) for name, service in SERVICES.items() for route in service.routes
         for version in sorted({str(route.versions.since), str(route.versions.until or NEWEST)})]
-IDS = [f"{face} {route.method} {route.path} {route.action or ''} {version}" for face, route, version in WALK]
-# What is nobody's, so that every user may read it.
+IDS = [f"{service} {route.method} {route.path} {route.action or ''} {version}" for service, route, version in WALK]
+# Resources without an owner, which every user may read.
 SHARED = {
     "compute GET /extensions/{alias}", "network GET /extensions/{alias}", "identity GET /regions/{region_id}",
     "compute GET /os-quota-sets/{project_id}/defaults", "network GET /quotas/{project_id}/default",
 }
-# What is always empty here: alice has none of these either.
+# Always empty in this cloud: alice has none of these either.
 EMPTY = {"network GET /subnetpools/{pool_id}", "compute GET /servers/{server_id}/os-volume_attachments/{volume_id}",
          "compute GET /os-volumes/{volume_id}", "compute GET /os-snapshots/{snapshot_id}",
          "compute GET /servers/{server_id}/shares/{share_id}"}
-# What this cloud does not have, and says so.
+# Refused by this cloud at every version.
 ABSENT = {
     "compute DELETE /os-baremetal-nodes/{node_id}",
     "compute POST /os-baremetal-nodes/{node_id}/action",
 }
-# Only operators may, whatever the rule's role: the handler decides by the query.
+# For operators only, whatever the rule's role: the handler decides by the query.
 OPERATORS = {"identity GET /role_assignments", "compute GET /os-migrations", "compute GET /servers/{server_id}/migrations"}
 
 
 @dataclasses.dataclass
 class Stage:
-    """`values`: for each path variable, alice's; `secrets`: words that no answer to bob may hold."""
+    """`values`: alice's value of each path variable; `secrets`: words that no response to bob may contain."""
 
     cloud: PasteCloud
     alice: Who
@@ -48,9 +48,9 @@ class Stage:
     values: dict[str, str]
     secrets: set[str]
 
-    def fill(self, face: str, path: str) -> str:
-        """The path with alice's ids. :raises KeyError: a variable that this test does not know."""
-        return re.sub(r"{(\w+)}", lambda found: self.values.get(f"{face} {found[1]}") or self.values[found[1]], path)
+    def fill(self, service: str, path: str) -> str:
+        """The path with alice's ids. :raises KeyError: a variable without a value here."""
+        return re.sub(r"{(\w+)}", lambda found: self.values.get(f"{service} {found[1]}") or self.values[found[1]], path)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
-    """One of everything, alice's."""
+    """One of each resource, owned by alice."""
     admin = cloud.admin.token
 
     def made(path: str, body: Any, *, token: str = alice.token) -> Any:
@@ -92,14 +92,14 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
     cloud.settle(server)
     action = cloud.request("GET", f"/v2.1/servers/{server}/os-instance-actions", token=alice.token).json["instanceActions"][0]
     port = cloud.request("GET", f"/network/v2.0/ports?device_id={server}", token=alice.token).json["ports"][0]["id"]
-    found = _operators(cloud)
+    shared = _operators(cloud)
     server_group = made("/v2.1/os-server-groups", {"server_group": {"name": "alices-group", "policy": "affinity"}})["id"]
     aggregate = made("/v2.1/os-aggregates", {"aggregate": {"name": "racks"}}, token=admin)["id"]
     outside = made("/network/v2.0/networks", {"network": {"name": "outside", "router:external": True}}, token=admin)["id"]
     made("/network/v2.0/subnets", {"subnet": {"network_id": outside, "cidr": "172.24.4.0/24", "ip_version": 4}}, token=admin)
     router = made("/network/v2.0/routers", {"router": {"name": "alices-router"}})["id"]
     floating = made("/network/v2.0/floatingips", {"floatingip": {"floating_network_id": outside}})["id"]
-    return found | {
+    return shared | {
         "router_id": router, "floating_ip_id": floating,
         "node_id": "1", "token": "no-such-token", "share_id": "66666666-6666-4666-8666-666666666666", "migration_id": "1", "before": "2026-03-10%2012:00:00", "host_name": "h1", "class_name": "default", "compute key": "hw:cpu_policy",
         "server_group_id": server_group, "aggregate_id": str(aggregate),
@@ -111,7 +111,7 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
 
 
 def _operators(cloud: PasteCloud) -> dict[str, str]:
-    """What only operators, or all, may see."""
+    """Resources that only operators, or all users, may see."""
     def first(path: str, key: str) -> str:
         return str(cloud.request("GET", path, token=cloud.admin.token).json[key][0]["id"])
 
@@ -127,14 +127,14 @@ def _operators(cloud: PasteCloud) -> dict[str, str]:
 _PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEZ2CtG8TGSuSoIpVY3oPqg50vXnKy8OswhqH9n2u20P alice@cloud"
 
 
-def _body(stage: Stage, face: str, route: Route) -> Any:
-    """A valid body of the route, naming what is alice's where it can. :raises KeyError: a route that this test does not know."""
+def _body(stage: Stage, service: str, route: Route) -> Any:
+    """A valid body of the route, naming alice's resources where possible. :raises KeyError: a route without a body here."""
     if route.policy.role == ADMIN:
         return {route.action: None} if route.action else {}
     if route.action:
-        return {route.action: _ACTIONS.get(route.action)} if route.action in (*_ACTIONS, *_BARE_ACTIONS) else _unknown(face, route)
+        return {route.action: _ACTIONS.get(route.action)} if route.action in (*_ACTIONS, *_BARE_ACTIONS) else _unknown(service, route)
     value, alice = stage.values, stage.alice
-    known = {
+    bodies = {
         "compute POST /servers": {"server": {"name": "b", "flavorRef": value["flavor_id"], "imageRef": value["image_id"],
                                              "networks": [{"uuid": value["network_id"]}]}},
         "compute PUT /servers/{server_id}": {"server": {"name": "bobs"}},
@@ -183,7 +183,7 @@ def _body(stage: Stage, face: str, route: Route) -> Any:
         "network POST /security-group-rules": {"security_group_rule": {
             "security_group_id": value["group_id"], "direction": "ingress", "protocol": "tcp", "ethertype": "IPv4"}},
     }
-    return known[f"{face} {route.method} {route.path}"]
+    return bodies[f"{service} {route.method} {route.path}"]
 
 
 _BARE_ACTIONS = ("forceDelete", "os-start", "os-stop", "pause", "unpause", "suspend", "resume", "lock", "unlock", "unrescue",
@@ -204,35 +204,35 @@ _RAW = {"image PATCH /images/{image_id}": (b'[{"op": "replace", "path": "/name",
         "image PUT /images/{image_id}/file": (b"bobs bytes", "application/octet-stream")}
 
 
-def _unknown(face: str, route: Route) -> None:
-    raise KeyError(f"{face} {route.action}: say here what its body is")
+def _unknown(service: str, route: Route) -> None:
+    raise KeyError(f"{service} {route.action}: add its body to this test")
 
 
-def _ask(stage: Stage, face: str, route: Route, version: str, who: Who) -> Any:
+def _request(stage: Stage, service: str, route: Route, version: str, who: Who) -> Any:
     version = "2.1" if version == "2.0" else version
     headers = {"X-Subject-Token": stage.alice.token} if route.path == "/auth/tokens" else {}
     body: Any = None
     if route.raw_body:
-        body, headers["Content-Type"] = _RAW[f"{face} {route.method} {route.path}"]
+        body, headers["Content-Type"] = _RAW[f"{service} {route.method} {route.path}"]
     elif route.schemas or route.action:
-        body = _body(stage, face, route)
-    return stage.cloud.request(route.method, ROOTS[face] + stage.fill(face, route.path), body, token=who.token,
+        body = _body(stage, service, route)
+    return stage.cloud.request(route.method, ROOTS[service] + stage.fill(service, route.path), body, token=who.token,
                            version=version, headers=headers)
 
 
-@pytest.mark.parametrize(("face", "route", "version"), WALK, ids=IDS)
-def test_another_tenant_sees_and_changes_nothing(stage: Stage, face: str, route: Route, version: str) -> None:
+@pytest.mark.parametrize(("service", "route", "version"), WALK, ids=IDS)
+def test_another_tenant_sees_and_changes_nothing(stage: Stage, service: str, route: Route, version: str) -> None:
     before = stage.cloud.rows() if route.method not in ("GET", "HEAD") else {}
-    answer = _ask(stage, face, route, version, stage.bob)
-    key = f"{face} {route.method} {route.path}"
+    answer = _request(stage, service, route, version, stage.bob)
+    key = f"{service} {route.method} {route.path}"
     if answer.status_int < 300:
         assert key in SHARED or "{" not in route.path, f"{key} was answered: {answer.text[:300]}"
-        told = {secret for secret in stage.secrets if secret in answer.text} if key not in SHARED else set()
-        assert not told, f"{key} tells {told}"
+        leaked = {secret for secret in stage.secrets if secret in answer.text} if key not in SHARED else set()
+        assert not leaked, f"{key} shows {leaked}"
     else:
         expected = {403, 404} if "{" in route.path else {400, 401, 403, 404}
         expected |= {400, 501} if key in ABSENT else set()
-        expected |= {410} if route.status == 410 else set()  # gone for everybody
+        expected |= {410} if route.status == 410 else set()  # removed for all
         assert answer.status_int in expected, f"{answer.status_int} {answer.text[:300]}"
     if before:
         after = stage.cloud.rows()
@@ -243,11 +243,11 @@ READABLE = [one for one in zip(WALK, IDS, strict=True)
             if one[0][1].method == "GET" and one[0][1].status != 410 and one[0][1].policy is not PUBLIC and one[0][1].policy.role != ADMIN and one[0][1].status != 410]
 
 
-@pytest.mark.parametrize(("face", "route", "version"), [one for one, _ in READABLE], ids=[name for _, name in READABLE])
-def test_its_owner_sees_it(stage: Stage, face: str, route: Route, version: str) -> None:
-    """So that a 404 above is for the asker, not for a mistake of the walk."""
-    answer = _ask(stage, face, route, version, stage.alice)
-    key = f"{face} {route.method} {route.path}"
+@pytest.mark.parametrize(("service", "route", "version"), [one for one, _ in READABLE], ids=[name for _, name in READABLE])
+def test_its_owner_sees_it(stage: Stage, service: str, route: Route, version: str) -> None:
+    """So that a 404 above is because of the caller, not because of a wrong request."""
+    answer = _request(stage, service, route, version, stage.alice)
+    key = f"{service} {route.method} {route.path}"
     expected = {404} if key in EMPTY else {403} if key in OPERATORS else {200, 204}
     assert answer.status_int in expected, answer.text
 
@@ -269,10 +269,10 @@ QUERIES = (
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_no_query_finds_another_tenants_things(stage: Stage, query: str) -> None:
+def test_no_query_finds_another_tenants_resources(stage: Stage, query: str) -> None:
     path = query.format(**stage.values)
     answer = stage.cloud.request("GET", path, token=stage.bob.token)
     assert answer.status_int in (200, 400, 403, 404), answer.text
     if answer.status_int == 200:
-        told = answer.text.replace(path.partition("?")[2], "")  # links repeat what was asked
-        assert not {secret for secret in stage.secrets if secret in told}, answer.text
+        text = answer.text.replace(path.partition("?")[2], "")  # links repeat the query
+        assert not {secret for secret in stage.secrets if secret in text}, answer.text

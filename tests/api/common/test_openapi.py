@@ -14,12 +14,10 @@ import openapi_spec_validator
 import pytest
 import webob
 
-from nova_lite.api import compute
 from nova_lite.api.compute.microversions import HISTORY
 from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi import openapi
 from nova_lite.api.wsgi.request import Body, Reply
-from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.service import UNVERSIONED
 from nova_lite.api.wsgi.versions import parse
 from tests.support.api import declared_responses
@@ -39,11 +37,11 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PasteCloud]:
     made.close()
 
 
-@pytest.mark.parametrize("face", SERVICES)
-def test_a_faces_document_is_openapi(face: str) -> None:
-    negotiation = SERVICES[face].negotiation
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_services_document_is_openapi(service: str) -> None:
+    negotiation = SERVICES[service].negotiation
     for version in (negotiation.minimum, negotiation.maximum) if negotiation else (UNVERSIONED,):
-        document = openapi.document(SERVICES[face], version, "http://cloud/x")
+        document = openapi.document(SERVICES[service], version, "http://cloud/x")
         openapi_spec_validator.validate(document)
         assert document["paths"]
 
@@ -51,9 +49,9 @@ def test_a_faces_document_is_openapi(face: str) -> None:
 @pytest.mark.parametrize("version", [version for version, _ in HISTORY])
 def test_a_versions_document_has_its_routes_and_no_others(version: str) -> None:
     document = openapi.document(SERVICES["compute"], parse(version), "")
-    told = {(path, method.upper(), rule.get("action")) for path, entry in document["paths"].items()
+    listed = {(path, method.upper(), rule.get("action")) for path, entry in document["paths"].items()
             for method, operation in entry.items() if method != "parameters" for rule in operation["x-nova-lite"]}
-    assert told == {(route.path, route.method, route.action) for route in routes_of(compute.RESOURCES)
+    assert listed == {(route.path, route.method, route.action) for route in SERVICES["compute"].routes
                     if route.versions.holds(parse(version))}
 
 
@@ -66,7 +64,7 @@ def test_the_document_is_linked_and_needs_no_token(cloud: PasteCloud) -> None:
     assert answer.json["servers"] == [{"url": "http://cloud/v2.1"}]
 
 
-def test_the_document_is_of_the_version_asked_for_or_the_newest(cloud: PasteCloud) -> None:
+def test_the_document_is_of_the_requested_version_or_the_newest(cloud: PasteCloud) -> None:
     assert cloud.request("GET", "/v2.1/openapi.json", version="2.37").json["info"]["version"] == "2.37"
     plain = cloud.send(webob.Request.blank("/v2.1/openapi.json", base_url="http://cloud"))
     negotiation = SERVICES["compute"].negotiation
@@ -74,27 +72,27 @@ def test_the_document_is_of_the_version_asked_for_or_the_newest(cloud: PasteClou
     assert plain.json["info"]["version"] == str(negotiation.maximum)
 
 
-def test_the_other_faces_have_one_too(cloud: PasteCloud) -> None:
+def test_the_other_services_have_one_too(cloud: PasteCloud) -> None:
     for root in ("/identity/v3", "/image/v2", "/network/v2.0"):
         assert cloud.request("GET", f"{root}/openapi.json").json["openapi"] == "3.1.0"
 
 
 @pytest.mark.parametrize("version", [version for version, _ in HISTORY])
-def test_every_route_that_answers_with_a_body_says_which(version: str) -> None:
-    """By what its handler says that it returns: nothing, or never anything."""
-    silent = {f"{route.method} {route.path} {route.action or ''}" for route in routes_of(compute.RESOURCES)
+def test_every_route_with_a_response_declares_it(version: str) -> None:
+    """By the return type of its handler: None, or NoReturn."""
+    undeclared = {f"{route.method} {route.path} {route.action or ''}" for route in SERVICES["compute"].routes
               if route.versions.holds(parse(version)) and route.status not in (204, 410)
               and get_type_hints(route.handler)["return"] not in (type(None), NoReturn, Reply)
               and route.response_for(parse(version)) is None}
-    assert {key for key in silent if not any(word in key for word in NEVER)} == set()
+    assert {key for key in undeclared if not any(word in key for word in NEVER)} == set()
 
 
 @pytest.mark.parametrize("service", ["identity", "image", "network"])
 def test_every_route_without_microversions_declares_its_response(service: str) -> None:
     """By the handler's return type: a body, or a Reply in JSON."""
-    silent = {f"{route.method} {route.path}" for route in routes_of(SERVICES[service].resources)
-              if get_type_hints(route.handler)["return"] in (Body, Reply) and not route.responses}
-    assert silent - {"GET /images/{image_id}/file"} == set()
+    undeclared = {f"{route.method} {route.path}" for route in SERVICES[service].routes
+                  if get_type_hints(route.handler)["return"] in (Body, Reply) and not route.responses}
+    assert undeclared - {"GET /images/{image_id}/file"} == set()
 
 
 def test_the_command_prints_it() -> None:
@@ -103,11 +101,11 @@ def test_the_command_prints_it() -> None:
     assert json.loads(run.stdout)["info"]["version"] == "2.50"
 
 
-@pytest.mark.parametrize(("path", "told"), [
+@pytest.mark.parametrize(("path", "body"), [
     ("/servers/x/tags", {"tags": ["a"], "more": 1}), ("/servers/x/tags", {"tags": [1]}), ("/servers/x/tags", {}), ("/limits", None)])
-def test_an_answer_that_is_not_as_described_fails_the_test_that_got_it(path: str, told: object) -> None:
+def test_a_response_that_is_not_as_declared_fails_the_test_that_received_it(path: str, body: object) -> None:
     with pytest.raises(jsonschema.ValidationError):
-        declared_responses.check("compute", "GET", path, None, "2.104", told)
+        declared_responses.check("compute", "GET", path, None, "2.104", body)
     with pytest.raises(AssertionError, match="no response is declared"):
         declared_responses.check("compute", "POST", "/servers/x/action", {"os-start": None}, "2.1", {"a": "b"})
 

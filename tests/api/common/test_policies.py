@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every compute route, asked by everybody: who gets in is as in Nova's reference (nova_policies.tsv)."""
+"""Every compute route, requested by callers with each role: allowed or refused as in Nova's reference (nova_policies.tsv)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nova_lite import errors
 from nova_lite.api import compute
 from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi.policy import Policy
-from nova_lite.api.wsgi.routing import Route, routes_of
+from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.rules import BASE, PUBLIC, Rule
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.cmd.lite import policy as policy_command
@@ -25,7 +25,7 @@ from nova_lite.db.compute.servers import Server
 from tests.support.api import compute_api
 from tests.support.api.compute_api import PROJECTS, SERVER, ComputeApi
 
-ROUTES = routes_of(compute.RESOURCES)
+ROUTES = SERVICES["compute"].routes
 IDS = [f"{route.method} {route.path} {route.action or ''} {route.versions.since}" for route in ROUTES]
 DECLARED = {rule.name: rule for rule in SERVICES["compute"].rules if rule is not PUBLIC}
 UUID = "11111111-2222-4333-8444-555555555555"
@@ -37,13 +37,13 @@ CALLERS = {"nobody": set(), "reader": {"reader"}, "alice": {"reader", "member"},
 UNSERVED = {
     r".* /os-volumes_boot.*": "the same as /servers, which clients use",
 }
-# Rules that Nova asks beside a route's own and this cloud does not, and why.
-UNASKED = {
+# Rules that Nova checks beside a route's own and this cloud does not, and why.
+UNCHECKED = {
     "compute:servers:resize:cross_cell": "there is one cell",
-    "network:attach_external_network": "nobody attaches to an external network that is neither shared nor his own",
+    "network:attach_external_network": "no caller attaches to an external network that is neither shared nor the project's own",
     "os_compute_api:os-migrate-server:migrate:host": "moves between hosts come in a later issue",
     "os_compute_api:os-migrate-server:migrate_live:host": "moves between hosts come in a later issue",
-    "os_compute_api:servers:create:attach_network": "who may create may attach; the network face says to what",
+    "os_compute_api:servers:create:attach_network": "a caller who may create may attach; the network service checks to which network",
     "os_compute_api:servers:create:attach_volume": "volumes come in a later issue",
     "os_compute_api:servers:create:trusted_certs": "certificates are refused to all",
     "os_compute_api:servers:migrations:index:host": "only moves between hosts are listed there, and there are none",
@@ -101,7 +101,7 @@ def test_a_route_of_the_reference_is_served_or_left_out_for_a_reason(row: Row) -
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
-def test_a_route_asks_for_novas_rule_and_role(route: Route) -> None:
+def test_a_route_has_novas_rule_and_role(route: Route) -> None:
     row = TABLE.get(key(route))
     assert (row is None) == route.additive, "Nova has no such route: declare it as additive, or Nova has it: it is not"
     if row is None:
@@ -115,10 +115,10 @@ def test_a_route_asks_for_novas_rule_and_role(route: Route) -> None:
             assert (DECLARED[name].role or "any") == role, name
 
 
-def test_a_rule_asked_beside_the_routes_own_is_declared_or_left_out_for_a_reason() -> None:
+def test_a_rule_checked_beside_the_routes_own_is_declared_or_left_out_for_a_reason() -> None:
     served = {key(route) for route in ROUTES}
     beside = {name for row in TABLE.values() if row.key in served for name, _ in row.also}
-    assert beside - set(DECLARED) == set(UNASKED)
+    assert beside - set(DECLARED) == set(UNCHECKED)
 
 
 @pytest.mark.parametrize("pattern", UNSERVED)
@@ -142,8 +142,8 @@ def test_a_route_is_there_when_nova_has_it(row: Row) -> None:
         assert last is None
 
 
-def _ask(api: ComputeApi, route: Route, user: str) -> compute_api.Answer:
-    """The route with a body that no schema accepts and ids of nothing but alice's server: nobody changes anything."""
+def _request(api: ComputeApi, route: Route, user: str) -> compute_api.Answer:
+    """Request the route with a body that no schema accepts and ids of nothing but alice's server: nothing is changed."""
     ids = {"server_id": UUID, "project_id": PROJECTS["alice"]}
     path = re.sub(r"{(\w+)}", lambda found: ids.get(found[1], UUID.replace("1", "9")), route.path)
     body: object = None
@@ -156,15 +156,15 @@ def _ask(api: ComputeApi, route: Route, user: str) -> compute_api.Answer:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
-def test_everybody_is_let_in_or_refused_as_the_reference_says(api: ComputeApi, route: Route) -> None:
-    assert _ask(api, route, "").status == 401
+def test_every_role_is_allowed_or_refused_as_in_the_reference(api: ComputeApi, route: Route) -> None:
+    assert _request(api, route, "").status == 401
     if route.method == "DELETE" and "{server_id}" in route.path:
         return  # it would delete; the rule itself is compared above and below
     role = route.policy.role or "any" if route.additive else TABLE[key(route)].role
     if role in ("-", "gone"):
         return
     for user, held in CALLERS.items():
-        answer = _ask(api, route, user)
+        answer = _request(api, route, user)
         is_refused = answer.status == 403 and route.policy.name in json.dumps(answer.body)
         assert is_refused == (role not in ("any", "own") and role not in held), f"{user}: {answer}"
 
@@ -173,12 +173,12 @@ def test_everybody_is_let_in_or_refused_as_the_reference_says(api: ComputeApi, r
 def test_a_members_token_of_another_project_reaches_nothing(api: ComputeApi, route: Route) -> None:
     if "{server_id}" not in route.path:
         return  # what a list or a name shows to others is tests/api/common/test_isolation.py's
-    answer = _ask(api, route, "bob")
+    answer = _request(api, route, "bob")
     assert answer.status in (400, 403, 404, 410), answer
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
-def test_the_default_in_oslos_language_says_what_the_role_says(route: Route, tmp_path: Path) -> None:
+def test_the_default_check_allows_the_same_callers_as_the_role(route: Route, tmp_path: Path) -> None:
     policy = _policy(tmp_path, "")
     for user, held in CALLERS.items():
         ctxt = Context(user_id=user, project_id=PROJECTS[user], roles=expand_roles({"alice": {"member"}, "nobody": set()}.get(user, {user})))
@@ -219,7 +219,7 @@ def test_an_operator_may_change_what_an_admin_is(tmp_path: Path) -> None:
     assert policy.allows(DECLARED["os_compute_api:os-services:list"], Context(roles=frozenset({"cloud_admin"})))
 
 
-def test_who_is_made_an_admin_sees_what_an_admin_sees(api: ComputeApi) -> None:
+def test_a_caller_who_is_an_admin_by_the_operators_rule_sees_what_an_admin_sees(api: ComputeApi) -> None:
     assert api.request("GET", f"/servers/{UUID}", user="bob").status == 404
     path = Path(api.conf.oslo_policy.policy_file)
     path.write_text('"context_is_admin": "role:admin or project_id:' + PROJECTS["bob"] + '"\n')
@@ -232,7 +232,7 @@ def test_who_is_made_an_admin_sees_what_an_admin_sees(api: ComputeApi) -> None:
     assert api.request("GET", f"/servers/{UUID}", user="bob").status == 404
 
 
-def test_who_is_no_admin_any_more_sees_no_others_things(api: ComputeApi) -> None:
+def test_a_caller_who_is_no_admin_by_the_operators_rule_sees_no_others_resources(api: ComputeApi) -> None:
     path = Path(api.conf.oslo_policy.policy_file)
     path.write_text('"context_is_admin": "role:cloud_admin"\n')
     try:
@@ -255,7 +255,7 @@ def test_an_operator_may_leave_a_server_to_its_creator(api: ComputeApi) -> None:
         path.unlink()
 
 
-def test_a_rule_that_nobody_declares_is_refused(tmp_path: Path) -> None:
+def test_an_undeclared_rule_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.PolicyForbids):
         _policy(tmp_path, "").check(Rule("os_compute_api:nothing", ""), Context(roles=frozenset({"admin"})))
 
@@ -263,8 +263,8 @@ def test_a_rule_that_nobody_declares_is_refused(tmp_path: Path) -> None:
 def test_the_sample_is_a_policy_file_that_changes_nothing_and_has_every_rule(tmp_path: Path) -> None:
     text = policy_command.render("yaml", ["compute"])
     assert all(line.startswith("#") for line in text.splitlines())
-    said = json.loads(policy_command.render("json", ["compute"]))
-    assert set(said) == {*DECLARED, *(name for name, _, _ in BASE)}
+    listed = json.loads(policy_command.render("json", ["compute"]))
+    assert set(listed) == {*DECLARED, *(name for name, _, _ in BASE)}
     whole = "".join(line[1:] + "\n" for line in text.splitlines() if line.startswith('#"'))
     as_default, as_written = _policy(tmp_path / "none", ""), _policy(tmp_path, whole)
     for rule in DECLARED.values():

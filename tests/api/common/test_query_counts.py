@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every list of the compute face asks the database as often for many rows as for one."""
+"""Every list of the Compute API takes as many statements for many rows as for one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from nova_lite.api import compute
 from nova_lite.api.compute.microversions import MAXIMUM
-from nova_lite.api.wsgi.routing import Route, routes_of
+from nova_lite.api.services import SERVICES
+from nova_lite.api.wsgi.routing import Route
 from nova_lite.db.base import new_id, utcnow
 from nova_lite.db.compute.actions import ActionEvent
 from nova_lite.db.compute.flavors import Flavor
@@ -25,14 +25,14 @@ from tests.support.api.compute_api import PROJECTS, ComputeApi, boot, settle
 
 MANY = 4
 ADMIN = PROJECTS["admin"]
-# What takes only a server's id: lists of what the server has, or one thing of it.
-LISTS = [made for made in routes_of(compute.RESOURCES)
-         if made.method == "GET" and made.status == 200 and not made.path.endswith("/diagnostics")  # asks a worker
-         and set(re.findall(r"{(\w+)}", made.path)) <= {"server_id"}]
+# Routes whose path has at most a server's id: lists, and what a server has once.
+LISTS = [route for route in SERVICES["compute"].routes
+         if route.method == "GET" and route.status == 200 and not route.path.endswith("/diagnostics")  # calls a worker
+         and set(re.findall(r"{(\w+)}", route.path)) <= {"server_id"}]
 
 
 def _furnished(path: Path, number: int) -> tuple[ComputeApi, str]:
-    """`number` of everything that lists show, the admin's; and one server's id."""
+    """A cloud with `number` of each resource that lists show, owned by the admin; and one server's id."""
     path.mkdir()
     api = compute_api.furnish(compute_api.make(path))
     api.add(Quota(project_id=ADMIN, resource="instances", hard_limit=-1), compute_api.network(
@@ -58,19 +58,19 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[ComputeApi, s
     return [_furnished(directory / str(number), number) for number in (1, MANY)]
 
 
-def _count(cloud: tuple[ComputeApi, str], made: Route) -> tuple[int, int]:
-    """Statements and length of the answer."""
+def _count(cloud: tuple[ComputeApi, str], route: Route) -> tuple[int, int]:
+    """Number of statements, and length of the response."""
     api, server_id = cloud
-    version = str(made.versions.until or MAXIMUM)
+    version = str(route.versions.until or MAXIMUM)
     with api.counted() as statements:
-        answer = api.get(made.path.replace("{server_id}", server_id), user="admin", version=version)
+        answer = api.get(route.path.replace("{server_id}", server_id), user="admin", version=version)
     assert answer.status < 500 or answer.status == 501, answer.body
     return len(statements), len(str(answer.body))
 
 
-@pytest.mark.parametrize("made", LISTS, ids=[f"{made.path} {made.versions.since}" for made in LISTS])
-def test_a_list_asks_as_often_for_many_as_for_one(clouds: list[tuple[ComputeApi, str]], made: Route) -> None:
-    (few, _), (many, _) = (_count(cloud, made) for cloud in clouds)
+@pytest.mark.parametrize("route", LISTS, ids=[f"{route.path} {route.versions.since}" for route in LISTS])
+def test_a_list_takes_as_many_statements_for_many_as_for_one(clouds: list[tuple[ComputeApi, str]], route: Route) -> None:
+    (few, _), (many, _) = (_count(cloud, route) for cloud in clouds)
     assert many <= few
 
 
@@ -78,7 +78,7 @@ def test_a_list_asks_as_often_for_many_as_for_one(clouds: list[tuple[ComputeApi,
     "/servers/detail?all_tenants=1", "/flavors/detail", "/os-keypairs", "/os-server-groups", "/os-aggregates", "/os-services",
     "/os-hypervisors/detail?with_servers=True", "/os-availability-zone/detail"])
 def test_the_lists_that_were_counted_are_longer_for_many(clouds: list[tuple[ComputeApi, str]], path: str) -> None:
-    """So that the counts above mean something."""
+    """So that the counts above are of lists that grow."""
     few, many = (len(str(api.get(path, user="admin", version=MAXIMUM).body)) for api, _ in clouds)
     assert many > 2 * few
     counts = []

@@ -116,7 +116,7 @@ def test_a_host_with_servers_stays_in_its_zone(api: ComputeApi) -> None:
     assert zones(api) == {"nova": ["h1", "h2"]}
 
 
-def test_a_server_may_ask_for_the_zone_of_an_aggregate(api: ComputeApi) -> None:
+def test_a_server_may_request_the_zone_of_an_aggregate(api: ComputeApi) -> None:
     number = make(api, availability_zone="east")
     body = {"server": {**compute_api.SERVER, "availability_zone": "east"}}
     assert api.post("/servers", body).status == 400

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Floating addresses through the compute API: the resources that end with 2.35, the actions that end with 2.43."""
+"""Floating IPs through the Compute API: the resources that end with 2.35, the actions that end with 2.43."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def server_id(api: ComputeApi) -> str:
     return made
 
 
-def take(api: ComputeApi, **more: Any) -> dict[str, Any]:
+def allocate(api: ComputeApi, **more: Any) -> dict[str, Any]:
     made = api.post("/os-floating-ips", {"pool": "public"}, **more)
     assert made.status == 200, made.body
     return dict(made.body["floating_ip"])
 
 
-def act(api: ComputeApi, server_id: str, word: str, **asked: Any) -> Answer:
-    return api.post(f"/servers/{server_id}/action", {word: asked})
+def act(api: ComputeApi, server_id: str, word: str, **params: Any) -> Answer:
+    return api.post(f"/servers/{server_id}/action", {word: params})
 
 
 def test_pools_are_the_external_networks(api: ComputeApi) -> None:
     assert api.get("/os-floating-ip-pools").body == {"floating_ip_pools": [{"name": "public"}]}
 
 
-def test_one_is_taken_shown_and_given_back(api: ComputeApi) -> None:
-    made = take(api)
+def test_one_is_allocated_shown_and_released(api: ComputeApi) -> None:
+    made = allocate(api)
     assert set(made) == {"id", "ip", "pool", "fixed_ip", "instance_id"}
     assert (made["pool"], made["instance_id"], made["fixed_ip"]) == ("public", None, None)
     assert api.get("/os-floating-ips").body["floating_ips"] == [made]
@@ -55,8 +55,8 @@ def test_one_is_taken_shown_and_given_back(api: ComputeApi) -> None:
     assert api.get(f"/os-floating-ips/{made['id']}").status == 404
 
 
-def test_it_is_led_to_a_server_and_away(api: ComputeApi, server_id: str) -> None:
-    made = take(api)
+def test_it_is_associated_with_a_server_and_disassociated(api: ComputeApi, server_id: str) -> None:
+    made = allocate(api)
     assert act(api, server_id, "addFloatingIp", address=made["ip"]).status == 202
     assert api.get(f"/os-floating-ips/{made['id']}").body["floating_ip"]["instance_id"] == server_id
     shown = api.get(f"/servers/{server_id}").body["server"]["addresses"]["net"]
@@ -67,11 +67,11 @@ def test_it_is_led_to_a_server_and_away(api: ComputeApi, server_id: str) -> None
     assert act(api, server_id, "removeFloatingIp", address=made["ip"]).status == 409
 
 
-@pytest.mark.parametrize(("asked", "status"), [
+@pytest.mark.parametrize(("params", "status"), [
     ({"address": "9.9.9.9"}, 404), ({"address": "x"}, 400), ({}, 400), ({"address": "9.9.9.9", "fixed_address": "8.8.8.8"}, 400),
 ])
-def test_what_cannot_be_led_is_refused(api: ComputeApi, server_id: str, asked: dict[str, Any], status: int) -> None:
-    assert act(api, server_id, "addFloatingIp", **asked).status == status
+def test_an_association_that_cannot_be_is_refused(api: ComputeApi, server_id: str, params: dict[str, Any], status: int) -> None:
+    assert act(api, server_id, "addFloatingIp", **params).status == status
 
 
 def test_what_cannot_be_taken_is_refused(api: ComputeApi) -> None:
@@ -90,5 +90,5 @@ def test_their_microversions_end(api: ComputeApi, server_id: str) -> None:
 
 
 def test_limits_count_them(api: ComputeApi) -> None:
-    take(api)
+    allocate(api)
     assert api.get("/limits").body["limits"]["absolute"]["totalFloatingIpsUsed"] == 1

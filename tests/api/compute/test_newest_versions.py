@@ -41,7 +41,7 @@ def test_servers_show_their_images_properties(api: ComputeApi) -> None:
     assert api.get("/servers/detail", version="2.98").body["servers"][0]["image"]["properties"] == {"os": "linux"}
 
 
-def test_servers_show_their_hints(api: ComputeApi) -> None:
+def test_servers_show_their_scheduler_hints(api: ComputeApi) -> None:
     other = boot(api)
     body = {"server": compute_api.SERVER, "os:scheduler_hints": {"different_host": other}}
     path = f"/servers/{api.post('/servers', body).body['server']['id']}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of the Compute API that only the generic walks asked for: what they do, bad input, wrong states, other tenants."""
+"""Routes of the Compute API that no other test names: effects, bad input, wrong states, other tenants."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_servers_have_no_shares(api: ComputeApi, server: str) -> None:
     assert api.get(path, user="bob", version="2.97").status == api.post(path, body, user="bob", version="2.97").status == 404
 
 
-def test_hypervisors_are_searched_by_name_and_tell_their_uptime(api: ComputeApi) -> None:
+def test_hypervisors_are_searched_by_name_and_show_their_uptime(api: ComputeApi) -> None:
     names = [one["hypervisor_hostname"] for one in api.get("/os-hypervisors/h/search", user="admin").body["hypervisors"]]
     assert names == ["h1", "h2"]
     missing = api.get("/os-hypervisors/nope/search", user="admin")
@@ -122,7 +122,7 @@ def test_hosts_are_not_switched(api: ComputeApi, word: str) -> None:
     assert api.get(f"/os-hosts/h1/{word}", user="admin", version="2.43").status == 404
 
 
-def test_the_hosts_of_an_aggregate_are_told_to_fetch_images(api: ComputeApi) -> None:
+def test_an_aggregates_hosts_get_a_request_to_cache_images(api: ComputeApi) -> None:
     made = api.post("/os-aggregates", {"aggregate": {"name": "racks"}}, user="admin").body["aggregate"]["id"]
     api.post(f"/os-aggregates/{made}/action", {"add_host": {"host": "h1"}}, user="admin")
     path, body = f"/os-aggregates/{made}/images", {"cache": [{"id": compute_api.IMAGE}]}

@@ -62,7 +62,7 @@ def test_the_urls_are_those_that_the_operator_set(api: ComputeApi, server_id: st
     assert request(api, server_id, SERIAL).body["remote_console"]["url"].startswith("wss://cloud/serial?token=")
 
 
-def test_the_worker_and_the_database_are_told_a_hash_of_the_token(api: ComputeApi, server_id: str) -> None:
+def test_the_worker_and_the_database_get_a_hash_of_the_token(api: ComputeApi, server_id: str) -> None:
     token = token_of(request(api, server_id, SERIAL).body["remote_console"]["url"])
     topic, host, method, arguments = api.rpc.sent[-1]
     assert (topic, host, method, arguments["token_hash"], arguments["ttl_s"]) == (

@@ -47,8 +47,8 @@ def test_the_servers_host_hears_of_a_change_at_once(api: ComputeApi, server_id: 
     api.rpc.sent.clear()
     act(api, server_id, "addSecurityGroup", "web")
     api.push_network()
-    told = {method: arguments for topic, agent, method, arguments in api.rpc.sent if (topic, agent) == ("network", "h1")}
-    assert group_id in told["refresh"]["ports"].ports[0].group_ids
+    sent = {method: arguments for topic, agent, method, arguments in api.rpc.sent if (topic, agent) == ("network", "h1")}
+    assert group_id in sent["refresh"]["ports"].ports[0].group_ids
     assert any(method == "refresh_documents" for _, _, method, _ in api.rpc.sent)
 
 

@@ -46,7 +46,7 @@ def test_unknown_parameters_of_the_list_are_refused_from_2_75_on(api: ComputeApi
 
 @pytest.mark.parametrize("query", ["limit=x", "limit=-1", "offset=x", "offset=-1"])
 @pytest.mark.parametrize("listed", ["", "/os-volumes", "/os-volumes/detail", "/os-snapshots", "/os-snapshots/detail"])
-def test_pages_are_asked_for_by_numbers(api: ComputeApi, server: str, listed: str, query: str) -> None:
+def test_page_parameters_must_be_numbers(api: ComputeApi, server: str, listed: str, query: str) -> None:
     answer = api.get(f"{listed or path(server)}?{query}")
     assert answer.status == 400
     assert query.partition("=")[0] in message(answer)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A compute face over SQLite with nobody behind it: casts are kept for the test to look at."""
+"""The Compute API over SQLite with nobody behind it: casts are kept for the test to look at."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ROLES = {"alice": {"member"}, "manager": {"manager"}, "service": {"service"}, "b
 
 
 class Sender:
-    """Stands for one RPC client: keeps each message as (topic, host, method, arguments), and answers as told."""
+    """In place of one RPC client: records each message as (topic, host, method, arguments), and returns what the test has set."""
 
     def __init__(
         self, sent: list[tuple[str, str, str, dict[str, Any]]], topic: str, host: str, answers: dict[str, Any]
@@ -82,7 +82,7 @@ class Answer:
 
 
 class ComputeApi:
-    """Sends requests to the face as one of its users."""
+    """Sends requests to the Compute API as one of its users."""
 
     def __init__(self, database: Database, conf: cfg.ConfigOpts) -> None:
         self.database, self.conf, self.rpc = database, conf, Rpc()
@@ -100,10 +100,10 @@ class ComputeApi:
             http.environ["nova.context"] = Context(
                 user_id=user, project_id=PROJECTS[user], roles=expand_roles(ROLES[user]))
         answer = http.get_response(self._application)
-        told = answer.json if answer.body else None
+        document = answer.json if answer.body else None
         if answer.status_int < 300:
-            declared_responses.check("compute", method, path, body, version, told)
-        return Answer(answer.status_int, told, answer.headers)
+            declared_responses.check("compute", method, path, body, version, document)
+        return Answer(answer.status_int, document, answer.headers)
 
     def get(self, path: str, **more: Any) -> Answer:
         return self.request("GET", path, **more)
@@ -152,7 +152,7 @@ class ComputeApi:
 
 
 def make(tmp_path: Path) -> ComputeApi:
-    """A face with empty tables, in a directory of its own."""
+    """The Compute API with empty tables, in a directory of its own."""
     conf = options.load([], conf=cfg.ConfigOpts(), files=[])
     conf.set_override("state_path", str(tmp_path))
     tokens.KeyRepository(tokens.directory_of(conf)).create()
@@ -203,7 +203,7 @@ def settle(api: ComputeApi, server_id: str, **columns: Any) -> None:
 
 
 def act(api: ComputeApi, server_id: str, word: str, value: Any = None, **more: Any) -> Answer:
-    """Ask for an action on the server."""
+    """Request an action on the server."""
     return api.post(f"/servers/{server_id}/action", {word: value}, **more)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 
 from nova_lite.api.services import SERVICES
-from nova_lite.api.wsgi.routing import Route, routes_of
+from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.service import UNVERSIONED
 from nova_lite.api.wsgi.versions import Version, parse
 
@@ -39,7 +39,7 @@ def check(service: str, method: str, path: str, body: Any, version: str, respons
 def _routes(service: str) -> list[tuple[re.Pattern[str], Route]]:
     """Those without variables first: `/servers/detail` is no id."""
     return [(re.compile(re.sub(r"{\w+}", "[^/]+", route.path)), route)
-            for route in sorted(routes_of(SERVICES[service].resources), key=lambda route: route.path.count("{"))]
+            for route in sorted(SERVICES[service].routes, key=lambda route: route.path.count("{"))]
 
 
 def _find(service: str, method: str, path: str, body: Any, version: Version) -> int | None:

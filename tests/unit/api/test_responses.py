@@ -63,6 +63,15 @@ def test_tables_of_fields_stand_anywhere_in_a_schema() -> None:
     assert at(many(closed(thing=FIELDS[:1])), "2.1")["items"]["properties"]["thing"]["required"] == ["id"]
 
 
+@pytest.mark.parametrize(("docstring", "summary"), [
+    ("Freeze the guest.\n\n202 with no body.", "Freeze the guest."), ("Show one. 200. 404: no such server.", "Show one."),
+    ("List flavors, at most 1000. 200.", "List flavors, at most 1000."), (None, "index")])
+def test_a_routes_summary_is_the_docstring_up_to_the_statuses(docstring: str | None, summary: str) -> None:
+    made = declared(None)
+    made.handler.__doc__ = docstring
+    assert made.summary == summary
+
+
 @pytest.mark.parametrize(("response", "version", "schema"), [
     (None, "2.1", None), (closed(a=STRING), "2.1", closed(a=STRING)), (FIELDS[:1], "2.1", closed(id=STRING)),
     ({"2.45": closed(a=STRING)}, "2.44", None), ({"2.45": closed(a=STRING)}, "2.45", closed(a=STRING)),

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the resources of the Compute API share: schemas, links, faults, policy checks."""
+"""Schemas, links, faults and policy checks that the resources of the Compute API share."""

@@ -11,7 +11,7 @@ Link = dict[str, str]
 
 
 def bookmark(req: Request, path: str) -> Link:
-    """The link that stays the same whatever the API's version: without `/v2.1`."""
+    """The link without the API's version, `/v2.1`."""
     return {"rel": "bookmark", "href": f"{req.base_url.rsplit('/', 1)[0]}{path}"}
 
 
@@ -26,5 +26,5 @@ def seconds(moment: datetime.datetime) -> str:
 
 
 def micros(moment: datetime.datetime | None) -> str | None:
-    """`2026-01-31T12:00:00.000000`, UTC though it does not say so; as Nova writes the times of its extensions."""
+    """`2026-01-31T12:00:00.000000`, UTC without a zone; as Nova writes the times of its extensions."""
     return None if moment is None else moment.isoformat(timespec="microseconds")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Second questions to the policy, after the route's own: may this caller also do this?"""
+"""Policy checks of handlers, beside their route's own: of fields and filters that only some callers may use."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from nova_lite.api.wsgi.rules import Rule
 
 
 def may(req: Request, rule: Rule) -> bool:
-    """Whether the policy lets the caller, the operator's overrides included."""
+    """Whether the policy allows it to the caller, with the operator's overrides."""
     return req.policy.allows(rule, req.ctxt)
 
 
 def require(req: Request, rule: Rule) -> None:
-    """:raises errors.PolicyForbids: the policy does not let the caller."""
+    """:raises errors.PolicyForbids: the policy does not allow it to the caller."""
     if not may(req, rule):
         raise errors.PolicyForbids(rule=rule.name)

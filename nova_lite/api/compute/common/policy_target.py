@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose server a path names: for policies of operators that look at the owner (`user_id:%(user_id)s`)."""
+"""The owner of the server that a path names, for operators' policies that depend on it (`user_id:%(user_id)s`)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nova_lite.db.compute.servers import Server
 
 
 def owner(session: Session, ctxt: Context, variables: Mapping[str, str]) -> dict[str, str] | None:
-    """`project_id` and `user_id` of the path's server; None: it has none that the caller may see."""
+    """`project_id` and `user_id` of the path's server; None: the path names none that the caller may see."""
     if "server_id" not in variables:
         return None
     query = sa.select(Server.project_id, Server.user_id).where(Server.id == variables["server_id"])
     if ctxt.visible_project is not None:
         query = query.where(Server.project_id == ctxt.visible_project)
-    found = session.execute(query).one_or_none()
-    return {"project_id": found.project_id, "user_id": found.user_id} if found else None
+    row = session.execute(query).one_or_none()
+    return {"project_id": row.project_id, "user_id": row.user_id} if row else None

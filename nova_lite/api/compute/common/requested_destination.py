@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a zone and a host that a request names are there, and agree."""
+"""Checks of the availability zone and the host that a request names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def check(req: Request, *, zone: str | None, host: str | None = None) -> None:
     """:raises errors.BadRequest: no such zone or host, or the host is not in the zone."""
     if zone is None and host is None:
         return
-    known = hosts.hosts(req.db)
-    if zone is not None and zone not in {found.availability_zone for found in known}:
+    all_hosts = hosts.hosts(req.db)
+    if zone is not None and zone not in {row.availability_zone for row in all_hosts}:
         raise errors.BadRequest(reason="The requested availability zone is not available")
-    among = [found for found in known if host in (None, found.name)]
-    if not among:
+    candidates = [row for row in all_hosts if host in (None, row.name)]
+    if not candidates:
         raise errors.BadRequest(reason=f"Compute host {host} could not be found.")
-    if zone is not None and all(found.availability_zone != zone for found in among):
+    if zone is not None and all(row.availability_zone != zone for row in candidates):
         raise errors.BadRequest(reason=f"Host '{host}' is not in availability zone '{zone}'.")

@@ -25,9 +25,9 @@ METADATA: Schema = {
     "patternProperties": {r"^[a-zA-Z0-9-_:. ]{1,255}$": {"type": "string", "maxLength": 255}},
 }
 HOST: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[a-zA-Z0-9-._]*$"}
-# Clients write booleans and numbers as words; these are all the spellings that Nova takes.
-TRUE_WORDS = ("true", "1", "on", "yes", "t", "y")
-FALSE_WORDS = ("false", "0", "off", "no", "f", "n")
+# Clients also send booleans as strings; these are all the spellings that Nova accepts.
+TRUE_STRINGS = ("true", "1", "on", "yes", "t", "y")
+FALSE_STRINGS = ("false", "0", "off", "no", "f", "n")
 BOOLEAN: Schema = {"anyOf": [{"type": "boolean"}, {
     "type": "string", "pattern": r"^(?i:true|1|on|yes|false|0|off|no)$"}]}
 
@@ -43,36 +43,36 @@ def closed(properties: Mapping[str, Any], *, required: tuple[str, ...] = ()) -> 
     return {"type": "object", "properties": dict(properties), "required": list(required), "additionalProperties": False}
 
 
-def keyed(name: str, inner: Mapping[str, Any], **beside: Any) -> Schema:
-    """A body `{name: inner}`, with optional others `beside` it."""
-    return closed({name: inner, **beside}, required=(name,))
+def keyed(name: str, inner: Mapping[str, Any], **others: Any) -> Schema:
+    """A body `{name: inner}`, with further optional properties."""
+    return closed({name: inner, **others}, required=(name,))
 
 
 def empty_action(name: str) -> Schema:
-    """A body `{name: null}`; Nova takes anything as the value."""
+    """A body `{name: null}`; Nova accepts any value."""
     return closed({name: {}}, required=(name,))
 
 
-def query(known: tuple[str, ...], *, pattern: str | None = None) -> Schema:
+def query(names: tuple[str, ...], *, pattern: str | None = None) -> Schema:
     """A query of these parameters only; each comes as the list of its values."""
-    schema: Schema = {"type": "object", "properties": {name: {"type": "array"} for name in known},
+    schema: Schema = {"type": "object", "properties": {name: {"type": "array"} for name in names},
                       "additionalProperties": False}
     return schema | ({"patternProperties": {pattern: {"type": "array"}}} if pattern else {})
 
 
-def queries(known: Mapping[str, tuple[str, ...]], *, closed: str = "2.75", pattern: str | None = None) -> dict[str, Schema]:
-    """A route's queries by microversion: the parameters that came at each.
+def queries(added: Mapping[str, tuple[str, ...]], *, closed: str = "2.75", pattern: str | None = None) -> dict[str, Schema]:
+    """A route's query schemas by microversion, from the parameters that each version added.
 
-    Before the version `closed` others are let pass and not read; from it on only those that match `pattern`.
+    Before the version `closed` other parameters are accepted and ignored; from it on only those that match `pattern`.
     """
     names: list[str] = []
-    found = {}
-    for version in sorted({*known, closed}, key=parse):
-        names += known.get(version, ())
-        found[version] = query(tuple(names), pattern=pattern if parse(version) >= parse(closed) else ".*")
-    return found
+    schemas = {}
+    for version in sorted({*added, closed}, key=parse):
+        names += added.get(version, ())
+        schemas[version] = query(tuple(names), pattern=pattern if parse(version) >= parse(closed) else ".*")
+    return schemas
 
 
 def is_true(value: object) -> bool:
-    """Whether a BOOLEAN says yes; None is no."""
-    return value is True or str(value).lower() in TRUE_WORDS
+    """Whether a BOOLEAN is true; None is false."""
+    return value is True or str(value).lower() in TRUE_STRINGS

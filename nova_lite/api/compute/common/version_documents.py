@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compute face's discovery documents, as Nova words them."""
+"""The Compute API's version documents, as Nova words them."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ _Entry = tuple[str, str, str, str, str]
 def versions(base_url: str) -> Body:
     """`GET /`: both versions; `base_url` is the URL of the root."""
     root = base_url.rstrip("/")
-    return {"versions": [_described(entry, f"{root}/{entry[1]}/") for entry in (_V2, _V21)]}
+    return {"versions": [_document(entry, f"{root}/{entry[1]}/") for entry in (_V2, _V21)]}
 
 
 def version(base_url: str) -> Body:
     """`GET /v2.1` or `/v2`: the one version that `base_url` ends in."""
     entry = _V2 if base_url.rstrip("/").endswith("/v2") else _V21
-    described = _described(entry, f"{base_url.rstrip('/')}/")
-    described["links"].append({
+    document = _document(entry, f"{base_url.rstrip('/')}/")
+    document["links"].append({
         "rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"})
     if entry is _V21:  # RFC 8631
-        described["links"].append({"rel": "service-desc", "type": "application/vnd.oai.openapi+json;version=3.1",
+        document["links"].append({"rel": "service-desc", "type": "application/vnd.oai.openapi+json;version=3.1",
                                    "href": f"{base_url.rstrip('/')}/openapi.json"})
-    return {"version": {**described, "media-types": [_media_type(entry)]}}
+    return {"version": {**document, "media-types": [_media_type(entry)]}}
 
 
 def choices(root_url: str, path: str) -> list[Body]:
-    """What another unversioned path may have meant: the same path below each version."""
+    """The choices for another unversioned path: the same path below each version."""
     return [
         {"id": entry[0], "status": entry[2], "media-types": [_media_type(entry)],
          "links": [{"rel": "self", "href": f"{root_url.rstrip('/')}/{entry[1]}{path}"}]}
         for entry in (_V2, _V21)]
 
 
-def _described(entry: _Entry, href: str) -> Body:
+def _document(entry: _Entry, href: str) -> Body:
     name, _, status, maximum, minimum = entry
     return {"id": name, "status": status, "version": maximum, "min_version": minimum, "updated": _UPDATED[name],
             "links": [{"rel": "self", "href": href}]}

@@ -145,9 +145,9 @@ def _is_public(req: Request) -> bool | None:
         return None
     if text == "none":
         return None
-    if text not in schemas.TRUE_WORDS + schemas.FALSE_WORDS:
+    if text not in schemas.TRUE_STRINGS + schemas.FALSE_STRINGS:
         raise errors.BadRequest(reason=f"Invalid is_public filter [{text}]")
-    return text in schemas.TRUE_WORDS
+    return text in schemas.TRUE_STRINGS
 
 
 @route("GET", "/flavors/{flavor_id}", policy=SHOW, response=_FLAVOR)

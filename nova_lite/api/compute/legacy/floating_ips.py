@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
-from nova_lite.api.network import floating_ips as network_face
+from nova_lite.api.network import floating_ips as network_api
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import STRING, STRING_OR_NULL, UUID, Field, closed, many, view
 from nova_lite.api.wsgi.routing import route
@@ -58,7 +58,7 @@ def create(req: Request, body: Body) -> Body:
     pool = (body or {}).get("pool")
     network = _pool(req, pool)
     try:
-        made = network_face.allocate(req, network, project_id=req.ctxt.project_id)
+        made = network_api.allocate(req, network, project_id=req.ctxt.project_id)
     except errors.NoCapacity:
         raise errors.NotFound(f"No more floating IPs in pool {pool}." if pool else "No more floating IPs available.") from None
     except errors.Conflict as refused:
@@ -71,7 +71,7 @@ def create(req: Request, body: Body) -> Body:
        until=_UNTIL, status=202)
 def delete(req: Request, floating_ip_id: str) -> None:
     """Release a floating IP, also one that is associated. 202 with no body. 400: the id is no UUID. 404: no such floating IP."""
-    network_face.delete(req, _get(req, floating_ip_id).id)
+    network_api.delete(req, _get(req, floating_ip_id).id)
 
 
 def _get(req: Request, floating_ip_id: str) -> FloatingIp:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.legacy.security_group_views import GROUP, RULE, show_all, show_rule
 from nova_lite.api.network import network_sync, security_group_rules
-from nova_lite.api.network import security_groups as network_face
+from nova_lite.api.network import security_groups as network_api
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import closed, many
@@ -31,7 +32,7 @@ _RULE_BODY = schemas.keyed("security_group_rule", {"type": "object", "required":
 def index(req: Request) -> Body:
     """List the project's groups, or for an admin with `all_tenants` those of all projects. 200. 400: a wrong limit or offset."""
     everyone = req.ctxt.is_admin and "all_tenants" in req.query
-    network_face.ensure_default(req)
+    network_api.ensure_default(req)
     groups = security_groups.find(req.db, project_id=None if everyone else req.ctxt.project_id)
     shown = show_all(req, groups)[paging.offset(req):]
     return {"security_groups": shown[:paging.limit(req)]}
@@ -51,7 +52,7 @@ def create(req: Request, body: Body) -> Body:
 
     200 with the group. 400: a wrong name or description, or the name `default`. 403: the quota is exceeded.
     """
-    made = _proxied(lambda: network_face.create(req, {"security_group": _name_and_description(body)}))
+    made = _proxied(lambda: network_api.create(req, {"security_group": _name_and_description(body)}))
     return {"security_group": show_all(req, [_group(req, made["security_group"]["id"])])[0]}
 
 
@@ -63,7 +64,7 @@ def update(req: Request, group_id: str, body: Body) -> Body:
     200 with the group. 400: the id is no UUID, or the default group's name would change. 404: no such group in the project.
     """
     group = _group(req, group_id)
-    _proxied(lambda: network_face.update(req, group.id, {"security_group": _name_and_description(body)}))
+    _proxied(lambda: network_api.update(req, group.id, {"security_group": _name_and_description(body)}))
     return {"security_group": show_all(req, [group])[0]}
 
 
@@ -76,7 +77,7 @@ def delete(req: Request, group_id: str) -> None:
     """
     group = _group(req, group_id)
     try:
-        network_face.delete(req, group.id)
+        network_api.delete(req, group.id)
     except errors.Conflict as refused:
         raise errors.BadRequest(reason=refused.text) from None
 
@@ -171,12 +172,11 @@ def _range(protocol: str, low: Any, high: Any) -> Body:
     return {"port_range_min": first, "port_range_max": last}
 
 
-def _proxied(work: Any) -> Body:
-    """What the network face says, its refusals turned into those of the compute face."""
+def _proxied(request: Callable[[], Body]) -> Body:
+    """The response of the network API; its refusals become those of the Compute API."""
     try:
-        found: Body = work()
+        return request()
     except errors.Conflict as refused:
         if refused.text.startswith("Quota exceeded"):
             raise errors.Forbidden(reason=refused.text) from None
         raise errors.BadRequest(reason=refused.text) from None
-    return found

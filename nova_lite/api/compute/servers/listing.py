@@ -220,9 +220,9 @@ _READERS: dict[str, Callable[[str, list[str], dict[str, Any]], None]] = {
 
 
 def _flag(name: str, text: str) -> bool:
-    if text.lower() not in schemas.TRUE_WORDS + schemas.FALSE_WORDS:
+    if text.lower() not in schemas.TRUE_STRINGS + schemas.FALSE_STRINGS:
         raise errors.BadRequest(reason=f"Invalid value for {name}: '{text}' is not a boolean")
-    return text.lower() in schemas.TRUE_WORDS
+    return text.lower() in schemas.TRUE_STRINGS
 
 
 def _pattern(name: str, text: str) -> str:
