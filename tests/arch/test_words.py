@@ -28,13 +28,13 @@ BANNED = {
     r"mend(s|ed|ing)?": "fix, repair",
 }
 _BANNED = re.compile(rf"(?<![A-Za-z])({'|'.join(BANNED)})(?![A-Za-z])", re.IGNORECASE)
-# What the same letters mean elsewhere: Nova's scheduler hints, Python's type hints.
-_ALLOWED = re.compile(r"scheduler[_ :]hints?|type[_ ]hints|os:scheduler_hints|get_type_hints|hints\b(?=\")|OS-SCH-HNT", re.IGNORECASE)
+# What the same letters mean elsewhere: Nova's scheduler hints, Python's type hints, a field of release 0.1's messages.
+_ALLOWED = re.compile(r"scheduler[_ :]hints?|type[_ ]hints|os:scheduler_hints|get_type_hints|judged_admin|hints\b(?=\")|OS-SCH-HNT", re.IGNORECASE)
 # Folders whose words are still those of release 0.1. The list only ever shrinks.
 PENDING: tuple[str, ...] = (
-    "nova_lite/api/compute/", "nova_lite/compute/", "nova_lite/conductor/", "nova_lite/db/compute/actions.py", "nova_lite/db/network/",
-    "nova_lite/rpc/",
-    "docs/", "tests/api/common/", "tests/api/compute/", "tests/api/conftest.py",
+    "nova_lite/api/compute/servers/subresources/interfaces.py", "nova_lite/compute/", "nova_lite/conductor/", "nova_lite/db/compute/actions.py",
+    "nova_lite/db/network/", "nova_lite/rpc/",
+    "docs/",
     "tests/api/servers/", "tests/arch/", "tests/flows/", "tests/support/", "tests/unit/compute/",
     "tests/unit/runtime/",
     "tests/unit/virt/",
