@@ -52,16 +52,16 @@ def paste_file(conf: cfg.ConfigOpts) -> str:
     :raises FileNotFoundError: there is none.
     """
     name = str(conf.paste_config)
-    found = name if os.path.isabs(name) else conf.find_file(name)
+    configured = name if os.path.isabs(name) else conf.find_file(name)
     packaged = os.path.join(os.path.dirname(nova_lite.__file__), "etc", name)
-    for path in (found, packaged):
+    for path in (configured, packaged):
         if path and os.path.exists(path):
             return os.path.abspath(path)
     raise FileNotFoundError(f"paste file {name} is not beside nova.conf; set [DEFAULT] paste_config")
 
 
 def _parts_of(global_conf: GlobalConf) -> Parts:
-    """This process's parts; made from nova.conf when another WSGI server has loaded the paste file."""
+    """This process's parts; built from nova.conf when another WSGI server has loaded the paste file."""
     with _lock:
         key = global_conf.get(_KEY, "standalone")
         if key not in _parts:

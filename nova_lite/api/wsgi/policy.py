@@ -88,23 +88,23 @@ class Policy:
     def _is_by_role_only(self, name: str) -> bool:
         if name not in self._by_role_only:
             rule = self._enforcer.rules.get(name)
-            self._by_role_only[name] = rule is None or self._reads_only_roles(rule, seen=frozenset({name}))
+            self._by_role_only[name] = rule is None or self._reads_only_roles(rule, visited=frozenset({name}))
         return self._by_role_only[name]
 
-    def _reads_only_roles(self, check: object, *, seen: frozenset[str]) -> bool:
+    def _reads_only_roles(self, check: object, *, visited: frozenset[str]) -> bool:
         if isinstance(check, checks.TrueCheck | checks.FalseCheck):
             return True
         if isinstance(check, checks.AndCheck | checks.OrCheck):
-            return all(self._reads_only_roles(part, seen=seen) for part in check.rules)
+            return all(self._reads_only_roles(part, visited=visited) for part in check.rules)
         if isinstance(check, checks.NotCheck):
-            return self._reads_only_roles(check.rule, seen=seen)
+            return self._reads_only_roles(check.rule, visited=visited)
         if isinstance(check, checks.RoleCheck):
             return "%" not in check.match
         if isinstance(check, checks.GenericCheck):
             return (check.kind, check.match) == ("project_id", "%(project_id)s")  # true of every resource that a caller sees
-        if isinstance(check, checks.RuleCheck) and check.match not in seen:
+        if isinstance(check, checks.RuleCheck) and check.match not in visited:
             other = self._enforcer.rules.get(check.match)
-            return other is not None and self._reads_only_roles(other, seen=seen | {check.match})
+            return other is not None and self._reads_only_roles(other, visited=visited | {check.match})
         return False
 
     def _reread_if_changed(self) -> None:

@@ -126,9 +126,9 @@ def _newest(schemas: ByVersion, version: Version) -> Any:
 
 def routes_of(resources: Iterable[ModuleType]) -> list[Route]:
     """All routes that the modules' handlers declare, in their order."""
-    found: list[Route] = []
+    routes: list[Route] = []
     for module in resources:
         for member in vars(module).values():
             if callable(member) and getattr(member, "__module__", None) == module.__name__:
-                found += getattr(member, "routes", [])
-    return found
+                routes += getattr(member, "routes", [])
+    return routes

@@ -16,7 +16,7 @@ from tests.support.databases import KINDS
 from tests.support.paths import ROOT
 
 FILES = (
-    "tests/api/servers/test_servers.py", "tests/api/common/test_query_counts.py", "tests/api/compute/test_usage_and_events.py", "tests/api/servers/test_operations.py",
+    "tests/api/servers/test_servers.py", "tests/api/common/test_query_counts.py", "tests/api/compute/test_usage_and_events.py", "tests/api/compute/test_operations.py",
     "tests/api/compute/test_aggregates.py", "tests/flows/test_build.py", "tests/flows/test_trouble.py",
     "tests/flows/test_network_resync.py",
 )

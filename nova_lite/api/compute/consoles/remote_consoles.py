@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""URLs that open a guest's screen or serial port: a token each, issued here, known to the guest's host, kept as a hash."""
+"""URLs that open a guest's screen or serial port: each with a token, which its host gets and the database stores as a hash only."""
 
 from __future__ import annotations
 

@@ -58,13 +58,13 @@ def create(req: Request, body: Body) -> Body:
     pool = (body or {}).get("pool")
     network = _pool(req, pool)
     try:
-        made = network_api.allocate(req, network, project_id=req.ctxt.project_id)
+        floating_ip = network_api.allocate(req, network, project_id=req.ctxt.project_id)
     except errors.NoCapacity:
         raise errors.NotFound(f"No more floating IPs in pool {pool}." if pool else "No more floating IPs available.") from None
     except errors.Conflict as refused:
         raise errors.Forbidden(
             reason=f"IP allocation over quota in pool {pool}." if pool else "IP allocation over quota.") from refused
-    return {"floating_ip": view(FIELDS, made, req)}
+    return {"floating_ip": view(FIELDS, floating_ip, req)}
 
 
 @route("DELETE", "/os-floating-ips/{floating_ip_id}", policy=Rule("os_compute_api:os-floating-ips:delete", MEMBER),

@@ -34,8 +34,8 @@ def index(req: Request) -> Body:
     everyone = req.ctxt.is_admin and "all_tenants" in req.query
     network_api.ensure_default(req)
     groups = security_groups.find(req.db, project_id=None if everyone else req.ctxt.project_id)
-    shown = show_all(req, groups)[paging.offset(req):]
-    return {"security_groups": shown[:paging.limit(req)]}
+    documents = show_all(req, groups)[paging.offset(req):]
+    return {"security_groups": documents[:paging.limit(req)]}
 
 
 @route("GET", "/os-security-groups/{group_id}", policy=Rule("os_compute_api:os-security-groups:show", READER), until=_UNTIL,
@@ -52,8 +52,8 @@ def create(req: Request, body: Body) -> Body:
 
     200 with the group. 400: a wrong name or description, or the name `default`. 403: the quota is exceeded.
     """
-    made = _proxied(lambda: network_api.create(req, {"security_group": _name_and_description(body)}))
-    return {"security_group": show_all(req, [_group(req, made["security_group"]["id"])])[0]}
+    created = _proxied(lambda: network_api.create(req, {"security_group": _name_and_description(body)}))
+    return {"security_group": show_all(req, [_group(req, created["security_group"]["id"])])[0]}
 
 
 @route("PUT", "/os-security-groups/{group_id}", policy=Rule("os_compute_api:os-security-groups:update", MEMBER),
@@ -91,8 +91,8 @@ def create_rule(req: Request, body: Body) -> Body:
     """
     params = body["security_group_rule"]
     group = _group(req, str(params["parent_group_id"]))
-    made = _proxied(lambda: security_group_rules.create(req, {"security_group_rule": _ingress_rule(group.id, params)}))
-    rule = security_groups.get_rule(req.db, made["security_group_rule"]["id"])
+    created = _proxied(lambda: security_group_rules.create(req, {"security_group_rule": _ingress_rule(group.id, params)}))
+    rule = security_groups.get_rule(req.db, created["security_group_rule"]["id"])
     return {"security_group_rule": show_rule(req, rule)}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operators and quotas need of the compute face, as requests: hypervisors, services, zones, limits, quotas."""
+"""Hypervisors, services, availability zones, limits, quotas and extensions of the Compute API."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_hypervisor_says_why_it_does_not_use_kvm(api: ComputeApi) -> None:
     shown = get(api, "/os-hypervisors/detail", "2.28").body["hypervisors"][0]
     assert shown["cpu_info"] == {"arch": "x86_64", "virt_type": "qemu", "virt_reason": "/dev/kvm is missing"}
     uptime = get(api, "/os-hypervisors/detail", "2.88").body["hypervisors"][0]["uptime"]
-    # The form that openstackclient takes apart: what follows the load average is shown behind it.
+    # The form that openstackclient parses: the text after the load average is shown as a part of it.
     assert uptime == " 01:11:15 up 3 days,  4:05,  2 users,  load average: 0.10, 0.20, 0.30; qemu: /dev/kvm is missing"
 
 
@@ -74,7 +74,7 @@ def test_hypervisors_are_numbered_before_2_53_and_have_uuids_since(api: ComputeA
         assert (path, version, get(api, path, version).status) == (path, version, status)
 
 
-def test_a_hypervisor_lists_its_servers_when_asked(api: ComputeApi) -> None:
+def test_a_hypervisor_lists_its_servers_by_with_servers(api: ComputeApi) -> None:
     server_id = boot(api)
     settle(api, server_id)
     here = [{"name": "instance-00000001", "uuid": server_id}]
@@ -152,7 +152,7 @@ def test_a_service_is_disabled_and_enabled_by_name_before_2_53(api: ComputeApi) 
             put("force-down", "2.10", forced_down=True).status] == [404, 400, 400, 404, 400]
 
 
-def test_a_service_that_is_gone_is_forgotten_with_its_empty_host(api: ComputeApi) -> None:
+def test_a_service_is_deleted_with_its_empty_host(api: ComputeApi) -> None:
     settle(api, boot(api))
     first, second = (one["id"] for one in get(api, "/os-services?binary=nova-compute", "2.53").body["services"])
     assert api.delete(f"/os-services/{first}", user="admin", version="2.53").status == 409
@@ -173,9 +173,9 @@ def test_zones_are_those_of_compute_workers(api: ComputeApi) -> None:
 
 def test_limits_show_what_is_used(api: ComputeApi) -> None:
     boot(api)
-    found = get(api, "/limits", user="alice").body["limits"]
-    assert found["rate"] == []
-    absolute = found["absolute"]
+    limits = get(api, "/limits", user="alice").body["limits"]
+    assert limits["rate"] == []
+    absolute = limits["absolute"]
     assert (absolute["maxTotalInstances"], absolute["totalInstancesUsed"], absolute["totalRAMUsed"]) == (10, 1, 64)
     assert get(api, f"/limits?tenant_id={ALICE}").body["limits"]["absolute"] == absolute
     assert get(api, f"/limits?tenant_id={ALICE}", user="bob").status == 403
@@ -198,15 +198,15 @@ def test_quotas_are_set_counted_against_and_reset(api: ComputeApi) -> None:
     assert get(api, path).body["quota_set"]["instances"] == 10
 
 
-@pytest.mark.parametrize(("asked", "version", "status"), [
+@pytest.mark.parametrize(("limits", "version", "status"), [
     ({"instances": -2}, "2.1", 400), ({"instances": "x"}, "2.1", 400), ({"colour": 1}, "2.1", 400),
     ({"instances": 0}, "2.1", 400), ({"instances": 0, "force": True}, "2.1", 200), ({"instances": -1}, "2.1", 200),
     ({"security_groups": 5}, "2.35", 200), ({"security_groups": 5}, "2.36", 400), ({"injected_files": 0}, "2.57", 400),
     ({"floating_ips": 5}, "2.1", 200), ({"injected_files": 5}, "2.56", 200), ({"ram": "9" * 11}, "2.1", 400),
 ])
-def test_a_quota_must_make_sense(api: ComputeApi, asked: dict[str, Any], version: str, status: int) -> None:
+def test_a_quota_is_a_known_name_with_a_valid_limit(api: ComputeApi, limits: dict[str, Any], version: str, status: int) -> None:
     boot(api)
-    assert api.put(f"/os-quota-sets/{ALICE}", {"quota_set": asked}, user="admin", version=version).status == status
+    assert api.put(f"/os-quota-sets/{ALICE}", {"quota_set": limits}, user="admin", version=version).status == status
 
 
 def test_quotas_of_others_are_for_admins(api: ComputeApi) -> None:
