@@ -65,6 +65,7 @@ DIFFERENT: dict[str, tuple[str, str]] = {
     **{f"answer GET /os-hosts/{{}}/{word}": ("host power_action", _REFUSED) for word in ("reboot", "shutdown", "startup")},
     **{f"answer GET /os-hypervisors/{rest}": ("disk_available_least", "gone at 2.88, as Nova's handler leaves it out then")
        for rest in ("detail", "{}")},
+    "answer POST /servers/{}/action os-getSPICEConsole": ("type url", "this cloud has no SPICE consoles"),
     "answer GET /os-console-auth-tokens/{}": (
         "host instance_uuid internal_access_path port", "before 2.31 of RDP consoles only, which this cloud does not have"),
     "answer GET /os-hypervisors/{}/uptime": ("servers servers[].name servers[].uuid", "Nova's table has it; no parameter requests it"),

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from pathlib import Path
+from typing import NoReturn, get_type_hints
 
 import pytest
 
@@ -38,6 +40,21 @@ def test_a_route_refuses_a_caller_without_roles(service: str, route: Route, tmp_
     policy = Policy(conf, SERVICES[service].rules)
     with pytest.raises(errors.PolicyForbids):
         policy.check(route.policy, Context(user_id="u", project_id="p"))
+
+
+# Handlers whose docstrings lack the statuses still. The list only ever shrinks.
+WITHOUT_STATUSES = {"nova_lite.api.compute.servers.subresources.interfaces"}
+
+
+@pytest.mark.parametrize(("service", "route"), ROUTES, ids=IDS)
+def test_a_handlers_docstring_states_its_statuses(service: str, route: Route) -> None:
+    """The one of success; of a handler that always refuses, that of its refusal."""
+    statuses = set(re.findall(r"\b[2-5]\d\d\b", route.handler.__doc__ or ""))
+    if get_type_hints(route.handler)["return"] is NoReturn:
+        is_stated = any(status.startswith(("4", "5")) for status in statuses)
+    else:
+        is_stated = str(route.status) in statuses
+    assert is_stated != (route.handler.__module__ in WITHOUT_STATUSES), f"{service}: {route.handler.__qualname__}"
 
 
 def test_no_two_routes_serve_the_same_request() -> None:

@@ -72,10 +72,11 @@ def get_vnc_console(req: Request, body: Body, server_id: str) -> Body:
 
 
 @action("os-getSPICEConsole", policy=OPEN, status=200, until="2.5",
-        body=_action_schema("os-getSPICEConsole", "spice-html5"), response=_CONSOLE)
-def get_spice_console(req: Request, body: Body, server_id: str) -> Body:
+        body=_action_schema("os-getSPICEConsole", "spice-html5"))
+def get_spice_console(req: Request, body: Body, server_id: str) -> NoReturn:
     """Refuse. 404: no such server in the project. 400: the screens of guests use VNC in this cloud."""
-    return _console(req, server_id, body["os-getSPICEConsole"]["type"])
+    begin_action.find(req, server_id)
+    raise _unavailable(req.conf, body["os-getSPICEConsole"]["type"])
 
 
 @action("os-getRDPConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getRDPConsole", "rdp-html5"))
@@ -118,11 +119,19 @@ def _url(req: Request, server_id: str, kind: str) -> str:
 
 def _available(conf: cfg.ConfigOpts, kind: str) -> ConsoleType:
     """:raises errors.BadRequest: this cloud does not offer this type."""
-    enabled = {"novnc": conf.vnc.enabled, "serial": conf.serial_console.enabled}
-    if not enabled.get(kind):
-        offered = ", ".join(name for name, is_on in enabled.items() if is_on) or "none"
-        raise errors.BadRequest(reason=f"Unavailable console type {kind}. This cloud offers: {offered}")
+    if kind not in _offered(conf):
+        raise _unavailable(conf, kind)
     return ConsoleType(kind)
+
+
+def _offered(conf: cfg.ConfigOpts) -> list[str]:
+    enabled = {"novnc": conf.vnc.enabled, "serial": conf.serial_console.enabled}
+    return [name for name, is_enabled in enabled.items() if is_enabled]
+
+
+def _unavailable(conf: cfg.ConfigOpts, kind: str) -> errors.BadRequest:
+    return errors.BadRequest(
+        reason=f"Unavailable console type {kind}. This cloud offers: {', '.join(_offered(conf)) or 'none'}")
 
 
 def _base_url(conf: cfg.ConfigOpts, console: ConsoleType) -> str:

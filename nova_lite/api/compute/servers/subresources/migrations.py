@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.common.links import micros
@@ -120,7 +122,7 @@ def of_server(req: Request, server_id: str) -> Body:
 
 @route("GET", "/servers/{server_id}/migrations/{migration_id}", since="2.23",
        policy=Rule("os_compute_api:servers:migrations:show", ADMIN))
-def show(req: Request, server_id: str, migration_id: str) -> Body:
+def show(req: Request, server_id: str, migration_id: str) -> NoReturn:
     """Show a live migration in progress, of which there are none.
 
     404: no such server, or no such live migration.
@@ -131,7 +133,7 @@ def show(req: Request, server_id: str, migration_id: str) -> Body:
 
 @route("DELETE", "/servers/{server_id}/migrations/{migration_id}", since="2.24", status=202,
        policy=Rule("os_compute_api:servers:migrations:delete", MANAGER))
-def abort(req: Request, server_id: str, migration_id: str) -> None:
+def abort(req: Request, server_id: str, migration_id: str) -> NoReturn:
     """Abort a live migration, of which there are none.
 
     404: no such server in the project. 409: it is locked, or not being migrated.
@@ -142,7 +144,7 @@ def abort(req: Request, server_id: str, migration_id: str) -> None:
 @action("force_complete", path="/servers/{server_id}/migrations/{migration_id}/action", since="2.22",
         policy=Rule("os_compute_api:servers:migrations:force_complete", MANAGER),
         body={"2.22": schemas.empty_action("force_complete")})
-def force_complete(req: Request, body: Body, server_id: str, migration_id: str) -> None:
+def force_complete(req: Request, body: Body, server_id: str, migration_id: str) -> NoReturn:
     """Complete a live migration by force, of which there are none.
 
     404: no such server in the project. 409: it is locked, or not being migrated.
@@ -150,7 +152,7 @@ def force_complete(req: Request, body: Body, server_id: str, migration_id: str) 
     _refuse(req, server_id, "force_complete")
 
 
-def _refuse(req: Request, server_id: str, action_name: str) -> None:
+def _refuse(req: Request, server_id: str, action_name: str) -> NoReturn:
     server = begin_action.find(req, server_id)
     begin_action.refuse_locked(req, server)
     raise errors.WrongState(action=action_name, id=server_id, attribute="task_state", state=server.task_state)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
@@ -28,7 +30,7 @@ def index(req: Request, server_id: str) -> Body:
 
 
 @route("POST", _ALL, policy=Rule(f"{_RULE}:create", MEMBER), since="2.97", status=201, body=CREATE)
-def create(req: Request, body: Body, server_id: str) -> Body:
+def create(req: Request, body: Body, server_id: str) -> NoReturn:
     """Attach a share, which is refused.
 
     404: no such server in the project, or no such share. 409: the server is not SHUTOFF, as in Nova.
@@ -41,23 +43,23 @@ def create(req: Request, body: Body, server_id: str) -> Body:
 
 
 @route("GET", _ONE, policy=Rule(f"{_RULE}:show", READER), since="2.97")
-def show(req: Request, server_id: str, share_id: str) -> Body:
+def show(req: Request, server_id: str, share_id: str) -> NoReturn:
     """Show a share, which is refused.
 
     404: no such server in the project, or no such share.
     """
-    return _missing(req, server_id, share_id)
+    _refuse(req, server_id, share_id)
 
 
 @route("DELETE", _ONE, policy=Rule(f"{_RULE}:delete", MEMBER), since="2.97")
-def delete(req: Request, server_id: str, share_id: str) -> Body:
+def delete(req: Request, server_id: str, share_id: str) -> NoReturn:
     """Detach a share, which is refused.
 
     404: no such server in the project, or no such share.
     """
-    return _missing(req, server_id, share_id)
+    _refuse(req, server_id, share_id)
 
 
-def _missing(req: Request, server_id: str, share_id: str) -> Body:
+def _refuse(req: Request, server_id: str, share_id: str) -> NoReturn:
     begin_action.find(req, server_id)
     raise errors.NotFound(f"Share {share_id} could not be found.")
