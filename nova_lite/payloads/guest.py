@@ -17,7 +17,7 @@ from nova_lite.db.network import security_groups
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import compute, network
 from nova_lite.rpc.order import NEVER, Order
-from nova_lite.values import instance_metadata
+from nova_lite.values import guest_disk, instance_metadata
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,8 @@ def describe(
     return compute.Guest(
         server_id=server.id, host=str(server.host), instance_name=servers.instance_name(server.number),
         display_name=server.name, hostname=server.hostname, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb,
-        disk_gb=flavor.root_gb, ephemeral_gb=flavor.ephemeral_gb, swap_mb=flavor.swap_mb,
+        disks=guest_disk.of_flavor(
+            root_gb=flavor.root_gb, ephemeral_gb=flavor.ephemeral_gb, swap_mb=flavor.swap_mb),
         image=image or _image(session, environment, server), nics=_nics(ports), config_drive=server.config_drive,
         documents=instance_metadata.for_config_drive(ports.documents, admin_pass=_open(environment, admin_pass)),
         extra_specs=dict(flavor.extra_specs), project_id=server.project_id,

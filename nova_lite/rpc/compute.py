@@ -11,6 +11,8 @@ from nova_lite.rpc.diagnostics import GuestDiagnostics
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.order import Order
 from nova_lite.rpc.payload import payload
+from nova_lite.values import guest_disk
+from nova_lite.values.guest_disk import GuestDisk
 
 
 class ConsoleType(StrEnum):
@@ -66,7 +68,7 @@ class Guest:
     """One server as its host must run it. `host` names the (simulated or real) host of the worker.
 
     `documents` is the metadata tree for the config drive: path to text; the drive is made if `config_drive`.
-    `disk_gb` 0: the root disk keeps the image's virtual size. `rescue`: what it boots from while it is rescued.
+    `disks`: its own, in the order in which it sees them. `rescue`: the image that it boots while it is rescued.
     """
 
     server_id: str
@@ -76,9 +78,7 @@ class Guest:
     hostname: str
     vcpus: int
     ram_mb: int
-    disk_gb: int
-    ephemeral_gb: int
-    swap_mb: int
+    disks: tuple[GuestDisk, ...]
     image: Image
     nics: tuple[Nic, ...]
     config_drive: bool
@@ -87,6 +87,8 @@ class Guest:
     project_id: str
     user_id: str
     rescue: Image | None = None
+
+    upgrade = staticmethod(guest_disk.upgrade)
 
 
 @payload(version=1)
@@ -97,16 +99,16 @@ class ConsoleAddress:
     port: int
 
 
-@payload(version=1)
+@payload(version=2)
 class GuestSize:
     """What a resize changes of a `Guest`; the fields mean the same there."""
 
     vcpus: int
     ram_mb: int
-    disk_gb: int
-    ephemeral_gb: int
-    swap_mb: int
+    disks: tuple[GuestDisk, ...]
     extra_specs: dict[str, str]
+
+    upgrade = staticmethod(guest_disk.upgrade)
 
 
 @payload(version=2)

@@ -42,12 +42,27 @@ def _wire_name(field: dataclasses.Field[Any]) -> str:
 
 
 def fingerprint(cls: type) -> str:
-    """Twelve hex digits that change when a field's name on the wire, type or having a default changes."""
+    """Twelve hex digits that change when a field's name on the wire, type or having a default changes.
+
+    Fields of values in it count as its own: they have no version.
+    """
     fields = [
         (_wire_name(f), str(f.type), f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING)
         for f in dataclasses.fields(cls)
     ]
+    values = sorted(
+        {fingerprint(inner) for hint in typing.get_type_hints(cls).values() for inner in _dataclasses_in(hint)
+         if not hasattr(inner, "payload_version")})
+    if values:
+        fields.append(("values", str(values), False))
     return hashlib.sha256(repr(fields).encode()).hexdigest()[:12]
+
+
+def _dataclasses_in(annotation: Any) -> list[type]:
+    """The dataclasses that a declared type is made of."""
+    if dataclasses.is_dataclass(annotation):
+        return [typing.cast(type, annotation)]
+    return [found for argument in typing.get_args(annotation) for found in _dataclasses_in(argument)]
 
 
 def to_wire(value: Any) -> Any:
@@ -74,7 +89,8 @@ def _writer(cls: type) -> Callable[[Any], Any]:
 def from_wire(annotation: Any, value: Any) -> Any:
     """The value that `to_wire` was given, rebuilt by its declared type; unknown fields are dropped.
 
-    Dropping them lets a newer sender talk to an older receiver during an upgrade.
+    Dropping them lets a newer sender talk to an older receiver during an upgrade. A payload with a static method
+    `upgrade(fields)` gets the fields of every version, and returns those of its own.
     """
     return _reader(annotation)(value)
 
@@ -103,9 +119,11 @@ def _dataclass_reader(cls: type) -> Callable[[Any], Any]:
     types_of = typing.get_type_hints(cls)
     readers = {_wire_name(f): (f.name, _reader(types_of[f.name])) for f in dataclasses.fields(cls)}
 
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]] = getattr(cls, "upgrade", lambda fields: fields)
+
     def read(value: Any) -> Any:
         fields = {}
-        for name, item in value.items():
+        for name, item in upgrade(value).items():
             if name in readers:
                 attribute, reader = readers[name]
                 fields[attribute] = reader(item)

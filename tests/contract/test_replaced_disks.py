@@ -11,6 +11,7 @@ import pytest
 from nova_lite import errors
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
+from nova_lite.values import guest_disk
 from tests.contract.test_compute_driver import Subject, _nothing_left, subject  # noqa: F401 - fixtures
 
 
@@ -38,7 +39,8 @@ def test_a_guest_starts_over_from_new_disks(subject: Subject) -> None:  # noqa: 
 
 @pytest.mark.parametrize("keeps_ephemeral", [True, False])
 def test_the_ephemeral_disk_is_kept_on_request(subject: Subject, *, keeps_ephemeral: bool) -> None:  # noqa: F811
-    guest = dataclasses.replace(subject.guest(), ephemeral_gb=1)
+    guest = dataclasses.replace(
+        subject.guest(), disks=guest_disk.of_flavor(root_gb=1, ephemeral_gb=1, swap_mb=0))
     subject.prepare(guest)
     subject.driver.disks.clear(guest.server_id, keeps_ephemeral=keeps_ephemeral)
     if not subject.driver.capabilities.keeps_disks:

@@ -13,6 +13,7 @@ import pytest
 from nova_lite import errors
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
+from nova_lite.values import guest_disk
 from nova_lite.worker import commands
 from tests.contract.test_compute_driver import Subject, _nothing_left, subject  # noqa: F401 - fixtures
 
@@ -29,7 +30,7 @@ def virtual_gb(subject: Subject, guest: Guest, name: str) -> float:  # noqa: F81
 
 
 def larger(guest: Guest) -> Guest:
-    return dataclasses.replace(guest, vcpus=2, ram_mb=192, disk_gb=2, ephemeral_gb=1, swap_mb=64)
+    return dataclasses.replace(guest, vcpus=2, ram_mb=192, disks=guest_disk.of_flavor(root_gb=2, ephemeral_gb=1, swap_mb=64))
 
 
 def off_with_something_written(subject: Subject) -> Guest:  # noqa: F811
@@ -91,7 +92,7 @@ def test_a_confirmed_resize_leaves_nothing_of_the_old_disks(subject: Subject) ->
 
 
 def test_a_move_of_disks_that_was_cut_off_is_finished_or_taken_back(subject: Subject) -> None:  # noqa: F811
-    guest = dataclasses.replace(subject.guest(), swap_mb=64)
+    guest = dataclasses.replace(subject.guest(), disks=guest_disk.of_flavor(root_gb=1, ephemeral_gb=0, swap_mb=64))
     subject.prepare(guest)
     subject.driver.guests.define(guest)
     before = contents(subject, guest)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nova_lite.rpc.compute import Guest, Image
+from nova_lite.values import guest_disk
 from tests.support.paths import ROOT
 
 TOKEN = "image-token"
@@ -75,7 +76,8 @@ def guest_of(image: Image, *, server_id: str, host: str, number: int = 1, disk_g
     """A small guest with a config drive and no network."""
     return Guest(
         server_id=server_id, host=host, instance_name=f"test-{server_id[:8]}-{number}",
-        display_name="web", hostname="web", vcpus=1, ram_mb=128, disk_gb=disk_gb, ephemeral_gb=0, swap_mb=0,
+        display_name="web", hostname="web", vcpus=1, ram_mb=128,
+        disks=guest_disk.of_flavor(root_gb=disk_gb, ephemeral_gb=0, swap_mb=0),
         image=image, nics=(), config_drive=True,
         documents={
             "openstack/latest/meta_data.json": f'{{"uuid": "{server_id}", "hostname": "web"}}',

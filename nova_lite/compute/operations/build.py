@@ -114,4 +114,4 @@ class Build:
 
 def _disks_of(guest: Guest) -> tuple[object, ...]:
     """What a guest's disks depend on."""
-    return guest.image.id, guest.image.checksum, guest.disk_gb, guest.ephemeral_gb, guest.swap_mb
+    return guest.image.id, guest.image.checksum, guest.disks

@@ -110,5 +110,4 @@ def _desired(*, is_on: bool) -> DesiredPower:
 
 def _sized(guest: Guest, size: GuestSize) -> Guest:
     return dataclasses.replace(
-        guest, vcpus=size.vcpus, ram_mb=size.ram_mb, disk_gb=size.disk_gb, ephemeral_gb=size.ephemeral_gb,
-        swap_mb=size.swap_mb, extra_specs=size.extra_specs)
+        guest, vcpus=size.vcpus, ram_mb=size.ram_mb, disks=size.disks, extra_specs=size.extra_specs)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from nova_lite.db.compute import server_migrations, servers
 from nova_lite.db.hosts.hosts import Claim
 from nova_lite.lifecycle.servers import Power
+from nova_lite.values import guest_disk
 from nova_lite.values.flavor import Flavor
 from tests.support.flows.one_process import CTXT, OneProcess
 
@@ -91,4 +92,4 @@ def looks(cloud: OneProcess, server_id: str, *, power: Power = Power.RUNNING) ->
 
 
 def _size_of(guest: Any) -> tuple[int, int, int]:
-    return guest.vcpus, guest.ram_mb, guest.disk_gb + guest.ephemeral_gb + -(-guest.swap_mb // 1024)
+    return guest.vcpus, guest.ram_mb, guest_disk.total_gb(guest.disks)

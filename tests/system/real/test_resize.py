@@ -12,6 +12,7 @@ from nova_lite import errors
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, GuestSize
 from nova_lite.runtime import failpoints
+from nova_lite.values import guest_disk
 from tests.support.private_libvirt import missing
 from tests.system.real.test_compute_worker import Cloud, cloud  # noqa: F401 - the fixture
 
@@ -22,8 +23,8 @@ cpus=$(grep -c ^processor /proc/cpuinfo)
 ram=$(awk '/MemTotal/ {print int(($2 + 49152) / 65536) * 64}' /proc/meminfo)
 echo "SEEN cpus=$cpus ram=$ram sectors=$(cat /sys/block/vda/size) boots=$(grep -c boot /state/boots)"
 """
-SMALL = GuestSize(vcpus=1, ram_mb=128, disk_gb=1, ephemeral_gb=0, swap_mb=0, extra_specs={})
-LARGE = GuestSize(vcpus=2, ram_mb=256, disk_gb=2, ephemeral_gb=0, swap_mb=0, extra_specs={})
+SMALL = GuestSize(vcpus=1, ram_mb=128, disks=guest_disk.of_flavor(root_gb=1, ephemeral_gb=0, swap_mb=0), extra_specs={})
+LARGE = GuestSize(vcpus=2, ram_mb=256, disks=guest_disk.of_flavor(root_gb=2, ephemeral_gb=0, swap_mb=0), extra_specs={})
 GIB_SECTORS = 2**21
 
 
@@ -76,7 +77,7 @@ def test_a_step_that_is_cut_off_is_done_when_requested_again(cloud: Cloud, step:
     assert cut.count(True) == 1
     record = cloud.service.host.records.get(server_id)
     assert record is not None
-    assert (record.guest.vcpus, record.guest.disk_gb, record.resized_by, str(record.phase)) == (2, 2, 0, "built")
+    assert (record.guest.vcpus, guest_disk.root_size_mb(record.guest.disks), record.resized_by, str(record.phase)) == (2, 2048, 0, "built")
     assert cloud.service.driver.power.state(server_id) is Power.RUNNING
     cloud.do("destroy", server_id=server_id)
     assert not (cloud.directory / "state" / "instances" / server_id).exists()

@@ -19,6 +19,7 @@ from nova_lite.context import Context
 from nova_lite.rpc.compute import Guest, Image
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.order import Order
+from nova_lite.values import guest_disk
 
 SERVER = "6c9b1a52-0000-4000-8000-000000000001"
 
@@ -90,7 +91,7 @@ def make_guest(*, server_id: str = SERVER, **changes: object) -> Guest:
     )
     guest = Guest(
         server_id=server_id, host="node1", instance_name="instance-00000001", display_name="web",
-        hostname="web", vcpus=1, ram_mb=128, disk_gb=1, ephemeral_gb=0, swap_mb=0, image=image, nics=(),
+        hostname="web", vcpus=1, ram_mb=128, disks=guest_disk.of_flavor(root_gb=1, ephemeral_gb=0, swap_mb=0), image=image, nics=(),
         config_drive=True, documents={"openstack/latest/meta_data.json": "{}"}, extra_specs={}, project_id="p",
         user_id="u",
     )

@@ -35,24 +35,24 @@ def beginning(path: Path) -> bytes:
 
 
 def test_a_root_disk_is_an_overlay_grown_to_the_flavors_size(base: Base, tmp_path: Path) -> None:
-    disks.make_root(base, tmp_path / "disk", disk_gb=2)
+    disks.make_root(base, tmp_path / "disk", size_mb=2048)
     found = inspect(tmp_path / "disk")
     assert (found["format"], found["virtual-size"], found["backing-filename"]) == ("qcow2", 2 << 30, str(base.path))
 
 
 def test_a_root_disk_of_size_0_is_as_large_as_the_image(base: Base, tmp_path: Path) -> None:
-    disks.make_root(base, tmp_path / "disk", disk_gb=0)
+    disks.make_root(base, tmp_path / "disk", size_mb=0)
     assert inspect(tmp_path / "disk")["virtual-size"] == base.virtual_size
 
 
 def test_a_disk_that_is_there_is_kept(base: Base, tmp_path: Path) -> None:
     (tmp_path / "disk").write_text("precious")
-    disks.make_root(base, tmp_path / "disk", disk_gb=2)
+    disks.make_root(base, tmp_path / "disk", size_mb=2048)
     assert (tmp_path / "disk").read_text() == "precious"
 
 
 def test_ephemeral_and_swap_disks_carry_their_labels(tmp_path: Path) -> None:
-    disks.make_ephemeral(tmp_path / "eph", size_gb=1)
+    disks.make_ephemeral(tmp_path / "eph", size_mb=1024, label="ephemeral0")
     disks.make_swap(tmp_path / "swap", size_mb=16)
     assert b"ephemeral0" in beginning(tmp_path / "eph")
     assert b"swap0" in beginning(tmp_path / "swap")
@@ -60,7 +60,7 @@ def test_ephemeral_and_swap_disks_carry_their_labels(tmp_path: Path) -> None:
 
 def test_a_tool_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(commands.CommandFailed):
-        disks.make_root(Base(tmp_path / "missing", 1), tmp_path / "disk", disk_gb=1)
+        disks.make_root(Base(tmp_path / "missing", 1), tmp_path / "disk", size_mb=1024)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from nova_lite.compute.virt.libvirt.xml.domain import NAMESPACE, Disk, Machine, domain_xml, owner_of
 from nova_lite.rpc.compute import Guest, Image, Nic
+from nova_lite.values import guest_disk
 
 GOLDEN = Path(__file__).parent / "golden"
 SERVER = "6c9b1a52-0000-4000-8000-000000000001"
@@ -24,7 +25,7 @@ CONFIG = Disk(path=Path(f"/instances/{SERVER}/disk.config"), format="raw", seria
 SWAP = Disk(path=Path(f"/instances/{SERVER}/disk.swap"), format="raw", serial="swap0")
 GUEST = Guest(
     server_id=SERVER, host="node1", instance_name="instance-00000001", display_name="web <1> & more",
-    hostname="web", vcpus=2, ram_mb=512, disk_gb=1, ephemeral_gb=0, swap_mb=0,
+    hostname="web", vcpus=2, ram_mb=512, disks=guest_disk.of_flavor(root_gb=1, ephemeral_gb=0, swap_mb=0),
     image=Image(id="i", disk_format="qcow2", size=1, hash_algo="sha512", checksum="", url="", token="", properties={}),
     nics=(Nic(port_id="p", mac="fa:16:3e:00:00:01", tap="tap01234567-89", bridge="br-01234567-89", mtu=1450),),
     config_drive=True, documents={}, extra_specs={}, project_id="project", user_id="user",

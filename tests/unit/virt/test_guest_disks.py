@@ -13,6 +13,8 @@ from nova_lite import conf as options
 from nova_lite.compute.virt.libvirt.domain_builder import DomainBuilder
 from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.rpc.compute import Guest
+from nova_lite.values import guest_disk
+from nova_lite.values.guest_disk import DiskSource, GuestDisk
 from tests.support.guests import ImageServer, guest_of, image_server
 
 SERVER = "6c9b1a52-0000-4000-8000-000000000001"
@@ -78,3 +80,19 @@ def test_a_rescue_has_a_config_drive_of_its_own_if_there_is_one(builder: Builder
     (builder.env.make_directory(SERVER) / "disk.config.rescue").touch()
     assert "disk.config.rescue" in builder.xml(guest)
     assert "disk.config.rescue" not in builder.xml(dataclasses.replace(guest, rescue=None))
+
+
+def test_disks_have_files_serials_and_buses_of_their_own(builder: Builder) -> None:
+    blank = GuestDisk(source=DiskSource.BLANK, size_mb=64)
+    disks = (*guest_disk.of_flavor(root_gb=1, ephemeral_gb=1, swap_mb=64), blank, dataclasses.replace(blank, bus="scsi"))
+    guest = dataclasses.replace(builder.guest(), rescue=None, config_drive=False, disks=disks)
+    assert [disk[1:3] for disk in builder.disks(guest)] == [
+        ("vda", "root"), ("vdb", "ephemeral0"), ("vdc", "swap0"), ("vdd", "ephemeral1"), ("sda", "ephemeral2")]
+    text = builder.xml(guest)
+    assert all(f"{SERVER}/{name}" in text for name in ("disk\"", "disk.eph0", "disk.swap", "disk.eph1", "disk.eph2"))
+
+
+def test_a_volume_is_refused(builder: Builder) -> None:
+    guest = dataclasses.replace(builder.guest(), disks=(GuestDisk(source=DiskSource.VOLUME, size_mb=64, boot_index=0),))
+    with pytest.raises(ValueError, match="volume"):
+        builder.xml(guest)

@@ -13,7 +13,7 @@ _PACKETS = 1000
 
 def of(guest: Guest) -> GuestDiagnostics:
     """The same guest always has the same numbers. `driver` is libvirt: clients know no other that is alike."""
-    disks = 1 + bool(guest.ephemeral_gb) + bool(guest.swap_mb) + bool(guest.config_drive)
+    disks = len(guest.disks) + bool(guest.config_drive)
     used_mb = guest.ram_mb // 2
     return GuestDiagnostics(
         driver="libvirt", hypervisor="fake", config_drive=guest.config_drive,

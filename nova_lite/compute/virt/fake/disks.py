@@ -13,6 +13,7 @@ from nova_lite.compute.virt.driver import Check
 from nova_lite.compute.virt.fake.qcow2 import empty_qcow2
 from nova_lite.compute.virt.fake.state import FakeState, refused
 from nova_lite.rpc.compute import Guest, Image, Nic
+from nova_lite.values import guest_disk
 
 
 class FakeImages:
@@ -95,7 +96,7 @@ class FakeSnapshots:
     def take(self, guest: Guest, snapshot_id: str, *, check: Check) -> None:
         check()
         fake = self._state.get(guest.server_id, "make a snapshot")
-        fake.snapshots[snapshot_id] = empty_qcow2(max(guest.disk_gb, 1) << 30)
+        fake.snapshots[snapshot_id] = empty_qcow2((guest_disk.root_size_mb(guest.disks) or 1024) << 20)
 
     def open(self, server_id: str, snapshot_id: str) -> BinaryIO:
         fake = self._state.get(server_id, "read a snapshot")

@@ -17,12 +17,12 @@ def disks_of(guest: Guest, directory: Path, *, arch: str, host: str) -> tuple[Di
     """The guest's disks, in the order in which it sees them.
 
     :raises errors.ImageFailed: the rescue image asks for a device that no guest here can have.
+    :raises ValueError: a disk is a volume.
     """
-    own = [Disk(path=directory / disks.ROOT, format="qcow2", serial="root")]
-    if guest.ephemeral_gb:
-        own.append(Disk(path=directory / disks.EPHEMERAL, format="raw", serial="ephemeral0"))
-    if guest.swap_mb:
-        own.append(Disk(path=directory / disks.SWAP, format="raw", serial="swap0"))
+    own = [
+        Disk(path=directory / file.name, format=file.format, serial=file.serial, bus=file.disk.bus,
+             device=file.disk.device)
+        for file in disks.files_of(guest.disks)]
     if guest.config_drive:
         own.append(Disk(path=_config_drive(guest, directory), format="raw", serial="config-2", is_readonly=True))
     if guest.rescue is None:

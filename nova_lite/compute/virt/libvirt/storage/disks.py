@@ -3,27 +3,73 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from nova_lite.compute.images import Base
+from nova_lite.values.guest_disk import DiskSource, GuestDisk
 from nova_lite.worker import commands
 
-ROOT, EPHEMERAL, SWAP, CONFIG = "disk", "disk.eph0", "disk.swap", "disk.config"
+ROOT, EPHEMERAL, SWAP, CONFIG = "disk", "disk.eph", "disk.swap", "disk.config"
 PART = ".part"
 _TIMEOUT_S = 60.0
 
 
-def make_root(base: Base, path: Path, *, disk_gb: int) -> None:
-    """An overlay on the base, grown to `disk_gb` (0: as large as the base)."""
-    size = disk_gb << 30 or base.virtual_size
+@dataclasses.dataclass(frozen=True)
+class DiskFile:
+    """The file of one of a guest's own disks, by its name in the guest's directory."""
+
+    disk: GuestDisk
+    name: str
+    format: str
+    serial: str
+
+
+def files_of(disks: Iterable[GuestDisk]) -> tuple[DiskFile, ...]:
+    """The files of these disks, in their order.
+
+    :raises ValueError: one of them is a volume, which no host here attaches.
+    """
+    found, ephemeral = [], itertools.count()
+    for disk in disks:
+        if disk.source is DiskSource.VOLUME:
+            raise ValueError("a disk is a volume, and this host attaches none")
+        if disk.is_root:
+            found.append(DiskFile(disk, ROOT, "qcow2", "root"))
+        elif disk.is_swap:
+            found.append(DiskFile(disk, SWAP, "raw", "swap0"))
+        else:
+            number = next(ephemeral)
+            found.append(DiskFile(disk, f"{EPHEMERAL}{number}", "raw", f"ephemeral{number}"))
+    return tuple(found)
+
+
+def names_in(directory: Path) -> list[str]:
+    """The names of the guest's own disks that are in `directory`."""
+    return sorted(path.name for pattern in (ROOT, f"{EPHEMERAL}?", SWAP) for path in directory.glob(pattern))
+
+
+def make_blank(file: DiskFile, directory: Path) -> None:
+    """Make a blank disk, formatted as it says; one that exists is kept as it is."""
+    if file.disk.is_swap:
+        make_swap(directory / file.name, size_mb=file.disk.size_mb)
+    else:
+        make_ephemeral(directory / file.name, size_mb=file.disk.size_mb, label=file.serial)
+
+
+def make_root(base: Base, path: Path, *, size_mb: int) -> None:
+    """An overlay on the base, grown to `size_mb` (0: as large as the base)."""
+    size = size_mb << 20 or base.virtual_size
     make_file(path, ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base.path), "{}", str(size)])
 
 
-def make_ephemeral(path: Path, *, size_gb: int) -> None:
-    """An empty ext4 file system, labelled as cloud-init looks for it."""
-    make_file(path, ["mkfs.ext4", "-q", "-F", "-L", "ephemeral0", "{}", f"{size_gb}G"])
+def make_ephemeral(path: Path, *, size_mb: int, label: str) -> None:
+    """An empty ext4 file system; cloud-init looks for it by its label."""
+    make_file(path, ["mkfs.ext4", "-q", "-F", "-L", label, "{}", f"{size_mb}M"])
 
 
 def make_swap(path: Path, *, size_mb: int) -> None:

@@ -11,6 +11,7 @@ from nova_lite.compute.virt.libvirt.guests import LibvirtGuests
 from nova_lite.compute.virt.libvirt.storage import config_drive, disks, resized_disks
 from nova_lite.compute.virt.libvirt.storage.disk_list import RESCUE, RESCUE_CONFIG
 from nova_lite.rpc.compute import Guest, Image
+from nova_lite.values.guest_disk import DiskSource
 from nova_lite.values.instance_metadata import names_devices, with_places
 
 
@@ -21,14 +22,13 @@ class LibvirtDisks:
         self._env, self._cache, self._guests = env, cache, guests
 
     def make(self, guest: Guest) -> None:
-        base = self._base(guest.image)
         directory = self._env.make_directory(guest.server_id)
         with self._env.failing("make disks"):
-            disks.make_root(base, directory / disks.ROOT, disk_gb=guest.disk_gb)
-            if guest.ephemeral_gb:
-                disks.make_ephemeral(directory / disks.EPHEMERAL, size_gb=guest.ephemeral_gb)
-            if guest.swap_mb:
-                disks.make_swap(directory / disks.SWAP, size_mb=guest.swap_mb)
+            for file in disks.files_of(guest.disks):
+                if file.disk.source is DiskSource.IMAGE:
+                    disks.make_root(self._base(guest.image), directory / file.name, size_mb=file.disk.size_mb)
+                else:
+                    disks.make_blank(file, directory)
 
     def make_config_drive(self, guest: Guest) -> None:
         documents = guest.documents
@@ -40,8 +40,9 @@ class LibvirtDisks:
             config_drive.make(documents, self._env.make_directory(guest.server_id) / name)
 
     def clear(self, server_id: str, *, keeps_ephemeral: bool) -> None:
-        ephemeral = () if keeps_ephemeral else (disks.EPHEMERAL,)
-        self._remove(server_id, disks.ROOT, disks.CONFIG, disks.SWAP, RESCUE, RESCUE_CONFIG, *ephemeral)
+        own = disks.names_in(self._env.directory(server_id))
+        kept = [name for name in own if name.startswith(disks.EPHEMERAL)] if keeps_ephemeral else []
+        self._remove(server_id, disks.CONFIG, RESCUE, RESCUE_CONFIG, *(name for name in own if name not in kept))
 
     def remove(self, server_id: str) -> None:
         with self._env.failing("remove disks"):
@@ -52,7 +53,7 @@ class LibvirtDisks:
         rescue.device_of(guest.rescue, arch=self._env.arch, host=self._env.host)
         base = self._base(guest.rescue)
         with self._env.failing("make the rescue disk"):
-            disks.make_root(base, self._env.make_directory(guest.server_id) / RESCUE, disk_gb=0)
+            disks.make_root(base, self._env.make_directory(guest.server_id) / RESCUE, size_mb=0)
 
     def remove_rescue(self, server_id: str) -> None:
         self._remove(server_id, RESCUE, RESCUE_CONFIG)

@@ -9,6 +9,7 @@ from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.compute.virt.libvirt.hardware import capability_check
 from nova_lite.compute.virt.libvirt.xml.domain import hardware_of
 from nova_lite.rpc.compute import Guest, Image
+from nova_lite.values import guest_disk
 
 
 class LibvirtImages:
@@ -22,7 +23,7 @@ class LibvirtImages:
         reason = capability_check.missing(hardware_of(guest), ram_mb=guest.ram_mb, arch=env.arch, conf=env.conf)
         if reason is not None:
             raise env.failed("make such a guest", reason)
-        self._cache.fetch(guest.image, max_bytes=guest.disk_gb << 30 or None, check=check)
+        self._cache.fetch(guest.image, max_bytes=guest_disk.root_size_mb(guest.disks) << 20 or None, check=check)
 
     def cache(self, image: Image) -> None:
         self._cache.fetch(image, max_bytes=None, check=lambda: None)

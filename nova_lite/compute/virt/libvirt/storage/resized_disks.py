@@ -16,7 +16,6 @@ from nova_lite.worker.files import sync_directory
 KEPT = "before-resize"
 # While the disks are moved there: a crash between two of them must not look like a complete set.
 _MOVING = "before-resize.new"
-_NAMES = (disks.ROOT, disks.EPHEMERAL, disks.SWAP)
 # A disk of 100 GiB, full, on storage that writes 50 MiB a second.
 _COPY_S = 2400.0
 
@@ -27,9 +26,8 @@ def set_aside(directory: Path) -> None:
         return
     moving = directory / _MOVING
     moving.mkdir(mode=0o711, exist_ok=True)
-    for name in _NAMES:
-        if (directory / name).exists():
-            (directory / name).rename(moving / name)
+    for name in disks.names_in(directory):
+        (directory / name).rename(moving / name)
     moving.rename(directory / KEPT)
     sync_directory(directory)
 
@@ -39,17 +37,14 @@ def make(directory: Path, guest: Guest) -> None:
 
     :raises ValueError: a disk would have to shrink.
     """
-    kept = directory / KEPT
-    _copy(kept / disks.ROOT, directory / disks.ROOT)
-    if guest.disk_gb:
-        _grow(directory / disks.ROOT, size_gb=guest.disk_gb, disk_format="qcow2")
-    if guest.ephemeral_gb:
-        if (kept / disks.EPHEMERAL).exists():
-            _copy(kept / disks.EPHEMERAL, directory / disks.EPHEMERAL)
-            _grow(directory / disks.EPHEMERAL, size_gb=guest.ephemeral_gb, disk_format="raw")
-        disks.make_ephemeral(directory / disks.EPHEMERAL, size_gb=guest.ephemeral_gb)
-    if guest.swap_mb:
-        disks.make_swap(directory / disks.SWAP, size_mb=guest.swap_mb)
+    for file in disks.files_of(guest.disks):
+        old, path = directory / KEPT / file.name, directory / file.name
+        if file.disk.is_root or (file.disk.is_ephemeral and old.exists()):
+            _copy(old, path)
+            if file.disk.size_mb:
+                _grow(path, size_mb=file.disk.size_mb, disk_format=file.format)
+        else:
+            disks.make_blank(file, directory)
 
 
 def restore(directory: Path, guest: Guest) -> None:
@@ -57,14 +52,11 @@ def restore(directory: Path, guest: Guest) -> None:
     for kept in (directory / KEPT, directory / _MOVING):
         if not kept.exists():
             continue
-        for name in _NAMES:
-            if (kept / name).exists():
-                (kept / name).replace(directory / name)
+        for name in disks.names_in(kept):
+            (kept / name).replace(directory / name)
         kept.rmdir()
-    if not guest.ephemeral_gb:
-        (directory / disks.EPHEMERAL).unlink(missing_ok=True)
-    if not guest.swap_mb:
-        (directory / disks.SWAP).unlink(missing_ok=True)
+    for name in set(disks.names_in(directory)) - {file.name for file in disks.files_of(guest.disks)}:
+        (directory / name).unlink(missing_ok=True)
     sync_directory(directory)
 
 
@@ -83,10 +75,10 @@ def _copy(source: Path, path: Path) -> None:
     disks.make_file(path, ["cp", "--reflink=auto", "--sparse=always", str(source), "{}"], timeout_s=_COPY_S)
 
 
-def _grow(path: Path, *, size_gb: int, disk_format: str) -> None:
+def _grow(path: Path, *, size_mb: int, disk_format: str) -> None:
     """:raises ValueError: it is larger already; the text is Nova's."""
     facts = json.loads(commands.run(
         ["qemu-img", "info", "--output=json", "-f", disk_format, str(path)], timeout_s=60.0))
-    if int(facts["virtual-size"]) > size_gb << 30:
+    if int(facts["virtual-size"]) > size_mb << 20:
         raise ValueError("Unable to resize disk down.")
-    commands.run(["qemu-img", "resize", "-q", "-f", disk_format, str(path), f"{size_gb}G"], timeout_s=60.0)
+    commands.run(["qemu-img", "resize", "-q", "-f", disk_format, str(path), f"{size_mb}M"], timeout_s=60.0)
