@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one door to guests' consoles: a TCP port for console proxies, who must show a token that was announced here.
+"""Serves guests' consoles to console proxies: a TCP port that requires a token announced by the API.
 
 Guests' own consoles listen nowhere that another host, or another user of this one, can reach. A proxy sends the token
-and a newline; `ok` and a newline answer it and the console follows byte for byte, or `no` with the reason.
+and a newline; the answer is `ok` and a newline, followed by the console's bytes, or `no` and the reason.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from nova_lite import errors
 from nova_lite.rpc.compute import ConsoleAddress, ConsoleType
 
 LOG = logging.getLogger(__name__)
-_SHOW_TOKEN_S = 5.0
-_LONGEST_TOKEN = 256
-# Two threads each; a proxy that goes mad must not take all of the worker's.
-_MOST_OPEN = 200
+_TOKEN_S = 5.0
+_MAX_TOKEN = 256
+# Two threads each; a broken proxy must not take all threads of the worker.
+_MAX_OPEN = 200
 _CHUNK = 1 << 16
 
 
-class _Leave(NamedTuple):
+class _Grant(NamedTuple):
     server_id: str
     type: ConsoleType
     until: float
@@ -46,41 +46,41 @@ class ConsoleServer:
         self._connect = connect
         self._clock = clock
         self._lock = threading.Lock()
-        self._leaves: dict[str, _Leave] = {}
+        self._grants: dict[str, _Grant] = {}
         self._serials: dict[str, socket.socket] = {}
-        self._open = threading.BoundedSemaphore(_MOST_OPEN)
+        self._open = threading.BoundedSemaphore(_MAX_OPEN)
         self._listener: socket.socket | None = None
-        self._why = "the worker has not started to serve consoles"
+        self._reason = "the worker has not started to serve consoles"
 
     def start(self) -> None:
-        """Listen; where that is impossible consoles are refused with the reason, and all else goes on."""
+        """Listen. If that fails, consoles are refused with the reason, and all else works."""
         try:
             self._listener = socket.create_server((self._address, self._port))
         except OSError as error:
-            self._why = f"the worker cannot listen on {self._address}:{self._port} for them: {error.strerror}"
-            LOG.warning("no consoles: %s; see my_ip and [compute] console_port", self._why)
+            self._reason = f"the worker cannot listen on {self._address}:{self._port} for them: {error.strerror}"
+            LOG.warning("no consoles: %s; see my_ip and [compute] console_port", self._reason)
             return
-        threading.Thread(target=self._accept, args=(self._listener,), name="console-gate", daemon=True).start()
+        threading.Thread(target=self._accept, args=(self._listener,), name="console-server", daemon=True).start()
 
     def stop(self) -> None:
-        """Let nobody in any more; consoles that are open end with the process."""
+        """Accept no more connections; open consoles end with the process."""
         if self._listener is not None:
-            # A thread that waits in accept() is not woken by close().
+            # close() does not wake a thread that waits in accept().
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
 
     def announce(self, server_id: str, type: ConsoleType, *, token_hash: str, ttl_s: int) -> ConsoleAddress:  # noqa: A002
-        """Let in, for `ttl_s` seconds, whoever shows the token with this SHA-256; where to.
+        """Accept, for `ttl_s` seconds, the token with this SHA-256 in hex; the address to connect to.
 
         :raises errors.Unavailable: this worker cannot listen.
         """
         if self._listener is None:
-            raise errors.Unavailable(reason=f"There are no consoles on this host: {self._why}")
+            raise errors.Unavailable(reason=f"There are no consoles on this host: {self._reason}")
         now = self._clock()
         with self._lock:
-            self._leaves = {known: leave for known, leave in self._leaves.items() if leave.until > now}
-            self._leaves[token_hash] = _Leave(server_id, type, now + ttl_s)
+            self._grants = {hash_: grant for hash_, grant in self._grants.items() if grant.until > now}
+            self._grants[token_hash] = _Grant(server_id, type, now + ttl_s)
         return ConsoleAddress(host=self._address, port=int(self._listener.getsockname()[1]))
 
     def _accept(self, listener: socket.socket) -> None:
@@ -94,54 +94,55 @@ class ConsoleServer:
     def _serve(self, proxy: socket.socket) -> None:
         with proxy:
             if not self._open.acquire(blocking=False):
-                _say(proxy, "no too many consoles are open on this host")
+                _answer(proxy, "no too many consoles are open on this host")
                 return
             try:
-                leave = self._check(proxy)
-                if leave is not None:
-                    self._show(proxy, leave)
+                grant = self._check(proxy)
+                if grant is not None:
+                    self._relay(proxy, grant)
             finally:
                 self._open.release()
 
-    def _check(self, proxy: socket.socket) -> _Leave | None:
-        proxy.settimeout(_SHOW_TOKEN_S)
-        shown = b""
+    def _check(self, proxy: socket.socket) -> _Grant | None:
+        """What the token that the proxy sends grants; None: nothing, which the proxy has been sent."""
+        proxy.settimeout(_TOKEN_S)
+        token = b""
         with contextlib.suppress(OSError):
-            while not shown.endswith(b"\n") and len(shown) <= _LONGEST_TOKEN and (more := proxy.recv(_LONGEST_TOKEN)):
-                shown += more
-        wanted = hashlib.sha256(shown.rstrip(b"\n")).hexdigest()
+            while not token.endswith(b"\n") and len(token) <= _MAX_TOKEN and (more := proxy.recv(_MAX_TOKEN)):
+                token += more
+        token_hash = hashlib.sha256(token.rstrip(b"\n")).hexdigest()
         with self._lock:
-            known = next((known for known in self._leaves if hmac.compare_digest(known, wanted)), None)
-            leave = self._leaves[known] if known else None
-        if leave is None or leave.until <= self._clock():
-            _say(proxy, "no the token is unknown to the host, or has expired")
+            grant = next(
+                (grant for hash_, grant in self._grants.items() if hmac.compare_digest(hash_, token_hash)), None)
+        if grant is None or grant.until <= self._clock():
+            _answer(proxy, "no the token is unknown to the host, or has expired")
             return None
-        return leave
+        return grant
 
-    def _show(self, proxy: socket.socket, leave: _Leave) -> None:
-        if leave.type is ConsoleType.SERIAL:
-            self._end_serial(leave.server_id)
+    def _relay(self, proxy: socket.socket, grant: _Grant) -> None:
+        if grant.type is ConsoleType.SERIAL:
+            self._close_serial(grant.server_id)
         try:
-            console = self._connect(leave.server_id, leave.type)
+            console = self._connect(grant.server_id, grant.type)
         except errors.NovaLiteError as error:
-            _say(proxy, f"no {error.text}")
+            _answer(proxy, f"no {error.text}")
             return
-        LOG.info("server %s: its %s console is opened", leave.server_id, leave.type.value)
+        LOG.info("server %s: its %s console opened", grant.server_id, grant.type.value)
         with console:
-            if leave.type is ConsoleType.SERIAL:
+            if grant.type is ConsoleType.SERIAL:
                 with self._lock:
-                    self._serials[leave.server_id] = proxy
-            if _say(proxy, "ok"):
+                    self._serials[grant.server_id] = proxy
+            if _answer(proxy, "ok"):
                 proxy.settimeout(None)
                 console.settimeout(None)
                 relay(proxy, console)
         with self._lock:
-            if self._serials.get(leave.server_id) is proxy:
-                del self._serials[leave.server_id]
-        LOG.info("server %s: its %s console is closed", leave.server_id, leave.type.value)
+            if self._serials.get(grant.server_id) is proxy:
+                del self._serials[grant.server_id]
+        LOG.info("server %s: its %s console closed", grant.server_id, grant.type.value)
 
-    def _end_serial(self, server_id: str) -> None:
-        """A serial port has one line: who comes later takes it over."""
+    def _close_serial(self, server_id: str) -> None:
+        """A serial port has one connection: a later one takes it over."""
         with self._lock:
             earlier = self._serials.pop(server_id, None)
         if earlier is not None:
@@ -150,14 +151,14 @@ class ConsoleServer:
 
 
 def relay(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until either side ends."""
-    back = threading.Thread(target=_carry, args=(other, one), name="console-back", daemon=True)
+    """Copy bytes in both directions until either side closes."""
+    back = threading.Thread(target=_copy, args=(other, one), name="console-back", daemon=True)
     back.start()
-    _carry(one, other)
+    _copy(one, other)
     back.join()
 
 
-def _carry(source: socket.socket, sink: socket.socket) -> None:
+def _copy(source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(_CHUNK):
             sink.sendall(data)
@@ -166,7 +167,7 @@ def _carry(source: socket.socket, sink: socket.socket) -> None:
             end.shutdown(socket.SHUT_RDWR)
 
 
-def _say(proxy: socket.socket, line: str) -> bool:
+def _answer(proxy: socket.socket, line: str) -> bool:
     try:
         proxy.sendall(f"{' '.join(line.split())}\n".encode())
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetches an image's bytes over HTTP into a file, hashed as they come, holes kept as holes."""
+"""Fetches an image's bytes over HTTP into a file, hashed as they arrive; blocks of zeros become holes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ZEROS = bytes(_CHUNK)
 
 
 class DownloadFailed(Exception):
-    """The text says why; `is_passing`: asking again may help."""
+    """The text is the reason; `is_passing`: a retry may succeed."""
 
     def __init__(self, reason: str, *, is_passing: bool = False) -> None:
         super().__init__(reason)
@@ -29,12 +29,12 @@ def download(image: Image, target: Path, *, timeout_s: float, check: Callable[[]
 
     `timeout_s` bounds the wait for each chunk; `check` is called between chunks and may raise.
 
-    :raises DownloadFailed: no connection, a refusal, or not the bytes that were promised.
+    :raises DownloadFailed: no connection, a refusal, or other bytes than the image service recorded.
     """
     address = urllib.parse.urlsplit(image.url)
     kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}.get(address.scheme)
     if kind is None or not address.hostname:
-        raise DownloadFailed("its address is not one of HTTP")
+        raise DownloadFailed("its address is not an HTTP URL")
     connection = kind(address.hostname, address.port, timeout=timeout_s)
     path = urllib.parse.urlunsplit(("", "", address.path or "/", address.query, ""))
     try:
@@ -47,7 +47,7 @@ def download(image: Image, target: Path, *, timeout_s: float, check: Callable[[]
             )
         _save(response, image, target, check)
     except (OSError, http.client.HTTPException) as error:
-        raise DownloadFailed(f"the image service broke off: {error!r}", is_passing=True) from error
+        raise DownloadFailed(f"the connection to the image service failed: {error!r}", is_passing=True) from error
     finally:
         connection.close()
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads an image's own header, before any tool opens it: a hostile one must not make a tool open other files."""
+"""Reads an image's header before any program opens it: a hostile image must not make a program open other files."""
 
 from __future__ import annotations
 
 import struct
 from pathlib import Path
 
-# First bytes of formats that QEMU would recognise: a "raw" image that begins so is a disguise.
+# First bytes of formats that QEMU recognises: a "raw" image that begins so would be opened as that format.
 _MAGIC = {
     b"QFI\xfb": "qcow2", b"KDMV": "vmdk", b"COWD": "vmdk", b"# Disk Desc": "vmdk", b"vhdxfile": "vhdx",
     b"conectix": "vhd", b"QED\0": "qed", b"LUKS\xba\xbe": "luks", b"<<< ": "vdi",
@@ -18,22 +18,22 @@ _SECTOR = 512
 
 
 class BadImage(Exception):
-    """The text says what is wrong with the image."""
+    """The text is what is wrong with the image."""
 
 
 def virtual_size(path: Path, disk_format: str) -> int:
     """Bytes of the disk that the image describes.
 
-    :raises BadImage: another format than said, one that is not run here, or one that refers to other files.
+    :raises BadImage: another format than recorded, one that cannot run here, or one that refers to other files.
     """
     with path.open("rb") as stream:
         head = stream.read(_SECTOR)
-    found = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "raw")
+    actual = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "raw")
     if disk_format not in ("raw", "qcow2"):
         raise BadImage(f"disk format {disk_format} cannot run here; raw and qcow2 can")
-    if found != disk_format:
-        raise BadImage(f"it says to be {disk_format} but is {found}")
-    if found == "raw":
+    if actual != disk_format:
+        raise BadImage(f"it is recorded as {disk_format} but is {actual}")
+    if actual == "raw":
         size = path.stat().st_size
         return -(-size // _SECTOR) * _SECTOR
     return _qcow2_size(head)

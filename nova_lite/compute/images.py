@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps images as raw base files on the host: fetched once, checked before use, removed when long unused."""
+"""The cache of images as raw base files on the host: downloaded once, checked before use, removed when long unused."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from nova_lite.worker import commands, files
 from nova_lite.worker.locks import NamedLocks
 
 LOG = logging.getLogger(__name__)
-_FACTS, _LOCK, _PART = ".json", ".lock", ".part"
+_META, _LOCK, _PART = ".json", ".lock", ".part"
 _TRIES = 3
 _WAIT_S = 1.0
-# qemu-img on a hostile file: what Nova and Cinder allow it, too.
+# Limits of qemu-img on a hostile file, as in Nova and Cinder.
 _INFO_MEMORY_MB, _INFO_CPU_S = 1024, 30
 _CONVERT_MEMORY_MB = 4096
 
@@ -59,11 +59,11 @@ class ImageCache:
         self._locks = NamedLocks()
 
     def fetch(self, image: Image, *, max_bytes: int | None, check: Callable[[], None]) -> Base:
-        """The image's base, downloaded unless it is here; one download however many ask at once.
+        """The image's base, downloaded unless it is here; concurrent calls share one download.
 
         `max_bytes`: size of the disk that it must fit in; None: any.
 
-        :raises errors.ImageFailed: it cannot be had, is damaged, unsafe, or larger than `max_bytes`.
+        :raises errors.ImageFailed: it cannot be downloaded, is damaged, unsafe, or larger than `max_bytes`.
         """
         key = key_of(image)
         try:
@@ -79,36 +79,36 @@ class ImageCache:
         return base
 
     def find(self, image: Image) -> Base | None:
-        """The base if it is here and whole (by its size); notes that it is used now."""
+        """The base if it is here with its whole size; it counts as used now."""
         path = self._directory / key_of(image)
-        facts = path.with_suffix(_FACTS)
+        metadata = path.with_suffix(_META)
         try:
-            size = int(json.loads(facts.read_text())["virtual_size"])
-            found = path.stat().st_size
+            size = int(json.loads(metadata.read_text())["virtual_size"])
+            actual = path.stat().st_size
         except (OSError, ValueError, KeyError):
             return None
-        if found != size:
-            LOG.warning("image %s: its base has %d bytes instead of %d; it is fetched again", image.id, found, size)
+        if actual != size:
+            LOG.warning("image %s: its base has %d bytes instead of %d; it is downloaded again", image.id, actual, size)
             return None
-        os.utime(facts, (self._now(), self._now()))
+        os.utime(metadata, (self._now(), self._now()))
         return Base(path, size)
 
     def clean(self, *, kept: Collection[Image], unused_for_s: float) -> None:
-        """Remove what a crash left half made, and bases that no image of `kept` needs and nobody used lately."""
+        """Remove partial files of a crash, and bases of no image in `kept` that were unused for `unused_for_s`."""
         if not self._directory.exists():
             return
         for part in (*self._directory.glob(f"*{_PART}*"), *self._directory.glob(f"*{files.PARTIAL}")):
-            with self._if_free(part.name.partition(".")[0]) as is_free:
+            with self._try_alone(part.name.partition(".")[0]) as is_free:
                 if is_free:
                     part.unlink(missing_ok=True)
         needed = {key_of(image) for image in kept}
         limit = self._now() - unused_for_s
-        for facts in self._directory.glob(f"*{_FACTS}"):
-            key = facts.stem
-            with self._if_free(key) as is_free:
-                if is_free and key not in needed and facts.exists() and facts.stat().st_mtime < limit:
-                    facts.unlink()
-                    facts.with_suffix("").unlink(missing_ok=True)
+        for metadata in self._directory.glob(f"*{_META}"):
+            key = metadata.stem
+            with self._try_alone(key) as is_free:
+                if is_free and key not in needed and metadata.exists() and metadata.stat().st_mtime < limit:
+                    metadata.unlink()
+                    metadata.with_suffix("").unlink(missing_ok=True)
                     LOG.info("base %s removed: no guest needs it", key)
 
     def _make(self, image: Image, key: str, *, max_bytes: int | None, check: Callable[[], None]) -> Base:
@@ -127,7 +127,7 @@ class ImageCache:
                 self._convert(image, arrived, raw, check)
             os.truncate(raw, size)
             fail("image.keep.before")
-            self._keep(image, key, raw, size)
+            self._commit(image, key, raw, size)
         finally:
             arrived.unlink(missing_ok=True)
             raw.unlink(missing_ok=True)
@@ -135,11 +135,11 @@ class ImageCache:
         return Base(self._directory / key, size)
 
     def _download(self, image: Image, target: Path, check: Callable[[], None]) -> None:
-        for left in reversed(range(_TRIES)):
+        for remaining in reversed(range(_TRIES)):
             try:
                 return download(image, target, timeout_s=self._idle_timeout_s, check=check)
             except DownloadFailed as error:
-                if not (error.is_passing and left):
+                if not (error.is_passing and remaining):
                     raise
                 LOG.warning("image %s: %s; trying again", image.id, error)
                 self._wait(_WAIT_S)
@@ -149,9 +149,9 @@ class ImageCache:
             ["qemu-img", "info", "--output=json", "-f", image.disk_format, str(source)], timeout_s=_INFO_CPU_S,
             memory_mb=_INFO_MEMORY_MB, cpu_s=_INFO_CPU_S, check=check,
         )
-        facts = json.loads(text)
-        more = facts.get("format-specific", {}).get("data", {})
-        if "backing-filename" in facts or more.get("data-file"):
+        metadata = json.loads(text)
+        more = metadata.get("format-specific", {}).get("data", {})
+        if "backing-filename" in metadata or more.get("data-file"):
             raise image_format.BadImage("it refers to another file")
         commands.run(
             ["qemu-img", "convert", "-f", image.disk_format, "-O", "raw", "-t", "writeback", str(source), str(target)],
@@ -159,21 +159,21 @@ class ImageCache:
             check=check,
         )
 
-    def _keep(self, image: Image, key: str, raw: Path, size: int) -> None:
-        """Make the base visible whole: bytes on disk first, then its name, then the facts that make it count."""
+    def _commit(self, image: Image, key: str, raw: Path, size: int) -> None:
+        """Make the base visible whole: its bytes on disk first, then its name, then the file of its size, which makes it valid."""
         path = self._directory / key
         files.sync(raw)
-        # Nobody may write: an active block commit without a base would go into it (seen with libvirt 9.0).
+        # Read-only: an active block commit without a base would write into it (libvirt 9.0).
         raw.chmod(0o444)
-        path.with_suffix(_FACTS).unlink(missing_ok=True)
+        path.with_suffix(_META).unlink(missing_ok=True)
         raw.rename(path)
-        facts = {"image": image.id, image.hash_algo: image.checksum, "virtual_size": size}
-        files.replace(path.with_suffix(_FACTS), json.dumps(facts))
+        metadata = {"image": image.id, image.hash_algo: image.checksum, "virtual_size": size}
+        files.replace(path.with_suffix(_META), json.dumps(metadata))
 
     @contextlib.contextmanager
     def _alone(self, key: str, check: Callable[[], None]) -> Iterator[None]:
-        """Hold the image among this process's threads, and then among processes."""
-        # Others' QEMU, under another user, must reach the bases; their names cannot be guessed or listed.
+        """Hold the image against this process's threads, and then against other processes."""
+        # QEMU, which may run as another user, must reach the bases; their names cannot be guessed or listed.
         self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         with self._locks.hold(key, check=check):
             while True:
@@ -185,7 +185,7 @@ class ImageCache:
                 self._wait(0.1)
 
     @contextlib.contextmanager
-    def _if_free(self, key: str) -> Iterator[bool]:
+    def _try_alone(self, key: str) -> Iterator[bool]:
         if self._locks.is_held(key):
             yield False
             return

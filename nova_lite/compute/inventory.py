@@ -24,20 +24,20 @@ def ram_mb() -> int:
 
 def disk_gb(path: Path) -> tuple[int, int]:
     """Size and free space, in GiB, of the file system that `path` is on."""
-    found = os.statvfs(path)
-    return found.f_blocks * found.f_frsize >> 30, found.f_bavail * found.f_frsize >> 30
+    stat = os.statvfs(path)
+    return stat.f_blocks * stat.f_frsize >> 30, stat.f_bavail * stat.f_frsize >> 30
 
 
 def uptime() -> str:
-    """What the `uptime` command says: the time, how long the machine runs, users, load; without the command, the kernel's facts."""
+    """The output of `uptime`: time, how long the machine runs, users, load; without that program, from the kernel."""
     try:
         return commands.run(["env", "LC_ALL=C", "uptime"], timeout_s=_UPTIME_S).rstrip()
     except commands.CommandFailed:
-        return _kernels_uptime()
+        return _uptime_of_kernel()
 
 
-def _kernels_uptime() -> str:
-    """As the command, but for the time and the users: `up 3 days, 4:05,  load average: 0.1, 0.2, 0.3`."""
+def _uptime_of_kernel() -> str:
+    """As the program, without time and users: `up 3 days, 4:05,  load average: 0.1, 0.2, 0.3`."""
     minutes = int(float(_UPTIME.read_text().split()[0])) // 60
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
     loads = ", ".join(_LOAD.read_text().split()[:3])
@@ -45,5 +45,5 @@ def _kernels_uptime() -> str:
 
 
 def boot_id() -> str:
-    """A word that is another after each restart of the machine; empty where the kernel has none."""
+    """The kernel's identifier of this boot of the machine; "" where it has none."""
     return _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""

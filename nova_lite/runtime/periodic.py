@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls a function at a steady pace from a thread of its own: heartbeats, reconcilers, lease renewal."""
+"""Calls a function periodically from a thread of its own: heartbeats, reconcilers, lease renewal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Periodic:
-    """Calls `work` at once and then `interval_s` after each end; an error is logged and the pace goes on.
+    """Calls `work` at once and then `interval_s` after each end; an error is logged and the next call comes.
 
     `settle_s`: how long after `call_soon` the call waits, so that simultaneous requests are served by one call.
     """
@@ -35,7 +35,7 @@ class Periodic:
             self._thread.join(timeout=timeout_s)
 
     def call_soon(self) -> None:
-        """Do not wait for the next time."""
+        """Make the next call at once."""
         self._wake.set()
 
     def _run(self) -> None:

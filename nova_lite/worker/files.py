@@ -44,7 +44,7 @@ def sync_directory(path: Path) -> None:
 
 
 def remove_partial(directory: Path) -> None:
-    """Remove what a crash left half written; only while nobody writes there."""
+    """Remove what a crash left half written; only while no thread writes there."""
     for path in directory.glob(f"*{PARTIAL}"):
         path.unlink(missing_ok=True)
 

@@ -29,7 +29,7 @@ class RecordFiles:
         files.remove_partial(self._directory)
 
     def read(self) -> Iterator[tuple[str, object]]:
-        """Id and content of each record; a file that cannot be read is reported and left alone."""
+        """Id and content of each record; a file that cannot be read is logged and kept."""
         for path in self._paths():
             try:
                 yield self._id(path), json.loads(path.read_text())

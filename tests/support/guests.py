@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An image service for tests: one file over HTTP, with the token asked for."""
+"""An image service for tests: one file over HTTP, for requests with the right token."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _BUSES = {"disk": ("virtio", "scsi", "sata", "usb"), "cdrom": ("sata", "scsi", "
 def device_of(image: Image, *, arch: str, host: str) -> tuple[str, str]:
     """Device (disk or cdrom) and bus of the rescue disk.
 
-    :raises errors.ImageFailed: the image asks for what no guest can have.
+    :raises errors.ImageFailed: the image requires what no guest can have.
     """
     device = image.properties.get("hw_rescue_device") or "disk"
     default = {"disk": "virtio", "cdrom": "sata" if arch == "x86_64" else "scsi"}.get(device, "")

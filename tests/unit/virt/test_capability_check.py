@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host says it lacks, and which CPUs it gives to whom."""
+"""What a host lacks for a guest, and which CPUs its guests get."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ class Domains:
 
 
 def choose(conn: Domains, *among: int, vcpus: int = 2) -> dict[int, int]:
-    asked = Hardware(cpus=CpuPolicy(dedicated=tuple(range(vcpus))))
-    return dict(cpu_pinning.choose(conn, "mine", asked, among=CpuSets(among, (0, 1))).cpus)
+    required = Hardware(cpus=CpuPolicy(dedicated=tuple(range(vcpus))))
+    return dict(cpu_pinning.choose(conn, "mine", required, among=CpuSets(among, (0, 1))).cpus)
 
 
-def test_cpus_that_nobody_has_are_given_lowest_first() -> None:
+def test_the_lowest_cpus_that_no_guest_has_are_chosen() -> None:
     conn = Domains((Domain("other", (2, 4)), Domain("shared", ())))
     assert choose(conn, 2, 3, 4, 5) == {0: 3, 1: 5}
 
@@ -98,7 +98,7 @@ def test_a_guest_keeps_the_cpus_that_it_has() -> None:
     assert choose(Domains((Domain("mine", (5, 4)),)), 2, 3, 4, 5) == {0: 5, 1: 4}
 
 
-def test_a_guest_that_has_grown_is_given_others() -> None:
+def test_a_guest_that_was_resized_gets_others() -> None:
     assert choose(Domains((Domain("mine", (5,)),)), 2, 3, 5) == {0: 2, 1: 3}
 
 
@@ -107,8 +107,8 @@ def test_too_few_cpus_are_counted_in_the_refusal() -> None:
         choose(Domains((Domain("other", (2,)),)), 2, 3)
 
 
-@pytest.mark.parametrize("said", ["zero", "0-", "99999"])
-def test_a_set_of_cpus_that_is_none_is_refused(conf: cfg.ConfigOpts, said: str) -> None:
-    conf.set_override("cpu_dedicated_set", said, group="compute")
+@pytest.mark.parametrize("value", ["zero", "0-", "99999"])
+def test_an_invalid_set_of_cpus_is_refused(conf: cfg.ConfigOpts, value: str) -> None:
+    conf.set_override("cpu_dedicated_set", value, group="compute")
     with pytest.raises(ValueError, match="cpu_dedicated_set"):
         cpu_sets.refuse_absent(conf)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What flavors and images ask for, as it stands in the domain's XML."""
+"""What flavors and images require, in the domain's XML."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def at(domain: ET.Element, path: str) -> dict[str, str]:
     ({"quota:vif_inbound_average": "100", "quota:vif_inbound_peak": "200"}, {}, "devices/interface/bandwidth/inbound",
      {"average": "100", "peak": "200"}),
 ])
-def test_a_wish_is_in_the_description(specs: Words, image: Words, path: str, attributes: Words) -> None:
+def test_a_requirement_is_in_the_description(specs: Words, image: Words, path: str, attributes: Words) -> None:
     assert at(described(specs, image), path) == attributes
 
 
@@ -128,8 +128,8 @@ def test_what_is_switched_off_is_not_there() -> None:
 
 
 def test_the_hypervisor_hides_and_windows_is_helped_only_on_kvm() -> None:
-    asked = {"specs": {"hide_hypervisor_id": "true"}, "image": {"os_type": "windows"}}
-    kvm, tcg = described(**asked, machine=KVM), described(**asked)  # type: ignore[arg-type]
+    options = {"specs": {"hide_hypervisor_id": "true"}, "image": {"os_type": "windows"}}
+    kvm, tcg = described(**options, machine=KVM), described(**options)  # type: ignore[arg-type]
     assert at(kvm, "features/kvm/hidden") == {"state": "on"}
     assert kvm.find("features/hyperv/relaxed") is not None
     assert (tcg.find("features/kvm"), tcg.find("features/hyperv")) == (None, None)
@@ -176,7 +176,7 @@ def test_real_time_cpus_come_first_and_their_memory_stays() -> None:
 
 
 @pytest.mark.parametrize("model", ["sb16", "es1370", "pcspk", "ac97", "ich6", "ich9", "usb"])
-def test_a_sound_card_is_the_model_that_was_asked_for(model: str) -> None:
+def test_a_sound_card_is_of_the_required_model(model: str) -> None:
     domain = described({"hw:sound_model": model})
     assert at(domain, "devices/sound") == {"model": model}
     assert at(domain, "devices/controller[@type='usb']")["model"] == ("qemu-xhci" if model == "usb" else "none")

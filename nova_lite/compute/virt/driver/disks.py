@@ -29,7 +29,7 @@ class DiskDriver(Protocol):
     def make_rescue(self, guest: Guest) -> None:
         """Make the disk of `guest.rescue`; one that exists is kept as it is.
 
-        :raises errors.ImageFailed: the image is not on the host, or asks for a device that no guest here can have.
+        :raises errors.ImageFailed: the image is not on the host, or requires a device that no guest here can have.
         """
 
     def remove_rescue(self, server_id: str) -> None:

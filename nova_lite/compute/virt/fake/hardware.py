@@ -46,7 +46,7 @@ def inventory(conf: cfg.ConfigOpts, host: str) -> Inventory:
 
 def cpus(conf: cfg.ConfigOpts) -> CpuSets:
     """The CPUs of a simulated host; each is a core of its own."""
-    return CpuSets(cpu_sets.dedicated(conf), cpu_sets.shared(conf, there=range(conf.compute.fake_vcpus)))
+    return CpuSets(cpu_sets.dedicated(conf), cpu_sets.shared(conf, existing=range(conf.compute.fake_vcpus)))
 
 
 def capabilities(conf: cfg.ConfigOpts) -> HostCapabilities:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The domains of this worker's guests: found by UUID, told from foreign ones by their metadata, defined, powered off."""
+"""The domains of this worker's guests: found by UUID, checked by their metadata to be its own, defined, powered off."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether this host can give a guest the hardware that it asks for, and if not, what it lacks."""
+"""Whether this host has the hardware that a guest requires, and if not, what it lacks."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def _firmware(hardware: Hardware, arch: str) -> str | None:
 
 
 def has_firmware(arch: str, *, is_secure: bool) -> bool:
-    """Whether QEMU has a UEFI here for such guests, that can check what it starts if `is_secure`."""
+    """Whether QEMU has a UEFI firmware here for such guests, with secure boot if `is_secure`."""
     for path in sorted(_FIRMWARES.glob("*.json")):
-        found = json.loads(path.read_text())
-        fits = "uefi" in found["interface-types"] and arch in {target["architecture"] for target in found["targets"]}
-        if fits and (not is_secure or "secure-boot" in found["features"]):
+        description = json.loads(path.read_text())
+        fits = "uefi" in description["interface-types"] and arch in {target["architecture"] for target in description["targets"]}
+        if fits and (not is_secure or "secure-boot" in description["features"]):
             return True
     return False
 
@@ -62,23 +62,23 @@ def _pages(hardware: Hardware, ram_mb: int) -> str | None:
     if size == 4:
         return None
     sizes = {int(path.name.removeprefix("hugepages-").removesuffix("kB")): path for path in _PAGES.glob("hugepages-*")}
-    wanted = [size] if isinstance(size, int) else sorted(sizes)
-    for kib in wanted:
+    usable = [size] if isinstance(size, int) else sorted(sizes)
+    for kib in usable:
         free = int((sizes[kib] / "free_hugepages").read_text()) if kib in sizes else 0
         if free * kib >= ram_mb << 10:
             return None
-    shown = f"{size} KiB" if isinstance(size, int) else size
-    return f"hw:mem_page_size={shown}: the host has not enough free huge pages for {ram_mb} MiB"
+    size_text = f"{size} KiB" if isinstance(size, int) else size
+    return f"hw:mem_page_size={size_text}: the host has not enough free huge pages for {ram_mb} MiB"
 
 
 def _nodes(hardware: Hardware) -> str | None:
-    there = len(list(_NODES.glob("node[0-9]*"))) or 1
-    if len(hardware.numa_nodes) <= there:
+    existing = len(list(_NODES.glob("node[0-9]*"))) or 1
+    if len(hardware.numa_nodes) <= existing:
         return None
-    return f"hw:numa_nodes={len(hardware.numa_nodes)}: the host has {there}, and each of a guest's needs one of its own"
+    return f"hw:numa_nodes={len(hardware.numa_nodes)}: the host has {existing}, and each of a guest's needs one of its own"
 
 
 def _cpus(hardware: Hardware, conf: cfg.ConfigOpts) -> str | None:
     if not hardware.cpus.dedicated or conf.compute.cpu_dedicated_set:
         return None
-    return "hw:cpu_policy: the host keeps no CPUs for single guests ([compute] cpu_dedicated_set is empty)"
+    return "hw:cpu_policy: the host has no dedicated CPUs ([compute] cpu_dedicated_set is empty)"

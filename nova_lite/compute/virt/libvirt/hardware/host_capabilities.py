@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this host has that flavors and images may ask for, so that schedulers send it only what it can be home to."""
+"""What this host has that flavors and images may require, so that schedulers send it only guests that it can run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAGES = Path("/sys/kernel/mm/hugepages")
 _NODES = Path("/sys/devices/system/node")
 _CAP_SYS_RESOURCE = 24  # linux/capability.h
 _CPUINFO = Path("/proc/cpuinfo")
-# CPU flags of Linux whose names in os-traits are others than HW_CPU_X86_ and the flag; those that it has not are left out.
+# CPU flags of Linux whose names in os-traits are other than HW_CPU_X86_ and the flag; None: os-traits has none.
 _FLAGS = {
     "sse4_1": "SSE41", "sse4_2": "SSE42", "pni": "SSE3", "aes": "AESNI", "sha_ni": "SHA", "lm": None, "fma": "FMA3",
     "pclmulqdq": "CLMUL", "hle": "HLE",
@@ -41,16 +41,16 @@ def read(conf: cfg.ConfigOpts, *, arch: str, is_kvm: bool) -> HostCapabilities:
     :raises ValueError: [compute] cpu_dedicated_set or cpu_shared_set is wrong.
     """
     cpu_sets.refuse_absent(conf)
-    known = cpu_sets.layout()
-    kept = set(cpu_sets.dedicated(conf))
+    layout = cpu_sets.layout()
+    dedicated = set(cpu_sets.dedicated(conf))
     nodes = []
     for number, memory_mb in enumerate(_memory_of_nodes()):
-        cpus = sorted(cpu for cpu, node in known.node_of.items() if node == number)
-        nodes.append(HostNumaNode(cpus=tuple(cpus), dedicated=tuple(sorted(kept & set(cpus))), memory_mb=memory_mb))
+        cpus = sorted(cpu for cpu, node in layout.node_of.items() if node == number)
+        nodes.append(HostNumaNode(cpus=tuple(cpus), dedicated=tuple(sorted(dedicated & set(cpus))), memory_mb=memory_mb))
     return HostCapabilities(
         numa_nodes=tuple(nodes), hugepages_mb={str(kib): total * kib >> 10 for kib, (total, _) in _pages().items() if total},
-        traits=tuple(sorted({*conf.compute.custom_traits, *_traits(arch, is_kvm=is_kvm, threads=known.threads)})),
-        threads=known.threads)
+        traits=tuple(sorted({*conf.compute.custom_traits, *_traits(arch, is_kvm=is_kvm, threads=layout.threads)})),
+        threads=layout.threads)
 
 
 def page_kib(hardware: Hardware, *, ram_mb: int) -> int | None:
@@ -63,11 +63,11 @@ def page_kib(hardware: Hardware, *, ram_mb: int) -> int | None:
     if isinstance(hardware.page_size, int):
         return hardware.page_size
     sizes = sorted(_pages().items(), reverse=True)
-    found = next((kib for kib, (_, free) in sizes if free * kib >= ram_mb << 10), None) or next(
+    size = next((kib for kib, (_, free) in sizes if free * kib >= ram_mb << 10), None) or next(
         (kib for kib, (total, _) in sizes if total * kib >= ram_mb << 10), None)
-    if found is None:
+    if size is None:
         raise ValueError(f"hw:mem_page_size={hardware.page_size}: the host has no huge pages for {ram_mb} MiB")
-    return found
+    return size
 
 
 def cpu_info(capabilities: str) -> str:
@@ -94,28 +94,28 @@ def _pages() -> dict[int, tuple[int, int]]:
 
 def _memory_of_nodes() -> list[int]:
     """MiB of each NUMA node; one for all where the kernel knows none."""
-    found = []
+    memory_mb = []
     for number in range(len(list(_NODES.glob("node[0-9]*")))):
         lines = (_NODES / f"node{number}" / "meminfo").read_text().splitlines()
-        found.append(next(int(line.split()[3]) >> 10 for line in lines if "MemTotal:" in line))
-    return found or [inventory.ram_mb()]
+        memory_mb.append(next(int(line.split()[3]) >> 10 for line in lines if "MemTotal:" in line))
+    return memory_mb or [inventory.ram_mb()]
 
 
 def _traits(arch: str, *, is_kvm: bool, threads: int) -> list[str]:
-    found = ["COMPUTE_NODE", "COMPUTE_FIRMWARE_BIOS"] if arch == "x86_64" else ["COMPUTE_NODE"]
+    traits = ["COMPUTE_NODE", "COMPUTE_FIRMWARE_BIOS"] if arch == "x86_64" else ["COMPUTE_NODE"]
     if capability_check.has_firmware(arch, is_secure=False):
-        found.append(resource_request.UEFI)
+        traits.append(resource_request.UEFI)
     if capability_check.has_firmware(arch, is_secure=True):
-        found.append(resource_request.SECURE_BOOT)
+        traits.append(resource_request.SECURE_BOOT)
     if capability_check.has_tpm():
-        found.extend(resource_request.TPM.values())
+        traits.extend(resource_request.TPM.values())
     if threads > 1:
-        found.append(resource_request.THREADS)
+        traits.append(resource_request.THREADS)
     if _can_run_in_real_time():
-        found.append(resource_request.REALTIME)
+        traits.append(resource_request.REALTIME)
     if _can_lock_memory():
-        found.append(resource_request.LOCKED)
-    return found + (_cpu_traits() if arch == "x86_64" and is_kvm else [])
+        traits.append(resource_request.LOCKED)
+    return traits + (_cpu_traits() if arch == "x86_64" and is_kvm else [])
 
 
 def _cpu_traits() -> list[str]:

@@ -16,7 +16,7 @@ RESCUE, RESCUE_CONFIG = "disk.rescue", "disk.config.rescue"
 def disks_of(guest: Guest, directory: Path, *, arch: str, host: str) -> tuple[Disk, ...]:
     """The guest's disks, in the order in which it sees them.
 
-    :raises errors.ImageFailed: the rescue image asks for a device that no guest here can have.
+    :raises errors.ImageFailed: the rescue image requires a device that no guest here can have.
     :raises ValueError: a disk is a volume.
     """
     own = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest's lesser devices: screen adapter, input, watchdog, random numbers, TPM, agent, spare slots."""
+"""Other devices of a domain: video adapter, input, watchdog, random numbers, TPM, agent, spare PCIe ports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nova_lite.compute.virt.libvirt.xml.elements import text
 from nova_lite.values.hardware import Hardware
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
-# A PCIe machine takes devices while it runs only into root ports that it was started with.
+# A running PCIe machine takes devices only in root ports that it was started with.
 _ROOT_PORTS = 12
 
 
@@ -24,7 +24,7 @@ def video(devices: ET.Element, hardware: Hardware, *, arch: str) -> None:
 def write(
     devices: ET.Element, hardware: Hardware, *, machine: str, disk_buses: set[str], tpm_secret: str
 ) -> None:
-    """All that comes after disks, NICs and consoles. `disk_buses`: those that the guest's disks are on.
+    """All devices after disks, NICs and consoles. `disk_buses`: those that the guest's disks are on.
 
     `tpm_secret`: libvirt's name of the key that the state of its TPM is encrypted with.
     """
@@ -53,7 +53,7 @@ def serial_ports(devices: ET.Element, hardware: Hardware) -> None:
 
 
 def _controllers(devices: ET.Element, hardware: Hardware, machine: str, disk_buses: set[str]) -> None:
-    buses = disk_buses | {hardware.disk_bus, hardware.cdrom_bus}  # the latter two: for disks that come later
+    buses = disk_buses | {hardware.disk_bus, hardware.cdrom_bus}  # the latter two: for disks attached later
     needs_usb = hardware.pointer == "usbtablet" or hardware.input_bus == "usb" or "usb" in buses or hardware.sound_model == "usb"
     # A USB tablet costs a guest without KVM seven seconds of its boot (measured, QEMU 7.2).
     ET.SubElement(devices, "controller", type="usb", model="qemu-xhci" if needs_usb else "none")
@@ -66,7 +66,7 @@ def _controllers(devices: ET.Element, hardware: Hardware, machine: str, disk_bus
 
 
 def _input(devices: ET.Element, hardware: Hardware) -> None:
-    """Every x86 machine has a PS/2 keyboard and mouse by itself."""
+    """x86 machines have a PS/2 keyboard and mouse without this."""
     if hardware.pointer == "usbtablet":
         ET.SubElement(devices, "input", type="tablet", bus=hardware.input_bus or "usb")
     if hardware.input_bus is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks of a guest in its description: on which bus, under which name, with which limits."""
+"""Disks of a domain: on which bus, under which name, with which limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PREFIX = {"virtio": "vd", "ide": "hd"}
 class Disk:
     """One disk file: `format` raw|qcow2; `serial` is what the guest sees in /sys/block/*/serial, 20 bytes.
 
-    `bus` None: as the guest's image asks. `device` disk|cdrom. `boots_first`: the firmware tries it before the others.
+    `bus` None: as the guest's image says. `device` disk|cdrom. `boots_first`: the firmware tries it before the others.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class Disk:
 
 
 def write(devices: ET.Element, disks: tuple[Disk, ...], hardware: Hardware, *, cache: str) -> None:
-    """All disks; each bus counts its letters from a."""
+    """All disks; names on each bus start with the letter a."""
     letters: dict[str, Iterator[str]] = {}
     has_order = any(disk.boots_first for disk in disks)
     for disk in disks:

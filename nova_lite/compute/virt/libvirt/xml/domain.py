@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the libvirt description of a guest: a pure function of the guest and of what the host can do."""
+"""Writes domain XML: a pure function of the guest and of what the host can do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nova_lite.values.hardware import Hardware
 
 __all__ = ["NAMESPACE", "Disk", "Machine", "domain_name", "domain_xml", "hardware_of", "nic_xml", "owner_of"]
 
-# Metadata elements of this namespace mark our domains; their owner tells two clouds on one libvirt apart.
+# Metadata elements of this namespace mark our domains; their owner distinguishes two clouds on one libvirt.
 NAMESPACE = "https://nova-lite.example/domain/1.0"
 _PREFIX = "nova"
 ET.register_namespace(_PREFIX, NAMESPACE)
@@ -27,7 +27,7 @@ ET.register_namespace(_PREFIX, NAMESPACE)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What of the host matters to a domain.
+    """What a domain depends on of its host.
 
     `owner` names this worker among all that use the same libvirt. `disk_cache`: none bypasses the host's page
     cache, where the file system can.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest starts from: machine type, BIOS or UEFI, secure boot, boot menu, and how it names itself."""
+"""Machine type, BIOS or UEFI, secure boot, boot menu and SMBIOS data of a domain."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from nova_lite.values.hardware import Hardware
 def write(
     domain: ET.Element, hardware: Hardware, *, server_id: str, arch: str, machine: str, is_ordered: bool
 ) -> None:
-    """<sysinfo> and <os>; `machine` is the host's default type. `is_ordered`: disks say themselves which boots first."""
-    # cloud-init knows an OpenStack guest by the product name.
+    """<sysinfo> and <os>; `machine` is the host's default type. `is_ordered`: the disks have a boot order."""
+    # cloud-init recognises OpenStack by the product name.
     system = ET.SubElement(ET.SubElement(domain, "sysinfo", type="smbios"), "system")
     for name, content in (
         ("manufacturer", "nova_lite"), ("product", "OpenStack Compute"), ("serial", server_id),
@@ -41,7 +41,7 @@ def machine_type(hardware: Hardware, *, default: str) -> str:
 
 
 def is_secure(hardware: Hardware) -> bool:
-    """Whether the firmware is to check what it starts; `optional` is taken up where UEFI is asked for."""
+    """Whether the firmware is to check what it starts; `optional` means yes for guests with UEFI on q35."""
     if hardware.firmware != "uefi":
         return False
     return hardware.secure_boot == "required" or (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processors, memory and clock of a guest: topology, NUMA, pinning, pages, shares, and what Windows wants."""
+"""Processors, memory and clock of a domain: topology, NUMA, pinning, pages, shares, and settings for Windows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nova_lite.compute.virt.libvirt.xml.elements import text
 from nova_lite.values.hardware import Hardware
 
 _TUNE = (("cpu_shares", "shares"), ("cpu_period", "period"), ("cpu_quota", "quota"))
-# Of real-time CPUs: the least, which already comes before all that is not real-time.
+# Of real-time CPUs: the lowest, which is above all that is not real-time.
 _PRIORITY = "1"
-# What Nova turns on for guests whose os_type is windows, against clock drift and needless exits.
+# What Nova enables for guests whose os_type is windows, against clock drift and needless exits.
 _HYPERV: tuple[tuple[str, dict[str, str]], ...] = (
     ("relaxed", {}), ("vapic", {}), ("spinlocks", {"retries": "8191"}))
 
@@ -22,7 +22,7 @@ def write(
     domain: ET.Element, hardware: Hardware, *, arch: str, is_kvm: bool, tb_cache_mb: int, pins: CpuPinning, shared: str,
     page_kib: int | None,
 ) -> None:
-    """All about processors and memory. `shared`: CPUs of the host for what is not pinned. `page_kib`: of huge pages."""
+    """Processors, memory, clock. `shared`: CPUs of the host for all that is not pinned. `page_kib`: size of huge pages."""
     _memory(domain, hardware, page_kib)
     _tune(domain, hardware, pins, shared)
     is_windows = (hardware.os_type or "").lower() == "windows"
