@@ -8,7 +8,8 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import webob
 
@@ -19,7 +20,6 @@ from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.service import ApiService
-from nova_lite.conductor.engine import services as engine_services
 from nova_lite.conductor.network_sync import NetworkSync
 from nova_lite.context import Context, expand_roles
 from nova_lite.db.base import utcnow
@@ -64,9 +64,9 @@ class NetworkCloud:
         self.database = databases.fresh(directory)
         self.bus = transport.connect(self.conf)
         self.records = Records(None)
-        services = engine_services.over(
-            self.bus, conf=self.conf, database=self.database, now=utcnow, image_token=lambda project_id: "", network_changed=lambda: None)
-        sync = NetworkSync(services)
+        services = SimpleNamespace(
+            conf=self.conf, database=self.database, now=utcnow, network=lambda agent: NetworkRpc.client(self.bus, host=agent))
+        sync = NetworkSync(cast(Any, services))
         self._push = Periodic("network sync", sync.push, interval_s=0.02)
         self.agent = f"agent-{directory.name}"  # the in-process bus is one for the whole test process
         self.worker = FakeNetwork(self.records, source=sync, agent=self.agent)
