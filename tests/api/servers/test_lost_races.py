@@ -37,7 +37,7 @@ def overtaken(api: ComputeApi, change: str) -> Iterator[None]:
 
 def actions_of(api: ComputeApi, server_id: str) -> list[str]:
     with api.database.reader() as session:
-        return list(session.scalars(sa.select(Action.name).where(Action.server_id == server_id, Action.name != "create")))
+        return list(session.scalars(sa.select(Action.name).where(Action.resource_id == server_id, Action.name != "create")))
 
 
 @pytest.mark.parametrize("word", ["os-stop", "pause", "reboot", "forceDelete", "createImage"])
