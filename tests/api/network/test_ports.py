@@ -12,6 +12,7 @@ import pytest
 
 from nova_lite.db.compute import actions, servers
 from nova_lite.db.network import ports
+from nova_lite.rpc.order import Order
 from tests.support.api.network_cloud import PROJECTS, NetworkCloud
 
 
@@ -140,7 +141,8 @@ def test_the_host_receives_a_running_servers_new_groups(cloud: NetworkCloud) -> 
     group_id = cloud.create("security_group", name="web").body["id"]
     assert cloud.update("port", port_id, security_groups=[group_id]).body["security_groups"] == [group_id]
     cloud.eventually(lambda: cloud.records.servers["server-1"].ports[0].group_ids == (group_id,))
-    assert (cloud.records.servers["server-1"].fence, cloud.records.servers["server-1"].documents) == (7, {"a": "b"})
+    server = cloud.records.servers["server-1"]
+    assert (server.order, server.documents) == (Order(epoch=1, action=7), {"a": "b"})
     assert cloud.update("port", port_id, security_groups=[], port_security_enabled=False).status == 200
     cloud.eventually(lambda: cloud.records.servers["server-1"].ports[0].is_secured is False)
 
