@@ -11,7 +11,7 @@ NovaLiteError
 ├─ Gone 410
 ├─ TooLarge 413          UnsupportedMedia 415
 ├─ NotImplementedHere 501
-├─ Unavailable 503       ServiceDown
+├─ Unavailable 503       ServiceDown, TooBusy
 └─ WorkerError 500       StaleRequest, NoValidHost, HypervisorFailed, NetworkFailed, ImageFailed
 """
 
@@ -139,6 +139,10 @@ class Unavailable(NovaLiteError):
 
 class ServiceDown(Unavailable):
     message = "{service} on {host} does not answer: {reason}"
+
+
+class TooBusy(Unavailable):
+    """A limit of this process is reached; the same request may pass shortly."""
 
 
 class WorkerError(NovaLiteError):

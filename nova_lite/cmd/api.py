@@ -125,5 +125,6 @@ def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa
     store_cleaner(parts).start()
     server.end_by(_STOP_SIGNALS, grace_s=_GRACE_S)
     server.serve()
+    parts.waiting.stop()
     if notifier is not None:
         notifier.stop()

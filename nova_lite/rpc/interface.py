@@ -22,17 +22,21 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @dataclasses.dataclass(frozen=True)
 class _Contract:
-    """How one method travels. `monitor_s`: a dead worker is noticed within it, however long the call."""
+    """How one method travels. `monitor_s`: a dead worker is noticed within it, however long the call.
+
+    `fanout`: to every server of the topic, not to one of them.
+    """
 
     is_call: bool
     since: str
     timeout_s: float | None = None
     monitor_s: float | None = None
+    fanout: bool = False
 
 
-def cast(*, since: str) -> Callable[[_F], _F]:
-    """Mark a method as sent without waiting; it may arrive never, once or more than once."""
-    return _mark(_Contract(is_call=False, since=since))
+def cast(*, since: str, fanout: bool = False) -> Callable[[_F], _F]:
+    """Mark a method as sent without waiting; it may arrive never, once or more than once. `fanout`: see _Contract."""
+    return _mark(_Contract(is_call=False, since=since, fanout=fanout))
 
 
 def call(*, since: str, timeout_s: float, monitor_s: float | None = None) -> Callable[[_F], _F]:
@@ -102,7 +106,8 @@ class _Sender:
             raise errors.Unavailable(reason=f"{self._name} is too old for {name}: upgrade it first")
         returns = self._hints[name].get("return")
         prepared = self._client.prepare(
-            version=contract.since, timeout=contract.timeout_s, call_monitor_timeout=contract.monitor_s)
+            version=contract.since, timeout=contract.timeout_s, call_monitor_timeout=contract.monitor_s,
+            fanout=contract.fanout or None)
 
         def send(ctxt: Context, **arguments: Any) -> Any:
             wire = {key: payload.to_wire(value) for key, value in arguments.items()}

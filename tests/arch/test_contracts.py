@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from nova_lite.rpc import compute, conductor, network, payload, scheduler
+from nova_lite.rpc import api, compute, conductor, network, payload, scheduler
 from nova_lite.rpc.interface import Interface
 
 INTERFACES: tuple[type[Interface], ...] = (
-    compute.ComputeRpc, conductor.ConductorRpc, network.NetworkRpc, scheduler.SchedulerRpc)
+    api.ApiRpc, compute.ComputeRpc, conductor.ConductorRpc, network.NetworkRpc, scheduler.SchedulerRpc)
 RECORD = Path(__file__).with_name("contracts.json")
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -19,6 +20,7 @@ from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.rules import ANYONE, PUBLIC
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.context import Context
+from tests.support.paths import ROOT
 
 ROUTES = [(name, route) for name, service in SERVICES.items() for route in service.routes]
 IDS = [f"{name} {route.method} {route.path} {route.action or ''}" for name, route in ROUTES]
@@ -82,3 +84,13 @@ def test_the_history_has_every_version_once_in_order() -> None:
     versions = [parse(version) for version, _ in HISTORY]
     assert versions == [(2, minor) for minor in range(1, len(versions) + 1)]
     assert all(line for _, line in HISTORY)
+
+
+@pytest.mark.parametrize(("service", "route"), ROUTES, ids=IDS)
+def test_a_reply_that_is_made_after_the_commit_is_declared(service: str, route: Route) -> None:
+    assert route.waits or "Deferred" not in str(inspect.signature(route.handler).return_annotation)
+
+
+def test_no_handler_commits_in_its_middle() -> None:
+    found = [str(path.relative_to(ROOT)) for path in (ROOT / "nova_lite" / "api").rglob("*.py") if ".db.commit(" in path.read_text()]
+    assert found == []

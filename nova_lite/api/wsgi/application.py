@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,7 +20,7 @@ from nova_lite.api.wsgi import openapi
 from nova_lite.api.wsgi import policy as policies
 from nova_lite.api.wsgi.auth import challenge, login_url
 from nova_lite.api.wsgi.deferred_casts import DeferredCasts
-from nova_lite.api.wsgi.request import Body, Parts, Reply, Request
+from nova_lite.api.wsgi.request import Body, Deferred, Parts, Reply, Request, TurnTaken
 from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.rules import PUBLIC
 from nova_lite.api.wsgi.service import UNVERSIONED, ApiService
@@ -38,6 +40,7 @@ class Application:
     def __init__(self, service: ApiService, parts: Parts, policy: policies.Policy, *, is_legacy: bool = False) -> None:
         self._service = service
         self._parts = parts
+        self._waiting = parts.waiting
         self._casts = DeferredCasts()
         self._policy = policy
         self._is_legacy = is_legacy
@@ -61,6 +64,8 @@ class Application:
             response = self._respond(http, version)
         except errors.NovaLiteError as error:
             response = self._fault(error.http_status, error.text)
+            if error.http_status == 503:
+                response.headers["Retry-After"] = "2"
             if error.http_status == 401:
                 response.headers["WWW-Authenticate"] = challenge(environ, login_url(self._parts.conf))
         except sqlalchemy.exc.DataError as error:
@@ -165,11 +170,28 @@ class Application:
     def _run(
         self, http: webob.Request, version: Version, base_url: str, route: Route, ctxt: Context, arguments: dict[str, Any]
     ) -> Body | Reply | None:
+        attempt = functools.partial(
+            self._transaction, http, version, base_url, route, ctxt, arguments, began=time.monotonic())
+        if not route.waits:
+            return _finished(attempt())
+        with self._waiting.slot():
+            while True:
+                try:
+                    return _finished(attempt())
+                except TurnTaken as taken:
+                    taken.wait()
+
+    def _transaction(  # noqa: PLR0913 - all that a request is made of
+        self, http: webob.Request, version: Version, base_url: str, route: Route, ctxt: Context, arguments: dict[str, Any],
+        *, began: float,
+    ) -> Body | Reply | Deferred | None:
+        """Run the handler in one transaction, then send its casts."""
         database = self._parts.database
         # A raw body may take minutes to arrive: its handler opens its own short transactions.
         is_read = route.method in ("GET", "HEAD") or route.raw_body
         with database.reader() if is_read else database.writer() as session:
             req = Request(http, ctxt, version, session, self._parts, base_url, self._policy)
+            req.began = began
             reply = route.handler(req, **arguments)
         for cast in req.after:
             self._casts.send(cast, request_id=ctxt.request_id)
@@ -181,6 +203,10 @@ class Application:
 
     def _fault(self, status: int, text: str) -> webob.Response:
         return _json_response(status, self._service.fault_body(status, text))
+
+
+def _finished(reply: Body | Reply | Deferred | None) -> Body | Reply | None:
+    return reply.make() if isinstance(reply, Deferred) else reply
 
 
 class _MethodNotAllowed(errors.NovaLiteError):

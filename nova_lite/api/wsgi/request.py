@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,10 +16,13 @@ from sqlalchemy.orm import Session
 
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.versions import Version
+from nova_lite.api.wsgi.waiting import WaitingRequests
 from nova_lite.context import Context
 from nova_lite.db.engine import Database
+from nova_lite.rpc.api import ApiRpc
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc
+from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkRpc
 
 # The first attempt notices that a connection is a stale one of a broker that was restarted.
@@ -34,6 +39,21 @@ class Reply:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     stream: Any = None  # an iterable of bytes, sent as it is read; needs Content-Type in headers
     content_type: str = "application/json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Deferred:
+    """A reply that `make` gives after the commit, when casts are sent and no connection is held; of waiting routes only."""
+
+    make: Callable[[], Body | Reply | None]
+
+
+class TurnTaken(Exception):  # noqa: N818 - not an error: the request has to wait
+    """Raised by the handler of a waiting route: roll back, call `wait`, and run the handler again."""
+
+    def __init__(self, wait: Callable[[], object]) -> None:
+        super().__init__()
+        self.wait = wait
 
 
 class RpcClients:
@@ -57,6 +77,12 @@ class RpcClients:
             self._networks[agent] = NetworkRpc.client(self._transport, host=agent, retries=_RETRIES)
         return self._networks[agent]
 
+    def serve_api(self, endpoint: object, *, host: str) -> messaging.RPCServer:
+        """Begin to hand casts of ApiRpc to the endpoint; returns once the bus is there."""
+        server = serve(ApiRpc, self._transport, host, [endpoint])
+        server.start()
+        return server
+
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
@@ -65,6 +91,12 @@ class Parts:
     conf: cfg.ConfigOpts
     database: Database
     rpc: RpcClients
+
+    @functools.cached_property
+    def waiting(self) -> WaitingRequests:
+        """Requests of this process that wait for workers: three of four threads at most."""
+        return WaitingRequests(
+            self.database, functools.partial(self.rpc.serve_api, host=self.conf.host), limit=max(1, self.conf.api.threads * 3 // 4))
 
 
 class Request:
@@ -86,6 +118,8 @@ class Request:
         self.database = parts.database
         self.base_url = base_url
         self.policy = policy
+        self.waiting = parts.waiting
+        self.began = time.monotonic()  # kept when the handler of a waiting route runs again
         self.after: list[Callable[[], None]] = []
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeVar
 
-from nova_lite.api.wsgi.request import Body, Reply
+from nova_lite.api.wsgi.request import Body, Deferred, Reply
 from nova_lite.api.wsgi.responses import Schema, Shape, schema_at
 from nova_lite.api.wsgi.rules import Rule
 from nova_lite.api.wsgi.versions import Range, Version, parse
@@ -21,7 +21,7 @@ _NO_QUERY: Schema = {"type": "object", "additionalProperties": False}
 _VERSION = re.compile(r"\d+\.\d+")
 _STATUS = re.compile(r"(?<=\.) (?=\d{3}\b)")
 _F = TypeVar("_F", bound=Callable[..., Any])
-Handler = Callable[..., Body | Reply | None]
+Handler = Callable[..., Body | Reply | Deferred | None]
 Schemas = Mapping[str, Mapping[str, Any] | None] | Mapping[str, Any] | None
 ByVersion = tuple[tuple[Version, Any], ...]  # (first version, schema) ascending
 
@@ -31,7 +31,8 @@ class Route:
     """One handler's rules. `schemas`, `queries`, `responses`: of the body, the query and what is answered; empty: none.
 
     `action`: the one key of the body that selects this handler among those of the path. `also`: other statuses
-    of success that the handler may reply with. `additive`: a route of our own, which the OpenStack API lacks.
+    of success that the handler may reply with. `additive`: a route of our own, which the OpenStack API lacks. `waits`: the
+    request waits for a worker or for its turn (see request.Deferred and TurnTaken), as only so many may at once.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Route:
     raw_body: bool = False
     also: tuple[int, ...] = ()
     additive: bool = False
+    waits: bool = False
 
     @property
     def summary(self) -> str:
@@ -73,17 +75,17 @@ class Route:
 def route(
     method: str, path: str, *, policy: Rule, status: int = 200, since: str = _FIRST, until: str | None = None,
     body: Schemas = None, query: Schemas = None, response: Shape | Schemas = None, raw_body: bool = False,
-    also: tuple[int, ...] = (), additive: bool = False,
+    also: tuple[int, ...] = (), additive: bool = False, waits: bool = False,
 ) -> Callable[[_F], _F]:
     """Declare a handler `f(req, [body,] **path variables)`.
 
     `body` and `query`: {first version: JSON schema}; services without microversions use "2.0". `response`: the shape
     of the answer (see responses.py), or {first version: shape or None} where fields' own versions cannot say it.
-    `raw_body`: the body is not JSON; the handler reads `req.http.body_file` itself. `also`, `additive`: see Route.
+    `raw_body`: the body is not JSON; the handler reads `req.http.body_file` itself. `also`, `additive`, `waits`: see Route.
     """
     def declared(handler: Handler) -> Route:
         return Route(method, path, handler, policy, status, _range(since, until), _by_version(body), _by_version(query),
-                     _by_version(response), raw_body=raw_body, also=also, additive=additive)
+                     _by_version(response), raw_body=raw_body, also=also, additive=additive, waits=waits)
 
     return _mark(declared)
 
@@ -91,11 +93,12 @@ def route(
 def action(
     name: str, *, policy: Rule, path: str = "/servers/{server_id}/action", status: int = 202, since: str = _FIRST,
     until: str | None = None, body: Schemas = None, response: Shape | Schemas = None, additive: bool = False,
+    waits: bool = False,
 ) -> Callable[[_F], _F]:
     """Declare a handler for `POST path` with body `{name: …}`; `body` are schemas of the whole body, others as for `route`."""
     def declared(handler: Handler) -> Route:
         return Route("POST", path, handler, policy, status, _range(since, until), _by_version(body), (), _by_version(response),
-                     action=name, additive=additive)
+                     action=name, additive=additive, waits=waits)
 
     return _mark(declared)
 

@@ -140,6 +140,7 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
         server.stop()
         for service in reversed(started):
             service.stop()
+        parts.waiting.stop()
         if notifier is not None:
             notifier.stop()
         bus.cleanup()

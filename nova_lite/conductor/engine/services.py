@@ -24,6 +24,7 @@ from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
 from nova_lite.db.hosts import hosts, observation
 from nova_lite.payloads.guest import Environment
+from nova_lite.rpc.api import ApiRpc
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.network import NetworkRpc, ServerPorts
@@ -73,6 +74,7 @@ class Services:
     database: Database
     scheduler: SchedulerRpc
     conductor: ConductorRpc
+    api: ApiRpc
     compute: Callable[[str], ComputeRpc]
     network: Callable[[str], NetworkRpc]
     now: Callable[[], datetime.datetime]
@@ -127,7 +129,7 @@ def over(
     """The services that are reached over the message bus."""
     return Services(
         conf=conf, database=database, now=now, environment=environment, network_changed=network_changed,
-        scheduler=SchedulerRpc.client(transport), conductor=ConductorRpc.client(transport),
+        scheduler=SchedulerRpc.client(transport), conductor=ConductorRpc.client(transport), api=ApiRpc.client(transport),
         compute=functools.cache(lambda agent: ComputeRpc.client(transport, host=agent)),
         network=functools.cache(lambda agent: NetworkRpc.client(transport, host=agent)),
     )

@@ -94,8 +94,16 @@ def record_detached(session: Session, run: NicRun) -> None:
     servers.finish(session, run.resource_id, "detach_interface")
 
 
-def push_changes(services: Services, run: NicRun) -> None:
+def report_detached(services: Services, run: NicRun) -> None:
+    """The next attach may begin; hosts forget the port."""
+    services.api.action_ended(run.ctxt, action_id=run.action_id)
     network_sync.changed(services, run)
+    network_sync.places(services, run)
+
+
+def report_attached(services: Services, run: NicRun) -> None:
+    """The request that waits for the attach is answered; device addresses reach the guest's metadata."""
+    services.api.action_ended(run.ctxt, action_id=run.action_id)
     network_sync.places(services, run)
 
 
@@ -129,7 +137,7 @@ ATTACH = Workflow(
     "attach_interface", NicState,
     (
         ControlStep("prepare_network", prepare_network, record=record_prepared, after=network_sync.changed, undo=take_port_back),
-        HostStep("compute_attach_interface", find_host.agent, attach_nic, record=record_attached, after=network_sync.places,
+        HostStep("compute_attach_interface", find_host.agent, attach_nic, record=record_attached, after=report_attached,
                  undo=HostUndo(take_nic_back)),
     ),
     failed=stay_without,
@@ -140,7 +148,7 @@ DETACH = Workflow(
         ControlStep("find_server", find_server),
         HostStep("unplug_guest", find_host.agent, take_nic_back, undo=HostUndo(plug_guest_again)),
         ControlStep("withdraw_network", withdraw_network, undo=prepare_again),
-        RowStep("compute_detach_interface", record=record_detached, after=push_changes),
+        RowStep("compute_detach_interface", record=record_detached, after=report_detached),
     ),
     failed=stay_with,
 )

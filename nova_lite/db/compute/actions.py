@@ -188,6 +188,12 @@ def is_waiting(session: Session, server_id: str) -> bool:
     return session.scalar(sa.select(sa.exists().where(Action.resource_id == server_id, Action.state == WAITING))) is True
 
 
+def open_action(session: Session, server_id: str, *, names: Collection[str]) -> int | None:
+    """Id of the server's open action of one of these names; None: there is none."""
+    matching = (Action.resource_type == SERVER, Action.resource_id == server_id, Action.state.in_(OPEN), Action.name.in_(names))
+    return session.scalar(sa.select(Action.id).where(*matching).order_by(Action.id.desc()).limit(1))
+
+
 def outcome(session: Session, action_id: int) -> tuple[str, str | None]:
     """How the action stands: its state, and why it failed."""
     state, message = session.execute(sa.select(Action.state, Action.message).where(Action.id == action_id)).one()

@@ -39,6 +39,15 @@ def test_a_guest_without_agent_cannot_be_given_a_password(api: ComputeApi, serve
     assert "no agent" in refused.body["conflictingRequest"]["message"]
 
 
+def test_no_transaction_is_open_while_the_worker_sets_a_password(api: ComputeApi, server_id: str) -> None:
+    def look() -> None:
+        settle(api, server_id, description="written meanwhile")  # on SQLite, an open transaction would not let it
+
+    api.rpc.answers["change_password"] = look
+    assert act(api, server_id, "changePassword", {"adminPass": "x"}).status == 202
+    assert api.get(f"/servers/{server_id}", version="2.19").body["server"]["description"] == "written meanwhile"
+
+
 @pytest.mark.parametrize("body", [{}, {"adminPass": 1}, {"adminPass": "a", "b": 1}])
 def test_a_password_must_be_text(api: ComputeApi, server_id: str, body: Any) -> None:
     assert act(api, server_id, "changePassword", body).status == 400

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from nova_lite.api.compute.servers.subresources import interfaces as face
+from nova_lite.api.compute.servers.subresources import interfaces as interface_api
 from nova_lite.db.compute import actions, servers
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.compute.servers import Server
@@ -20,22 +22,37 @@ from nova_lite.db.network.networks import Network
 from nova_lite.db.network.ports import Port
 from tests.support.api import compute_api
 from tests.support.api.compute_api import NETWORK, PROJECTS, Answer, ComputeApi, boot, network, settle
+from tests.support.wait import wait_until
 
 SECOND = "33333333-3333-4333-8333-333333333333"
 
 
 class Conductor:
-    """Ends each action that it hears of, well or badly, at once."""
+    """Ends each action that is cast to it at once: it fails with `reason`, if there is one. While `holds`, it only keeps them."""
 
     def __init__(self, api: ComputeApi) -> None:
         self._api = api
         self.reason: str | None = None
-        self.heard: list[str] = []
+        self.holds = False
+        self.held: list[int] = []
 
     def run(self, _ctxt: Any, *, action_id: int) -> None:
+        if self.holds:
+            self.held.append(action_id)
+            return
+        self._end(action_id)
+        if self._api.rpc.endpoint is not None and self.reason is None:
+            self._api.rpc.endpoint.action_ended(_ctxt, action_id=action_id)
+
+    def end_all(self) -> None:
+        """Stop to hold, and end what is held."""
+        self.holds = False
+        while self.held:
+            self.run(None, action_id=self.held.pop(0))
+
+    def _end(self, action_id: int) -> None:
         with self._api.database.writer() as session:
             action = session.get_one(Action, action_id)
-            self.heard.append(action.name)
             if self.reason is not None:
                 interfaces.take_back(session, action.resource_id, action.inputs["port_id"])
                 action.state, action.message = actions.FAILED, self.reason
@@ -84,7 +101,7 @@ def own_port(api: ComputeApi, *, user: str = "alice") -> str:
     def make(session: Any) -> str:
         net = session.get_one(Network, NETWORK, options=[sa.orm.selectinload(Network.subnets)])
         return ports.create(session, {"project_id": PROJECTS[user], "name": "mine"}, network=net, wanted=None, group_ids=[],
-                            rng=face._RANDOM)
+                            rng=interface_api._RANDOM)
 
     return str(api.change(make))
 
@@ -207,26 +224,73 @@ def test_a_port_that_is_not_there_cannot_be_detached(api: ComputeApi, server_id:
     assert api.delete(f"/servers/{server_id}/os-interface/{uuid.uuid4()}").status == 404
 
 
-def test_attaches_at_once_take_turns(api: ComputeApi, server_id: str) -> None:
-    answers: list[int] = []
-    threads = [threading.Thread(target=lambda: answers.append(attach(api, server_id).status)) for _ in range(4)]
+def in_threads(count: int, call: Callable[[], int]) -> tuple[list[threading.Thread], list[int]]:
+    """So many calls at once, and the list that their results come to."""
+    results: list[int] = []
+    threads = [threading.Thread(target=lambda: results.append(call())) for _ in range(count)]
     for thread in threads:
         thread.start()
+    return threads, results
+
+
+def test_attaches_at_once_take_turns(api: ComputeApi, server_id: str) -> None:
+    threads, statuses = in_threads(4, lambda: attach(api, server_id).status)
     for thread in threads:
         thread.join(30)
-    assert answers == [200] * 4
+    assert statuses == [200] * 4
     assert len(nics(api, server_id)) == 5
 
 
-def test_an_attach_waits_for_a_detach_but_not_for_other_work(
+def test_an_attach_waits_for_the_report_of_its_end(api: ComputeApi, server_id: str, conductor: Conductor) -> None:
+    conductor.holds = True
+    (thread,), statuses = in_threads(1, lambda: attach(api, server_id).status)
+    wait_until(lambda: conductor.held and api.rpc.endpoint, "the attach to be cast")
+    assert statuses == []
+    conductor.end_all()
+    thread.join(30)
+    assert statuses == [200]
+
+
+def test_an_attach_begins_when_the_detach_before_it_has_ended(api: ComputeApi, server_id: str, conductor: Conductor) -> None:
+    first = nics(api, server_id)[0]["port_id"]
+    conductor.holds = True
+    assert api.delete(f"/servers/{server_id}/os-interface/{first}").status == 202
+    (thread,), statuses = in_threads(1, lambda: attach(api, server_id).status)
+    wait_until(lambda: api.rpc.endpoint, "the attach to wait for its turn")
+    assert (statuses, len(conductor.held)) == ([], 1)
+    conductor.end_all()
+    thread.join(30)
+    assert statuses == [200]
+    assert [nic["port_id"] for nic in nics(api, server_id)] != [first]
+
+
+def test_an_attach_waits_for_a_detach_only_so_long_and_for_no_other_action(
     api: ComputeApi, server_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(face, "_WAIT_S", 0.1)
+    settle(api, server_id, task_state="powering-off")
+    assert attach(api, server_id).status == 409
+    monkeypatch.setattr(interface_api, "WAIT_S", 0.1)
     settle(api, server_id, task_state="detaching-interface")
     assert attach(api, server_id).status == 409
-    settle(api, server_id, task_state="powering-off")
-    monkeypatch.setattr(face, "_WAIT_S", 60.0)
-    assert attach(api, server_id).status == 409
+
+
+def test_an_attach_that_takes_longer_than_clients_wait_is_an_error(
+    api: ComputeApi, server_id: str, conductor: Conductor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interface_api, "WAIT_S", 0.1)
+    conductor.holds = True
+    answer = attach(api, server_id)
+    assert (answer.status, "still under way" in str(answer.body)) == (500, True)
+
+
+def test_only_so_many_requests_wait_for_workers(api: ComputeApi, server_id: str) -> None:
+    with contextlib.ExitStack() as slots:
+        for _ in range(api.conf.api.threads * 3 // 4):
+            slots.enter_context(api.parts.waiting.slot())
+        refused = attach(api, server_id)
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "2")
+        assert len(nics(api, server_id)) == 1
+    assert attach(api, server_id).status == 200
 
 
 def test_the_default_group_is_made_when_missing(api: ComputeApi, server_id: str) -> None:

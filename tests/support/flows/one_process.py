@@ -127,6 +127,16 @@ class Reports:
         self._cloud.engine.report(self._cloud.change_report(report))
 
 
+class ApiReports:
+    """Stands for all processes of nova-api: keeps the ids of the actions whose end was reported."""
+
+    def __init__(self) -> None:
+        self.ended: list[int] = []
+
+    def action_ended(self, _ctxt: Context, *, action_id: int) -> None:
+        self.ended.append(action_id)
+
+
 class OneProcess:
     """A cloud of `hosts` simulated hosts behind the agent `node`."""
 
@@ -145,6 +155,7 @@ class OneProcess:
         self.image_id, self.network_id = self._image(), self._network()
 
     def _start(self) -> None:
+        self.api = ApiReports()
         records = Records(Path(self.conf.state_path) / "compute", is_durable=False)
         records.load()
         conductor = Together()
@@ -161,7 +172,8 @@ class OneProcess:
             environment=Environment(dns_domain=self.conf.network.dns_domain, public_url="http://api",
                                     image_token=lambda project_id: "token", open_secret=tokens.open_tokens(self.conf).decrypt_secret),
             scheduler=cast(Any, Placements(self.conf, self.database, rng=random.Random(7))),
-            conductor=cast(Any, Casts(self.bus, conductor, ("run", "refresh_documents"))), compute=lambda agent: cast(Any, Casts(self.bus, compute, STEPS)),
+            conductor=cast(Any, Casts(self.bus, conductor, ("run", "refresh_documents"))), api=cast(Any, self.api),
+            compute=lambda agent: cast(Any, Casts(self.bus, compute, STEPS)),
             network=lambda agent: cast(Any, network), network_changed=self._push_network)
         self.network_sync = NetworkSync(self.services)
         self.heartbeats = Heartbeats(self.services)

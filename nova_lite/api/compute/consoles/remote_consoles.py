@@ -13,12 +13,14 @@ from oslo_config import cfg
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
-from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.compute.servers.call_host import call_host
+from nova_lite.api.wsgi.request import Body, Deferred, Request
 from nova_lite.api.wsgi.responses import STRING, closed, each
 from nova_lite.api.wsgi.routing import action, route
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import consoles, servers
+from nova_lite.db.compute.servers import Server
 from nova_lite.rpc.compute import ConsoleType
 
 OPEN = Rule("os_compute_api:os-remote-consoles", MEMBER)
@@ -46,8 +48,8 @@ _CONSOLE = closed(console=closed(type=STRING, url=STRING))
 
 
 @route("POST", "/servers/{server_id}/remote-consoles", policy=OPEN, since="2.6", body=CREATE,
-       response=closed(remote_console=closed(**each("protocol type url", STRING))))
-def create(req: Request, body: Body, server_id: str) -> Body:
+       response=closed(remote_console=closed(**each("protocol type url", STRING))), waits=True)
+def create(req: Request, body: Body, server_id: str) -> Deferred:
     """Open a console of the guest.
 
     200 with its URL. 400: the protocol has no such type, or this cloud does not offer it. 404: no such server in the
@@ -57,7 +59,8 @@ def create(req: Request, body: Body, server_id: str) -> Body:
     if kind not in _PROTOCOLS[protocol]:
         raise errors.BadRequest(reason=f"Invalid console type {kind}: protocol {protocol} has "
                                        f"{', '.join(_PROTOCOLS[protocol])}")
-    return {"remote_console": {"protocol": protocol, "type": kind, "url": _url(req, server_id, kind)}}
+    server, console = begin_action.find(req, server_id), _available(req.conf, kind)
+    return Deferred(lambda: {"remote_console": {"protocol": protocol, "type": kind, "url": _url(req, server, console)}})
 
 
 def _action_schema(name: str, *kinds: str) -> dict[str, schemas.Schema]:
@@ -65,8 +68,8 @@ def _action_schema(name: str, *kinds: str) -> dict[str, schemas.Schema]:
 
 
 @action("os-getVNCConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getVNCConsole", "novnc", "xvpvnc"),
-        response=_CONSOLE)
-def get_vnc_console(req: Request, body: Body, server_id: str) -> Body:
+        response=_CONSOLE, waits=True)
+def get_vnc_console(req: Request, body: Body, server_id: str) -> Deferred:
     """Open the guest's screen. 200 with its URL. 400, 404, 409 and 503 as for `create`."""
     return _console(req, server_id, body["os-getVNCConsole"]["type"])
 
@@ -87,32 +90,27 @@ def get_rdp_console(req: Request, body: Body, server_id: str) -> NoReturn:
 
 
 @action("os-getSerialConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getSerialConsole", "serial"),
-        response=_CONSOLE)
-def get_serial_console(req: Request, body: Body, server_id: str) -> Body:
+        response=_CONSOLE, waits=True)
+def get_serial_console(req: Request, body: Body, server_id: str) -> Deferred:
     """Open the guest's first serial port. 200 with its URL. 400, 404, 409 and 503 as for `create`."""
     return _console(req, server_id, body["os-getSerialConsole"]["type"])
 
 
-def _console(req: Request, server_id: str, kind: str) -> Body:
-    return {"console": {"type": kind, "url": _url(req, server_id, kind)}}
+def _console(req: Request, server_id: str, kind: str) -> Deferred:
+    server, console = begin_action.find(req, server_id), _available(req.conf, kind)
+    return Deferred(lambda: {"console": {"type": kind, "url": _url(req, server, console)}})
 
 
-def _url(req: Request, server_id: str, kind: str) -> str:
+def _url(req: Request, server: Server, console: ConsoleType) -> str:
     """Issue a token for the console, have the guest's host accept it, and make the URL."""
-    server = begin_action.find(req, server_id)
-    console = _available(req.conf, kind)
-    if server.agent is None:
-        raise errors.Conflict(reason=f"Instance {server_id} is not ready")
     token, ttl_s = secrets.token_urlsafe(32), req.conf.consoleauth.token_ttl
-    worker = req.rpc.compute(server.agent)
-    req.db.commit()  # the worker may take seconds: an open transaction would hold SQLite's only write lock
-    address = worker.open_console(
-        req.ctxt, server_id=server_id, type=console, token_hash=consoles.digest(token), ttl_s=ttl_s)
+    address = call_host(req, server, lambda worker: worker.open_console(
+        req.ctxt, server_id=server.id, type=console, token_hash=consoles.digest(token), ttl_s=ttl_s))
     now = utcnow()
     with req.database.writer() as session:
-        servers.get(session, server_id)  # it may have been deleted meanwhile, and its tokens with it
+        servers.get(session, server.id)  # it may have been deleted meanwhile, and its tokens with it
         consoles.add(session, consoles.ConsoleToken(
-            token_hash=consoles.digest(token), server_id=server_id, type=console.value, host=address.host,
+            token_hash=consoles.digest(token), server_id=server.id, type=console.value, host=address.host,
             port=address.port, expires_at=now + datetime.timedelta(seconds=ttl_s)), now=now)
     return _with_token(_base_url(req.conf, console), console, token)
 

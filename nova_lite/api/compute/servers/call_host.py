@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 def call_host(req: Request, server: Server, call: Callable[[ComputeRpc], _T]) -> _T:
-    """The reply of the host's worker to `call`.
+    """The reply of the host's worker to `call`; for Deferred replies, since the worker may take seconds.
 
     :raises errors.Conflict: the server is on no host, or was leaving its host meanwhile.
     :raises errors.NotFound: the server was deleted meanwhile.

@@ -6,7 +6,7 @@ from __future__ import annotations
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
-from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.request import Body, Deferred, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, MEMBER, Rule
 
@@ -14,22 +14,25 @@ _PASSWORD = schemas.keyed("changePassword", schemas.closed(
     {"adminPass": {"type": "string", "maxLength": 255}}, required=("adminPass",)))
 
 
-@action("changePassword", policy=Rule("os_compute_api:os-admin-password", MEMBER), body={"2.0": _PASSWORD})
-def change_password(req: Request, body: Body, server_id: str) -> None:
+@action("changePassword", policy=Rule("os_compute_api:os-admin-password", MEMBER), body={"2.0": _PASSWORD},
+        waits=True)
+def change_password(req: Request, body: Body, server_id: str) -> Deferred:
     """Set the administrator's password through the guest agent, and wait for it.
 
     202 with no body once it is set. 404: no such server in the project. 409: it is locked or not ACTIVE, or the guest agent
-    does not answer or refuses. 503: the host's nova-compute does not answer.
+    does not answer or refuses. 503: the host's nova-compute does not answer, or too many requests wait for workers.
     """
     server = begin_action.find(req, server_id)
     order, agent = begin_action.begin_host_step(req, server, "change_password")
-    worker = req.rpc.compute(agent)
-    req.db.commit()  # the guest may take seconds, and the conductor writes down how it went
-    try:
-        worker.change_password(
-            req.ctxt, server_id=server_id, order=order, password=body["changePassword"]["adminPass"])
-    except errors.WorkerError as error:
-        raise errors.Conflict(reason=f"Failed to set admin password on {server_id}: {error.text}") from None
+
+    def change() -> None:
+        try:
+            req.rpc.compute(agent).change_password(
+                req.ctxt, server_id=server_id, order=order, password=body["changePassword"]["adminPass"])
+        except errors.WorkerError as error:
+            raise errors.Conflict(reason=f"Failed to set admin password on {server_id}: {error.text}") from None
+
+    return Deferred(change)
 
 
 @action("trigger_crash_dump", policy=Rule("os_compute_api:servers:trigger_crash_dump", MEMBER), since="2.17",

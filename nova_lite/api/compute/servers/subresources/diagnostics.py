@@ -7,11 +7,12 @@ import datetime
 
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.call_host import call_host
-from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.request import Body, Deferred, Request
 from nova_lite.api.wsgi.responses import BOOLEAN, INTEGER, INTEGER_OR_NULL, STRING, closed, each, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.base import utcnow
+from nova_lite.db.compute.servers import Server
 from nova_lite.rpc.diagnostics import DiskUse, GuestDiagnostics, NicUse
 
 _RULE = Rule("os_compute_api:os-server-diagnostics", ADMIN)
@@ -29,14 +30,19 @@ _STANDARD = closed(
     memory_details=closed(maximum=INTEGER, used=INTEGER))
 
 
-@route("GET", _PATH, policy=_RULE, until="2.47", response={"type": "object", "additionalProperties": INTEGER})
-def plain(req: Request, server_id: str) -> Body:
+@route("GET", _PATH, policy=_RULE, until="2.47", response={"type": "object", "additionalProperties": INTEGER},
+       waits=True)
+def plain(req: Request, server_id: str) -> Deferred:
     """Show counters under the names of Nova's libvirt driver.
 
     200 with them. 404: no such server, or it was deleted meanwhile. 409: it is on no host, leaves it, or does not run.
-    503: the host's nova-compute does not answer.
+    503: the host's nova-compute does not answer, or too many requests wait for workers.
     """
-    usage, _ = _read(req, server_id)
+    server = begin_action.find(req, server_id)
+    return Deferred(lambda: _plain(_usage(req, server)))
+
+
+def _plain(usage: GuestDiagnostics) -> Body:
     body: Body = {f"cpu{number}_time": time_ns for number, time_ns in enumerate(usage.cpu_times_ns)}
     for disk in usage.disks:
         body |= {
@@ -52,13 +58,17 @@ def plain(req: Request, server_id: str) -> Body:
     return body | {f"memory-{name}": value for name, value in usage.memory.items()}
 
 
-@route("GET", _PATH, policy=_RULE, since="2.48", response=_STANDARD)
-def standard(req: Request, server_id: str) -> Body:
+@route("GET", _PATH, policy=_RULE, since="2.48", response=_STANDARD, waits=True)
+def standard(req: Request, server_id: str) -> Deferred:
     """Show the form that all hypervisors share.
 
     200, 404, 409 and 503 as for `plain`.
     """
-    usage, uptime_s = _read(req, server_id)
+    server = begin_action.find(req, server_id)
+    return Deferred(lambda: _standard(_usage(req, server), uptime_s=_age_s(server.launched_at)))
+
+
+def _standard(usage: GuestDiagnostics, *, uptime_s: int | None) -> Body:
     return {
         "state": "running", "driver": usage.driver, "hypervisor": usage.hypervisor, "hypervisor_os": "linux",
         "uptime": uptime_s, "config_drive": usage.config_drive,
@@ -82,11 +92,9 @@ def _disk(disk: DiskUse) -> Body:
         "write_requests": disk.write_requests, "errors_count": disk.errors_count}
 
 
-def _read(req: Request, server_id: str) -> tuple[GuestDiagnostics, int | None]:
-    """The host's counters of the guest, and how many seconds ago the server was launched."""
-    server = begin_action.find(req, server_id)
-    usage = call_host(req, server, lambda worker: worker.diagnostics(req.ctxt, server_id=server_id))
-    return usage, _age_s(server.launched_at)
+def _usage(req: Request, server: Server) -> GuestDiagnostics:
+    """The host's counters of the guest."""
+    return call_host(req, server, lambda worker: worker.diagnostics(req.ctxt, server_id=server.id))
 
 
 def _age_s(launched_at: datetime.datetime | None) -> int | None:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nova_lite.api.compute.common.policy_checks import may
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.call_host import call_host
-from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.request import Body, Deferred, Request
 from nova_lite.api.wsgi.responses import INTEGER, INTEGER_OR_NULL, OBJECT, closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
@@ -21,13 +23,13 @@ _NODE = closed({"host_node": INTEGER_OR_NULL, "cpu_pinning": OBJECT}, memory_mb=
 
 
 @route("GET", "/servers/{server_id}/topology", policy=Rule("compute:server:topology:index", READER), since="2.78",
-       response=closed(nodes=many(_NODE), pagesize_kb=INTEGER_OR_NULL))
-def show(req: Request, server_id: str) -> Body:
+       response=closed(nodes=many(_NODE), pagesize_kb=INTEGER_OR_NULL), waits=True)
+def show(req: Request, server_id: str) -> Body | Deferred:
     """Show the guest's NUMA nodes; with the policy for operators also their place on the host.
 
     A guest with dedicated CPUs or a page size has at least one node, as in Nova. The place is read from the host's worker.
     200 with the nodes. 404: no such server in the project, or it was deleted meanwhile. 409: it leaves its host.
-    503: the host's nova-compute does not answer.
+    503: the host's nova-compute does not answer, or too many requests wait for workers.
     """
     server = begin_action.find(req, server_id)
     flavor = server.flavor
@@ -38,9 +40,14 @@ def show(req: Request, server_id: str) -> Body:
         nodes = (NumaNode(tuple(range(vcpus)), ram_mb),)
     if not nodes:
         return {"nodes": [], "pagesize_kb": None}
-    placement = None if server.agent is None else call_host(
-        req, server, lambda worker: worker.placement(req.ctxt, server_id=server_id))
     shows_host = may(req, HOST)
+    if server.agent is None:
+        return _topology(nodes, hardware, None, shows_host=shows_host)
+    return Deferred(lambda: _topology(nodes, hardware, call_host(
+        req, server, lambda worker: worker.placement(req.ctxt, server_id=server_id)), shows_host=shows_host))
+
+
+def _topology(nodes: Sequence[NumaNode], hardware: Hardware, placement: GuestPlacement | None, *, shows_host: bool) -> Body:
     return {
         "nodes": [_node(number, node, hardware, placement, shows_host=shows_host) for number, node in enumerate(nodes)],
         "pagesize_kb": placement.page_kib if placement is not None and hardware.page_size is not None else None}
