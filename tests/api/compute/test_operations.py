@@ -52,7 +52,7 @@ def test_hypervisors_show_capacity_before_2_88_and_uptime_since(
     assert get(api, f"/os-hypervisors/{shown['id']}", version).body["hypervisor"] == shown
 
 
-def test_a_hypervisor_says_why_it_does_not_use_kvm(api: ComputeApi) -> None:
+def test_a_hypervisor_shows_why_it_does_not_use_kvm(api: ComputeApi) -> None:
     shown = get(api, "/os-hypervisors/detail", "2.28").body["hypervisors"][0]
     assert shown["cpu_info"] == {"arch": "x86_64", "virt_type": "qemu", "virt_reason": "/dev/kvm is missing"}
     uptime = get(api, "/os-hypervisors/detail", "2.88").body["hypervisors"][0]["uptime"]
@@ -106,7 +106,7 @@ def test_only_admins_see_hosts(api: ComputeApi) -> None:
         assert get(api, path, user="alice").status == 403
 
 
-def test_services_show_who_lives(api: ComputeApi) -> None:
+def test_services_show_whether_they_are_up(api: ComputeApi) -> None:
     silence(api, "h2")
     found = get(api, "/os-services", "2.53").body["services"]
     assert [(one["binary"], one["host"], one["zone"], one["state"], one["status"]) for one in found] == [

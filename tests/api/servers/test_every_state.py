@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every action asked for in every state: what Nova's guards let pass passes, all else is a 409 naming action and state."""
+"""Every action in every state: it is accepted where Nova accepts it, else it is a 409 that names action and state."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComputeApi]:
 
 @pytest.fixture
 def servers(api: ComputeApi) -> Iterator[Iterator[str]]:
-    """Ids of new servers; they are gone afterwards, so that no quota is met."""
+    """Ids of new servers; each is deleted afterwards, so that no quota is reached."""
     made: list[str] = []
 
     def endless() -> Iterator[str]:
@@ -77,7 +77,7 @@ def servers(api: ComputeApi) -> Iterator[Iterator[str]]:
 
 
 @pytest.mark.parametrize(("word", "value", "name", "allowed"), GUARDS, ids=IDS)
-def test_an_action_passes_in_its_states_and_is_refused_in_all_others(
+def test_an_action_is_accepted_in_its_states_and_refused_in_all_others(
     api: ComputeApi, servers: Iterator[str], word: str, value: Any, name: str, allowed: set[str]
 ) -> None:
     wrong = {}
@@ -98,10 +98,10 @@ def test_an_action_passes_in_its_states_and_is_refused_in_all_others(
 
 @pytest.mark.parametrize(("word", "value", "name", "allowed"), [one for one in GUARDS if one[2]],
                          ids=[found for found, one in zip(IDS, GUARDS, strict=True) if one[2]])
-def test_an_action_waits_for_no_other(
+def test_an_action_is_refused_while_another_runs(
     api: ComputeApi, servers: Iterator[str], word: str, value: Any, name: str, allowed: set[str]
 ) -> None:
-    """In the right state, but in the middle of something else."""
+    """Its state allows it, but a task is under way."""
     server_id = next(servers)
     for state in sorted(allowed):
         settle(api, server_id, vm_state=state, task_state="image_uploading")
@@ -110,8 +110,8 @@ def test_an_action_waits_for_no_other(
             409, f"Cannot '{name}' server {server_id} while it is in task_state image_uploading")
 
 
-def test_every_action_that_a_state_may_forbid_is_walked() -> None:
-    """By the routes, so that an action that comes later is added here."""
+def test_every_action_that_depends_on_the_state_is_tested() -> None:
+    """Compares with the routes, so that a new action has to be added here."""
     of_servers = {route.action for route in routes_of(compute.RESOURCES)
                   if route.action and route.path == "/servers/{server_id}/action" and route.status != 410}
     stateless = {"addFloatingIp", "removeFloatingIp", "addFixedIp", "removeFixedIp", "addSecurityGroup", "removeSecurityGroup",

@@ -21,7 +21,7 @@ USE = GuestDiagnostics(
                  tx_packets=6, tx_errors=7, tx_drop=8),))
 
 
-def test_a_password_is_set_by_the_worker_and_kept_nowhere(api: ComputeApi, server_id: str) -> None:
+def test_a_password_is_set_by_the_worker_and_stored_nowhere(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "changePassword", {"adminPass": "secret-1"}).status == 202
     topic, _, method, arguments = api.rpc.sent[0]
     assert (topic, method, arguments["password"]) == ("compute", "change_password", "secret-1")
@@ -32,7 +32,7 @@ def test_a_password_is_set_by_the_worker_and_kept_nowhere(api: ComputeApi, serve
     assert "secret-1" not in str(journal)
 
 
-def test_a_guest_without_agent_cannot_be_given_a_password(api: ComputeApi, server_id: str) -> None:
+def test_a_password_is_refused_if_the_guest_agent_does_not_answer(api: ComputeApi, server_id: str) -> None:
     api.rpc.answers["change_password"] = errors.HypervisorFailed(host="h1", action="set a password", reason="no agent")
     refused = act(api, server_id, "changePassword", {"adminPass": "x"})
     assert refused.status == 409
@@ -49,26 +49,26 @@ def test_no_transaction_is_open_while_the_worker_sets_a_password(api: ComputeApi
 
 
 @pytest.mark.parametrize("body", [{}, {"adminPass": 1}, {"adminPass": "a", "b": 1}])
-def test_a_password_must_be_text(api: ComputeApi, server_id: str, body: Any) -> None:
+def test_a_password_must_be_a_string(api: ComputeApi, server_id: str, body: Any) -> None:
     assert act(api, server_id, "changePassword", body).status == 400
 
 
-def test_a_stopped_guest_cannot_be_given_a_password(api: ComputeApi, server_id: str) -> None:
+def test_a_password_is_refused_for_a_stopped_server(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, vm_state="stopped")
     assert act(api, server_id, "changePassword", {"adminPass": "x"}).status == 409
 
 
-def test_a_crash_dump_is_asked_of_the_worker(api: ComputeApi, server_id: str) -> None:
+def test_a_crash_dump_is_cast_to_the_worker(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "trigger_crash_dump", version="2.17").status == 202
     assert api.rpc.sent[0][:3] == ("compute", "h1", "trigger_crash_dump")
     assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] is None
 
 
-def test_a_crash_dump_before_its_version_is_unknown(api: ComputeApi, server_id: str) -> None:
+def test_a_crash_dump_is_unknown_before_2_17(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "trigger_crash_dump", version="2.16").status == 400
 
 
-def test_a_stopped_guest_does_not_crash(api: ComputeApi, server_id: str) -> None:
+def test_a_crash_dump_is_refused_for_a_stopped_server(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, vm_state="stopped")
     assert act(api, server_id, "trigger_crash_dump", version="2.17").status == 409
 
@@ -77,20 +77,20 @@ def test_reset_network_is_gone(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "resetNetwork", user="admin").status == 410
 
 
-def test_network_facts_are_rendered_anew(api: ComputeApi, server_id: str) -> None:
+def test_inject_network_info_refreshes_the_metadata(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "injectNetworkInfo", user="admin").status == 202
     assert api.rpc.sent[0][:3] == ("conductor", "", "refresh_documents")
     assert act(api, server_id, "injectNetworkInfo").status == 403
 
 
-def test_diagnostics_in_the_first_form(api: ComputeApi, server_id: str) -> None:
+def test_diagnostics_before_2_48_have_the_names_of_libvirt(api: ComputeApi, server_id: str) -> None:
     api.rpc.answers["diagnostics"] = USE
     shown = api.get(f"/servers/{server_id}/diagnostics", user="admin").body
     assert (shown["cpu1_time"], shown["vda_write_req"], shown["vda_errors"]) == (8, 4, -1)
     assert (shown["tap1_rx"], shown["tap1_tx_packets"], shown["memory"], shown["memory-actual"]) == (1, 6, 65536, 65536)
 
 
-def test_diagnostics_in_the_common_form(api: ComputeApi, server_id: str) -> None:
+def test_diagnostics_since_2_48_have_the_common_form(api: ComputeApi, server_id: str) -> None:
     api.rpc.answers["diagnostics"] = USE
     shown = api.get(f"/servers/{server_id}/diagnostics", user="admin", version="2.48").body
     assert set(shown) == {
@@ -102,7 +102,7 @@ def test_diagnostics_in_the_common_form(api: ComputeApi, server_id: str) -> None
     assert shown["disk_details"][0]["errors_count"] is None
 
 
-def test_diagnostics_of_a_guest_that_does_not_run_are_refused(api: ComputeApi, server_id: str) -> None:
+def test_diagnostics_of_a_server_that_does_not_run_are_refused(api: ComputeApi, server_id: str) -> None:
     api.rpc.answers["diagnostics"] = errors.WrongState(
         action="get_diagnostics", id=server_id, attribute="power state", state="shutdown")
     assert api.get(f"/servers/{server_id}/diagnostics", user="admin").status == 409
@@ -120,7 +120,7 @@ def test_a_server_without_numa_has_no_nodes(api: ComputeApi, server_id: str) -> 
     assert api.get(f"/servers/{server_id}/topology", version="2.77").status == 404
 
 
-def test_nodes_are_as_the_flavor_asks(api: ComputeApi, server_id: str) -> None:
+def test_numa_nodes_are_as_the_flavor_requires(api: ComputeApi, server_id: str) -> None:
     flavor = Flavor(id="1", name="m1", vcpus=2, ram_mb=64, root_gb=1,
                     extra_specs={"hw:numa_nodes": "2", "hw:mem_page_size": "2048"})
     settle(api, server_id, flavor=flavor, vcpus=2)
@@ -132,7 +132,7 @@ def test_nodes_are_as_the_flavor_asks(api: ComputeApi, server_id: str) -> None:
     assert [(node["host_node"], node["cpu_pinning"]) for node in nodes] == [(0, {}), (1, {})]
 
 
-def test_where_cpus_are_pinned_is_what_the_host_says(api: ComputeApi, server_id: str) -> None:
+def test_cpu_pinning_is_read_from_the_host(api: ComputeApi, server_id: str) -> None:
     flavor = Flavor(id="1", name="m1", vcpus=4, ram_mb=64, root_gb=1,
                     extra_specs={"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "2-3", "hw:cpu_threads": "2"})
     settle(api, server_id, flavor=flavor, vcpus=4)
@@ -148,14 +148,14 @@ def test_where_cpus_are_pinned_is_what_the_host_says(api: ComputeApi, server_id:
 
 
 @pytest.mark.parametrize("word", ["shelve", "rescue"])
-def test_what_would_lose_a_tpm_is_refused(api: ComputeApi, server_id: str, word: str) -> None:
+def test_shelve_and_rescue_are_refused_for_a_server_with_a_tpm(api: ComputeApi, server_id: str, word: str) -> None:
     settle(api, server_id, image_properties={"hw_tpm_version": "2.0"})
     refused = act(api, server_id, word)
     assert refused.status == 409
     assert f"Operation '{word}' not supported for vTPM-enabled instance" in refused.body["conflictingRequest"]["message"]
 
 
-def test_a_posted_password_is_shown_and_forgotten(api: ComputeApi, server_id: str) -> None:
+def test_a_posted_password_is_shown_and_cleared(api: ComputeApi, server_id: str) -> None:
     assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": ""}
     settle(api, server_id, posted_password="c2VjcmV0")
     assert api.get(f"/servers/{server_id}/os-server-password").body == {"password": "c2VjcmV0"}
@@ -170,7 +170,7 @@ def addresses(api: ComputeApi, server_id: str) -> list[str]:
     return [address["addr"] for address in found["net"]]
 
 
-def test_a_fixed_address_comes_and_goes(api: ComputeApi, server_id: str) -> None:
+def test_a_fixed_address_is_added_and_removed(api: ComputeApi, server_id: str) -> None:
     first = addresses(api, server_id)
     assert act(api, server_id, "addFixedIp", {"networkId": NETWORK}).status == 202
     both = addresses(api, server_id)
@@ -180,13 +180,13 @@ def test_a_fixed_address_comes_and_goes(api: ComputeApi, server_id: str) -> None
     assert addresses(api, server_id) == first
 
 
-def test_fixed_addresses_that_are_not_there(api: ComputeApi, server_id: str) -> None:
+def test_a_fixed_address_on_another_network_or_of_another_port_is_refused(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "addFixedIp", {"networkId": "no-such"}).status == 404
     assert act(api, server_id, "removeFixedIp", {"address": "10.9.9.9"}).status == 400
     assert act(api, server_id, "addFixedIp", {"networkId": NETWORK}, version="2.44").status == 400
 
 
-def test_a_reset_ends_what_was_under_way(api: ComputeApi, server_id: str) -> None:
+def test_a_reset_of_the_state_ends_open_actions(api: ComputeApi, server_id: str) -> None:
     act(api, server_id, "pause")
     assert act(api, server_id, "os-resetState", {"state": "active"}, user="admin").status == 202
     journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]

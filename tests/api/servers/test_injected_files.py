@@ -26,7 +26,7 @@ def files(api: ComputeApi, server_id: str) -> Any:
     return api.change(lambda session: session.scalars(sa.select(Server.files).where(Server.id == server_id)).one())
 
 
-def test_files_are_kept_and_a_rebuild_replaces_them(api: ComputeApi) -> None:
+def test_injected_files_are_stored_and_a_rebuild_replaces_them(api: ComputeApi) -> None:
     server_id = boot(api, personality=[FILE])
     assert files(api, server_id) == [FILE]
     settle(api, server_id)
@@ -43,10 +43,10 @@ def test_files_are_kept_and_a_rebuild_replaces_them(api: ComputeApi) -> None:
     ([{**FILE, "contents": base64.b64encode(bytes(10241)).decode()}], 403), ([{**FILE, "contents": "?"}], 400),
     ([{"path": "/a"}], 400),
 ])
-def test_files_beyond_the_limits_are_refused(api: ComputeApi, given: Any, status: int) -> None:
+def test_injected_files_over_quota_are_refused(api: ComputeApi, given: Any, status: int) -> None:
     assert api.post("/servers", {"server": {**SERVER, "personality": given}}).status == status
 
 
-def test_there_are_no_files_from_2_57_on(api: ComputeApi) -> None:
+def test_injected_files_are_unknown_from_2_57_on(api: ComputeApi) -> None:
     body = {"server": {**SERVER, "networks": "none", "personality": [FILE]}}
     assert api.post("/servers", body, version="2.57").status == 400

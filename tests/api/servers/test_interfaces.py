@@ -89,8 +89,8 @@ def server_id(api: ComputeApi) -> str:
     return made
 
 
-def attach(api: ComputeApi, server_id: str, *, version: str = "2.1", **asked: Any) -> Answer:
-    return api.post(f"/servers/{server_id}/os-interface", {"interfaceAttachment": asked}, version=version)
+def attach(api: ComputeApi, server_id: str, *, version: str = "2.1", **params: Any) -> Answer:
+    return api.post(f"/servers/{server_id}/os-interface", {"interfaceAttachment": params}, version=version)
 
 
 def nics(api: ComputeApi, server_id: str) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ def own_port(api: ComputeApi, *, user: str = "alice") -> str:
     return str(api.change(make))
 
 
-def test_a_port_is_made_on_the_only_network(api: ComputeApi, server_id: str) -> None:
+def test_a_port_is_created_on_the_only_network(api: ComputeApi, server_id: str) -> None:
     answer = attach(api, server_id)
     assert answer.status == 200
     made = answer.body["interfaceAttachment"]
@@ -116,25 +116,25 @@ def test_a_port_is_made_on_the_only_network(api: ComputeApi, server_id: str) -> 
     assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] is None
 
 
-def test_the_default_group_guards_it(api: ComputeApi, server_id: str) -> None:
+def test_a_new_port_gets_the_default_security_group(api: ComputeApi, server_id: str) -> None:
     port_id = attach(api, server_id, net_id=NETWORK).body["interfaceAttachment"]["port_id"]
     with api.database.reader() as session:
         assert [member.group.name for member in ports.get(session, port_id).security_groups] == ["default"]
 
 
-def test_an_address_may_be_asked_for(api: ComputeApi, server_id: str) -> None:
+def test_a_fixed_address_can_be_requested(api: ComputeApi, server_id: str) -> None:
     answer = attach(api, server_id, net_id=NETWORK, fixed_ips=[{"ip_address": "10.0.0.77"}])
     assert answer.body["interfaceAttachment"]["fixed_ips"][0]["ip_address"] == "10.0.0.77"
 
 
-def test_a_given_port_and_its_tag_are_shown(api: ComputeApi, server_id: str) -> None:
+def test_an_existing_port_and_its_tag_are_shown(api: ComputeApi, server_id: str) -> None:
     port_id = own_port(api)
     assert attach(api, server_id, port_id=port_id, tag="lan", version="2.49").status == 200
     shown = api.get(f"/servers/{server_id}/os-interface/{port_id}", version="2.70").body["interfaceAttachment"]
     assert shown["tag"] == "lan"
 
 
-def test_a_port_given_is_free_after_a_detach_and_one_made_is_gone(api: ComputeApi, server_id: str) -> None:
+def test_a_detach_unbinds_an_existing_port_and_deletes_a_created_one(api: ComputeApi, server_id: str) -> None:
     given = own_port(api)
     attach(api, server_id, port_id=given)
     made = attach(api, server_id).body["interfaceAttachment"]["port_id"]
@@ -146,14 +146,14 @@ def test_a_port_given_is_free_after_a_detach_and_one_made_is_gone(api: ComputeAp
     assert [(port.id, port.device_id, port.host) for port in kept] == [(given, "", None)]
 
 
-def test_the_journal_has_novas_words(api: ComputeApi, server_id: str) -> None:
+def test_instance_actions_have_novas_names(api: ComputeApi, server_id: str) -> None:
     port_id = attach(api, server_id).body["interfaceAttachment"]["port_id"]
     api.delete(f"/servers/{server_id}/os-interface/{port_id}")
     journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
     assert [entry["action"] for entry in journal] == ["detach_interface", "attach_interface", "create"]
 
 
-@pytest.mark.parametrize(("asked", "status"), [
+@pytest.mark.parametrize(("params", "status"), [
     ({"net_id": NETWORK, "port_id": str(uuid.uuid4())}, 400),
     ({"fixed_ips": [{"ip_address": "10.0.0.9"}]}, 400),
     ({"net_id": str(uuid.uuid4())}, 404),
@@ -163,8 +163,8 @@ def test_the_journal_has_novas_words(api: ComputeApi, server_id: str) -> None:
     ({"net_id": NETWORK, "fixed_ips": []}, 400),
     ({"tag": "early"}, 400),
 ])
-def test_what_cannot_be_attached_is_refused(api: ComputeApi, server_id: str, asked: dict[str, Any], status: int) -> None:
-    assert attach(api, server_id, **asked).status == status
+def test_a_wrong_attach_is_refused(api: ComputeApi, server_id: str, params: dict[str, Any], status: int) -> None:
+    assert attach(api, server_id, **params).status == status
     assert len(nics(api, server_id)) == 1
 
 
@@ -174,7 +174,7 @@ def test_a_port_in_use_is_a_conflict(api: ComputeApi, server_id: str) -> None:
     assert (answer.status, "still in use" in str(answer.body)) == (409, True)
 
 
-def test_a_taken_address_is_a_conflict(api: ComputeApi, server_id: str) -> None:
+def test_an_address_in_use_is_a_conflict(api: ComputeApi, server_id: str) -> None:
     taken = nics(api, server_id)[0]["fixed_ips"][0]["ip_address"]
     assert attach(api, server_id, net_id=NETWORK, fixed_ips=[{"ip_address": taken}]).status == 409
 
@@ -190,7 +190,7 @@ def test_several_networks_are_ambiguous(api: ComputeApi, server_id: str) -> None
     assert attach(api, server_id).status == 400
 
 
-def test_anothers_port_is_not_found(api: ComputeApi, server_id: str) -> None:
+def test_a_port_of_another_project_is_not_found(api: ComputeApi, server_id: str) -> None:
     assert attach(api, server_id, port_id=own_port(api, user="bob")).status == 404
 
 
@@ -200,7 +200,7 @@ def test_ports_count_against_the_quota(api: ComputeApi, server_id: str) -> None:
 
 
 @pytest.mark.parametrize("vm_state", ["suspended", "error", "building"])
-def test_a_state_that_forbids_it_is_named(api: ComputeApi, server_id: str, vm_state: str) -> None:
+def test_a_refusal_names_the_state_that_forbids_it(api: ComputeApi, server_id: str, vm_state: str) -> None:
     settle(api, server_id, vm_state=vm_state)
     answer = attach(api, server_id)
     assert (answer.status, f"vm_state {vm_state}" in str(answer.body)) == (409, True)
@@ -208,19 +208,19 @@ def test_a_state_that_forbids_it_is_named(api: ComputeApi, server_id: str, vm_st
     assert api.delete(f"/servers/{server_id}/os-interface/{first}").status == 409
 
 
-def test_a_locked_server_keeps_its_nics(api: ComputeApi, server_id: str) -> None:
+def test_an_attach_to_a_locked_server_is_refused(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, locked_by="owner")
     assert attach(api, server_id).status == 409
 
 
-def test_a_failure_is_told_and_nothing_is_left(api: ComputeApi, server_id: str, conductor: Conductor) -> None:
+def test_a_failed_attach_is_an_error_and_leaves_no_port(api: ComputeApi, server_id: str, conductor: Conductor) -> None:
     api.rpc.conductor.reason = "host h1: no room for a NIC"  # type: ignore[attr-defined]
     answer = attach(api, server_id)
     assert (answer.status, "no room for a NIC" in str(answer.body)) == (500, True)
     assert len(nics(api, server_id)) == 1
 
 
-def test_a_port_that_is_not_there_cannot_be_detached(api: ComputeApi, server_id: str) -> None:
+def test_a_detach_of_an_unknown_port_is_not_found(api: ComputeApi, server_id: str) -> None:
     assert api.delete(f"/servers/{server_id}/os-interface/{uuid.uuid4()}").status == 404
 
 
@@ -283,7 +283,7 @@ def test_an_attach_that_takes_longer_than_clients_wait_is_an_error(
     assert (answer.status, "still under way" in str(answer.body)) == (500, True)
 
 
-def test_only_so_many_requests_wait_for_workers(api: ComputeApi, server_id: str) -> None:
+def test_more_requests_than_may_wait_for_workers_are_refused(api: ComputeApi, server_id: str) -> None:
     with contextlib.ExitStack() as slots:
         for _ in range(api.conf.api.threads * 3 // 4):
             slots.enter_context(api.parts.waiting.slot())
@@ -293,7 +293,7 @@ def test_only_so_many_requests_wait_for_workers(api: ComputeApi, server_id: str)
     assert attach(api, server_id).status == 200
 
 
-def test_the_default_group_is_made_when_missing(api: ComputeApi, server_id: str) -> None:
+def test_the_default_security_group_is_created_when_missing(api: ComputeApi, server_id: str) -> None:
     attach(api, server_id)
     with api.database.reader() as session:
         assert security_groups.has_default(session, PROJECTS["alice"])

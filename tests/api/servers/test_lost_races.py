@@ -78,7 +78,7 @@ def test_a_soft_delete_that_another_one_overtook_does_nothing_more(api: ComputeA
 @pytest.mark.parametrize(("columns", "status"), [
     ({"deleted_at": sa.func.current_timestamp()}, 404), ({"task_state": "deleting"}, 409), ({"agent": None}, 409), ({}, 500)])
 @pytest.mark.parametrize("call", ["console_output", "diagnostics"])
-def test_a_read_of_a_guest_that_goes_meanwhile_says_so(
+def test_a_read_of_a_guest_that_leaves_its_host_meanwhile_is_not_found_or_a_conflict(
     api: ComputeApi, server_id: str, call: str, columns: dict[str, Any], status: int
 ) -> None:
     def go() -> None:

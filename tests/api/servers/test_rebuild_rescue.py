@@ -45,7 +45,7 @@ def inputs(api: ComputeApi, name: str) -> Any:
     return api.change(lambda session: session.scalars(sa.select(Action).where(Action.name == name)).one()).inputs
 
 
-def test_a_rebuild_writes_what_the_server_is_to_be(api: ComputeApi, server_id: str) -> None:
+def test_a_rebuild_changes_the_servers_row(api: ComputeApi, server_id: str) -> None:
     answer = act(api, server_id, "rebuild", {
         "imageRef": OTHER, "name": "new", "metadata": {"a": "b"}, "adminPass": "secret", "OS-DCF:diskConfig": "AUTO",
         "accessIPv4": "1.2.3.4", "description": "d"}, version="2.19")
@@ -60,7 +60,7 @@ def test_a_rebuild_writes_what_the_server_is_to_be(api: ComputeApi, server_id: s
     assert [sent[:3] for sent in api.rpc.sent] == [("conductor", "", "run")]
 
 
-def test_a_password_waits_sealed_for_the_config_drive(api: ComputeApi, server_id: str) -> None:
+def test_the_password_for_a_config_drive_is_stored_encrypted(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, config_drive=True)
     assert act(api, server_id, "rebuild", {"imageRef": OTHER, "adminPass": "secret"}).status == 202
     sealed = inputs(api, "rebuild")["admin_pass"]
@@ -68,13 +68,13 @@ def test_a_password_waits_sealed_for_the_config_drive(api: ComputeApi, server_id
     assert open_tokens(api.conf).decrypt_secret(sealed) == "secret"
 
 
-def test_a_password_of_a_rescue_waits_likewise(api: ComputeApi, server_id: str) -> None:
+def test_the_password_of_a_rescue_is_stored_encrypted(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, config_drive=True)
     assert act(api, server_id, "rescue", {"adminPass": "secret"}).body == {"adminPass": "secret"}
     assert open_tokens(api.conf).decrypt_secret(inputs(api, "rescue")["admin_pass"]) == "secret"
 
 
-def test_what_a_rebuild_does_not_name_stays(api: ComputeApi, server_id: str) -> None:
+def test_a_rebuild_keeps_what_it_does_not_name(api: ComputeApi, server_id: str) -> None:
     answer = act(api, server_id, "rebuild", {"imageRef": IMAGE})
     assert (answer.status, answer.body["server"]["name"], len(answer.body["server"]["adminPass"])) == (202, "vm", 12)
 
@@ -115,7 +115,7 @@ def test_a_stopped_server_stays_stopped_when_rebuilt(api: ComputeApi, server_id:
     {"vm_state": "error", "host": None, "agent": None},
 ])
 @pytest.mark.parametrize(("word", "value"), [("rebuild", {"imageRef": IMAGE}), ("rescue", None)])
-def test_neither_rebuild_nor_rescue_in_the_wrong_state(
+def test_rebuild_and_rescue_are_refused_in_the_wrong_state(
     api: ComputeApi, server_id: str, columns: dict[str, Any], word: str, value: Any
 ) -> None:
     settle(api, server_id, **columns)
@@ -137,13 +137,13 @@ def test_a_wrong_rebuild_is_refused(api: ComputeApi, server_id: str, value: Any,
 
 
 @pytest.mark.parametrize("columns", [{"min_disk_gb": 2}, {"min_ram_mb": 65}, {"virtual_size": (1 << 30) + 1}, {"status": "queued"}])
-def test_an_image_that_does_not_fit_is_refused(api: ComputeApi, server_id: str, columns: dict[str, Any]) -> None:
+def test_an_image_that_is_too_large_for_the_flavor_is_refused(api: ComputeApi, server_id: str, columns: dict[str, Any]) -> None:
     api.add(image("55555555-5555-4555-8555-555555555555", **columns))
     assert act(api, server_id, "rebuild", {"imageRef": "55555555-5555-4555-8555-555555555555"}).status == 400
 
 
 @pytest.mark.parametrize(("left", "status", "claimed"), [(3, 202, 3), (2, 409, 1)])
-def test_a_root_disk_as_large_as_its_image_is_claimed_anew(
+def test_a_rebuild_changes_the_claim_of_a_root_disk_sized_by_its_image(
     api: ComputeApi, server_id: str, left: int, status: int, claimed: int
 ) -> None:
     """The flavor has no disk size; the new image is of three GiB, the old one was of less than one."""
@@ -169,7 +169,7 @@ def test_a_root_disk_as_large_as_its_image_is_claimed_anew(
     assert kept.task_state == ("rebuilding" if status == 202 else None)
 
 
-def test_a_rescue_answers_with_the_password_and_takes_the_servers_image(api: ComputeApi, server_id: str) -> None:
+def test_a_rescue_returns_the_password_and_boots_the_servers_image(api: ComputeApi, server_id: str) -> None:
     answer = act(api, server_id, "rescue", {"adminPass": "secret"})
     assert (answer.status, answer.body, inputs(api, "rescue")) == (200, {"adminPass": "secret"}, {"image_id": IMAGE})
     assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] == "rescuing"
@@ -188,7 +188,7 @@ def test_a_wrong_rescue_is_refused(api: ComputeApi, server_id: str, value: Any) 
     assert act(api, server_id, "rescue", value).status == 400
 
 
-def test_a_rescued_server_shows_so_and_is_unrescued(api: ComputeApi, server_id: str) -> None:
+def test_a_rescued_server_has_status_rescue_and_can_be_unrescued(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "unrescue", None).status == 409
     settle(api, server_id, vm_state="rescued")
     assert api.get(f"/servers/{server_id}").body["server"]["status"] == "RESCUE"
@@ -198,7 +198,7 @@ def test_a_rescued_server_shows_so_and_is_unrescued(api: ComputeApi, server_id: 
 
 
 @pytest.mark.parametrize(("word", "value"), [("rebuild", {"imageRef": IMAGE}), ("rescue", None)])
-def test_a_locked_server_keeps_its_disk(api: ComputeApi, server_id: str, word: str, value: Any) -> None:
+def test_rebuild_and_rescue_of_a_locked_server_are_refused(api: ComputeApi, server_id: str, word: str, value: Any) -> None:
     act(api, server_id, "lock", None)
     assert act(api, server_id, word, value).status == 409
     assert act(api, server_id, word, value, user="admin").status in (200, 202)

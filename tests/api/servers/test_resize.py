@@ -36,7 +36,7 @@ def resized(api: ComputeApi, server_id: str, flavor: str = "2") -> None:
         status=server_migrations.FINISHED)))
 
 
-def test_a_resize_is_handed_to_the_conductor(api: ComputeApi, server_id: str) -> None:
+def test_a_resize_is_cast_to_the_conductor(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "resize", {"flavorRef": "2", "OS-DCF:diskConfig": "AUTO"}).status == 202
     shown = api.get(f"/servers/{server_id}").body["server"]
     assert (shown["status"], shown["OS-EXT-STS:task_state"], shown["OS-DCF:diskConfig"], shown["flavor"]["id"]) == (
@@ -47,7 +47,7 @@ def test_a_resize_is_handed_to_the_conductor(api: ComputeApi, server_id: str) ->
 
 
 @pytest.mark.parametrize(("word", "status"), [("confirmResize", 204), ("revertResize", 202)])
-def test_a_resize_is_ended_once(api: ComputeApi, server_id: str, word: str, status: int) -> None:
+def test_a_resize_is_confirmed_or_reverted_once(api: ComputeApi, server_id: str, word: str, status: int) -> None:
     assert act(api, server_id, word).status == 409
     resized(api, server_id)
     assert api.get(f"/servers/{server_id}").body["server"]["status"] == "VERIFY_RESIZE"
@@ -61,7 +61,7 @@ def test_a_resize_is_ended_once(api: ComputeApi, server_id: str, word: str, stat
     ("4", 400, "disabled"), ("5", 400, "Unable to locate requested flavor"), ("3", 400, "zero disk flavor"),
     (None, 400, "flavorRef"), ("", 400, "flavorRef"),
 ])
-def test_a_flavor_that_will_not_do_is_refused(
+def test_an_unsuitable_flavor_is_refused(
     api: ComputeApi, server_id: str, flavor: str | None, status: int, words: str
 ) -> None:
     refused = act(api, server_id, "resize", {"flavorRef": flavor})
@@ -69,7 +69,7 @@ def test_a_flavor_that_will_not_do_is_refused(
     assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] is None
 
 
-def test_disks_do_not_shrink(api: ComputeApi) -> None:
+def test_a_resize_that_shrinks_a_disk_is_refused(api: ComputeApi) -> None:
     server_id = boot(api, flavorRef="2")
     settle(api, server_id)
     refused = act(api, server_id, "resize", {"flavorRef": "1"})
@@ -77,7 +77,7 @@ def test_disks_do_not_shrink(api: ComputeApi) -> None:
 
 
 @pytest.mark.parametrize(("resource", "limit"), [("cores", 1), ("ram", 127)])
-def test_only_what_it_grows_by_counts(api: ComputeApi, server_id: str, resource: str, limit: int) -> None:
+def test_only_the_growth_counts_against_the_quota(api: ComputeApi, server_id: str, resource: str, limit: int) -> None:
     api.add(Quota(project_id=PROJECTS["alice"], resource=resource, hard_limit=limit))
     refused = act(api, server_id, "resize", {"flavorRef": "2"})
     assert (refused.status, f"Quota exceeded for {resource}" in message(refused)) == (403, True)
@@ -89,7 +89,7 @@ def test_only_what_it_grows_by_counts(api: ComputeApi, server_id: str, resource:
     ({"vm_state": "paused"}, "alice", 409), ({"task_state": "rebooting"}, "alice", 409),
     ({"locked_by": "owner"}, "alice", 409), ({"vm_state": "stopped"}, "alice", 202), ({}, "reader", 403), ({}, "bob", 404),
 ])
-def test_who_may_resize_when(api: ComputeApi, server_id: str, columns: dict[str, Any], user: str, status: int) -> None:
+def test_a_resize_is_refused_in_wrong_states_and_to_other_projects(api: ComputeApi, server_id: str, columns: dict[str, Any], user: str, status: int) -> None:
     settle(api, server_id, **columns)
     assert act(api, server_id, "resize", {"flavorRef": "2"}, user=user).status == status
 
@@ -100,7 +100,7 @@ def test_who_may_resize_when(api: ComputeApi, server_id: str, columns: dict[str,
     ("os-migrateLive", {"host": None, "block_migration": "auto"}, "2.25"),
     ("os-migrateLive", {"host": "h2", "block_migration": "auto", "force": True}, "2.30"),
 ])
-def test_moves_between_hosts_say_why_not(
+def test_moves_between_hosts_are_refused_with_a_reason(
     api: ComputeApi, server_id: str, word: str, value: Any, version: str
 ) -> None:
     options = {"user": "admin", "version": version}
@@ -162,7 +162,7 @@ def test_migrations_come_in_pages(api: ComputeApi, server_id: str) -> None:
     assert api.get("/os-migrations?project_id=x", user="admin", version="2.66").status == 400
 
 
-def test_live_migrations_of_a_server_are_none(api: ComputeApi, server_id: str) -> None:
+def test_a_server_has_no_live_migrations(api: ComputeApi, server_id: str) -> None:
     path, options = f"/servers/{server_id}/migrations", {"user": "admin", "version": "2.65"}
     assert api.get(path, **options).body == {"migrations": []}
     assert api.get(f"{path}/1", **options).status == 404

@@ -24,7 +24,7 @@ POWER = [
 
 
 @pytest.mark.parametrize(("word", "value", "state", "method", "task"), POWER)
-def test_a_power_action_claims_the_server_and_tells_its_worker(
+def test_a_power_action_claims_the_server_and_casts_to_its_worker(
     api: ComputeApi, server_id: str, word: str, value: Any, state: str, method: str, task: str
 ) -> None:
     settle(api, server_id, vm_state=state)
@@ -56,7 +56,7 @@ def test_a_power_action_is_refused_in_the_wrong_state_and_while_another_runs(
     ("active", "pausing", ("pause", None)), ("active", "suspending", ("suspend", None)),
     ("paused", "unpausing", ("unpause", None)), ("suspended", "resuming", ("resume", None)),
 ])
-def test_a_hard_reboot_takes_the_place_of_what_is_stuck(
+def test_a_hard_reboot_replaces_an_action_that_hangs(
     api: ComputeApi, server_id: str, state: str, task: str, begun: tuple[str, Any]
 ) -> None:
     settle(api, server_id, vm_state=state)
@@ -72,13 +72,13 @@ def test_a_hard_reboot_takes_the_place_of_what_is_stuck(
 
 
 @pytest.mark.parametrize("task", ["powering-off", "powering-on", "updating_password", "deleting", "image_uploading", "resize_prep"])
-def test_a_hard_reboot_overtakes_nothing_else(api: ComputeApi, server_id: str, task: str) -> None:
+def test_a_hard_reboot_is_refused_during_any_other_action(api: ComputeApi, server_id: str, task: str) -> None:
     settle(api, server_id, vm_state="active", task_state=task)
     assert (act(api, server_id, "reboot", {"type": "HARD"}).status, api.rpc.sent) == (409, [])
 
 
 @pytest.mark.parametrize(("word", "value"), [("os-stop", None), ("reboot", {"type": "HARD"}), ("changePassword", {"adminPass": "x"})])
-def test_while_a_password_is_being_set_other_actions_are_refused_at_once(
+def test_other_actions_are_refused_while_a_password_is_set(
     api: ComputeApi, server_id: str, word: str, value: Any
 ) -> None:
     settle(api, server_id, vm_state="active", task_state="updating_password")
@@ -88,7 +88,7 @@ def test_while_a_password_is_being_set_other_actions_are_refused_at_once(
     assert [sent[2] for sent in api.rpc.sent] == ["run"]
 
 
-def test_a_server_that_never_got_a_host_is_told_so(api: ComputeApi, server_id: str) -> None:
+def test_an_action_on_a_server_without_a_host_is_refused_with_the_reason(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, vm_state="error", host=None, agent=None)
     refused = act(api, server_id, "os-stop")
     assert (refused.status, "it is on no host" in message(refused)) == (409, True)
@@ -103,7 +103,7 @@ def test_a_wrong_action_is_refused(api: ComputeApi, server_id: str, body: dict[s
     assert api.post(f"/servers/{server_id}/action", body).status == 400
 
 
-def test_a_locked_server_is_for_admins_only(api: ComputeApi, server_id: str) -> None:
+def test_only_admins_act_on_a_locked_server(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "lock").status == 202
     assert api.get(f"/servers/{server_id}", version="2.9").body["server"]["locked"] is True
     path = f"/servers/{server_id}"
@@ -116,7 +116,7 @@ def test_a_locked_server_is_for_admins_only(api: ComputeApi, server_id: str) -> 
     assert act(api, server_id, "os-stop").status == 202
 
 
-def test_only_an_admin_undoes_an_admins_lock(api: ComputeApi, server_id: str) -> None:
+def test_only_an_admin_removes_an_admins_lock(api: ComputeApi, server_id: str) -> None:
     act(api, server_id, "lock", {"locked_reason": "evidence"}, user="admin", version="2.73")
     assert act(api, server_id, "lock").status == 202
     assert act(api, server_id, "unlock").status == 403
@@ -136,17 +136,17 @@ def test_a_lock_may_have_a_reason_from_2_73_on(
     assert act(api, server_id, "lock", value, version=version).status == status
 
 
-def test_the_console_is_asked_of_the_worker(api: ComputeApi, server_id: str) -> None:
-    for given, asked in (({}, None), ({"length": -1}, None), ({"length": 10}, 10), ({"length": "7"}, 7), ({"length": None}, None)):
+def test_the_console_output_is_read_from_the_worker(api: ComputeApi, server_id: str) -> None:
+    for given, lines in (({}, None), ({"length": -1}, None), ({"length": 10}, 10), ({"length": "7"}, 7), ({"length": None}, None)):
         answer = act(api, server_id, "os-getConsoleOutput", given)
         assert (answer.status, answer.body) == (200, {"output": "console text"})
-        assert api.rpc.sent.pop()[3] == {"server_id": server_id, "length": asked}
+        assert api.rpc.sent.pop()[3] == {"server_id": server_id, "length": lines}
     assert act(api, server_id, "os-getConsoleOutput", {"length": "x"}).status == 400
     settle(api, server_id, agent=None)
     assert act(api, server_id, "os-getConsoleOutput", {}).status == 409
 
 
-def test_an_operator_sets_the_state(api: ComputeApi, server_id: str) -> None:
+def test_an_admin_resets_the_state(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "os-resetState", {"state": "error"}).status == 403
     settle(api, server_id, task_state="pausing")
     assert act(api, server_id, "os-resetState", {"state": "error"}, user="admin").status == 202
@@ -181,7 +181,7 @@ def test_wrong_metadata_is_refused(
     assert api.get(f"/servers/{server_id}/metadata").body == {"metadata": {}}
 
 
-def test_metadata_waits_until_the_server_is_built(api: ComputeApi, server_id: str) -> None:
+def test_metadata_of_a_server_in_build_cannot_be_changed(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, vm_state="building")
     assert api.post(f"/servers/{server_id}/metadata", {"metadata": {"a": "1"}}).status == 409
 
@@ -254,7 +254,7 @@ def test_events_show_by_version_and_role(
     assert (shown["action"], set(shown["events"][0])) == ("create", fields)
 
 
-def test_steps_that_are_one_event_of_novas_are_shown_as_one_per_attempt(api: ComputeApi, server_id: str) -> None:
+def test_steps_that_nova_counts_as_one_event_are_shown_as_one_per_attempt(api: ComputeApi, server_id: str) -> None:
     path, request_id = journal(api, server_id)
     with api.database.reader() as session:
         action = session.scalars(sa.select(Action).where(Action.request_id == request_id)).one()

@@ -33,7 +33,7 @@ def test_a_group_shows_what_its_version_has(api: ComputeApi, version: str, field
     assert api.get("/os-server-groups", version=version).body["server_groups"] == [made.body["server_group"]]
 
 
-def test_a_group_is_one_of_a_policy(api: ComputeApi) -> None:
+def test_a_group_has_one_known_policy(api: ComputeApi) -> None:
     assert make(api, "2.1").body["server_group"]["policies"] == ["anti-affinity"]
     assert make(api, rules={"max_server_per_host": "3"}).body["server_group"]["rules"] == {"max_server_per_host": 3}
     refused = [
@@ -45,7 +45,7 @@ def test_a_group_is_one_of_a_policy(api: ComputeApi) -> None:
     assert make(api, "2.15", policies=["soft-affinity"]).status == 200
 
 
-def test_a_groups_servers_are_its_members_until_they_are_gone(api: ComputeApi) -> None:
+def test_a_groups_members_are_its_servers_that_are_not_deleted(api: ComputeApi) -> None:
     group_id = make(api).body["server_group"]["id"]
     server_id = join(api, group_id).body["server"]["id"]
     assert api.get(f"/os-server-groups/{group_id}").body["server_group"]["members"] == [server_id]
@@ -55,7 +55,7 @@ def test_a_groups_servers_are_its_members_until_they_are_gone(api: ComputeApi) -
     assert api.get(f"/os-server-groups/{group_id}").body["server_group"]["members"] == []
 
 
-def test_a_group_that_is_deleted_lets_its_servers_be(api: ComputeApi) -> None:
+def test_a_delete_of_a_group_leaves_its_servers(api: ComputeApi) -> None:
     group_id = make(api).body["server_group"]["id"]
     server_id = join(api, group_id).body["server"]["id"]
     assert api.delete(f"/os-server-groups/{group_id}").status == 204
@@ -63,7 +63,7 @@ def test_a_group_that_is_deleted_lets_its_servers_be(api: ComputeApi) -> None:
     assert api.delete(f"/os-server-groups/{group_id}").status == 404
 
 
-def test_groups_are_their_projects(api: ComputeApi) -> None:
+def test_a_group_is_visible_in_its_project_only(api: ComputeApi) -> None:
     group_id = make(api).body["server_group"]["id"]
     assert api.get(f"/os-server-groups/{group_id}", user="bob").status == 404
     assert api.delete(f"/os-server-groups/{group_id}", user="bob").status == 404
@@ -72,8 +72,8 @@ def test_groups_are_their_projects(api: ComputeApi) -> None:
     assert len(api.get("/os-server-groups?all_projects=True", user="admin").body["server_groups"]) == 1
     assert api.get("/os-server-groups", user="admin").body["server_groups"] == []
     assert make(api, user="reader").status == 403
-    hint = {"server": SERVER, "os:scheduler_hints": {"group": group_id}}
-    assert api.post("/servers", hint, user="bob").status == 400
+    body = {"server": SERVER, "os:scheduler_hints": {"group": group_id}}
+    assert api.post("/servers", body, user="bob").status == 400
 
 
 def test_groups_come_in_pages(api: ComputeApi) -> None:
@@ -84,7 +84,7 @@ def test_groups_come_in_pages(api: ComputeApi) -> None:
     assert api.get("/os-server-groups?colour=x", version="2.75").status == 400
 
 
-def test_quotas_of_groups_and_members_hold(api: ComputeApi) -> None:
+def test_groups_and_members_over_quota_are_refused(api: ComputeApi) -> None:
     quota = {"quota_set": {"server_groups": 1, "server_group_members": 2}}
     assert api.put(f"/os-quota-sets/{PROJECTS['alice']}", quota, user="admin").status == 200
     group_id = make(api).body["server_group"]["id"]
@@ -95,17 +95,17 @@ def test_quotas_of_groups_and_members_hold(api: ComputeApi) -> None:
     assert api.get("/limits").body["limits"]["absolute"]["totalServerGroupsUsed"] == 1
 
 
-@pytest.mark.parametrize("hints", [
+@pytest.mark.parametrize("scheduler_hints", [
     {"group": "nope"}, {"group": "11111111-1111-4111-8111-111111111111"}, {"same_host": "x"}, {"query": "[]"}, {"cidr": "/24"}])
-def test_hints_that_cannot_be_heeded_are_refused(api: ComputeApi, hints: dict[str, Any]) -> None:
-    assert api.post("/servers", {"server": SERVER, "os:scheduler_hints": hints}).status == 400
+def test_invalid_scheduler_hints_are_refused(api: ComputeApi, scheduler_hints: dict[str, Any]) -> None:
+    assert api.post("/servers", {"server": SERVER, "os:scheduler_hints": scheduler_hints}).status == 400
 
 
-def test_the_scheduler_is_asked_for_what_hints_say(api: ComputeApi) -> None:
+def test_the_placement_request_has_the_scheduler_hints(api: ComputeApi) -> None:
     group_id = make(api, rules={"max_server_per_host": 2}).body["server_group"]["id"]
     other = boot(api)
     made = api.post("/servers", {"server": SERVER, "os:scheduler_hints": {
         "group": group_id, "different_host": [other], "same_host": other, "colour": "blue"}})
-    asked = api.change(lambda session: placement.request(session, servers.get(session, made.body["server"]["id"])))
-    assert (asked.group_id, asked.group_policy, asked.group_max_per_host) == (group_id, "anti-affinity", 2)
-    assert (asked.same_host, asked.different_host) == ((other,), (other,))
+    request = api.change(lambda session: placement.request(session, servers.get(session, made.body["server"]["id"])))
+    assert (request.group_id, request.group_policy, request.group_max_per_host) == (group_id, "anti-affinity", 2)
+    assert (request.same_host, request.different_host) == ((other,), (other,))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flavors and images that ask for hardware nobody has: refused with 400 before a row is written."""
+"""Flavors and images that require hardware which no host has: refused with 400 before a row is written."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def request(api: ComputeApi, *, specs: dict[str, str], image: dict[str, str]) ->
     ({"hw:watchdog_action": "explode"}, {}, "hw:watchdog_action"), ({}, {"hw_disk_bus": "floppy"}, "hw_disk_bus"),
     ({"hw:numa_nodes": "3"}, {}, "hw:numa_nodes"), ({}, {"hw_video_ram": "64"}, "hw_video_ram"),
 ])
-def test_what_is_wrong_is_named(api: ComputeApi, specs: dict[str, str], image: dict[str, str], name: str) -> None:
+def test_a_refusal_names_the_wrong_extra_spec_or_property(api: ComputeApi, specs: dict[str, str], image: dict[str, str], name: str) -> None:
     refused = request(api, specs=specs, image=image)
     assert refused.status == 400
     assert name in refused.body["badRequest"]["message"]
     assert api.rpc.sent == []
 
 
-def test_the_root_device_is_that_of_its_bus(api: ComputeApi) -> None:
+def test_the_root_device_name_follows_the_disk_bus(api: ComputeApi) -> None:
     made = request(api, specs={"hw:cpu_sockets": "2"}, image={"hw_disk_bus": "scsi"})
     assert made.status == 202
     shown = api.get(f"/servers/{made.body['server']['id']}", user="admin", version="2.3").body["server"]
     assert shown["OS-EXT-SRV-ATTR:root_device_name"] == "/dev/sda"
 
 
-def test_a_resize_to_what_nobody_has_is_refused(api: ComputeApi) -> None:
+def test_a_resize_to_unavailable_hardware_is_refused(api: ComputeApi) -> None:
     server_id = compute_api.boot(api)
     compute_api.settle(api, server_id)
     api.add(Flavor(id="odd", name="odd", vcpus=2, ram_mb=64, root_gb=1, extra_specs={"hw:cpu_policy": "mixed"}))
@@ -48,14 +48,14 @@ def test_a_resize_to_what_nobody_has_is_refused(api: ComputeApi) -> None:
 
 
 @pytest.mark.parametrize(("said", "drive"), [("mandatory", "True"), ("optional", "")])
-def test_an_image_may_need_a_config_drive(api: ComputeApi, said: str, drive: str) -> None:
+def test_an_image_can_require_a_config_drive(api: ComputeApi, said: str, drive: str) -> None:
     made = request(api, specs={}, image={"img_config_drive": said})
     assert made.status == 202
     assert api.get(f"/servers/{made.body['server']['id']}").body["server"]["config_drive"] == drive
 
 
 @pytest.mark.parametrize(("said", "shown"), [("true", "AUTO"), ("False", "MANUAL")])
-def test_an_image_says_how_its_disk_is_partitioned(api: ComputeApi, said: str, shown: str) -> None:
+def test_the_disk_config_defaults_to_the_images(api: ComputeApi, said: str, shown: str) -> None:
     made = request(api, specs={}, image={"auto_disk_config": said})
     assert made.body["server"]["OS-DCF:diskConfig"] == shown
     assert api.get(f"/images/{OTHER}").body["image"]["OS-DCF:diskConfig"] == shown

@@ -20,7 +20,7 @@ def made_image(api: ComputeApi) -> Image:
     return found
 
 
-def test_a_snapshot_is_a_queued_private_image_that_says_what_it_is_of(api: ComputeApi, server_id: str) -> None:
+def test_a_snapshot_is_a_queued_private_image_with_the_servers_properties(api: ComputeApi, server_id: str) -> None:
     answer = act(api, server_id, "createImage", {"name": "snap", "metadata": {"why": "test"}})
     image = made_image(api)
     assert (answer.status, answer.headers["Location"]) == (202, f"http://cloud:8774/image/v2/images/{image.id}")
@@ -38,18 +38,18 @@ def test_a_snapshot_is_a_queued_private_image_that_says_what_it_is_of(api: Compu
 
 
 @pytest.mark.parametrize(("word", "value"), [("createImage", {"name": "snap"}), ("createBackup", BACKUP)])
-def test_from_2_45_on_the_body_names_the_image(api: ComputeApi, server_id: str, word: str, value: Any) -> None:
+def test_the_body_has_the_image_id_from_2_45_on(api: ComputeApi, server_id: str, word: str, value: Any) -> None:
     answer = act(api, server_id, word, value, version="2.45")
     assert (answer.status, answer.body) == (202, {"image_id": made_image(api).id})
     assert "Location" not in answer.headers
 
 
-def test_a_backup_that_nothing_is_kept_of_is_not_pointed_at(api: ComputeApi, server_id: str) -> None:
+def test_a_backup_with_rotation_0_has_no_location(api: ComputeApi, server_id: str) -> None:
     answer = act(api, server_id, "createBackup", {**BACKUP, "rotation": "0"})
     assert (answer.status, answer.headers.get("Location")) == (202, None)
 
 
-def test_a_backup_keeps_its_type_and_rotation(api: ComputeApi, server_id: str) -> None:
+def test_a_backup_stores_its_type_and_rotation(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "createBackup", BACKUP).status == 202
     properties = made_image(api).properties
     assert (properties["image_type"], properties["backup_type"]) == ("backup", "daily")
@@ -58,14 +58,14 @@ def test_a_backup_keeps_its_type_and_rotation(api: ComputeApi, server_id: str) -
 
 
 @pytest.mark.parametrize("state", ["active", "stopped", "paused", "suspended"])
-def test_a_snapshot_is_made_of_a_server_at_rest(api: ComputeApi, server_id: str, state: str) -> None:
+def test_a_snapshot_is_created_in_each_allowed_state(api: ComputeApi, server_id: str, state: str) -> None:
     settle(api, server_id, vm_state=state)
     assert act(api, server_id, "createImage", {"name": "snap"}).status == 202
 
 
 @pytest.mark.parametrize("columns", [{"vm_state": "error"}, {"vm_state": "building"}, {"task_state": "pausing"}])
 @pytest.mark.parametrize(("word", "value"), [("createImage", {"name": "snap"}), ("createBackup", BACKUP)])
-def test_no_image_is_made_in_the_wrong_state(
+def test_no_image_is_created_in_a_wrong_state(
     api: ComputeApi, server_id: str, columns: dict[str, Any], word: str, value: Any
 ) -> None:
     settle(api, server_id, **columns)
@@ -82,11 +82,11 @@ def test_a_wrong_request_for_an_image_is_refused(api: ComputeApi, server_id: str
     assert act(api, server_id, word, value).status == 400
 
 
-def test_an_images_metadata_is_counted(api: ComputeApi, server_id: str) -> None:
+def test_too_many_metadata_items_of_an_image_are_over_quota(api: ComputeApi, server_id: str) -> None:
     many = {f"k{number}": "v" for number in range(129)}
     assert act(api, server_id, "createImage", {"name": "snap", "metadata": many}).status == 403
 
 
-def test_a_locked_server_may_be_copied(api: ComputeApi, server_id: str) -> None:
+def test_an_image_of_a_locked_server_can_be_created(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "lock", None).status == 202
     assert act(api, server_id, "createImage", {"name": "snap"}).status == 202

@@ -87,7 +87,7 @@ def test_each_view_has_the_fields_of_the_reference(api: ComputeApi, server_id: s
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_short_view_never_changes(api: ComputeApi, server_id: str, version: str) -> None:
+def test_the_short_view_is_the_same_at_every_version(api: ComputeApi, server_id: str, version: str) -> None:
     assert [set(one) for one in api.get("/servers", version=version).body["servers"]] == [{"id", "name", "links"}]
 
 
@@ -128,7 +128,7 @@ def test_a_filter_selects(api: ComputeApi, server_id: str, name: str) -> None:
         assert (found.status, found.body["servers"]) == (200, [])
 
 
-def test_times_that_no_change_lies_between_are_refused(api: ComputeApi) -> None:
+def test_changes_since_after_changes_before_is_refused(api: ComputeApi) -> None:
     query = "changes-since=2021-01-01T00:00:00Z&changes-before=2020-01-01T00:00:00Z"
     assert api.get(f"/servers?{query}", version="2.66").status == 400
 
@@ -139,11 +139,11 @@ def test_times_that_no_change_lies_between_are_refused(api: ComputeApi) -> None:
     ("marker=none", "2.1", 400), ("changes-since=x", "2.1", 400), ("sort_key=locked", "2.72", 400),
     ("sort_key=locked", "2.73", 200), ("deleted=x", "2.1", 200), ("all_tenants=x", "2.1", 400),
 ])
-def test_what_a_query_may_say(api: ComputeApi, query: str, version: str, status: int) -> None:
+def test_a_query_is_checked_by_version(api: ComputeApi, query: str, version: str, status: int) -> None:
     assert api.get(f"/servers?{query}", version=version).status == status
 
 
-def test_a_policy_file_decides_who_sees_what(tmp_path: Path) -> None:
+def test_a_policy_file_decides_which_fields_a_caller_sees(tmp_path: Path) -> None:
     Path(tmp_path, "policy.yaml").write_text(
         "os_compute_api:os-extended-server-attributes: role:reader\n"
         "os_compute_api:servers:show:flavor-extra-specs: role:admin\n")
@@ -156,7 +156,7 @@ def test_a_policy_file_decides_who_sees_what(tmp_path: Path) -> None:
     assert "host_status" not in shown
 
 
-def test_a_silent_host_is_all_that_some_may_see(tmp_path: Path) -> None:
+def test_a_policy_can_show_only_unknown_host_status(tmp_path: Path) -> None:
     Path(tmp_path, "policy.yaml").write_text("os_compute_api:servers:show:host_status:unknown-only: role:reader\n")
     api = compute_api.furnish(compute_api.make(tmp_path))
     host, service = compute_api.host("h1")

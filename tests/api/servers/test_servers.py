@@ -50,7 +50,7 @@ MORE = {f"OS-EXT-SRV-ATTR:{word}" for word in (
     ("2.96", "alice", {"locked", "description", "tags", "trusted_image_certificates", "server_groups",
                        "locked_reason", "pinned_availability_zone", "OS-EXT-SRV-ATTR:hostname"}),
 ])
-def test_fields_come_with_microversion_and_role(api: ComputeApi, version: str, user: str, added: set[str]) -> None:
+def test_fields_depend_on_microversion_and_role(api: ComputeApi, version: str, user: str, added: set[str]) -> None:
     server_id = boot(api)
     settle(api, server_id)
     assert set(show(api, server_id, user=user, version=version)) == BASE | added
@@ -76,7 +76,7 @@ def test_a_server_shows_its_image_addresses_and_groups(api: ComputeApi) -> None:
     ({"vm_state": "building", "task_state": "spawning"}, "BUILD"), ({"vm_state": "error"}, "ERROR"),
     ({"vm_state": "paused"}, "PAUSED"), ({"vm_state": "suspended", "task_state": "rebooting_hard"}, "HARD_REBOOT"),
 ])
-def test_the_status_is_made_of_two_states(api: ComputeApi, columns: dict[str, Any], status: str) -> None:
+def test_the_status_follows_vm_state_and_task_state(api: ComputeApi, columns: dict[str, Any], status: str) -> None:
     server_id = boot(api)
     settle(api, server_id, **columns)
     assert show(api, server_id)["status"] == status
@@ -84,7 +84,7 @@ def test_the_status_is_made_of_two_states(api: ComputeApi, columns: dict[str, An
     assert names(api, "status=ACTIVE") == (["vm"] if status == "ACTIVE" else [])
 
 
-def test_a_fault_is_shown_in_error_and_its_details_to_admins(api: ComputeApi) -> None:
+def test_a_fault_is_shown_in_error_with_details_for_admins(api: ComputeApi) -> None:
     server_id = boot(api)
     fault = {"code": 500, "message": "No valid host was found.", "created": "2026-01-01T00:00:00Z", "details": "h1: full"}
     settle(api, server_id, fault=fault)
@@ -100,7 +100,7 @@ def test_a_fault_is_shown_in_error_and_its_details_to_admins(api: ComputeApi) ->
     ("/os-instance-actions/req-x", "GET"), ("/metadata/a", "GET"), ("/metadata/a", "DELETE"), ("/tags/a", "PUT"),
     ("/tags", "DELETE"), ("/tags/a", "DELETE"), ("/tags/a", "GET"),
 ])
-def test_another_projects_server_is_not_there(api: ComputeApi, path: str, method: str) -> None:
+def test_a_server_of_another_project_is_not_found(api: ComputeApi, path: str, method: str) -> None:
     server_id = boot(api, metadata={"a": "b"})
     settle(api, server_id)
     refused = api.request(method, f"/servers/{server_id}{path}", user="bob", version="2.96")
@@ -110,7 +110,7 @@ def test_another_projects_server_is_not_there(api: ComputeApi, path: str, method
 @pytest.mark.parametrize("word", [
     "os-start", "os-stop", "pause", "unpause", "suspend", "resume", "lock", "unlock", "forceDelete",
 ])
-def test_another_projects_server_cannot_be_acted_on(api: ComputeApi, word: str) -> None:
+def test_actions_on_a_server_of_another_project_are_not_found(api: ComputeApi, word: str) -> None:
     server_id = boot(api)
     settle(api, server_id)
     assert api.post(f"/servers/{server_id}/action", {word: None}, user="bob").status == 404
@@ -118,7 +118,7 @@ def test_another_projects_server_cannot_be_acted_on(api: ComputeApi, word: str) 
     assert show(api, server_id)["OS-EXT-STS:task_state"] is None
 
 
-def test_lists_hold_the_callers_project_only(api: ComputeApi) -> None:
+def test_lists_have_the_servers_of_the_callers_project_only(api: ComputeApi) -> None:
     boot(api, name="hers")
     boot(api, name="his", user="bob")
     assert (names(api, ""), names(api, "", user="bob"), names(api, "", user="admin")) == (["hers"], ["his"], [])
@@ -161,7 +161,7 @@ def test_a_wrong_query_is_refused(api: ComputeApi, query: str, status: int) -> N
     assert api.get(f"/servers?{query}", version="2.96").status == status
 
 
-def test_old_versions_are_lenient(api: ComputeApi) -> None:
+def test_old_versions_ignore_unknown_filters(api: ComputeApi) -> None:
     boot(api)
     assert names(api, "colour=red", version="2.74") == ["vm"]
     assert names(api, "status=FOO", version="2.37") == []
@@ -181,7 +181,7 @@ def test_pages_link_to_the_next(api: ComputeApi) -> None:
     assert seen == [["s4", "s3"], ["s2", "s1"], ["s0"]]
 
 
-def test_deleted_servers_are_for_admins_and_those_who_ask_for_changes(api: ComputeApi) -> None:
+def test_deleted_servers_are_listed_for_admins_and_with_changes_since(api: ComputeApi) -> None:
     server_id = boot(api)
     settle(api, server_id, vm_state="deleted", deleted_at=utcnow(), updated_at=utcnow())
     assert names(api, "") == names(api, "deleted=True") == names(api, "all_tenants=1", user="admin") == []
@@ -191,7 +191,7 @@ def test_deleted_servers_are_for_admins_and_those_who_ask_for_changes(api: Compu
     assert api.get(f"/servers/{server_id}").status == 404
 
 
-def test_a_list_asks_the_database_as_often_for_many_as_for_one(api: ComputeApi) -> None:
+def test_a_list_takes_as_many_queries_for_many_servers_as_for_one(api: ComputeApi) -> None:
     api.add(*compute_api.host("h1"))
     settle(api, boot(api))
     with api.counted() as for_one:
@@ -203,7 +203,7 @@ def test_a_list_asks_the_database_as_often_for_many_as_for_one(api: ComputeApi) 
     assert len(for_many) == len(for_one) <= 5
 
 
-def test_put_changes_what_may_change(api: ComputeApi) -> None:
+def test_put_changes_the_fields_that_can_change(api: ComputeApi) -> None:
     server_id = boot(api)
     changed = api.put(f"/servers/{server_id}", {"server": {
         "name": "new", "description": "d", "hostname": "www", "accessIPv4": "192.0.2.1", "accessIPv6": "2001:db8::1",
@@ -217,23 +217,23 @@ def test_put_changes_what_may_change(api: ComputeApi) -> None:
     assert changed["accessIPv6"] == "::babe:dc0c:1602"
 
 
-def test_put_shows_less_before_2_75(api: ComputeApi) -> None:
+def test_put_shows_fewer_fields_before_2_75(api: ComputeApi) -> None:
     server_id = boot(api)
     path, change = f"/servers/{server_id}", {"server": {"name": "new"}}
     assert not set(api.put(path, change, version="2.74").body["server"]) & {"key_name", "OS-EXT-STS:vm_state"}
     assert set(api.put(path, change, version="2.75").body["server"]) == set(show(api, server_id, version="2.75"))
 
 
-def test_a_change_of_nothing_is_answered(api: ComputeApi) -> None:
+def test_an_empty_put_is_accepted(api: ComputeApi) -> None:
     assert api.put(f"/servers/{boot(api)}", {"server": {}}).status == 200
 
 
 @pytest.mark.parametrize("wrong", [{"colour": "red"}, {"name": ""}, {"description": "early"}, {"accessIPv4": "x"}])
-def test_a_wrong_change_is_refused(api: ComputeApi, wrong: dict[str, Any]) -> None:
+def test_a_wrong_put_is_refused(api: ComputeApi, wrong: dict[str, Any]) -> None:
     assert api.put(f"/servers/{boot(api)}", {"server": wrong}).status == 400
 
 
-def test_delete_hands_the_server_to_a_conductor_once(api: ComputeApi) -> None:
+def test_a_delete_is_cast_to_the_conductor_once(api: ComputeApi) -> None:
     server_id = boot(api)
     api.rpc.sent.clear()
     assert [api.delete(f"/servers/{server_id}").status for _ in range(2)] == [204, 204]
@@ -242,12 +242,12 @@ def test_delete_hands_the_server_to_a_conductor_once(api: ComputeApi) -> None:
     assert api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"][0]["action"] == "delete"
 
 
-def test_a_server_that_is_not_there_is_404(api: ComputeApi) -> None:
+def test_an_unknown_server_is_not_found(api: ComputeApi) -> None:
     for method, path in (("GET", "/servers/nope"), ("DELETE", "/servers/nope"), ("GET", "/servers/nope/metadata")):
         assert api.request(method, path).status == 404
 
 
-def test_paths_may_carry_a_project(api: ComputeApi) -> None:
+def test_paths_can_have_a_project_id(api: ComputeApi) -> None:
     server_id = boot(api)
     assert api.get(f"/{PROJECTS['alice']}/servers/{server_id}").status == 200
 

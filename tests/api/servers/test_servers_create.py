@@ -35,7 +35,7 @@ def rows(api: ComputeApi, model: Any) -> list[Any]:
         return list(session.scalars(sa.select(model)))
 
 
-def test_a_create_writes_the_server_its_port_and_its_action_then_hints_a_conductor(api: ComputeApi) -> None:
+def test_a_create_writes_server_port_and_action_then_casts_to_the_conductor(api: ComputeApi) -> None:
     made = create(api)
     assert made.status == 202
     server, port, action = rows(api, Server)[0], rows(api, Port)[0], rows(api, Action)[0]
@@ -48,7 +48,7 @@ def test_a_create_writes_the_server_its_port_and_its_action_then_hints_a_conduct
     assert api.rpc.sent == [("conductor", "", "run", {"action_id": action.id})]
 
 
-def test_the_answer_is_novas(api: ComputeApi) -> None:
+def test_the_response_to_a_create_is_novas(api: ComputeApi) -> None:
     made = create(api)
     server_id = made.body["server"]["id"]
     assert made.headers["Location"] == f"http://cloud:8774/v2.1/servers/{server_id}"
@@ -58,18 +58,18 @@ def test_the_answer_is_novas(api: ComputeApi) -> None:
     assert create(api, adminPass="mine").body["server"]["adminPass"] == "mine"
 
 
-def test_what_openstackclient_sends_is_understood(api: ComputeApi) -> None:
-    asked = {"networks": [{"uuid": NETWORK}], "block_device_mapping_v2": [ROOT_DISK], "min_count": 1, "max_count": 1,
+def test_the_block_device_mapping_of_openstackclient_is_accepted(api: ComputeApi) -> None:
+    params = {"networks": [{"uuid": NETWORK}], "block_device_mapping_v2": [ROOT_DISK], "min_count": 1, "max_count": 1,
              "security_groups": [{"name": "default"}], "metadata": {"a": "b"}, "config_drive": True,
              "user_data": base64.b64encode(b"#!/bin/sh").decode(), "description": "d", "tags": ["x", "y"],
              "hostname": "www"}
-    create(api, version="2.96", **asked)
+    create(api, version="2.96", **params)
     server = rows(api, Server)[0]
     assert (server.metadata_items, server.config_drive, server.tags) == ({"a": "b"}, True, ["x", "y"])
-    assert (server.description, server.hostname, server.user_data) == ("d", "www", asked["user_data"])
+    assert (server.description, server.hostname, server.user_data) == ("d", "www", params["user_data"])
 
 
-def test_a_key_is_copied_into_the_server(api: ComputeApi) -> None:
+def test_the_public_key_is_copied_into_the_server(api: ComputeApi) -> None:
     key = api.post("/os-keypairs", {"keypair": {"name": "k"}}).body["keypair"]
     create(api, key_name="k")
     assert (rows(api, Server)[0].key_name, rows(api, Server)[0].key_data) == ("k", key["public_key"])
@@ -118,7 +118,7 @@ def test_a_field_is_unknown_before_its_microversion(api: ComputeApi, field: str,
     assert create(api, user="admin", version=since, **more).status == 202
 
 
-def test_a_host_name_may_have_dots_from_2_94_on(api: ComputeApi) -> None:
+def test_a_host_name_can_have_dots_from_2_94_on(api: ComputeApi) -> None:
     assert create(api, version="2.93", networks="none", hostname="www.example.org").status == 400
     assert create(api, version="2.94", networks="none", hostname="www.example.org").status == 202
 
@@ -126,12 +126,12 @@ def test_a_host_name_may_have_dots_from_2_94_on(api: ComputeApi) -> None:
 @pytest.mark.parametrize(("name", "hostname"), [
     ("web 1", "web-1"), ("Web_1.example", "web-1-example"), ("-x-", "x"), ("x" * 80, "x" * 63),
 ])
-def test_the_host_name_is_made_from_the_name(api: ComputeApi, name: str, hostname: str) -> None:
+def test_the_host_name_is_derived_from_the_name(api: ComputeApi, name: str, hostname: str) -> None:
     create(api, name=name)
     assert rows(api, Server)[0].hostname == hostname
 
 
-def test_a_name_without_letters_still_gives_a_host_name(api: ComputeApi) -> None:
+def test_a_name_without_ascii_letters_gives_a_host_name(api: ComputeApi) -> None:
     server_id = boot(api, name="日本")
     assert rows(api, Server)[0].hostname == f"server-{server_id}"
 
@@ -144,7 +144,7 @@ def test_networks_are_required_from_2_37_on(api: ComputeApi) -> None:
     assert len(rows(api, Port)) == 2
 
 
-def test_auto_makes_a_network_once_where_there_is_none(api: ComputeApi) -> None:
+def test_auto_creates_one_network_where_there_is_none(api: ComputeApi) -> None:
     assert create(api, user="bob").status == 202
     assert not [port for port in rows(api, Port) if port.project_id == PROJECTS["bob"]]
     for _ in range(2):
@@ -156,7 +156,7 @@ def test_auto_makes_a_network_once_where_there_is_none(api: ComputeApi) -> None:
     assert (made.name, made.project_id, made.shared) == ("auto_allocated_network", PROJECTS["bob"], False)
 
 
-def test_auto_obeys_the_quota_of_networks(api: ComputeApi) -> None:
+def test_auto_is_refused_over_the_quota_of_networks(api: ComputeApi) -> None:
     api.conf.set_override("networks", 0, group="quota")
     refused = create(api, user="bob", version="2.37", networks="auto")
     assert (refused.status, "networks" in message(refused)) == (403, True)
@@ -164,7 +164,7 @@ def test_auto_obeys_the_quota_of_networks(api: ComputeApi) -> None:
 
 
 @pytest.mark.parametrize("version", ["2.1", "2.37"])
-def test_two_networks_must_be_told_apart(api: ComputeApi, version: str) -> None:
+def test_a_create_without_a_network_is_refused_if_there_are_two(api: ComputeApi, version: str) -> None:
     api.add(compute_api.network(UNKNOWN, "second", segment=2))
     refused = create(api, version=version, networks=[])
     assert (refused.status, message(refused)) == (
@@ -175,7 +175,7 @@ def test_two_networks_must_be_told_apart(api: ComputeApi, version: str) -> None:
     assert addresses["net"][0]["addr"] == "10.0.0.9"
 
 
-def test_a_given_port_is_bound_and_only_once(api: ComputeApi) -> None:
+def test_an_existing_port_is_bound_only_once(api: ComputeApi) -> None:
     api.add(Port(id=UNKNOWN, project_id=PROJECTS["alice"], network_id=NETWORK, mac_address="fa:16:3e:00:00:01"))
     server_id = boot(api, networks=[{"port": UNKNOWN}])
     assert (rows(api, Port)[0].device_id, rows(api, Port)[0].is_ours) == (server_id, False)
@@ -183,7 +183,7 @@ def test_a_given_port_is_bound_and_only_once(api: ComputeApi) -> None:
     assert (refused.status, message(refused)) == (409, f"Port {UNKNOWN} is still in use.")
 
 
-def test_networks_ports_images_and_groups_of_others_cannot_be_used(api: ComputeApi) -> None:
+def test_networks_ports_images_and_groups_of_other_projects_cannot_be_used(api: ComputeApi) -> None:
     api.add(Port(id=UNKNOWN, project_id=PROJECTS["alice"], network_id=NETWORK, mac_address="fa:16:3e:00:00:01"),
             SecurityGroup(id=UNKNOWN, project_id=PROJECTS["alice"], name="mine"),
             Image(id=UNKNOWN, owner=PROJECTS["alice"], status="active", visibility="private"))
@@ -193,7 +193,7 @@ def test_networks_ports_images_and_groups_of_others_cannot_be_used(api: ComputeA
     assert rows(api, Server) == []
 
 
-def test_groups_are_named_by_name_or_id(api: ComputeApi) -> None:
+def test_security_groups_are_given_by_name_or_id(api: ComputeApi) -> None:
     api.add(SecurityGroup(id=UNKNOWN, project_id=PROJECTS["alice"], name="web"))
     for word in ("web", UNKNOWN):
         made = create(api, security_groups=[{"name": word}])
@@ -212,7 +212,7 @@ def test_an_image_that_is_not_active_is_refused(api: ComputeApi) -> None:
     ({"min_disk_gb": 2}, "Flavor's disk is smaller than the minimum size specified in image metadata."),
     ({"virtual_size": 2**30 + 1}, "Flavor's disk is too small for requested image."),
 ])
-def test_an_image_that_does_not_fit_is_refused(api: ComputeApi, needs: dict[str, int], words: str) -> None:
+def test_an_image_that_is_too_large_for_the_flavor_is_refused(api: ComputeApi, needs: dict[str, int], words: str) -> None:
     api.add(Image(id=UNKNOWN, owner=PROJECTS["alice"], status="active", **needs))
     refused = create(api, imageRef=UNKNOWN)
     assert (refused.status, words in message(refused)) == (400, True)
@@ -227,7 +227,7 @@ def test_a_flavor_without_disk_is_for_admins(api: ComputeApi) -> None:
     assert rows(api, Server)[0].total_gb == 1
 
 
-def test_quota_is_counted_and_refused_in_novas_words(api: ComputeApi) -> None:
+def test_a_create_over_quota_is_refused_with_novas_text(api: ComputeApi) -> None:
     api.put(f"/os-quota-sets/{PROJECTS['alice']}", {"quota_set": {"instances": 1}}, user="admin")
     boot(api)
     refused = create(api)
@@ -236,14 +236,14 @@ def test_quota_is_counted_and_refused_in_novas_words(api: ComputeApi) -> None:
     assert create(api, user="bob").status == 202
 
 
-def test_each_thing_over_quota_is_named(api: ComputeApi) -> None:
+def test_each_resource_over_quota_is_named(api: ComputeApi) -> None:
     api.put(f"/os-quota-sets/{PROJECTS['alice']}", {"quota_set": {"cores": 1, "ram": 100}}, user="admin")
     refused = create(api, min_count=2)
     assert message(refused) == (
         "Quota exceeded for cores, ram: Requested 2, 128, but already used 0, 0 of 1, 100 cores, ram")
 
 
-def test_several_servers_are_made_as_far_as_quota_goes(api: ComputeApi) -> None:
+def test_as_many_servers_are_created_as_the_quota_allows(api: ComputeApi) -> None:
     api.put(f"/os-quota-sets/{PROJECTS['alice']}", {"quota_set": {"instances": 3}}, user="admin")
     made = create(api, min_count=2, max_count=5, return_reservation_id=True)
     servers = rows(api, Server)
@@ -268,7 +268,7 @@ def test_too_many_metadata_items_are_over_quota(api: ComputeApi) -> None:
     ({"availability_zone": ":h1"}, "2.1", None, "h1"), ({"host": "h1", "networks": "none"}, "2.74", None, "h1"),
     ({"hypervisor_hostname": "h1", "networks": "none"}, "2.74", None, "h1"),
 ])
-def test_an_admin_names_zone_and_host(
+def test_an_admin_can_choose_zone_and_host(
     api: ComputeApi, fields: dict[str, Any], version: str, zone: str | None, host: str | None
 ) -> None:
     api.add(*compute_api.host("h1"))
@@ -276,7 +276,7 @@ def test_an_admin_names_zone_and_host(
     assert (rows(api, Server)[0].requested_az, rows(api, Server)[0].requested_host) == (zone, host)
 
 
-def test_only_admins_name_hosts(api: ComputeApi) -> None:
+def test_only_admins_can_choose_a_host(api: ComputeApi) -> None:
     api.add(*compute_api.host("h1"))
     assert create(api, availability_zone="nova").status == 202
     assert create(api, availability_zone="nova:h1").status == 403
@@ -286,7 +286,7 @@ def test_only_admins_name_hosts(api: ComputeApi) -> None:
     assert create(api, user="admin", version="2.74", host="h1", hypervisor_hostname="h9", networks="none").status == 400
 
 
-def test_hints_that_no_filter_heeds_are_refused_rather_than_ignored(api: ComputeApi) -> None:
+def test_scheduler_hints_that_no_filter_supports_are_refused(api: ComputeApi) -> None:
     refused = api.post("/servers", {"server": SERVER, "os:scheduler_hints": {"group": str(uuid.uuid4())}})
     assert (refused.status, "group" in message(refused)) == (400, True)
 
@@ -297,7 +297,7 @@ def test_a_reader_cannot_create(api: ComputeApi) -> None:
     assert api.post("/servers", {"server": SERVER}, user="").status == 401
 
 
-def test_a_create_asks_the_database_a_fixed_number_of_times(api: ComputeApi) -> None:
+def test_a_create_takes_a_fixed_number_of_queries(api: ComputeApi) -> None:
     boot(api)
     for _ in range(3):
         boot(api, user="admin", networks=[])

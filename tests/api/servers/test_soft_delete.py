@@ -44,7 +44,7 @@ def listed(api: ComputeApi, query: str = "", **more: Any) -> list[str]:
     return [server["id"] for server in api.get(f"/servers{query}", **more).body["servers"]]
 
 
-def test_a_delete_powers_the_server_off_and_keeps_it(api: ComputeApi, server_id: str) -> None:
+def test_a_soft_delete_powers_the_server_off_and_keeps_it(api: ComputeApi, server_id: str) -> None:
     assert api.delete(f"/servers/{server_id}").status == 204
     topic, host, method, arguments = api.rpc.sent[0]
     assert (topic, host, method, arguments["server_id"]) == ("compute", "h1", "soft_delete", server_id)
@@ -57,13 +57,13 @@ def test_a_delete_powers_the_server_off_and_keeps_it(api: ComputeApi, server_id:
     ("rescued", "soft_delete"), ("resized", "soft_delete"), ("shelved", "soft_delete"), ("error", "soft_delete"),
     ("building", "run"),
 ])
-def test_what_is_on_a_host_is_kept_whatever_it_is(api: ComputeApi, server_id: str, vm_state: str, method: str) -> None:
+def test_a_server_on_a_host_is_soft_deleted_in_every_state_but_building(api: ComputeApi, server_id: str, vm_state: str, method: str) -> None:
     settle(api, server_id, vm_state=vm_state)
     assert api.delete(f"/servers/{server_id}").status == 204
     assert [sent[2] for sent in api.rpc.sent] == [method]
 
 
-def test_what_is_shelved_and_on_no_host_is_kept_too_and_comes_back_as_it_was(api: ComputeApi, server_id: str) -> None:
+def test_an_offloaded_server_is_soft_deleted_and_restored_as_offloaded(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, vm_state="shelved_offloaded", host=None, agent=None)
     assert api.delete(f"/servers/{server_id}").status == 204
     assert [sent[:3] for sent in api.rpc.sent] == [("conductor", "", "run")]
@@ -78,7 +78,7 @@ WORKING = sorted({task for name, row in ACTIONS.items() if row.task and not row.
 
 
 @pytest.mark.parametrize("task", WORKING)
-def test_in_the_middle_of_a_workflow_it_waits_and_tears_nothing(api: ComputeApi, server_id: str, task: str) -> None:
+def test_a_soft_delete_during_a_workflow_is_deferred(api: ComputeApi, server_id: str, task: str) -> None:
     settle(api, server_id, task_state=task, vm_state="soft-delete" if task == "restoring" else "active")
     assert api.delete(f"/servers/{server_id}").status == 204
     assert api.delete(f"/servers/{server_id}").status == 204
@@ -88,13 +88,13 @@ def test_in_the_middle_of_a_workflow_it_waits_and_tears_nothing(api: ComputeApi,
     assert [action["action"] for action in journal] == ["delete", "create"]
 
 
-def test_a_forced_delete_does_not_wait_for_a_workflow(api: ComputeApi, server_id: str) -> None:
+def test_a_forced_delete_is_not_deferred(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, task_state="rebuilding")
     assert act(api, server_id, "forceDelete").status == 202
     assert api.rpc.sent[0][:3] == ("conductor", "", "run")
 
 
-def test_an_operator_who_resets_the_state_ends_the_workflow_and_not_the_delete_that_waits(api: ComputeApi, server_id: str) -> None:
+def test_a_reset_of_the_state_ends_the_workflow_and_not_the_deferred_delete(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, task_state="rebuilding")
     rebuild = api.change(lambda session: actions.add(
         session, server_id=server_id, name="rebuild", request_id="req-b", user_id="u", project_id="p").id)
@@ -104,40 +104,40 @@ def test_an_operator_who_resets_the_state_ends_the_workflow_and_not_the_delete_t
     assert api.change(lambda session: actions.is_waiting(session, server_id))
 
 
-def test_a_locked_server_keeps_no_delete_for_later(api: ComputeApi, server_id: str) -> None:
+def test_no_delete_of_a_locked_server_is_deferred(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, task_state="rebuilding")
     act(api, server_id, "lock", user="admin")
     assert api.delete(f"/servers/{server_id}").status == 409
 
 
-def test_a_second_delete_does_nothing_more(api: ComputeApi, server_id: str) -> None:
+def test_a_second_delete_changes_nothing(api: ComputeApi, server_id: str) -> None:
     soft_deleted(api, server_id)
     assert api.delete(f"/servers/{server_id}").status == 204
     assert api.rpc.sent == []
     assert api.get(f"/servers/{server_id}").body["server"]["status"] == "SOFT_DELETED"
 
 
-def test_what_never_ran_is_deleted_at_once(api: ComputeApi) -> None:
+def test_a_server_that_never_ran_is_deleted_for_good(api: ComputeApi) -> None:
     made = boot(api)
     api.rpc.sent.clear()
     assert api.delete(f"/servers/{made}").status == 204
     assert api.rpc.sent[0][:3] == ("conductor", "", "run")
 
 
-def test_a_delete_ends_an_operation_under_way(api: ComputeApi, server_id: str) -> None:
+def test_a_soft_delete_ends_open_actions(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "pause").status == 202
     assert api.delete(f"/servers/{server_id}").status == 204
     journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
     assert (journal[1]["action"], journal[1]["message"]) == ("pause", "The server was deleted.")
 
 
-def test_a_delete_without_the_interval_is_final(api: ComputeApi, server_id: str) -> None:
+def test_a_delete_without_the_interval_is_for_good(api: ComputeApi, server_id: str) -> None:
     api.conf.clear_override("reclaim_instance_interval", group="compute")
     assert api.delete(f"/servers/{server_id}").status == 204
     assert api.rpc.sent[0][:3] == ("conductor", "", "run")
 
 
-def test_lists_hide_it_unless_asked(api: ComputeApi, server_id: str) -> None:
+def test_lists_show_soft_deleted_servers_only_with_the_filter(api: ComputeApi, server_id: str) -> None:
     soft_deleted(api, server_id)
     assert listed(api) == []
     assert listed(api, "?status=SOFT_DELETED") == [server_id]
@@ -145,20 +145,20 @@ def test_lists_hide_it_unless_asked(api: ComputeApi, server_id: str) -> None:
     assert listed(api, "?soft_deleted=true&all_tenants=1", user="admin") == [server_id]
 
 
-def test_restore_powers_it_on(api: ComputeApi, server_id: str) -> None:
+def test_a_restore_is_cast_to_the_host(api: ComputeApi, server_id: str) -> None:
     soft_deleted(api, server_id)
     assert act(api, server_id, "restore").status == 202
     assert api.rpc.sent[0][:3] == ("compute", "h1", "restore")
     assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] == "restoring"
 
 
-def test_restore_refuses_a_living_server(api: ComputeApi, server_id: str) -> None:
+def test_a_restore_of_a_server_that_is_not_deleted_is_refused(api: ComputeApi, server_id: str) -> None:
     refused = act(api, server_id, "restore")
     assert refused.status == 409
     assert "Cannot 'restore'" in refused.body["conflictingRequest"]["message"]
 
 
-def test_it_counts_against_no_quota_until_it_is_restored(api: ComputeApi, server_id: str) -> None:
+def test_a_soft_deleted_server_counts_against_the_quota_only_once_restored(api: ComputeApi, server_id: str) -> None:
     api.conf.set_override("instances", 1, group="quota")
     soft_deleted(api, server_id)
     assert boot(api)
@@ -167,14 +167,14 @@ def test_it_counts_against_no_quota_until_it_is_restored(api: ComputeApi, server
     assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] is None
 
 
-def test_force_delete_is_final(api: ComputeApi, server_id: str) -> None:
+def test_a_forced_delete_is_for_good(api: ComputeApi, server_id: str) -> None:
     soft_deleted(api, server_id)
     assert act(api, server_id, "forceDelete").status == 202
     assert api.rpc.sent[0][:3] == ("conductor", "", "run")
 
 
 @pytest.mark.parametrize("word", ["restore", "forceDelete"])
-def test_a_locked_server_is_left_alone(api: ComputeApi, server_id: str, word: str) -> None:
+def test_delete_and_restore_of_a_locked_server_are_refused(api: ComputeApi, server_id: str, word: str) -> None:
     soft_deleted(api, server_id)
     act(api, server_id, "lock", user="admin")
     assert act(api, server_id, word).status == 409
