@@ -48,7 +48,9 @@ time.
 Further requests wait for a free thread. Raise it where many clients
 upload images or wait for consoles, which hold a thread for long;
 threads beyond `[database] max_pool_size` may wait for a database
-connection.
+connection. At most three of four threads wait for compute hosts
+(interface attach, passwords, consoles, diagnostics); further such
+requests are answered with 503 and Retry-After.
 """),
     cfg.Opt("public_url", type=types.URL("http", "https"), default="", help="""
 URL at which clients reach nova-api, without a path, such as

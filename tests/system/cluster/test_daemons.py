@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,19 @@ def test_servers_are_booted_and_deleted(cloud: Cloud, wanted: dict[str, object])
     for server_id in made:
         cloud.call("DELETE", f"/v2.1/servers/{server_id}", expect=204)
     wait_until(lambda: all(cloud.server(server_id) is None for server_id in made))
+
+
+def test_attaches_at_once_through_several_api_processes_take_turns(cloud: Cloud, wanted: dict[str, object]) -> None:
+    server_id = cloud.boot(wanted, "nics")
+    wait_until(lambda: cloud.is_active(server_id))
+    path, body = f"/v2.1/servers/{server_id}/os-interface", {"interfaceAttachment": {}}
+    with futures.ThreadPoolExecutor(6) as clients:
+        attached = list(clients.map(lambda _: cloud.call("POST", path, body)["interfaceAttachment"], range(6)))
+    shown = cloud.call("GET", path)["interfaceAttachments"]
+    assert {nic["port_id"] for nic in attached} == {nic["port_id"] for nic in shown[1:]}
+    assert {nic["port_state"] for nic in attached} == {"ACTIVE"}
+    cloud.call("DELETE", f"/v2.1/servers/{server_id}", expect=204)
+    wait_until(lambda: cloud.server(server_id) is None)
 
 
 def test_a_build_goes_on_when_its_conductor_dies(cloud: Cloud, wanted: dict[str, object]) -> None:
