@@ -91,6 +91,11 @@ def test_a_reply_that_is_made_after_the_commit_is_declared(service: str, route: 
     assert route.waits or "Deferred" not in str(inspect.signature(route.handler).return_annotation)
 
 
+@pytest.mark.parametrize(("service", "route"), ROUTES, ids=IDS)
+def test_a_handlers_docstring_names_its_statuses(service: str, route: Route) -> None:
+    assert re.search(r"\b[2-5]\d\d\b", route.handler.__doc__ or "")
+
+
 def test_no_handler_commits_in_its_middle() -> None:
     found = [str(path.relative_to(ROOT)) for path in (ROOT / "nova_lite" / "api").rglob("*.py") if ".db.commit(" in path.read_text()]
     assert found == []

@@ -45,9 +45,9 @@ FIELDS = (
 
 def _listed(policies: list[str]) -> schemas.Schema:
     """The body before 2.64: a list of one policy."""
-    listed = {"type": "array", "minItems": 1, "maxItems": 1, "items": {"enum": policies}}
+    policy_list = {"type": "array", "minItems": 1, "maxItems": 1, "items": {"enum": policies}}
     return schemas.keyed("server_group", schemas.closed(
-        {"name": schemas.NAME, "policies": listed}, required=("name", "policies")))
+        {"name": schemas.NAME, "policies": policy_list}, required=("name", "policies")))
 
 
 CREATE_LISTED = {"2.0": _listed(_HARD), "2.15": _listed(_ALL)}

@@ -26,7 +26,7 @@ class Nic:
     tag: str | None = None
 
 
-def resolve(req: Request, requested: str | list[dict[str, Any]] | None, *, rng: random.Random) -> list[Nic]:
+def resolve(req: Request, params: str | list[dict[str, Any]] | None, *, rng: random.Random) -> list[Nic]:
     """The NICs that `networks` of the request stands for.
 
     None and []: one on the project's only network, or none if it has no network; auto: the same, but a network is
@@ -34,19 +34,19 @@ def resolve(req: Request, requested: str | list[dict[str, Any]] | None, *, rng: 
 
     :raises errors.BadRequest: there is no such network. :raises errors.Conflict: the project has several networks.
     """
-    if requested == "none":
+    if params == "none":
         return []
-    if requested == "auto" or not requested:
+    if params == "auto" or not params:
         usable: Sequence[Pluggable] = networks.usable(req.db, req.ctxt.project_id)
         if len(usable) > 1:
             raise errors.Conflict(reason=auto_networks.AMBIGUOUS)
-        if requested == "auto" and not usable:
+        if params == "auto" and not usable:
             usable = [auto_networks.obtain(req.db, req.conf, req.ctxt.project_id, rng=rng)]
         return [Nic(network) for network in usable]
-    assert not isinstance(requested, str)  # the schema allows no other text
-    ids = [entry["uuid"] for entry in requested if not entry.get("port") and entry.get("uuid")]
+    assert not isinstance(params, str)  # the schema allows no other text
+    ids = [entry["uuid"] for entry in params if not entry.get("port") and entry.get("uuid")]
     by_id = {network.id: network for network in networks.usable(req.db, req.ctxt.project_id, among=ids)} if ids else {}
-    return [_nic(entry, by_id) for entry in requested]
+    return [_nic(entry, by_id) for entry in params]
 
 
 def _nic(entry: dict[str, Any], by_id: Mapping[str, Pluggable]) -> Nic:
@@ -62,21 +62,21 @@ def _nic(entry: dict[str, Any], by_id: Mapping[str, Pluggable]) -> Nic:
     return Nic(by_id[entry["uuid"]], fixed_ip=entry.get("fixed_ip"), tag=entry.get("tag"))
 
 
-def group_ids(req: Request, requested: Sequence[str], nics: Sequence[Nic]) -> list[str]:
+def group_ids(req: Request, group_names: Sequence[str], nics: Sequence[Nic]) -> list[str]:
     """Ids of the new ports' security groups: those requested, else `default`; empty if no port is created.
 
     :raises errors.BadRequest: there is no such group.
     """
-    if requested:
-        return [group.id for group in security_groups.named(req.db, req.ctxt.project_id, requested)]
+    if group_names:
+        return [group.id for group in security_groups.named(req.db, req.ctxt.project_id, group_names)]
     if not any(nic.network for nic in nics):
         return []
     return [security_groups.default_id(req.db, req.ctxt.project_id)]
 
 
-def names(requested: Sequence[str]) -> list[dict[str, str]]:
+def names(group_names: Sequence[str]) -> list[dict[str, str]]:
     """The security groups as the reply to a create shows them."""
-    return [{"name": name} for name in requested or (DEFAULT,)]
+    return [{"name": name} for name in group_names or (DEFAULT,)]
 
 
 def plug(req: Request, server_id: str, nics: Sequence[Nic], groups: Sequence[str], *, rng: random.Random) -> None:

@@ -80,11 +80,11 @@ def _begin(  # noqa: PLR0913 - the action and all columns of its image
     metadata = params.get("metadata", {})
     check_metadata(metadata, quotas.limits(req.db, req.conf, req.ctxt.project_id)["metadata_items"])
     server = begin_action.find(req, server_id)
-    begun, _ = begin_action.begin_on_host(req, server, name)
+    action_row, _ = begin_action.begin_on_host(req, server, name)
     image = server_images.make(req.db, server, name=params["name"], kind=kind, owner=req.ctxt.project_id,
                            user_id=req.ctxt.user_id, properties={**metadata, **properties})
-    begun.inputs = {"image_id": image.id, **inputs}
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
+    action_row.inputs = {"image_id": image.id, **inputs}
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
     return image.id
 
 

@@ -68,18 +68,18 @@ def rebuild(req: Request, body: Body, server_id: str) -> Body:
     if "metadata" in params:
         check_metadata(params["metadata"], quotas.limits(req.db, req.conf, server.project_id)["metadata_items"])
     changes = _changes(req, params)
-    begun, _ = begin_action.begin_on_host(req, server, "rebuild")
+    action_row, _ = begin_action.begin_on_host(req, server, "rebuild")
     password = params.get("adminPass") or create.new_password()
-    begun.inputs = {"preserve_ephemeral": schemas.is_true(params.get("preserve_ephemeral")),
-                    "is_on": server.vm_state != Vm.STOPPED,
-                    **create.for_config_drive(req, password, has_drive=server.config_drive)}
+    action_row.inputs = {"preserve_ephemeral": schemas.is_true(params.get("preserve_ephemeral")),
+                         "is_on": server.vm_state != Vm.STOPPED,
+                         **create.for_config_drive(req, password, has_drive=server.config_drive)}
     flavor = _with_image_size(req, server, image)
     changes |= {"flavor": flavor, "total_gb": flavor.total_gb if not flavor.root_gb else server.total_gb, "image_id": image.id,
                 "image_properties": image.properties, "progress": 0}
     for column, value in changes.items():
         setattr(server, column, value)
     req.db.flush()
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
     return {"server": {**views.document(req, server, views.REBUILD), "adminPass": password}}
 
 

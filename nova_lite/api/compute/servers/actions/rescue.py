@@ -30,10 +30,10 @@ def rescue(req: Request, body: Body, server_id: str) -> Body:
     if image_id is None:
         raise errors.BadRequest(reason=f"Instance {server_id} cannot be rescued: name a rescue_image_ref")
     image = boot_image.find(req, image_id)
-    begun, _ = begin_action.begin_on_host(req, server, "rescue")
+    action_row, _ = begin_action.begin_on_host(req, server, "rescue")
     password = params.get("adminPass") or create.new_password()
-    begun.inputs = {"image_id": image.id, **create.for_config_drive(req, password, has_drive=server.config_drive)}
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
+    action_row.inputs = {"image_id": image.id, **create.for_config_drive(req, password, has_drive=server.config_drive)}
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
     return {"adminPass": password}
 
 
@@ -44,5 +44,5 @@ def unrescue(req: Request, body: Body, server_id: str) -> None:
     202 with no body. 404: no such server in the project. 409: it is locked, on no host, or not in RESCUE.
     """
     server = begin_action.find(req, server_id)
-    begun, _ = begin_action.begin_on_host(req, server, "unrescue")
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
+    action_row, _ = begin_action.begin_on_host(req, server, "unrescue")
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)

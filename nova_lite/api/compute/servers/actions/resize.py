@@ -30,14 +30,14 @@ def resize(req: Request, body: Body, server_id: str) -> None:
     """
     params = body["resize"]
     server = begin_action.find(req, server_id)
-    begun, _ = begin_action.begin_on_host(req, server, "resize")
+    action_row, _ = begin_action.begin_on_host(req, server, "resize")
     flavor = _flavor(req, str(params["flavorRef"]))
     _check_change(req, server, flavor)
     _check_quota(req, server, flavor)
     server_migrations.begin(req.db, server, user_id=req.ctxt.user_id, new_flavor=flavor, old_vm_state=server.vm_state,
                 old_disk_config=server.disk_config)
     server.disk_config = params.get("OS-DCF:diskConfig", server.disk_config)
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
 
 
 @action("confirmResize", policy=Rule("os_compute_api:servers:confirm_resize", MEMBER), status=204,
@@ -64,10 +64,10 @@ def revert(req: Request, body: Body, server_id: str) -> None:
 
 def _end(req: Request, server_id: str, name: str) -> None:
     server = begin_action.find(req, server_id)
-    begun, _ = begin_action.begin_on_host(req, server, name)
+    action_row, _ = begin_action.begin_on_host(req, server, name)
     if server_migrations.latest(req.db, server_id).status != server_migrations.FINISHED:
         raise errors.BadRequest(reason="Instance has not been resized.")
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
 
 
 def _flavor(req: Request, flavor_id: str) -> Flavor:

@@ -28,9 +28,9 @@ _TO_HOST = schemas.keyed("unshelve", {"anyOf": [{"type": "null"}, schemas.closed
 
 
 def _begin_workflow(req: Request, server: Server, name: str, inputs: Body | None = None) -> None:
-    begun = begin_action.begin(req, server, name)
-    begun.inputs = inputs or {}
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
+    action_row = begin_action.begin(req, server, name)
+    action_row.inputs = inputs or {}
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
 
 
 @action("shelve", policy=Rule("os_compute_api:os-shelve:shelve", MEMBER), body={"2.0": schemas.empty_action("shelve")})
@@ -41,15 +41,15 @@ def shelve(req: Request, body: Body, server_id: str) -> None:
     """
     server = begin_action.find(req, server_id)
     begin_action.refuse_vtpm(server, "shelve")
-    begun = begin_action.begin(req, server, "shelve")
+    action_row = begin_action.begin(req, server, "shelve")
     if server.agent is None:
         raise errors.Conflict(reason=f"Cannot 'shelve' server {server.id}: it is on no host, since its build failed")
     image = server_images.make(
         req.db, server, name=f"{server.name}-shelved", kind=server_images.SNAPSHOT, owner=server.project_id,
         user_id=req.ctxt.user_id, properties={})
     shelving.record(req.db, server.id, image_id=image.id, now=None)
-    begun.inputs = {"image_id": image.id, "was": server.vm_state}
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=begun.id)
+    action_row.inputs = {"image_id": image.id, "was": server.vm_state}
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
 
 
 @action("shelveOffload", policy=Rule("os_compute_api:os-shelve:shelve_offload", ADMIN),

@@ -110,8 +110,8 @@ def _begin_in_turn(req: Request, server: Server, name: str) -> Action:
     """
     try:
         action, _ = begin_action.begin_on_host(req, server, name)
-    except errors.WrongState as refused:
-        if refused.kwargs["state"] not in _TASKS or time.monotonic() >= req.began + WAIT_S:
+    except errors.WrongState as error:
+        if error.kwargs["state"] not in _TASKS or time.monotonic() >= req.began + WAIT_S:
             raise
         first = actions.open_action(req.db, server.id, names=_TAKE_TURNS)
         raise TurnTaken(lambda: req.waiting.wait_for_end(first, deadline=req.began + WAIT_S)) from None
