@@ -16,12 +16,12 @@ import nova_lite
 from nova_lite import conf as options
 from nova_lite.api import services
 from nova_lite.api import versions as versions_app
-from nova_lite.api.wsgi import auth as auth_filter
 from nova_lite.api.wsgi.application import Application
+from nova_lite.api.wsgi.filters import auth as auth_filter
+from nova_lite.api.wsgi.filters.request_id import RequestId
+from nova_lite.api.wsgi.filters.size_limit import SizeLimit
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
-from nova_lite.api.wsgi.request_id import RequestId
-from nova_lite.api.wsgi.size_limit import SizeLimit
 from nova_lite.db.engine import open_database
 from nova_lite.notifications import emitter
 from nova_lite.rpc import transport

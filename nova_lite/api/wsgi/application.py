@@ -18,8 +18,8 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.api.wsgi import openapi
 from nova_lite.api.wsgi import policy as policies
-from nova_lite.api.wsgi.auth import challenge, login_url
 from nova_lite.api.wsgi.deferred_casts import DeferredCasts
+from nova_lite.api.wsgi.filters.auth import challenge, login_url
 from nova_lite.api.wsgi.request import Body, Deferred, Parts, Reply, Request, TurnTaken
 from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.rules import PUBLIC

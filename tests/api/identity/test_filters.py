@@ -12,9 +12,9 @@ import pytest
 import webob
 
 from nova_lite import context
-from nova_lite.api.wsgi.auth import LocalAuth
-from nova_lite.api.wsgi.request_id import RequestId
-from nova_lite.api.wsgi.size_limit import SizeLimit
+from nova_lite.api.wsgi.filters.auth import LocalAuth
+from nova_lite.api.wsgi.filters.request_id import RequestId
+from nova_lite.api.wsgi.filters.size_limit import SizeLimit
 from tests.support.api.identity_cloud import LIMIT, IdentityCloud
 
 
@@ -146,9 +146,9 @@ def test_every_response_has_a_request_id_errors_too(cloud: IdentityCloud) -> Non
 def test_a_request_is_logged_once_without_line_feeds_of_the_client(
     cloud: IdentityCloud, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "nova_lite.api.wsgi.request_id"):
+    with caplog.at_level(logging.INFO, "nova_lite.api.wsgi.filters.request_id"):
         assert cloud.call("GET", "/users%0aforged?x=%0a").body  # the line is written after the body
-    lines = [record.getMessage() for record in caplog.records if record.name == "nova_lite.api.wsgi.request_id"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "nova_lite.api.wsgi.filters.request_id"]
     assert len(lines) == 1
     assert "\n" not in lines[0]
     assert "status: 404" in lines[0]

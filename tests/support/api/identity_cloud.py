@@ -15,13 +15,13 @@ from nova_lite import conf as options
 from nova_lite.api import identity
 from nova_lite.api.identity import catalog
 from nova_lite.api.wsgi.application import Application
-from nova_lite.api.wsgi.auth import LocalAuth
+from nova_lite.api.wsgi.filters.auth import LocalAuth
+from nova_lite.api.wsgi.filters.request_id import RequestId
+from nova_lite.api.wsgi.filters.size_limit import SizeLimit
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
-from nova_lite.api.wsgi.request_id import RequestId
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.service import ApiService
-from nova_lite.api.wsgi.size_limit import SizeLimit
 from nova_lite.db.engine import Database
 from nova_lite.db.identity import users
 from nova_lite.rpc import transport

@@ -13,9 +13,9 @@ import webob
 
 from nova_lite import conf as options
 from nova_lite import errors
-from nova_lite.api.wsgi.auth import auth
+from nova_lite.api.wsgi.filters.auth import auth
+from nova_lite.api.wsgi.filters.request_id import RequestId
 from nova_lite.api.wsgi.policy import Policy
-from nova_lite.api.wsgi.request_id import RequestId
 from nova_lite.api.wsgi.rules import ADMIN, MEMBER, READER, Rule
 from nova_lite.context import Context
 from nova_lite.db.engine import Database

@@ -12,7 +12,7 @@ from typing import Any
 from oslo_context import context as oslo_context
 from oslo_log import log as logging
 
-from nova_lite.api.wsgi.auth import App, Environ, StartResponse
+from nova_lite.api.wsgi.filters.auth import App, Environ, StartResponse
 from nova_lite.context import new_request_id
 
 LOG = logging.getLogger(__name__)

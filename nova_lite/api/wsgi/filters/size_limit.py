@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 
-from nova_lite.api.wsgi.auth import App, Environ, StartResponse, answer_error
+from nova_lite.api.wsgi.filters.auth import App, Environ, StartResponse, answer_error
 
 
 class SizeLimit:
