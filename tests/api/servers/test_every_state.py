@@ -55,10 +55,10 @@ IDS = [f"{word} {value['type']}" if word == "reboot" else word for word, value, 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComputeApi]:
-    made = compute_api.furnish(compute_api.make(tmp_path_factory.mktemp("states")))
-    made.add(*compute_api.host("h1"), Flavor(id="big", name="big", vcpus=2, ram_mb=128, root_gb=2, extra_specs={}))
-    yield made
-    made.database.close()
+    api = compute_api.furnish(compute_api.make(tmp_path_factory.mktemp("states")))
+    api.add(*compute_api.host("h1"), Flavor(id="big", name="big", vcpus=2, ram_mb=128, root_gb=2, extra_specs={}))
+    yield api
+    api.database.close()
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ def test_a_password_is_set_by_the_worker_and_stored_nowhere(api: ComputeApi, ser
     assert act(api, server_id, "changePassword", {"adminPass": "secret-1"}).status == 202
     topic, _, method, arguments = api.rpc.sent[0]
     assert (topic, method, arguments["password"]) == ("compute", "change_password", "secret-1")
-    shown = api.get(f"/servers/{server_id}").body["server"]
-    assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("PASSWORD", "updating_password")
+    server = api.get(f"/servers/{server_id}").body["server"]
+    assert (server["status"], server["OS-EXT-STS:task_state"]) == ("PASSWORD", "updating_password")
     journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
     assert journal[0]["action"] == "changePassword"
     assert "secret-1" not in str(journal)
@@ -85,21 +85,21 @@ def test_inject_network_info_refreshes_the_metadata(api: ComputeApi, server_id: 
 
 def test_diagnostics_before_2_48_have_the_names_of_libvirt(api: ComputeApi, server_id: str) -> None:
     api.rpc.answers["diagnostics"] = USE
-    shown = api.get(f"/servers/{server_id}/diagnostics", user="admin").body
-    assert (shown["cpu1_time"], shown["vda_write_req"], shown["vda_errors"]) == (8, 4, -1)
-    assert (shown["tap1_rx"], shown["tap1_tx_packets"], shown["memory"], shown["memory-actual"]) == (1, 6, 65536, 65536)
+    body = api.get(f"/servers/{server_id}/diagnostics", user="admin").body
+    assert (body["cpu1_time"], body["vda_write_req"], body["vda_errors"]) == (8, 4, -1)
+    assert (body["tap1_rx"], body["tap1_tx_packets"], body["memory"], body["memory-actual"]) == (1, 6, 65536, 65536)
 
 
 def test_diagnostics_since_2_48_have_the_common_form(api: ComputeApi, server_id: str) -> None:
     api.rpc.answers["diagnostics"] = USE
-    shown = api.get(f"/servers/{server_id}/diagnostics", user="admin", version="2.48").body
-    assert set(shown) == {
+    body = api.get(f"/servers/{server_id}/diagnostics", user="admin", version="2.48").body
+    assert set(body) == {
         "state", "driver", "hypervisor", "hypervisor_os", "uptime", "config_drive", "num_cpus", "num_nics", "num_disks",
         "cpu_details", "memory_details", "nic_details", "disk_details"}
-    assert shown["cpu_details"] == [{"id": 0, "time": 7, "utilisation": None}, {"id": 1, "time": 8, "utilisation": None}]
-    assert shown["memory_details"] == {"maximum": 64, "used": 20}
-    assert (shown["nic_details"][0]["rx_rate"], shown["nic_details"][0]["tx_octets"]) == (None, 5)
-    assert shown["disk_details"][0]["errors_count"] is None
+    assert body["cpu_details"] == [{"id": 0, "time": 7, "utilisation": None}, {"id": 1, "time": 8, "utilisation": None}]
+    assert body["memory_details"] == {"maximum": 64, "used": 20}
+    assert (body["nic_details"][0]["rx_rate"], body["nic_details"][0]["tx_octets"]) == (None, 5)
+    assert body["disk_details"][0]["errors_count"] is None
 
 
 def test_diagnostics_of_a_server_that_does_not_run_are_refused(api: ComputeApi, server_id: str) -> None:
@@ -115,8 +115,8 @@ def test_diagnostics_are_for_admins(api: ComputeApi, server_id: str) -> None:
 
 
 def test_a_server_without_numa_has_no_nodes(api: ComputeApi, server_id: str) -> None:
-    shown = api.get(f"/servers/{server_id}/topology", version="2.78")
-    assert (shown.status, shown.body) == (200, {"nodes": [], "pagesize_kb": None})
+    response = api.get(f"/servers/{server_id}/topology", version="2.78")
+    assert (response.status, response.body) == (200, {"nodes": [], "pagesize_kb": None})
     assert api.get(f"/servers/{server_id}/topology", version="2.77").status == 404
 
 
@@ -125,8 +125,8 @@ def test_numa_nodes_are_as_the_flavor_requires(api: ComputeApi, server_id: str) 
                     extra_specs={"hw:numa_nodes": "2", "hw:mem_page_size": "2048"})
     settle(api, server_id, flavor=flavor, vcpus=2)
     api.rpc.answers["placement"] = GuestPlacement(pins={}, nodes={}, page_kib=2048)
-    shown = api.get(f"/servers/{server_id}/topology", version="2.78").body
-    assert shown == {"pagesize_kb": 2048, "nodes": [
+    body = api.get(f"/servers/{server_id}/topology", version="2.78").body
+    assert body == {"pagesize_kb": 2048, "nodes": [
         {"memory_mb": 32, "siblings": [], "vcpu_set": [0]}, {"memory_mb": 32, "siblings": [], "vcpu_set": [1]}]}
     nodes = api.get(f"/servers/{server_id}/topology", version="2.78", user="admin").body["nodes"]
     assert [(node["host_node"], node["cpu_pinning"]) for node in nodes] == [(0, {}), (1, {})]
@@ -137,8 +137,8 @@ def test_cpu_pinning_is_read_from_the_host(api: ComputeApi, server_id: str) -> N
                     extra_specs={"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "2-3", "hw:cpu_threads": "2"})
     settle(api, server_id, flavor=flavor, vcpus=4)
     api.rpc.answers["placement"] = GuestPlacement(pins={"2": 9, "3": 11}, nodes={"2": 1, "3": 1}, page_kib=4)
-    shown = api.get(f"/servers/{server_id}/topology", version="2.78", user="admin").body
-    assert shown == {"pagesize_kb": None, "nodes": [{
+    body = api.get(f"/servers/{server_id}/topology", version="2.78", user="admin").body
+    assert body == {"pagesize_kb": None, "nodes": [{
         "memory_mb": 64, "siblings": [[0, 1], [2, 3]], "vcpu_set": [0, 1, 2, 3], "host_node": 1,
         "cpu_pinning": {"2": 9, "3": 11}}]}
     assert "cpu_pinning" not in api.get(f"/servers/{server_id}/topology", version="2.78").body["nodes"][0]
@@ -166,8 +166,8 @@ def test_a_posted_password_is_shown_and_cleared(api: ComputeApi, server_id: str)
 
 
 def addresses(api: ComputeApi, server_id: str) -> list[str]:
-    found = api.get(f"/servers/{server_id}").body["server"]["addresses"]
-    return [address["addr"] for address in found["net"]]
+    by_network = api.get(f"/servers/{server_id}").body["server"]["addresses"]
+    return [address["addr"] for address in by_network["net"]]
 
 
 def test_a_fixed_address_is_added_and_removed(api: ComputeApi, server_id: str) -> None:

@@ -68,9 +68,9 @@ class Conductor:
 
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
-    made = compute_api.furnish(compute_api.make(tmp_path))
-    made.rpc.conductor = Conductor(made)  # type: ignore[assignment]
-    return made
+    api = compute_api.furnish(compute_api.make(tmp_path))
+    api.rpc.conductor = Conductor(api)  # type: ignore[assignment]
+    return api
 
 
 @pytest.fixture
@@ -82,11 +82,11 @@ def conductor(api: ComputeApi) -> Conductor:
 @pytest.fixture
 def server_id(api: ComputeApi) -> str:
     api.rpc.conductor = compute_api.Rpc().conductor
-    made = boot(api)
+    new_id = boot(api)
     api.rpc.conductor = Conductor(api)  # type: ignore[assignment]
-    settle(api, made)
+    settle(api, new_id)
     api.change(lambda session: session.execute(sa.update(Port).values(host="h1", status="ACTIVE")))
-    return made
+    return new_id
 
 
 def attach(api: ComputeApi, server_id: str, *, version: str = "2.1", **params: Any) -> Answer:
@@ -109,10 +109,10 @@ def own_port(api: ComputeApi, *, user: str = "alice") -> str:
 def test_a_port_is_created_on_the_only_network(api: ComputeApi, server_id: str) -> None:
     answer = attach(api, server_id)
     assert answer.status == 200
-    made = answer.body["interfaceAttachment"]
-    assert set(made) == {"net_id", "port_id", "mac_addr", "port_state", "fixed_ips"}
-    assert (made["net_id"], made["port_state"]) == (NETWORK, "ACTIVE")
-    assert [nic["port_id"] for nic in nics(api, server_id)][1] == made["port_id"]
+    attachment = answer.body["interfaceAttachment"]
+    assert set(attachment) == {"net_id", "port_id", "mac_addr", "port_state", "fixed_ips"}
+    assert (attachment["net_id"], attachment["port_state"]) == (NETWORK, "ACTIVE")
+    assert [nic["port_id"] for nic in nics(api, server_id)][1] == attachment["port_id"]
     assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] is None
 
 
@@ -130,20 +130,20 @@ def test_a_fixed_address_can_be_requested(api: ComputeApi, server_id: str) -> No
 def test_an_existing_port_and_its_tag_are_shown(api: ComputeApi, server_id: str) -> None:
     port_id = own_port(api)
     assert attach(api, server_id, port_id=port_id, tag="lan", version="2.49").status == 200
-    shown = api.get(f"/servers/{server_id}/os-interface/{port_id}", version="2.70").body["interfaceAttachment"]
-    assert shown["tag"] == "lan"
+    attachment = api.get(f"/servers/{server_id}/os-interface/{port_id}", version="2.70").body["interfaceAttachment"]
+    assert attachment["tag"] == "lan"
 
 
 def test_a_detach_unbinds_an_existing_port_and_deletes_a_created_one(api: ComputeApi, server_id: str) -> None:
-    given = own_port(api)
-    attach(api, server_id, port_id=given)
-    made = attach(api, server_id).body["interfaceAttachment"]["port_id"]
-    assert api.delete(f"/servers/{server_id}/os-interface/{given}").status == 202
-    assert api.delete(f"/servers/{server_id}/os-interface/{made}").status == 202
+    own_port_id = own_port(api)
+    attach(api, server_id, port_id=own_port_id)
+    new_port = attach(api, server_id).body["interfaceAttachment"]["port_id"]
+    assert api.delete(f"/servers/{server_id}/os-interface/{own_port_id}").status == 202
+    assert api.delete(f"/servers/{server_id}/os-interface/{new_port}").status == 202
     assert len(nics(api, server_id)) == 1
     with api.database.reader() as session:
-        kept = session.scalars(sa.select(Port).where(Port.id.in_([given, made]))).all()
-    assert [(port.id, port.device_id, port.host) for port in kept] == [(given, "", None)]
+        kept = session.scalars(sa.select(Port).where(Port.id.in_([own_port_id, new_port]))).all()
+    assert [(port.id, port.device_id, port.host) for port in kept] == [(own_port_id, "", None)]
 
 
 def test_instance_actions_have_novas_names(api: ComputeApi, server_id: str) -> None:

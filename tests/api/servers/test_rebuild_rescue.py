@@ -25,9 +25,9 @@ OTHER = "33333333-3333-4333-8333-333333333333"
 
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
-    made = compute_api.furnish(compute_api.make(tmp_path))
-    made.add(image(OTHER, min_disk_gb=1, properties={"os": "bsd"}))
-    return made
+    api = compute_api.furnish(compute_api.make(tmp_path))
+    api.add(image(OTHER, min_disk_gb=1, properties={"os": "bsd"}))
+    return api
 
 
 def image(image_id: str, **columns: Any) -> Image:
@@ -50,12 +50,12 @@ def test_a_rebuild_changes_the_servers_row(api: ComputeApi, server_id: str) -> N
         "imageRef": OTHER, "name": "new", "metadata": {"a": "b"}, "adminPass": "secret", "OS-DCF:diskConfig": "AUTO",
         "accessIPv4": "1.2.3.4", "description": "d"}, version="2.19")
     assert answer.status == 202
-    shown = answer.body["server"]
-    assert (shown["status"], shown["name"], shown["image"]["id"], shown["metadata"], shown["adminPass"]) == (
+    server = answer.body["server"]
+    assert (server["status"], server["name"], server["image"]["id"], server["metadata"], server["adminPass"]) == (
         "REBUILD", "new", OTHER, {"a": "b"}, "secret")
-    assert (shown["OS-DCF:diskConfig"], shown["accessIPv4"], shown["description"]) == ("AUTO", "1.2.3.4", "d")
-    kept = row(api, server_id)
-    assert (kept.image_properties, kept.task_state) == ({"os": "bsd"}, "rebuilding")
+    assert (server["OS-DCF:diskConfig"], server["accessIPv4"], server["description"]) == ("AUTO", "1.2.3.4", "d")
+    columns = row(api, server_id)
+    assert (columns.image_properties, columns.task_state) == ({"os": "bsd"}, "rebuilding")
     assert inputs(api, "rebuild") == {"preserve_ephemeral": False, "is_on": True}
     assert [sent[:3] for sent in api.rpc.sent] == [("conductor", "", "run")]
 
@@ -94,13 +94,13 @@ def test_a_rebuild_changes_key_user_data_and_host_name_from_their_versions_on(ap
     api.add(Keypair(user_id="alice", name="k", type="ssh", public_key="ssh-ed25519 AAAA", fingerprint="f"))
     answer = act(api, server_id, "rebuild", {
         "imageRef": IMAGE, "key_name": "k", "user_data": "aGk=", "hostname": "host"}, version="2.90")
-    kept = row(api, server_id)
+    server = row(api, server_id)
     assert (answer.status, answer.body["server"]["key_name"], answer.body["server"]["user_data"]) == (202, "k", "aGk=")
-    assert (kept.key_data, kept.hostname, kept.user_data) == ("ssh-ed25519 AAAA", "host", "aGk=")
+    assert (server.key_data, server.hostname, server.user_data) == ("ssh-ed25519 AAAA", "host", "aGk=")
     settle(api, server_id)
     act(api, server_id, "rebuild", {"imageRef": IMAGE, "key_name": None, "user_data": None}, version="2.90")
-    kept = row(api, server_id)
-    assert (kept.key_name, kept.key_data, kept.user_data) == (None, None, None)
+    server = row(api, server_id)
+    assert (server.key_name, server.key_data, server.user_data) == (None, None, None)
 
 
 @pytest.mark.parametrize(("state", "is_on"), [("active", True), ("stopped", False), ("error", True)])
@@ -162,11 +162,11 @@ def test_a_rebuild_changes_the_claim_of_a_root_disk_sized_by_its_image(
     api.change(no_disk_size)
     answer = act(api, server_id, "rebuild", {"imageRef": large}, user="admin")
     assert answer.status == status, answer.body
-    kept = row(api, server_id)
+    columns = row(api, server_id)
     sums, claims = api.change(lambda session: (
         session.scalar(sa.select(Host.disk_gb_claimed)), session.scalar(sa.select(Claim.disk_gb))))
-    assert (kept.total_gb, sums, claims) == (claimed, claimed, claimed)
-    assert kept.task_state == ("rebuilding" if status == 202 else None)
+    assert (columns.total_gb, sums, claims) == (claimed, claimed, claimed)
+    assert columns.task_state == ("rebuilding" if status == 202 else None)
 
 
 def test_a_rescue_returns_the_password_and_boots_the_servers_image(api: ComputeApi, server_id: str) -> None:

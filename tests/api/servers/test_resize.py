@@ -21,12 +21,12 @@ from tests.support.api.compute_api import PROJECTS, ComputeApi, act, boot, host,
 
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
-    made = compute_api.furnish(compute_api.make(tmp_path))
-    made.add(*host("h1"), Flavor(id="2", name="large", vcpus=2, ram_mb=128, root_gb=2, ephemeral_gb=1),
+    api = compute_api.furnish(compute_api.make(tmp_path))
+    api.add(*host("h1"), Flavor(id="2", name="large", vcpus=2, ram_mb=128, root_gb=2, ephemeral_gb=1),
              Flavor(id="3", name="diskless", vcpus=1, ram_mb=128, root_gb=0),
              Flavor(id="4", name="off", vcpus=1, ram_mb=128, root_gb=1, disabled=True),
              Flavor(id="5", name="private", vcpus=1, ram_mb=128, root_gb=1, is_public=False))
-    return made
+    return api
 
 
 def resized(api: ComputeApi, server_id: str, flavor: str = "2") -> None:
@@ -38,8 +38,8 @@ def resized(api: ComputeApi, server_id: str, flavor: str = "2") -> None:
 
 def test_a_resize_is_cast_to_the_conductor(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "resize", {"flavorRef": "2", "OS-DCF:diskConfig": "AUTO"}).status == 202
-    shown = api.get(f"/servers/{server_id}").body["server"]
-    assert (shown["status"], shown["OS-EXT-STS:task_state"], shown["OS-DCF:diskConfig"], shown["flavor"]["id"]) == (
+    server = api.get(f"/servers/{server_id}").body["server"]
+    assert (server["status"], server["OS-EXT-STS:task_state"], server["OS-DCF:diskConfig"], server["flavor"]["id"]) == (
         "RESIZE", "resize_prep", "AUTO", "1")
     assert [sent[:3] for sent in api.rpc.sent] == [("conductor", "", "run")]
     journal = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
@@ -124,10 +124,10 @@ def test_migrations_are_listed_by_version(api: ComputeApi, server_id: str) -> No
            "old_instance_type_id", "new_instance_type_id", "created_at", "updated_at"}
     for version, more in (("2.1", set()), ("2.23", {"migration_type"}), ("2.59", {"migration_type", "uuid"}),
                           ("2.80", {"migration_type", "uuid", "user_id", "project_id"})):
-        found = api.get("/os-migrations", user="admin", version=version).body["migrations"]
-        assert [set(one) for one in found] == [old | more]
-    assert (found[0]["instance_uuid"], found[0]["status"], found[0]["migration_type"]) == (server_id, "finished", "resize")
-    assert found[0]["old_instance_type_id"] != found[0]["new_instance_type_id"]
+        migrations = api.get("/os-migrations", user="admin", version=version).body["migrations"]
+        assert [set(one) for one in migrations] == [old | more]
+    assert (migrations[0]["instance_uuid"], migrations[0]["status"], migrations[0]["migration_type"]) == (server_id, "finished", "resize")
+    assert migrations[0]["old_instance_type_id"] != migrations[0]["new_instance_type_id"]
 
 
 @pytest.mark.parametrize(("query", "count"), [
@@ -137,8 +137,8 @@ def test_migrations_are_listed_by_version(api: ComputeApi, server_id: str) -> No
 ])
 def test_migrations_are_filtered(api: ComputeApi, server_id: str, query: str, count: int) -> None:
     resized(api, server_id)
-    found = api.get(f"/os-migrations?{query}", user="admin", version="2.80").body["migrations"]
-    assert len(found) == count
+    migrations = api.get(f"/os-migrations?{query}", user="admin", version="2.80").body["migrations"]
+    assert len(migrations) == count
 
 
 def test_migrations_come_in_pages(api: ComputeApi, server_id: str) -> None:

@@ -64,8 +64,8 @@ def test_a_hard_reboot_replaces_an_action_that_hangs(
     assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] == task
     assert act(api, server_id, "reboot", {"type": "SOFT"}).status == 409
     assert act(api, server_id, "reboot", {"type": "HARD"}).status == 202
-    shown = api.get(f"/servers/{server_id}").body["server"]
-    assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("HARD_REBOOT", "rebooting_hard")
+    server = api.get(f"/servers/{server_id}").body["server"]
+    assert (server["status"], server["OS-EXT-STS:task_state"]) == ("HARD_REBOOT", "rebooting_hard")
     newest, overtaken, *_ = api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]
     assert (newest["action"], newest["message"]) == ("reboot", None)
     assert overtaken["message"] == "A hard reboot replaced it."
@@ -120,8 +120,8 @@ def test_only_an_admin_removes_an_admins_lock(api: ComputeApi, server_id: str) -
     act(api, server_id, "lock", {"locked_reason": "evidence"}, user="admin", version="2.73")
     assert act(api, server_id, "lock").status == 202
     assert act(api, server_id, "unlock").status == 403
-    shown = api.get(f"/servers/{server_id}", version="2.73").body["server"]
-    assert (shown["locked"], shown["locked_reason"]) == (True, "evidence")
+    server = api.get(f"/servers/{server_id}", version="2.73").body["server"]
+    assert (server["locked"], server["locked_reason"]) == (True, "evidence")
     assert act(api, server_id, "unlock", user="admin").status == 202
     assert api.get(f"/servers/{server_id}", version="2.73").body["server"]["locked_reason"] is None
 
@@ -150,8 +150,8 @@ def test_an_admin_resets_the_state(api: ComputeApi, server_id: str) -> None:
     assert act(api, server_id, "os-resetState", {"state": "error"}).status == 403
     settle(api, server_id, task_state="pausing")
     assert act(api, server_id, "os-resetState", {"state": "error"}, user="admin").status == 202
-    shown = api.get(f"/servers/{server_id}").body["server"]
-    assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("ERROR", None)
+    server = api.get(f"/servers/{server_id}").body["server"]
+    assert (server["status"], server["OS-EXT-STS:task_state"]) == ("ERROR", None)
     assert act(api, server_id, "os-resetState", {"state": "gone"}, user="admin").status == 400
 
 
@@ -203,12 +203,12 @@ def test_tags_are_a_set(api: ComputeApi, server_id: str) -> None:
 
 
 def test_addresses_and_nics_are_shown(api: ComputeApi, server_id: str) -> None:
-    found = api.get(f"/servers/{server_id}/ips").body["addresses"]
-    assert [set(address) for address in found["net"]] == [{"version", "addr"}]
-    assert api.get(f"/servers/{server_id}/ips/net").body == found
+    by_network = api.get(f"/servers/{server_id}/ips").body["addresses"]
+    assert [set(address) for address in by_network["net"]] == [{"version", "addr"}]
+    assert api.get(f"/servers/{server_id}/ips/net").body == by_network
     assert api.get(f"/servers/{server_id}/ips/other").status == 404
     nic = api.get(f"/servers/{server_id}/os-interface").body["interfaceAttachments"][0]
-    assert (nic["net_id"], nic["fixed_ips"][0]["ip_address"]) == (NETWORK, found["net"][0]["addr"])
+    assert (nic["net_id"], nic["fixed_ips"][0]["ip_address"]) == (NETWORK, by_network["net"][0]["addr"])
     assert set(nic) == {"port_id", "net_id", "mac_addr", "port_state", "fixed_ips"}
     one = api.get(f"/servers/{server_id}/os-interface/{nic['port_id']}", version="2.70").body["interfaceAttachment"]
     assert one == {**nic, "tag": None}
@@ -220,9 +220,9 @@ def test_security_groups_are_shown_with_their_incoming_rules(api: ComputeApi, se
         group = session.scalars(sa.select(SecurityGroup)).one()
     api.add(SecurityGroupRule(group_id=group.id, project_id=PROJECTS["alice"], direction="ingress", protocol="tcp",
                               port_min=22, port_max=22, remote_cidr="10.0.0.0/8"))
-    shown = api.get(f"/servers/{server_id}/os-security-groups").body["security_groups"][0]
-    assert (shown["name"], shown["tenant_id"]) == ("default", PROJECTS["alice"])
-    rules = {rule["ip_protocol"]: rule for rule in shown["rules"]}
+    body = api.get(f"/servers/{server_id}/os-security-groups").body["security_groups"][0]
+    assert (body["name"], body["tenant_id"]) == ("default", PROJECTS["alice"])
+    rules = {rule["ip_protocol"]: rule for rule in body["rules"]}
     assert rules[None]["group"] == {"name": "default", "tenant_id": PROJECTS["alice"]}
     assert (rules["tcp"]["from_port"], rules["tcp"]["to_port"], rules["tcp"]["ip_range"], rules["tcp"]["group"]) == (
         22, 22, {"cidr": "10.0.0.0/8"}, {})
@@ -250,8 +250,8 @@ def test_events_show_by_version_and_role(
     api: ComputeApi, server_id: str, version: str, user: str, fields: set[str]
 ) -> None:
     path, request_id = journal(api, server_id)
-    shown = api.get(f"{path}/{request_id}", version=version, user=user).body["instanceAction"]
-    assert (shown["action"], set(shown["events"][0])) == ("create", fields)
+    entry = api.get(f"{path}/{request_id}", version=version, user=user).body["instanceAction"]
+    assert (entry["action"], set(entry["events"][0])) == ("create", fields)
 
 
 def test_steps_that_nova_counts_as_one_event_are_shown_as_one_per_attempt(api: ComputeApi, server_id: str) -> None:
@@ -266,12 +266,12 @@ def test_steps_that_nova_counts_as_one_event_are_shown_as_one_per_attempt(api: C
         api.add(ActionEvent(
             action_id=action.id, attempt=attempt, name=name, host="h2", result=result, start_time=begun + number * second,
             finish_time=begun + (number + 1) * second if result else None, details="no" if result == "Error" else None))
-    shown = api.get(f"{path}/{request_id}", version="2.84", user="admin").body["instanceAction"]["events"]
-    assert [(event["event"], event["result"], event["details"]) for event in shown] == [
+    events = api.get(f"{path}/{request_id}", version="2.84", user="admin").body["instanceAction"]["events"]
+    assert [(event["event"], event["result"], event["details"]) for event in events] == [
         ("compute__do_build_and_run_instance", None, None), ("compute__do_build_and_run_instance", "Error", "no"),
         ("schedule_instances", "Success", None), ("schedule_instances", "Error", "h1: full")]
-    assert shown[0]["finish_time"] is None
-    assert shown[1]["start_time"] < shown[1]["finish_time"]
+    assert events[0]["finish_time"] is None
+    assert events[1]["start_time"] < events[1]["finish_time"]
 
 
 def test_before_2_51_events_are_for_admins(api: ComputeApi, server_id: str) -> None:

@@ -26,11 +26,11 @@ def join(api: ComputeApi, group_id: str, **fields: Any) -> Answer:
     ("2.13", {"id", "name", "policies", "members", "metadata", "project_id", "user_id"}),
     ("2.64", {"id", "name", "policy", "rules", "members", "project_id", "user_id"})])
 def test_a_group_shows_what_its_version_has(api: ComputeApi, version: str, fields: set[str]) -> None:
-    made = make(api, version)
-    assert (made.status, set(made.body["server_group"])) == (200, fields)
-    group_id = made.body["server_group"]["id"]
-    assert api.get(f"/os-server-groups/{group_id}", version=version).body == made.body
-    assert api.get("/os-server-groups", version=version).body["server_groups"] == [made.body["server_group"]]
+    response = make(api, version)
+    assert (response.status, set(response.body["server_group"])) == (200, fields)
+    group_id = response.body["server_group"]["id"]
+    assert api.get(f"/os-server-groups/{group_id}", version=version).body == response.body
+    assert api.get("/os-server-groups", version=version).body["server_groups"] == [response.body["server_group"]]
 
 
 def test_a_group_has_one_known_policy(api: ComputeApi) -> None:
@@ -104,8 +104,8 @@ def test_invalid_scheduler_hints_are_refused(api: ComputeApi, scheduler_hints: d
 def test_the_placement_request_has_the_scheduler_hints(api: ComputeApi) -> None:
     group_id = make(api, rules={"max_server_per_host": 2}).body["server_group"]["id"]
     other = boot(api)
-    made = api.post("/servers", {"server": SERVER, "os:scheduler_hints": {
+    response = api.post("/servers", {"server": SERVER, "os:scheduler_hints": {
         "group": group_id, "different_host": [other], "same_host": other, "colour": "blue"}})
-    request = api.change(lambda session: placement.request(session, servers.get(session, made.body["server"]["id"])))
+    request = api.change(lambda session: placement.request(session, servers.get(session, response.body["server"]["id"])))
     assert (request.group_id, request.group_policy, request.group_max_per_host) == (group_id, "anti-affinity", 2)
     assert (request.same_host, request.different_host) == ((other,), (other,))

@@ -33,10 +33,10 @@ def test_a_refusal_names_the_wrong_extra_spec_or_property(api: ComputeApi, specs
 
 
 def test_the_root_device_name_follows_the_disk_bus(api: ComputeApi) -> None:
-    made = request(api, specs={"hw:cpu_sockets": "2"}, image={"hw_disk_bus": "scsi"})
-    assert made.status == 202
-    shown = api.get(f"/servers/{made.body['server']['id']}", user="admin", version="2.3").body["server"]
-    assert shown["OS-EXT-SRV-ATTR:root_device_name"] == "/dev/sda"
+    response = request(api, specs={"hw:cpu_sockets": "2"}, image={"hw_disk_bus": "scsi"})
+    assert response.status == 202
+    server = api.get(f"/servers/{response.body['server']['id']}", user="admin", version="2.3").body["server"]
+    assert server["OS-EXT-SRV-ATTR:root_device_name"] == "/dev/sda"
 
 
 def test_a_resize_to_unavailable_hardware_is_refused(api: ComputeApi) -> None:
@@ -49,13 +49,13 @@ def test_a_resize_to_unavailable_hardware_is_refused(api: ComputeApi) -> None:
 
 @pytest.mark.parametrize(("said", "drive"), [("mandatory", "True"), ("optional", "")])
 def test_an_image_can_require_a_config_drive(api: ComputeApi, said: str, drive: str) -> None:
-    made = request(api, specs={}, image={"img_config_drive": said})
-    assert made.status == 202
-    assert api.get(f"/servers/{made.body['server']['id']}").body["server"]["config_drive"] == drive
+    response = request(api, specs={}, image={"img_config_drive": said})
+    assert response.status == 202
+    assert api.get(f"/servers/{response.body['server']['id']}").body["server"]["config_drive"] == drive
 
 
 @pytest.mark.parametrize(("said", "shown"), [("true", "AUTO"), ("False", "MANUAL")])
 def test_the_disk_config_defaults_to_the_images(api: ComputeApi, said: str, shown: str) -> None:
-    made = request(api, specs={}, image={"auto_disk_config": said})
-    assert made.body["server"]["OS-DCF:diskConfig"] == shown
+    response = request(api, specs={}, image={"auto_disk_config": said})
+    assert response.body["server"]["OS-DCF:diskConfig"] == shown
     assert api.get(f"/images/{OTHER}").body["image"]["OS-DCF:diskConfig"] == shown

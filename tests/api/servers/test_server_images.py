@@ -29,8 +29,8 @@ def test_a_snapshot_is_a_queued_private_image_with_the_servers_properties(api: C
     assert image.properties | {
         "os": "linux", "why": "test", "image_type": "snapshot", "instance_uuid": server_id, "user_id": "alice",
         "base_image_ref": IMAGE} == image.properties
-    shown = api.get(f"/servers/{server_id}").body["server"]
-    assert (shown["OS-EXT-STS:task_state"], shown["status"]) == ("image_snapshot_pending", "ACTIVE")
+    server = api.get(f"/servers/{server_id}").body["server"]
+    assert (server["OS-EXT-STS:task_state"], server["status"]) == ("image_snapshot_pending", "ACTIVE")
     action = api.change(lambda session: session.scalars(sa.select(Action).where(Action.name == "create_image")).one())
     assert action.inputs == {"image_id": image.id}
     assert api.rpc.sent == [("conductor", "", "run", {"action_id": action.id})]

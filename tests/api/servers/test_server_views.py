@@ -59,16 +59,16 @@ def expected(version: str, *, is_admin: bool, kind: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> ComputeApi:
-    made = compute_api.furnish(compute_api.make(tmp_path_factory.mktemp("views")))
-    made.add(*compute_api.host("h1"))
-    return made
+    api = compute_api.furnish(compute_api.make(tmp_path_factory.mktemp("views")))
+    api.add(*compute_api.host("h1"))
+    return api
 
 
 @pytest.fixture(scope="module")
 def server_id(api: ComputeApi) -> str:
-    made = boot(api)
-    settle(api, made, launched_at=utcnow(), availability_zone="nova")
-    return made
+    new_id = boot(api)
+    settle(api, new_id, launched_at=utcnow(), availability_zone="nova")
+    return new_id
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -121,11 +121,11 @@ FILTERS: dict[str, tuple[str, str] | None] = {
 def test_a_filter_selects(api: ComputeApi, server_id: str, name: str) -> None:
     hit, miss = FILTERS[name] or ("1", "")
     assert name in QUERY["2.75"]["properties"]
-    found = api.get(f"/servers?all_tenants=1&{name}={hit}", user="admin", version="2.75")
-    assert (found.status, [one["id"] for one in found.body["servers"]]) == (200, [server_id])
+    response = api.get(f"/servers?all_tenants=1&{name}={hit}", user="admin", version="2.75")
+    assert (response.status, [one["id"] for one in response.body["servers"]]) == (200, [server_id])
     if miss:
-        found = api.get(f"/servers?all_tenants=1&{name}={miss}", user="admin", version="2.75")
-        assert (found.status, found.body["servers"]) == (200, [])
+        response = api.get(f"/servers?all_tenants=1&{name}={miss}", user="admin", version="2.75")
+        assert (response.status, response.body["servers"]) == (200, [])
 
 
 def test_changes_since_after_changes_before_is_refused(api: ComputeApi) -> None:
@@ -148,9 +148,9 @@ def test_a_policy_file_decides_which_fields_a_caller_sees(tmp_path: Path) -> Non
         "os_compute_api:os-extended-server-attributes: role:reader\n"
         "os_compute_api:servers:show:flavor-extra-specs: role:admin\n")
     api = compute_api.furnish(compute_api.make(tmp_path))
-    made = boot(api)
-    settle(api, made)
-    shown: dict[str, Any] = api.get(f"/servers/{made}", version="2.50").body["server"]
+    new_id = boot(api)
+    settle(api, new_id)
+    shown: dict[str, Any] = api.get(f"/servers/{new_id}", version="2.50").body["server"]
     assert shown["OS-EXT-SRV-ATTR:host"] == "h1"
     assert "extra_specs" not in shown["flavor"]
     assert "host_status" not in shown
@@ -161,8 +161,8 @@ def test_a_policy_can_show_only_unknown_host_status(tmp_path: Path) -> None:
     api = compute_api.furnish(compute_api.make(tmp_path))
     host, service = compute_api.host("h1")
     api.add(host, service)
-    made = boot(api)
-    settle(api, made)
-    assert "host_status" not in api.get(f"/servers/{made}", version="2.16").body["server"]
+    new_id = boot(api)
+    settle(api, new_id)
+    assert "host_status" not in api.get(f"/servers/{new_id}", version="2.16").body["server"]
     api.change(lambda session: session.merge(service).__setattr__("seen_at", utcnow() - datetime.timedelta(hours=1)))
-    assert api.get(f"/servers/{made}", version="2.16").body["server"]["host_status"] == "UNKNOWN"
+    assert api.get(f"/servers/{new_id}", version="2.16").body["server"]["host_status"] == "UNKNOWN"

@@ -16,10 +16,10 @@ from tests.support.api.compute_api import IMAGE, PROJECTS, ComputeApi, boot, set
 
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
-    made = compute_api.furnish(compute_api.make(tmp_path))
+    api = compute_api.furnish(compute_api.make(tmp_path))
     for quota in ("instances", "cores", "ram", "ports"):
-        made.conf.set_override(quota, -1, group="quota")
-    return made
+        api.conf.set_override(quota, -1, group="quota")
+    return api
 
 
 def show(api: ComputeApi, server_id: str, *, user: str = "alice", version: str = "2.1") -> dict[str, Any]:
@@ -65,10 +65,10 @@ def test_the_flavor_is_a_link_before_2_47_and_embedded_since(api: ComputeApi) ->
 
 
 def test_a_server_shows_its_image_addresses_and_groups(api: ComputeApi) -> None:
-    shown = show(api, boot(api))
-    assert shown["image"] == {"id": IMAGE, "links": [{"rel": "bookmark", "href": f"http://cloud:8774/images/{IMAGE}"}]}
-    assert [(address["version"], address["OS-EXT-IPS:type"]) for address in shown["addresses"]["net"]] == [(4, "fixed")]
-    assert shown["security_groups"] == [{"name": "default"}]
+    server = show(api, boot(api))
+    assert server["image"] == {"id": IMAGE, "links": [{"rel": "bookmark", "href": f"http://cloud:8774/images/{IMAGE}"}]}
+    assert [(address["version"], address["OS-EXT-IPS:type"]) for address in server["addresses"]["net"]] == [(4, "fixed")]
+    assert server["security_groups"] == [{"name": "default"}]
 
 
 @pytest.mark.parametrize(("columns", "status"), [
@@ -209,8 +209,8 @@ def test_put_changes_the_fields_that_can_change(api: ComputeApi) -> None:
         "name": "new", "description": "d", "hostname": "www", "accessIPv4": "192.0.2.1", "accessIPv6": "2001:db8::1",
         "OS-DCF:diskConfig": "AUTO"}}, version="2.90").body["server"]
     assert (changed["name"], changed["description"], changed["OS-EXT-SRV-ATTR:hostname"]) == ("new", "d", "www")
-    shown = show(api, server_id, version="2.90")
-    assert (shown["accessIPv4"], shown["accessIPv6"], shown["OS-DCF:diskConfig"]) == ("192.0.2.1", "2001:db8::1", "AUTO")
+    server = show(api, server_id, version="2.90")
+    assert (server["accessIPv4"], server["accessIPv6"], server["OS-DCF:diskConfig"]) == ("192.0.2.1", "2001:db8::1", "AUTO")
     assert show(api, server_id, version="2.90") == changed
     long = "0000:0000:0000:0000:0000:babe:220.12.22.2"
     changed = api.put(f"/servers/{server_id}", {"server": {"accessIPv6": long}}).body["server"]

@@ -36,8 +36,8 @@ def rows(api: ComputeApi, model: Any) -> list[Any]:
 
 
 def test_a_create_writes_server_port_and_action_then_casts_to_the_conductor(api: ComputeApi) -> None:
-    made = create(api)
-    assert made.status == 202
+    response = create(api)
+    assert response.status == 202
     server, port, action = rows(api, Server)[0], rows(api, Port)[0], rows(api, Action)[0]
     assert (server.vm_state, server.task_state, server.project_id) == ("building", "scheduling", PROJECTS["alice"])
     assert (server.hostname, server.image_properties, server.total_gb) == ("vm", {"os": "linux"}, 1)
@@ -49,12 +49,12 @@ def test_a_create_writes_server_port_and_action_then_casts_to_the_conductor(api:
 
 
 def test_the_response_to_a_create_is_novas(api: ComputeApi) -> None:
-    made = create(api)
-    server_id = made.body["server"]["id"]
-    assert made.headers["Location"] == f"http://cloud:8774/v2.1/servers/{server_id}"
-    assert set(made.body["server"]) == {"id", "links", "OS-DCF:diskConfig", "security_groups", "adminPass"}
-    assert made.body["server"]["security_groups"] == [{"name": "default"}]
-    assert len(made.body["server"]["adminPass"]) == 12
+    response = create(api)
+    server_id = response.body["server"]["id"]
+    assert response.headers["Location"] == f"http://cloud:8774/v2.1/servers/{server_id}"
+    assert set(response.body["server"]) == {"id", "links", "OS-DCF:diskConfig", "security_groups", "adminPass"}
+    assert response.body["server"]["security_groups"] == [{"name": "default"}]
+    assert len(response.body["server"]["adminPass"]) == 12
     assert create(api, adminPass="mine").body["server"]["adminPass"] == "mine"
 
 
@@ -196,9 +196,9 @@ def test_networks_ports_images_and_groups_of_other_projects_cannot_be_used(api: 
 def test_security_groups_are_given_by_name_or_id(api: ComputeApi) -> None:
     api.add(SecurityGroup(id=UNKNOWN, project_id=PROJECTS["alice"], name="web"))
     for word in ("web", UNKNOWN):
-        made = create(api, security_groups=[{"name": word}])
-        assert made.body["server"]["security_groups"] == [{"name": word}]
-        assert api.get(made.headers["Location"].split("v2.1")[1]).body["server"]["security_groups"] == [{"name": "web"}]
+        response = create(api, security_groups=[{"name": word}])
+        assert response.body["server"]["security_groups"] == [{"name": word}]
+        assert api.get(response.headers["Location"].split("v2.1")[1]).body["server"]["security_groups"] == [{"name": "web"}]
 
 
 def test_an_image_that_is_not_active_is_refused(api: ComputeApi) -> None:
@@ -245,9 +245,9 @@ def test_each_resource_over_quota_is_named(api: ComputeApi) -> None:
 
 def test_as_many_servers_are_created_as_the_quota_allows(api: ComputeApi) -> None:
     api.put(f"/os-quota-sets/{PROJECTS['alice']}", {"quota_set": {"instances": 3}}, user="admin")
-    made = create(api, min_count=2, max_count=5, return_reservation_id=True)
+    response = create(api, min_count=2, max_count=5, return_reservation_id=True)
     servers = rows(api, Server)
-    assert made.body == {"reservation_id": servers[0].reservation_id}
+    assert response.body == {"reservation_id": servers[0].reservation_id}
     assert [(server.name, server.hostname) for server in servers] == [(f"vm-{n}", f"vm-{n}") for n in (1, 2, 3)]
     assert len({port.device_id for port in rows(api, Port)}) == len(api.rpc.sent) == 3
 

@@ -16,9 +16,9 @@ from tests.support.api.compute_api import ComputeApi, act, settle
 
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
-    made = compute_api.furnish(compute_api.make(tmp_path))
-    made.add(*compute_api.host("h1"), *compute_api.host("h2", zone="west"))
-    return made
+    api = compute_api.furnish(compute_api.make(tmp_path))
+    api.add(*compute_api.host("h1"), *compute_api.host("h2", zone="west"))
+    return api
 
 
 def offload(api: ComputeApi, server_id: str) -> None:
@@ -35,8 +35,8 @@ def test_shelve_creates_an_image_and_casts_to_the_conductor(api: ComputeApi, ser
     image_id = last_inputs(api)["image_id"]
     image = api.change(lambda session: session.get(Image, image_id))
     assert (image.name, image.status, image.owner) == ("vm-shelved", "queued", compute_api.PROJECTS["alice"])
-    shown = api.get(f"/servers/{server_id}").body["server"]
-    assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("ACTIVE", "shelving")
+    server = api.get(f"/servers/{server_id}").body["server"]
+    assert (server["status"], server["OS-EXT-STS:task_state"]) == ("ACTIVE", "shelving")
 
 
 @pytest.mark.parametrize(("state", "status"), [("shelved", "SHELVED"), ("shelved_offloaded", "SHELVED_OFFLOADED")])

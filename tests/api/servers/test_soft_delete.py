@@ -17,17 +17,17 @@ from tests.support.api.compute_api import Answer, ComputeApi, boot, settle
 
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
-    made = compute_api.furnish(compute_api.make(tmp_path))
-    made.conf.set_override("reclaim_instance_interval", 3600, group="compute")
-    return made
+    api = compute_api.furnish(compute_api.make(tmp_path))
+    api.conf.set_override("reclaim_instance_interval", 3600, group="compute")
+    return api
 
 
 @pytest.fixture
 def server_id(api: ComputeApi) -> str:
-    made = boot(api)
-    settle(api, made, launched_at=utcnow())
+    new_id = boot(api)
+    settle(api, new_id, launched_at=utcnow())
     api.rpc.sent.clear()
-    return made
+    return new_id
 
 
 def act(api: ComputeApi, server_id: str, word: str, value: Any = None, **more: Any) -> Answer:
@@ -118,9 +118,9 @@ def test_a_second_delete_changes_nothing(api: ComputeApi, server_id: str) -> Non
 
 
 def test_a_server_that_never_ran_is_deleted_for_good(api: ComputeApi) -> None:
-    made = boot(api)
+    new_id = boot(api)
     api.rpc.sent.clear()
-    assert api.delete(f"/servers/{made}").status == 204
+    assert api.delete(f"/servers/{new_id}").status == 204
     assert api.rpc.sent[0][:3] == ("conductor", "", "run")
 
 
