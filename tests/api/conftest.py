@@ -26,7 +26,7 @@ def server_id(api: ComputeApi) -> str:
     made = compute_api.boot(api)
     compute_api.settle(api, made)
     api.rpc.sent.clear()
-    return new_id
+    return made
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ class Application:
     def _transaction(  # noqa: PLR0913 - all that a request is made of
         self, http: webob.Request, version: Version, base_url: str, route: Route, ctxt: Context, arguments: dict[str, Any],
         *, began: float,
-    ) -> Body | Reply | Deferred | None:
+    ) -> Body | Reply | Deferred[Any] | None:
         """Run the handler in one transaction, then send its casts."""
         database = self._parts.database
         # A raw body may take minutes to arrive: its handler opens its own short transactions.
@@ -205,7 +205,7 @@ class Application:
         return _json_response(status, self._service.fault_body(status, text))
 
 
-def _finished(reply: Body | Reply | Deferred | None) -> Body | Reply | None:
+def _finished(reply: Body | Reply | Deferred[Any] | None) -> Body | Reply | None:
     return reply.make() if isinstance(reply, Deferred) else reply
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import oslo_messaging as messaging
 import webob
@@ -27,6 +27,7 @@ from nova_lite.rpc.network import NetworkRpc
 
 # The first attempt notices that a connection is a stale one of a broker that was restarted.
 _RETRIES = 1
+R = TypeVar("R")
 Body = dict[str, Any]  # a JSON object; its shape is the route's schema
 
 
@@ -42,10 +43,10 @@ class Reply:
 
 
 @dataclasses.dataclass(frozen=True)
-class Deferred:
+class Deferred(Generic[R]):
     """A reply that `make` gives after the commit, when casts are sent and no connection is held; of waiting routes only."""
 
-    make: Callable[[], Body | Reply | None]
+    make: Callable[[], R]
 
 
 class TurnTaken(Exception):  # noqa: N818 - not an error: the request has to wait

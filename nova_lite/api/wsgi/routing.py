@@ -21,7 +21,7 @@ _NO_QUERY: Schema = {"type": "object", "additionalProperties": False}
 _VERSION = re.compile(r"\d+\.\d+")
 _STATUS = re.compile(r"(?<=\.) (?=\d{3}\b)")
 _F = TypeVar("_F", bound=Callable[..., Any])
-Handler = Callable[..., Body | Reply | Deferred | None]
+Handler = Callable[..., Body | Reply | Deferred[Any] | None]
 Schemas = Mapping[str, Mapping[str, Any] | None] | Mapping[str, Any] | None
 ByVersion = tuple[tuple[Version, Any], ...]  # (first version, schema) ascending
 

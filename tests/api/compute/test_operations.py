@@ -18,10 +18,10 @@ ALICE = PROJECTS["alice"]
 
 @pytest.fixture
 def api(tmp_path: Path) -> ComputeApi:
-    api = compute_api.furnish(compute_api.make(tmp_path))
-    api.add(*compute_api.host("h1"), *compute_api.host("h2", zone="east"),
+    made = compute_api.furnish(compute_api.make(tmp_path))
+    made.add(*compute_api.host("h1"), *compute_api.host("h2", zone="east"),
              Service(binary="nova-conductor", host="c1", agent="c1", availability_zone="nova"))
-    return api
+    return made
 
 
 def get(api: ComputeApi, path: str, version: str = "2.1", user: str = "admin") -> Answer:
@@ -47,14 +47,14 @@ ALWAYS = {"id", "hypervisor_hostname", "state", "status", "hypervisor_type", "hy
 def test_hypervisors_show_capacity_before_2_88_and_uptime_since(
     api: ComputeApi, version: str, fields: set[str]
 ) -> None:
-    hypervisor = get(api, "/os-hypervisors/detail", version).body["hypervisors"][0]
-    assert set(hypervisor) == fields
-    assert get(api, f"/os-hypervisors/{hypervisor['id']}", version).body["hypervisor"] == hypervisor
+    shown = get(api, "/os-hypervisors/detail", version).body["hypervisors"][0]
+    assert set(shown) == fields
+    assert get(api, f"/os-hypervisors/{shown['id']}", version).body["hypervisor"] == shown
 
 
-def test_a_hypervisor_shows_why_it_does_not_use_kvm(api: ComputeApi) -> None:
-    hypervisor = get(api, "/os-hypervisors/detail", "2.28").body["hypervisors"][0]
-    assert hypervisor["cpu_info"] == {"arch": "x86_64", "virt_type": "qemu", "virt_reason": "/dev/kvm is missing"}
+def test_a_hypervisor_says_why_it_does_not_use_kvm(api: ComputeApi) -> None:
+    shown = get(api, "/os-hypervisors/detail", "2.28").body["hypervisors"][0]
+    assert shown["cpu_info"] == {"arch": "x86_64", "virt_type": "qemu", "virt_reason": "/dev/kvm is missing"}
     uptime = get(api, "/os-hypervisors/detail", "2.88").body["hypervisors"][0]["uptime"]
     # The form that openstackclient parses: the text after the load average is shown as a part of it.
     assert uptime == " 01:11:15 up 3 days,  4:05,  2 users,  load average: 0.10, 0.20, 0.30; qemu: /dev/kvm is missing"
@@ -78,10 +78,10 @@ def test_a_hypervisor_lists_its_servers_by_with_servers(api: ComputeApi) -> None
     server_id = boot(api)
     settle(api, server_id)
     here = [{"name": "instance-00000001", "uuid": server_id}]
-    hypervisors = get(api, "/os-hypervisors?with_servers=True", "2.53").body["hypervisors"]
-    assert [host.get("servers") for host in hypervisors] == [here, None]
-    hypervisors = get(api, "/os-hypervisors?with_servers=True", "2.75").body["hypervisors"]
-    assert [host.get("servers") for host in hypervisors] == [here, []]
+    found = get(api, "/os-hypervisors?with_servers=True", "2.53").body["hypervisors"]
+    assert [host.get("servers") for host in found] == [here, None]
+    found = get(api, "/os-hypervisors?with_servers=True", "2.75").body["hypervisors"]
+    assert [host.get("servers") for host in found] == [here, []]
     assert "servers" not in get(api, "/os-hypervisors", "2.75").body["hypervisors"][0]
     assert get(api, "/os-hypervisors/h1/servers").body["hypervisors"][0]["servers"] == here
 
@@ -90,8 +90,8 @@ def test_hypervisors_page_and_filter(api: ComputeApi) -> None:
     page = get(api, "/os-hypervisors?limit=1", "2.53").body
     rest = get(api, page["hypervisors_links"][0]["href"].split("/v2.1")[1], "2.53").body
     assert [host["hypervisor_hostname"] for host in page["hypervisors"] + rest["hypervisors"]] == ["h1", "h2"]
-    hypervisors = get(api, "/os-hypervisors?hypervisor_hostname_pattern=2", "2.53").body["hypervisors"]
-    assert [host["hypervisor_hostname"] for host in hypervisors] == ["h2"]
+    found = get(api, "/os-hypervisors?hypervisor_hostname_pattern=2", "2.53").body["hypervisors"]
+    assert [host["hypervisor_hostname"] for host in found] == ["h2"]
 
 
 def test_statistics_sum_over_enabled_hosts(api: ComputeApi) -> None:
@@ -106,10 +106,10 @@ def test_only_admins_see_hosts(api: ComputeApi) -> None:
         assert get(api, path, user="alice").status == 403
 
 
-def test_services_show_whether_they_are_up(api: ComputeApi) -> None:
+def test_services_show_who_lives(api: ComputeApi) -> None:
     silence(api, "h2")
-    services = get(api, "/os-services", "2.53").body["services"]
-    assert [(one["binary"], one["host"], one["zone"], one["state"], one["status"]) for one in services] == [
+    found = get(api, "/os-services", "2.53").body["services"]
+    assert [(one["binary"], one["host"], one["zone"], one["state"], one["status"]) for one in found] == [
         ("nova-compute", "h1", "nova", "up", "enabled"), ("nova-compute", "h2", "east", "down", "enabled"),
         ("nova-conductor", "c1", "internal", "up", "enabled")]
     assert len(get(api, "/os-services?binary=nova-compute&host=h1").body["services"]) == 1
@@ -123,11 +123,11 @@ def test_a_service_is_disabled_and_enabled_by_uuid(api: ComputeApi) -> None:
     def put(body: dict[str, Any]) -> Answer:
         return api.put(path, body, user="admin", version="2.53")
 
-    service = put({"status": "disabled", "disabled_reason": "broken fan"}).body["service"]
-    assert (service["id"], service["status"], service["disabled_reason"]) == (service_id, "disabled", "broken fan")
+    shown = put({"status": "disabled", "disabled_reason": "broken fan"}).body["service"]
+    assert (shown["id"], shown["status"], shown["disabled_reason"]) == (service_id, "disabled", "broken fan")
     assert put({"forced_down": True}).body["service"]["state"] == "down"
-    service = put({"status": "enabled", "forced_down": False}).body["service"]
-    assert (service["status"], service["disabled_reason"], service["state"]) == ("enabled", None, "up")
+    shown = put({"status": "enabled", "forced_down": False}).body["service"]
+    assert (shown["status"], shown["disabled_reason"], shown["state"]) == ("enabled", None, "up")
     assert [put(body).status for body in ({}, {"disabled_reason": "x"}, {"status": "enabled", "disabled_reason": "x"},
                                           {"status": "broken"}, {"host": "h1"})] == [400] * 5
     assert api.put(path, {"status": "disabled"}, version="2.53").status == 403
@@ -189,8 +189,8 @@ def test_quotas_are_set_counted_against_and_reset(api: ComputeApi) -> None:
     path = f"/os-quota-sets/{ALICE}"
     boot(api)
     assert api.put(path, {"quota_set": {"instances": 3, "cores": "4"}}, user="admin").body["quota_set"]["cores"] == 4
-    quota_set = get(api, path, user="alice").body["quota_set"]
-    assert (quota_set["id"], quota_set["instances"], quota_set["cores"], quota_set["ram"]) == (ALICE, 3, 4, 51200)
+    shown = get(api, path, user="alice").body["quota_set"]
+    assert (shown["id"], shown["instances"], shown["cores"], shown["ram"]) == (ALICE, 3, 4, 51200)
     detail = get(api, f"{path}/detail", user="alice").body["quota_set"]
     assert detail["instances"] == {"limit": 3, "in_use": 1, "reserved": 0}
     assert get(api, f"{path}/defaults", user="bob").body["quota_set"]["instances"] == 10
@@ -251,9 +251,9 @@ def test_the_default_class_holds_for_projects_without_limits_of_their_own(api: C
     ("2.49", "fixed_ips", "server_groups"), ("2.50", "server_groups", "fixed_ips"), ("2.56", "injected_files", "fixed_ips"),
     ("2.57", "server_group_members", "injected_files")])
 def test_a_quota_class_shows_what_its_version_has(api: ComputeApi, version: str, has: str, lacks: str) -> None:
-    quota_class_set = get(api, "/os-quota-class-sets/default", version).body["quota_class_set"]
-    assert has in quota_class_set
-    assert lacks not in quota_class_set
+    shown = get(api, "/os-quota-class-sets/default", version).body["quota_class_set"]
+    assert has in shown
+    assert lacks not in shown
 
 
 def test_extensions_are_listed(api: ComputeApi) -> None:

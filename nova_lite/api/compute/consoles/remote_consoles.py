@@ -49,7 +49,7 @@ _CONSOLE = closed(console=closed(type=STRING, url=STRING))
 
 @route("POST", "/servers/{server_id}/remote-consoles", policy=OPEN, since="2.6", body=CREATE,
        response=closed(remote_console=closed(**each("protocol type url", STRING))), waits=True)
-def create(req: Request, body: Body, server_id: str) -> Deferred:
+def create(req: Request, body: Body, server_id: str) -> Deferred[Body]:
     """Open a console of the guest.
 
     200 with its URL. 400: the protocol has no such type, or this cloud does not offer it. 404: no such server in the
@@ -69,7 +69,7 @@ def _action_schema(name: str, *kinds: str) -> dict[str, schemas.Schema]:
 
 @action("os-getVNCConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getVNCConsole", "novnc", "xvpvnc"),
         response=_CONSOLE, waits=True)
-def get_vnc_console(req: Request, body: Body, server_id: str) -> Deferred:
+def get_vnc_console(req: Request, body: Body, server_id: str) -> Deferred[Body]:
     """Open the guest's screen. 200 with its URL. 400, 404, 409 and 503 as for `create`."""
     return _console(req, server_id, body["os-getVNCConsole"]["type"])
 
@@ -91,12 +91,12 @@ def get_rdp_console(req: Request, body: Body, server_id: str) -> NoReturn:
 
 @action("os-getSerialConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getSerialConsole", "serial"),
         response=_CONSOLE, waits=True)
-def get_serial_console(req: Request, body: Body, server_id: str) -> Deferred:
+def get_serial_console(req: Request, body: Body, server_id: str) -> Deferred[Body]:
     """Open the guest's first serial port. 200 with its URL. 400, 404, 409 and 503 as for `create`."""
     return _console(req, server_id, body["os-getSerialConsole"]["type"])
 
 
-def _console(req: Request, server_id: str, kind: str) -> Deferred:
+def _console(req: Request, server_id: str, kind: str) -> Deferred[Body]:
     server, console = begin_action.find(req, server_id), _available(req.conf, kind)
     return Deferred(lambda: {"console": {"type": kind, "url": _url(req, server, console)}})
 

@@ -19,7 +19,7 @@ _OUTPUT = schemas.keyed("os-getConsoleOutput", schemas.closed({"length": _LENGTH
 
 @action("os-getConsoleOutput", policy=Rule("os_compute_api:os-console-output", MEMBER), status=200,
         body={"2.0": _OUTPUT}, response=closed(output=STRING), waits=True)
-def output(req: Request, body: Body, server_id: str) -> Deferred:
+def output(req: Request, body: Body, server_id: str) -> Deferred[Body]:
     """Read the last `length` lines of the serial console's log.
 
     200 with them as one text. 404: no such server, or it was deleted meanwhile. 409: it is on no host, or leaves it.

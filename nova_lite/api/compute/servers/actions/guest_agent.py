@@ -16,7 +16,7 @@ _PASSWORD = schemas.keyed("changePassword", schemas.closed(
 
 @action("changePassword", policy=Rule("os_compute_api:os-admin-password", MEMBER), body={"2.0": _PASSWORD},
         waits=True)
-def change_password(req: Request, body: Body, server_id: str) -> Deferred:
+def change_password(req: Request, body: Body, server_id: str) -> Deferred[None]:
     """Set the administrator's password through the guest agent, and wait for it.
 
     202 with no body once it is set. 404: no such server in the project. 409: it is locked or not ACTIVE, or the guest agent

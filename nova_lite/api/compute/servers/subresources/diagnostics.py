@@ -32,7 +32,7 @@ _STANDARD = closed(
 
 @route("GET", _PATH, policy=_RULE, until="2.47", response={"type": "object", "additionalProperties": INTEGER},
        waits=True)
-def plain(req: Request, server_id: str) -> Deferred:
+def plain(req: Request, server_id: str) -> Deferred[Body]:
     """Show counters under the names of Nova's libvirt driver.
 
     200 with them. 404: no such server, or it was deleted meanwhile. 409: it is on no host, leaves it, or does not run.
@@ -59,7 +59,7 @@ def _plain(usage: GuestDiagnostics) -> Body:
 
 
 @route("GET", _PATH, policy=_RULE, since="2.48", response=_STANDARD, waits=True)
-def standard(req: Request, server_id: str) -> Deferred:
+def standard(req: Request, server_id: str) -> Deferred[Body]:
     """Show the form that all hypervisors share.
 
     200, 404, 409 and 503 as for `plain`.

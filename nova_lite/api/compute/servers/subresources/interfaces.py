@@ -82,7 +82,7 @@ def _port(req: Request, server_id: str, port_id: str) -> Port:
 
 @route("POST", "/servers/{server_id}/os-interface", policy=Rule("os_compute_api:os-attach-interfaces:create", MEMBER),
        body={"2.0": CREATE, "2.49": CREATE_TAGGED}, response=_ONE, waits=True)
-def create(req: Request, server_id: str, body: Body) -> Deferred:
+def create(req: Request, server_id: str, body: Body) -> Deferred[Body]:
     """Attach a port, an existing one or one created on a network, and wait until the guest has it.
 
     200 with the interface. 400: net_id, port_id and fixed_ips contradict, several networks to choose from or none, or no free

@@ -24,7 +24,7 @@ _NODE = closed({"host_node": INTEGER_OR_NULL, "cpu_pinning": OBJECT}, memory_mb=
 
 @route("GET", "/servers/{server_id}/topology", policy=Rule("compute:server:topology:index", READER), since="2.78",
        response=closed(nodes=many(_NODE), pagesize_kb=INTEGER_OR_NULL), waits=True)
-def show(req: Request, server_id: str) -> Body | Deferred:
+def show(req: Request, server_id: str) -> Body | Deferred[Body]:
     """Show the guest's NUMA nodes; with the policy for operators also their place on the host.
 
     A guest with dedicated CPUs or a page size has at least one node, as in Nova. The place is read from the host's worker.
