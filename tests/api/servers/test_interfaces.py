@@ -123,8 +123,10 @@ def test_a_new_port_gets_the_default_security_group(api: ComputeApi, server_id: 
 
 
 def test_a_fixed_address_can_be_requested(api: ComputeApi, server_id: str) -> None:
-    answer = attach(api, server_id, net_id=NETWORK, fixed_ips=[{"ip_address": "10.0.0.77"}])
-    assert answer.body["interfaceAttachment"]["fixed_ips"][0]["ip_address"] == "10.0.0.77"
+    in_use = nics(api, server_id)[0]["fixed_ips"][0]["ip_address"]
+    address = next(free for free in ("10.0.0.77", "10.0.0.78") if free != in_use)
+    answer = attach(api, server_id, net_id=NETWORK, fixed_ips=[{"ip_address": address}])
+    assert (answer.status, answer.body["interfaceAttachment"]["fixed_ips"][0]["ip_address"]) == (200, address)
 
 
 def test_an_existing_port_and_its_tag_are_shown(api: ComputeApi, server_id: str) -> None:
