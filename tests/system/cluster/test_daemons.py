@@ -95,7 +95,7 @@ def test_a_daemon_ends_quickly_on_request_and_leaves_nothing(cloud: Cloud, name:
     idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     idle.recv(1024)
     began = time.monotonic()
-    cloud.processes[name].end(seconds=14)
+    cloud.processes[name].end(deadline_s=14)
     assert time.monotonic() - began < 12
     wait_until(lambda: not any(_runs(pid) for pid in pids), seconds=5)
     idle.close()

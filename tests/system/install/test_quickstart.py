@@ -138,7 +138,7 @@ def test_doctor_finds_no_problem_while_the_cloud_runs(cloud: Cloud) -> None:
     assert [one for one in found.values() if one["result"] == "problem"] == []
     assert done.returncode == 0
     assert "nova-compute" in found["services"]["reason"]
-    assert "our own cloud's" in found["port"]["reason"]
+    assert "belongs to this cloud" in found["port"]["reason"]
 
 
 def test_a_second_run_changes_nothing(cloud: Cloud) -> None:
