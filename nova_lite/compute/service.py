@@ -38,7 +38,7 @@ from nova_lite.rpc.interface import serve
 
 LOG = logging.getLogger(__name__)
 _CLEAN_EVERY_S = 3600
-_ASK_AGAIN_S = 2.0
+_RETRY_S = 2.0
 _BOOT_ID = "boot_id"
 
 
@@ -128,13 +128,13 @@ class ComputeService:
                 self._safely(recovery.clean)
 
     def _is_hypervisor_there(self) -> bool:
-        """Wait for the hypervisor as long as it takes; False: told to stop meanwhile."""
+        """Wait for the hypervisor as long as it takes; False: the worker is to stop."""
         while not self._is_stopping.is_set():
             try:
                 self.driver.guests.list_ours()
             except errors.HypervisorFailed as error:
                 LOG.warning("recovery waits: %s", error.text)
-                self._is_stopping.wait(_ASK_AGAIN_S)
+                self._is_stopping.wait(_RETRY_S)
             else:
                 return True
         return False

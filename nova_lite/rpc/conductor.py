@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other services may tell a conductor: that there is work, and what became of work handed out."""
+"""What other services send to a conductor: that there is work, and what became of a worker's step."""
 
 from __future__ import annotations
 
@@ -121,13 +121,13 @@ class StepReport:
 
 
 class ConductorRpc(Interface):
-    """What other services may tell a conductor."""
+    """What other services send to a conductor."""
 
     topic, version = "conductor", "1.5"
 
     @cast(since="1.0")
     def run(self, ctxt: Context, *, action_id: int) -> None:
-        """There is an action to carry out: a hint; the action's row is the truth."""
+        """There is an action to carry out; the action's row is the truth."""
 
     @cast(since="1.0")
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:

@@ -38,7 +38,7 @@ class NicUse:
 class GuestDiagnostics:
     """A running guest. `cpu_times_ns`: by virtual CPU; `memory` in KiB, by the hypervisor's own names.
 
-    `memory_used_mb` None: the guest's driver does not tell.
+    `memory_used_mb` None: the guest's balloon driver does not report it.
     """
 
     driver: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells the conductor at a steady pace that a daemon lives."""
+"""Reports to the conductor at a steady pace that a daemon lives."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class InProcessDriver(base.BaseDriver):  # type: ignore[misc]
         self._exchange = _exchanges[url.virtual_host or ""]
 
     def require_features(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - oslo.messaging's signature
-        """:raises NotImplementedError: `requeue` is asked for."""
+        """:raises NotImplementedError: `requeue` is requested."""
         super().require_features(requeue=requeue)
 
     def send(  # noqa: PLR0913 - oslo.messaging's signature

@@ -92,7 +92,7 @@ class _Sender:
         retries: int | None,
     ) -> None:
         self._methods = interface.methods()
-        self._hints = {name: typing.get_type_hints(method) for name, method in self._methods.items()}
+        self._types = {name: typing.get_type_hints(method) for name, method in self._methods.items()}
         self._cap = cap
         self._name = f"nova-{interface.topic}"
         self._host = host
@@ -104,7 +104,7 @@ class _Sender:
         contract: _Contract = method.rpc_contract  # type: ignore[attr-defined]
         if self._cap and _version(contract.since) > _version(self._cap):
             raise errors.Unavailable(reason=f"{self._name} is too old for {name}: upgrade it first")
-        returns = self._hints[name].get("return")
+        returns = self._types[name].get("return")
         prepared = self._client.prepare(
             version=contract.since, timeout=contract.timeout_s, call_monitor_timeout=contract.monitor_s,
             fanout=contract.fanout or None)
@@ -171,10 +171,10 @@ def _check_signature(interface: type[Interface], name: str, declared: Any, bound
 
 
 def _receiver(name: str, declared: Any, bound: Callable[..., Any]) -> Callable[..., Any]:
-    hints = typing.get_type_hints(declared)
+    types = typing.get_type_hints(declared)
 
     def receive(ctxt: Context, **wire: Any) -> Any:
-        arguments = {key: payload.from_wire(hints[key], value) for key, value in wire.items() if key in hints}
+        arguments = {key: payload.from_wire(types[key], value) for key, value in wire.items() if key in types}
         try:
             return payload.to_wire(bound(ctxt, **arguments))
         except errors.NovaLiteError as error:

@@ -51,7 +51,7 @@ def fingerprint(cls: type) -> str:
         for f in dataclasses.fields(cls)
     ]
     values = sorted(
-        {fingerprint(inner) for hint in typing.get_type_hints(cls).values() for inner in _dataclasses_in(hint)
+        {fingerprint(inner) for declared in typing.get_type_hints(cls).values() for inner in _dataclasses_in(declared)
          if not hasattr(inner, "payload_version")})
     if values:
         fields.append(("values", str(values), False))

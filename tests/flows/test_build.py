@@ -63,7 +63,7 @@ def test_build_moves_to_another_host_when_one_fails(cloud: OneProcess, monkeypat
     assert [event.attempt for event in cloud.events(action_id)] == [1, 1, 1, 2, 2, 2]
 
 
-def test_build_tells_what_happened_on_each_host(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_reports_what_happened_on_each_host(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(guest: object) -> None:
         raise errors.HypervisorFailed(host=guest.host, action="start the guest", reason="no power")  # type: ignore[attr-defined]
 
@@ -106,13 +106,13 @@ def test_delete_wins_over_a_build_that_waits_on_the_host(cloud: OneProcess, monk
 def test_a_claim_is_never_more_than_the_host_has(cloud: OneProcess) -> None:
     with cloud.database.writer() as session:
         session.execute(sa.update(Host).values(ram_mb=300, reserved_ram_mb=0))
-    asked = [cloud.create_server() for _ in range(6)]
-    threads = [threading.Thread(target=cloud.run, args=(action_id,)) for _, action_id in asked]
+    begun = [cloud.create_server() for _ in range(6)]
+    threads = [threading.Thread(target=cloud.run, args=(action_id,)) for _, action_id in begun]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    states = [cloud.server(server_id).vm_state for server_id, _ in asked]
+    states = [cloud.server(server_id).vm_state for server_id, _ in begun]
     assert sorted(states) == ["active"] * 4 + ["error"] * 2  # two of 128 MB fit on each of two hosts of 300
 
 
@@ -149,8 +149,8 @@ def test_servers_deleted_long_ago_are_purged_with_their_actions(cloud: OneProces
     assert counts == [0, 0, 0]
 
 
-def told(documents: dict[str, str]) -> str | None:
-    """The password that meta_data.json tells."""
+def password_in(documents: dict[str, str]) -> str | None:
+    """The password in meta_data.json."""
     password: str | None = json.loads(documents["openstack/latest/meta_data.json"]).get("admin_pass")
     return password
 
@@ -164,7 +164,7 @@ def test_a_password_is_on_the_config_drive_and_nowhere_else(
     drives: list[str | None] = []
 
     def make(guest: Guest) -> None:
-        drives.append(told(guest.documents))
+        drives.append(password_in(guest.documents))
         if not is_built:
             raise errors.HypervisorFailed(host=guest.host, action="make a config drive", reason="full")
 
@@ -175,7 +175,7 @@ def test_a_password_is_on_the_config_drive_and_nowhere_else(
     cloud.run(action_id)
     assert set(drives) == {"secret-1"}
     if is_built:
-        assert told(cloud.network_records.servers[server_id].documents) is None
+        assert password_in(cloud.network_records.servers[server_id].documents) is None
     with cloud.database.reader() as session:
         ended = session.get_one(Action, action_id)
         assert (ended.state, ended.inputs) == ("done" if is_built else "failed", {})
@@ -185,7 +185,7 @@ def test_a_rescue_has_a_drive_of_its_own_with_its_password(cloud: OneProcess, mo
     tokens.KeyRepository(tokens.directory_of(cloud.conf)).create()
     drives: list[tuple[bool, str | None]] = []
     monkeypatch.setattr(cloud.driver.disks, "make_config_drive", lambda guest: drives.append(
-        (guest.rescue is not None, told(guest.documents))))
+        (guest.rescue is not None, password_in(guest.documents))))
     server_id, action_id = cloud.create_server(config_drive=True)
     cloud.run(action_id)
     sealed = tokens.open_tokens(cloud.conf).encrypt_secret("secret-2")

@@ -27,7 +27,7 @@ WORKFLOWS = sorted(name for name in SCENARIOS if name not in ("create", "delete"
 
 
 def keep_for_later(cloud: OneProcess, server_id: str) -> int:
-    """As the compute face writes it; its id."""
+    """As the Compute API writes it; its id."""
     with cloud.database.writer() as session:
         return actions.record(session, server_id=server_id, name="soft_delete", request_id="req-later", state=WAITING,
                               user_id=CTXT.user_id, project_id=CTXT.project_id)
@@ -118,7 +118,7 @@ def test_a_delete_for_good_ends_the_waiting(cloud: OneProcess) -> None:
         assert session.get_one(Action, waiting_id).state == CANCELLED
 
 
-def test_what_another_has_deleted_softly_is_not_deleted_again(cloud: OneProcess) -> None:
+def test_what_another_request_has_soft_deleted_is_not_deleted_again(cloud: OneProcess) -> None:
     server_id, action_id = disk_scenarios.create_image(cloud)
     keep_for_later(cloud, server_id)
     cloud.run(action_id)
@@ -130,7 +130,7 @@ def test_what_another_has_deleted_softly_is_not_deleted_again(cloud: OneProcess)
 
 
 @pytest.mark.parametrize("prepare", [disk_scenarios.create_image, shelving.prepare_shelve], ids=["on a host", "on none"])
-def test_a_conductor_that_dies_before_it_tells_the_host_loses_nothing(cloud: OneProcess, prepare: Any) -> None:
+def test_a_conductor_that_dies_before_it_casts_to_the_host_loses_nothing(cloud: OneProcess, prepare: Any) -> None:
     server_id, action_id = prepare(cloud)
     keep_for_later(cloud, server_id)
     cloud.run(action_id)

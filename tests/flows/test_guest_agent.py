@@ -112,19 +112,19 @@ def test_a_tagged_nic_is_named_to_the_guest(cloud: OneProcess) -> None:
 
 def devices(cloud: OneProcess, server_id: str) -> list[dict[str, object]]:
     """What the guest reads of its devices by the metadata service."""
-    told = json.loads(cloud.network_records.servers[server_id].documents["openstack/latest/meta_data.json"])
-    return list(told["devices"])
+    metadata = json.loads(cloud.network_records.servers[server_id].documents["openstack/latest/meta_data.json"])
+    return list(metadata["devices"])
 
 
 def tagged(cloud: OneProcess) -> tuple[str, int]:
-    """A server that is asked for with a tag on its NIC; (server id, action id)."""
+    """A server that is created with a tag on its NIC; (server id, action id)."""
     server_id, action_id = cloud.create_server()
     with cloud.database.writer() as session:
         session.execute(sa.update(Port).where(Port.device_id == server_id).values(tag="storage"))
     return server_id, action_id
 
 
-def test_a_build_tells_where_tagged_devices_are_once_they_are_there(cloud: OneProcess) -> None:
+def test_a_build_sends_where_tagged_devices_are_once_they_are_there(cloud: OneProcess) -> None:
     server_id, action_id = tagged(cloud)
     cloud.run(action_id)
     assert [(device["bus"], device["address"]) for device in devices(cloud, server_id)] == [("pci", "0000:00:03.0")]
@@ -132,7 +132,7 @@ def test_a_build_tells_where_tagged_devices_are_once_they_are_there(cloud: OnePr
 
 @pytest.mark.parametrize("prepare", [disk_scenarios.rebuild, shelving.prepare_unshelve, resizing.resize],
                          ids=["rebuild", "unshelve", "resize"])
-def test_they_are_told_again_when_the_guest_is_made_anew(cloud: OneProcess, prepare: Any) -> None:
+def test_they_are_sent_again_when_the_guest_is_made_anew(cloud: OneProcess, prepare: Any) -> None:
     server_id, action_id = prepare(cloud)
     with cloud.database.writer() as session:
         session.execute(sa.update(Port).where(Port.device_id == server_id).values(tag="storage"))

@@ -37,10 +37,10 @@ def consumer(cloud: OneProcess) -> Iterator[Consumer]:
     made.stop()
 
 
-def test_a_server_is_told_of_from_its_build_to_its_end(cloud: OneProcess, consumer: Consumer) -> None:
+def test_a_server_is_notified_from_its_build_to_its_end(cloud: OneProcess, consumer: Consumer) -> None:
     with cloud.database.writer() as session:
         session.add(Keypair(user_id=CTXT.user_id, name="mine", type="ssh", fingerprint="aa:bb", public_key="ssh-rsa AAAA"))
-    server_id, action_id = cloud.create_server(name="told", metadata_items={"a": "b"}, key_name="mine")
+    server_id, action_id = cloud.create_server(name="notified", metadata_items={"a": "b"}, key_name="mine")
     cloud.run(action_id)
     heard = consumer.take(2)
     cloud.run(cloud.begin_delete(server_id))
@@ -53,7 +53,7 @@ def test_a_server_is_told_of_from_its_build_to_its_end(cloud: OneProcess, consum
         "InstanceCreatePayload", "nova", "1.12")
     data = created["nova_object.data"]
     assert (data["uuid"], data["state"], data["task_state"], data["power_state"]) == (server_id, "active", None, "running")
-    assert (data["display_name"], data["metadata"], data["fault"]) == ("told", {"a": "b"}, None)
+    assert (data["display_name"], data["metadata"], data["fault"]) == ("notified", {"a": "b"}, None)
     assert (data["action_initiator_user"], data["request_id"]) == (CTXT.user_id, CTXT.request_id)
     assert data["flavor"]["nova_object.data"]["memory_mb"] == 128
     [address] = [found["nova_object.data"] for found in data["ip_addresses"]]
@@ -64,7 +64,7 @@ def test_a_server_is_told_of_from_its_build_to_its_end(cloud: OneProcess, consum
     assert heard[3][2]["nova_object.data"]["deleted_at"]
 
 
-def test_a_failure_is_told_as_an_error_with_its_reason(cloud: OneProcess, consumer: Consumer) -> None:
+def test_a_failure_is_notified_as_an_error_with_its_reason(cloud: OneProcess, consumer: Consumer) -> None:
     _, action_id = cloud.create_server(vcpus=10**6)
     cloud.run(action_id)
     _, (priority, event, payload) = consumer.take(2)
@@ -74,7 +74,7 @@ def test_a_failure_is_told_as_an_error_with_its_reason(cloud: OneProcess, consum
     assert "No valid host" in fault["nova_object.data"]["exception_message"]
 
 
-def test_an_action_of_one_host_is_told_of_when_its_worker_reports(cloud: OneProcess, consumer: Consumer) -> None:
+def test_an_action_of_one_host_is_notified_when_its_worker_reports(cloud: OneProcess, consumer: Consumer) -> None:
     server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     cloud.do(server_id, "stop")
@@ -85,14 +85,14 @@ def test_an_action_of_one_host_is_told_of_when_its_worker_reports(cloud: OneProc
         "instance.power_off.end", "instance.power_off.start", "instance.reboot.error", "instance.reboot.start"]
 
 
-def test_an_instant_action_is_told_once(cloud: OneProcess, consumer: Consumer) -> None:
+def test_an_instant_action_is_notified_once(cloud: OneProcess, consumer: Consumer) -> None:
     server_id, _ = cloud.create_server()
     with cloud.database.writer() as session:
         actions.add(session, server_id=server_id, name="lock", request_id="req-1", user_id="u", project_id="p", state=actions.DONE)
     assert [event for _, event, _ in consumer.take(2)] == ["instance.create.start", "instance.lock"]
 
 
-def test_what_is_rolled_back_is_not_told(cloud: OneProcess, consumer: Consumer) -> None:
+def test_what_is_rolled_back_is_not_notified(cloud: OneProcess, consumer: Consumer) -> None:
     server_id, _ = cloud.create_server()
     with pytest.raises(errors.Conflict), cloud.database.writer() as session:
         actions.add(session, server_id=server_id, name="lock", request_id="req-1", user_id="u", project_id="p")
@@ -137,7 +137,7 @@ def test_every_name_is_of_an_action() -> None:
     assert all(kind.event and kind.payload.startswith("Instance") for kind in kinds)
 
 
-def test_an_action_that_a_delete_ends_is_told_of_as_an_error(cloud: OneProcess, consumer: Consumer) -> None:
+def test_an_action_that_a_delete_ends_is_notified_as_an_error(cloud: OneProcess, consumer: Consumer) -> None:
     server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     cloud.begin_action(server_id, "pause")

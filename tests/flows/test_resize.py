@@ -102,9 +102,9 @@ def test_delete_wins_over_a_resize_between_its_steps(cloud: OneProcess, monkeypa
     assert cloud.server(server_id).task_state == "deleting"
 
 
-@pytest.mark.parametrize("asked", ["resize", "confirm_resize", "revert_resize"])
-def test_delete_leaves_nothing_of_a_resized_server(cloud: OneProcess, asked: str) -> None:
-    server_id, _ = {"resize": resizing.resize, "confirm_resize": resizing.confirm, "revert_resize": resizing.revert}[asked](cloud)
+@pytest.mark.parametrize("action", ["resize", "confirm_resize", "revert_resize"])
+def test_delete_leaves_nothing_of_a_resized_server(cloud: OneProcess, action: str) -> None:
+    server_id, _ = {"resize": resizing.resize, "confirm_resize": resizing.confirm, "revert_resize": resizing.revert}[action](cloud)
     cloud.run(cloud.begin_delete(server_id))
     assert cloud.server(server_id).vm_state == "deleted"
     assert cloud.leftovers(server_id) == {}

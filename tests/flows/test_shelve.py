@@ -110,7 +110,7 @@ def soft_delete(cloud: OneProcess) -> str:
     return server_id
 
 
-def test_a_softly_deleted_server_is_off_and_keeps_its_room(cloud: OneProcess) -> None:
+def test_a_soft_deleted_server_is_off_and_keeps_its_claim(cloud: OneProcess) -> None:
     server_id = soft_delete(cloud)
     server = cloud.server(server_id)
     assert (server.vm_state, server.task_state) == ("soft-delete", None)

@@ -63,7 +63,7 @@ STATES: dict[str, tuple[Callable[[OneProcess], str], Power]] = {
 
 
 def request(cloud: OneProcess, server_id: str, name: str) -> int:
-    """As the compute face does; the action's id."""
+    """As the Compute API does; the action's id."""
     action_id = cloud.begin_action(server_id, name)
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).values(soft_deleted_at=utcnow()))

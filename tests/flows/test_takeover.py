@@ -59,9 +59,9 @@ def test_a_burst_of_builds_holds_nobody_up_and_all_are_carried_out(cloud: OnePro
     cloud.driver.power.start = wait  # type: ignore[method-assign]
     threads = Threads(workers)
     cloud.use_threads(threads)
-    asked = [cloud.create_server() for _ in range(workers + 5)]
-    for _, action_id in [*asked, *asked]:  # each hint comes twice, and none waits for a build
+    begun = [cloud.create_server() for _ in range(workers + 5)]
+    for _, action_id in [*begun, *begun]:  # each cast comes twice, and none waits for a build
         cloud.engine.start(action_id)
     go_on.set()
-    wait_until(lambda: all(cloud.server(server_id).vm_state == "active" for server_id, _ in asked), "all servers to be active")
+    wait_until(lambda: all(cloud.server(server_id).vm_state == "active" for server_id, _ in begun), "all servers to be active")
     threads.stop()

@@ -264,7 +264,7 @@ def _record(session: Session, execution: Execution, step: Step[Any]) -> None:
 
 
 def notify(services: Services, execution: Execution, after: Act[Any]) -> None:
-    """Tell others of what is committed: best effort."""
+    """Notify others of what is committed: best effort."""
     try:
         after(services, execution.run)
     except Exception:  # noqa: BLE001 - a reconciler repeats it; the workflow is not to suffer

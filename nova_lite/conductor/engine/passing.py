@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells errors that pass - of the database, the bus, a daemon that restarts - from what cannot be done."""
+"""Distinguishes errors that pass (of the database, the bus, a daemon that restarts) from what cannot be done."""
 
 from __future__ import annotations
 

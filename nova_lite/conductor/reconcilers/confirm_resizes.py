@@ -11,7 +11,7 @@ from nova_lite.db.compute import server_migrations
 
 
 def confirm(services: Services) -> None:
-    """Ask for the confirmation of resizes older than `[compute] resize_confirm_window`; 0: none is confirmed unasked."""
+    """Begin the confirmation of resizes older than `[compute] resize_confirm_window`; 0: none is confirmed by itself."""
     window = services.conf.compute.resize_confirm_window
     if not window:
         return
@@ -19,5 +19,5 @@ def confirm(services: Services) -> None:
     with services.database.reader() as session:
         due = server_migrations.waiting(session, finished_before=before, limit=timed_actions.BATCH)
     for _, server in due:
-        timed_actions.ask(services, server.id, "confirm_resize", point="confirm_window",
-                    because="its resize is confirmed, since nobody did in time")
+        timed_actions.begin(services, server.id, "confirm_resize", failpoint="confirm_window",
+                    reason="its resize is confirmed, since nobody did in time")

@@ -65,7 +65,7 @@ def _claim(session: Session, waiting: Action) -> str | None:
         waiting.state = CANCELLED
         return None
     except errors.WrongState:
-        if server.task_state is None:  # another has deleted it softly
+        if server.task_state is None:  # another request has soft-deleted it
             waiting.state = CANCELLED
         return None
     return name

@@ -11,7 +11,7 @@ from nova_lite.db.compute import shelving
 
 
 def offload(services: Services) -> None:
-    """Ask for the offload of servers whose `[compute] shelved_offload_time` is over; -1: they stay."""
+    """Begin the offload of servers whose `[compute] shelved_offload_time` is over; -1: they stay."""
     wait_s = services.conf.compute.shelved_offload_time
     if wait_s < 0:
         return
@@ -19,5 +19,5 @@ def offload(services: Services) -> None:
         due = shelving.on_hosts(
             session, shelved_before=services.now() - datetime.timedelta(seconds=wait_s), limit=timed_actions.BATCH)
     for server_id in due:
-        timed_actions.ask(services, server_id, "shelve_offload", point="offload",
-                    because="has been shelved long enough, and leaves its host")
+        timed_actions.begin(services, server_id, "shelve_offload", failpoint="offload",
+                    reason="has been shelved long enough, and leaves its host")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deletes for good what was deleted softly and has not been restored in time."""
+"""Deletes soft-deleted servers that were not restored in time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nova_lite.lifecycle.servers import Vm
 
 
 def reclaim(services: Services) -> None:
-    """Ask for the delete of servers whose `[compute] reclaim_instance_interval` is over; 0: nothing is kept for later."""
+    """Begin the delete of servers whose `[compute] reclaim_instance_interval` is over; 0: nothing is kept for later."""
     interval = services.conf.compute.reclaim_instance_interval
     if not interval:
         return
@@ -24,7 +24,7 @@ def reclaim(services: Services) -> None:
             Server.vm_state == str(Vm.SOFT_DELETED), Server.task_state.is_(None), Server.deleted_at.is_(None),
             Server.soft_deleted_at < before).limit(timed_actions.BATCH)))
     for server_id in due:
-        timed_actions.ask(services, server_id, "delete", point="reclaim", because="was deleted softly, and is reclaimed",
+        timed_actions.begin(services, server_id, "delete", failpoint="reclaim", reason="is soft-deleted, and is reclaimed",
                     is_due=_is_left_alone)
 
 

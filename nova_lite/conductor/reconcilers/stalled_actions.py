@@ -85,7 +85,7 @@ class StalledActions:
                 """Each host is looked at by itself."""
 
     def _look_at(self, host: str, actions: list[Action], now: datetime.datetime) -> None:
-        """Ask the worker once which of the steps it has, and send the others again."""
+        """Query the worker once for the steps that it has, and send the others again."""
         if self._services.is_down("nova-compute", host):
             for action in actions:
                 if self._fails_when_down(action):

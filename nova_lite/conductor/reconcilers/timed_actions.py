@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks, in a user's place, for an action on a server whose time has come."""
+"""Begins, in a user's place, an action on a server whose time has come."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ LOG = logging.getLogger(__name__)
 BATCH = 50
 
 
-def ask(
-    services: Services, server_id: str, action: str, *, point: str, because: str,
+def begin(
+    services: Services, server_id: str, action: str, *, failpoint: str, reason: str,
     is_due: Callable[[Server], bool] = lambda server: True,
 ) -> None:
-    """Begin `action` and hint a conductor, unless the server's user was quicker. `point` names its failpoints.
+    """Begin `action` and cast to a conductor, unless the server's user was quicker. `failpoint` begins the names of its failpoints.
 
     `is_due` looks at the server once more where the action's own row of lifecycle/servers.py would allow too much.
     """
     ctxt = system_context()
-    fail(f"{point}.before")
+    fail(f"{failpoint}.before")
     with services.database.writer() as session:
         try:
             server = servers.get(session, server_id)
@@ -37,9 +37,9 @@ def ask(
             servers.begin(session, server, action)
         except (errors.WrongState, errors.NotFound):
             return
-        asked = actions.add(session, server_id=server_id, name=action, request_id=ctxt.request_id,
+        begun = actions.add(session, server_id=server_id, name=action, request_id=ctxt.request_id,
                             user_id=server.user_id, project_id=server.project_id)
-        action_id = asked.id
-    fail(f"{point}.after")
-    LOG.info("server %s: %s", server_id, because)
+        action_id = begun.id
+    fail(f"{failpoint}.after")
+    LOG.info("server %s: %s", server_id, reason)
     services.conductor.run(ctxt, action_id=action_id)

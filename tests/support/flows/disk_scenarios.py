@@ -18,7 +18,7 @@ def active(cloud: OneProcess) -> str:
 
 
 def begin_create_image(cloud: OneProcess, server_id: str, *, name: str = "snap") -> int:
-    """As the compute face writes it: the image's row and the action; the action's id."""
+    """As the Compute API writes it: the image's row and the action; the action's id."""
     return cloud.begin_action(server_id, "create_image", inputs={"image_id": _row(cloud, server_id, name, server_images.SNAPSHOT, {})})
 
 

@@ -191,7 +191,7 @@ class OneProcess:
             self.network_sync.push()
 
     def _receive(self, source: BinaryIO, *, url: str, token: str, timeout_s: float, check: Callable[[], None]) -> None:
-        """As the image face: a queued image becomes active."""
+        """As the image service: a queued image becomes active."""
         image_id, file_id = url.split("/")[-2], new_id()
         size = len(source.read())
         with self.database.writer() as session:
@@ -226,7 +226,7 @@ class OneProcess:
             return made.id
 
     def create_server(self, **values: Any) -> tuple[str, int]:
-        """As the compute face writes it: the server, its port and its action; (server id, action id)."""
+        """As the Compute API writes it: the server, its port and its action; (server id, action id)."""
         flavor = Flavor(id="1", name="f", vcpus=1, ram_mb=128, root_gb=1)
         with self.database.writer() as session:
             server = Server(**{
@@ -242,7 +242,7 @@ class OneProcess:
             return server.id, self._add(session, server.id, "create")
 
     def begin_delete(self, server_id: str) -> int:
-        """As the compute face writes it; the action's id."""
+        """As the Compute API writes it; the action's id."""
         with self.database.writer() as session:
             session.execute(sa.update(Server).where(Server.id == server_id).values(task_state="deleting"))
             return self._add(session, server_id, "delete")
@@ -274,7 +274,7 @@ class OneProcess:
         self.engine = Engine(self.services, WORKFLOWS, owner="threads", submit=threads.submit, wake=threads.wake)
 
     def begin_action(self, server_id: str, name: str, *, inputs: dict[str, Any] | None = None) -> int:
-        """As the compute face writes it: the server is claimed for the action; the action's id."""
+        """As the Compute API writes it: the server is claimed for the action; the action's id."""
         with self.database.writer() as session:
             servers.begin(session, servers.get(session, server_id), name)
             return self._add(session, server_id, name, inputs=inputs)

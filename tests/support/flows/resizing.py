@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers that are being resized, as the compute face asks for it, and what is to be seen of them."""
+"""Servers that are being resized, as the Compute API begins it, and what is to be seen of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL_SIZE, LARGE_SIZE, BOTH = (1, 128, 1), (2, 256, 3), (2, 256, 4)
 
 
 def begin_resize(cloud: OneProcess, server_id: str, flavor: Flavor | None = None) -> int:
-    """As the compute face writes it: the server is claimed, the move is written down; the action's id."""
+    """As the Compute API writes it: the server is claimed, the move is written down; the action's id."""
     action_id = cloud.begin_action(server_id, "resize")
     with cloud.database.writer() as session:
         server = servers.get(session, server_id)

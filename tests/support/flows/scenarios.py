@@ -18,7 +18,7 @@ from tests.support.flows.one_process import CTXT, OneProcess
 class Scenario:
     """`prepare` gives (server id, action id). `is_undone` None: the workflow only goes forward.
 
-    Each says whether all is there that should be, and nothing more; `reason` is in what the user is told.
+    Each says whether all is there that should be, and nothing more; `reason` is in what the user sees.
     """
 
     prepare: Callable[[OneProcess], tuple[str, int]]
@@ -56,7 +56,7 @@ def _is_deleted(cloud: OneProcess, server_id: str) -> bool:
 
 
 def _attach(cloud: OneProcess) -> tuple[str, int]:
-    """As the compute face writes it: a port made for the server, and the action."""
+    """As the Compute API writes it: a port made for the server, and the action."""
     server_id = active(cloud)
     port_id = _second_port(cloud, server_id)
     return server_id, cloud.begin_action(server_id, "attach_interface", inputs={"port_id": port_id})

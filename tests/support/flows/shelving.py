@@ -18,7 +18,7 @@ def active(cloud: OneProcess) -> str:
 
 
 def request(cloud: OneProcess, server_id: str) -> int:
-    """As the compute face writes it: an image for the snapshot, and the action."""
+    """As the Compute API writes it: an image for the snapshot, and the action."""
     with cloud.database.writer() as session:
         server = servers.get(session, server_id)
         image_id = server_images.make(session, server, name="s-shelved", kind=server_images.SNAPSHOT, owner=CTXT.project_id,

@@ -26,7 +26,7 @@ SERVER = "6c9b1a52-0000-4000-8000-000000000001"
 
 @dataclasses.dataclass
 class Listener(ConductorRpc):
-    """A conductor that writes down what workers tell it."""
+    """A conductor that writes down what workers report."""
 
     done: list[tuple[str, int, int | None]] = dataclasses.field(default_factory=list)
     failed: list[tuple[str, int, str]] = dataclasses.field(default_factory=list)

@@ -131,7 +131,7 @@ def test_a_build_for_another_image_replaces_what_an_abandoned_one_left(worker: W
     assert record.guest.image.id == "other"
 
 
-def test_a_cut_build_can_be_asked_for_again_after_a_restart(worker: Worker, tmp_path) -> None:
+def test_a_cut_build_can_be_sent_again_after_a_restart(worker: Worker, tmp_path) -> None:
     worker.records.put(Record(guest=make_guest(), phase=Phase.BUILDING, order=at(1), is_done=False))
     after = make_worker(tmp_path / "state")
     Recovery(after.host, after.build, starts_guests=True).run()

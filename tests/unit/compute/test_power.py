@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Power operations: what the guest does, and what the conductor is told, once."""
+"""Power operations: what the guest does, and what is reported to the conductor, once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def built(worker: Worker) -> Worker:
     return worker
 
 
-def test_stop_tells_the_conductor_once(built: Worker) -> None:
+def test_stop_reports_to_the_conductor_once(built: Worker) -> None:
     built.power.stop(built.ctxt, server_id=SERVER, order=at(2))
     assert built.listener.done == [(SERVER, 2, Power.SHUTDOWN)]
 
@@ -60,7 +60,7 @@ def test_reboot_leaves_the_guest_running(built: Worker, reboot_type: RebootType)
 
 @pytest.fixture
 def deaf(built: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """Its guest does not hear that it is to restart: who asks waits until it is off, half a minute at most."""
+    """Its guest ignores the request to restart: the caller waits until it is off, half a minute at most."""
 
     def wait(server_id: str, *, timeout_s: float) -> bool:
         wait_until(lambda: built.driver.power.state(server_id) is not Power.RUNNING, "the guest to be off")
@@ -97,11 +97,11 @@ def test_a_hard_reboot_overtakes_a_soft_one_that_waits(deaf: Worker, monkeypatch
 def test_of_two_hard_reboots_that_wait_only_the_newer_is_done(deaf: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deaf.driver.power, "stop", lambda server_id, *, timeout_s: None)  # the guest cannot be cut off yet
     with waiting_reboot(deaf, 2), futures.ThreadPoolExecutor(2) as threads:
-        asked = [threads.submit(deaf.power.reboot, deaf.ctxt, server_id=SERVER, order=at(number), reboot_type=RebootType.HARD)
+        futures_of = [threads.submit(deaf.power.reboot, deaf.ctxt, server_id=SERVER, order=at(number), reboot_type=RebootType.HARD)
                  for number in (3, 4)]
         wait_until(lambda: _is_overtaken(deaf, 3), "the second hard reboot to wait")
         deaf.driver.power.power_off_from_inside(SERVER)
-    assert [isinstance(one.exception(), errors.StaleRequest) for one in asked] == [True, False]
+    assert [isinstance(one.exception(), errors.StaleRequest) for one in futures_of] == [True, False]
     assert deaf.listener.done == [(SERVER, 4, Power.RUNNING)]
 
 
@@ -117,7 +117,7 @@ def test_a_late_duplicate_of_a_hard_reboot_cuts_nothing_off(deaf: Worker) -> Non
     deaf.power.reboot(deaf.ctxt, server_id=SERVER, order=at(2), reboot_type=RebootType.HARD)
     with waiting_reboot(deaf, 3) as soft, futures.ThreadPoolExecutor(1) as thread:
         late = thread.submit(deaf.power.reboot, deaf.ctxt, server_id=SERVER, order=at(2), reboot_type=RebootType.HARD)
-        assert not futures.wait([soft], timeout=0.5).done, "the guest that reboots softly was cut off"
+        assert not futures.wait([soft], timeout=0.5).done, "the guest in a soft reboot was powered off"
         deaf.driver.power.power_off_from_inside(SERVER)
     assert isinstance(late.exception(), errors.StaleRequest)
     assert [done[1] for done in deaf.listener.done] == [2, 3]
@@ -138,19 +138,19 @@ def test_an_action_on_a_server_that_is_not_here_fails_with_the_reason(worker: Wo
     assert "not on this host" in worker.listener.failed[0][2]
 
 
-def test_a_failed_action_is_told_with_its_reason(built: Worker) -> None:
+def test_a_failed_action_is_reported_with_its_reason(built: Worker) -> None:
     built.power.stop(built.ctxt, server_id=SERVER, order=at(2))
     built.power.pause(built.ctxt, server_id=SERVER, order=at(3))
     assert "the guest is shutdown" in built.listener.failed[0][2]
 
 
-def test_a_defect_is_told_without_its_details(built: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_is_reported_without_its_details(built: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(built.driver.power, "pause", lambda server_id: 1 / 0)
     built.power.pause(built.ctxt, server_id=SERVER, order=at(2))
     assert "division" not in built.listener.failed[0][2]
 
 
-def test_a_cast_that_comes_twice_is_done_once_and_told_twice(built: Worker) -> None:
+def test_a_cast_that_comes_twice_is_done_once_and_reported_twice(built: Worker) -> None:
     built.power.stop(built.ctxt, server_id=SERVER, order=at(2))
     with pytest.raises(errors.StaleRequest):
         built.power.stop(built.ctxt, server_id=SERVER, order=at(2))
@@ -166,19 +166,19 @@ def test_a_late_duplicate_of_an_older_action_changes_nothing(built: Worker) -> N
     assert len(built.listener.done) == 2
 
 
-def test_a_guest_that_powers_itself_off_is_told(built: Worker) -> None:
+def test_a_guest_that_powers_itself_off_is_reported(built: Worker) -> None:
     built.driver.power.power_off_from_inside(SERVER)
     built.host.reports.flush()
     assert built.listener.powers == [("node1", (PowerState(server_id=SERVER, state=Power.SHUTDOWN, order=at(1)),))]
 
 
-def test_what_an_operation_did_is_not_told_twice(built: Worker) -> None:
+def test_what_an_operation_did_is_not_reported_twice(built: Worker) -> None:
     built.power.stop(built.ctxt, server_id=SERVER, order=at(2))
     built.host.reports.flush()
     assert built.listener.powers == []
 
 
-def test_a_full_report_tells_again(built: Worker) -> None:
+def test_a_full_report_repeats_all(built: Worker) -> None:
     built.host.reports.report_all(built.driver.guests.list_ours())
     built.host.reports.flush()
     assert built.listener.powers == [("node1", (PowerState(server_id=SERVER, state=Power.RUNNING, order=at(1)),))]
@@ -218,7 +218,7 @@ def test_console_output_shows_the_last_lines(built: Worker) -> None:
     assert text == "web login:"
 
 
-def test_failpoints_of_actions_are_told_as_failures(built: Worker) -> None:
+def test_failpoints_of_actions_are_reported_as_failures(built: Worker) -> None:
     failpoints.arm("stop.before=error")
     built.power.stop(built.ctxt, server_id=SERVER, order=at(2))
     failpoints.arm("")

@@ -33,17 +33,17 @@ class Conductor:
     news: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def run(self, ctxt: Context, *, action_id: int) -> None:
-        raise AssertionError("workers do not ask for work")
+        raise AssertionError("workers do not poll for work")
 
     def report_step(self, ctxt: Context, *, report: StepReport) -> None:
         self.steps.append(report)
         self.news.set()
 
     def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:
-        raise AssertionError("a worker does not ask for this")
+        raise AssertionError("a worker does not call this")
 
     def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
-        raise AssertionError("a worker does not ask for this")
+        raise AssertionError("a worker does not call this")
 
     def push_network(self, ctxt: Context) -> None:
         """A compute worker does not send this."""
@@ -54,7 +54,7 @@ class Conductor:
         return NetworkState()
 
     def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
-        raise AssertionError("a worker does not ask for this")
+        raise AssertionError("a worker does not call this")
 
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
         """Not looked at here."""

@@ -32,7 +32,7 @@ def test_error_raises_a_workers_error() -> None:
         failpoints.fail("this")
 
 
-def test_crash_ends_the_process_as_a_kill_does_but_only_once_when_told_so(tmp_path: Path) -> None:
+def test_crash_ends_the_process_as_a_kill_does_but_only_once_when_armed_for_it(tmp_path: Path) -> None:
     code = "from nova_lite.runtime.failpoints import arm, fail; import sys; arm(sys.argv[1]); fail('p'); print('alive')"
     spec = f"p=crash:once:{tmp_path}/mark"
     runs = [subprocess.run([sys.executable, "-c", code, spec], capture_output=True, check=False, timeout=60) for _ in range(2)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP server answers what comes, in order, and ends when it is asked to, whenever that is."""
+"""The HTTP server answers what comes, in order, and ends on request, at any time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
     return [b""]
 
 
-def test_a_server_that_is_asked_to_end_before_it_serves_ends() -> None:
+def test_a_server_that_is_to_end_before_it_serves_ends() -> None:
     listener = concurrency.listen("127.0.0.1", 0)
     server = concurrency.HttpServer(_app, listener, threads=2)
     server.stop()
