@@ -34,6 +34,7 @@ from nova_lite.payloads import placement
 from nova_lite.scheduler.service import Placements
 from nova_lite.values.flavor import Flavor
 from nova_lite.values.resources import AllocationRatios, Resources
+from tests.migrations import release_0_1
 from tools.lib.services import MariaDB, Postgres
 
 
@@ -218,3 +219,20 @@ def test_builds_of_one_group_that_race_never_land_wrongly(database: Database, po
     assert len(placed) == (6 if policy == "affinity" else 3)
     refused = [outcome for outcome in outcomes if outcome not in names]
     assert all("has servers of the server group" in text for text in refused)
+
+
+def test_open_actions_of_release_0_1_get_orders_and_the_state_that_their_steps_read(database: Database) -> None:
+    release_0_1.load(database)
+    migrate.upgrade(database.engine)
+    with database.reader() as session:
+        rows = list(session.scalars(sa.select(actions.Action).where(actions.Action.state.in_(actions.OPEN))))
+        agents = {server.id: server.agent for server in session.scalars(sa.select(servers.Server))}
+        by_id = {row.id: row for row in rows}
+    assert len(rows) > len(release_0_1.CASES) - 5
+    assert len({row.nonce for row in rows}) == len(rows)
+    assert {row.epoch > 0 and row.lease_until is None and row.awaiting_step is None for row in rows} == {True}
+    assert all(row.saved["agent"] for row in rows if row.step is not None and agents[row.resource_id])
+    for label, step in (("create_backup undoing compute_snapshot_instance", "find_server"), ("detach_interface undoing unplug_guest", "find_server"),
+                        ("create_backup queued", None), ("detach_interface after unplug_guest", None)):
+        assert by_id[release_0_1.CASES[label]["action"]].step == step
+    assert by_id[release_0_1.CASES["unshelve:forced after start_guest"]["action"]].saved["forced_host"] == "node-2"

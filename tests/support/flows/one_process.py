@@ -41,6 +41,7 @@ from nova_lite.context import Context
 from nova_lite.db.base import new_id, utcnow
 from nova_lite.db.compute import actions, servers
 from nova_lite.db.compute.servers import Server
+from nova_lite.db.engine import Database
 from nova_lite.db.hosts.hosts import Claim
 from nova_lite.db.image import images
 from nova_lite.db.image.images import Image
@@ -141,18 +142,26 @@ class OneProcess:
     """A cloud of `hosts` simulated hosts behind the agent `node`."""
 
     def __init__(self, directory: Path, *, hosts: int = 2) -> None:
+        self._open(directory, hosts=hosts, database=databases.fresh(directory), network_records=NetworkRecords(None))
+        self.report_services()
+        self.image_id, self.network_id = self._image(), self._network()
+
+    def _open(self, directory: Path, *, hosts: int, database: Database, network_records: NetworkRecords) -> None:
+        """Start the daemons on this database and these records of the hosts."""
         self.conf = _conf(directory, hosts)
-        self.database = databases.fresh(directory)
+        self.database = database
         self.now_is: Callable[[], datetime.datetime] = utcnow
         self.driver = FakeDriver(self.conf)
-        self.network_records = NetworkRecords(None)
+        self.network_records = network_records
         self.bus = Bus()
         self.change_report: Callable[[StepReport], StepReport] = lambda report: report
         self._start()
+
+    def report_services(self) -> None:
+        """The heartbeats of the workers."""
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=self.driver.host.inventory()))
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-network", agent="node"))
         self.heartbeats.flush()
-        self.image_id, self.network_id = self._image(), self._network()
 
     def _start(self) -> None:
         self.api = ApiReports()

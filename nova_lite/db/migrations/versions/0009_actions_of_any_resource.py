@@ -25,6 +25,9 @@ _COLUMNS = (
     sa.Column("retries", sa.Integer(), nullable=False, server_default="0"),
 )
 
+# Workflows that find the server in a step of its own now: what failed first in release 0.1 is their second step.
+_FOUND_FIRST = ("create_backup", "detach_interface")
+
 
 def upgrade() -> None:
     """Each part looks whether it is done: MariaDB commits each at once, and may have been stopped in between."""
@@ -44,7 +47,29 @@ def upgrade() -> None:
         op.create_table(
             "database_epoch", sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
             sa.Column("epoch", sa.BigInteger(), nullable=False), sa.PrimaryKeyConstraint("id", name="pk_database_epoch"))
+    _complete_states()
     _give_orders()
+
+
+def _complete_states() -> None:
+    """Steps of this release read from their action's state what those of release 0.1 looked up; again changes nothing."""
+    connection = op.get_bind()
+    actions = sa.table("actions", *(sa.column(name) for name in ("id", "resource_id", "name", "state", "step")),
+                       sa.column("inputs", sa.JSON), sa.column("saved", sa.JSON))
+    servers = sa.table("servers", *(sa.column(name) for name in ("id", "host", "agent")))
+    rows = connection.execute(
+        sa.select(actions, servers.c.host, servers.c.agent).join_from(actions, servers, servers.c.id == actions.c.resource_id)
+        .where(actions.c.state.in_(["running", "undoing"]))).all()
+    for row in rows:
+        step, saved = row.step, dict(row.saved)
+        if row.state == "undoing" and step is None and row.name in _FOUND_FIRST:
+            step = "find_server"
+        if step is not None and row.agent is not None:
+            saved = {"host": row.host, "agent": row.agent, **saved}
+        if row.name == "unshelve" and "agent" in saved and row.inputs.get("host"):
+            saved["forced_host"] = row.inputs["host"]
+        if (step, saved) != (row.step, row.saved):
+            connection.execute(sa.update(actions).where(actions.c.id == row.id).values(step=step, saved=saved))
 
 
 def _give_orders() -> None:
