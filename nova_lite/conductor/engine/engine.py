@@ -17,7 +17,7 @@ from nova_lite.conductor.engine import journal, passing
 from nova_lite.conductor.engine.execution import Execution, Progress, load, notify
 from nova_lite.conductor.engine.journal import Entry, LeaseLost
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import ControlStep, HostStep, HostUndo, Step, UnknownStep, Workflow
+from nova_lite.conductor.engine.workflow import ControlStep, HostStep, HostUndo, Step, UnknownStep, WhenDown, Workflow
 from nova_lite.db import clock, database_epoch
 from nova_lite.db.compute.actions import FAILED, UNDOING
 from nova_lite.rpc.conductor import Outcome, StepReport
@@ -308,7 +308,9 @@ class Engine:
 
     def _report(self, report: StepReport) -> None:
         execution = self._awaiting(report.order.action)
-        if execution is None or execution.entry.awaiting_step is None or execution.awaited_order() != report.order:
+        if execution is not None and not execution.awaits(report.order):  # what was remembered may be older than the row
+            execution = self._awaiting(report.order.action)
+        if execution is None or not execution.awaits(report.order):
             if execution is not None and report.outcome is not Outcome.STALE:
                 LOG.info("%s: a report of %s is late or doubled", execution.subject, report.host)
             return
@@ -380,6 +382,9 @@ class Engine:
         down = errors.WorkerError(reason=f"{reason}{step.binary if isinstance(step, HostStep) else 'its worker'} on {execution.entry.awaiting_host} is down")
         if execution.entry.state == UNDOING:
             self._progress.undone(execution, step)
+        elif isinstance(step, HostStep) and step.when_down is WhenDown.SKIP:
+            LOG.warning("%s: %s: what it has is cleaned up when it is back", execution.subject, down.text)
+            self._finish(execution, step)
         else:
             self._step_failed(execution, step, down)
         self._go_on(execution)

@@ -66,6 +66,10 @@ class Execution:
         number, _ = self.awaited()
         return self.at(number, is_undo=self.entry.state == UNDOING).order
 
+    def awaits(self, order: Order) -> bool:
+        """Whether it awaits the report of this very order."""
+        return self.entry.awaiting_step is not None and self.awaited_order() == order
+
     def ended(self, step: Step[Any], error: str | None = None) -> Ended:
         """The event of the present step."""
         if self.began is not None:
@@ -125,7 +129,7 @@ class Progress:
     def _write_forward(self, session: Session, execution: Execution, number: int, ended: Sequence[Step[Any]]) -> None:
         """The row's columns when the steps before `number` are done."""
         entry, workflow = execution.entry, execution.workflow
-        values: dict[str, Any] = {"saved": workflow.dump(execution.run.state, entry.inputs), "retries": 0}
+        values: dict[str, Any] = {"saved": workflow.dump(execution.run.state, entry.inputs), "retries": 0, "message": None}
         if ended:
             values["step"] = ended[-1].key
         if number < len(workflow.steps):
@@ -245,9 +249,12 @@ class Progress:
         entry.lease_owner = None
 
     def rest(self, execution: Execution, error: errors.NovaLiteError, seconds: float) -> None:
-        """A failure that may pass: go on after so many seconds. What awaits a worker goes on awaiting it."""
+        """A failure that may pass: go on after so many seconds. What awaits a worker goes on awaiting it.
+
+        The message of what is undone stays: it says why that is, which the user is to see in the end.
+        """
         entry = execution.entry
-        values: dict[str, Any] = {"message": error.text, "retries": entry.retries + 1}
+        values: dict[str, Any] = {"message": entry.message if entry.state == UNDOING else error.text, "retries": entry.retries + 1}
         if entry.lease_owner is not None:
             values |= {"lease_owner": None, "lease_until": None}
         with self._journaling(execution) as session:

@@ -92,21 +92,21 @@ def _write_to(columns: tuple[str, ...], moments: tuple[str, ...], *, is_leased: 
              else table.c.awaiting_step == sa.bindparam("guard"))
     values: dict[str, Any] = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in columns}
     values |= {name: clock.after(sa.bindparam(f"new_{name}", type_=sa.Float)) for name in moments}
-    return sa.update(table).where(
-        table.c.id == sa.bindparam("of"), table.c.attempt == sa.bindparam("of_attempt"), table.c.nonce == sa.bindparam("of_nonce"),
-        guard, IS_OPEN).values(updated_at=clock.now(), **values)
+    # With the state: the report of a step must not match the undo of that step, which is awaited by the same key.
+    same = (table.c[name] == sa.bindparam(f"of_{name}") for name in ("state", "attempt", "epoch", "nonce"))
+    return sa.update(table).where(table.c.id == sa.bindparam("of"), *same, guard, IS_OPEN).values(updated_at=clock.now(), **values)
 
 
 def write(session: Session, entry: Entry, moments: dict[str, float] | None = None, **values: Any) -> None:
     """Write columns of the action; `moments`: seconds from now for those that are times.
 
-    :raises LeaseLost: it is not this conductor's any more, or does not await this step.
+    :raises LeaseLost: it is not this conductor's any more, or does not await this step or undo.
     """
     moments = moments or {}
     is_leased = entry.lease_owner is not None
     statement = _write_to(tuple(values), tuple(moments), is_leased=is_leased)
     done: Any = session.execute(statement, {
-        "of": entry.id, "of_attempt": entry.attempt, "of_nonce": entry.nonce,
+        "of": entry.id, "of_state": entry.state, "of_attempt": entry.attempt, "of_epoch": entry.epoch, "of_nonce": entry.nonce,
         "guard": entry.lease_owner if is_leased else entry.awaiting_step,
         **{f"new_{name}": value for name, value in (values | moments).items()}})
     if not done.rowcount:

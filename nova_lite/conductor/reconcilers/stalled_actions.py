@@ -14,10 +14,10 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.conductor.engine.engine import Engine
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import HostStep, WhenDown
+from nova_lite.conductor.engine.workflow import HostStep, HostUndo, WhenDown
 from nova_lite.context import system_context
 from nova_lite.db import clock
-from nova_lite.db.compute.actions import OPEN, Action
+from nova_lite.db.compute.actions import OPEN, UNDOING, Action
 from nova_lite.rpc.order import Order
 
 LOG = logging.getLogger(__name__)
@@ -118,5 +118,6 @@ class StalledActions:
             step = workflow.step(str(action.awaiting_step))
         except errors.NovaLiteError:
             return True
-        return not isinstance(step, HostStep) or step.when_down is not WhenDown.WAIT
+        part = step.undo if action.state == UNDOING else step
+        return not isinstance(part, HostStep | HostUndo) or part.when_down is not WhenDown.WAIT
 

@@ -49,7 +49,7 @@ class Tapes:
         self.failed: list[str] = []
         nobody = cast(Any, None)
         self.services = Services(
-            conf=options.load([], files=[]), database=self.database, scheduler=nobody, conductor=nobody, compute=nobody,
+            conf=options.load([], files=[]), database=self.database, scheduler=nobody, conductor=nobody, api=nobody, compute=nobody,
             network=nobody, now=self.database.clock, network_changed=lambda: None,
             environment=Environment("", "", lambda project_id: "", lambda sealed: sealed))
         self.engine = self.start_conductor("first")

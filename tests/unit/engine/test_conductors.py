@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several conductors with one database: reports that reach another than the one that sent the step, and hosts that go down."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from nova_lite import errors
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.engine.workflow import HostStep, HostUndo, Run, WhenDown, Workflow
+from nova_lite.conductor.reconcilers.stalled_actions import StalledActions
+from nova_lite.db.compute.actions import DONE, FAILED, UNDOING
+from nova_lite.payloads import service_reports
+from nova_lite.rpc.conductor import Outcome, ServiceReport, StepReport
+from nova_lite.rpc.order import Order
+from tests.unit.engine.test_engine import CopyState, Tapes
+
+
+class TwoConductors(Tapes):
+    """Of a workflow whose first step's host waits for its undo when it is down, and whose last step may be left out."""
+
+    def workflow(self) -> Workflow[CopyState]:
+        def to(host: str) -> Callable[[Services, Run[CopyState]], None]:
+            return lambda services, run: self.sent.append((host, run.order))
+
+        def failed(session: Session, run: Run[CopyState], error: errors.NovaLiteError) -> None:
+            self.failed.append(error.text)
+
+        return Workflow(
+            "copy_tape", CopyState,
+            (
+                HostStep("read", lambda run: "source", to("source"), undo=HostUndo(to("source"), when_down=WhenDown.WAIT)),
+                HostStep("write", lambda run: "dest", to("dest"), undo=HostUndo(to("dest"), when_down=WhenDown.WAIT)),
+                HostStep("erase", lambda run: "source", to("source"), when_down=WhenDown.SKIP),
+            ),
+            failed=failed, resource_type="tape")
+
+    def report_to(self, conductor: Any, order: Order, outcome: Outcome = Outcome.DONE, **more: Any) -> None:
+        conductor.report(StepReport(order=order, resource_type="tape", resource_id="tape-1", host="h", outcome=outcome, **more))
+
+    def look_while_down(self, agent: str) -> None:
+        """A look of the reconciler while the worker of this name is known to be down."""
+        with self.database.writer() as session:
+            now = self.database.clock()
+            service_reports.register(
+                session, ServiceReport(binary="nova-compute", agent=agent), names=[agent], now=now)
+        self.offset += 10
+        services = dataclasses.replace(self.services)
+        object.__setattr__(services, "is_down", lambda binary, name: name == agent)
+        StalledActions(services, self.engine).look()
+
+
+@pytest.fixture
+def tapes(tmp_path: Path) -> TwoConductors:
+    return TwoConductors(tmp_path)
+
+
+def test_a_report_reaches_a_conductor_that_sent_an_earlier_step(tapes: TwoConductors) -> None:
+    action_id, other = tapes.begin(), tapes.start_conductor("second")
+    tapes.engine.start(action_id)
+    tapes.report_to(other, tapes.sent[0][1])
+    tapes.report_to(tapes.engine, tapes.sent[1][1])
+    assert tapes.action(action_id).awaiting_step == "erase"
+
+
+def test_a_step_that_another_conductor_undoes_does_not_end_by_its_late_report(tapes: TwoConductors) -> None:
+    action_id, other = tapes.begin(), tapes.start_conductor("second")
+    tapes.engine.start(action_id)
+    other.expire(action_id)
+    tapes.report_to(tapes.engine, tapes.sent[0][1])
+    assert (tapes.action(action_id).state, tapes.action(action_id).awaiting_step) == (UNDOING, "read")
+    tapes.report_to(tapes.engine, tapes.sent[1][1])
+    assert (tapes.action(action_id).state, "has not reported" in tapes.failed[0]) == (FAILED, True)
+
+
+def test_an_undo_waits_for_its_host(tapes: TwoConductors) -> None:
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    tapes.report(tapes.sent[0][1], Outcome.FAILED, reason="no tape")
+    tapes.look_while_down("source")
+    assert (tapes.action(action_id).state, tapes.failed) == (UNDOING, [])
+    tapes.report(tapes.sent[1][1])
+    assert (tapes.action(action_id).state, tapes.failed) == (FAILED, ["no tape"])
+
+
+def test_a_step_that_may_be_left_out_ends_when_its_host_goes_down_meanwhile(tapes: TwoConductors) -> None:
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    tapes.report(tapes.sent[0][1])
+    tapes.report(tapes.sent[1][1])
+    tapes.look_while_down("source")
+    assert (tapes.action(action_id).state, tapes.failed) == (DONE, [])
+
+
+def test_the_first_failure_is_shown_not_that_of_its_undo(tapes: TwoConductors) -> None:
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    tapes.report(tapes.sent[0][1], Outcome.FAILED, reason="no tape")
+    tapes.report(tapes.sent[1][1], Outcome.FAILED, reason="the host is busy")
+    tapes.engine.resend(action_id)
+    tapes.report(tapes.sent[1][1])
+    assert (tapes.action(action_id).state, tapes.failed) == (FAILED, ["no tape"])
+
+
+def test_an_action_that_is_done_shows_no_failure_that_passed(tapes: TwoConductors) -> None:
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    tapes.report(tapes.sent[0][1], Outcome.FAILED, reason="the database is away", may_pass=True)
+    for _ in range(3):
+        tapes.engine.resend(action_id)
+        tapes.report(tapes.sent[-1][1])
+    assert (tapes.action(action_id).state, tapes.action(action_id).message) == (DONE, None)
