@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import collections
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent import futures
 
+import oslo_messaging as messaging
 import sqlalchemy as sa
 from oslo_log import log as logging
 
@@ -18,7 +19,6 @@ from nova_lite.conductor.engine.workflow import HostStep, HostUndo, WhenDown
 from nova_lite.context import system_context
 from nova_lite.db import clock
 from nova_lite.db.compute.actions import OPEN, UNDOING, Action
-from nova_lite.rpc.order import Order
 
 LOG = logging.getLogger(__name__)
 _LONG_AGO = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - rows keep UTC without a zone
@@ -60,21 +60,29 @@ class StalledActions:
         self._look_at_hosts(self._in_time(awaiting, now), now)
 
     def _in_time(self, awaiting: Sequence[Action], now: datetime.datetime) -> dict[str, list[Action]]:
-        """Those whose deadline has not passed, by the worker that has their step."""
+        """Those that may go on while their host is at work on them, by the worker that has their step."""
         by_host: dict[str, list[Action]] = collections.defaultdict(list)
+        longest_s = float(self._services.conf.conductor.long_action_timeout)
         for action in awaiting:
-            if self._is_late(action, now):
+            if self._is_late(action, now, at_least_s=longest_s):
                 self._engine.expire(action.id)
             else:
                 by_host[str(action.awaiting_host)].append(action)
         return by_host
 
-    def _is_late(self, action: Action, now: datetime.datetime) -> bool:
-        """Past its deadline; where its host was at work on it lately, past the longest of all."""
-        is_at_work = now - self._confirmed.get(action.id, _LONG_AGO) < datetime.timedelta(seconds=3 * _CALM_S)
-        conf = self._services.conf.conductor
-        seconds = max(self._engine.deadline_s(action.name), float(conf.long_action_timeout) if is_at_work else 0.0)
-        return now - action.start_time > datetime.timedelta(seconds=seconds)
+    def _is_late(self, action: Action, now: datetime.datetime, *, at_least_s: float = 0.0) -> bool:
+        """Past its deadline, which ends it unless its host is at work on it."""
+        return now - action.start_time > datetime.timedelta(seconds=max(self._engine.deadline_s(action.name), at_least_s))
+
+    def _expire_late(self, actions: Iterable[Action], now: datetime.datetime) -> list[Action]:
+        """Those of the actions whose deadline has not passed."""
+        in_time = []
+        for action in actions:
+            if self._is_late(action, now):
+                self._engine.expire(action.id)
+            else:
+                in_time.append(action)
+        return in_time
 
     def _look_at_hosts(self, by_host: Mapping[str, list[Action]], now: datetime.datetime) -> None:
         if not by_host:
@@ -87,7 +95,7 @@ class StalledActions:
     def _look_at(self, host: str, actions: list[Action], now: datetime.datetime) -> None:
         """Query the worker once for the steps that it has, and send the others again."""
         if self._services.is_down("nova-compute", host):
-            for action in actions:
+            for action in self._expire_late(actions, now):
                 if self._fails_when_down(action):
                     self._engine.host_is_down(action.id)
             return
@@ -97,18 +105,16 @@ class StalledActions:
             return
         try:
             known = self._services.compute(host).known_orders(system_context(), orders=tuple(orders.values()))
-        except errors.NovaLiteError as error:
-            LOG.info("nova-compute on %s does not say which steps it has: %s", host, error.text)
+        except (errors.NovaLiteError, messaging.MessagingException) as error:  # the latter: a worker of release 0.1
+            LOG.info("nova-compute on %s does not say which steps it has: %s", host, error)
+            silent = datetime.timedelta(seconds=3 * _CALM_S)
+            self._expire_late((action for action in due if now - self._confirmed.get(action.id, _LONG_AGO) > silent), now)
             return
-        self._send_again(host, orders, set(known), now)
-
-    def _send_again(self, host: str, orders: Mapping[int, Order], known: set[Order], now: datetime.datetime) -> None:
-        for action_id, order in orders.items():
-            if order in known:
-                self._confirmed[action_id] = now
-            else:
-                LOG.info("action %s: its step is sent to %s again", action_id, host)
-                self._engine.resend(action_id)
+        at_work = {action_id for action_id, order in orders.items() if order in known}
+        self._confirmed.update(dict.fromkeys(at_work, now))
+        for action in self._expire_late((action for action in due if action.id in orders.keys() - at_work), now):
+            LOG.info("action %s: its step is sent to %s again", action.id, host)
+            self._engine.resend(action.id)
 
     def _fails_when_down(self, action: Action) -> bool:
         workflow = self._engine.workflows.get(action.name)

@@ -6,16 +6,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import oslo_messaging as messaging
 import pytest
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import HostStep, HostUndo, Run, WhenDown, Workflow
+from nova_lite.conductor.engine.workflow import Deadline, HostStep, HostUndo, Run, WhenDown, Workflow
 from nova_lite.conductor.reconcilers.stalled_actions import StalledActions
-from nova_lite.db.compute.actions import DONE, FAILED, UNDOING
+from nova_lite.context import Context
+from nova_lite.db.compute.actions import DONE, FAILED, RUNNING, UNDOING
 from nova_lite.payloads import service_reports
 from nova_lite.rpc.conductor import Outcome, ServiceReport, StepReport
 from nova_lite.rpc.order import Order
@@ -39,7 +42,7 @@ class TwoConductors(Tapes):
                 HostStep("write", lambda run: "dest", to("dest"), undo=HostUndo(to("dest"), when_down=WhenDown.WAIT)),
                 HostStep("erase", lambda run: "source", to("source"), when_down=WhenDown.SKIP),
             ),
-            failed=failed, resource_type="tape")
+            failed=failed, deadline=Deadline.QUICK, resource_type="tape")
 
     def report_to(self, conductor: Any, order: Order, outcome: Outcome = Outcome.DONE, **more: Any) -> None:
         conductor.report(StepReport(order=order, resource_type="tape", resource_id="tape-1", host="h", outcome=outcome, **more))
@@ -51,8 +54,15 @@ class TwoConductors(Tapes):
             service_reports.register(
                 session, ServiceReport(binary="nova-compute", agent=agent), names=[agent], now=now)
         self.offset += 10
-        services = dataclasses.replace(self.services)
-        object.__setattr__(services, "is_down", lambda binary, name: name == agent)
+        self._look(lambda binary, name: name == agent)
+
+    def look_while_up(self, known_orders: Callable[..., tuple[Order, ...]]) -> None:
+        """The first look of a conductor that has just started, at workers that answer so."""
+        self._look(lambda binary, name: False, compute=lambda agent: SimpleNamespace(known_orders=known_orders))
+
+    def _look(self, is_down: Callable[[str, str], bool], **others: Any) -> None:
+        services = dataclasses.replace(self.services, **others)
+        object.__setattr__(services, "is_down", is_down)
         StalledActions(services, self.engine).look()
 
 
@@ -116,3 +126,36 @@ def test_an_action_that_is_done_shows_no_failure_that_passed(tapes: TwoConductor
         tapes.engine.resend(action_id)
         tapes.report(tapes.sent[-1][1])
     assert (tapes.action(action_id).state, tapes.action(action_id).message) == (DONE, None)
+
+
+def _silent(ctxt: Context, *, orders: tuple[Order, ...]) -> tuple[Order, ...]:
+    raise errors.ServiceDown(service="nova-compute", host="source", reason="no answer in time")
+
+
+def test_a_conductor_that_starts_does_not_end_what_a_host_is_at_work_on_past_its_deadline(tapes: TwoConductors) -> None:
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    tapes.offset += 200
+    tapes.look_while_up(lambda ctxt, *, orders: orders)
+    assert (tapes.action(action_id).awaiting_step, tapes.action(action_id).state) == ("read", RUNNING)
+
+
+def _old(ctxt: Context, *, orders: tuple[Order, ...]) -> tuple[Order, ...]:
+    raise messaging.RemoteError("UnsupportedVersion", "Endpoint does not support RPC version 2.0")
+
+
+@pytest.mark.parametrize("answer", [lambda ctxt, *, orders: (), _silent, _old], ids=["it does not have it", "silent", "of release 0.1"])
+def test_what_a_host_is_not_at_work_on_ends_at_its_deadline(tapes: TwoConductors, answer: Callable[..., tuple[Order, ...]]) -> None:
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    tapes.offset += 200
+    tapes.look_while_up(answer)
+    assert tapes.action(action_id).state == UNDOING
+
+
+def test_what_takes_longer_than_any_action_may_ends_though_its_host_is_at_work(tapes: TwoConductors) -> None:
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    tapes.offset += tapes.services.conf.conductor.long_action_timeout + 1
+    tapes.look_while_up(lambda ctxt, *, orders: orders)
+    assert tapes.action(action_id).state == UNDOING
