@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from nova_lite.conductor.engine.workflow import RowStep
 from nova_lite.conductor.workflows import WORKFLOWS
 
 
@@ -16,6 +17,7 @@ def points(name: str, *more: str) -> list[str]:
     found = []
     for step in workflow.steps:
         is_last = step is workflow.steps[-1]
-        moments = ("before", "after", "journaled") if is_last or step.after is not None else ("before", "after")
-        found += [f"{workflow.name}.{step.name}.{moment}" for moment in moments]
+        moments = ["before"] if isinstance(step, RowStep) else ["before", "after"]
+        moments += ["journaled"] if is_last or step.after is not None else []
+        found += [f"{workflow.name}.{step.key}.{moment}" for moment in moments]
     return [*found, *more]

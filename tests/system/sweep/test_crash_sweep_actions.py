@@ -169,7 +169,7 @@ def test_a_soft_delete_of_a_rescued_server_that_is_killed_ends_off_and_is_restor
 
 @pytest.mark.parametrize("point", ["waiting_delete.before", "waiting_delete.after"])
 def test_a_soft_delete_that_waits_for_a_rescue_and_is_killed_as_it_begins_ends_off(cloud: AllInOne, guest: str, point: str) -> None:
-    cloud.arm(f"rescue.{WORKFLOWS['rescue'].steps[0].name}.before=delay:3")
+    cloud.arm(f"rescue.{WORKFLOWS['rescue'].steps[0].key}.before=delay:3")
     act(cloud, guest, "rescue")
     crashing(cloud, point, "DELETE", f"/v2.1/servers/{guest}")
     hasten(cloud)
