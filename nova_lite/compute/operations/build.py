@@ -30,7 +30,8 @@ class Build:
         self._host = host
 
     def build(self, ctxt: Context, *, order: Order, guest: Guest) -> None:
-        with self._turn(guest.server_id, order), self._host.operation(ctxt, guest.server_id, order, "build") as operation:
+        # The operation begins before its turn: it is reported as under way while it waits.
+        with self._host.operation(ctxt, guest.server_id, order, "build") as operation, self._turn(operation):
             self._make(operation, guest)
 
     def destroy(self, ctxt: Context, *, server_id: str, order: Order) -> None:
@@ -61,18 +62,17 @@ class Build:
         fail("destroy.finish.before")
 
     @contextlib.contextmanager
-    def _turn(self, server_id: str, order: Order) -> Iterator[None]:
-        """One of the places for builds, unless the server is destroyed meanwhile."""
+    def _turn(self, operation: Operation) -> Iterator[None]:
+        """One of the places for builds.
+
+        :raises Superseded: the server was destroyed meanwhile.
+        """
         while not self._host.builds.acquire(timeout=_LOOK_S):
-            if self._host.records.tombstone(server_id).key >= order.key:
-                break
-        else:
-            try:
-                yield
-            finally:
-                self._host.builds.release()
-            return
-        yield
+            operation.check()
+        try:
+            yield
+        finally:
+            self._host.builds.release()
 
     def _make(self, operation: Operation, guest: Guest) -> None:
         """The steps of a build; all is undone when one fails."""

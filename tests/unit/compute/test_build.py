@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 
@@ -13,6 +14,7 @@ from nova_lite.compute.records import Phase, Record
 from nova_lite.compute.recovery import Recovery
 from nova_lite.lifecycle.servers import Power
 from nova_lite.runtime import failpoints
+from tests.support.wait import wait_until
 from tests.unit.compute.conftest import SERVER, Worker, at, make_guest, make_worker
 
 STEPS = ("record", "fetch_image", "make_disks", "make_config_drive", "start_guest", "finish")
@@ -174,3 +176,20 @@ def test_a_destroy_ends_a_stop_that_waits_for_the_guest(worker: Worker, monkeypa
     worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(3))
     thread.join(5)
     assert worker.build.owned(worker.ctxt).server_ids == ()
+
+
+def test_a_build_that_waits_for_its_turn_is_known_as_under_way_and_gives_up_when_destroyed(worker: Worker) -> None:
+    for _ in range(worker.conf.compute.max_concurrent_builds):
+        worker.host.builds.acquire()
+    waiting = threading.Thread(target=_build, args=(worker,), daemon=True)
+    waiting.start()
+    wait_until(lambda: worker.build.known_orders(worker.ctxt, orders=(at(1),)) == (at(1),), seconds=3)
+    worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(2))
+    waiting.join(3)
+    assert [(report.order, report.known) for report in worker.listener.stale] == [(at(1), at(2))]
+    assert worker.build.owned(worker.ctxt).server_ids == ()
+
+
+def _build(worker: Worker) -> None:
+    with contextlib.suppress(errors.StaleRequest):
+        worker.build.build(worker.ctxt, order=at(1), guest=make_guest())
