@@ -7,6 +7,7 @@ import collections
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent import futures
+from typing import Any
 
 import oslo_messaging as messaging
 import sqlalchemy as sa
@@ -29,6 +30,8 @@ BATCH = 200
 _HOSTS_AT_ONCE = 8
 # A host that answered that it has all is not called again for so long.
 _CALM_S = 10.0
+# No action rests longer.
+_AHEAD_S = 60.0
 
 
 class StalledActions:
@@ -43,16 +46,17 @@ class StalledActions:
         with self._services.database.reader() as session:
             now = clock.read(session)
             lease_s = float(self._services.conf.conductor.lease_s)
+            awake, old = _outside(Action.wake_at, now, datetime.timedelta()), _outside(Action.updated_at, now, datetime.timedelta(seconds=GRACE_S))
             free = session.scalars(sa.select(Action.id).where(
                 Action.state.in_(OPEN), Action.awaiting_step.is_(None),
-                sa.or_(sa.and_(Action.lease_until.is_(None), Action.updated_at < now - datetime.timedelta(seconds=GRACE_S)),
+                sa.or_(sa.and_(Action.lease_until.is_(None), old),
                        Action.lease_until < now, Action.lease_until > now + datetime.timedelta(seconds=2 * lease_s)),
-                sa.or_(Action.wake_at.is_(None), Action.wake_at <= now),
+                sa.or_(Action.wake_at.is_(None), awake),
             ).order_by(Action.id).limit(BATCH)).all()
             awaiting = session.scalars(sa.select(Action).where(
                 Action.state.in_(OPEN), Action.awaiting_step.is_not(None),
-                Action.updated_at < now - datetime.timedelta(seconds=GRACE_S),
-                sa.or_(Action.wake_at.is_(None), Action.wake_at <= now),
+                old,
+                sa.or_(Action.wake_at.is_(None), awake),
             ).order_by(Action.updated_at).limit(1000)).all()
         for action_id in free:
             LOG.info("action %s is taken up again", action_id)
@@ -99,7 +103,7 @@ class StalledActions:
                 if self._fails_when_down(action):
                     self._engine.host_is_down(action.id)
             return
-        due = [action for action in actions if (now - self._confirmed.get(action.id, _LONG_AGO)).total_seconds() > _CALM_S]
+        due = [action for action in actions if abs((now - self._confirmed.get(action.id, _LONG_AGO)).total_seconds()) > _CALM_S]
         orders = {action.id: order for action in due if (order := self._engine.order_of(action.id)) is not None}
         if not orders:
             return
@@ -127,3 +131,7 @@ class StalledActions:
         part = step.undo if action.state == UNDOING else step
         return not isinstance(part, HostStep | HostUndo) or part.when_down is not WhenDown.WAIT
 
+
+def _outside(moment: Any, now: datetime.datetime, age: datetime.timedelta) -> sa.ColumnElement[bool]:  # noqa: ANN401 - a column
+    """Whether the moment is so long ago, or further ahead than any that is written: the clock was set back since."""
+    return sa.or_(moment <= now - age, moment > now + datetime.timedelta(seconds=_AHEAD_S))

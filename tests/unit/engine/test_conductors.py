@@ -159,3 +159,13 @@ def test_what_takes_longer_than_any_action_may_ends_though_its_host_is_at_work(t
     tapes.offset += tapes.services.conf.conductor.long_action_timeout + 1
     tapes.look_while_up(lambda ctxt, *, orders: orders)
     assert tapes.action(action_id).state == UNDOING
+
+
+def test_a_lost_cast_is_sent_again_after_the_clock_was_set_back(tapes: TwoConductors) -> None:
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    tapes.report(tapes.sent[0][1], Outcome.FAILED, reason="the database is away", may_pass=True)
+    tapes.offset -= 3600
+    tapes.look_while_up(lambda ctxt, *, orders: ())
+    assert [order for _, order in tapes.sent] == [tapes.sent[0][1]] * 2
+    assert tapes.action(action_id).awaiting_step == "read"
