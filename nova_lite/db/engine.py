@@ -38,9 +38,10 @@ class Database:
         # SQLite has no server whose clock would be the one: it is this process's, and a test may set it.
         self.clock: Callable[[], datetime.datetime] = utcnow
         self._is_sqlite = self.url.get_backend_name() == "sqlite"
-        options: dict[str, Any] = {}
+        # Parameters of a statement that failed, such as user data, do not reach the log.
+        options: dict[str, Any] = {"hide_parameters": True}
         if not self._is_sqlite:
-            options = {"pool_size": pool_size, "max_overflow": 0, "isolation_level": "READ COMMITTED"}
+            options |= {"pool_size": pool_size, "max_overflow": 0, "isolation_level": "READ COMMITTED"}
         self.engine = sa.create_engine(self.url, **options)
         if not self._is_sqlite:
             _ping_idle_connections(self.engine)

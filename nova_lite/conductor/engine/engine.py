@@ -146,6 +146,8 @@ class Engine:
         if execution.is_resting:
             return
         if execution.entry.lease_owner is not None:
+            with self._lock:
+                self.active.add(execution.entry.id)  # its lease is renewed while it waits for a thread
             self._submit(functools.partial(self._safely, execution.entry.id, functools.partial(self._work, execution)))
         else:
             self._send(execution)

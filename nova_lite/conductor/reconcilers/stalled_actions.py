@@ -58,6 +58,7 @@ class StalledActions:
                 old,
                 sa.or_(Action.wake_at.is_(None), awake),
             ).order_by(Action.updated_at).limit(1000)).all()
+        self._confirmed = {action.id: at for action in awaiting if (at := self._confirmed.get(action.id)) is not None}
         for action_id in free:
             LOG.info("action %s is taken up again", action_id)
             self._services.conductor.run(system_context(), action_id=action_id)
@@ -90,7 +91,6 @@ class StalledActions:
 
     def _look_at_hosts(self, by_host: Mapping[str, list[Action]], now: datetime.datetime) -> None:
         if not by_host:
-            self._confirmed.clear()
             return
         with futures.ThreadPoolExecutor(min(_HOSTS_AT_ONCE, len(by_host)), thread_name_prefix="stalled") as pool:
             for _ in pool.map(lambda item: self._look_at(item[0], item[1], now), by_host.items()):

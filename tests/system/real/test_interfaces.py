@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from nova_lite import errors
-from nova_lite.context import Context
 from nova_lite.rpc.compute import Guest, Nic
+from nova_lite.rpc.conductor import Outcome
+from nova_lite.rpc.order import Order
 from tests.support.private_libvirt import missing
 from tests.system.real.test_compute_worker import Cloud, cloud, server, soon, typed  # noqa: F401 - fixtures
 
@@ -39,17 +40,19 @@ def test_a_guest_that_runs_gets_a_nic_and_lets_go_of_it(cloud: Cloud, server: Gu
     name = server.server_id
     assert cloud.says(name, "READY web")
     assert cloud.says(name, "built-in shell")
-    cloud.compute.attach_interface(Context(), server_id=name, turn=10, nic=nic)
+    early = Order(epoch=1, action=next(cloud.actions))
+    cloud.do("attach_interface", server_id=name, nic=nic)
     assert soon(lambda: listed(cloud, name), limit_s=60)
-    cloud.compute.detach_interface(Context(), server_id=name, turn=12, port_id=nic.port_id)
+    cloud.do("detach_interface", server_id=name, port_id=nic.port_id)
     assert nic.mac not in (cloud.libvirt.virsh("dumpxml", name) or "")
     assert not listed(cloud, name)
-    with pytest.raises(errors.StaleRequest):
-        cloud.compute.attach_interface(Context(), server_id=name, turn=11, nic=nic)
-    cloud.compute.attach_interface(Context(), server_id=name, turn=14, nic=nic)
+    with pytest.raises(errors.WorkerError):
+        cloud.do("attach_interface", order=early, server_id=name, nic=nic)
+    assert cloud.conductor.steps[early].outcome is Outcome.STALE
+    cloud.do("attach_interface", server_id=name, nic=nic)
     cloud.act("stop", name)
     cloud.act("start", name)
     assert nic.mac in (cloud.libvirt.virsh("dumpxml", name) or "")
     cloud.act("stop", name)
-    cloud.compute.detach_interface(Context(), server_id=name, turn=16, port_id=nic.port_id)
+    cloud.do("detach_interface", server_id=name, port_id=nic.port_id)
     assert nic.mac not in (cloud.libvirt.virsh("dumpxml", name) or "")
