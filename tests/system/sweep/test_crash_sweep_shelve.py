@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.system.all_in_one import AllInOne
 from tests.support.system.crash_points import points
-from tests.system.sweep.test_crash_sweep import leftovers
+from tests.system.sweep.test_crash_sweep import cloud, image, leftovers, network  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real guests need root")
 
