@@ -32,9 +32,7 @@ def begin(req: Request, server: Server, name: str) -> Action:
     :raises errors.ServerLocked: it is locked. :raises errors.WrongState: its state forbids the action.
     :raises errors.NotFound: it was deleted since it was read.
     """
-    if ACTIONS[name].needs_unlocked:
-        refuse_locked(req, server)
-    servers.begin(req.db, server, name)
+    _claim(req, server, name)
     return actions.add(req.db, server_id=server.id, name=name, request_id=req.ctxt.request_id,
                        user_id=req.ctxt.user_id, project_id=req.ctxt.project_id)
 
@@ -44,10 +42,21 @@ def begin_on_host(req: Request, server: Server, name: str) -> tuple[Action, str]
 
     :raises errors.Conflict: the server has no host, since its build failed. Others as for `begin`.
     """
-    action = begin(req, server, name)
+    return begin(req, server, name), _worker_of(server, name)
+
+
+def _claim(req: Request, server: Server, name: str) -> None:
+    """Claim the server for the action, unless its lock or its state forbids it."""
+    if ACTIONS[name].needs_unlocked:
+        refuse_locked(req, server)
+    servers.begin(req.db, server, name)
+
+
+def _worker_of(server: Server, name: str) -> str:
+    """:raises errors.Conflict: the server has no host, since its build failed."""
     if server.agent is None:
         raise errors.Conflict(reason=f"Cannot '{name}' server {server.id}: it is on no host, since its build failed")
-    return action, server.agent
+    return server.agent
 
 
 def refuse_vtpm(server: Server, operation: str) -> None:
@@ -67,15 +76,11 @@ def begin_host_step(req: Request, server: Server, name: str) -> tuple[Order, str
 
     :raises errors.Conflict: the server never got a host. Others as for `begin`.
     """
-    row = ACTIONS[name]
-    if row.needs_unlocked:
-        refuse_locked(req, server)
-    servers.begin(req.db, server, name)
-    if server.agent is None:
-        raise errors.Conflict(reason=f"Cannot '{name}' server {server.id}: it is on no host, since its build failed")
+    _claim(req, server, name)
+    agent = _worker_of(server, name)
     begun = actions.begin(
         req.db, (actions.SERVER, server.id), name, actions.Requester(req.ctxt.request_id, req.ctxt.user_id, req.ctxt.project_id),
-        awaiting=actions.Awaiting(done=FIND_SERVER, step=row.host_step, host=server.agent,
-                                  saved={"host": server.host, "agent": server.agent}))
+        awaiting=actions.Awaiting(done=FIND_SERVER, step=ACTIONS[name].host_step, host=agent,
+                                  saved={"host": server.host, "agent": agent}))
     order = Order(epoch=begun.epoch, action=begun.id, attempt=1, sequence=HOST_STEP_SEQUENCE, nonce=begun.nonce)
-    return order, server.agent
+    return order, agent
