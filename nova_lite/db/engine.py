@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.orm import Session, sessionmaker
 
-from nova_lite.db import clock
+from nova_lite.db import clock, patterns
 from nova_lite.db.base import utcnow
 from nova_lite.db.changes import KEY, Change
 
@@ -116,6 +116,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:  # noqa: ANN401 - DB
     connection.isolation_level = None  # pysqlite would begin transactions late; _begin_sqlite does it right
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=20000", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    # In place of SQLAlchemy's, which backtracks: one pattern of a user could hold the process for hours.
+    connection.create_function("regexp", 2, patterns.sqlite_regexp, deterministic=True)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, for_update
+from nova_lite.db.patterns import Pattern
 from nova_lite.values import flavor as values
 
 SORT_KEYS = {
@@ -84,7 +84,7 @@ _ONE_LOCKED = for_update(_ONE)
 def find(
     session: Session, *, project_id: str | None, is_public: bool | None, min_ram_mb: int = 0, min_disk_gb: int = 0,
     sort_key: str = "flavorid", is_descending: bool = False, marker: str | None = None, limit: int | None = None,
-    name_pattern: re.Pattern[str] | None = None,
+    name_pattern: Pattern | None = None,
 ) -> list[Flavor]:
     """Flavors in order, after `marker`. `is_public` None: both kinds; `project_id` None: access is not checked.
 
@@ -98,7 +98,7 @@ def find(
     order = (column.desc(), Flavor.id.desc()) if is_descending else (column, Flavor.id)
     # A cloud has tens of flavors: access and paging are cheaper here than in three dialects' JSON.
     listed = [flavor for flavor in session.scalars(query.order_by(*order)) if flavor.may_use(project_id)
-              and (name_pattern is None or name_pattern.search(flavor.name))]
+              and (name_pattern is None or name_pattern.matches(flavor.name))]
     if marker is not None:
         position = next((index for index, flavor in enumerate(listed) if flavor.id == marker), None)
         if position is None:

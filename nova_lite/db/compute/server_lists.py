@@ -6,16 +6,18 @@ Rows come as plain tuples with the columns' names, not as mapped objects: so a p
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from nova_lite.db import listing
+from nova_lite.db import listing, patterns
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Service
 from nova_lite.db.network.floating_ips import FloatingIp
@@ -27,6 +29,7 @@ from nova_lite.lifecycle.servers import ACTIONS, Vm, status_of
 # Long texts that lists do not show unless the caller requests them.
 _NOT_LISTED = frozenset({"user_data", "key_data", "image_properties", "posted_password"})
 _TASKS = sorted({row.task for row in ACTIONS.values() if row.task})
+_PATTERNS_S = 5
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - rows keep UTC without a zone
 
 
@@ -108,11 +111,30 @@ def find(
     """One page of servers, each a tuple with the names of Server's columns, without long texts other than `texts`.
 
     :raises errors.InvalidMarker: the marker is not among the servers that the filters select.
+    :raises patterns.PatternError: a pattern needs too much to be compared with these servers.
     """
     skipped = _NOT_LISTED.difference(texts)
     columns = [column for column in Server.__table__.c if column.name not in skipped]
     query: sa.Select[Any] = sa.select(*columns).where(*_conditions(session, filters))
-    return session.execute(listing.paged(session, query, SORT_COLUMNS, page)).all()
+    with _bounded(session, filters):
+        return session.execute(listing.paged(session, query, SORT_COLUMNS, page)).all()
+
+
+@contextlib.contextmanager
+def _bounded(session: Session, filters: Filters) -> Iterator[None]:
+    """Patterns are given up after a time on MariaDB, which backtracks, and after a number of steps in SQLite's REGEXP."""
+    is_mariadb = bool(filters.patterns or filters.address) and session.get_bind().dialect.name in ("mysql", "mariadb")
+    if is_mariadb:
+        session.execute(sa.text("SET max_statement_time = :seconds"), {"seconds": _PATTERNS_S})
+    try:
+        yield
+    except OperationalError as error:
+        if any(reason in str(error.orig) for reason in ("max_statement_time", "user-defined function raised exception")):
+            raise patterns.PatternError(patterns.TOO_COMPLEX) from error
+        raise
+    finally:
+        if is_mariadb:
+            session.execute(sa.text("SET max_statement_time = DEFAULT"))
 
 
 def _conditions(session: Session, filters: Filters) -> list[sa.ColumnElement[bool]]:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.common.links import links
+from nova_lite.api.compute.common.patterns import read_pattern
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import (
@@ -32,6 +32,7 @@ from nova_lite.api.wsgi.validation import MAX_INTEGER
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.compute import flavors
 from nova_lite.db.compute.flavors import Flavor
+from nova_lite.db.patterns import Pattern
 
 SHOW_SPECS = Rule("os_compute_api:os-flavor-extra-specs:index", READER)
 SHOW = Rule("os_compute_api:flavors", ANYONE)
@@ -121,7 +122,7 @@ def _page(req: Request, path: str) -> tuple[list[Flavor], Body]:
     return rows[:limit], {}
 
 
-def _name_pattern(req: Request) -> re.Pattern[str] | None:
+def _name_pattern(req: Request) -> Pattern | None:
     """The regular expression of the filter `name`; None: no filter.
 
     :raises errors.InvalidField: not a regular expression.
@@ -129,10 +130,7 @@ def _name_pattern(req: Request) -> re.Pattern[str] | None:
     text = req.query.get("name")
     if text is None or req.version < _NAME_FILTER_SINCE:
         return None
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise errors.InvalidField(field="name", reason=f"'{text}' is not a 'regex': {error}") from None
+    return read_pattern("name", text)
 
 
 def _is_public(req: Request) -> bool | None:

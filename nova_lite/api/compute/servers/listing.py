@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.common.patterns import read_pattern
 from nova_lite.api.compute.common.policy_checks import may, require
 from nova_lite.api.compute.servers import views
 from nova_lite.api.wsgi import paging
@@ -226,10 +226,7 @@ def _flag(name: str, text: str) -> bool:
 
 
 def _pattern(name: str, text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as wrong:
-        raise errors.InvalidField(field=name, reason=f"'{text}' is not a 'regex': {wrong}") from None
+    read_pattern(name, text)
     return text
 
 
