@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
 import oslo_messaging as messaging
 import sqlalchemy as sa
 from oslo_log import log as logging
+from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor.engine.engine import Engine
@@ -25,7 +27,10 @@ LOG = logging.getLogger(__name__)
 _LONG_AGO = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - rows keep UTC without a zone
 # A cast takes milliseconds; younger actions are left to it.
 GRACE_S = 3.0
+# Actions that one look starts; the next look goes on with the next.
 BATCH = 200
+# Rows that are read at once.
+PAGE = 1000
 # Hosts that are called side by side, so that one that does not answer delays no other.
 _HOSTS_AT_ONCE = 8
 # A host that answered that it has all is not called again for so long.
@@ -34,52 +39,69 @@ _CALM_S = 10.0
 _AHEAD_S = 60.0
 
 
+@dataclasses.dataclass(frozen=True)
+class _Awaiting:
+    """Of an action that awaits a worker's report, what a look needs; not its state, which is large."""
+
+    id: int
+    name: str
+    state: str
+    start_time: datetime.datetime
+    awaiting_step: str
+    awaiting_host: str
+
+
+_COLUMNS = [getattr(Action, field.name) for field in dataclasses.fields(_Awaiting)]
+
+
 class StalledActions:
-    """One look takes a bounded number of actions; leases and orders make it harmless beside other conductors' looks."""
+    """A look starts a bounded number of actions; leases and orders make it harmless beside other conductors' looks."""
 
     def __init__(self, services: Services, engine: Engine) -> None:
         self._services, self._engine = services, engine
         self._confirmed: dict[int, datetime.datetime] = {}
+        self._started_up_to = 0
 
     def look(self) -> None:
         """Start what is free, end what is too late, and send again what hosts do not have."""
         with self._services.database.reader() as session:
             now = clock.read(session)
-            lease_s = float(self._services.conf.conductor.lease_s)
-            awake, old = _outside(Action.wake_at, now, datetime.timedelta()), _outside(Action.updated_at, now, datetime.timedelta(seconds=GRACE_S))
-            free = session.scalars(sa.select(Action.id).where(
-                Action.state.in_(OPEN), Action.awaiting_step.is_(None),
-                sa.or_(sa.and_(Action.lease_until.is_(None), old),
-                       Action.lease_until < now, Action.lease_until > now + datetime.timedelta(seconds=2 * lease_s)),
-                sa.or_(Action.wake_at.is_(None), awake),
-            ).order_by(Action.id).limit(BATCH)).all()
-            awaiting = session.scalars(sa.select(Action).where(
-                Action.state.in_(OPEN), Action.awaiting_step.is_not(None),
-                old,
-                sa.or_(Action.wake_at.is_(None), awake),
-            ).order_by(Action.updated_at).limit(1000)).all()
+            free = self._free(session, now)
+            awaiting = [action for page in _awaiting(session, now) for action in page]
         self._confirmed = {action.id: at for action in awaiting if (at := self._confirmed.get(action.id)) is not None}
         for action_id in free:
             LOG.info("action %s is taken up again", action_id)
             self._services.conductor.run(system_context(), action_id=action_id)
         self._look_at_hosts(self._in_time(awaiting, now), now)
 
-    def _in_time(self, awaiting: Sequence[Action], now: datetime.datetime) -> dict[str, list[Action]]:
+    def _free(self, session: Session, now: datetime.datetime) -> Sequence[int]:
+        """The next actions that nobody works on, by id; after the last the first again, so that none waits for another."""
+        lease_s = float(self._services.conf.conductor.lease_s)
+        free = session.scalars(sa.select(Action.id).where(
+            Action.state.in_(OPEN), Action.awaiting_step.is_(None), Action.id > self._started_up_to,
+            sa.or_(sa.and_(Action.lease_until.is_(None), _is_old(now)),
+                   Action.lease_until < now, Action.lease_until > now + datetime.timedelta(seconds=2 * lease_s)),
+            _is_awake(now),
+        ).order_by(Action.id).limit(BATCH)).all()
+        self._started_up_to = free[-1] if len(free) == BATCH else 0
+        return free
+
+    def _in_time(self, awaiting: Sequence[_Awaiting], now: datetime.datetime) -> dict[str, list[_Awaiting]]:
         """Those that may go on while their host is at work on them, by the worker that has their step."""
-        by_host: dict[str, list[Action]] = collections.defaultdict(list)
+        by_host: dict[str, list[_Awaiting]] = collections.defaultdict(list)
         longest_s = float(self._services.conf.conductor.long_action_timeout)
         for action in awaiting:
             if self._is_late(action, now, at_least_s=longest_s):
                 self._engine.expire(action.id)
             else:
-                by_host[str(action.awaiting_host)].append(action)
+                by_host[action.awaiting_host].append(action)
         return by_host
 
-    def _is_late(self, action: Action, now: datetime.datetime, *, at_least_s: float = 0.0) -> bool:
+    def _is_late(self, action: _Awaiting, now: datetime.datetime, *, at_least_s: float = 0.0) -> bool:
         """Past its deadline, which ends it unless its host is at work on it."""
         return now - action.start_time > datetime.timedelta(seconds=max(self._engine.deadline_s(action.name), at_least_s))
 
-    def _expire_late(self, actions: Iterable[Action], now: datetime.datetime) -> list[Action]:
+    def _expire_late(self, actions: Iterable[_Awaiting], now: datetime.datetime) -> list[_Awaiting]:
         """Those of the actions whose deadline has not passed."""
         in_time = []
         for action in actions:
@@ -89,14 +111,14 @@ class StalledActions:
                 in_time.append(action)
         return in_time
 
-    def _look_at_hosts(self, by_host: Mapping[str, list[Action]], now: datetime.datetime) -> None:
+    def _look_at_hosts(self, by_host: Mapping[str, list[_Awaiting]], now: datetime.datetime) -> None:
         if not by_host:
             return
         with futures.ThreadPoolExecutor(min(_HOSTS_AT_ONCE, len(by_host)), thread_name_prefix="stalled") as pool:
             for _ in pool.map(lambda item: self._look_at(item[0], item[1], now), by_host.items()):
                 """Each host is looked at by itself."""
 
-    def _look_at(self, host: str, actions: list[Action], now: datetime.datetime) -> None:
+    def _look_at(self, host: str, actions: list[_Awaiting], now: datetime.datetime) -> None:
         """Query the worker once for the steps that it has, and send the others again."""
         if self._services.is_down("nova-compute", host):
             for action in self._expire_late(actions, now):
@@ -120,16 +142,37 @@ class StalledActions:
             LOG.info("action %s: its step is sent to %s again", action.id, host)
             self._engine.resend(action.id)
 
-    def _fails_when_down(self, action: Action) -> bool:
+    def _fails_when_down(self, action: _Awaiting) -> bool:
         workflow = self._engine.workflows.get(action.name)
         if workflow is None:
             return True
         try:
-            step = workflow.step(str(action.awaiting_step))
+            step = workflow.step(action.awaiting_step)
         except errors.NovaLiteError:
             return True
         part = step.undo if action.state == UNDOING else step
         return not isinstance(part, HostStep | HostUndo) or part.when_down is not WhenDown.WAIT
+
+
+def _awaiting(session: Session, now: datetime.datetime) -> Iterator[list[_Awaiting]]:
+    """All that await a report since a while, in pages by id: many that take long leave no younger one out."""
+    after = 0
+    while True:
+        rows = session.execute(sa.select(*_COLUMNS).where(
+            Action.state.in_(OPEN), Action.awaiting_step.is_not(None), Action.id > after, _is_old(now), _is_awake(now),
+        ).order_by(Action.id).limit(PAGE)).all()
+        yield [_Awaiting(row.id, row.name, row.state, row.start_time, row.awaiting_step, str(row.awaiting_host)) for row in rows]
+        if len(rows) < PAGE:
+            return
+        after = rows[-1].id
+
+
+def _is_old(now: datetime.datetime) -> sa.ColumnElement[bool]:
+    return _outside(Action.updated_at, now, datetime.timedelta(seconds=GRACE_S))
+
+
+def _is_awake(now: datetime.datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(Action.wake_at.is_(None), _outside(Action.wake_at, now, datetime.timedelta()))
 
 
 def _outside(moment: Any, now: datetime.datetime, age: datetime.timedelta) -> sa.ColumnElement[bool]:  # noqa: ANN401 - a column

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open actions that nobody works on, however many there are: each look leaves none out."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from nova_lite.conductor.reconcilers import stalled_actions
+from nova_lite.conductor.reconcilers.stalled_actions import GRACE_S, StalledActions
+from nova_lite.context import Context
+from nova_lite.db.compute import actions
+from nova_lite.lifecycle.servers import ACTIONS, FIND_SERVER
+from nova_lite.rpc.order import Order
+from tests.support.flows.one_process import OneProcess
+
+PAGE = 10
+
+
+@pytest.fixture(autouse=True)
+def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalled_actions, "PAGE", PAGE)
+    monkeypatch.setattr(stalled_actions, "BATCH", PAGE)
+
+
+def await_reports(cloud: OneProcess, number: int) -> list[int]:
+    """So many actions, each of a server of its own, that a worker has had for a while; their ids."""
+    _, action_id = cloud.create_server()
+    cloud.bus.clear()
+    with cloud.database.writer() as session:
+        first = {column.key: getattr(session.get_one(actions.Action, action_id), column.key) for column in sa.inspect(actions.Action).mapper.column_attrs}
+        session.execute(sa.delete(actions.Action))
+        session.execute(sa.insert(actions.Action), [
+            first | {"id": position, "resource_id": f"server-{position}", "name": "pause", "state": "running", "step": FIND_SERVER,
+                     "awaiting_step": ACTIONS["pause"].host_step, "awaiting_host": "node", "saved": {"host": "node-1", "agent": "node"}}
+            for position in range(1, number + 1)])
+    cloud.advance(seconds=GRACE_S + 1)
+    return list(range(1, number + 1))
+
+
+def with_worker(cloud: OneProcess, known_orders: Any) -> StalledActions:
+    """The reconciler, whose workers answer so."""
+    services = dataclasses.replace(cloud.services, compute=lambda agent: SimpleNamespace(known_orders=known_orders))
+    cloud.report_services()
+    return StalledActions(services, cloud.engine)
+
+
+def test_all_that_await_a_worker_are_looked_at_however_many_older_ones_there_are(cloud: OneProcess) -> None:
+    awaiting = await_reports(cloud, 2 * PAGE + 3)
+    queried: list[int] = []
+
+    def known_orders(ctxt: Context, *, orders: tuple[Order, ...]) -> tuple[Order, ...]:
+        queried.extend(order.action for order in orders)
+        return orders
+
+    with_worker(cloud, known_orders).look()
+    assert queried == awaiting
+
+
+def test_what_a_worker_lost_is_sent_again_though_more_than_a_page_of_older_ones_takes_long(
+    cloud: OneProcess, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    youngest = await_reports(cloud, PAGE + 1)[-1]
+    sent: list[int] = []
+    monkeypatch.setattr(cloud.engine, "resend", sent.append)
+    reconciler = with_worker(cloud, lambda ctxt, *, orders: tuple(order for order in orders if order.action != youngest))
+    reconciler.look()
+    assert sent == [youngest]
+
+
+def test_all_that_nobody_works_on_is_started_in_turn(cloud: OneProcess) -> None:
+    awaiting = await_reports(cloud, 2 * PAGE + 1)
+    with cloud.database.writer() as session:
+        session.execute(sa.update(actions.Action).values(awaiting_step=None, awaiting_host=None))
+    started: list[int] = []
+    conductor = SimpleNamespace(run=lambda ctxt, *, action_id: started.append(action_id))
+    reconciler = StalledActions(dataclasses.replace(cloud.services, conductor=conductor), cloud.engine)  # type: ignore[arg-type]
+    for _ in range(3):
+        cloud.advance(seconds=GRACE_S + 1)
+        reconciler.look()
+    assert started == awaiting
