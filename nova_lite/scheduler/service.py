@@ -99,7 +99,7 @@ class Placements:
         return self._fresh(session)
 
     def _fresh(self, session: Session) -> list[view.Host]:
-        now = observation.reference_time(session, down_time_s=self._conf.service_down_time)
+        now = observation.observed(session, down_time_s=self._conf.service_down_time)
         hosts_now = view.read(session, self._conf, now=now)
         with self._lock:
             self._hosts = {host.name: host for host in hosts_now}

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections.abc import Mapping
 
 from oslo_config import cfg
 from sqlalchemy.orm import Session
 
 from nova_lite.db.hosts import aggregates, claims, hosts
+from nova_lite.db.hosts.observation import Observed
 from nova_lite.rpc.conductor import HostCapabilities
 from nova_lite.rpc.payload import from_wire
 from nova_lite.values.resources import AllocationRatios, Resources
@@ -72,7 +72,7 @@ class Host:
         return dataclasses.replace(self, allocated=self.allocated.smaller_of(self.capacity) - resources, servers=self.servers - 1)
 
 
-def read(session: Session, conf: cfg.ConfigOpts, *, now: datetime.datetime) -> list[Host]:
+def read(session: Session, conf: cfg.ConfigOpts, *, now: Observed) -> list[Host]:
     """All compute hosts as they are in the database."""
     services = {service.host: service for service in hosts.services(session, binary="nova-compute")}
     metadata = aggregates.metadata_by_host(session)
@@ -82,7 +82,7 @@ def read(session: Session, conf: cfg.ConfigOpts, *, now: datetime.datetime) -> l
 
 
 def _host(  # noqa: PLR0913 - the parts of one value
-    row: hosts.Host, service: hosts.Service, conf: cfg.ConfigOpts, ratios: AllocationRatios, now: datetime.datetime,
+    row: hosts.Host, service: hosts.Service, conf: cfg.ConfigOpts, ratios: AllocationRatios, now: Observed,
     metadata: Mapping[str, frozenset[str]],
 ) -> Host:
     return Host(

@@ -23,7 +23,7 @@ from nova_lite.api.wsgi.responses import (
 )
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
-from nova_lite.db.base import utcnow
+from nova_lite.db import clock
 from nova_lite.db.hosts import hosts
 from nova_lite.db.network import floating_ips, networks, ports, routers, security_groups
 from nova_lite.db.quotas import quotas
@@ -157,7 +157,7 @@ def availability_zones(req: Request) -> Body:
 @route("GET", "/agents", policy=Rule("get_agents", ADMIN), response=closed(agents=many(_AGENT)))
 def agents(req: Request) -> Body:
     """List the network workers; `host` filters. 200."""
-    now, down_time_s = utcnow(), float(req.conf.service_down_time)
+    now, down_time_s = clock.read(req.db), float(req.conf.service_down_time)
     return {
         "agents": [
             _agent(row, hosts.is_alive(row, now=now, down_time_s=down_time_s))
@@ -173,7 +173,7 @@ def show_agent(req: Request, agent_id: str) -> Body:
     if row.binary != "nova-network":
         raise errors.NotFound(what="Agent", id=agent_id)
     return {
-        "agent": _agent(row, hosts.is_alive(row, now=utcnow(), down_time_s=float(req.conf.service_down_time)))
+        "agent": _agent(row, hosts.is_alive(row, now=clock.read(req.db), down_time_s=float(req.conf.service_down_time)))
     }
 
 

@@ -86,7 +86,7 @@ class Services:
         def read() -> frozenset[tuple[str, str]]:
             down_time_s = self.conf.service_down_time
             with self.database.reader() as session:
-                now = observation.reference_time(session, down_time_s=down_time_s)
+                now = observation.observed(session, down_time_s=down_time_s)
                 return frozenset((service.binary, service.agent) for service in hosts.services(session) if not hosts.is_alive(
                     service, now=now, down_time_s=down_time_s))
 

@@ -29,7 +29,7 @@ def remove(services: Services) -> None:
     """Give back claims of servers that are gone, and remove from living hosts what deleted servers left there."""
     _claims(services)
     with services.database.reader() as session:
-        now = observation.reference_time(session, down_time_s=services.conf.service_down_time)
+        now = observation.observed(session, down_time_s=services.conf.service_down_time)
         alive = [service for service in hosts.services(session) if hosts.is_alive(
             service, now=now, down_time_s=services.conf.service_down_time)]
     for agent in {service.agent for service in alive if service.binary == "nova-compute"}:

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
+from nova_lite.db import clock
 from nova_lite.db.compute.server_lists import host_status, shown_address
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Service
@@ -22,7 +22,7 @@ from nova_lite.db.network.security_groups import SecurityGroup
 # Two queries: as one of seven tables, PostgreSQL plans it for a millisecond longer than it runs.
 _SERVER = (
     sa.select(*Server.__table__.c, Service.seen_at.label("host_seen_at"), Service.forced_down.label("host_forced_down"),
-              Service.disabled.label("host_disabled"))
+              Service.disabled.label("host_disabled"), clock.now().label("now"))
     .select_from(sa.outerjoin(Server.__table__, Service.__table__, sa.and_(
         Service.binary == "nova-compute", Service.host == Server.host)))
     .where(Server.id == sa.bindparam("server_id"), Server.deleted_at.is_(None)))
@@ -52,7 +52,7 @@ class ServerDetail:
 
 
 def get(
-    session: Session, server_id: str, *, project_id: str | None, now: datetime.datetime, down_time_s: float
+    session: Session, server_id: str, *, project_id: str | None, down_time_s: float
 ) -> ServerDetail:
     """The server that is not deleted; `project_id`: only of that project.
 
@@ -75,7 +75,7 @@ def get(
         if group_id is not None:
             groups[group_id] = group
     status = "" if row.host_seen_at is None else host_status(
-        row.host_seen_at, forced_down=row.host_forced_down, disabled=row.host_disabled, now=now, down_time_s=down_time_s)
+        row.host_seen_at, forced_down=row.host_forced_down, disabled=row.host_disabled, now=row.now, down_time_s=down_time_s)
     return ServerDetail(
         row, {network: [shown_address(*one) for one in held] for network, held in addresses.items()},
         [{"name": name} for name, _ in sorted((name, group_id) for group_id, name in groups.items())], status)

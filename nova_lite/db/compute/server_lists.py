@@ -17,9 +17,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from nova_lite.db import listing, patterns
+from nova_lite.db import clock, listing, patterns
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Service
+from nova_lite.db.hosts.observation import Observed
 from nova_lite.db.network.floating_ips import FloatingIp
 from nova_lite.db.network.networks import Network
 from nova_lite.db.network.ports import Address, Port, PortSecurityGroup
@@ -262,17 +263,17 @@ def group_names(session: Session, server_ids: Sequence[str]) -> dict[str, list[d
 
 
 _SERVICES = (
-    sa.select(Service.host, Service.seen_at, Service.forced_down, Service.disabled)
+    sa.select(Service.host, Service.seen_at, Service.forced_down, Service.disabled, clock.now().label("now"))
     .where(Service.binary == "nova-compute", Service.host.in_(sa.bindparam("hosts", expanding=True))))
 
 
 def host_statuses(
-    session: Session, hosts: Sequence[str], *, now: datetime.datetime, down_time_s: float
+    session: Session, hosts: Sequence[str], *, down_time_s: float
 ) -> dict[str, str]:
     """By host: its `host_status`."""
     return {
         host: host_status(seen_at, forced_down=forced_down, disabled=disabled, now=now, down_time_s=down_time_s)
-        for host, seen_at, forced_down, disabled in session.execute(_SERVICES, {"hosts": list(hosts)})}
+        for host, seen_at, forced_down, disabled, now in session.execute(_SERVICES, {"hosts": list(hosts)})}
 
 
 def host_status(
@@ -281,6 +282,6 @@ def host_status(
     """UP, DOWN (forced), UNKNOWN (silent) or MAINTENANCE (disabled), as Nova's host_status has them."""
     if forced_down:
         return "DOWN"
-    if (now - seen_at).total_seconds() > down_time_s:
+    if not Observed(now, now).is_recent(seen_at, within_s=down_time_s):
         return "UNKNOWN"
     return "MAINTENANCE" if disabled else "UP"

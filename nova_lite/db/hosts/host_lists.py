@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
+from nova_lite.db import clock
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import aggregates
 from nova_lite.db.hosts.hosts import Claim, Host, Service, is_alive
@@ -38,10 +39,10 @@ class Hypervisor:
 
 
 def hypervisors(
-    session: Session, *, now: datetime.datetime, down_time_s: float, host_id: str | None = None,
+    session: Session, *, down_time_s: float, host_id: str | None = None,
     number: int | None = None, name_part: str | None = None,
 ) -> list[Hypervisor]:
-    """Compute hosts in the order in which they joined; `name_part` is somewhere in the name. Three queries."""
+    """Compute hosts in the order in which they joined; `name_part` is somewhere in the name. Four queries."""
     query = sa.select(Host).order_by(Host.number)
     if host_id is not None:
         query = query.where(Host.id == host_id)
@@ -50,7 +51,7 @@ def hypervisors(
     if name_part is not None:
         query = query.where(Host.hypervisor_hostname.contains(name_part, autoescape=True))
     found = list(session.scalars(query))
-    names = [host.name for host in found]
+    names, now = [host.name for host in found], clock.read(session)
     daemons = {service.host: service for service in session.scalars(
         sa.select(Service).where(Service.binary == COMPUTE, Service.host.in_(names)))}
     loads = _loads(session, names)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, new_id, utcnow
+from nova_lite.db.hosts.observation import Observed
 from nova_lite.db.network import interfaces
 from nova_lite.values.resources import Resources
 
@@ -110,9 +111,13 @@ _REASON_LETTERS = 255
 _IN_TROUBLE = sa.func.coalesce(Service.disabled_reason, "").startswith(AUTO)
 
 
-def is_alive(service: Service, *, now: datetime.datetime, down_time_s: float) -> bool:
-    """Whether the service's last heartbeat is recent and it is not forced down."""
-    return not service.forced_down and (now - service.seen_at).total_seconds() <= down_time_s
+def is_alive(service: Service, *, now: datetime.datetime | Observed, down_time_s: float) -> bool:
+    """Whether the service's last heartbeat is recent and it is not forced down.
+
+    `now`: what the database's clock shows, for those who list services; for those who decide whom to use, what was observed.
+    """
+    heard = now if isinstance(now, Observed) else Observed(now, now)
+    return not service.forced_down and heard.is_recent(service.seen_at, within_s=down_time_s)
 
 
 def services(session: Session, *, binary: str | None = None, host: str | None = None) -> list[Service]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 
 import sqlalchemy as sa
@@ -10,6 +11,25 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite.db import clock
 from nova_lite.db.base import Base
+
+
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """What heartbeats are compared with: `now` by the database's clock, and `until` when they were written without a gap."""
+
+    now: datetime.datetime
+    until: datetime.datetime
+
+    def is_recent(self, seen_at: datetime.datetime, *, within_s: float) -> bool:
+        """Whether a daemon's last heartbeat says that it is up.
+
+        One in the future was written before the clock was set back. It is void, unless `until` is of that clock too:
+        then the daemon has not had the time to report again.
+        """
+        ahead = datetime.timedelta(seconds=within_s / 2)
+        if seen_at <= self.now + ahead:
+            return min(self.now, self.until) - seen_at <= datetime.timedelta(seconds=within_s)
+        return self.until > self.now + ahead and abs(self.until - seen_at) <= datetime.timedelta(seconds=within_s)
 
 
 class Observation(Base):
@@ -37,20 +57,18 @@ def note(session: Session, *, gap_s: float) -> None:
         session.flush()
 
 
-def reference_time(session: Session, *, down_time_s: float) -> datetime.datetime:
-    """The moment that heartbeats are to be compared with.
+def observed(session: Session, *, down_time_s: float) -> Observed:
+    """What heartbeats are to be compared with when the control plane decides whom to use.
 
-    It is now, if they have been written for `down_time_s`; else the last one before whatever wrote them was away: until
-    every daemon has had the time to report again, each counts as it did then.
+    Now, if they have been written for `down_time_s`; else the last one before whatever wrote them was away, or its
+    clock was set back: until every daemon has had the time to report again, each counts as it did then.
     """
     row = session.execute(sa.select(Observation.since, Observation.last_at, Observation.silent_from, clock.now().label("now"))).one_or_none()
     if row is None:
-        return clock.read(session)
-    if row.now - row.last_at > datetime.timedelta(seconds=down_time_s / 2):
-        last_at: datetime.datetime = row.last_at
-        return last_at
-    if row.silent_from is not None and row.now - row.since < datetime.timedelta(seconds=down_time_s):
-        silent_from: datetime.datetime = row.silent_from
-        return silent_from
-    now: datetime.datetime = row.now
-    return now
+        now = clock.read(session)
+        return Observed(now, now)
+    if abs(row.now - row.last_at) > datetime.timedelta(seconds=down_time_s / 2):
+        return Observed(row.now, row.last_at)
+    if row.silent_from is not None and abs(row.now - row.since) < datetime.timedelta(seconds=down_time_s):
+        return Observed(row.now, row.silent_from)
+    return Observed(row.now, row.now)

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from nova_lite.db.base import utcnow
+from nova_lite.db.hosts.hosts import Service
 from tests.support.api.network_cloud import PROJECTS, NetworkCloud
 
 NOWHERE = "11111111-2222-3333-4444-555555555555"
@@ -135,6 +139,17 @@ def test_quota_details_count_the_projects_resources(cloud: NetworkCloud, ids: di
         assert quota["security_group"]["used"] == 2, "the default group and its own"
     assert cloud.get(f"/quotas/{PROJECTS['alice']}/details", user="bob").status == 404
     assert cloud.get(f"/quotas/{PROJECTS['alice']}/details", user="admin").body["quota"]["network"]["used"] == 1
+
+
+@pytest.mark.parametrize(("ahead", "heard_ahead", "is_alive"), [(1, 1, True), (1, 0, False), (0, 1, False)])
+def test_an_agent_is_alive_by_the_clock_of_the_database(cloud: NetworkCloud, ahead: int, heard_ahead: int, is_alive: bool) -> None:  # noqa: FBT001
+    """Both in hours ahead of the process: the database's clock, and the agent's heartbeat."""
+    cloud.database.clock = lambda: utcnow() + datetime.timedelta(hours=ahead)
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Service).values(seen_at=utcnow() + datetime.timedelta(hours=heard_ahead)))
+    listed = cloud.get("/agents", user="admin").body["agents"]
+    shown = cloud.get(f"/agents/{listed[0]['id']}", user="admin").body["agent"]
+    assert [listed[0]["alive"], shown["alive"]] == [is_alive] * 2
 
 
 def test_agents_are_shown_to_admins_only(cloud: NetworkCloud) -> None:

@@ -8,7 +8,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import BOOLEAN, NULL, OBJECT, STRING, Shape, closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
-from nova_lite.db.base import utcnow
+from nova_lite.db import clock
 from nova_lite.db.hosts import host_lists, hosts
 from nova_lite.db.hosts.hosts import Service
 
@@ -48,7 +48,7 @@ def detail(req: Request) -> Body:
 
 
 def _hosts(req: Request, services: list[Service]) -> Body:
-    now, down_time_s = utcnow(), req.conf.service_down_time
+    now, down_time_s = clock.read(req.db), req.conf.service_down_time
     by_host: Body = {}
     for service in services:
         by_host.setdefault(service.host, {})[service.binary] = {

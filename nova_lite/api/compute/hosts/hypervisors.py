@@ -34,7 +34,6 @@ from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.api.wsgi.validation import integer
 from nova_lite.api.wsgi.versions import parse
-from nova_lite.db.base import utcnow
 from nova_lite.db.hosts import host_lists
 from nova_lite.db.hosts.host_lists import Hypervisor
 
@@ -162,7 +161,7 @@ def servers(req: Request, pattern: str) -> Body:
 
 
 def _find(req: Request, **filters: Any) -> list[Hypervisor]:
-    return host_lists.hypervisors(req.db, now=utcnow(), down_time_s=req.conf.service_down_time, **filters)
+    return host_lists.hypervisors(req.db, down_time_s=req.conf.service_down_time, **filters)
 
 
 def _get(req: Request, hypervisor_id: str) -> Hypervisor:

@@ -25,7 +25,7 @@ from nova_lite.api.wsgi.responses import (
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.api.wsgi.validation import integer
-from nova_lite.db.base import utcnow
+from nova_lite.db import clock
 from nova_lite.db.hosts import host_lists, hosts
 from nova_lite.db.hosts.hosts import Service
 
@@ -68,7 +68,7 @@ _CHANGE = closed(service=closed(
 
 
 def _documents(req: Request, services: list[Service]) -> list[Body]:
-    now, zones = utcnow(), host_lists.availability_zones(req.db)
+    now, zones = clock.read(req.db), host_lists.availability_zones(req.db)
     return [view(FIELDS, ServiceStatus(
         service, hosts.is_alive(service, now=now, down_time_s=req.conf.service_down_time),
         host_lists.az_of(service, zones)), req) for service in services]

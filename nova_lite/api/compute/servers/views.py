@@ -36,7 +36,6 @@ from nova_lite.api.wsgi.responses import (
 )
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.api.wsgi.versions import Version, parse
-from nova_lite.db.base import utcnow
 from nova_lite.db.compute import server_detail, server_lists
 from nova_lite.db.compute.servers import Server, instance_name
 from nova_lite.lifecycle.servers import status_of
@@ -253,7 +252,7 @@ def show(req: Request, server_id: str) -> Body:
 
     :raises errors.NotFound: there is none, or it is another project's.
     """
-    detail = server_detail.get(req.db, server_id, project_id=req.ctxt.visible_project, now=utcnow(),
+    detail = server_detail.get(req.db, server_id, project_id=req.ctxt.visible_project,
                              down_time_s=req.conf.service_down_time)
     root = req.base_url.rsplit("/", 1)[0]
     granted = _granted(req)
@@ -288,7 +287,7 @@ def _statuses(req: Request, rows: Sequence[Row]) -> dict[str, str]:
     hosts = sorted({row.host for row in rows if row.host})
     if not hosts:
         return {}
-    return server_lists.host_statuses(req.db, hosts, now=utcnow(), down_time_s=req.conf.service_down_time)
+    return server_lists.host_statuses(req.db, hosts, down_time_s=req.conf.service_down_time)
 
 
 def _links(base_url: str, root: str, server_id: str) -> list[dict[str, str]]:

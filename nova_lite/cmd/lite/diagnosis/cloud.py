@@ -15,8 +15,7 @@ from oslo_config import cfg
 
 from nova_lite.cmd import pid_file
 from nova_lite.cmd.lite.diagnosis.finding import Finding, note, ok, problem
-from nova_lite.db import migrate
-from nova_lite.db.base import utcnow
+from nova_lite.db import clock, migrate
 from nova_lite.db.engine import open_database
 from nova_lite.db.hosts import hosts
 
@@ -91,12 +90,11 @@ def check_services(conf: cfg.ConfigOpts) -> Finding:
     database = open_database(conf)
     try:
         with database.reader() as session:
-            services = hosts.services(session)
+            services, now = hosts.services(session), clock.read(session)
     finally:
         database.close()
-    now = utcnow()
     if any((service.seen_at - now).total_seconds() > _CLOCK_SKEW_S for service in services):
-        return problem("a heartbeat has a time in the future: the clocks of hosts differ, or this one was set back",
+        return problem("a heartbeat has a time in the future: the database's clock was set back",
                        "set all clocks by NTP, then restart the services")
     disabled = [f"{service.host}: {service.disabled_reason}" for service in services
            if (service.disabled_reason or "").startswith(hosts.AUTO)]

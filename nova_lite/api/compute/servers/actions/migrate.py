@@ -11,7 +11,7 @@ from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import ADMIN, MANAGER, Rule
-from nova_lite.db.base import utcnow
+from nova_lite.db import clock
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import hosts
 from nova_lite.lifecycle.servers import Vm
@@ -64,7 +64,7 @@ def evacuate(req: Request, body: Body, server_id: str) -> NoReturn:
     """
     server = _movable(req, server_id, "evacuate", {Vm.ACTIVE, Vm.STOPPED, Vm.ERROR})
     alive = [service for service in hosts.services(req.db, binary="nova-compute", host=server.host)
-             if hosts.is_alive(service, now=utcnow(), down_time_s=req.conf.service_down_time)]
+             if hosts.is_alive(service, now=clock.read(req.db), down_time_s=req.conf.service_down_time)]
     if alive:
         raise errors.BadRequest(reason=f"Compute service of {server.host} is still in use.")
     raise _no_host(req, server)
