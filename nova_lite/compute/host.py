@@ -18,6 +18,7 @@ from nova_lite.compute.preemption import Preemption
 from nova_lite.compute.records import DesiredPower, Phase, Record, Records
 from nova_lite.compute.virt.driver import Driver
 from nova_lite.context import Context, system_context
+from nova_lite.hardware.extra_specs import MAX_SHUTDOWN_S
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, StepReport
@@ -86,10 +87,12 @@ class Host:
         self.reports = PowerSync(send=self._send_power, record_of=self.records.get, is_busy=self.locks.is_held)
 
     def shutdown_timeout_s(self, server_id: str) -> float:
-        """Seconds that the guest has to power off by itself: as its image says, else as this host does."""
+        """Seconds that the guest has to power off by itself: as its image says, up to ten minutes, else as this host does."""
         record = self.records.get(server_id)
         text = record.guest.image.properties.get("os_shutdown_timeout", "") if record else ""
-        return float(text) if text.isdecimal() else self._shutdown_timeout_s
+        if not text.isdecimal():
+            return self._shutdown_timeout_s
+        return float(min(int(text[:9]), MAX_SHUTDOWN_S))
 
     @contextlib.contextmanager
     def operation(  # noqa: PLR0913 - of which server, which, and what it means for others

@@ -13,6 +13,7 @@ from nova_lite.values.hardware import Hardware
 # Where both may set it and the image takes precedence, as in Nova. Elsewhere the flavor does.
 _IMAGE_WINS = frozenset({"watchdog", "video_model", "boot_menu", "pointer", "input_bus", "cdrom_bus"})
 _LARGE = ("large", "any")
+_PER_CPU = ("cpu_sockets", "cpu_cores", "cpu_threads", "max_sockets", "max_cores", "max_threads", "cpu_policy", "cpu_realtime", "numa_nodes")
 _OF_CPUS = ("cpu_policy", "cpu_thread_policy", "cpu_dedicated_mask", "cpu_realtime", "cpu_realtime_mask", "emulator_threads")
 
 
@@ -24,6 +25,8 @@ def read(*, specs: Mapping[str, str], image: Mapping[str, str], vcpus: int, ram_
     _refuse_unsupported(specs, image)
     values = {field: _effective(field, extra_specs.read(extra_spec, specs, image))
               for field, extra_spec in extra_specs.EXTRA_SPECS.items()}
+    if vcpus > extra_specs.MAX_CPUS and any(values[name] for name in _PER_CPU):  # these are written out for each CPU
+        raise errors.BadRequest(reason=f"A guest of {vcpus} CPUs cannot have a CPU topology, CPU policy or NUMA nodes")
     _limit_by_flavor(specs, image)
     _check_firmware(values)
     is_hidden_old = values.pop("is_hidden_old")
@@ -77,7 +80,7 @@ def _limit_by_flavor(specs: Mapping[str, str], image: Mapping[str, str]) -> None
             if value and allowed and int(value) > int(allowed):
                 raise errors.BadRequest(reason=f"{name}={value} of the image is more than {limit.spec}={allowed} allows")
     ports = extra_specs.read(extra_specs.EXTRA_SPECS["serial_ports"], specs, image)
-    if int(ports.get("hw_serial_port_count", 0)) > int(ports.get("hw:serial_port_count", 1 << 30)):
+    if int(ports.get("hw_serial_port_count", 0)) > int(ports.get("hw:serial_port_count", extra_specs.MAX_SERIAL_PORTS)):
         raise errors.BadRequest(reason="hw_serial_port_count of the image is more than hw:serial_port_count allows")
     policies = extra_specs.read(extra_specs.EXTRA_SPECS["cpu_policy"], specs, image)
     flavor_policy, image_policy = policies.get("hw:cpu_policy"), policies.get("hw_cpu_policy")

@@ -47,6 +47,8 @@ def numa_nodes(count: int | None, *, vcpus: int, ram_mb: int, specs: Mapping[str
     """
     if count is None:
         return ()
+    if count > min(vcpus, extra_specs.MAX_NUMA_NODES):
+        raise errors.BadRequest(reason=f"hw:numa_nodes={count}: a guest has at most as many NUMA nodes as CPUs, here {vcpus}")
     explicit = [_explicit(number, specs, image) for number in range(count)]
     if not any(cpus is not None or memory is not None for cpus, memory in explicit):
         if vcpus % count or ram_mb % count:
@@ -81,6 +83,8 @@ def parse_cpus(name: str, text: str) -> tuple[int, ...]:
 
     :raises errors.BadRequest: it is not such a list.
     """
+    if len(text) > extra_specs.MAX_CPU_LIST:
+        raise extra_specs.refuse(name, text, f"use at most {extra_specs.MAX_CPU_LIST} characters")
     included: set[int] = set()
     excluded: set[int] = set()
     for part in text.replace(" ", "").split(","):
@@ -89,7 +93,7 @@ def parse_cpus(name: str, text: str) -> tuple[int, ...]:
         if not first.isdecimal() or (dash and not last.isdecimal()) or len(bare) > 11:
             raise extra_specs.refuse(name, text, "use a list of CPU numbers such as 0-3,^2,8")
         low, high = int(first), int(last or first)
-        if high - low > 4096:  # more than any host has; the list is built in memory
-            raise extra_specs.refuse(name, text, "the range is too long")
+        if high >= extra_specs.MAX_CPUS:  # the list is built in memory
+            raise extra_specs.refuse(name, text, f"CPUs have numbers from 0 to {extra_specs.MAX_CPUS - 1}")
         (excluded if part.startswith("^") else included).update(range(low, high + 1))
     return tuple(sorted(included - excluded))

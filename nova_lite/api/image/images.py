@@ -8,7 +8,7 @@ import urllib.parse
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.api.image import formats, patch, schemas
+from nova_lite.api.image import formats, limits, patch, schemas
 from nova_lite.api.image.query import filters_of, sort_of
 from nova_lite.api.image.store import open_store
 from nova_lite.api.wsgi import paging
@@ -21,7 +21,6 @@ from nova_lite.db.image import images
 from nova_lite.db.image.images import Image
 
 HASH_ALGO = "sha512"
-_MAX_PROPERTIES = 128  # as Glance's image_property_quota and image_tag_quota
 _CHECK = Validator()
 
 
@@ -48,7 +47,8 @@ def create(req: Request, body: Body) -> Reply:
     """Create an image in status queued; its data is uploaded afterwards.
 
     201 with Location. 400: a value or format that is not supported. 403: a read-only attribute, or `visibility` public or
-    another `owner` by a caller who is no admin. 409: the id is in use. 413: too many properties or tags.
+    another `owner` by a caller who is no admin. 409: the id is in use. 413: too many properties or tags, or too many
+    bytes of them.
     """
     values = {"visibility": images.SHARED, **body}
     patch.refuse_read_only(name for name in values if name != "id")
@@ -144,12 +144,8 @@ def _own(req: Request, image: Image) -> Image:
 
 def _check(image: Image) -> None:
     formats.check_supported(image.disk_format, image.container_format)
-    if len(image.properties) > _MAX_PROPERTIES:
-        raise errors.TooLarge(f"An image has at most {_MAX_PROPERTIES} properties")
-    if len(image.tags) > _MAX_PROPERTIES:
-        raise errors.TooLarge(f"An image has at most {_MAX_PROPERTIES} tags")
-    if any(len(tag) > schemas.TAG_LENGTH for tag in image.tags):
-        raise errors.InvalidField(field="tags", reason=f"a tag has at most {schemas.TAG_LENGTH} characters")
+    limits.check_properties(image.properties)
+    limits.check_tags(image)
 
 
 def _view(image: Image) -> Body:

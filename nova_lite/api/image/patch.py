@@ -16,6 +16,7 @@ from nova_lite.api.wsgi.request import Request
 from nova_lite.api.wsgi.validation import Validator
 from nova_lite.db.image import images
 from nova_lite.db.image.images import Image
+from nova_lite.hardware import extra_specs
 
 MEDIA_TYPE = "application/openstack-images-v2.1-json-patch"
 # Glance's older form: `{"replace": "/name", "value": …}` instead of `{"op": "replace", "path": "/name", "value": …}`.
@@ -129,4 +130,6 @@ def _operation(step: dict[str, Any], validator: Validator) -> Operation:
         raise errors.BadRequest(reason=f"Operation {op} of {path} needs a value")
     if name not in READ_ONLY:
         validator.body(schemas.CREATE, {name: step["value"]})
+        if name not in _COLUMNS:
+            extra_specs.check_bounds(name, step["value"])
     return Operation(op, name, step["value"])

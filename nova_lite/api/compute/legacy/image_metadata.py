@@ -6,6 +6,7 @@ from __future__ import annotations
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.legacy import image_proxy
+from nova_lite.api.image import limits
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import STRINGS, closed
 from nova_lite.api.wsgi.routing import route
@@ -34,14 +35,14 @@ def index(req: Request, image_id: str) -> Body:
 
 @route("POST", _ALL, policy=_rule("create"), until=_LAST, body=METADATA, response=_METADATA)
 def create(req: Request, body: Body, image_id: str) -> Body:
-    """Add or replace properties. 200 with all. 403: another project's image, or the quota is exceeded. 404: no such image."""
+    """Add or replace properties. 200 with all. 400: a number is out of bounds. 403: another project's image, or the quota is exceeded. 404: no such image."""
     image = image_proxy.own(req, image_id)
     return {"metadata": _set(req, image, {**image.properties, **body["metadata"]})}
 
 
 @route("PUT", _ALL, policy=_rule("update_all"), until=_LAST, body=METADATA, response=_METADATA)
 def update_all(req: Request, body: Body, image_id: str) -> Body:
-    """Replace all properties by these. 200 with them. 403: another project's image, or the quota is exceeded. 404: no such image."""
+    """Replace all properties by these. 200 with them. 400: a number is out of bounds. 403: another project's image, or the quota is exceeded. 404: no such image."""
     return {"metadata": _set(req, image_proxy.own(req, image_id), body["metadata"])}
 
 
@@ -55,7 +56,7 @@ def show(req: Request, image_id: str, key: str) -> Body:
 def update(req: Request, body: Body, image_id: str, key: str) -> Body:
     """Set one property.
 
-    200 with it. 400: the body has another key than the path. 403: another project's image, or the quota is exceeded.
+    200 with it. 400: the body has another key than the path, or a number is out of bounds. 403: another project's image, or the quota is exceeded.
     404: no such image.
     """
     if key not in body["meta"]:
@@ -80,8 +81,9 @@ def _value(image: Image, key: str) -> str:
 
 
 def _set(req: Request, image: Image, properties: dict[str, str]) -> dict[str, str]:
-    limit = quotas.limits(req.db, req.conf, req.ctxt.project_id)["metadata_items"]
-    if 0 <= limit < len(properties):
+    most = quotas.limits(req.db, req.conf, req.ctxt.project_id)["metadata_items"]
+    if 0 <= most < len(properties):
         raise errors.OverQuota("Image metadata limit exceeded")
+    limits.check_properties(properties)
     image.properties = properties
     return properties

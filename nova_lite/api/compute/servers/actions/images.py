@@ -9,6 +9,7 @@ from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.compute.servers.quota_check import check_metadata
+from nova_lite.api.image import limits
 from nova_lite.api.wsgi.request import Body, Reply, Request
 from nova_lite.api.wsgi.responses import STRING, closed
 from nova_lite.api.wsgi.routing import action
@@ -79,6 +80,7 @@ def _begin(  # noqa: PLR0913 - the action and all columns of its image
     """Claim the server, create the image's row and cast to the conductor; returns the image's id."""
     metadata = params.get("metadata", {})
     check_metadata(metadata, quotas.limits(req.db, req.conf, req.ctxt.project_id)["metadata_items"])
+    limits.check_properties(metadata)
     server = begin_action.find(req, server_id)
     action_row, _ = begin_action.begin_on_host(req, server, name)
     image = server_images.make(req.db, server, name=params["name"], kind=kind, owner=req.ctxt.project_id,
