@@ -88,13 +88,14 @@ The default bounds how long a guest is without DHCP or filters after
 someone else removed them. Lower values cost CPU time on hosts with
 many networks.
 """),
-    cfg.BoolOpt("guests_reach_host", default=True, help="""
+    cfg.BoolOpt("guests_reach_host", default=False, help="""
 Whether guests may open connections to services on the host itself.
 
-The default suits a machine for trials, where guests use its
-services. Switch it off where the host runs a database, a message
-bus or consoles that listen on more than the loopback; metadata,
-DHCP and DNS work in any case.
+Off, the default, guests reach metadata, DHCP and DNS of their
+network only, and the outside by NAT. Switch it on only on a machine
+for trials: a message bus, a database or consoles that listen on
+more than the loopback are then open to every guest. Other hosts of
+the cloud stay closed to guests, and so does VXLAN.
 """),
     cfg.StrOpt("external_interface", default="", help="""
 Network device of this host on the link of external networks, such

@@ -30,6 +30,9 @@ class NetworkDriver(Protocol):
 
     def set_peers(self, network_id: str, peers: tuple[str, ...]) -> None: ...
 
+    def protect(self, addresses: Iterable[str]) -> None:
+        """Close these IPv4 addresses and ranges, all of the cloud's own, to guests; those given before are replaced."""
+
     def update_networks(self, networks: Iterable[Network]) -> None: ...
 
     def check_revisions(self, revisions: Revisions) -> None: ...

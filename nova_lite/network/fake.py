@@ -76,6 +76,9 @@ class FakeNetwork:
         if held is not None and not held.network.revision:
             self._records.add_network(dataclasses.replace(held.network, peers=peers))
 
+    def protect(self, addresses: Iterable[str]) -> None:
+        self._records.put_protected(addresses)
+
     def update_networks(self, networks: Iterable[Network]) -> None:
         for network in networks:
             if network.id in self._records.networks:

@@ -27,7 +27,8 @@ from nova_lite.worker.orders import Verdict, compare, order_of_fence
 from nova_lite.worker.records import RecordFiles
 from nova_lite.worker.tombstones import Tombstones
 
-_KINDS = ("networks", "servers", "groups")
+_KINDS = ("networks", "servers", "groups", "cloud")
+_PROTECTED = "protected"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class Records:
         self.networks: dict[str, NetworkRecord] = {}
         self.servers: dict[str, ServerPorts] = {}
         self.groups: dict[str, SecurityGroup] = {}
+        self.protected: tuple[str, ...] | None = None
         self._owners: dict[tuple[str, str], str] = {}
 
     def load(self) -> None:
@@ -67,6 +69,7 @@ class Records:
         os.chmod(self._directory, 0o700)
         self.networks = {key: payload.from_wire(NetworkRecord, raw) for key, raw in self._read("networks")}
         self.groups = {key: payload.from_wire(SecurityGroup, raw) for key, raw in self._read("groups")}
+        self.protected = next((tuple(raw) for key, raw in self._read("cloud") if key == _PROTECTED), None)
         for key, raw in self._read("servers"):
             self._remember(key, payload.from_wire(ServerPorts, raw))
 
@@ -189,6 +192,14 @@ class Records:
                 self._unlink("groups", group_id)
                 del self.groups[group_id]
 
+    def put_protected(self, addresses: Iterable[str]) -> None:
+        """Record the addresses that are closed to guests; `protected` is None until the first time."""
+        closed = tuple(sorted(set(addresses)))
+        with self._guard:
+            if closed != self.protected:
+                self._write("cloud", _PROTECTED, closed)
+                self.protected = closed
+
     def put_tombstone(self, server_id: str, order: Order) -> None:
         """Record that the server's requests up to this one are over."""
         self._tombstones.put(server_id, order)
@@ -214,6 +225,7 @@ class Records:
                     self._unlink(kind, key)
             for memory in (self.networks, self.servers, self.groups, self._owners):
                 memory.clear()
+            self.protected = None
             self._tombstones.clear()
 
     def _free_index(self, taken: Collection[int]) -> int:

@@ -157,7 +157,8 @@ def make_driver(
         ),
         floating=FloatingAddresses(
             transit_cidr=options.transit_cidr, external_interface=options.external_interface),
-        firewall=Firewall(table=names.table_name(host=conf.host, directory=str(directory.resolve())), transit_cidr=options.transit_cidr, is_host_open=options.guests_reach_host),
+        firewall=Firewall(table=names.table_name(host=conf.host, directory=str(directory.resolve())), transit_cidr=options.transit_cidr,
+                          vxlan_port=options.vxlan_port, is_host_open=options.guests_reach_host),
         metadata=MetadataListeners(metadata_app_factory(InstanceMetadata(records))),
         sync=StateSync(records, source or NoSource(), agent=conf.host),
         transit_cidr=options.transit_cidr,

@@ -9,6 +9,7 @@ import ipaddress
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 from oslo_log import log as logging
 
@@ -66,6 +67,7 @@ class Bridges:
         if self._tunnel_ip:
             lines += self._overlay(network)
         run(["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
+        _disable_ipv6(names.bridge_name(network.id), names.uplink_name(network.id))
         self.set_peers(network)
 
     def set_peers(self, network: Network) -> None:
@@ -99,6 +101,8 @@ class Bridges:
         return [
             *([] if is_here(bridge) else [make, f"link set {bridge} address {names.bridge_mac(network.id)}"]),
             f"link set {bridge} addrgenmode none",
+            # The host has no business on guests' networks: it answers no ARP there, whatever its addresses are.
+            f"link set {bridge} arp off",
             f"link set {bridge} mtu {network.mtu} up",
         ]
 
@@ -129,16 +133,24 @@ class Bridges:
 
     def _overlay(self, network: Network) -> list[str]:
         overlay = names.overlay_name(network.id)
-        # It learns: otherwise every frame for another host's guest would be copied to every peer.
+        # It does not learn where MACs are from what arrives: that is for the control plane to say.
         make = (
             f"link add {overlay} type vxlan id {network.segment} local {self._tunnel_ip} "
-            f"dstport {self._vxlan_port} learning"
+            f"dstport {self._vxlan_port} nolearning"
         )
         return [
-            *([] if is_here(overlay) else [make]),
+            *([f"link set {overlay} type vxlan nolearning"] if is_here(overlay) else [make]),
             f"link set {overlay} addrgenmode none",
             f"link set {overlay} mtu {network.mtu} master {names.bridge_name(network.id)} up",
         ]
+
+
+def _disable_ipv6(*devices: str) -> None:
+    """The host does not speak IPv6 by the devices; a kernel without IPv6 has no such setting."""
+    for device in devices:
+        setting = Path(f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6")
+        if setting.exists() and setting.read_text().strip() != "1":
+            setting.write_text("1")
 
 
 def _delete(*devices: str) -> None:

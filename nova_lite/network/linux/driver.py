@@ -76,7 +76,8 @@ class LinuxNetwork:
             self._records.drop_unneeded_groups()
             # Filters first: no guest that runs, or is started meanwhile, is without them.
             ports = [port for server in self._records.servers.values() for port in server.ports]
-            self._parts.firewall.rebuild(self._records.networks.values(), self._records.groups.values(), ports)
+            self._parts.firewall.rebuild(
+                self._records.networks.values(), self._records.groups.values(), ports, self._records.protected or ())
         for server in list(self._records.servers.values()):
             removed = self._records.tombstone(server.server_id)
             if order_of(server).key <= removed.key:
@@ -171,6 +172,12 @@ class LinuxNetwork:
             held = self._records.networks.get(network_id)
             if held is not None and not held.is_leaving and not held.network.revision:
                 self._change_peers(dataclasses.replace(held.network, peers=peers))
+
+    def protect(self, addresses: Iterable[str]) -> None:
+        """See NetworkDriver.protect."""
+        with self._explained("close the cloud's addresses to guests"):
+            self._records.put_protected(addresses)
+            self._parts.firewall.protect(self._records.protected or ())
 
     def update_networks(self, networks: Iterable[Network]) -> None:
         """See NetworkRpc.update_networks."""
@@ -301,7 +308,7 @@ class LinuxNetwork:
         self._made[network.id] = network
 
     def _change_peers(self, network: Network) -> None:
-        self._records.add_network(network)
+        self._parts.firewall.add([self._records.add_network(network)], (), ())
         self._parts.bridges.set_peers(network)
         self._made[network.id] = network
 

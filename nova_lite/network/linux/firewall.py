@@ -32,20 +32,27 @@ class Firewall:
     atomically, guests' connections go on.
     """
 
-    def __init__(self, *, table: str, transit_cidr: str, is_host_open: bool = True) -> None:
+    def __init__(
+        self, *, table: str, transit_cidr: str, vxlan_port: int, is_host_open: bool = False, resolvers: Iterable[str] = ()
+    ) -> None:
+        """`resolvers`: the operator's DNS servers, which networks' dnsmasq may query also where they are hosts of the cloud."""
         self._table = table
         self._rules = NftRules(table=table, transit_cidr=transit_cidr)
-        self._empty_tables = nft_tables.empty_tables(table, is_host_open=is_host_open)
+        self._empty_tables = nft_tables.empty_tables(table, vxlan_port=vxlan_port, is_host_open=is_host_open)
+        self._resolvers = tuple(resolvers)
+        self._protected: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._networks: dict[str, NetworkRecord] = {}
         self._groups: dict[str, SecurityGroup] = {}
         self._ports: dict[str, Port] = {}
 
     def rebuild(
-        self, networks: Iterable[NetworkRecord], groups: Iterable[SecurityGroup], ports: Iterable[Port]
+        self, networks: Iterable[NetworkRecord], groups: Iterable[SecurityGroup], ports: Iterable[Port],
+        protected: Iterable[str] = (),
     ) -> None:
         """Set exactly this, whatever was there."""
         with self._transaction():
+            self._protected = tuple(protected)
             self._networks = {held.network.id: held for held in networks}
             self._groups = {group.id: group for group in groups}
             self._ports = {port.id: port for port in ports}
@@ -105,6 +112,12 @@ class Firewall:
             if held is not None:
                 self._apply(self._rules.remove_network(held.network, index=held.index))
 
+    def protect(self, addresses: Iterable[str]) -> None:
+        """Guests reach exactly these addresses and ranges not, except by answers."""
+        with self._transaction():
+            self._protected = tuple(addresses)
+            self._apply(self._rules.set_addresses("protected", self._protected))
+
     def resync(self) -> None:
         """Make the tables anew if one is missing: somebody flushed the ruleset, and guests were open since."""
         with self._lock:
@@ -142,11 +155,11 @@ class Firewall:
     def _transaction(self) -> Iterator[None]:
         """Be alone with the filters; what the kernel did not take is not remembered either."""
         with self._lock:
-            before = dict(self._networks), dict(self._groups), dict(self._ports)
+            before = dict(self._networks), dict(self._groups), dict(self._ports), self._protected
             try:
                 yield
             except BaseException:
-                self._networks, self._groups, self._ports = before
+                self._networks, self._groups, self._ports, self._protected = before
                 raise
 
     def _take_over(self, news: list[Port], lines: list[str]) -> set[tuple[int, str]]:
@@ -241,7 +254,9 @@ class Firewall:
         groups = self._groups.values()
         named = {rule.remote_group_id for group in groups for rule in group.rules if rule.remote_group_id}
         named |= {group_id for port in self._ports.values() for group_id in port.group_ids}
-        lines = [self._empty_tables]
+        lines = [
+            self._empty_tables, *self._rules.set_addresses("resolvers", self._resolvers),
+            *self._rules.set_addresses("protected", self._protected)]
         for held in self._networks.values():
             lines += self._rules.add_network(held.network, index=held.index)
         for group_id in sorted(named):
@@ -276,8 +291,9 @@ def require_bridge_filter() -> None:
         _BRIDGED_TRAFFIC.write_text("1")
 
 
-def _as_filtered(held: NetworkRecord) -> tuple[int, tuple[str | None, ...]]:
-    return held.index, tuple(subnet.gateway for subnet in held.network.subnets)
+def _as_filtered(held: NetworkRecord) -> NetworkRecord:
+    """The record without what the filters do not depend on."""
+    return dataclasses.replace(held, network=dataclasses.replace(held.network, revision=0, mtu=0))
 
 
 def _place(member: Member) -> tuple[str, str]:

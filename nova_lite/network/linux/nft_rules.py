@@ -37,14 +37,19 @@ class NftRules:
 
     def add_network(self, network: Network, *, index: int) -> list[str]:
         """The network's bridge is filtered, its link to the host is this cloud's, and its gateway is not reached from elsewhere."""
-        bridge, overlay = names.bridge_name(network.id), names.overlay_name(network.id)
+        bridge, overlay, uplink = names.bridge_name(network.id), names.overlay_name(network.id), names.uplink_name(network.id)
         _, own_end = names.transit_pair(self.transit_cidr, index)
         gateways = [subnet.gateway for subnet in network.subnets if subnet.gateway is not None]
         return [
             self._add("inet", "bridges", f'"{bridge}"'),
             self._add("bridge", "own", f'"{names.veth_name(network.id)}", "{overlay}"'),
-            self._add("inet", "uplinks", f'"{names.uplink_name(network.id)}"'),
+            self._add("inet", "uplinks", f'"{uplink}"'),
+            self._add("inet", "senders", f'"{uplink}" . {own_end}'),
+            *(self._add("inet", "routed", f'"{uplink}" . {_cidr(subnet.cidr)}')
+              for subnet in network.subnets if network.is_routed),
             self._add("inet", "links", own_end),
+            self._add("inet", "segments", str(int(network.segment))),
+            *(self._add("inet", "tunnels", f"{int(network.segment)} . {_ip(peer)}") for peer in network.peers),
             self._add("inet", "zones", f'"{bridge}" : {names.zone_of(index)}'),
             self._add("bridge", "gateway_mac", f'"{overlay}" . {names.gateway_mac(network.id)}'),
             *(self._add("bridge", "gateway_address", f'"{overlay}" . {_ip(address)}')
@@ -54,6 +59,11 @@ class NftRules:
     def remove_network(self, network: Network, *, index: int) -> list[str]:
         """Nothing of the network is left in the filters."""
         return _removal(self.add_network(network, index=index))
+
+    def set_addresses(self, name: str, addresses: Iterable[str]) -> list[str]:
+        """The set `protected` or `resolvers` has exactly these addresses and ranges."""
+        elements = ", ".join(_cidr(address) for address in addresses)
+        return [f"flush set inet {self.table} {name}", *([self._add("inet", name, elements)] if elements else [])]
 
     def add_group(self, group: SecurityGroup) -> list[str]:
         """The group's chains with its rules, and the set of its members; what was there is replaced."""
@@ -101,7 +111,7 @@ class NftRules:
         """The port may send as itself, and its groups decide; unsecured: it may do anything."""
         tap, bridge, mac = names.tap_name(port.id), names.bridge_name(port.network_id), _mac(port.mac)
         if not port.is_secured:
-            return [self._add("bridge", "own", f'"{tap}"'), *self._floating_elements(port)]
+            return [*self._tap_elements(tap), *self._floating_elements(port)]
         into, out = f"pi-{port.id}", f"pe-{port.id}"
         lines = [
             f"add chain inet {self.table} {into}", f"flush chain inet {self.table} {into}",
@@ -139,9 +149,10 @@ class NftRules:
     def _port_elements(self, port: Port, tap: str, bridge: str, mac: str) -> list[str]:
         addresses = [_ip(address) for address in port.addresses]
         return [
-            self._add("bridge", "own", f'"{tap}"'),
+            *self._tap_elements(tap),
             self._add("bridge", "secured", f'"{tap}"'),
             self._add("bridge", "mac", f'"{tap}" . {mac}'),
+            self._add("bridge", "chaddr", f'"{tap}" . 0x{mac.replace(":", "")}'),
             *(self._add("bridge", "source", f'"{tap}" . {mac} . {address}') for address in addresses),
             *(self._add("bridge", "address", f'"{tap}" . {address}') for address in addresses),
             *(self._add("inet", "egress", f'"{bridge}" . {address} : jump pe-{port.id}') for address in addresses),
@@ -149,8 +160,14 @@ class NftRules:
             *self._floating_elements(port),
         ]
 
+    def _tap_elements(self, tap: str) -> list[str]:
+        return [self._add("bridge", "own", f'"{tap}"'), self._add("inet", "taps", f'"{tap}"')]
+
     def _floating_elements(self, port: Port) -> list[str]:
-        return [self._add("inet", "floating", _ip(floating.address)) for floating in port.floating]
+        uplink = names.uplink_name(port.network_id)
+        return [line for floating in port.floating for line in (
+            self._add("inet", "floating", _ip(floating.address)),
+            self._add("inet", "senders", f'"{uplink}" . {_ip(floating.address)}'))]
 
     def _add(self, family: str, name: str, elements: str) -> str:
         return f"add element {family} {self.table} {name} {{ {elements} }}"
@@ -222,6 +239,10 @@ def _removal(additions: list[str]) -> list[str]:
 
 def _ip(text: str) -> str:
     return str(ipaddress.IPv4Address(text))
+
+
+def _cidr(text: str) -> str:
+    return str(ipaddress.IPv4Network(text, strict=False)).removesuffix("/32")
 
 
 def _mac(text: str) -> str:

@@ -197,7 +197,7 @@ class Lab:
         self._children.append(child)
         assert child.stderr is not None
         for line in child.stderr:
-            if line.startswith("listening on"):
+            if "listening on" in line:  # with `-w` the name of the program is before it
                 return child
         raise AssertionError("tcpdump ended before it listened")
 
@@ -269,7 +269,7 @@ class Lab:
 def _end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.wait()
-    for stream in (process.stdin, process.stdout):
+    for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
             with contextlib.suppress(BrokenPipeError):
                 stream.close()

@@ -213,25 +213,25 @@ def test_a_priority_tag_does_not_carry_a_packet_past_the_groups(
     assert sink.communicate()[0].count("echo request") == 1  # the untagged one: what is sent is well formed
 
 
-def test_a_closed_host_is_not_reached_by_guests_but_the_outside_is(tmp_path: Path) -> None:
-    with running(tmp_path, options=("guests_reach_host = false",)) as lab:
+def test_guests_reach_the_outside_and_not_the_host(lab: Lab, pair: tuple[Guest, Guest]) -> None:
+    lab.add_world()
+    lab.listen("world", 8080)
+    lab.listen(None, 8080)
+
+    assert pair[0].fetch(WORLD, 8080) == "203.0.113.254"
+    assert pair[0].fetch("203.0.113.254", 8080) == ""
+
+
+def test_a_guest_reaches_a_host_that_was_opened(tmp_path: Path) -> None:
+    with running(tmp_path, options=("guests_reach_host = true",)) as lab:
         only = port(1, NET, "10.0.0.11", groups=(group(1).id,))
         lab.request("prepare", server(1, NET, only, groups=(group(1, OUT),)))
         lab.add_world()
-        lab.listen("world", 8080)
         lab.listen(None, 8080)
         guest = lab.plug("g1", only)
         guest.dhcp()
 
-        assert guest.fetch(WORLD, 8080) == "203.0.113.254"
-        assert guest.fetch("203.0.113.254", 8080) == ""
-
-
-def test_a_guest_reaches_the_host_unless_it_is_closed(lab: Lab, pair: tuple[Guest, Guest]) -> None:
-    lab.add_world()
-    lab.listen(None, 8080)
-
-    assert pair[0].fetch("203.0.113.254", 8080).startswith("100.64.")
+        assert guest.fetch("203.0.113.254", 8080).startswith("100.64.")
 
 
 def test_a_port_without_security_may_send_and_get_everything(lab: Lab, pair: tuple[Guest, Guest]) -> None:
