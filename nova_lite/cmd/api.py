@@ -112,6 +112,7 @@ def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa
     """One worker: its own database pool and message bus, opened after the fork."""
     from nova_lite.api import deploy
     from nova_lite.api.image.cleanup import store_cleaner
+    from nova_lite.api.wsgi.admission import http_server
     from nova_lite.api.wsgi.request import Parts, RpcClients
     from nova_lite.cmd import daemon
     from nova_lite.db.engine import open_database
@@ -121,7 +122,7 @@ def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa
     database = open_database(conf)
     notifier = emitter.attach(conf, database, binary="nova-api")
     parts = Parts(conf, database, RpcClients(daemon.connect(conf)))
-    server = concurrency.HttpServer(deploy.load(parts), listener, threads=conf.api.threads)
+    server = http_server(parts, deploy.load(parts), listener)
     store_cleaner(parts).start()
     server.end_by(_STOP_SIGNALS, grace_s=_GRACE_S)
     server.serve()

@@ -41,16 +41,58 @@ API; each process costs its own memory and up to twice `[database]
 max_pool_size` connections. An all-in-one cloud (`nova-lite up`)
 ignores it and has one process.
 """),
-    cfg.IntOpt("threads", default=32, min=1, help="""
+    cfg.IntOpt("threads", default=32, min=2, help="""
 Number of requests that one process of nova-api handles at the same
-time.
+time: half of them reads, half of them writes, so that reads never
+wait behind writes.
 
-Further requests wait for a free thread. Raise it where many clients
-upload images or wait for consoles, which hold a thread for long;
-threads beyond `[database] max_pool_size` may wait for a database
-connection. At most three of four threads wait for compute hosts
-(interface attach, passwords, consoles, diagnostics); further such
-requests are answered with 503 and Retry-After.
+Beside these, half as many transfers of image data, four logins, and
+requests that wait for compute hosts (interface attach, passwords,
+consoles, diagnostics), three of four threads' number, have threads
+of their own. Threads beyond `[database] max_pool_size` for reads or
+for writes may wait for a database connection. With `concurrency =
+eventlet` all share this one number.
+"""),
+    cfg.FloatOpt("max_wait", default=1.0, min=0, max=3, help="""
+Time that a request may have to wait for a thread, in seconds. One
+that would wait longer is answered at once with 503, or with 429 if
+its own project's requests are what fills the line, and Retry-After.
+
+The wait is estimated from how long requests take, and projects take
+turns. Lower it where clients would rather try elsewhere; higher
+values let short peaks pass at the cost of latency.
+"""),
+    cfg.IntOpt("max_queued_actions", default=200, min=1, help="""
+Number of accepted actions, of all projects together, that may wait
+for a conductor; while as many do, new servers are refused with 503,
+or with 429 for a project that has more than its part of them.
+
+The default is what two cores build in about ten seconds. Raise it
+where more conductors run, or where clients prefer to wait for
+servers rather than to try again; it is also how many creates are
+accepted while no conductor runs.
+"""),
+    cfg.IntOpt("head_timeout", default=10, min=1, help="""
+Time within which the head of a request, and a body of up to 128 KiB,
+must have come from the first byte or the connection on, in seconds.
+
+Later ones are answered with 408. Raise it for clients behind very
+slow links. Until then a request costs a socket and no thread.
+"""),
+    cfg.IntOpt("min_transfer_rate", default=4096, min=1, help="""
+Least rate of uploads and downloads, in bytes per second, averaged
+over the time that the client is waited for, after ten seconds.
+
+A client below it is disconnected. Lower it for clients behind very
+slow links: each holds one of the threads for transfers.
+"""),
+    cfg.IntOpt("max_connections_per_address", default=512, min=1, help="""
+Number of connections that one process of nova-api keeps from one
+client address.
+
+One more takes the place of the connection that has been silent for
+longest. Raise it where all clients come through one proxy that
+keeps more connections open.
 """),
     cfg.Opt("public_url", type=types.URL("http", "https"), default="", help="""
 URL at which clients reach nova-api, without a path, such as

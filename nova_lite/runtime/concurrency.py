@@ -13,11 +13,17 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nova_lite.runtime.discard import discard_body
 
+if TYPE_CHECKING:
+    from nova_lite.runtime.http.limits import Limits
+    from nova_lite.runtime.http.policy import Policy
+    from nova_lite.runtime.http.server import Server
+
 _is_green = False
+_LOGINS = 4  # at once; two of them compute hashes
 _DEFAULT_FILES = ("/etc/nova/nova.conf",)
 
 
@@ -52,10 +58,18 @@ def is_green() -> bool:
 
 
 class HttpServer:
-    """Serves a WSGI application on a listening socket with eventlet or native threads; `serve` blocks."""
+    """Serves a WSGI application on a listening socket with eventlet or native threads; `serve` blocks.
 
-    def __init__(self, app: Callable[..., Any], listener: socket.socket, *, threads: int) -> None:
+    `threads`: requests that are answered at once, half of them reads and half writes; beside these, half as many
+    transfers, a few logins, and `waits` requests that have given their place back. eventlet has one pool of `threads` for all.
+    """
+
+    def __init__(
+        self, app: Callable[..., Any], listener: socket.socket, *, threads: int, waits: int = 0, max_wait_s: float = 1.0,
+        policy: Policy | None = None, limits: Limits | None = None,
+    ) -> None:
         self._app, self._listener, self._threads = app, listener, threads
+        self._waits, self._max_wait_s, self._policy, self._limits = waits, max_wait_s, policy, limits
         # A byte in a pipe ends it, since that is all that a signal handler may safely do.
         self._end_requested, self._request_end = os.pipe()
         os.set_blocking(self._request_end, False)
@@ -98,15 +112,24 @@ class HttpServer:
         serving.wait()
 
     def _serve_threads(self) -> None:
-        from nova_lite.runtime import http_server
-
-        server = http_server.make(self._app, self._listener, threads=self._threads)
-        server.prepare()
+        server = self._make()
         serving = threading.Thread(target=server.serve, name="http", daemon=True)
         serving.start()
         os.read(self._end_requested, 1)
         server.stop()
         serving.join()
+
+    def _make(self) -> Server:
+        from nova_lite.runtime.http.admission import Admission
+        from nova_lite.runtime.http.policy import LOGINS, READS, TRANSFERS, WRITES, ByMethod
+        from nova_lite.runtime.http.server import Server
+
+        half = max(1, self._threads // 2)
+        sizes = {READS: half, WRITES: half, TRANSFERS: half, LOGINS: min(half, _LOGINS)}
+        admission = Admission(sizes, max_wait_s=self._max_wait_s, most_of_tenant={TRANSFERS: max(1, half // 2)})
+        return Server(
+            self._app, self._listener, admission=admission, policy=self._policy or ByMethod(), threads=sum(sizes.values()) + self._waits,
+            limits=self._limits)
 
 
 class _Silent:

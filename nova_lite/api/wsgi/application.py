@@ -27,9 +27,14 @@ from nova_lite.api.wsgi.service import UNVERSIONED, ApiService
 from nova_lite.api.wsgi.validation import Validator, check_address, drop_unknown, read_json
 from nova_lite.api.wsgi.versions import Version
 from nova_lite.context import Context
+from nova_lite.db.failures import describe, reason_of
+from nova_lite.runtime.http.body import BadBody
+from nova_lite.runtime.http.wire import TooSlow
 
 LOG = logging.getLogger(__name__)
 DOCUMENT = "/openapi.json"
+_MAX_DOCUMENTS = 16  # 270 KB each
+_URL = "http://url.of.the.request.invalid"
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _PROJECT = re.compile(r"^/[0-9a-f][0-9a-f-]{31,35}(?=/|$)")
 
@@ -47,6 +52,7 @@ class Application:
         self._validator = Validator()
         self._mapper = routes.Mapper(always_scan=False, register=False)
         self._mapper.minimization = False
+        self._documents: dict[Version, str] = {}
         self._by_path: dict[str, list[Route]] = {}
         # Paths without variables first: `/servers/detail` is no id.
         for route in sorted(service.routes, key=lambda route: route.path.count("{")):
@@ -71,10 +77,14 @@ class Application:
         except sqlalchemy.exc.DataError as error:
             LOG.warning("%s %s: the database refused a value: %s", http.method, http.path, error.orig)
             response = self._fault(400, "A value of the request is out of the range that the database can store.")
-        except sqlalchemy.exc.OperationalError:
-            LOG.exception("%s %s: the database failed", http.method, http.path)
-            response = self._fault(503, "The database cannot be reached or is busy; try again shortly.")
+        except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.TimeoutError) as error:
+            LOG.warning("%s %s: the database failed: %s", http.method, http.path, describe(error))
+            response = self._fault(503, reason_of(error))
             response.headers["Retry-After"] = "2"
+        except BadBody as error:
+            response = self._fault(400, f"The body of the request is not valid: {error}.")
+        except TooSlow:
+            response = self._fault(408, "The body of the request came too slowly.")
         except Exception:
             LOG.exception("%s %s failed", http.method, http.path)
             request_id = environ.get("nova.request_id", "-")
@@ -97,7 +107,7 @@ class Application:
         if path == "/" and self._service.version_document:
             return _json_response(200, self._service.version_document(base_url))
         if path == DOCUMENT and http.method == "GET":
-            return _json_response(200, openapi.document(self._service, self._document_version(http, version), base_url))
+            return self._document(self._document_version(http, version), base_url)
         if self._service.has_project_path:
             path = _PROJECT.sub("", path, count=1) or "/"
         match = self._mapper.match(path)
@@ -108,6 +118,17 @@ class Application:
         candidates = self._by_path[match.pop("route_path")]
         variables = {name: value for name, value in match.items() if name not in ("controller", "action")}
         return self._dispatch(http, version, base_url, candidates, variables)
+
+    def _document(self, version: Version, base_url: str) -> webob.Response:
+        """The OpenAPI document; making one takes 50 ms, and everybody may have it."""
+        text = self._documents.get(version)
+        if text is None:
+            text = _ENCODE(openapi.document(self._service, version, _URL))
+            if len(self._documents) >= _MAX_DOCUMENTS:
+                self._documents.clear()
+            self._documents[version] = text
+        text = text.replace(_ENCODE(_URL), _ENCODE(base_url), 1)
+        return webob.Response(status=200, body=text.encode(), content_type="application/json")
 
     def _document_version(self, http: webob.Request, version: Version) -> Version:
         """The version that the headers name; else the newest, whose document has most."""
@@ -175,6 +196,8 @@ class Application:
         if not route.waits:
             return _finished(attempt())
         with self._waiting.slot():
+            # From here on other requests may have its place: it only waits.
+            http.environ.get("nova.leave_share", _nothing)()
             while True:
                 try:
                     return _finished(attempt())
@@ -193,6 +216,8 @@ class Application:
             req = Request(http, ctxt, version, session, self._parts, base_url, self._policy)
             req.began = began
             reply = route.handler(req, **arguments)
+            if not is_read and http.environ.get("nova.is_client_gone", _nothing)():
+                raise _ClientGone()  # before the commit: nobody would know what was made
         for cast in req.after:
             self._casts.send(cast, request_id=ctxt.request_id)
         return reply
@@ -205,6 +230,10 @@ class Application:
         return _json_response(status, self._service.fault_body(status, text))
 
 
+def _nothing() -> None:
+    """Under other servers than ours."""
+
+
 def _finished(reply: Body | Reply | Deferred[Any] | None) -> Body | Reply | None:
     return reply.make() if isinstance(reply, Deferred) else reply
 
@@ -215,6 +244,11 @@ class _MethodNotAllowed(errors.NovaLiteError):
 
     def __init__(self, allowed: list[str]) -> None:
         super().__init__(allowed=", ".join(allowed))
+
+
+class _ClientGone(errors.NovaLiteError):
+    http_status = 499  # nginx's; only the log sees it
+    message = "The client has closed the connection"
 
 
 def _by_action(chosen: list[Route], body: Body | None) -> Route:

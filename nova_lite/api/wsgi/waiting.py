@@ -43,6 +43,7 @@ class WaitingRequests:
         self._database = database
         self._serve = serve
         self._fallback_s = fallback_s
+        self.limit = limit
         self._slots = threading.BoundedSemaphore(limit)
         self._lock = threading.Lock()
         self._waiters: dict[int, set[threading.Event]] = {}

@@ -22,6 +22,7 @@ from oslo_log import log as logging
 
 from nova_lite.api import deploy
 from nova_lite.api.image.cleanup import store_cleaner
+from nova_lite.api.wsgi.admission import http_server
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.cmd import console_proxies, daemon, network, pid_file, settings
 from nova_lite.cmd.lite import cloud_file, db
@@ -124,7 +125,7 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
                     "set [oslo_messaging_notifications] transport_url")
     parts = Parts(conf, database, RpcClients(bus))
     services = [*_services(conf, bus, database), *console_proxies.within(conf, database), store_cleaner(parts)]
-    server = concurrency.HttpServer(deploy.load(parts), listener, threads=conf.api.threads)
+    server = http_server(parts, deploy.load(parts), listener)
     api = threading.Thread(target=server.serve, name="api", daemon=True)
     started: list[daemon.Service] = []
     started_at = utcnow()

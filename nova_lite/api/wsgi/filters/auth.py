@@ -25,6 +25,7 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.context import Context, expand_roles, new_request_id
 from nova_lite.db.engine import Database
+from nova_lite.db.failures import describe, reason_of
 from nova_lite.db.identity import users
 from nova_lite.runtime import tokens
 
@@ -83,10 +84,9 @@ class LocalAuth:
                 identity = self._identify(text)
             except errors.InvalidToken:
                 return refuse(environ, start_response, identity_url=self._identity_url)
-            except sqlalchemy.exc.OperationalError:
-                LOG.exception("the database failed while a token was checked")
-                reason = "The database cannot be reached or is busy; try again shortly."
-                return answer_error(start_response, "503 Service Unavailable", 503, reason, ("Retry-After", "2"))
+            except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.TimeoutError) as error:
+                LOG.warning("the database failed while a token was checked: %s", describe(error))
+                return answer_error(start_response, "503 Service Unavailable", 503, reason_of(error), ("Retry-After", "2"))
             except errors.Unavailable as error:
                 return answer_error(start_response, "503 Service Unavailable", 503, error.text)
             set_context(environ, identity)

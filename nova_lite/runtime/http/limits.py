@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long clients may take, and how many sockets they may hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+
+
+def _connections() -> int:
+    """Half of the files that this process may have open."""
+    return max(64, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """`head_s`: from the first byte (or the connection) to the whole head and small body. `rate`: least bytes per second.
+
+    `grace_s`: for so long a client may be slower. `lingering`: threads that wait with an idle connection.
+    """
+
+    head_s: float = 10.0
+    keep_alive_s: float = 60.0
+    grace_s: float = 10.0
+    rate: int = 4096
+    connections_of_address: int = 512
+    connections: int = dataclasses.field(default_factory=lambda: min(4096, _connections()))
+    lingering: int = 16
+    end_s: float = 10.0

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shares, turns and the bound on waiting, without a network; and what a refused client gets."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from nova_lite.runtime.http.admission import Admission, Refusal, Ticket
+from tests.support import http_wires
+from tests.support.wait import wait_until
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def admission(clock: Clock | None = None, *, size: int = 1, max_wait_s: float = 1.0, **options: Any) -> Admission:
+    return Admission({"reads": 1, "writes": size}, max_wait_s=max_wait_s, clock=clock or Clock(), **options)
+
+
+def ticket(tenant: str = "a", share: str = "writes") -> Ticket:
+    return Ticket(share, tenant, None)
+
+
+def busy(clock: Clock, *, service_s: float) -> tuple[Admission, Ticket]:
+    """An admission that has learnt that requests take `service_s`, with one inside."""
+    door = admission(clock)
+    for _ in range(200):
+        one = ticket()
+        door.enter(one)
+        clock.now += service_s
+        door.leave(one)
+    inside = ticket()
+    door.enter(inside)
+    return door, inside
+
+
+def test_a_full_share_leaves_the_other_one_open() -> None:
+    door = admission()
+    writes, read = [ticket(), ticket()], ticket(share="reads")
+    assert [door.enter(one) for one in (*writes, read)] == [None, None, None]
+    assert [one.is_inside for one in (*writes, read)] == [True, False, True]
+
+
+def test_tenants_take_turns() -> None:
+    door = admission()
+    inside = ticket("first")
+    waiting = [ticket("a"), ticket("a"), ticket("a"), ticket("b"), ticket("b")]
+    for one in (inside, *waiting):
+        door.enter(one)
+    order = []
+    while entered := door.leave(inside):
+        (inside,) = entered
+        order.append(inside.tenant)
+    assert order == ["a", "b", "a", "b", "a"]
+
+
+def test_a_request_that_would_wait_too_long_is_refused_at_once() -> None:
+    door, _ = busy(Clock(), service_s=0.2)
+    refusals = [door.enter(ticket()) for _ in range(8)]
+    assert refusals[:4] == [None] * 4
+    assert refusals[-1] == Refusal(503, 2, "Too many requests are waiting; try again shortly.")
+
+
+def test_another_tenant_still_finds_a_place_in_the_line() -> None:
+    door, _ = busy(Clock(), service_s=0.2)
+    for _ in range(8):
+        door.enter(ticket("greedy"))
+    assert door.enter(ticket("modest")) is None
+    refusal = door.enter(ticket("greedy"))
+    assert refusal is not None
+    assert refusal.status == 429
+
+
+def test_a_tenant_has_no_more_than_its_part_of_a_share() -> None:
+    door = admission(size=4, most_of_tenant={"writes": 2})
+    tickets = [ticket("a") for _ in range(3)]
+    for one in tickets:
+        door.enter(one)
+    other = ticket("b")
+    door.enter(other)
+    assert [one.is_inside for one in tickets] == [True, True, False]
+    entered = door.leave(tickets[0])
+    assert {one.tenant for one in entered} == {"a", "b"}
+
+
+def test_a_place_is_given_back_once() -> None:
+    door = admission()
+    one, second, third = ticket(), ticket(), ticket()
+    for each in (one, second, third):
+        door.enter(each)
+    assert door.leave(one) == [second]
+    assert door.leave(one) == []
+
+
+class Gate:
+    """An application whose POSTs answer when they are let."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.begun: list[str] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        self.begun.append(environ["PATH_INFO"])
+        if environ["REQUEST_METHOD"] == "POST":
+            if environ["PATH_INFO"] == "/waits":
+                environ["nova.leave_share"]()
+            assert self.opened.wait(20)
+        start_response("200 OK", [])
+        return [b"done."]
+
+
+def post(path: str = "/x") -> bytes:
+    return f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+@pytest.mark.timed
+def test_reads_are_answered_and_surplus_writes_refused_at_once_while_writes_hang() -> None:
+    gate = Gate()
+    with http_wires.serving(gate, threads=2, max_wait_s=0.05) as port, contextlib.ExitStack() as stack:
+        stack.callback(gate.opened.set)
+        wires = [stack.enter_context(http_wires.connect(port, post())) for _ in range(20)]
+        wait_until(lambda: bool(gate.begun), "a write to begin")
+        began = time.monotonic()
+        assert http_wires.get(port).endswith(b"done.")
+        refused = http_wires.receive_until(wires[-1], b"}}")
+        assert time.monotonic() - began < 0.5
+        assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"\r\nRetry-After: 1\r\n" in refused
+        gate.opened.set()
+        http_wires.receive_until(wires[0], b"done.")
+        wires[-1].sendall(post())  # the connection of a refused request goes on
+        http_wires.receive_until(wires[-1], b"done.")
+
+
+def test_a_request_whose_client_has_gone_is_not_begun() -> None:
+    gate = Gate()
+    with http_wires.serving(gate, threads=2, max_wait_s=60) as port, http_wires.connect(port, post("/first")) as first:
+        wait_until(lambda: gate.begun == ["/first"], "the first to begin")
+        gone = http_wires.connect(port, post("/gone"))
+        with http_wires.connect(port, post("/last")) as last:
+            gone.close()
+            http_wires.get(port, "/look")
+            gate.opened.set()
+            http_wires.receive_until(last, b"done.")
+            http_wires.receive_until(first, b"done.")
+    assert "/gone" not in gate.begun
+
+
+def test_a_request_that_only_waits_gives_its_place_to_others() -> None:
+    gate = Gate()
+    with http_wires.serving(gate, threads=2) as port, http_wires.connect(port, post("/waits")) as waiting:
+        wait_until(lambda: gate.begun == ["/waits"], "the first to begin")
+        with http_wires.connect(port, post("/x")):
+            wait_until(lambda: gate.begun == ["/waits", "/x"], "the second to begin")
+            gate.opened.set()
+        http_wires.receive_until(waiting, b"done.")
