@@ -100,6 +100,7 @@ class ComputeApi:
 
     def __init__(self, database: Database, conf: cfg.ConfigOpts) -> None:
         self.database, self.conf, self.rpc = database, conf, Rpc()
+        self.server_environ: dict[str, Any] = {}  # what the HTTP server adds to each request's environment
         service, self.parts = SERVICES["compute"], Parts(conf, database, self.rpc)  # type: ignore[arg-type]
         self._application = Application(service, self.parts, Policy(conf, service.rules))
 
@@ -108,6 +109,7 @@ class ComputeApi:
     ) -> Answer:
         http = webob.Request.blank(path, method=method, base_url="http://cloud:8774/v2.1")
         http.headers["OpenStack-API-Version"] = f"compute {version}"
+        http.environ.update(self.server_environ)
         if body is not None:
             http.body, http.content_type = json.dumps(body).encode(), "application/json"
         if user:
