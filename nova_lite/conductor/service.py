@@ -7,6 +7,7 @@ import functools
 import os
 import time
 import uuid
+from collections.abc import Callable
 
 import oslo_messaging as messaging
 from oslo_config import cfg
@@ -16,11 +17,13 @@ from nova_lite.conductor.endpoints import Workflows
 from nova_lite.conductor.engine import journal
 from nova_lite.conductor.engine import services as engine_services
 from nova_lite.conductor.engine.engine import Engine
+from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.threads import Threads
 from nova_lite.conductor.image_caches import ImageCaches
 from nova_lite.conductor.instance_metadata import Documents
 from nova_lite.conductor.network_sync import COALESCE_S, NetworkSync
-from nova_lite.conductor.reconcilers import RECONCILERS
+from nova_lite.conductor.reconcilers import RECONCILERS, HostReconciler, Reconciler
+from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.conductor.reconcilers.stalled_actions import StalledActions
 from nova_lite.conductor.reports import Heartbeats, PowerChanges
 from nova_lite.conductor.workflows import WORKFLOWS
@@ -67,7 +70,7 @@ class ConductorService:
             network_push,
             Periodic("stalled actions", StalledActions(services, self._engine).look, interval_s=min(LOOK_S, conf.conductor.reconcile_interval)),
             Periodic("lease renewal", self._engine.renew_leases, interval_s=conf.conductor.lease_s / 3),
-            *(Periodic(reconciler.work.__module__, functools.partial(reconciler.work, services),
+            *(Periodic(f"{reconciler.work.__module__}.{reconciler.work.__name__}", _work_of(reconciler, services),
                        interval_s=conf.conductor.reconcile_interval * reconciler.every) for reconciler in RECONCILERS),
         ]
 
@@ -102,6 +105,12 @@ class ConductorService:
         while self._engine.active and time.monotonic() < deadline:
             time.sleep(0.05)
         self._heartbeats.stop()
+
+
+def _work_of(reconciler: Reconciler | HostReconciler, services: Services) -> Callable[[], None]:
+    if isinstance(reconciler, HostReconciler):
+        return functools.partial(reconciler.work, services, HostCalls())
+    return functools.partial(reconciler.work, services)
 
 
 def _is_dead(owner: str, host: str) -> bool:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from nova_lite import errors
 from nova_lite.conductor.reconcilers import orphans, purge
+from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.hosts.hosts import Host, Service
@@ -122,7 +123,8 @@ def test_orphans_are_removed_from_hosts_and_claims(cloud: OneProcess) -> None:
     with cloud.database.writer() as session:  # as if the row had gone while the host was away
         session.execute(sa.text("UPDATE servers SET deleted_at = created_at, vm_state = 'deleted'"))
     assert set(cloud.leftovers(server_id)) >= {"claims", "held"}
-    orphans.remove(cloud.services)
+    orphans.remove(cloud.services, HostCalls())
+    orphans.release_claims(cloud.services)
     assert not {"claims", "held", "sums"} & set(cloud.leftovers(server_id))
 
 
@@ -132,7 +134,7 @@ def test_what_no_row_knows_is_never_touched(cloud: OneProcess) -> None:
     with cloud.database.writer() as session:
         for table in ("action_events", "actions", "addresses", "port_security_groups", "ports", "servers"):
             session.execute(sa.text(f"DELETE FROM {table}"))  # noqa: S608 - names from this line
-    orphans.remove(cloud.services)
+    orphans.remove(cloud.services, HostCalls())
     assert server_id in cloud.build_endpoint.owned(CTXT).server_ids
 
 

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite.conductor.reconcilers import orphans
+from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.db.base import new_id
 from nova_lite.db.network.floating_ips import FloatingIp
 from nova_lite.db.network.ports import Port
@@ -32,17 +33,21 @@ def test_a_host_gets_a_floating_address_and_its_end(cloud: OneProcess) -> None:
     server_id = resizing.built(cloud)
     associated = associate(cloud, server_id, "203.0.113.9")
     assert cloud.network.owned().floating == ()
-    orphans.remove(cloud.services)
+    orphans.remove(cloud.services, HostCalls())
+    cloud.network_sync.push()
     assert cloud.network.owned().floating == (associated,)
     with cloud.database.writer() as session:
         session.execute(sa.update(FloatingIp).values(port_id=None, fixed_address=None))
-    orphans.remove(cloud.services)
+    orphans.remove(cloud.services, HostCalls())
+    cloud.network_sync.push()
     assert cloud.network.owned().floating == ()
 
 
 def test_no_host_is_sent_what_it_has(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     server_id = resizing.built(cloud)
     associate(cloud, server_id, "203.0.113.9")
-    orphans.remove(cloud.services)
+    orphans.remove(cloud.services, HostCalls())
+    cloud.network_sync.push()
     monkeypatch.setattr(cloud.network_records, "put_server", lambda ports: pytest.fail("the host has it"))
-    orphans.remove(cloud.services)
+    orphans.remove(cloud.services, HostCalls())
+    cloud.network_sync.push()

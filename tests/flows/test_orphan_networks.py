@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from nova_lite.conductor.reconcilers import orphans
+from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from tests.support.flows.one_process import CTXT, OneProcess
 
 
@@ -23,10 +24,10 @@ def test_a_network_without_a_row_is_removed_from_hosts(cloud: OneProcess) -> Non
     server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     cloud.run(cloud.begin_delete(server_id))
-    orphans.remove(cloud.services)
+    orphans.remove(cloud.services, HostCalls())
     assert held(cloud) == (cloud.network_id,)
     forget_networks(cloud)
-    orphans.remove(cloud.services)
+    orphans.remove(cloud.services, HostCalls())
     assert held(cloud) == ()
 
 
@@ -34,7 +35,7 @@ def test_a_network_that_a_server_on_the_host_uses_stays(cloud: OneProcess) -> No
     _, action_id = cloud.create_server()
     cloud.run(action_id)
     forget_networks(cloud)
-    orphans.remove(cloud.services)
+    orphans.remove(cloud.services, HostCalls())
     assert held(cloud) == (cloud.network_id,)
     assert cloud.network.owned().server_ids
     assert cloud.build_endpoint.owned(CTXT).server_ids

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite.conductor.reconcilers import offload_shelved, orphans, reclaim_deleted
+from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.servers import Server
 from nova_lite.lifecycle.servers import Power
@@ -96,7 +97,8 @@ def test_a_reconciler_offloads_when_the_time_is_over(cloud: OneProcess) -> None:
 
 def test_reconcilers_leave_shelved_servers_alone(cloud: OneProcess) -> None:
     server_id = shelving.shelved(cloud, offload_s=-1)
-    orphans.remove(cloud.services)
+    orphans.remove(cloud.services, HostCalls())
+    orphans.release_claims(cloud.services)
     assert shelving.is_shelved(cloud, server_id)
     assert len(cloud.leftovers(server_id)["claims"]) == 1  # type: ignore[arg-type]
 
@@ -115,7 +117,8 @@ def test_a_soft_deleted_server_is_off_and_keeps_its_claim(cloud: OneProcess) -> 
     server = cloud.server(server_id)
     assert (server.vm_state, server.task_state) == ("soft-delete", None)
     assert cloud.driver.power.state(server_id) is Power.SHUTDOWN
-    orphans.remove(cloud.services)
+    orphans.remove(cloud.services, HostCalls())
+    orphans.release_claims(cloud.services)
     assert set(cloud.leftovers(server_id)) == {"claims", "plugged", "sums", "held"}
 
 

@@ -15,6 +15,7 @@ from nova_lite.conductor.reconcilers import (
     purge,
     reclaim_deleted,
 )
+from nova_lite.conductor.reconcilers.host_calls import HostCalls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +26,16 @@ class Reconciler:
     every: int = 1
 
 
-RECONCILERS = (
-    Reconciler(orphans.remove, every=2), Reconciler(network_resync.resync, every=12),
+@dataclasses.dataclass(frozen=True)
+class HostReconciler:
+    """`work(services, host_calls)`, which calls hosts and waits for their answers, as a Reconciler's."""
+
+    work: Callable[[Services, HostCalls], None]
+    every: int = 1
+
+
+RECONCILERS: tuple[Reconciler | HostReconciler, ...] = (
+    HostReconciler(orphans.remove, every=2), Reconciler(orphans.release_claims, every=2), Reconciler(network_resync.resync, every=12),
     Reconciler(offload_shelved.offload, every=2), Reconciler(reclaim_deleted.reclaim, every=2), Reconciler(confirm_resizes.confirm, every=2),
     Reconciler(deferred_deletes.begin), Reconciler(claims_audit.repair, every=12), Reconciler(purge.purge, every=720),
 )

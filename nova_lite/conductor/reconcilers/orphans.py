@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.context import system_context
 from nova_lite.db import database_epoch
 from nova_lite.db.compute.actions import OPEN, Action
@@ -25,21 +29,19 @@ _AFTER_ALL = 9999
 LOG = logging.getLogger(__name__)
 
 
-def remove(services: Services) -> None:
-    """Give back claims of servers that are gone, and remove from living hosts what deleted servers left there."""
-    _claims(services)
+def remove(services: Services, host_calls: HostCalls) -> None:
+    """Remove from living hosts what deleted servers left there."""
     with services.database.reader() as session:
         now = observation.observed(session, down_time_s=services.conf.service_down_time)
         alive = [service for service in hosts.services(session) if hosts.is_alive(
             service, now=now, down_time_s=services.conf.service_down_time)]
-    for agent in {service.agent for service in alive if service.binary == "nova-compute"}:
-        _clean(services, agent, "nova-compute")
-    for agent in {service.agent for service in alive if service.binary == "nova-network"}:
-        _clean(services, agent, "nova-network")
+    workers = {(service.agent, service.binary) for service in alive if service.binary in ("nova-compute", "nova-network")}
+    host_calls.run({agent: functools.partial(_clean_host, services, agent, sorted(binary for name, binary in workers if name == agent))
+                    for agent in sorted({agent for agent, _ in workers})})
 
 
-def _claims(services: Services) -> None:
-    """A claim without a server, or of one that ended elsewhere, with no action open that may be about to use it."""
+def release_claims(services: Services) -> None:
+    """Give back claims without a server, or of one that is elsewhere, with no action open that may be about to use them."""
     with services.database.writer() as session:
         is_open = sa.exists().where(Action.resource_id == Claim.server_id, Action.state.in_(OPEN))
         stray = session.execute(
@@ -49,6 +51,11 @@ def _claims(services: Services) -> None:
         for claim in stray:
             LOG.warning("server %s: its claim on host %s was left over and is given back", claim.server_id, claim.host)
             claims.release(session, server_id=claim.server_id, host=claim.host)
+
+
+def _clean_host(services: Services, agent: str, binaries: Sequence[str]) -> None:
+    for binary in binaries:
+        _clean(services, agent, binary)
 
 
 def _clean(services: Services, agent: str, binary: str) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent import futures
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import oslo_messaging as messaging
@@ -19,6 +19,7 @@ from nova_lite import errors
 from nova_lite.conductor.engine.engine import Engine
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import HostStep, HostUndo, WhenDown
+from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.context import system_context
 from nova_lite.db import clock
 from nova_lite.db.compute.actions import OPEN, UNDOING, Action
@@ -31,8 +32,6 @@ GRACE_S = 3.0
 BATCH = 200
 # Rows that are read at once.
 PAGE = 1000
-# Hosts that are called side by side, so that one that does not answer delays no other.
-_HOSTS_AT_ONCE = 8
 # A host that answered that it has all is not called again for so long.
 _CALM_S = 10.0
 # No action rests longer.
@@ -57,8 +56,8 @@ _COLUMNS = [getattr(Action, field.name) for field in dataclasses.fields(_Awaitin
 class StalledActions:
     """A look starts a bounded number of actions; leases and orders make it harmless beside other conductors' looks."""
 
-    def __init__(self, services: Services, engine: Engine) -> None:
-        self._services, self._engine = services, engine
+    def __init__(self, services: Services, engine: Engine, host_calls: HostCalls | None = None) -> None:
+        self._services, self._engine, self._host_calls = services, engine, host_calls or HostCalls()
         self._confirmed: dict[int, datetime.datetime] = {}
         self._started_up_to = 0
 
@@ -72,7 +71,8 @@ class StalledActions:
         for action_id in free:
             LOG.info("action %s is taken up again", action_id)
             self._services.conductor.run(system_context(), action_id=action_id)
-        self._look_at_hosts(self._in_time(awaiting, now), now)
+        self._host_calls.run({host: functools.partial(self._look_at, host, actions, now)
+                              for host, actions in self._in_time(awaiting, now).items()})
 
     def _free(self, session: Session, now: datetime.datetime) -> Sequence[int]:
         """The next actions that nobody works on, by id; after the last the first again, so that none waits for another."""
@@ -110,13 +110,6 @@ class StalledActions:
             else:
                 in_time.append(action)
         return in_time
-
-    def _look_at_hosts(self, by_host: Mapping[str, list[_Awaiting]], now: datetime.datetime) -> None:
-        if not by_host:
-            return
-        with futures.ThreadPoolExecutor(min(_HOSTS_AT_ONCE, len(by_host)), thread_name_prefix="stalled") as pool:
-            for _ in pool.map(lambda item: self._look_at(item[0], item[1], now), by_host.items()):
-                """Each host is looked at by itself."""
 
     def _look_at(self, host: str, actions: list[_Awaiting], now: datetime.datetime) -> None:
         """Query the worker once for the steps that it has, and send the others again."""
