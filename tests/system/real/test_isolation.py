@@ -252,7 +252,9 @@ def cloud(directory: Path, *, rp_filter: int, is_secured: bool) -> Iterator[Clou
             guests.append(lab.plug(f"g{number}", plug))
             assert guests[-1].dhcp()
         captures = {"w": directory / "w.pcap"}
-        every = ("-Z", "root", "--immediate-mode", "-U", "-Q", "in", "-i", "eth0", "not (icmp and icmp[0] = 3)")  # refusals quote
+        # Its ring has a slot of the snapshot's length for each frame. Refusals by ICMP quote what they refuse.
+        every = ("-Z", "root", "--immediate-mode", "-U", "-s", "2000", "-B", "8192", "-Q", "in", "-i", "eth0",
+                 "not (icmp and icmp[0] = 3)")
         hosts[0].sniff("-w", str(captures["w"]), *every, namespace="world", seconds=60)
         for letter, guest in zip(PLACES, guests[1:], strict=True):
             captures[letter] = directory / f"{letter}.pcap"
