@@ -11,7 +11,10 @@ from nova_lite.rpc.order import Order
 
 
 class NetworkDriver(Protocol):
-    """Each method does what NetworkRpc says of the one of its name, and may be called again with the same effect."""
+    """Each method does what NetworkRpc says of the one of its name, and may be called again with the same effect.
+
+    `prepare` and `release` are its `prepare_server` and `release_server`.
+    """
 
     def recover(self) -> None:
         """After a start: bring the host to what the records say."""

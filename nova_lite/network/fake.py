@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from oslo_log import log as logging
 
-from nova_lite.network.records import Records, order_of
+from nova_lite.network.records import Records
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
 from nova_lite.rpc.network import Network, OwnedNetworks, Revisions, SecurityGroup, SecurityGroupChange, ServerPorts
 from nova_lite.rpc.order import Order
@@ -48,9 +48,8 @@ class FakeNetwork:
 
     def release(self, server_id: str, *, order: Order) -> None:
         with self._servers.hold(server_id):
+            self._records.refuse_stale_release(server_id, order)
             server = self._records.servers.get(server_id)
-            if server is not None and order_of(server).key > order.key:
-                return
             self._records.put_tombstone(server_id, order)
             fail("network.release.tombstone")
             if server is not None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nova_lite import errors
 from nova_lite.rpc import payload
 from nova_lite.rpc.network import (
     FloatingIpAssociation,
@@ -23,7 +22,7 @@ from nova_lite.rpc.network import (
     ServerPorts,
 )
 from nova_lite.rpc.order import NEVER, Order
-from nova_lite.worker.orders import Verdict, compare, order_of_fence
+from nova_lite.worker.orders import Superseded, Verdict, compare, order_of_fence
 from nova_lite.worker.records import RecordFiles
 from nova_lite.worker.tombstones import Tombstones
 
@@ -120,15 +119,29 @@ class Records:
                 self._remember(kept.server_id, kept)
 
     def refuse_stale(self, ports: ServerPorts) -> None:
-        """Check that no later request about the server was carried out.
+        """Check that no later request about the server was carried out, and that it was not removed by this one.
 
-        :raises errors.StaleRequest: one was.
+        :raises Superseded: one was.
         """
-        order, removed, old = order_of(ports), self.tombstone(ports.server_id), self.servers.get(ports.server_id)
+        order, removed = order_of(ports), self.tombstone(ports.server_id)
         if removed != NEVER and compare(order, removed) is not Verdict.NEW:
-            raise errors.StaleRequest(id=ports.server_id, fence=str(order), known=str(removed))
+            raise Superseded(resource_id=ports.server_id, order=order, newest=removed)
+        self._refuse_older(ports.server_id, order)
+
+    def refuse_stale_release(self, server_id: str, order: Order) -> None:
+        """Check that the server was not prepared, or removed, by a later request.
+
+        :raises Superseded: it was.
+        """
+        removed = self.tombstone(server_id)
+        if compare(order, removed) is Verdict.STALE:
+            raise Superseded(resource_id=server_id, order=order, newest=removed)
+        self._refuse_older(server_id, order)
+
+    def _refuse_older(self, server_id: str, order: Order) -> None:
+        old = self.servers.get(server_id)
         if old is not None and compare(order, order_of(old)) is Verdict.STALE:
-            raise errors.StaleRequest(id=ports.server_id, fence=str(order), known=str(order_of(old)))
+            raise Superseded(resource_id=server_id, order=order, newest=order_of(old))
 
     def drop_server(self, server_id: str) -> None:
         """Delete the server's record: nothing of it is left."""

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import oslo_messaging as messaging
 from oslo_config import cfg
 from oslo_log import log as logging
 
+from nova_lite import errors
 from nova_lite.context import Context
 from nova_lite.network import names
 from nova_lite.network.driver import NetworkDriver
@@ -24,7 +27,7 @@ from nova_lite.network.linux.metadata_backend import MetadataListeners, WSGIAppl
 from nova_lite.network.records import Records
 from nova_lite.network.repair import PeriodicRepair
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
-from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
+from nova_lite.rpc.conductor import ConductorRpc, Outcome, ServiceReport, StepReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import (
@@ -37,26 +40,71 @@ from nova_lite.rpc.network import (
     ServerPorts,
 )
 from nova_lite.rpc.order import Order
-from nova_lite.worker.orders import order_of_fence
+from nova_lite.worker.orders import Superseded, Underway, order_of_fence
 
 LOG = logging.getLogger(__name__)
 MetadataAppFactory = Callable[[MetadataBackend], WSGIApplication]
 
 
 class Servers:
-    """Endpoint: prepare and release a server's network."""
+    """Endpoint: prepare and release a server's network, in the order of the requests; the conductor gets a report of each.
 
-    def __init__(self, driver: NetworkDriver) -> None:
-        self._driver = driver
+    `host`: the name of this worker.
+    """
 
-    def prepare(self, ctxt: Context, *, ports: ServerPorts) -> None:
-        self._driver.prepare(ports)
+    def __init__(self, driver: NetworkDriver, conductor: ConductorRpc, *, host: str) -> None:
+        self._driver, self._conductor, self._host = driver, conductor, host
+        self._underway = Underway()
 
-    def release(self, ctxt: Context, *, server_id: str, fence: int) -> None:
-        self._driver.release(server_id, order=order_of_fence(fence))
+    def prepare_server(self, ctxt: Context, *, ports: ServerPorts) -> None:
+        with self._reported(ctxt, ports.server_id, ports.order, "prepare the network"):
+            self._driver.prepare(ports)
 
     def release_server(self, ctxt: Context, *, server_id: str, order: Order) -> None:
-        self._driver.release(server_id, order=order)
+        with self._reported(ctxt, server_id, order, "release the network"):
+            self._driver.release(server_id, order=order)
+
+    def known_orders(self, ctxt: Context, *, orders: tuple[Order, ...]) -> tuple[Order, ...]:
+        return self._underway.among(orders)
+
+    def prepare(self, ctxt: Context, *, ports: ServerPorts) -> None:
+        try:
+            self._driver.prepare(ports)
+        except Superseded as stale:
+            raise errors.StaleRequest(stale.text, **stale.kwargs) from stale
+
+    def release(self, ctxt: Context, *, server_id: str, fence: int) -> None:
+        try:
+            self._driver.release(server_id, order=order_of_fence(fence))
+        except Superseded as stale:
+            LOG.info("server %s: left alone: %s", server_id, stale.text)
+
+    @contextlib.contextmanager
+    def _reported(self, ctxt: Context, server_id: str, order: Order, action: str) -> Iterator[None]:
+        """Whatever becomes of the request is reported, and raised no further: nobody waits for it here.
+
+        :raises Duplicate: it is under way.
+        """
+        report = StepReport(order=order, resource_type="server", resource_id=server_id, host=self._host, outcome=Outcome.DONE)
+        with self._underway.enter(server_id, order):
+            try:
+                yield
+            except Superseded as stale:
+                LOG.info("server %s: could not %s: %s", server_id, action, stale.text)
+                report = dataclasses.replace(report, outcome=Outcome.STALE, known=stale.newest)
+            except errors.NovaLiteError as error:
+                LOG.warning("server %s: could not %s: %s", server_id, action, error.text)
+                report = dataclasses.replace(
+                    report, outcome=Outcome.FAILED, reason=error.text, may_pass=isinstance(error, errors.Unavailable))
+            except messaging.MessagingException as error:  # what it lacks it fetches from a conductor
+                LOG.warning("server %s: could not %s: no conductor answers: %s", server_id, action, error)
+                report = dataclasses.replace(
+                    report, outcome=Outcome.FAILED, may_pass=True, reason=f"host {self._host}: could not {action}: no conductor answers")
+            except Exception:  # noqa: BLE001 - the frame: whatever happens, the conductor gets a report
+                LOG.exception("server %s: could not %s", server_id, action)
+                reason = f"host {self._host}: could not {action}: it failed inside the network worker; the operator's log has the details"
+                report = dataclasses.replace(report, outcome=Outcome.FAILED, reason=reason)
+            self._conductor.report_step(ctxt, report=report)
 
 
 class NetworkUpdates:
@@ -111,7 +159,7 @@ class NetworkService:
         self.driver = make_driver(
             conf, metadata_app_factory=lambda metadata: metadata_app_factory(MetadataBackend(metadata, conductor)),
             source=conductor)
-        endpoints = [Servers(self.driver), NetworkUpdates(self.driver), Inventory(self.driver)]
+        endpoints = [Servers(self.driver, conductor, host=conf.host), NetworkUpdates(self.driver), Inventory(self.driver)]
         self._server = serve(NetworkRpc, transport, conf.host, endpoints)
         status = ServiceReport(binary="nova-network", agent=conf.host)
         self._heartbeat = Heartbeat(

@@ -188,21 +188,35 @@ def tap_name(port_id: str) -> str:
 
 
 class NetworkRpc(Interface):
-    """What other services send to a network worker."""
+    """What other services send to a network worker.
 
-    topic, version = "network", "1.3"
+    `prepare_server` and `release_server` are steps of actions: done in the order of the requests about each server,
+    again with the same effect, and answered by ConductorRpc.report_step. Version 1.4 brought them; workers of earlier
+    versions refuse them, and actions wait for their upgrade.
+    """
+
+    topic, version = "network", "1.4"
+
+    @cast(since="1.4")
+    def prepare_server(self, ctxt: Context, *, ports: ServerPorts) -> None:
+        """Make the host ready for a guest: bridges, DHCP, filters and metadata. The order is that of the ports."""
+
+    @cast(since="1.4")
+    def release_server(self, ctxt: Context, *, server_id: str, order: Order) -> None:
+        """Remove all that `prepare_server` made for the server; networks stay. A server that is not here is no error."""
+
+    @call(since="1.4", timeout_s=5)
+    def known_orders(self, ctxt: Context, *, orders: tuple[Order, ...]) -> tuple[Order, ...]:
+        """Those of the orders that are under way here; all others are to be sent again: done, they are reported again."""
+        ...
 
     @call(since="1.0", timeout_s=60)
     def prepare(self, ctxt: Context, *, ports: ServerPorts) -> None:
-        """Make the host ready for a guest: bridges, DHCP, filters and metadata; done twice, it is done once."""
+        """As `prepare_server`, for a caller that waits. Sent by release 0.1 only."""
 
     @call(since="1.0", timeout_s=60)
     def release(self, ctxt: Context, *, server_id: str, fence: int) -> None:
-        """As `release_server`. Sent by release 0.1 only, which ordered requests by fences."""
-
-    @call(since="1.3", timeout_s=60)
-    def release_server(self, ctxt: Context, *, server_id: str, order: Order) -> None:
-        """Remove all that `prepare` made for the server; networks stay. A server that is not here is no error."""
+        """As `release_server`, for a caller that waits. Sent by release 0.1 only, which ordered requests by fences."""
 
     @cast(since="1.0")
     def update_groups(self, ctxt: Context, *, groups: tuple[SecurityGroup, ...]) -> None:
@@ -226,7 +240,7 @@ class NetworkRpc(Interface):
 
     @cast(since="1.1")
     def refresh(self, ctxt: Context, *, ports: ServerPorts) -> None:
-        """As `prepare`, for a server that is here already: its ports changed while it runs.
+        """As `prepare_server`, for a server that is here already: its ports changed while it runs.
 
         Its order and documents stay as the host has them; a server that is not here is left alone.
         """

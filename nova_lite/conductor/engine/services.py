@@ -101,16 +101,6 @@ class Services:
         """Whether the daemon is known to be down; one that never reported is not."""
         return (binary, agent) in self._down.get()
 
-    def unless_down(self, binary: str, agent: str, call: Callable[[], None]) -> None:
-        """Call a worker for a clean-up; if it is down, leave that to the orphans reconciler.
-
-        :raises errors.NovaLiteError: the worker is up and could not do it.
-        """
-        if self.is_down(binary, agent):
-            LOG.warning("%s on %s is down: what it has is cleaned up when it is back", binary, agent)
-            return
-        call()
-
     def set_fault(self, session: Session, resource_type: str, resource_id: str, error: errors.NovaLiteError) -> None:
         """The resource cannot be brought to rest: it shows ERROR and why."""
         if resource_type == SERVER:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nova_lite.conductor.engine.services import Services
 
 S = TypeVar("S")
+# The daemons that do steps.
+COMPUTE, NETWORK = "nova-compute", "nova-network"
 # An attempt's identifier on workers, as release 0.1 numbered them, and resizes still do.
 _ATTEMPTS = 100
 
@@ -118,7 +120,7 @@ class HostStep(Step[S]):
 
     host: Host[S]
     send: Act[S] | None
-    binary: str = dataclasses.field(default="nova-compute", kw_only=True)
+    binary: str = dataclasses.field(default=COMPUTE, kw_only=True)
     when_down: WhenDown = dataclasses.field(default=WhenDown.FAIL, kw_only=True)
     is_done: Callable[[Services, Run[S]], bool] | None = dataclasses.field(default=None, kw_only=True)
 

@@ -18,13 +18,15 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.conductor.engine.engine import Engine
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import HostStep, HostUndo, WhenDown
+from nova_lite.conductor.engine.workflow import COMPUTE, NETWORK, HostStep, HostUndo, Step, UnknownStep, WhenDown
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.context import system_context
 from nova_lite.db import clock
 from nova_lite.db.compute.actions import OPEN, UNDOING, Action
 
 LOG = logging.getLogger(__name__)
+# A daemon's binary, and its name on the message bus.
+Worker = tuple[str, str]
 _LONG_AGO = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - rows keep UTC without a zone
 # A cast takes milliseconds; younger actions are left to it.
 GRACE_S = 3.0
@@ -71,8 +73,8 @@ class StalledActions:
         for action_id in free:
             LOG.info("action %s is taken up again", action_id)
             self._services.conductor.run(system_context(), action_id=action_id)
-        self._host_calls.run({host: functools.partial(self._look_at, host, actions, now)
-                              for host, actions in self._in_time(awaiting, now).items()})
+        self._host_calls.run({" on ".join(worker): functools.partial(self._look_at, worker, actions, now)
+                              for worker, actions in self._in_time(awaiting, now).items()})
 
     def _free(self, session: Session, now: datetime.datetime) -> Sequence[int]:
         """The next actions that nobody works on, by id; after the last the first again, so that none waits for another."""
@@ -86,16 +88,17 @@ class StalledActions:
         self._started_up_to = free[-1] if len(free) == BATCH else 0
         return free
 
-    def _in_time(self, awaiting: Sequence[_Awaiting], now: datetime.datetime) -> dict[str, list[_Awaiting]]:
+    def _in_time(self, awaiting: Sequence[_Awaiting], now: datetime.datetime) -> dict[Worker, list[_Awaiting]]:
         """Those that may go on while their host is at work on them, by the worker that has their step."""
-        by_host: dict[str, list[_Awaiting]] = collections.defaultdict(list)
+        by_worker: dict[Worker, list[_Awaiting]] = collections.defaultdict(list)
         longest_s = float(self._services.conf.conductor.long_action_timeout)
         for action in awaiting:
             if self._is_late(action, now, at_least_s=longest_s):
                 self._engine.expire(action.id)
             else:
-                by_host[action.awaiting_host].append(action)
-        return by_host
+                step = self._awaited(action)
+                by_worker[step.binary if isinstance(step, HostStep) else COMPUTE, action.awaiting_host].append(action)
+        return by_worker
 
     def _is_late(self, action: _Awaiting, now: datetime.datetime, *, at_least_s: float = 0.0) -> bool:
         """Past its deadline, which ends it unless its host is at work on it."""
@@ -111,9 +114,10 @@ class StalledActions:
                 in_time.append(action)
         return in_time
 
-    def _look_at(self, host: str, actions: list[_Awaiting], now: datetime.datetime) -> None:
+    def _look_at(self, worker: Worker, actions: list[_Awaiting], now: datetime.datetime) -> None:
         """Query the worker once for the steps that it has, and send the others again."""
-        if self._services.is_down("nova-compute", host):
+        binary, host = worker
+        if self._services.is_down(binary, host):
             for action in self._expire_late(actions, now):
                 if self._fails_when_down(action):
                     self._engine.host_is_down(action.id)
@@ -123,28 +127,31 @@ class StalledActions:
         if not orders:
             return
         try:
-            known = self._services.compute(host).known_orders(system_context(), orders=tuple(orders.values()))
+            client = self._services.network(host) if binary == NETWORK else self._services.compute(host)
+            known = client.known_orders(system_context(), orders=tuple(orders.values()))
         except (errors.NovaLiteError, messaging.MessagingException) as error:  # the latter: a worker of release 0.1
-            LOG.info("nova-compute on %s does not say which steps it has: %s", host, error)
+            LOG.info("%s on %s does not say which steps it has: %s", binary, host, error)
             silent = datetime.timedelta(seconds=3 * _CALM_S)
             self._expire_late((action for action in due if now - self._confirmed.get(action.id, _LONG_AGO) > silent), now)
             return
         at_work = {action_id for action_id, order in orders.items() if order in known}
         self._confirmed.update(dict.fromkeys(at_work, now))
         for action in self._expire_late((action for action in due if action.id in orders.keys() - at_work), now):
-            LOG.info("action %s: its step is sent to %s again", action.id, host)
+            LOG.info("action %s: its step is sent to %s on %s again", action.id, binary, host)
             self._engine.resend(action.id)
 
     def _fails_when_down(self, action: _Awaiting) -> bool:
-        workflow = self._engine.workflows.get(action.name)
-        if workflow is None:
-            return True
-        try:
-            step = workflow.step(action.awaiting_step)
-        except errors.NovaLiteError:
-            return True
-        part = step.undo if action.state == UNDOING else step
+        step = self._awaited(action)
+        part = step.undo if step is not None and action.state == UNDOING else step
         return not isinstance(part, HostStep | HostUndo) or part.when_down is not WhenDown.WAIT
+
+    def _awaited(self, action: _Awaiting) -> Step[Any] | None:
+        """The step whose report is awaited; None: this release does not know it."""
+        workflow = self._engine.workflows.get(action.name)
+        try:
+            return None if workflow is None else workflow.step(action.awaiting_step)
+        except UnknownStep:
+            return None
 
 
 def _awaiting(session: Session, now: datetime.datetime) -> Iterator[list[_Awaiting]]:

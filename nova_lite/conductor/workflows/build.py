@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any, TypeVar
 
 from oslo_log import log as logging
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import ControlStep, Deadline, HostStep, HostUndo, Run, Workflow
+from nova_lite.conductor.engine.workflow import NETWORK, ControlStep, Deadline, HostStep, HostUndo, Run, Workflow
 from nova_lite.conductor.steps import faults
 from nova_lite.db.compute import servers
 from nova_lite.db.compute.servers import Server
@@ -72,15 +71,11 @@ def release_claim(services: Services, run: Run[Any]) -> None:
         interfaces.leave_host(session, run.resource_id)
 
 
-def prepare_network(services: Services, run: BuildRun) -> BuildState:
+def prepare_network(services: Services, run: Run[Any]) -> None:
     """Bridge, DHCP entry, filter and metadata are on the host before the guest is."""
-    prepare_ports(services, run, run.state.agent)
-    return run.state
-
-
-def prepare_ports(services: Services, run: Run[Any], agent: str) -> None:
     _, payload = _described(services, run)
-    services.network(agent).prepare(run.ctxt, ports=payload)
+    # What was read may be of an earlier epoch than the request.
+    services.network(run.state.agent).prepare_server(run.ctxt, ports=dataclasses.replace(payload, order=run.order))
 
 
 def _described(services: Services, run: Run[Any]) -> tuple[Server, ServerPorts]:
@@ -100,14 +95,9 @@ def record_network(session: Session, run: BuildRun) -> None:
     servers.show_task(session, run.resource_id, among=("networking",), task="spawning")
 
 
-def release_network(services: Services, run: BuildRun) -> None:
-    release_ports(services, run, run.state.agent)
-
-
-def release_ports(services: Services, run: Run[Any], agent: str) -> None:
+def release_network(services: Services, run: Run[Any]) -> None:
     """The host forgets the server's ports."""
-    services.unless_down("nova-network", agent, functools.partial(
-        services.network(agent).release_server, run.ctxt, server_id=run.resource_id, order=run.order))
+    services.network(run.state.agent).release_server(run.ctxt, server_id=run.resource_id, order=run.order)
 
 
 def start_guest(services: Services, run: BuildRun) -> None:
@@ -169,7 +159,8 @@ BUILD = Workflow(
     "build", BuildState,
     (
         ControlStep("pick_host", pick_host, record=record_host, undo=release_claim),
-        ControlStep("prepare_network", prepare_network, record=record_network, after=network_sync.changed, undo=release_network),
+        HostStep("prepare_network", lambda run: run.state.agent, prepare_network, binary=NETWORK, record=record_network,
+                 after=network_sync.changed, undo=HostUndo(release_network)),
         HostStep("start_guest", lambda run: run.state.agent, start_guest, record=record_guest, after=notify_device_addresses,
                  undo=HostUndo(destroy_guest)),
     ),

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import ControlStep, HostStep, RowStep, Run, WhenDown, Workflow
+from nova_lite.conductor.engine.workflow import NETWORK, ControlStep, HostStep, RowStep, Run, WhenDown, Workflow
 from nova_lite.conductor.workflows import build
 from nova_lite.db.compute import actions, server_images, server_migrations, servers, shelving
 from nova_lite.db.hosts import claims
@@ -38,13 +38,6 @@ def end_other_actions(services: Services, run: DeleteRun) -> DeleteState:
     return DeleteState(host=server.host, agent=server.agent)
 
 
-def release_network(services: Services, run: DeleteRun) -> DeleteState:
-    """The host forgets the server's ports."""
-    if run.state.agent is not None:
-        build.release_ports(services, run, run.state.agent)
-    return run.state
-
-
 def record_deleted(session: Session, run: DeleteRun) -> None:
     """Nothing is left on any host: the rows go in the transaction that ends the action."""
     interfaces.release_for_server(session, run.resource_id)
@@ -64,7 +57,7 @@ DELETE = Workflow(
     (
         ControlStep("end_other_actions", end_other_actions, pivot=True),
         HostStep("destroy_guest", lambda run: run.state.agent, build.destroy_guest, when_down=WhenDown.SKIP),
-        ControlStep("release_network", release_network),
+        HostStep("release_network", lambda run: run.state.agent, build.release_network, binary=NETWORK, when_down=WhenDown.SKIP),
         RowStep("forget", record=record_deleted, after=network_sync.changed),
     ),
     failed=never_undone,

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import ControlStep, HostStep, HostUndo, RowStep, Run, Workflow
+from nova_lite.conductor.engine.workflow import NETWORK, ControlStep, HostStep, HostUndo, RowStep, Run, Workflow
 from nova_lite.conductor.steps import find_host
 from nova_lite.conductor.steps.find_host import OnHost
 from nova_lite.db.compute import servers
@@ -31,11 +30,16 @@ class NicState(OnHost):
 NicRun = Run[NicState]
 
 
-def prepare_network(services: Services, run: NicRun) -> NicState:
-    """The host learns of all the server's ports, the new one among them."""
-    state = _on_host(services, run)
-    services.network(state.agent).prepare(run.ctxt, ports=_server_ports(services, run))
-    return state
+def find_server(services: Services, run: NicRun) -> NicState:
+    if run.state.agent:
+        return run.state
+    host, agent = find_host.find_host(services, run.resource_id)
+    return dataclasses.replace(run.state, host=host, agent=agent)
+
+
+def prepare_network(services: Services, run: NicRun) -> None:
+    """The host learns of all the server's ports, the one of the NIC among them."""
+    services.network(run.state.agent).prepare_server(run.ctxt, ports=_server_ports(services, run))
 
 
 def record_prepared(session: Session, run: NicRun) -> None:
@@ -43,12 +47,9 @@ def record_prepared(session: Session, run: NicRun) -> None:
 
 
 def take_port_back(services: Services, run: NicRun) -> None:
-    """The port is gone from the rows, then from the host."""
-    agent = _on_host(services, run).agent
+    """The server has the port no more; a host that was down removes it when it is back."""
     with services.database.writer() as session:
         interfaces.take_back(session, run.resource_id, run.state.port_id)
-    services.unless_down("nova-network", agent, functools.partial(
-        services.network(agent).prepare, run.ctxt, ports=_server_ports(services, run)))
     network_sync.changed(services, run)
 
 
@@ -68,24 +69,15 @@ def take_nic_back(services: Services, run: NicRun) -> None:
         run.ctxt, server_id=run.resource_id, order=run.order, port_id=run.state.port_id)
 
 
-def find_server(services: Services, run: NicRun) -> NicState:
-    return _on_host(services, run)
-
-
 def plug_guest_again(services: Services, run: NicRun) -> None:
     services.compute(run.state.agent).attach_interface(
         run.ctxt, server_id=run.resource_id, order=run.order, nic=_nic(services, run))
 
 
-def withdraw_network(services: Services, run: NicRun) -> NicState:
+def withdraw_network(services: Services, run: NicRun) -> None:
     """The host forgets the port; its connections are cut."""
-    services.network(run.state.agent).prepare(run.ctxt, ports=_server_ports(services, run, without=run.state.port_id))
-    return run.state
-
-
-def prepare_again(services: Services, run: NicRun) -> None:
-    services.unless_down("nova-network", run.state.agent, functools.partial(
-        services.network(run.state.agent).prepare, run.ctxt, ports=_server_ports(services, run)))
+    services.network(run.state.agent).prepare_server(
+        run.ctxt, ports=_server_ports(services, run, without=run.state.port_id))
 
 
 def record_detached(session: Session, run: NicRun) -> None:
@@ -115,13 +107,6 @@ def stay_with(session: Session, run: NicRun, error: errors.NovaLiteError) -> Non
     servers.abandon(session, run.resource_id, "detach_interface", fault=None, is_fatal=False)
 
 
-def _on_host(services: Services, run: NicRun) -> NicState:
-    if run.state.agent:
-        return run.state
-    host, agent = find_host.find_host(services, run.resource_id)
-    return dataclasses.replace(run.state, host=host, agent=agent)
-
-
 def _server_ports(services: Services, run: NicRun, *, without: str | None = None) -> network.ServerPorts:
     with services.database.reader() as session:
         server = servers.get(session, run.resource_id)
@@ -136,7 +121,9 @@ def _nic(services: Services, run: NicRun) -> compute.Nic:
 ATTACH = Workflow(
     "attach_interface", NicState,
     (
-        ControlStep("prepare_network", prepare_network, record=record_prepared, after=network_sync.changed, undo=take_port_back),
+        ControlStep("find_server", find_server, undo=take_port_back),
+        HostStep("prepare_network", find_host.agent, prepare_network, binary=NETWORK, record=record_prepared,
+                 after=network_sync.changed, undo=HostUndo(withdraw_network)),
         HostStep("compute_attach_interface", find_host.agent, attach_nic, record=record_attached, after=report_attached,
                  undo=HostUndo(take_nic_back)),
     ),
@@ -147,7 +134,8 @@ DETACH = Workflow(
     (
         ControlStep("find_server", find_server),
         HostStep("unplug_guest", find_host.agent, take_nic_back, undo=HostUndo(plug_guest_again)),
-        ControlStep("withdraw_network", withdraw_network, undo=prepare_again),
+        HostStep("withdraw_network", find_host.agent, withdraw_network, binary=NETWORK,
+                 undo=HostUndo(prepare_network)),
         RowStep("compute_detach_interface", record=record_detached, after=report_detached),
     ),
     failed=stay_with,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import ControlStep, HostStep, Run, Workflow
+from nova_lite.conductor.engine.workflow import NETWORK, ControlStep, HostStep, Run, Workflow
 from nova_lite.conductor.steps import faults, find_host
 from nova_lite.conductor.steps.find_host import OnHost
 from nova_lite.db.compute import servers
@@ -41,13 +41,12 @@ def record_found(session: Session, run: RebuildRun) -> None:
     servers.show_task(session, run.resource_id, among=(_REBUILDING,), task=_DISKS)
 
 
-def refresh_network(services: Services, run: RebuildRun) -> RebuildState:
+def refresh_network(services: Services, run: RebuildRun) -> None:
     """What the guest may read about itself is new before it starts."""
     with services.database.reader() as session:
         server = servers.get(session, run.resource_id)
         ports = guest.server_ports(session, services.environment, server, order=run.order)
-    services.network(run.state.agent).prepare(run.ctxt, ports=ports)
-    return run.state
+    services.network(run.state.agent).prepare_server(run.ctxt, ports=ports)
 
 
 def record_refreshed(session: Session, run: RebuildRun) -> None:
@@ -80,7 +79,7 @@ REBUILD = Workflow(
     "rebuild", RebuildState,
     (
         ControlStep("find_server", find_server, record=record_found),
-        ControlStep("refresh_network", refresh_network, record=record_refreshed),
+        HostStep("refresh_network", find_host.agent, refresh_network, binary=NETWORK, record=record_refreshed),
         HostStep("compute_rebuild_instance", find_host.agent, replace_guest, record=record_rebuilt, after=network_sync.places),
     ),
     failed=set_fault,

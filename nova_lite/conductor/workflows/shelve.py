@@ -10,7 +10,16 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import ControlStep, HostStep, HostUndo, RowStep, Run, WhenDown, Workflow
+from nova_lite.conductor.engine.workflow import (
+    NETWORK,
+    ControlStep,
+    HostStep,
+    HostUndo,
+    RowStep,
+    Run,
+    WhenDown,
+    Workflow,
+)
 from nova_lite.conductor.steps import find_host
 from nova_lite.conductor.steps.find_host import OnHost
 from nova_lite.conductor.workflows import build, snapshot
@@ -73,13 +82,6 @@ def leaving(run: ShelveRun) -> str | None:
     return run.state.agent or None if run.state.offloads else None
 
 
-def release_network(services: Services, run: ShelveRun) -> ShelveState:
-    """The host forgets its ports; addresses stay the server's."""
-    if run.state.offloads and run.state.agent:
-        build.release_ports(services, run, run.state.agent)
-    return run.state
-
-
 def record_offloaded(session: Session, run: ShelveRun) -> None:
     """Nothing is left on the host: the rows say so in the transaction that ends the action."""
     if run.state.offloads:
@@ -123,7 +125,7 @@ SHELVE = Workflow(
         *snapshot.steps(snapshot.Tasks(TASKS_OF["shelve"][:1], *TASKS_OF["shelve"][1:3])),
         RowStep("set_aside", record=record_shelved, pivot=True),
         HostStep("destroy_guest", leaving, build.destroy_guest, when_down=WhenDown.SKIP),
-        ControlStep("release_network", release_network),
+        HostStep("release_network", leaving, build.release_network, binary=NETWORK, when_down=WhenDown.SKIP),
         RowStep("leave_host", record=record_offloaded, after=network_sync.changed),
     ),
     failed=stay,
@@ -133,7 +135,7 @@ OFFLOAD = Workflow(
     (
         ControlStep("find_shelved", find_shelved),
         HostStep("destroy_guest", leaving, build.destroy_guest, pivot=True, when_down=WhenDown.SKIP),
-        ControlStep("release_network", release_network),
+        HostStep("release_network", leaving, build.release_network, binary=NETWORK, when_down=WhenDown.SKIP),
         RowStep("leave_host", record=record_left, after=network_sync.changed),
     ),
     failed=stay_shelved,

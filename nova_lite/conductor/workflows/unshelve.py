@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import ControlStep, HostStep, HostUndo, Run, Workflow
+from nova_lite.conductor.engine.workflow import NETWORK, ControlStep, HostStep, HostUndo, Run, Workflow
 from nova_lite.conductor.steps import find_host
 from nova_lite.conductor.workflows import build
 from nova_lite.conductor.workflows.build import BuildState
@@ -64,22 +64,15 @@ def release_claim(services: Services, run: UnshelveRun) -> None:
         servers.place(session, run.resource_id, host=None, agent=None, availability_zone=None)
 
 
-def prepare_network(services: Services, run: UnshelveRun) -> UnshelveState:
-    """The same ports, on this host."""
-    if not run.state.is_here:
-        build.prepare_ports(services, run, run.state.agent)
-    return run.state
+def chosen(run: UnshelveRun) -> str | None:
+    """The worker of a host that gets its ports; None: the host has them."""
+    return None if run.state.is_here else run.state.agent
 
 
 def record_network(session: Session, run: UnshelveRun) -> None:
     if not run.state.is_here:
         network_sync.record_joined(session, run)
     servers.show_task(session, run.resource_id, among=("unshelving",), task="spawning")
-
-
-def release_network(services: Services, run: UnshelveRun) -> None:
-    if not run.state.is_here:
-        build.release_ports(services, run, run.state.agent)
 
 
 def start_guest(services: Services, run: UnshelveRun) -> None:
@@ -139,7 +132,8 @@ UNSHELVE = Workflow(
     "unshelve", UnshelveState,
     (
         ControlStep("pick_host", pick_host, record=record_host, undo=release_claim),
-        ControlStep("prepare_network", prepare_network, record=record_network, after=network_sync.changed, undo=release_network),
+        HostStep("prepare_network", chosen, build.prepare_network, binary=NETWORK, record=record_network,
+                 after=network_sync.changed, undo=HostUndo(build.release_network)),
         HostStep("start_guest", find_host.agent, start_guest, record=record_guest, after=network_sync.places,
                  undo=HostUndo(take_guest_back)),
     ),

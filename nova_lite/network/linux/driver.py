@@ -94,9 +94,9 @@ class LinuxNetwork:
         LOG.info("recovered %d networks and %d servers", len(self._records.networks), len(self._records.servers))
 
     def prepare(self, ports: ServerPorts) -> None:
-        """See NetworkRpc.prepare.
+        """See NetworkRpc.prepare_server.
 
-        :raises errors.StaleRequest: the server was released by a later request, or prepared by one.
+        :raises Superseded: the server was released by a later request, or prepared by one.
         """
         with self._servers.hold(ports.server_id), self._explained("prepare a server's network"):
             self._records.refuse_stale(ports)
@@ -131,12 +131,13 @@ class LinuxNetwork:
             self.prepare(dataclasses.replace(ports, fence=server.fence, order=server.order, documents=server.documents))
 
     def release(self, server_id: str, *, order: Order) -> None:
-        """See NetworkRpc.release; one that is older than what is prepared changes nothing."""
+        """See NetworkRpc.release_server.
+
+        :raises Superseded: the server was prepared by a later request, or released by one; nothing is changed.
+        """
         with self._servers.hold(server_id), self._explained("release a server's network"):
+            self._records.refuse_stale_release(server_id, order)
             server = self._records.servers.get(server_id)
-            if server is not None and order_of(server).key > order.key:
-                LOG.info("server %s: release %s is older than prepare %s: left alone", server_id, order, order_of(server))
-                return
             self._records.put_tombstone(server_id, order)
             fail("network.release.tombstone")
             if server is None:

@@ -104,6 +104,8 @@ class Bus:
 
 # What a compute worker is sent by casts.
 STEPS = tuple(name for name, method in ComputeRpc.methods().items() if not method.rpc_contract.is_call)  # type: ignore[attr-defined]
+# What a network worker is sent for actions; what else it is sent has no answer, and is done at once.
+NETWORK_STEPS = ("prepare_server", "release_server")
 
 
 class Casts:
@@ -169,13 +171,14 @@ class OneProcess:
         records.load()
         conductor = Together()
         self.network = FakeNetwork(self.network_records, source=cast(Any, conductor), agent="node")
-        self.compute_host = Host(conf=self.conf, driver=self.driver, records=records, conductor=cast(Any, Casts(self.bus, conductor, ("report_step",))))
+        reports = cast(Any, Casts(self.bus, conductor, ("report_step",)))
+        self.compute_host = Host(conf=self.conf, driver=self.driver, records=records, conductor=reports)
         self.build_endpoint, self.soft_delete = Build(self.compute_host), SoftDelete(self.compute_host)
         compute = Together(self.build_endpoint, Interfaces(self.compute_host), Power(self.compute_host),
                            Resize(self.compute_host),
                            Rebuild(self.compute_host), Snapshot(self.compute_host, upload=self._receive, timeout_s=1), Shelve(self.compute_host),
                            self.soft_delete, Inside(self.compute_host))
-        network = Together(Servers(self.network), NetworkUpdates(self.network), Inventory(self.network))
+        network = Together(Servers(self.network, reports, host="node"), NetworkUpdates(self.network), Inventory(self.network))
         self.services = Services(
             conf=self.conf, database=self.database, now=lambda: self.now_is(),
             environment=Environment(dns_domain=self.conf.network.dns_domain, public_url="http://api",
@@ -183,7 +186,7 @@ class OneProcess:
             scheduler=cast(Any, Placements(self.conf, self.database, rng=random.Random(7))),
             conductor=cast(Any, Casts(self.bus, conductor, ("run", "refresh_documents"))), api=cast(Any, self.api),
             compute=lambda agent: cast(Any, Casts(self.bus, compute, STEPS)),
-            network=lambda agent: cast(Any, network), network_changed=self._push_network)
+            network=lambda agent: cast(Any, Casts(self.bus, network, NETWORK_STEPS)), network_changed=self._push_network)
         self.network_sync = NetworkSync(self.services)
         self.heartbeats = Heartbeats(self.services)
         self.conductor = conductor

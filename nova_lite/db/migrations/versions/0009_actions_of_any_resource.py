@@ -26,7 +26,7 @@ _COLUMNS = (
 )
 
 # Workflows that find the server in a step of its own now: what failed first in release 0.1 is their second step.
-_FOUND_FIRST = ("create_backup", "detach_interface")
+_FOUND_FIRST = ("attach_interface", "create_backup", "detach_interface")
 
 
 def upgrade() -> None:
