@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -30,6 +31,13 @@ _WAIT_S = 1.0
 # Limits of qemu-img on a hostile file, as in Nova and Cinder.
 _INFO_MEMORY_MB, _INFO_CPU_S = 1024, 30
 _CONVERT_MEMORY_MB = 4096
+# Conversions at once; each may have that much memory.
+_CONVERSIONS = 2
+# What bases leave free for the guests' own disks: a part of the file system, but at most so many bytes.
+_FREE_PART, _FREE_BYTES = 20, 4 << 30
+# A base that was used so lately may be one that a guest is about to need.
+_GRACE_S = 600.0
+_SLACK_BYTES = 1 << 20  # qemu-img rounds sizes up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +58,19 @@ class ImageCache:
 
     def __init__(
         self, directory: Path, *, host: str, idle_timeout_s: float, convert_timeout_s: float,
-        now: Callable[[], float] = time.time, wait: Callable[[float], None] = time.sleep,
+        free_bytes: int = _FREE_BYTES, now: Callable[[], float] = time.time, wait: Callable[[float], None] = time.sleep,
     ) -> None:
+        """`free_bytes`: what bases leave free for the guests' own disks, but at most a twentieth of the file system."""
         self._directory = directory
+        self._free_bytes = free_bytes
         self._host = host
         self._idle_timeout_s, self._convert_timeout_s = idle_timeout_s, convert_timeout_s
         self._now, self._wait = now, wait
         self._locks = NamedLocks()
+        self._conversions = threading.BoundedSemaphore(_CONVERSIONS)
+        # Of the last clean(): the bases that guests needed, and when that was. Later uses renew a base's time.
+        self._needed: frozenset[str] = frozenset()
+        self._cleaned_at = 0.0
 
     def fetch(self, image: Image, *, max_bytes: int | None, check: Callable[[], None]) -> Base:
         """The image's base, downloaded unless it is here; concurrent calls share one download.
@@ -93,28 +107,81 @@ class ImageCache:
         os.utime(metadata, (self._now(), self._now()))
         return Base(path, size)
 
+    def used_bytes(self) -> int:
+        """What the cache occupies on the file system, holes excluded."""
+        total = 0
+        for path in self._directory.glob("*"):
+            with contextlib.suppress(OSError):
+                total += path.stat().st_blocks * 512
+        return total
+
     def clean(self, *, kept: Collection[Image], unused_for_s: float) -> None:
-        """Remove partial files of a crash, and bases of no image in `kept` that were unused for `unused_for_s`."""
+        """Remove partial files of a crash, and bases of no image in `kept` that were unused for `unused_for_s`.
+
+        While little space is free, bases of no image in `kept` go earlier, those that were unused for longest first.
+        """
         if not self._directory.exists():
             return
         for part in (*self._directory.glob(f"*{_PART}*"), *self._directory.glob(f"*{files.PARTIAL}")):
             with self._try_alone(part.name.partition(".")[0]) as is_free:
                 if is_free:
                     part.unlink(missing_ok=True)
-        needed = {key_of(image) for image in kept}
+        self._needed, self._cleaned_at = frozenset(key_of(image) for image in kept), self._now()
         limit = self._now() - unused_for_s
         for metadata in self._directory.glob(f"*{_META}"):
-            key = metadata.stem
-            with self._try_alone(key) as is_free:
-                if is_free and key not in needed and metadata.exists() and metadata.stat().st_mtime < limit:
-                    metadata.unlink()
-                    metadata.with_suffix("").unlink(missing_ok=True)
-                    LOG.info("base %s removed: no guest needs it", key)
+            with contextlib.suppress(FileNotFoundError):
+                if metadata.stem not in self._needed and metadata.stat().st_mtime < limit:
+                    self._remove(metadata.stem)
+        for _, key in self._unneeded():
+            if self._lacks_space():
+                self._remove(key)
+
+    def _unneeded(self) -> list[tuple[float, str]]:
+        """Time of last use and name of bases that no guest needed at the last clean(), the longest unused first."""
+        found = []
+        for metadata in self._directory.glob(f"*{_META}"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append((metadata.stat().st_mtime, metadata.stem))
+        limit = min(self._cleaned_at, self._now() - _GRACE_S)
+        return sorted((used_at, key) for used_at, key in found if key not in self._needed and used_at < limit)
+
+    def _remove(self, key: str) -> None:
+        """Remove a base, unless it has been used since the last clean(), or is in use now."""
+        metadata = (self._directory / key).with_suffix(_META)
+        with self._try_alone(key) as is_free:
+            if is_free and metadata.exists() and metadata.stat().st_mtime < self._cleaned_at:
+                metadata.unlink()
+                metadata.with_suffix("").unlink(missing_ok=True)
+                LOG.info("base %s removed: no guest needs it", key)
+
+    def _lacks_space(self) -> bool:
+        """Whether less is free than the guests' own disks need."""
+        disk = os.statvfs(self._directory)
+        return disk.f_bavail * disk.f_frsize < min(disk.f_blocks * disk.f_frsize // _FREE_PART, self._free_bytes)
+
+    def _guarding(self, check: Callable[[], None]) -> Callable[[], None]:
+        """`check`, and that what is being written leaves space for guests, if necessary without bases that none needs.
+
+        It raises image_format.BadImage when there is no space: how much an image takes is known once it is written.
+        """
+        def check_space() -> None:
+            check()
+            if not self._lacks_space():
+                return
+            for _, key in self._unneeded():
+                self._remove(key)
+                if not self._lacks_space():
+                    return
+            raise image_format.BadImage("the host has no space for it beside the disks of its guests")
+
+        return check_space
 
     def _make(self, image: Image, key: str, *, max_bytes: int | None, check: Callable[[], None]) -> Base:
         began = time.monotonic()
         arrived, raw = self._directory / f"{key}{_PART}", self._directory / f"{key}{_PART}.raw"
         try:
+            check = self._guarding(check)
+            check()
             fail("image.download.before")
             self._download(image, arrived, check)
             size = image_format.virtual_size(arrived, image.disk_format)
@@ -124,7 +191,8 @@ class ImageCache:
             if image.disk_format == "raw":
                 arrived.rename(raw)
             else:
-                self._convert(image, arrived, raw, check)
+                with self._one_of_few(check):
+                    self._convert(image, arrived, raw, size, check)
             os.truncate(raw, size)
             fail("image.keep.before")
             self._commit(image, key, raw, size)
@@ -144,7 +212,17 @@ class ImageCache:
                 LOG.warning("image %s: %s; trying again", image.id, error)
                 self._wait(_WAIT_S)
 
-    def _convert(self, image: Image, source: Path, target: Path, check: Callable[[], None]) -> None:
+    @contextlib.contextmanager
+    def _one_of_few(self, check: Callable[[], None]) -> Iterator[None]:
+        """Wait for one of the few places of conversions."""
+        while not self._conversions.acquire(timeout=_WAIT_S):
+            check()
+        try:
+            yield
+        finally:
+            self._conversions.release()
+
+    def _convert(self, image: Image, source: Path, target: Path, size: int, check: Callable[[], None]) -> None:
         text = commands.run(
             ["qemu-img", "info", "--output=json", "-f", image.disk_format, str(source)], timeout_s=_INFO_CPU_S,
             memory_mb=_INFO_MEMORY_MB, cpu_s=_INFO_CPU_S, check=check,
@@ -156,7 +234,7 @@ class ImageCache:
         commands.run(
             ["qemu-img", "convert", "-f", image.disk_format, "-O", "raw", "-t", "writeback", str(source), str(target)],
             timeout_s=self._convert_timeout_s, memory_mb=_CONVERT_MEMORY_MB, cpu_s=int(self._convert_timeout_s),
-            check=check,
+            file_bytes=size + _SLACK_BYTES, check=check,
         )
 
     def _commit(self, image: Image, key: str, raw: Path, size: int) -> None:

@@ -37,7 +37,7 @@ from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 
 LOG = logging.getLogger(__name__)
-_CLEAN_EVERY_S = 3600
+_CLEAN_EVERY_S = 300
 _RETRY_S = 2.0
 _BOOT_ID = "boot_id"
 

@@ -75,8 +75,8 @@ Disk space of this host that is not allocated to guests, in MiB,
 rounded up to GiB.
 
 The default is Nova's. Set it where `instances_path` shares its file
-system with images, logs or a database, and for the cache of images,
-which is not counted otherwise.
+system with images, logs or a database. The cache of images is added
+to it as it grows.
 """),
     cfg.IntOpt("shutdown_timeout", default=60, min=0, help="""
 Time that a guest has to power off by itself when it is stopped,
@@ -139,7 +139,9 @@ one listing of guests and one message per host.
 """),
     cfg.IntOpt("remove_unused_base_images_after", default=86400, min=60, help="""
 Time after its last use that a cached image is kept while no guest
-needs it, in seconds; the cache is examined each hour.
+needs it, in seconds; the cache is examined every five minutes. While
+less than a twentieth of the file system or 4 GiB is free, such images
+go earlier.
 
 The default, a day, lets a server with a recent image start without
 a download. Raise it where disk space is plenty and images are large

@@ -111,4 +111,18 @@ its default group included. -1: no limit.
 Each packet of a new connection is compared with the rules of its
 port's groups.
 """),
+    cfg.IntOpt("image_count_total", default=100, min=-1, help="""
+Maximum number of images of a project, snapshots and those without
+data included. -1: no limit.
+
+Each is a row that is copied into the servers made from it. The name
+is Glance's.
+"""),
+    cfg.IntOpt("image_size_total", default=262144, min=-1, help="""
+Maximum size of the data of all images of a project, uploads under
+way included, in MiB. -1: no limit.
+
+The default is 256 GiB. Lower it where `[image] store_path` is small:
+what is stored there is limited by nothing else per project.
+"""),
 ]

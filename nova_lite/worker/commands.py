@@ -28,17 +28,18 @@ class CommandFailed(Exception):
 
 def run(  # noqa: PLR0913 - each limit is of its own kind
     arguments: Sequence[str], *, timeout_s: float, stdin: str = "", memory_mb: int | None = None,
-    cpu_s: int | None = None, check: Callable[[], None] | None = None,
+    cpu_s: int | None = None, file_bytes: int | None = None, check: Callable[[], None] | None = None,
 ) -> str:
     """What the program prints to stdout.
 
-    `memory_mb` and `cpu_s` limit its address space and CPU time (setrlimit). `check` is called five times a second;
-    when it raises, the program is killed.
+    `memory_mb`, `cpu_s` and `file_bytes` limit its address space, its CPU time and each file that it writes (setrlimit).
+    `check` is called five times a second; when it raises, the program is killed.
 
     :raises CommandFailed: any exit status but 0, or `timeout_s` is over.
     """
     limits = [f"--as={memory_mb << 20}"] if memory_mb else []
     limits += [f"--cpu={cpu_s}"] if cpu_s else []
+    limits += [f"--fsize={file_bytes}"] if file_bytes is not None else []
     command = ["prlimit", *limits, "--", *arguments] if limits else list(arguments)
     with _input(stdin) as source:
         process = _start(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

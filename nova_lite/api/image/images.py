@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 from nova_lite import errors
@@ -19,6 +20,7 @@ from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.api.wsgi.validation import Validator
 from nova_lite.db.image import images
 from nova_lite.db.image.images import Image
+from nova_lite.db.quotas import image_quotas
 
 HASH_ALGO = "sha512"
 _CHECK = Validator()
@@ -48,7 +50,7 @@ def create(req: Request, body: Body) -> Reply:
 
     201 with Location. 400: a value or format that is not supported. 403: a read-only attribute, or `visibility` public or
     another `owner` by a caller who is no admin. 409: the id is in use. 413: too many properties or tags, or too many
-    bytes of them.
+    bytes of them, or the project's quota of images is used up.
     """
     values = {"visibility": images.SHARED, **body}
     patch.refuse_read_only(name for name in values if name != "id")
@@ -58,6 +60,9 @@ def create(req: Request, body: Body) -> Reply:
     for name, value in values.items():
         patch.assign(req, image, name, value)
     _check(image)
+    over = image_quotas.count_over(req.db, req.conf, image.owner)
+    if over is not None:
+        raise errors.TooLarge(over)
     images.create(req.db, image)
     return Reply(body=_view(image), headers={"Location": f"{req.base_url}/images/{image.id}"})
 
@@ -80,8 +85,9 @@ def update(req: Request, image_id: str) -> Body:
     operations = patch.read(req.http, _CHECK)
     with req.database.writer() as session:
         image = _own(req, images.get(session, image_id, project_id=req.ctxt.visible_project, is_locked=True))
+        before = image.properties
         patch.apply(req, image, operations)
-        _check(image)
+        _check(image, before=before)
         session.flush()
         return _view(image)
 
@@ -107,7 +113,7 @@ def add_tag(req: Request, image_id: str, tag: str) -> None:
     image = _own(req, images.get(req.db, image_id, project_id=req.ctxt.visible_project, is_locked=True))
     if tag not in image.tags:
         patch.assign(req, image, "tags", [*image.tags, tag])
-        _check(image)
+        _check(image, before=image.properties)
 
 
 @route("DELETE", "/images/{image_id}/tags/{tag}", policy=Rule("modify_image", MEMBER), status=204)
@@ -142,9 +148,11 @@ def _own(req: Request, image: Image) -> Image:
     return image
 
 
-def _check(image: Image) -> None:
+def _check(image: Image, *, before: Mapping[str, str] | None = None) -> None:
+    """Check what the caller has set; properties that are as `before` stay, also if they are those of a snapshot and many."""
     formats.check_supported(image.disk_format, image.container_format)
-    limits.check_properties(image.properties)
+    if image.properties != before:
+        limits.check_properties(image.properties)
     limits.check_tags(image)
 
 
@@ -155,7 +163,7 @@ def _view(image: Image) -> Body:
         "id": image.id, "name": image.name, "status": image.status, "visibility": image.visibility,
         "owner": image.owner, "disk_format": image.disk_format, "container_format": image.container_format,
         "min_disk": image.min_disk_gb or 0, "min_ram": image.min_ram_mb or 0,
-        "size": image.size, "virtual_size": image.virtual_size, "checksum": image.checksum,
+        "size": image.size if has_data else None, "virtual_size": image.virtual_size, "checksum": image.checksum,
         "os_hash_algo": HASH_ALGO if has_data else None, "os_hash_value": image.hash_value,
         "protected": bool(image.protected), "os_hidden": bool(image.os_hidden), "tags": list(image.tags),
         "created_at": _time(image.created_at), "updated_at": _time(image.updated_at or image.created_at),

@@ -21,6 +21,8 @@ _EXT_END, _EXT_DATA_FILE, _EXT_ENCRYPTION = 0, 0x44415441, 0x0537BE77
 _OFFSET = 0x00FF_FFFF_FFFF_FE00
 _COMPRESSED = 1 << 62
 _MAX_L1 = 4 * 1024**2  # entries; QEMU's own limit is a table of 32 MiB
+# Of compressed clusters that begin in one sector of 512 bytes: QEMU's smallest, of one repeated byte with zstd, have 13 bytes.
+_MAX_STARTS = 64
 _MAX_ENTRIES = 32 * 1024**2  # bounds the time spent on one image; 2 TiB of allocated 64 KiB clusters
 
 
@@ -122,8 +124,12 @@ def _check_tables(header: _Header, *, size: int) -> None:
 
 
 def _check_clusters(file: BinaryIO, header: _Header, *, size: int) -> None:
-    """Every L2 table and data cluster must be inside the file; each L2 table is read once."""
+    """Every L2 table and data cluster must be inside the file, and each be named once.
+
+    A small file that names one cluster many times would be written out as often on a host.
+    """
     tables: set[int] = set()
+    used = _Used(header.cluster, size)
     entries = 0
     for l1_entry in _entries(file, header.l1_offset, header.l1_entries):
         table = l1_entry & _OFFSET
@@ -135,11 +141,35 @@ def _check_clusters(file: BinaryIO, header: _Header, *, size: int) -> None:
             raise _refuse(f"it is truncated: an L2 table ends at byte {table + header.cluster}, the file at {size}")
         tables.add(table)
         entries += _l2_entries(header)
-        if entries <= _MAX_ENTRIES:
-            _check_l2(file, header, table=table, size=size)
+        if entries > _MAX_ENTRIES:
+            raise _refuse(f"it has more than {_MAX_ENTRIES} clusters; use larger clusters (qemu-img convert -o cluster_size=2M)")
+        _check_l2(file, header, used, table=table, size=size)
 
 
-def _check_l2(file: BinaryIO, header: _Header, *, table: int, size: int) -> None:
+class _Used:
+    """Which parts of the file are named: clusters by a bit, and by sector how many compressed clusters begin there."""
+
+    def __init__(self, cluster: int, size: int) -> None:
+        self._shift = cluster.bit_length() - 1
+        self._clusters = bytearray(size // cluster // 8 + 1)
+        self._size, self._starts = size, bytearray()
+
+    def add_cluster(self, offset: int) -> None:
+        number = offset >> self._shift
+        bit = 1 << (number & 7)
+        if self._clusters[number >> 3] & bit:
+            raise _refuse(f"it names the cluster at byte {offset} more than once; convert it first (qemu-img convert)")
+        self._clusters[number >> 3] |= bit
+
+    def add_compressed(self, offset: int) -> None:
+        if not self._starts:
+            self._starts = bytearray(self._size // 512 + 1)
+        if self._starts[offset >> 9] == _MAX_STARTS:
+            raise _refuse(f"it names more than {_MAX_STARTS} compressed clusters in the sector at byte {offset & ~511}")
+        self._starts[offset >> 9] += 1
+
+
+def _check_l2(file: BinaryIO, header: _Header, used: _Used, *, table: int, size: int) -> None:
     words = _words(_read(file, table, header.cluster))
     if header.features & _EXTENDED_L2:
         words = words[::2]  # the other half are bitmaps of subclusters
@@ -157,6 +187,10 @@ def _check_l2(file: BinaryIO, header: _Header, *, table: int, size: int) -> None
             is_inside = offset < size  # the last cluster of a file may be short: missing bytes read as zeros
         if not is_inside:
             raise _refuse(f"it is truncated: a cluster is at byte {offset}, the file has {size} bytes")
+        if word & _COMPRESSED:
+            used.add_compressed(offset)
+        elif offset:
+            used.add_cluster(offset)
 
 
 def _l2_entries(header: _Header) -> int:

@@ -37,9 +37,10 @@ class Source(Protocol):
 class Store:
     """One directory of image files, each named by its `file_id`; with suffix `.part` while it is received."""
 
-    def __init__(self, path: str, *, max_bytes: int) -> None:
+    def __init__(self, path: str, *, max_bytes: int, reserve_bytes: int = 0) -> None:
+        """`reserve_bytes` are left free on its file system, but at most a tenth of it."""
         self.path = pathlib.Path(path)
-        self.max_bytes = max_bytes
+        self.max_bytes, self._reserve_bytes = max_bytes, reserve_bytes
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.chmod(0o700)
 
@@ -98,6 +99,8 @@ class Store:
                 reason=f"The upload ended after {incoming.size} of the {length} bytes of Content-Length")
 
     def _write(self, incoming: Incoming, chunk: bytes) -> None:
+        if self._reserve_bytes and len(chunk) > self._free_bytes():
+            raise self._full(f"after {incoming.size} bytes: the rest is kept free for others")
         try:
             incoming.write(chunk)
         except OSError as error:
@@ -110,10 +113,15 @@ class Store:
             return
         if length > self.max_bytes:
             raise errors.TooLarge(limit=self.max_bytes)
-        disk = os.statvfs(self.path)
-        free = disk.f_bavail * disk.f_frsize
+        free = self._free_bytes()
         if length > free:
             raise self._full(f"for {length} bytes: {free} are free")
+
+    def _free_bytes(self) -> int:
+        """What uploads may still use: the database may be on the same file system, and stops without space."""
+        disk = os.statvfs(self.path)
+        reserve = min(self._reserve_bytes, disk.f_blocks * disk.f_frsize // 10)
+        return max(0, disk.f_bavail * disk.f_frsize - reserve)
 
     def _full(self, reason: str) -> errors.TooLarge:
         LOG.warning("image store %s has no space %s", self.path, reason)
@@ -163,7 +171,7 @@ class Incoming:
 def open_store(conf: cfg.ConfigOpts) -> Store:
     """The configured store; its directory is created if it is missing."""
     path = conf.image.store_path or os.path.join(conf.state_path, "images")
-    return Store(path, max_bytes=conf.image.max_image_size)
+    return Store(path, max_bytes=conf.image.max_image_size, reserve_bytes=conf.image.store_reserve << 20)
 
 
 def clean(store: Store, session: Session, now: datetime.datetime) -> tuple[list[str], list[str]]:

@@ -16,9 +16,11 @@ from nova_lite.api.wsgi.rules import ANYONE, MEMBER, Rule
 from nova_lite.context import READER, SERVICE
 from nova_lite.db.base import new_id, utcnow
 from nova_lite.db.image import images
+from nova_lite.db.quotas import image_quotas
 from nova_lite.runtime.failpoints import fail
 
 _KEEPALIVE_S = 60.0  # well below store.STALLED_AFTER
+_STEP = 64 * CHUNK  # reserved at a time by an upload of unknown length
 _DRAIN = 1024**3  # bytes of a refused upload that are read and discarded, so that the client reads the response
 _OCTETS = "application/octet-stream"
 
@@ -28,7 +30,7 @@ def upload(req: Request, image_id: str) -> None:
     """Upload the image's data; after any error the image is queued again and no data is kept.
 
     204. 400: formats are not set, no length, an interrupted upload, or data that is not of `disk_format`. 403: another
-    project's. 404: no such image. 409: it has data, or another upload is in progress. 413: too large, or no space. 415:
+    project's. 404: no such image. 409: it has data, or another upload is in progress. 413: too large, over the project's quota, or no space. 415:
     another media type than bytes.
 
     Workers upload snapshots with the role `service`: their token's project is the image's owner.
@@ -91,12 +93,13 @@ class Chunks:
 
 def _receive(req: Request, image_id: str, body: _Body) -> None:
     file_id = new_id()
-    disk_format = _begin(req, image_id, file_id)
+    reservation, disk_format = _begin(req, image_id, file_id, body)
     store, is_stored = open_store(req.conf), False
     try:
         fail("image.begin.after")
         keepalive = _Keepalive(functools.partial(_continue, req, image_id, file_id))
-        with store.receiving(body, file_id=file_id, length=body.length, on_chunk=keepalive) as incoming:
+        source = _Metered(body, reservation)
+        with store.receiving(source, file_id=file_id, length=body.length, on_chunk=keepalive) as incoming:
             _finish(req, image_id, file_id, incoming, disk_format)
         is_stored = True
     finally:
@@ -106,8 +109,8 @@ def _receive(req: Request, image_id: str, body: _Body) -> None:
                 images.abandon_upload(session, image_id, file_id=file_id)
 
 
-def _begin(req: Request, image_id: str, file_id: str) -> str:
-    """Claim the image for this upload; returns its disk format."""
+def _begin(req: Request, image_id: str, file_id: str, body: _Body) -> tuple[_Reservation, str]:
+    """Claim the image and the bytes that are announced for this upload; returns its reservation and disk format."""
     with req.database.writer() as session:
         image = images.get(session, image_id, project_id=req.ctxt.visible_project)
         if req.ctxt.visible_project not in (None, image.owner):
@@ -115,8 +118,16 @@ def _begin(req: Request, image_id: str, file_id: str) -> str:
         if not image.disk_format or not image.container_format:
             raise errors.BadRequest(
                 reason="Properties disk_format and container_format must be set before data is uploaded")
-        images.begin_upload(session, image_id, file_id=file_id)
-        return image.disk_format
+        size = body.length or 0
+        _check_free(image_quotas.free_bytes(session, req.conf, image.owner, except_for=image_id), size)
+        images.begin_upload(session, image_id, file_id=file_id, size=size)
+        return _Reservation(req, image_id, image.owner, file_id, size), image.disk_format
+
+
+def _check_free(free: int | None, size: int) -> None:
+    if free is not None and size > free:
+        raise errors.TooLarge(
+            f"Quota exceeded for the data of images: {size} bytes are more than the {free} that are left ({image_quotas.SIZE}).")
 
 
 def _continue(req: Request, image_id: str, file_id: str) -> None:
@@ -161,6 +172,39 @@ class _Keepalive:
             self._touched_at = self._clock()
 
 
+class _Reservation:
+    """The bytes of its project's quota that an upload has reserved: as it announced, else in steps as they arrive."""
+
+    def __init__(self, req: Request, image_id: str, owner: str, file_id: str, size: int) -> None:
+        self._req, self._image_id, self._owner, self._file_id = req, image_id, owner, file_id
+        self._size = size
+
+    def cover(self, size: int) -> None:
+        """Reserve at least `size` bytes in all. :raises errors.TooLarge: the quota has not so many left."""
+        if size <= self._size:
+            return
+        with self._req.database.writer() as session:
+            free = image_quotas.free_bytes(session, self._req.conf, self._owner, except_for=self._image_id)
+            _check_free(free, size)
+            step = size + _STEP if free is None else min(size + _STEP, free)
+            if not images.reserve(session, self._image_id, file_id=self._file_id, size=step):
+                raise _deleted(self._image_id)
+        self._size = step
+
+
+class _Metered:
+    """A body whose bytes are reserved before they are stored."""
+
+    def __init__(self, body: _Body, reservation: _Reservation) -> None:
+        self._body, self._reservation, self._received = body, reservation, 0
+
+    def read(self, size: int, /) -> bytes:
+        chunk = self._body.read(size)
+        self._received += len(chunk)
+        self._reservation.cover(self._received)
+        return chunk
+
+
 class _Body:
     """The request's body, never read beyond its end, which some WSGI servers do not mark; `length` None: chunked."""
 
@@ -195,6 +239,6 @@ def _body(req: Request) -> _Body:
     source = req.http.environ["wsgi.input"]
     if "chunked" in req.http.headers.get("Transfer-Encoding", "").lower():
         return _Body(source, None)
-    if req.http.content_length is None:
+    if req.http.content_length is None or req.http.content_length < 0:
         raise errors.BadRequest(reason="A Content-Length or chunked encoding is required")
     return _Body(source, int(req.http.content_length))

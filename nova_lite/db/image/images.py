@@ -22,6 +22,8 @@ PUBLIC, COMMUNITY, SHARED, PRIVATE = "public", "community", "shared", "private"
 class Image(Timestamps, Base):
     """One image. `hash_value` is the sha512 of its bytes; `properties` are the free ones.
 
+    `size` of an image in state saving is what its upload has reserved of the project's quota.
+
     `file_id` names the one upload that may make the image active, and then its file; null while queued.
     """
 
@@ -155,13 +157,13 @@ def delete(session: Session, image_id: str) -> None:
     raise errors.Forbidden(reason=f"Image {image_id} is protected and cannot be deleted.")
 
 
-def begin_upload(session: Session, image_id: str, *, file_id: str) -> None:
-    """Claim a queued image for the upload `file_id`; of two at once one wins.
+def begin_upload(session: Session, image_id: str, *, file_id: str, size: int = 0) -> None:
+    """Claim a queued image for the upload `file_id`, which reserves `size` bytes; of two at once one wins.
 
     :raises errors.Conflict: the image has data, or is getting it from another upload.
     """
     claim = sa.update(Image).where(Image.id == image_id, Image.status == QUEUED, Image.deleted_at.is_(None))
-    if not _changes(session, claim.values(status=SAVING, file_id=file_id, updated_at=utcnow())):
+    if not _changes(session, claim.values(status=SAVING, file_id=file_id, size=size, updated_at=utcnow())):
         status = get(session, image_id, project_id=None).status
         raise errors.Conflict(reason=f"Image {image_id} is {status}; only a queued image takes data.")
 
@@ -169,6 +171,11 @@ def begin_upload(session: Session, image_id: str, *, file_id: str) -> None:
 def continue_upload(session: Session, image_id: str, *, file_id: str, now: datetime.datetime) -> bool:
     """Record that the upload is alive; False: it has lost its image (deleted, or put back to queued)."""
     return _changes(session, _uploading(image_id, file_id).values(updated_at=now))
+
+
+def reserve(session: Session, image_id: str, *, file_id: str, size: int) -> bool:
+    """Let the upload have so many bytes in all; False: it has lost its image."""
+    return _changes(session, _uploading(image_id, file_id).values(size=size, updated_at=utcnow()))
 
 
 def finish_upload(session: Session, image_id: str, *, file_id: str, contents: Contents) -> bool:
@@ -180,7 +187,7 @@ def finish_upload(session: Session, image_id: str, *, file_id: str, contents: Co
 
 def abandon_upload(session: Session, image_id: str, *, file_id: str) -> None:
     """Put the image back to queued, if this upload still has it."""
-    _changes(session, _uploading(image_id, file_id).values(status=QUEUED, file_id=None))
+    _changes(session, _uploading(image_id, file_id).values(status=QUEUED, file_id=None, size=None))
 
 
 def requeue_stalled(session: Session, *, before: datetime.datetime) -> list[str]:
@@ -189,7 +196,7 @@ def requeue_stalled(session: Session, *, before: datetime.datetime) -> list[str]
     return [
         image_id for image_id, file_id in session.execute(stalled).all()
         if _changes(session, _uploading(image_id, file_id or "").where(Image.updated_at < before)
-                    .values(status=QUEUED, file_id=None))
+                    .values(status=QUEUED, file_id=None, size=None))
     ]
 
 

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from nova_lite import errors
+from nova_lite.compute import images
 from nova_lite.compute.images import Base, ImageCache, key_of
 from nova_lite.rpc.compute import Image
 from tests.support.guests import ImageServer, image_server
@@ -218,3 +220,70 @@ def test_a_base_that_a_guest_needs_is_kept(server: ImageServer, cache: ImageCach
     os.utime(tmp_path / "_base" / f"{key_of(image)}.json", (time.time() - 100, time.time() - 100))
     cache.clean(kept=[image], unused_for_s=60)
     assert base.path.exists()
+
+
+def _compressed(tmp_path: Path, size: int) -> bytes:
+    """A qcow2 of a few hundred KiB that is `size` bytes of data when it is written out."""
+    raw, target = tmp_path / "bomb.raw", tmp_path / "bomb.qcow2"
+    raw.write_bytes(b"U" * size)
+    subprocess.run(["qemu-img", "convert", "-c", "-O", "qcow2", str(raw), str(target)], check=True, timeout=60)
+    raw.unlink()
+    return target.read_bytes()
+
+
+_SMALL_DISK = """
+import subprocess, sys, time
+from pathlib import Path
+from nova_lite import errors
+from nova_lite.compute.images import ImageCache, key_of
+from tests.support.guests import image_server
+place = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(place)], check=True)
+ago = [0.0]
+cache = ImageCache(place / "_base", host="h", idle_timeout_s=5, convert_timeout_s=60, now=lambda: time.time() + ago[0])
+with image_server(b"U" * (16 << 20)) as server:
+    def fetch():
+        try:
+            return cache.fetch(server.image(disk_format="raw"), max_bytes=None, check=lambda: None).path.exists()
+        except errors.ImageFailed as failed:
+            return "no space" in failed.text
+    first = server.image(disk_format="raw")
+    fetch()
+    server.content = b"V" * (30 << 20)
+    print(fetch(), cache.find(first) is not None)
+    ago[0] = 1000.0
+    cache.clean(kept=[first], unused_for_s=86400)
+    print(fetch(), cache.find(first) is not None)
+    ago[0] = 2000.0
+    cache.clean(kept=[], unused_for_s=86400)
+    print(server.image(disk_format="raw").size, cache.find(first) is not None)
+    ago[0] = 3000.0
+    cache.clean(kept=[], unused_for_s=86400)
+    ago[0] = 4000.0
+    print(cache.fetch(server.image(disk_format="raw"), max_bytes=None, check=lambda: None).path.exists(), (place / "_base" / key_of(first)).exists())
+"""
+
+
+def test_a_base_never_takes_the_space_of_guests(tmp_path: Path) -> None:
+    ran = subprocess.run(["unshare", "--mount", "--map-root-user", sys.executable, "-W", "ignore", "-c", _SMALL_DISK, str(tmp_path)],
+                         capture_output=True, text=True, timeout=60, check=True)
+    # Refused while a guest needs the first base; once none does, the first is removed and the second fits.
+    assert ran.stdout.splitlines() == ["True True", "True True", f"{30 << 20} True", "True False"]
+
+
+def test_what_is_written_out_is_no_larger_than_the_disk(
+    server: ImageServer, cache: ImageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.content = _compressed(tmp_path, 8 << 20)
+    monkeypatch.setattr(images.image_format, "virtual_size", lambda *_: 4 << 20)  # as if the header had said less
+    with pytest.raises(errors.ImageFailed):
+        fetch(cache, server.image())
+    assert not [path for path in (tmp_path / "_base").glob("*") if path.suffix != ".lock"]
+
+
+def test_the_cache_counts_what_it_occupies(server: ImageServer, cache: ImageCache) -> None:
+    assert cache.used_bytes() == 0
+    server.content = b"x" * (3 << 20)
+    fetch(cache, server.image(disk_format="raw"))
+    assert 3 << 20 <= cache.used_bytes() < 4 << 20
+

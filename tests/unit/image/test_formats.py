@@ -111,6 +111,36 @@ def test_refuses_two_l1_entries_with_one_table(disk: pathlib.Path) -> None:
     assert "used twice" in refusal(bytes(content), "qcow2")
 
 
+def bomb(*, compressed: bool) -> bytes:
+    """A qcow2 of 3 GiB whose tables all name one cluster of 64 KiB, or one compressed cluster of 100 bytes."""
+    cluster, tables = 65536, 6
+    header = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 0, 0, 16, 3 << 30, 0, tables, cluster, 2 * cluster, 1, 0, 0)
+    data = (3 + tables) * cluster
+    word = (1 << 62 | data) if compressed else (1 << 63 | data)
+    l1 = struct.pack(f">{tables}Q", *((1 << 63) | (3 + number) * cluster for number in range(tables)))
+    parts = [header, l1, bytes(cluster), *[struct.pack(">Q", word) * (cluster // 8)] * tables, b"x" * cluster]
+    return b"".join(part.ljust(cluster, b"\0") for part in parts)
+
+
+def test_refuses_clusters_that_are_named_more_than_once() -> None:
+    content = bomb(compressed=False)
+    assert len(content) < MIB
+    assert "more than once" in refusal(content, "qcow2")
+
+
+def test_refuses_compressed_clusters_that_are_named_again_and_again() -> None:
+    assert "compressed clusters in the sector" in refusal(bomb(compressed=True), "qcow2")
+
+
+@pytest.mark.parametrize("compression", ["zlib", "zstd"])
+@pytest.mark.parametrize("cluster", ["4k", "64k", "2M"])
+def test_accepts_what_compresses_well(tmp_path: pathlib.Path, compression: str, cluster: str) -> None:
+    raw, target = tmp_path / "raw", tmp_path / "qcow2"
+    raw.write_bytes(b"U" * (8 * MIB))
+    qemu_img("convert", "-O", "qcow2", "-c", "-o", f"compression_type={compression},cluster_size={cluster}", raw, target)
+    assert inspect(target.read_bytes(), "qcow2") == 8 * MIB
+
+
 @pytest.mark.parametrize(("fmt", "options"), [
     ("qcow2", ()), ("qcow", ()), ("vmdk", ()), ("vdi", ()), ("vhdx", ()), ("vpc", ()),
     ("vpc", ("-o", "subformat=fixed")), ("qed", ()), ("parallels", ()), ("vmdk", ("-o", "subformat=streamOptimized")),

@@ -115,6 +115,34 @@ def test_a_full_disk_is_reported_with_the_bytes_written(tmp_path: pathlib.Path) 
     assert second.endswith("are free []")
 
 
+_SHARED = """
+import io, sqlite3, subprocess, sys
+from nova_lite import errors
+from nova_lite.api.image.store import Store
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", sys.argv[1]], check=True)
+rows = sqlite3.connect(sys.argv[1] + "/rows.sqlite", isolation_level=None)
+rows.execute("CREATE TABLE t (x)")
+store = Store(sys.argv[1] + "/images", max_bytes=10**9, reserve_bytes=1 << 30)
+def receive(file_id, length):
+    try:
+        with store.receiving(io.BytesIO(bytes(3 * 1024**2)), file_id=file_id, length=length, on_chunk=lambda: None) as incoming:
+            incoming.commit()
+    except errors.TooLarge:
+        return True
+while not receive(f"f{len(store.names())}", None):
+    pass
+print(len(store.names()), receive("last", 3 * 1024**2))
+rows.execute("INSERT INTO t VALUES (zeroblob(3000000))")
+print(rows.execute("SELECT count(*) FROM t").fetchone()[0])
+"""
+
+
+def test_a_store_that_tenants_fill_leaves_space_for_the_database(tmp_path: pathlib.Path) -> None:
+    ran = subprocess.run(["unshare", "--mount", "--map-root-user", sys.executable, "-c", _SHARED, str(tmp_path)],
+                         capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.split() == ["11", "True", "1"]
+
+
 def test_clean_requeues_stalled_uploads_and_keeps_running_ones(store: Store, session: Session) -> None:
     now = utcnow()
     stalled = make(session, status=images.SAVING, file_id="dead", touched=now - 2 * HOUR)

@@ -129,7 +129,7 @@ def _document(req: Request, image: Image) -> Body:
         "id": image.id, "name": image.name, "minRam": image.min_ram_mb, "minDisk": image.min_disk_gb,
         "metadata": dict(image.properties), "created": seconds(image.created_at),
         "updated": seconds(image.updated_at or image.created_at), "status": status, "progress": progress,
-        "OS-EXT-IMG-SIZE:size": image.size or 0, "links": _links(req, image),
+        "OS-EXT-IMG-SIZE:size": (image.size or 0) if image.status == images.ACTIVE else 0, "links": _links(req, image),
     }
     if "auto_disk_config" in image.properties:
         document["OS-DCF:diskConfig"] = "AUTO" if schemas.is_true(image.properties["auto_disk_config"]) else "MANUAL"

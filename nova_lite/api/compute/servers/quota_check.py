@@ -9,13 +9,20 @@ from typing import Protocol
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Request
-from nova_lite.db.quotas import quota_locks, quotas
+from nova_lite.db.quotas import image_quotas, quota_locks, quotas
 
 
 def check_metadata(items: Mapping[str, str], limit: int) -> None:
     """:raises errors.OverQuota: there are more items than a server may have."""
     if 0 <= limit < len(items):
         raise errors.OverQuota(f"Maximum number of metadata items exceeds {limit}")
+
+
+def check_image_quota(req: Request, project_id: str) -> None:
+    """:raises errors.OverQuota: the project may not have one more image."""
+    over = image_quotas.count_over(req.db, req.conf, project_id)
+    if over is not None:
+        raise errors.OverQuota(over)
 
 
 class Sized(Protocol):

@@ -55,7 +55,7 @@ class LibvirtHost:
             hypervisor_version=version, hypervisor_hostname=env.host, virt_type=env.virt.type,
             virt_reason=env.virt.reason, cpu_info=host_capabilities.cpu_info(capabilities), host_ip=env.conf.my_ip,
             tunnel_ip=env.conf.network.tunnel_ip or None, reserved_ram_mb=compute.reserved_host_memory_mb,
-            reserved_disk_gb=-(-compute.reserved_host_disk_mb // 1024), disk_free_gb=disk_free_gb,
+            reserved_disk_gb=-(-compute.reserved_host_disk_mb // 1024) + (self._cache.used_bytes() >> 30), disk_free_gb=disk_free_gb,
             uptime=inventory.uptime(),
         ),)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
-from nova_lite.api.compute.servers.quota_check import check_metadata
+from nova_lite.api.compute.servers.quota_check import check_image_quota, check_metadata
 from nova_lite.api.image import limits
 from nova_lite.api.wsgi.request import Body, Reply, Request
 from nova_lite.api.wsgi.responses import STRING, closed
@@ -32,7 +32,7 @@ _BACKUP = schemas.keyed("createBackup", schemas.closed(
 def create_image(req: Request, body: Body, server_id: str) -> Reply:
     """Create an image of the server's root disk.
 
-    202 with the image's URL in `Location`. 403: too many metadata items. 404: no such server in the project. 409: it is on
+    202 with the image's URL in `Location`. 403: too many metadata items or images. 404: no such server in the project. 409: it is on
     no host, or its state forbids it.
     """
     return Reply(headers=_location(req, _snapshot(req, body["createImage"], server_id)))
@@ -49,7 +49,7 @@ def create_backup(req: Request, body: Body, server_id: str) -> Reply:
     """Create an image, then delete the oldest backups of its type beyond `rotation`.
 
     202 with the image's URL in `Location`, without it for rotation 0, which keeps no backup. 400: `rotation` is negative.
-    403: too many metadata items. 404: no such server in the project. 409: it is on no host, or its state forbids it.
+    403: too many metadata items or images. 404: no such server in the project. 409: it is on no host, or its state forbids it.
     """
     image_id = _backup(req, body["createBackup"], server_id)
     return Reply(headers=_location(req, image_id) if int(body["createBackup"]["rotation"]) else {})
@@ -83,8 +83,10 @@ def _begin(  # noqa: PLR0913 - the action and all columns of its image
     limits.check_properties(metadata)
     server = begin_action.find(req, server_id)
     action_row, _ = begin_action.begin_on_host(req, server, name)
+    check_image_quota(req, req.ctxt.project_id)
     image = server_images.make(req.db, server, name=params["name"], kind=kind, owner=req.ctxt.project_id,
                            user_id=req.ctxt.user_id, properties={**metadata, **properties})
+    limits.check_bytes(image.properties)
     action_row.inputs = {"image_id": image.id, **inputs}
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
     return image.id

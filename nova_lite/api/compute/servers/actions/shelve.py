@@ -9,6 +9,7 @@ from nova_lite import errors
 from nova_lite.api.compute.common import requested_destination, schemas
 from nova_lite.api.compute.common.policy_checks import require
 from nova_lite.api.compute.servers import begin_action
+from nova_lite.api.compute.servers.quota_check import check_image_quota
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import ADMIN, MEMBER, Rule
@@ -37,13 +38,15 @@ def _begin_workflow(req: Request, server: Server, name: str, inputs: Body | None
 def shelve(req: Request, body: Body, server_id: str) -> None:
     """Power the server off, take a snapshot, and remove it from its host after `[compute] shelved_offload_time`.
 
-    202 with no body. 404: no such server in the project. 409: it is locked, on no host, has a TPM, or its state forbids it.
+    202 with no body. 403: the quota of images is used up. 404: no such server in the project. 409: it is locked, on no host,
+    has a TPM, or its state forbids it.
     """
     server = begin_action.find(req, server_id)
     begin_action.refuse_vtpm(server, "shelve")
     action_row = begin_action.begin(req, server, "shelve")
     if server.agent is None:
         raise errors.Conflict(reason=f"Cannot 'shelve' server {server.id}: it is on no host, since its build failed")
+    check_image_quota(req, server.project_id)
     image = server_images.make(
         req.db, server, name=f"{server.name}-shelved", kind=server_images.SNAPSHOT, owner=server.project_id,
         user_id=req.ctxt.user_id, properties={})
