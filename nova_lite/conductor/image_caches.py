@@ -25,7 +25,8 @@ class ImageCaches:
             found = image_rows.by_ids(session, image_ids)
             agents = {host.agent for host in host_rows.hosts(session) if host.name in hosts}
         for image in found.values():
-            payload = guest.image_payload(self._services.environment, image, project_id=image.owner, properties={})
             for agent in sorted(agents):
+                payload = guest.image_payload(
+                    self._services.environment, image, host=agent, project_id=image.owner, properties={})
                 self._services.compute(agent).cache_image(ctxt, image=payload)
         LOG.info("images %s: requested of hosts %s", ", ".join(found), ", ".join(hosts))

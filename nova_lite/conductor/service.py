@@ -54,7 +54,7 @@ class ConductorService:
         services = engine_services.over(transport, conf=conf, database=database, now=utcnow, network_changed=network_push.call_soon, environment=Environment(
             dns_domain=conf.network.dns_domain, open_secret=issuer.decrypt_secret,
             public_url=conf.api.public_url or f"http://{conf.api.listen}:{conf.api.port}",
-            image_token=lambda project_id: issuer.issue_service(project_id=project_id)))
+            image_token=issuer.issue_for_image))
         network_sync = NetworkSync(services)
         self._services = services
         self._threads = Threads(conf.conductor.workers)

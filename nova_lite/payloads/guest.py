@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
 
@@ -18,17 +18,24 @@ from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import compute, network
 from nova_lite.rpc.order import NEVER, Order
 from nova_lite.values import guest_disk, instance_metadata
+from nova_lite.values.image_grant import Access, ImageGrant
+
+
+class ImageToken(Protocol):
+    """Issues a token for what a host is granted, on behalf of a project."""
+
+    def __call__(self, grant: ImageGrant, *, project_id: str) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
-    """What payloads have of the cloud: `image_token(project_id)` issues a short-lived token with which a worker fetches
-    the project's images; `open_secret` reads an action's sealed password.
+    """What payloads have of the cloud: `image_token` issues a short-lived token with which a worker fetches or stores
+    one image's data; `open_secret` reads an action's sealed password.
     """
 
     dns_domain: str
     public_url: str
-    image_token: Callable[[str], str]
+    image_token: ImageToken
     open_secret: Callable[[str], str | None]
 
 
@@ -84,16 +91,18 @@ def _image(session: Session, environment: Environment, server: Server) -> comput
     image = images.source(session, str(server.image_id))
     if image is None or image.status != "active":
         raise errors.ImageFailed(host=server.host, id=server.image_id, reason="it was deleted in the meantime")
-    return image_payload(environment, image, project_id=server.project_id, properties=dict(server.image_properties))
+    return image_payload(
+        environment, image, host=str(server.host), project_id=server.project_id, properties=dict(server.image_properties))
 
 
 def image_payload(  # noqa: ANN401 - Image, or a row of db/images.source()
-    environment: Environment, image: Any, *, project_id: str, properties: dict[str, str]
+    environment: Environment, image: Any, *, host: str, project_id: str, properties: dict[str, str]
 ) -> compute.Image:
-    """Where a worker gets the image, as the project may."""
+    """Where the worker of the host gets the image, as the project may."""
+    token = environment.image_token(ImageGrant(image.id, Access.READ, host), project_id=project_id)
     return compute.Image(
         id=image.id, disk_format=str(image.disk_format), size=int(image.size or 0), hash_algo="sha512",
-        checksum=str(image.hash_value), url=f"{environment.public_url}/image/v2/images/{image.id}/file", token=environment.image_token(project_id),
+        checksum=str(image.hash_value), url=f"{environment.public_url}/image/v2/images/{image.id}/file", token=token,
         properties=properties,
     )
 

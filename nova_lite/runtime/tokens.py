@@ -23,7 +23,8 @@ from collections.abc import Callable
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from oslo_config import cfg
 
-from nova_lite import context, errors
+from nova_lite import errors
+from nova_lite.values.image_grant import Access, ImageGrant
 
 STAGED = 0
 MAX_ACTIVE_KEYS = 3  # staged, primary and one that only decrypts: rotate no more often than tokens live
@@ -40,7 +41,7 @@ class Token:
     """A token's content; times are seconds since the epoch, to the microsecond.
 
     `project_id` "": unscoped. `audit_ids`: its own, then that of the token that it was issued for.
-    `roles` only in a service's token: a user's are read from the database, so that they are current.
+    `grant` only in a host's token, which no user has; it is good for that and nothing else.
     `password_mark` binds the token to the password at that time (`db.passwords.mark`), independent of clocks.
     """
 
@@ -51,12 +52,7 @@ class Token:
     issued_at: float
     expires_at: float
     password_mark: str = ""
-    roles: tuple[str, ...] = ()
-
-    @property
-    def is_service(self) -> bool:
-        """Whether it is a service's token, which has its roles itself and no user's row."""
-        return bool(self.roles)
+    grant: ImageGrant | None = None
 
 
 class KeyRepository:
@@ -163,15 +159,14 @@ class Tokens:
         token = Token(user_id, project_id, methods, audit_ids, now, expires_at, password_mark)
         return self._encrypt(token), token
 
-    def issue_service(self, *, project_id: str, lifetime_s: int = 3600) -> str:
-        """A token of the service itself with the role reader in the project; it has no user's row.
+    def issue_for_image(self, grant: ImageGrant, *, project_id: str, lifetime_s: int = 3600) -> str:
+        """A token for what is granted to a host, on behalf of the project; it has no user's row.
 
-        Workers download images with it: a stolen host can read one project's images, for `lifetime_s`.
+        A stolen host can read or write that image's data with it, for `lifetime_s`, and do nothing else.
         """
         now = round(self._clock(), 6)
-        roles = (context.SERVICE, context.READER)
         return self._encrypt(
-            Token(SERVICE_USER, project_id, ("service",), (_audit_id(),), now, now + lifetime_s, roles=roles)
+            Token(SERVICE_USER, project_id, ("service",), (_audit_id(),), now, now + lifetime_s, grant=grant)
         )
 
     def read(self, text: str) -> Token:
@@ -244,13 +239,16 @@ def _to_json(token: Token) -> bytes:
     }
     if token.password_mark:
         fields["k"] = token.password_mark
-    if token.roles:
-        fields["r"] = token.roles
+    if token.grant:
+        fields["g"] = (token.grant.image_id, token.grant.access, token.grant.host)
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def _from_json(content: bytes) -> Token:
     fields = json.loads(content)
+    if "r" in fields:
+        raise ValueError("it is a service's token of release 0.1, which was good for too much")
+    grant = fields.get("g")
     return Token(
         fields["u"],
         fields["p"],
@@ -259,7 +257,7 @@ def _from_json(content: bytes) -> Token:
         float(fields["i"]),
         float(fields["e"]),
         fields.get("k", ""),
-        tuple(fields.get("r", ())),
+        ImageGrant(grant[0], Access(grant[1]), grant[2]) if grant else None,
     )
 
 

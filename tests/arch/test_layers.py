@@ -20,7 +20,7 @@ WORKER = SHARED | {"worker"}
 CONTROL = SHARED | {"db", "payloads", "notifications"}
 MAY_IMPORT = {
     "errors": set(), "values": {"values", "errors"}, "context": set(), "conf": {"conf"}, "lifecycle": {"errors"}, "hardware": {"hardware", "errors", "values"},
-    "runtime": {"runtime", "errors", "context"},
+    "runtime": {"runtime", "errors", "context", "values"},
     "rpc": {"rpc", "errors", "context", "runtime", "values"},
     "db": {"db", "errors", "lifecycle", "conf", "values"},
     "payloads": {"payloads", "values", "db", "rpc", "errors", "hardware"},

@@ -63,6 +63,7 @@ CREATE = {
     "required": ["auth"],
 }
 _VALIDATE = Rule("identity:validate_token", ANYONE)
+_REVOKE = Rule("identity:revoke_token", ANYONE)
 _NAMED = closed(id=STRING, name=STRING)
 # A token without a scope has no project, roles and catalog.
 _TOKEN = closed(token=closed(
@@ -118,13 +119,15 @@ def show(req: Request) -> Reply:
     return Reply(_token_view(req, token), headers={"X-Subject-Token": text, "Vary": "X-Auth-Token"})
 
 
-@route("DELETE", "/auth/tokens", policy=Rule("identity:revoke_token", ANYONE), status=204)
+@route("DELETE", "/auth/tokens", policy=_REVOKE, status=204)
 def delete(req: Request) -> None:
     """Revoke the token in X-Subject-Token; all API processes refuse it within `[identity] token_cache_time`.
 
-    204. 400, 403, 404: as for its validation.
+    204. 400, 404: as for its validation. 403: another user's, by a caller who is no admin: a service may only validate it.
     """
     _, token = _subject(req)
+    if token.user_id != req.ctxt.user_id and context.ADMIN not in req.ctxt.roles:
+        raise errors.PolicyForbids(rule=_REVOKE.name)
     users.revoke(req.db, audit_id=token.audit_ids[0], expires_at=_naive(token.expires_at))
 
 
@@ -150,7 +153,7 @@ def _authenticate(req: Request, identity: Body) -> _Authenticated:
         return _Authenticated(_by_password(req, identity["password"]["user"]), ("password",))
     if methods == ["token"] and "token" in identity:
         parent = tokens.open_tokens(req.conf).read(identity["token"]["id"])
-        if parent.is_service:
+        if parent.grant is not None:
             raise errors.Unauthorized()
         methods = tuple(dict.fromkeys((*parent.methods, "token")))
         return _Authenticated(_holder(req, parent).user, methods, parent)
@@ -205,8 +208,8 @@ def _subject(req: Request) -> tuple[str, tokens.Token]:
         raise errors.BadRequest(reason="Header X-Subject-Token is missing")
     try:
         token = tokens.open_tokens(req.conf).read(text)
-        if token.is_service:
-            raise errors.InvalidToken(reason="it is a service's token")
+        if token.grant is not None:
+            raise errors.InvalidToken(reason="it is a host's token for an image")
         _holder(req, token)
     except errors.InvalidToken as error:
         raise errors.NotFound(f"Could not find token: {error.text}") from None

@@ -13,7 +13,7 @@ from nova_lite.api.image.store import CHUNK, Incoming, Source, open_store
 from nova_lite.api.wsgi.request import Reply, Request
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ANYONE, MEMBER, Rule
-from nova_lite.context import READER, SERVICE
+from nova_lite.context import READER
 from nova_lite.db.base import new_id, utcnow
 from nova_lite.db.image import images
 from nova_lite.db.quotas import image_quotas
@@ -33,9 +33,9 @@ def upload(req: Request, image_id: str) -> None:
     project's. 404: no such image. 409: it has data, or another upload is in progress. 413: too large, over the project's quota, or no space. 415:
     another media type than bytes.
 
-    Workers upload snapshots with the role `service`: their token's project is the image's owner.
+    Workers upload snapshots with a token for this image.
     """
-    if not req.ctxt.roles & {MEMBER, SERVICE}:
+    if MEMBER not in req.ctxt.roles:
         raise errors.PolicyForbids(rule="upload_image")
     body = _body(req)
     try:
@@ -52,12 +52,11 @@ def download(req: Request, image_id: str) -> Reply:
     200; 206 with the requested Range; 204 while the image has no data. 404: no such image. 416: a range outside the data. 503:
     its file cannot be read.
 
-    Workers have the role `service` and may read every image: the server's access was checked when it was created.
+    Workers have a token for this image: the server's access was checked when it was created.
     """
-    if not req.ctxt.roles & {READER, SERVICE}:
+    if READER not in req.ctxt.roles:
         raise errors.PolicyForbids(rule="download_image")
-    is_any = SERVICE in req.ctxt.roles
-    image = images.get(req.db, image_id, project_id=None if is_any else req.ctxt.visible_project)
+    image = images.get(req.db, image_id, project_id=_visible_project(req))
     if image.status != images.ACTIVE or image.file_id is None or image.size is None:
         return Reply(status=204)
     headers = {"Accept-Ranges": "bytes", "Content-Type": _OCTETS}
@@ -71,6 +70,11 @@ def download(req: Request, image_id: str) -> Reply:
     headers["Content-Length"] = str(stop - start)
     file = open_store(req.conf).open(image.file_id)
     return Reply(status=status, stream=Chunks(file, start, stop), headers=headers, content_type=_OCTETS)
+
+
+def _visible_project(req: Request) -> str | None:
+    """The project whose images the caller may use; None: the image is the one that a host's token is for, or any, to an admin."""
+    return None if req.http.environ.get("nova.image_grant") else req.ctxt.visible_project
 
 
 class Chunks:
@@ -112,8 +116,8 @@ def _receive(req: Request, image_id: str, body: _Body) -> None:
 def _begin(req: Request, image_id: str, file_id: str, body: _Body) -> tuple[_Reservation, str]:
     """Claim the image and the bytes that are announced for this upload; returns its reservation and disk format."""
     with req.database.writer() as session:
-        image = images.get(session, image_id, project_id=req.ctxt.visible_project)
-        if req.ctxt.visible_project not in (None, image.owner):
+        image = images.get(session, image_id, project_id=_visible_project(req))
+        if _visible_project(req) not in (None, image.owner):
             raise errors.Forbidden(reason=f"Image {image_id} belongs to another project.")
         if not image.disk_format or not image.container_format:
             raise errors.BadRequest(

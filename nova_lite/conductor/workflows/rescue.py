@@ -45,7 +45,7 @@ def rescue_guest(services: Services, run: RescueRun) -> None:
     if image is None or image.status != images.ACTIVE:
         raise errors.ImageFailed(host=server.host, id=image_id, reason="it was deleted in the meantime")
     described = guest.image_payload(
-        services.environment, image, project_id=server.project_id, properties=dict(image.properties))
+        services.environment, image, host=str(server.host), project_id=server.project_id, properties=dict(image.properties))
     services.compute(run.state.agent).rescue(
         run.ctxt, server_id=run.resource_id, order=run.order, image=described, documents=documents)
 

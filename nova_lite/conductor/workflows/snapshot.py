@@ -20,6 +20,7 @@ from nova_lite.db.compute import server_images, servers
 from nova_lite.db.image import images
 from nova_lite.lifecycle.servers import TASKS_OF
 from nova_lite.rpc.compute import ImageUpload
+from nova_lite.values.image_grant import Access, ImageGrant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +59,11 @@ def steps(tasks: Tasks) -> tuple[Step[Any], ...]:
             servers.show_task(session, run.resource_id, among=(tasks.pending,), task=tasks.uploading)
             owner = images.get(session, run.state.image_id, project_id=None).owner
         environment = services.environment
+        grant = ImageGrant(run.state.image_id, Access.WRITE, run.state.agent)
         url = f"{environment.public_url}/image/v2/images/{run.state.image_id}/file"
         services.compute(run.state.agent).upload_snapshot(
             run.ctxt, server_id=run.resource_id, order=run.order,
-            image=ImageUpload(id=run.state.image_id, url=url, token=environment.image_token(owner)))
+            image=ImageUpload(id=run.state.image_id, url=url, token=environment.image_token(grant, project_id=owner)))
 
     return (
         HostStep("compute_snapshot_instance", find_host.agent, make_copy, record=record_copied,

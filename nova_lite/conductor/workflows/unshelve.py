@@ -97,7 +97,7 @@ def _snapshot(session: Session, services: Services, run: UnshelveRun) -> Image:
     if found is None or found.status != "active":
         raise errors.ImageFailed(host=run.state.host, id=image_id, reason="the snapshot of the shelved server was deleted")
     return guest.image_payload(
-        services.environment, found, project_id=server.project_id, properties=dict(server.image_properties))
+        services.environment, found, host=str(server.host), project_id=server.project_id, properties=dict(server.image_properties))
 
 
 def take_guest_back(services: Services, run: UnshelveRun) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from nova_lite.db.identity import passwords
+from nova_lite.values.image_grant import Access, ImageGrant
 from tests.support.api.identity_cloud import IdentityCloud
 
 
@@ -148,8 +149,8 @@ def test_a_token_is_issued_for_another_with_another_scope(cloud: IdentityCloud, 
     assert token["audit_ids"][1] == first.json["token"]["audit_ids"][0]
 
 
-def test_no_token_is_issued_for_a_service_token(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
-    text = cloud.tokens.issue_service(project_id=alice[1])
+def test_no_token_is_issued_for_a_hosts_token(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+    text = cloud.tokens.issue_for_image(ImageGrant("i", Access.READ, "h1"), project_id=alice[1])
     answer = cloud.call("POST", "/auth/tokens", {"auth": {"identity": {"methods": ["token"], "token": {"id": text}}}})
     assert answer.status_int == 401
 

@@ -10,12 +10,6 @@ from nova_lite.db.identity import users
 from tests.support.api.identity_cloud import ADMIN_PASSWORD, IdentityCloud
 
 
-def test_a_service_token_is_a_reader_of_one_project_without_a_users_row(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
-    text = cloud.tokens.issue_service(project_id=alice[1])
-    assert cloud.call("GET", f"/projects/{alice[1]}", token=text).status_int == 200
-    assert cloud.call("GET", "/users", token=text).status_int == 403
-
-
 def test_passwords_are_stored_as_salted_scrypt(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
     with cloud.database.reader() as session:
         stored = users.get(session, users.User, alice[0]).password_hash

@@ -33,7 +33,6 @@ CALLERS = {
     "bob": Context(user_id="bob", project_id="blue", roles=expand_roles({MEMBER})),
     "root": Context(user_id="root", project_id="ops", roles=expand_roles({ADMIN})),
     "nova": Context(user_id="nova", project_id="service", roles=frozenset({SERVICE})),
-    "worker": Context(user_id="nova", project_id="red", roles=frozenset({SERVICE, READER})),
     "noone": Context(user_id="noone", project_id="red"),
 }
 

@@ -182,7 +182,7 @@ class OneProcess:
         self.services = Services(
             conf=self.conf, database=self.database, now=lambda: self.now_is(),
             environment=Environment(dns_domain=self.conf.network.dns_domain, public_url="http://api",
-                                    image_token=lambda project_id: "token", open_secret=tokens.open_tokens(self.conf).decrypt_secret),
+                                    image_token=lambda grant, project_id: "token", open_secret=tokens.open_tokens(self.conf).decrypt_secret),
             scheduler=cast(Any, Placements(self.conf, self.database, rng=random.Random(7))),
             conductor=cast(Any, Casts(self.bus, conductor, ("run", "refresh_documents"))), api=cast(Any, self.api),
             compute=lambda agent: cast(Any, Casts(self.bus, compute, STEPS)),

@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 
 from nova_lite import errors
 from nova_lite.runtime.tokens import CLOCK_SKEW_S, KeyRepository, Tokens
+from nova_lite.values.image_grant import Access, ImageGrant
 
 
 @dataclasses.dataclass
@@ -154,11 +155,20 @@ def test_a_token_issued_for_a_token_expires_with_it(issuer: Tokens, clock: Clock
     assert child.audit_ids[0] != parent.audit_ids[0]
 
 
-def test_a_service_token_has_its_roles_in_one_project(issuer: Tokens) -> None:
-    token = issuer.read(issuer.issue_service(project_id="p1", lifetime_s=60))
-    assert token.is_service
-    assert (token.user_id, token.project_id, token.roles) == ("nova", "p1", ("service", "reader"))
+def test_a_hosts_token_is_for_one_image(issuer: Tokens) -> None:
+    grant = ImageGrant("i1", Access.READ, "h1")
+    token = issuer.read(issuer.issue_for_image(grant, project_id="p1", lifetime_s=60))
+    assert (token.user_id, token.project_id, token.grant) == ("nova", "p1", grant)
     assert token.expires_at - token.issued_at == 60
+    assert grant.allows("GET", "/images/i1/file")
+    assert not grant.allows("PUT", "/images/i1/file")
+    assert not grant.allows("GET", "/images/i2/file")
+
+
+def test_a_service_token_of_release_0_1_is_refused(issuer: Tokens, keys: KeyRepository) -> None:
+    content = b'{"u":"nova","p":"p1","m":["service"],"a":["x"],"i":1,"e":99999999999,"r":["service","reader"]}'
+    with pytest.raises(errors.InvalidToken):
+        issuer.read(keys.keys().encrypt(content).rstrip(b"=").decode())
 
 
 def test_rotation_promotes_the_staged_key_and_stages_another(keys: KeyRepository) -> None:

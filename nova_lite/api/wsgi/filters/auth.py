@@ -23,11 +23,12 @@ from oslo_context import context as oslo_context
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.context import Context, expand_roles, new_request_id
+from nova_lite.context import MEMBER, READER, Context, expand_roles, new_request_id
 from nova_lite.db.engine import Database
 from nova_lite.db.failures import describe, reason_of
 from nova_lite.db.identity import users
 from nova_lite.runtime import tokens
+from nova_lite.values.image_grant import Access, ImageGrant
 
 LOG = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class _Identity:
     user_name: str = ""
     project_name: str = ""
     domain_id: str = users.DEFAULT_DOMAIN
+    grant: ImageGrant | None = None
 
 
 class LocalAuth:
@@ -78,6 +80,7 @@ class LocalAuth:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ.pop("nova.context", None)
+        environ.pop("nova.image_grant", None)
         text = environ.get("HTTP_X_AUTH_TOKEN")
         if text:
             try:
@@ -89,6 +92,8 @@ class LocalAuth:
                 return answer_error(start_response, "503 Service Unavailable", 503, reason_of(error), ("Retry-After", "2"))
             except errors.Unavailable as error:
                 return answer_error(start_response, "503 Service Unavailable", 503, error.text)
+            if not _is_granted(environ, identity.grant):
+                return refuse(environ, start_response, identity_url=self._identity_url)
             set_context(environ, identity)
         return self._app(environ, start_response)
 
@@ -104,8 +109,8 @@ class LocalAuth:
         return identity
 
     def _look_up(self, token: tokens.Token) -> _Identity:
-        if token.is_service:
-            return _Identity(token.user_id, token.project_id, expand_roles(set(token.roles)), user_name=token.user_id)
+        if token.grant is not None:
+            return _of_host(token, token.grant)
         issued_at = datetime.datetime.fromtimestamp(token.issued_at, datetime.UTC).replace(tzinfo=None)
         with self._database.reader() as session:
             holder = users.token_owner(
@@ -146,6 +151,7 @@ class KeystoneHeaders:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ.pop("nova.context", None)
+        environ.pop("nova.image_grant", None)
         if environ.get("HTTP_X_AUTH_TOKEN"):
             if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
                 return refuse(environ, start_response, identity_url=self._identity_url)
@@ -176,20 +182,33 @@ def _header(environ: Environ, name: str) -> str:
 class OwnServices:
     """In front of Keystone: the tokens that the conductor issues to workers are built-in ones, which no Keystone knows."""
 
-    def __init__(self, app: App, others: App, issuer: tokens.Tokens) -> None:
-        self._app, self._others, self._tokens = app, others, issuer
+    def __init__(self, app: App, others: App, issuer: tokens.Tokens, *, identity_url: str = "") -> None:
+        self._app, self._others, self._tokens, self._identity_url = app, others, issuer, identity_url
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ.pop("nova.context", None)
+        environ.pop("nova.image_grant", None)
         try:
             token = self._tokens.read(environ.get("HTTP_X_AUTH_TOKEN", ""))
         except (errors.InvalidToken, errors.Unavailable):
             return self._others(environ, start_response)
-        if not token.is_service:
+        if token.grant is None:
             return self._others(environ, start_response)
-        set_context(environ, _Identity(
-            token.user_id, token.project_id, expand_roles(set(token.roles)), user_name=token.user_id))
+        if not _is_granted(environ, token.grant):
+            return refuse(environ, start_response, identity_url=self._identity_url)
+        set_context(environ, _of_host(token, token.grant))
         return self._app(environ, start_response)
+
+
+def _is_granted(environ: Environ, grant: ImageGrant | None) -> bool:
+    """Whether the token is a user's, or good for this very request."""
+    return grant is None or grant.allows(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
+
+
+def _of_host(token: tokens.Token, grant: ImageGrant) -> _Identity:
+    """The roles that the granted request needs by default; there is no other request that they could be used for."""
+    role = READER if grant.access is Access.READ else MEMBER
+    return _Identity(token.user_id, token.project_id, expand_roles({role}), user_name=f"nova-compute of {grant.host}", grant=grant)
 
 
 def local_auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
@@ -233,6 +252,7 @@ def keystone_auth(app: App, *, conf: cfg.ConfigOpts) -> App:
         # Requests without a token are for the application to decide: version documents are public. `delay_auth_decision`
         # would do so too, but would also answer 401 instead of 503 while Keystone cannot be reached.
         environ.pop("nova.context", None)
+        environ.pop("nova.image_grant", None)
         target = protocol if environ.get("HTTP_X_AUTH_TOKEN") else app
         return target(environ, start_response)
 
@@ -242,12 +262,14 @@ def keystone_auth(app: App, *, conf: cfg.ConfigOpts) -> App:
 def auth(app: App, *, conf: cfg.ConfigOpts, database: Database) -> App:
     """The filter that `[api] auth_strategy` names in front of `app`."""
     if conf.api.auth_strategy == "keystone":
-        return OwnServices(app, keystone_auth(app, conf=conf), tokens.open_tokens(conf))
+        return OwnServices(
+            app, keystone_auth(app, conf=conf), tokens.open_tokens(conf), identity_url=conf.keystone.auth_url)
     return local_auth(app, conf=conf, database=database)
 
 
 def set_context(environ: Environ, identity: _Identity) -> None:
     """Put the request's Context where applications look for it; its log lines name the user and project."""
+    environ["nova.image_grant"] = identity.grant
     environ["nova.context"] = Context(
         user_id=identity.user_id,
         project_id=identity.project_id,
