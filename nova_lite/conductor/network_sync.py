@@ -22,7 +22,8 @@ from nova_lite.db.network import interfaces, network_changes, ports
 from nova_lite.db.network.network_changes import Kind
 from nova_lite.payloads import networks, security_groups
 from nova_lite.payloads import ports as port_payloads
-from nova_lite.rpc.network import Network, NetworkState, Revisions, SecurityGroupChange, ServerPorts
+from nova_lite.payloads.cloud_addresses import cloud_addresses
+from nova_lite.rpc.network import Network, NetworkState, Revisions, SecurityGroupChange, ServerPorts, digest_of
 
 LOG = logging.getLogger(__name__)
 # Changes of one pass: bounds the lists in its statements and the size of its messages.
@@ -40,6 +41,7 @@ class _Pushes:
     networks: dict[str, tuple[Network, ...]]
     servers: list[tuple[str, ServerPorts]]
     deleted_networks: dict[str, list[str]]
+    addresses: dict[str, str]
 
 
 class NetworkSync:
@@ -59,6 +61,10 @@ class NetworkSync:
                 groups=security_groups.groups(session, group_ids),
                 networks=networks.networks(session, network_ids, agent=agent),
                 servers=port_payloads.ports_of_servers(session, server_ids, agent=agent))
+
+    def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
+        with self._services.database.reader() as session:
+            return cloud_addresses(session, self._services.conf)
 
     def push(self) -> None:
         """Send what is pending, oldest first, until nothing is.
@@ -89,12 +95,15 @@ class NetworkSync:
         groups.rules, groups.reload = ids[Kind.RULES], ids[Kind.RELOAD]
         revision = (self._services.now() - _UNIX_EPOCH) // datetime.timedelta(microseconds=1)
         deleted = sorted(ids[Kind.NETWORK_DELETED])
-        agents = port_payloads.agents(session, down_time_s=self._services.conf.service_down_time) if deleted else []
+        has_addresses = bool(ids[Kind.ADDRESSES])
+        agents = port_payloads.agents(session, down_time_s=self._services.conf.service_down_time) if deleted or has_addresses else []
+        digest = digest_of(cloud_addresses(session, self._services.conf)) if has_addresses else ""
         return _Pushes(
             groups=security_groups.take_changes(session, groups, revision=revision),
             networks=networks.take_changes(session, ids[Kind.NETWORK], revision=revision),
             servers=port_payloads.take_changes(session, ids[Kind.SERVER], revision=revision),
-            deleted_networks=dict.fromkeys(agents, deleted))
+            deleted_networks=dict.fromkeys(agents, deleted),
+            addresses=dict.fromkeys(agents, digest) if has_addresses else {})
 
     def _send(self, pushes: _Pushes) -> None:
         ctxt = system_context()
@@ -107,6 +116,9 @@ class NetworkSync:
         for agent, network_ids in pushes.deleted_networks.items():
             for network_id in network_ids:
                 self._services.network(agent).remove_network(ctxt, network_id=network_id)
+        for agent, digest in pushes.addresses.items():
+            self._services.network(agent).check_revisions(
+                ctxt, revisions=Revisions(groups={}, networks={}, servers={}, cloud_addresses=digest))
 
 
 def check_revisions(services: Services) -> None:
@@ -115,9 +127,12 @@ def check_revisions(services: Services) -> None:
         groups = security_groups.revisions_of_agents(session)
         of_networks = networks.revisions_of_agents(session)
         of_servers = port_payloads.revisions_of_agents(session)
-    for agent in sorted(groups.keys() | of_networks.keys() | of_servers.keys()):
+        addresses = digest_of(cloud_addresses(session, services.conf))
+        alive = port_payloads.agents(session, down_time_s=services.conf.service_down_time)
+    for agent in sorted({*groups, *of_networks, *of_servers, *alive}):
         services.network(agent).check_revisions(system_context(), revisions=Revisions(
-            groups=groups.get(agent, {}), networks=of_networks.get(agent, {}), servers=of_servers.get(agent, {})))
+            groups=groups.get(agent, {}), networks=of_networks.get(agent, {}), servers=of_servers.get(agent, {}),
+            cloud_addresses=addresses))
 
 
 def refresh_servers(services: Services, server_ids: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ from nova_lite.db import clock
 from nova_lite.db.compute import servers
 from nova_lite.db.compute.actions import DONE, Action
 from nova_lite.db.hosts import observation
+from nova_lite.db.network import network_changes
 from nova_lite.lifecycle.servers import vm_state_of
 from nova_lite.payloads import service_reports
 from nova_lite.rpc.conductor import Inventory, PowerState, ServiceReport
@@ -111,7 +112,12 @@ class Heartbeats:
             now = clock.read(session)
             for key, status in waiting.items():
                 self._write(session, status, is_known=key not in news, now=now)
+            moved = [key for key in news if _addresses(waiting[key]) != _addresses(self._known.get(key, (None, None))[1])]
+            if moved:
+                network_changes.record(session, network_changes.Kind.ADDRESSES, ["cloud"])
         self._known.update({key: (self._services.now(), waiting[key]) for key in news})
+        if moved:
+            self._services.network_changed()
 
     def _is_known(self, key: tuple[str, str], status: ServiceReport) -> bool:
         """Whether the hosts' rows need no writing: nothing but the uptime has changed, and that is shown to the minute."""
@@ -124,6 +130,10 @@ class Heartbeats:
             return
         names = [inventory.host for inventory in status.inventories] or [status.agent]
         service_reports.register(session, status, names=names, now=now)
+
+
+def _addresses(status: ServiceReport | None) -> set[tuple[str, str | None]]:
+    return {(inventory.host_ip, inventory.tunnel_ip) for inventory in status.inventories} if status is not None else set()
 
 
 def _facts(status: ServiceReport) -> list[Inventory]:

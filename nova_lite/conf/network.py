@@ -97,6 +97,16 @@ for trials: a message bus, a database or consoles that listen on
 more than the loopback are then open to every guest. Other hosts of
 the cloud stay closed to guests, and so does VXLAN.
 """),
+    cfg.ListOpt("protected_cidrs", item_type=types.IPv4Network(), default=[], help="""
+IPv4 addresses and ranges that guests may not reach, on any host, in
+addition to those of the cloud's hosts, message bus and database.
+
+Empty, the default: `my_ip` and `tunnel_ip` of every host, and the
+hosts of `transport_url` and `[database] connection`, which are
+known. Add what else guests must not reach, such as the network of
+management processors, or those hosts' other addresses. Read by
+nova-conductor.
+"""),
     cfg.StrOpt("external_interface", default="", help="""
 Network device of this host on the link of external networks, such
 as eth1: the host answers ARP for floating IPs there.

@@ -10,7 +10,15 @@ from oslo_log import log as logging
 
 from nova_lite.network.records import Records
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
-from nova_lite.rpc.network import Network, OwnedNetworks, Revisions, SecurityGroup, SecurityGroupChange, ServerPorts
+from nova_lite.rpc.network import (
+    Network,
+    OwnedNetworks,
+    Revisions,
+    SecurityGroup,
+    SecurityGroupChange,
+    ServerPorts,
+    digest_of,
+)
 from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
 from nova_lite.worker.locks import NamedLocks
@@ -84,6 +92,8 @@ class FakeNetwork:
                 self._records.add_network(self._records.newest(network))
 
     def check_revisions(self, revisions: Revisions) -> None:
+        if revisions.cloud_addresses not in ("", digest_of(self._records.protected or ())):
+            self.protect(self._sync.fetch_addresses())
         before = {group_id: group.revision for group_id, group in self._records.groups.items()}
         state = self._sync.fetch_differing(revisions)
         self._records.put_fetched_groups(state.groups, before)

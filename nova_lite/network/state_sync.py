@@ -26,6 +26,8 @@ class StateSource(Protocol):
         self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
     ) -> NetworkState: ...
 
+    def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]: ...
+
 
 class NoSource:
     """A host without a conductor, as in tools and tests: there is nothing to fetch."""
@@ -34,6 +36,9 @@ class NoSource:
         self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
     ) -> NetworkState:
         return NetworkState()
+
+    def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
+        return ()
 
 
 class StateSync:
@@ -110,6 +115,13 @@ class StateSync:
         LOG.info("network: fetching %d groups, %d networks and %d servers' ports, whose changes were missed",
                  len(group_ids), len(network_ids), len(server_ids))
         return self._fetch(group_ids, network_ids, server_ids)
+
+    def fetch_addresses(self) -> tuple[str, ...]:
+        """The addresses that are closed to guests.
+
+        :raises errors.NovaLiteError: no conductor answers.
+        """
+        return self._source.cloud_addresses(system_context())
 
     def fetch_servers(self, server_ids: Collection[str]) -> tuple[ServerPorts, ...]:
         """The servers' ports as the rows have them, without order and documents."""

@@ -123,7 +123,7 @@ class StepReport:
 class ConductorRpc(Interface):
     """What other services send to a conductor."""
 
-    topic, version = "conductor", "1.5"
+    topic, version = "conductor", "1.6"
 
     @cast(since="1.0")
     def run(self, ctxt: Context, *, action_id: int) -> None:
@@ -165,4 +165,9 @@ class ConductorRpc(Interface):
         self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
     ) -> NetworkState:
         """These groups, every group that their rules name, these networks and these servers' ports, for worker `agent`."""
+        ...
+
+    @call(since="1.6", timeout_s=30)
+    def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
+        """The IPv4 addresses and ranges that no guest may reach: of the cloud's hosts, bus and database, and as configured."""
         ...

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+
 from nova_lite.context import Context
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.order import NEVER, Order
@@ -91,13 +94,17 @@ class SecurityGroupChange:
     rules: tuple[Rule, ...] | None = None
 
 
-@payload(version=1)
+@payload(version=2)
 class Revisions:
-    """The revisions, by id, of the groups, networks and servers' ports that a host should have."""
+    """The revisions, by id, of the groups, networks and servers' ports that a host should have.
+
+    `cloud_addresses`: the digest of the addresses that are closed to guests; empty: not compared.
+    """
 
     groups: dict[str, int]
     networks: dict[str, int]
     servers: dict[str, int]
+    cloud_addresses: str = ""
 
 
 @payload(version=1)
@@ -175,6 +182,11 @@ class OwnedNetworks:
     network_ids: tuple[str, ...]
     server_ids: tuple[str, ...]
     floating: tuple[FloatingIpAssociation, ...] = ()
+
+
+def digest_of(addresses: Iterable[str]) -> str:
+    """Differs when the addresses do, whatever their order."""
+    return hashlib.sha256(" ".join(sorted(set(addresses))).encode()).hexdigest()[:32]
 
 
 def bridge_name(network_id: str) -> str:

@@ -18,7 +18,10 @@ from nova_lite.db.base import Base, utcnow
 
 
 class Kind(StrEnum):
-    """What is to be read again and pushed. RELOAD: hosts that have the group are to fetch it whole."""
+    """What is to be read again and pushed. RELOAD: hosts that have the group are to fetch it whole.
+
+    ADDRESSES: the cloud's own addresses, which are closed to guests.
+    """
 
     MEMBER = "member"
     RULES = "rules"
@@ -26,6 +29,7 @@ class Kind(StrEnum):
     NETWORK = "network"
     NETWORK_DELETED = "deleted"
     SERVER = "server"
+    ADDRESSES = "addresses"
 
 
 class NetworkChange(Base):

@@ -29,6 +29,7 @@ from nova_lite.rpc.network import (
     SecurityGroup,
     SecurityGroupChange,
     ServerPorts,
+    digest_of,
 )
 from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
@@ -103,6 +104,8 @@ class LinuxNetwork:
             old = self._records.servers.get(ports.server_id)
             fail("network.prepare.record")
             self._records.put_server(ports)
+            if self._records.protected is None:
+                self.protect(self._parts.sync.fetch_addresses())
             for network in ports.networks:
                 self._ensure_network(network)
             fail("network.prepare.filters")
@@ -191,6 +194,8 @@ class LinuxNetwork:
     def check_revisions(self, revisions: Revisions) -> None:
         """See NetworkRpc.check_revisions."""
         with self._explained("catch up with missed changes"):
+            if revisions.cloud_addresses not in ("", digest_of(self._records.protected or ())):
+                self.protect(self._parts.sync.fetch_addresses())
             groups = {group_id: group.revision for group_id, group in self._records.groups.items()}
             networks = {network_id: held.network.revision for network_id, held in self._records.networks.items()}
             state = self._parts.sync.fetch_differing(revisions)

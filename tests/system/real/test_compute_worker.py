@@ -72,6 +72,9 @@ class Conductor:
     ) -> NetworkState:
         return NetworkState()
 
+    def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
+        return ()
+
     def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
         raise AssertionError("a worker does not call this")
 

@@ -21,6 +21,7 @@ from nova_lite.rpc.network import (
     SecurityGroup,
     SecurityGroupChange,
     ServerPorts,
+    digest_of,
 )
 from nova_lite.worker.orders import order_of_fence
 
@@ -39,6 +40,7 @@ class Rows:
         self.networks: dict[str, Network] = {}
         self.servers: dict[str, ServerPorts] = {}
         self.fetched: list[str] = []
+        self.addresses = ("192.0.2.1",)
         self.meanwhile: Callable[[], None] = lambda: None
 
     def network_state(
@@ -53,6 +55,10 @@ class Rows:
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
         return state
+
+    def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
+        self.fetched.append("addresses")
+        return self.addresses
 
 
 @pytest.fixture
@@ -195,3 +201,14 @@ def test_what_differs_from_the_rows_is_fetched_and_nothing_else(worker: FakeNetw
     assert worker._records.networks["n"].network == rows.networks["n"]
     server = worker._records.servers["s"]
     assert (server.ports, server.fence, server.documents, server.revision) == ((), 1, {"a": "b"}, 8)
+
+
+def test_addresses_that_differ_are_fetched_and_equal_ones_are_not(worker: FakeNetwork, rows: Rows) -> None:
+    check = Revisions(groups={}, networks={}, servers={}, cloud_addresses=digest_of(rows.addresses))
+    worker.check_revisions(check)
+    assert rows.fetched == ["addresses"]
+    worker.check_revisions(check)
+    assert rows.fetched == ["addresses"]
+    rows.addresses = ("192.0.2.2", "192.0.2.1")
+    worker.check_revisions(dataclasses.replace(check, cloud_addresses=digest_of(rows.addresses)))
+    assert (rows.fetched, worker._records.protected) == (["addresses"] * 2, ("192.0.2.1", "192.0.2.2"))

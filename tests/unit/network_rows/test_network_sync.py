@@ -7,6 +7,7 @@ import dataclasses
 import random
 from typing import Any, cast
 
+import oslo_messaging as messaging
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -21,9 +22,10 @@ from nova_lite.db.network.network_changes import Kind, NetworkChange
 from nova_lite.db.network.networks import Network
 from nova_lite.db.network.security_groups import SecurityGroupRule
 from nova_lite.payloads import service_reports
+from nova_lite.payloads.cloud_addresses import cloud_addresses
 from nova_lite.rpc.conductor import Inventory, ServiceReport
 from nova_lite.rpc.network import Network as SentNetwork
-from nova_lite.rpc.network import SecurityGroupChange
+from nova_lite.rpc.network import Revisions, SecurityGroupChange, digest_of
 from tests.unit.network_rows import rows
 
 CTXT = system_context()
@@ -291,3 +293,25 @@ def test_the_state_that_a_host_fetches_has_the_revisions_that_it_is_sent(workers
     (group,) = state.groups
     (change,) = sent["agent-a", "change_groups"]
     assert (group.revision, group.rules, len(group.members)) == (change.revision, change.rules, 2)
+
+
+def test_every_host_hears_of_changed_addresses_of_the_cloud(workers: Workers) -> None:
+    with workers.database.writer() as session:
+        session.add(rows.network_service("a"))
+        network_changes.record(session, Kind.ADDRESSES, ["cloud"])
+    closed = NetworkSync(cast(Any, workers)).cloud_addresses(CTXT)
+    assert "192.0.2.2" in closed
+    assert workers.push() == [("agent-a", "check_revisions", Revisions(
+        groups={}, networks={}, servers={}, cloud_addresses=digest_of(closed)))]
+
+
+def test_addresses_of_the_cloud_are_those_of_hosts_bus_and_options(database: Database) -> None:
+    conf = options.load([], files=[])
+    conf.set_override("my_ip", "192.0.2.3")
+    conf.set_override("protected_cidrs", ["198.51.100.0/24"], group="network")
+    messaging.TransportURL.parse(conf)  # registers the option
+    conf.set_override("transport_url", "rabbit://u:p@192.0.2.4:5672,u:p@127.0.0.1:5672/")
+    with database.writer() as session:
+        rows.host(session, "a", tunnel_ip="192.0.2.1")
+        session.flush()
+        assert cloud_addresses(session, conf) == ("192.0.2.1", "192.0.2.3", "192.0.2.4", "198.51.100.0/24")
