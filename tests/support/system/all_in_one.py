@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.paths import ROOT
+from tests.support.system import forks
 from tests.support.wait import wait_until
 from tools.lib.services import Host, free_port
 
@@ -41,20 +41,18 @@ class AllInOne:
         self.config = directory / "nova.conf"
         self.config.write_text(options)
         self.url = f"http://{address}:{free_port()}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: forks.Fork | None = None
         self._token = ""
 
     def start(self, *, needs_host: bool = True) -> None:
         """Start and wait until the API answers and, if `needs_host`, a compute host is up."""
         address, port = self.url.removeprefix("http://").split(":")
-        command = [sys.executable, "-m", "nova_lite.cmd.lite.main", "up", "--state", str(self.state), "--listen", address,
-                   "--port", port, "--config-file", str(self.config), *([] if self.host else ["--fake"])]
-        environment = {**os.environ, "NOVA_LITE_FAILPOINTS_FILE": str(self.failpoints),
-                       "PYTHONPATH": str(ROOT)}
-        if self.host:
-            command = self.host.command(command)
+        words = ["up", "--state", str(self.state), "--listen", address, "--port", port, "--config-file", str(self.config),
+                 *([] if self.host else ["--fake"])]
+        environment = {**os.environ, "NOVA_LITE_FAILPOINTS_FILE": str(self.failpoints), "PYTHONPATH": str(ROOT)}
         with open(self.log, "ab") as output:
-            self._process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd="/")
+            self._process = forks.start(forks.NOVA_LITE, words, environment=environment, log=output,
+                                        namespaces_of=self.host.pid if self.host else None)
         self.wait(lambda: self._is_ready(needs_host=needs_host), "the cloud to come up", seconds=READY_S)
 
     def _is_ready(self, *, needs_host: bool) -> bool:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -28,7 +27,9 @@ class Silent(ConductorRpc):
         """The parent looks at the host itself."""
 
 
-def main(file: str, what: str, guest_file: str) -> None:
+def execute(argv: list[str]) -> int:
+    """CONF build|destroy|recover GUEST; what it owns afterwards, on standard output."""
+    file, what, guest_file = argv
     conf = options.load([], files=[file])
     guest = payload.from_wire(Guest, json.loads(Path(guest_file).read_text()))
     driver = drivers.make(conf)
@@ -47,9 +48,4 @@ def main(file: str, what: str, guest_file: str) -> None:
     elif what == "destroy":
         build.destroy(Context(), server_id=guest.server_id, order=Order(epoch=1, action=2))
     sys.stdout.write(json.dumps({"owned": build.owned(Context()).server_ids}))
-    sys.stdout.flush()
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return 0

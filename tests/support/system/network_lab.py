@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from nova_lite.rpc.network import (
 )
 from nova_lite.rpc.payload import to_wire
 from tests.support.paths import ROOT
+from tests.support.system import forks
 from tests.support.wait import wait_until
 
 _HOST = "mount -t tmpfs tmpfs /run; mkdir /run/netns; mount -t sysfs sysfs /sys; ip link set lo up; echo up; exec sleep 10000"
@@ -98,7 +98,7 @@ class Lab:
         self.directory = directory
         self._options = options
         self._name = name
-        self._worker: subprocess.Popen[str] | None = None
+        self._worker: forks.Fork | None = None
         self._children: list[subprocess.Popen[str]] = []
         self._log = (directory / "worker.log").open("a")
         self._holder = None if beside else subprocess.Popen(
@@ -125,13 +125,9 @@ class Lab:
 
     def start_worker(self, *, failpoints: str = "") -> None:
         """Start the worker and wait until it has recovered."""
-        self._worker = subprocess.Popen(
-            self._on_host(
-                "env", f"PYTHONPATH={ROOT}", f"NOVA_LITE_FAILPOINTS={failpoints}", sys.executable, "-m",
-                "tests.support.system.network_process", "--config-file", str(self.directory / "nova.conf"),
-            ),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, cwd=ROOT,
-        )
+        self._worker = forks.start(
+            forks.NETWORK, ["--config-file", str(self.directory / "nova.conf")], log=self._log, is_piped=True,
+            environment={**os.environ, "PYTHONPATH": str(ROOT), "NOVA_LITE_FAILPOINTS": failpoints}, namespaces_of=self.pid)
         self._answer()
 
     def stop_worker(self) -> None:
@@ -266,7 +262,7 @@ class Lab:
         return answer
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[str] | forks.Fork) -> None:
     process.kill()
     process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):

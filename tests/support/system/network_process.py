@@ -53,13 +53,13 @@ class Rows:
 ROWS = Rows()
 
 
-def main() -> None:
+def execute(argv: list[str]) -> int:
     """Recover, then answer one line `{"method", "arguments"}` after the other until stdin ends.
 
     The method `at_once` takes a list of such requests and does them in eight threads, in any order; `set_rows` says
     what the worker finds when it fetches.
     """
-    conf = options.load(sys.argv[1:], files=[])
+    conf = options.load(argv, files=[])
     driver = make_driver(conf, metadata_app_factory=documents_app, source=ROWS)
     driver.recover()
     print(json.dumps({"ready": True}), flush=True)
@@ -72,6 +72,7 @@ def main() -> None:
             else:
                 print(json.dumps(answer(driver, request)), flush=True)
     driver.stop()
+    return 0
 
 
 def answer(driver: NetworkDriver, request: dict[str, Any]) -> dict[str, Any]:
@@ -89,6 +90,3 @@ def answer(driver: NetworkDriver, request: dict[str, Any]) -> dict[str, Any]:
     except errors.NovaLiteError as error:
         return {"error": type(error).__name__, "text": error.text}
 
-
-if __name__ == "__main__":
-    main()

@@ -31,8 +31,8 @@ from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkState
 from nova_lite.rpc.order import Order
 from tests.support.guests import ImageServer, guest_image, guest_of, image_server
-from tests.support.paths import ROOT
 from tests.support.private_libvirt import PrivateLibvirt, missing, private_libvirt
+from tests.support.system import forks
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not here: {', '.join(missing())}")
 # A guest without KVM boots in six seconds; on two cores that ten others use, in fifty.
@@ -315,12 +315,11 @@ def run_child(directory: Path, what: str, guest: Guest, *, crash_at: str = "") -
     """Exit status and answer of one worker process."""
     file = directory / "guest.json"
     file.write_text(json.dumps(payload.to_wire(guest)))
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.system.compute_child", str(directory / "nova.conf"), what, str(file)],
-        cwd=ROOT, env={**os.environ, "NOVA_LITE_FAILPOINTS": f"{crash_at}.before=crash" if crash_at else ""},
-        capture_output=True, text=True, timeout=120, check=False,
-    )
-    return done.returncode, json.loads(done.stdout) if done.returncode == 0 else {}
+    environment = {**os.environ, "NOVA_LITE_FAILPOINTS": f"{crash_at}.before=crash" if crash_at else ""}
+    with open(directory / "child.log", "ab") as log:
+        child = forks.start(forks.COMPUTE, [str(directory / "nova.conf"), what, str(file)], environment=environment, log=log, is_piped=True)
+    code, printed = child.communicate(timeout=120)
+    return code, json.loads(printed) if code == 0 else {}
 
 
 @pytest.mark.parametrize("step", BUILD_STEPS)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs our programs as forks of one process that has imported them: a start, of which tests make hundreds, costs no imports.
+
+Run as a program with the number of an inherited socket, it answers one message after the other until the other side
+closes: JSON `{"program", "words", "environment", "namespaces"}` with four file descriptors: standard input, output and
+error, and a pipe that gets two lines: the pid, and later the exit code.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import functools
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, BinaryIO, NoReturn
+
+from tests.support.paths import ROOT
+
+# Their modules, with a function `execute(argv)` that returns the exit code.
+NOVA_LITE = "nova_lite.cmd.lite.main"
+COMPUTE, NETWORK = "tests.support.system.compute_child", "tests.support.system.network_process"
+_PROGRAMS = (NOVA_LITE, COMPUTE, NETWORK)
+_NAMESPACES = ("net", "uts", "mnt")
+_END_S = 60.0
+
+
+class Fork:
+    """One program, as far as tests handle a process: the part of subprocess.Popen that they use."""
+
+    def __init__(self, status: BinaryIO, stdin: IO[str] | None, stdout: IO[str] | None) -> None:
+        self.stdin, self.stdout = stdin, stdout
+        self._status = status
+        self._code: int | None = None
+        self.pid = int(self._status.readline())
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal's number; None: it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self._code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code once it has ended.
+
+        :raises subprocess.TimeoutExpired: it runs on for `timeout` seconds.
+        """
+        if self._code is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("a fork", timeout or 0.0)
+            self._code = int(self._status.readline())
+            self._status.close()
+        return self._code
+
+    def communicate(self, timeout: float) -> tuple[int, str]:
+        """The exit code of a piped one that gets no input, and what it printed, which a pipe must hold."""
+        assert self.stdin is not None
+        assert self.stdout is not None
+        code = self.wait(timeout)
+        with self.stdin, self.stdout:
+            return code, self.stdout.read()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def start(
+    program: str, words: Sequence[str], *, environment: Mapping[str, str], log: IO[Any], namespaces_of: int | None = None,
+    is_piped: bool = False,
+) -> Fork:
+    """`python -m PROGRAM WORDS…` in `/`; in the network, mount and UTS namespace of the process `namespaces_of`.
+
+    Its output is in `log`; `is_piped`: only standard error is, the other two are the fork's `stdin` and `stdout`.
+    """
+    with contextlib.ExitStack() as theirs:
+        reading, status = _pipe(theirs, ours=0)
+        stdin = stdout = None
+        if is_piped:
+            given, inner_in = _pipe(theirs, ours=1)
+            taken, inner_out = _pipe(theirs, ours=0)
+            stdin, stdout = os.fdopen(given, "w"), os.fdopen(taken)
+        else:
+            inner_in, inner_out = os.open(os.devnull, os.O_RDONLY), log.fileno()
+            theirs.callback(os.close, inner_in)
+        request = {"program": program, "words": list(words), "environment": dict(environment), "namespaces": namespaces_of}
+        socket.send_fds(_server(), [json.dumps(request).encode()], [inner_in, inner_out, log.fileno(), status])
+    return Fork(os.fdopen(reading, "rb", buffering=0), stdin, stdout)
+
+
+def _pipe(theirs: contextlib.ExitStack, *, ours: int) -> tuple[int, int]:
+    """A pipe's end of this process (0: it reads) and the other, which is closed with the stack."""
+    ends = os.pipe()
+    theirs.callback(os.close, ends[1 - ours])
+    return ends[ours], ends[1 - ours]
+
+
+@functools.cache
+def _server() -> socket.socket:
+    """This process's own, until it ends."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-m", __name__, str(theirs.fileno())], cwd=ROOT, stdin=subprocess.DEVNULL,
+                               pass_fds=[theirs.fileno()])
+    theirs.close()
+    atexit.register(process.wait, _END_S)
+    atexit.register(ours.close)
+    return ours
+
+
+def _serve(requests: socket.socket) -> None:
+    modules = {name: importlib.import_module(name) for name in _PROGRAMS}
+    assert threading.active_count() == 1, "a fork has only the thread that forks"
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that look after a fork
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 4)
+        if not message:
+            return
+        if not os.fork():
+            requests.close()
+            _look_after(json.loads(message), modules, *descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _look_after(request: dict[str, Any], modules: Mapping[str, Any], stdin: int, stdout: int, stderr: int, status: int) -> NoReturn:
+    """Start it, report its pid, and its exit code in the end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    child = os.fork()
+    if not child:
+        os.close(status)
+        for number, descriptor in enumerate((stdin, stdout, stderr)):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        _become(request, modules[request["program"]])
+    for descriptor in (0, 1, 2, stdin, stdout, stderr):
+        os.close(descriptor)
+    os.write(status, f"{child}\n".encode())
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with contextlib.suppress(BrokenPipeError):  # nobody wants to know
+        os.write(status, f"{code}\n".encode())
+    os._exit(0)
+
+
+def _become(request: dict[str, Any], module: Any) -> NoReturn:
+    """The program: its namespaces, environment and exit code."""
+    code = 1
+    try:
+        if request["namespaces"] is not None:
+            _enter(request["namespaces"])
+        os.chdir("/")
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        from nova_lite.runtime import failpoints
+
+        importlib.reload(failpoints)  # it reads the environment when it is imported
+        sys.argv = [request["program"], *request["words"]]
+        code = module.execute(request["words"])
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _enter(pid: int) -> None:
+    """What `nsenter -t PID -n -u -m` does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for handle in [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in _NAMESPACES]:
+        if libc.setns(handle, 0) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        os.close(handle)
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))
