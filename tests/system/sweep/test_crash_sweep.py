@@ -33,7 +33,7 @@ _OF_A_PORT = re.compile(r'10\.77\.0\.(?!1\b)(?!0/)\d+|"tap[0-9a-f][0-9a-f-]+"')
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
-    with cloud_of_real_guests(tmp_path_factory.mktemp("sweep")) as made:
+    with cloud_of_real_guests(tmp_path_factory.mktemp("sweep"), options="[conductor]\nreconcile_interval = 1\n") as made:
         yield made
 
 

@@ -27,7 +27,7 @@ UNRESCUE_POINTS = points("unrescue", *(f"unrescue.{step}.before" for step in ("s
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
     # What runs in the blank server does not hear the power button.
-    with cloud_of_real_guests(tmp_path_factory.mktemp("disks"), options="[compute]\nshutdown_timeout = 2\n") as made:
+    with cloud_of_real_guests(tmp_path_factory.mktemp("disks"), options="[conductor]\nreconcile_interval = 1\n[compute]\nshutdown_timeout = 2\n") as made:
         yield made
 
 
