@@ -4,11 +4,18 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 from tests.support.paths import ROOT
 
-TREES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in sorted((ROOT / "tests").rglob("*.py"))}
+
+@functools.cache
+def parsed() -> dict[str, ast.Module]:
+    """All files of the tests; parsed only by the process that runs these tests."""
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in sorted((ROOT / "tests").rglob("*.py"))}
+
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Where a sleep is what is meant.
 _SLEEPS = {
@@ -63,11 +70,11 @@ def test_a_test_that_asserts_nothing_is_noticed() -> None:
 
 
 def test_every_test_asserts() -> None:
-    assert silent_tests(TREES) == []
+    assert silent_tests(parsed()) == []
 
 
 def test_no_test_sleeps() -> None:
-    found = {name: lines for name, tree in TREES.items() if name not in _SLEEPS and (lines := sleeps(tree))}
+    found = {name: lines for name, tree in parsed().items() if name not in _SLEEPS and (lines := sleeps(tree))}
     assert found == {}, "use tests/support/wait.py"
 
 
@@ -76,6 +83,6 @@ def test_every_exception_for_a_sleep_is_needed() -> None:
 
 
 def test_only_tests_of_time_itself_assert_how_long_something_took() -> None:
-    found = {f"{name}: {function.name}": lines for name, tree in TREES.items() for function in functions(tree)
+    found = {f"{name}: {function.name}": lines for name, tree in parsed().items() for function in functions(tree)
              if function.name.startswith("test_") and not is_marked(function) and (lines := timed_asserts(function))}
     assert found == {}, "assert what happened, or mark a test of a deadline with pytest.mark.timed"

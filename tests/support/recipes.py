@@ -75,6 +75,9 @@ class Copy:
             if (ROOT / name).is_file():
                 (directory / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, directory / name, follow_symlinks=False)
+        # What mypy knows of the tree: it looks at the files that a recipe changes, instead of all.
+        if (ROOT / ".mypy_cache").is_dir():
+            shutil.copytree(ROOT / ".mypy_cache", directory / ".mypy_cache")
         # Tests of the tree read which files there are from git.
         subprocess.run(["git", "init", "-q", "."], cwd=directory, check=True)
 
