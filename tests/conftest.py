@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tests run beside which (at most one process boots guests or looks at packets), and what the closing summary says."""
+"""Which tests run beside which (one process boots guests, one looks at packets), and what the closing summary says."""
 
 from __future__ import annotations
 
@@ -22,24 +22,29 @@ _BESIDE_GUESTS = (
     "tests/system/cluster/test_api_workers.py", "tests/system/install/test_up_messages.py",
     "tests/system/install/test_package.py", "tests/system/cluster/test_notifications.py", "tests/migrations/",
 )
-# Guests without KVM and packets that are late: one after the other, so that deadlines hold on two cores.
+# Guests that are network namespaces: what they wait for is mostly time, such as a packet that must not come.
+_PACKETS = tuple(f"tests/system/real/test_{name}.py" for name in (
+    "network_worker", "network_filters", "floating_ips", "released_address", "two_clouds_network"))
+# Guests without KVM: one after the other, so that deadlines hold on two cores.
 _GUESTS = ("tests/system/", "tests/contract/")
-GUESTS = "guests"
+GUESTS, PACKETS = "guests", "packets"
 
 
 def piece_of(nodeid: str) -> str:
-    """What one process runs as a whole: all that boots guests, a cloud of daemons with its tests, or one file."""
+    """What one process runs as a whole: all that boots guests, all packets, a cloud of daemons with its tests, or one file."""
     for place in _BESIDE_GUESTS:
         if nodeid.startswith(place):
             return place
+    if nodeid.startswith(_PACKETS):
+        return PACKETS
     return GUESTS if nodeid.startswith(_GUESTS) else nodeid.partition("::")[0]
 
 
 def _turn(piece: str) -> int:
     """The long pieces come first, the short ones fill what is left."""
-    if piece == GUESTS:
-        return 0
-    return 1 + (_BESIDE_GUESTS.index(piece) if piece in _BESIDE_GUESTS else len(_BESIDE_GUESTS))
+    if piece in (GUESTS, PACKETS):
+        return (GUESTS, PACKETS).index(piece)
+    return 2 + (_BESIDE_GUESTS.index(piece) if piece in _BESIDE_GUESTS else len(_BESIDE_GUESTS))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
