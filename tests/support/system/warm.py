@@ -17,7 +17,7 @@ from novaclient import shell as nova_shell
 from openstackclient import shell as openstack_shell
 
 MAINS = {"openstack": openstack_shell.main, "nova": nova_shell.main}
-LIMIT_S = 120
+LIMIT_S = 180
 
 
 def serve() -> None:

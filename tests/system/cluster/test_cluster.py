@@ -19,6 +19,7 @@ import pytest
 
 from nova_lite.network import names
 from tests.support.paths import ROOT
+from tests.support.system.stock import Warm
 from tests.support.wait import wait_until
 from tools.lib.cluster.cluster import Cluster
 from tools.lib.cluster.cluster import find as find_cluster
@@ -66,14 +67,14 @@ class Cloud:
 
     state: Path
     cluster: Cluster
+    warm: Warm
 
     def openstack(self, *arguments: str) -> Any:
         """What the stock client prints, as JSON where it is; empty text: it printed nothing."""
-        environment = {**os.environ, "OS_CLIENT_CONFIG_FILE": str(self.cluster.control.clouds_yaml), "OS_CLOUD": "nova-lite"}
-        command = [str(Path(sys.executable).parent / "openstack"), *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-        return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
+        environment = {"OS_CLIENT_CONFIG_FILE": str(self.cluster.control.clouds_yaml), "OS_CLOUD": "nova-lite"}
+        done = self.warm.run("openstack", arguments, environment)
+        assert done.code == 0, f"{arguments}: {done.err}"
+        return json.loads(done.out) if done.out.startswith(("{", "[")) else done.out
 
     def make(self, *arguments: str) -> str:
         """The id of what the client made."""
@@ -135,7 +136,8 @@ def running(state: Path, *options: str) -> Iterator[Cloud]:
         tool("up", "--state", state, *options)
         cluster = find_cluster(state)
         assert cluster is not None
-        yield Cloud(state, cluster)
+        with contextlib.closing(Warm()) as warm:
+            yield Cloud(state, cluster, warm)
     finally:
         tool("down", "--state", state)
 
