@@ -11,7 +11,7 @@ import pytest
 
 # Not in the process of the guests: real parts, but what they wait for is this machine's processor. Longest first.
 # A folder is one piece, for its tests share a cloud. Whatever they start has names, ports and directories of its own.
-_BESIDE_GUESTS = (
+BESIDE_GUESTS = (
     "tests/system/sweep/test_crash_sweep.py", "tests/system/sweep/test_crash_sweep_shelve.py",
     "tests/system/sweep/test_crash_sweep_disks.py", "tests/system/sweep/test_crash_sweep_resize.py",
     "tests/system/sweep/test_crash_sweep_actions.py",
@@ -20,11 +20,13 @@ _BESIDE_GUESTS = (
     "tests/system/services/test_apis_on_databases.py", "tests/system/services/test_keystone.py",
     "tests/system/services/test_identity_databases.py", "tests/system/cluster/test_quota_race.py",
     "tests/system/cluster/test_api_workers.py", "tests/system/install/test_up_messages.py",
-    "tests/system/install/test_package.py", "tests/system/cluster/test_notifications.py", "tests/migrations/",
+    "tests/system/install/test_package.py", "tests/recipes/", "tests/system/cluster/test_notifications.py", "tests/migrations/",
+    "tests/system/cluster/test_claim_races.py", "tests/system/cluster/test_console_daemons.py",
+    "tests/system/cluster/test_patterns.py", "tests/system/cluster/test_readers.py",
 )
 # Guests that are network namespaces: what they wait for is mostly time, such as a packet that must not come.
-_PACKETS = tuple(f"tests/system/real/test_{name}.py" for name in (
-    "network_worker", "network_filters", "floating_ips", "released_address", "two_clouds_network"))
+PACKET_TESTS = tuple(f"tests/system/real/test_{name}.py" for name in (
+    "network_worker", "network_filters", "isolation", "floating_ips", "released_address", "two_clouds_network"))
 # Guests without KVM: one after the other, so that deadlines hold on two cores.
 _GUESTS = ("tests/system/", "tests/contract/")
 GUESTS, PACKETS = "guests", "packets"
@@ -32,10 +34,10 @@ GUESTS, PACKETS = "guests", "packets"
 
 def piece_of(nodeid: str) -> str:
     """What one process runs as a whole: all that boots guests, all packets, a cloud of daemons with its tests, or one file."""
-    for place in _BESIDE_GUESTS:
+    for place in BESIDE_GUESTS:
         if nodeid.startswith(place):
             return place
-    if nodeid.startswith(_PACKETS):
+    if nodeid.startswith(PACKET_TESTS):
         return PACKETS
     return GUESTS if nodeid.startswith(_GUESTS) else nodeid.partition("::")[0]
 
@@ -44,7 +46,7 @@ def _turn(piece: str) -> int:
     """The long pieces come first, the short ones fill what is left."""
     if piece in (GUESTS, PACKETS):
         return (GUESTS, PACKETS).index(piece)
-    return 2 + (_BESIDE_GUESTS.index(piece) if piece in _BESIDE_GUESTS else len(_BESIDE_GUESTS))
+    return 2 + (BESIDE_GUESTS.index(piece) if piece in BESIDE_GUESTS else len(BESIDE_GUESTS))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
