@@ -6,6 +6,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import threading
+import time
+from collections.abc import Callable
 
 import sqlalchemy as sa
 from oslo_log import log as logging
@@ -24,6 +26,8 @@ from nova_lite.rpc.conductor import Inventory, PowerState, ServiceReport
 
 LOG = logging.getLogger(__name__)
 _UPTIME_S = 60
+# Those that have steps of actions.
+_WORKERS = ("nova-compute", "nova-network")
 
 
 class PowerChanges:
@@ -60,11 +64,14 @@ class Heartbeats:
     The first report of a daemon is written at once: nothing can be placed on a host before.
     """
 
-    def __init__(self, services: Services, *, flush_s: float = 1.0) -> None:
-        self._services = services
+    def __init__(self, services: Services, *, flush_s: float = 1.0, started: Callable[[str, str], None] = lambda binary, agent: None,
+                 monotonic: Callable[[], float] = time.monotonic) -> None:
+        """`started(binary, agent)` is called when a worker has begun, or is heard of after a silence."""
+        self._services, self._started, self._monotonic = services, started, monotonic
         self._flush_s = flush_s
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, str], ServiceReport] = {}
+        self._heard_at: dict[tuple[str, str], float] = {}
         self._known: dict[tuple[str, str], tuple[datetime.datetime, ServiceReport]] = {}
         self._wake = threading.Event()
         self._no_delay = threading.Event()
@@ -74,7 +81,12 @@ class Heartbeats:
     def report(self, ctxt: Context, *, status: ServiceReport) -> None:
         key = (status.binary, status.agent)
         with self._lock:
+            now = self._monotonic()
+            silent_s = now - self._heard_at.get(key, float("-inf"))
+            self._heard_at[key] = now
             self._waiting[key] = status
+        if (status.is_first or silent_s > self._services.conf.service_down_time) and status.binary in _WORKERS and not status.trouble:
+            self._started(status.binary, status.agent)
         if key not in self._known:
             self._no_delay.set()
         self._wake.set()

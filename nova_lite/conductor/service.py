@@ -7,29 +7,31 @@ import functools
 import os
 import time
 import uuid
-from collections.abc import Callable
 
 import oslo_messaging as messaging
+import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_log import log as logging
 
+from nova_lite.conductor import reconcilers
 from nova_lite.conductor.endpoints import Workflows
 from nova_lite.conductor.engine import journal
 from nova_lite.conductor.engine import services as engine_services
 from nova_lite.conductor.engine.engine import Engine
-from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.threads import Threads
 from nova_lite.conductor.image_caches import ImageCaches
 from nova_lite.conductor.instance_metadata import Documents
 from nova_lite.conductor.network_sync import COALESCE_S, NetworkSync
-from nova_lite.conductor.reconcilers import RECONCILERS, HostReconciler, Reconciler
+from nova_lite.conductor.reconcilers import ownership
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
+from nova_lite.conductor.reconcilers.ownership import Ownership
 from nova_lite.conductor.reconcilers.stalled_actions import StalledActions
 from nova_lite.conductor.reports import Heartbeats, PowerChanges
 from nova_lite.conductor.workflows import WORKFLOWS
 from nova_lite.db import database_epoch
 from nova_lite.db.base import utcnow
 from nova_lite.db.engine import Database
+from nova_lite.db.hosts import conductor_leases
 from nova_lite.payloads.guest import Environment
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
@@ -58,20 +60,31 @@ class ConductorService:
         network_sync = NetworkSync(services)
         self._services = services
         self._threads = Threads(conf.conductor.workers)
-        self._engine = Engine(services, WORKFLOWS, owner=f"{conf.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
+        owner = f"{conf.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._engine = Engine(services, WORKFLOWS, owner=owner,
                               submit=self._threads.submit, wake=self._threads.wake)
-        self._heartbeats = Heartbeats(services)
+        self._ownership = Ownership(database, owner=owner, lease_s=float(conf.conductor.lease_s), gained=self._reconcile_soon)
+        stalled_actions = StalledActions(services, self._engine, HostCalls(round_s=LOOK_S, owns=self._ownership.owns))
+        look = Periodic("stalled actions", stalled_actions.look, interval_s=min(LOOK_S, conf.conductor.reconcile_interval))
+
+        def worker_started(binary: str, agent: str) -> None:
+            stalled_actions.worker_started(binary, agent)
+            look.call_soon()
+
+        self._heartbeats = Heartbeats(services, started=worker_started)
         self._server = serve(ConductorRpc, transport, conf.host, [
             Workflows(self._engine), PowerChanges(services), Documents(services), ImageCaches(services),
             network_sync, self._heartbeats])
         status = ServiceReport(binary="nova-conductor", agent=conf.host, availability_zone="internal")
         self._heartbeat = Heartbeat(ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval)
+        self._reconcilers = [Periodic(
+            reconciler.name, functools.partial(reconcilers.run, reconciler, services, HostCalls(owns=self._ownership.owns)),
+            interval_s=conf.conductor.reconcile_interval * reconciler.every) for reconciler in reconcilers.RECONCILERS]
         self._periodics = [
-            network_push,
-            Periodic("stalled actions", StalledActions(services, self._engine).look, interval_s=min(LOOK_S, conf.conductor.reconcile_interval)),
+            network_push, look,
             Periodic("lease renewal", self._engine.renew_leases, interval_s=conf.conductor.lease_s / 3),
-            *(Periodic(f"{reconciler.work.__module__}.{reconciler.work.__name__}", _work_of(reconciler, services),
-                       interval_s=conf.conductor.reconcile_interval * reconciler.every) for reconciler in RECONCILERS),
+            Periodic("reconcilers' lease", self._ownership.renew, interval_s=conf.conductor.lease_s / ownership.RENEWALS),
+            *self._reconcilers,
         ]
 
     def start(self) -> None:
@@ -79,16 +92,32 @@ class ConductorService:
         with self._services.database.writer() as session:
             database_epoch.renew(session)
         self._take_over_from_the_dead()
+        self._ownership.renew()
         self._heartbeats.start()
         self._server.start()
         self._heartbeat.start()
         for periodic in self._periodics:
             periodic.start()
 
+    def _release_share(self) -> None:
+        try:
+            self._ownership.release()
+        except sa.exc.SQLAlchemyError as error:
+            LOG.warning("other conductors take over the reconcilers' work only after [conductor] lease_s: %s", error)
+
+    def _reconcile_soon(self) -> None:
+        for reconciler in self._reconcilers:
+            reconciler.call_soon()
+
     def _take_over_from_the_dead(self) -> None:
         """A conductor of this host whose process is gone will not go on: its actions need not wait for their leases."""
         host = self._services.conf.host
-        dead = [owner for owner in journal.owners(self._services.database) if _is_dead(owner, host)]
+        with self._services.database.reader() as session:
+            leases = conductor_leases.read(session, lease_s=float(self._services.conf.conductor.lease_s))
+        owners = journal.owners(self._services.database) | {lease.owner for lease in leases}
+        dead = [owner for owner in owners if _is_dead(owner, host)]
+        with self._services.database.writer() as session:
+            conductor_leases.end(session, dead)
         freed = journal.free(self._services.database, dead)
         if freed:
             LOG.info("%s actions of conductors that died on this host are taken up again", freed)
@@ -97,6 +126,7 @@ class ConductorService:
         """Finish what is in hand; what does not end in time is taken up by another conductor."""
         for periodic in self._periodics:
             periodic.stop()
+        self._release_share()
         self._heartbeat.stop()
         self._server.stop()
         self._server.wait()
@@ -105,12 +135,6 @@ class ConductorService:
         while self._engine.active and time.monotonic() < deadline:
             time.sleep(0.05)
         self._heartbeats.stop()
-
-
-def _work_of(reconciler: Reconciler | HostReconciler, services: Services) -> Callable[[], None]:
-    if isinstance(reconciler, HostReconciler):
-        return functools.partial(reconciler.work, services, HostCalls())
-    return functools.partial(reconciler.work, services)
 
 
 def _is_dead(owner: str, host: str) -> bool:

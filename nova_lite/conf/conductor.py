@@ -16,8 +16,9 @@ start another conductor. Each costs a thread and, during a step, a
 database connection.
 """),
     cfg.IntOpt("lease_s", default=10, min=5, help="""
-Time after which another conductor may take over the actions of one
-that has stopped renewing its leases, in seconds.
+Time after which other conductors may take over the actions, and the
+part of the reconcilers' work, of one that has stopped renewing its
+leases, in seconds.
 
 Leases are renewed three times in that period. The default resumes
 the work of a dead conductor within seconds. Raise it where the
@@ -31,8 +32,8 @@ deferred deletes, leftovers. Rarer ones run at a multiple of it
 casts and expired leases are looked for at least every 2 seconds.
 
 The default bounds the delay after a lost message. Each run costs
-some queries per conductor; raise it where these are noticed and
-slower recovery is acceptable.
+some queries, of one conductor however many there are; raise it where
+these are noticed and slower recovery is acceptable.
 """),
     cfg.IntOpt("build_attempts", default=3, min=1, max=99, help="""
 Maximum number of hosts on which a create is attempted before the

@@ -66,12 +66,12 @@ class Inventory:
     capabilities: HostCapabilities = dataclasses.field(default_factory=HostCapabilities, metadata=wire("offers"))
 
 
-@payload(version=1)
+@payload(version=2)
 class ServiceReport:
     """One daemon's heartbeat. `agent` is its name on the bus; a compute worker adds the hosts it runs.
 
     `availability_zone` is the zone that the worker's hosts are in. `trouble`: why they can run no guests now, though
-    their worker lives; such a beat keeps nobody up.
+    their worker lives; such a beat keeps nobody up. `is_first`: of this process, which has begun just now.
     """
 
     binary: str
@@ -79,6 +79,7 @@ class ServiceReport:
     availability_zone: str = "nova"
     inventories: tuple[Inventory, ...] = ()
     trouble: str = ""
+    is_first: bool = False
 
 
 @payload(version=2)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from nova_lite.context import system_context
@@ -19,6 +20,7 @@ class Heartbeat:
     def __init__(self, conductor: ConductorRpc, report: Callable[[], ServiceReport], *, interval_s: float) -> None:
         self._conductor = conductor
         self._report = report
+        self._is_first = True
         self._periodic = Periodic("heartbeat", self.beat, interval_s=interval_s)
 
     def start(self) -> None:
@@ -35,4 +37,5 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Send one report now."""
-        self._conductor.report(system_context(), status=self._report())
+        self._conductor.report(system_context(), status=dataclasses.replace(self._report(), is_first=self._is_first))
+        self._is_first = False

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,11 +14,17 @@ import sqlalchemy as sa
 
 from nova_lite.conductor.reconcilers import stalled_actions
 from nova_lite.conductor.reconcilers.stalled_actions import GRACE_S, StalledActions
+from nova_lite.conductor.reports import Heartbeats
 from nova_lite.context import Context
 from nova_lite.db.compute import actions
+from nova_lite.db.hosts.hosts import Service
 from nova_lite.lifecycle.servers import ACTIONS, FIND_SERVER
+from nova_lite.rpc.conductor import ServiceReport
+from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.order import Order
-from tests.support.flows.one_process import OneProcess
+from nova_lite.runtime.periodic import Periodic
+from tests.support.flows.one_process import CTXT, OneProcess
+from tests.support.wait import wait_until
 
 PAGE = 10
 
@@ -83,3 +91,73 @@ def test_all_that_nobody_works_on_is_started_in_turn(cloud: OneProcess) -> None:
         cloud.advance(seconds=GRACE_S + 1)
         reconciler.look()
     assert started == awaiting
+
+
+class Restarted:
+    """A cloud whose conductor looks when it is woken, and else once an hour; its worker forgets all when it restarts."""
+
+    def __init__(self, cloud: OneProcess, sent: list[int]) -> None:
+        self.known = True
+        cloud.engine.resend = sent.append  # type: ignore[method-assign]
+        self.reconciler = with_worker(cloud, lambda ctxt, *, orders: orders if self.known else ())
+        self.reconciler.look()
+        self.periodic = Periodic("stalled actions", self.reconciler.look, interval_s=3600)
+        self.periodic.start()
+        self.heartbeats = Heartbeats(cloud.services, started=self._worker_started)
+
+    def _worker_started(self, binary: str, agent: str) -> None:
+        self.reconciler.worker_started(binary, agent)
+        self.periodic.call_soon()
+
+    def report(self, *, is_first: bool, binary: str = "nova-compute") -> None:
+        self.heartbeats.report(CTXT, status=ServiceReport(binary=binary, agent="node", is_first=is_first))
+
+
+@pytest.fixture
+def sent() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def restarted(cloud: OneProcess, sent: list[int]) -> Iterator[Restarted]:
+    await_reports(cloud, 1)
+    made = Restarted(cloud, sent)
+    yield made
+    made.periodic.stop()
+
+
+def test_what_a_worker_had_in_hand_is_sent_again_with_its_first_report(restarted: Restarted, sent: list[int]) -> None:
+    restarted.report(is_first=False)  # the first that this conductor hears of it
+    restarted.known = False
+    restarted.report(is_first=True)
+    wait_until(lambda: sent == [1], "the action to be sent again", details=lambda: str(sent))
+
+
+def test_what_rests_is_sent_again_when_its_worker_starts_though_it_was_down(
+    cloud: OneProcess, restarted: Restarted, sent: list[int],
+) -> None:
+    with cloud.database.writer() as session:
+        session.execute(sa.update(actions.Action).values(wake_at=cloud.database.clock() + datetime.timedelta(seconds=30)))
+        session.execute(sa.update(Service).values(seen_at=cloud.database.clock() - datetime.timedelta(seconds=60)))
+    restarted.known = False
+    restarted.report(is_first=True)
+    wait_until(lambda: sent == [1], "the action to be sent again", details=lambda: str(sent))
+
+
+def test_a_report_after_a_silence_counts_as_a_start_and_others_do_not(cloud: OneProcess) -> None:
+    started: list[tuple[str, str]] = []
+    at_s = [0.0]
+    heartbeats = Heartbeats(cloud.services, started=lambda *worker: started.append(worker), monotonic=lambda: at_s[-1])
+    for moment, binary in ((0.0, "nova-compute"), (5.0, "nova-compute"), (10.0, "nova-conductor"), (26.0, "nova-compute"), (31.0, "nova-compute")):
+        at_s.append(moment)
+        heartbeats.report(CTXT, status=ServiceReport(binary=binary, agent="node"))
+    assert started == [("nova-compute", "node")] * 2
+
+
+def test_the_first_report_of_a_process_says_so_and_no_other_does() -> None:
+    reports: list[ServiceReport] = []
+    conductor = SimpleNamespace(report=lambda ctxt, *, status: reports.append(status))
+    heartbeat = Heartbeat(conductor, lambda: ServiceReport(binary="nova-compute", agent="node"), interval_s=5)  # type: ignore[arg-type]
+    for _ in range(3):
+        heartbeat.beat()
+    assert [report.is_first for report in reports] == [True, False, False]

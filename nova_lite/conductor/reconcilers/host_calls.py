@@ -20,7 +20,7 @@ ROUND_S = 5.0
 class HostCalls:
     """The calls of one reconciler. Each host is called by one thread at a time, also when a round ends before it has answered.
 
-    `owns(host)`: whether this conductor is to call it now; others are left to other conductors.
+    `owns(host)`: whether this conductor is to call it, and no other.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class HostCalls:
     def run(self, calls: Mapping[str, Callable[[], None]]) -> None:
         """Make the calls, by host; returns when all that could be made have ended, or the round is over."""
         with self._changed:
-            free = [host for host in calls if host not in self._busy and self.owns(host)]
+            free = [host for host in calls if host not in self._busy]
             self._busy.update(free)
             for host in free:
                 self._queue.put((host, calls[host]))

@@ -30,14 +30,14 @@ LOG = logging.getLogger(__name__)
 
 
 def remove(services: Services, host_calls: HostCalls) -> None:
-    """Remove from living hosts what deleted servers left there."""
+    """Remove what deleted servers left there from those living hosts that are this conductor's."""
     with services.database.reader() as session:
         now = observation.observed(session, down_time_s=services.conf.service_down_time)
         alive = [service for service in hosts.services(session) if hosts.is_alive(
             service, now=now, down_time_s=services.conf.service_down_time)]
     workers = {(service.agent, service.binary) for service in alive if service.binary in ("nova-compute", "nova-network")}
     host_calls.run({agent: functools.partial(_clean_host, services, agent, sorted(binary for name, binary in workers if name == agent))
-                    for agent in sorted({agent for agent, _ in workers})})
+                    for agent in sorted({agent for agent, _ in workers}) if host_calls.owns(agent)})
 
 
 def release_claims(services: Services) -> None:

@@ -7,7 +7,8 @@ import collections
 import dataclasses
 import datetime
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import oslo_messaging as messaging
@@ -56,25 +57,43 @@ _COLUMNS = [getattr(Action, field.name) for field in dataclasses.fields(_Awaitin
 
 
 class StalledActions:
-    """A look starts a bounded number of actions; leases and orders make it harmless beside other conductors' looks."""
+    """A look starts a bounded number of actions, and looks at those that await one of the hosts which are this conductor's.
+
+    Leases and orders make it harmless beside other conductors' looks.
+    """
 
     def __init__(self, services: Services, engine: Engine, host_calls: HostCalls | None = None) -> None:
         self._services, self._engine, self._host_calls = services, engine, host_calls or HostCalls()
         self._confirmed: dict[int, datetime.datetime] = {}
         self._started_up_to = 0
+        self._lock = threading.Lock()
+        self._workers_started: set[Worker] = set()
+
+    def worker_started(self, binary: str, agent: str) -> None:
+        """The worker has just begun: what it had in hand is gone. The next look calls it, whatever it said before."""
+        with self._lock:
+            self._workers_started.add((binary, agent))
 
     def look(self) -> None:
         """Start what is free, end what is too late, and send again what hosts do not have."""
+        with self._lock:
+            started, self._workers_started = frozenset(self._workers_started), set()
         with self._services.database.reader() as session:
             now = clock.read(session)
-            free = self._free(session, now)
-            awaiting = [action for page in _awaiting(session, now) for action in page]
-        self._confirmed = {action.id: at for action in awaiting if (at := self._confirmed.get(action.id)) is not None}
+            free = self._free(session, now) if self._host_calls.owns(__name__) else ()
+            agents = {agent for _, agent in started}
+            awaiting = [action for page in _awaiting(session, now, agents) for action in page]
+        self._confirmed = {action.id: at for action in awaiting
+                           if action.awaiting_host not in agents and (at := self._confirmed.get(action.id)) is not None}
         for action_id in free:
             LOG.info("action %s is taken up again", action_id)
             self._services.conductor.run(system_context(), action_id=action_id)
-        self._host_calls.run({" on ".join(worker): functools.partial(self._look_at, worker, actions, now)
-                              for worker, actions in self._in_time(awaiting, now).items()})
+        by_worker: dict[Worker, list[_Awaiting]] = collections.defaultdict(list)
+        for action in awaiting:
+            step = self._awaited(action)
+            by_worker[step.binary if isinstance(step, HostStep) else COMPUTE, action.awaiting_host].append(action)
+        self._host_calls.run({" on ".join(worker): functools.partial(self._look_at, worker, self._in_time(actions, now), now, is_up=worker in started)
+                              for worker, actions in by_worker.items() if worker in started or self._host_calls.owns(worker[1])})
 
     def _free(self, session: Session, now: datetime.datetime) -> Sequence[int]:
         """The next actions that nobody works on, by id; after the last the first again, so that none waits for another."""
@@ -88,36 +107,28 @@ class StalledActions:
         self._started_up_to = free[-1] if len(free) == BATCH else 0
         return free
 
-    def _in_time(self, awaiting: Sequence[_Awaiting], now: datetime.datetime) -> dict[Worker, list[_Awaiting]]:
-        """Those that may go on while their host is at work on them, by the worker that has their step."""
-        by_worker: dict[Worker, list[_Awaiting]] = collections.defaultdict(list)
-        longest_s = float(self._services.conf.conductor.long_action_timeout)
-        for action in awaiting:
-            if self._is_late(action, now, at_least_s=longest_s):
-                self._engine.expire(action.id)
-            else:
-                step = self._awaited(action)
-                by_worker[step.binary if isinstance(step, HostStep) else COMPUTE, action.awaiting_host].append(action)
-        return by_worker
+    def _in_time(self, awaiting: Iterable[_Awaiting], now: datetime.datetime) -> list[_Awaiting]:
+        """Those that may go on while their host is at work on them; the others are ended."""
+        return self._expire_late(awaiting, now, at_least_s=float(self._services.conf.conductor.long_action_timeout))
 
     def _is_late(self, action: _Awaiting, now: datetime.datetime, *, at_least_s: float = 0.0) -> bool:
         """Past its deadline, which ends it unless its host is at work on it."""
         return now - action.start_time > datetime.timedelta(seconds=max(self._engine.deadline_s(action.name), at_least_s))
 
-    def _expire_late(self, actions: Iterable[_Awaiting], now: datetime.datetime) -> list[_Awaiting]:
+    def _expire_late(self, actions: Iterable[_Awaiting], now: datetime.datetime, *, at_least_s: float = 0.0) -> list[_Awaiting]:
         """Those of the actions whose deadline has not passed."""
         in_time = []
         for action in actions:
-            if self._is_late(action, now):
+            if self._is_late(action, now, at_least_s=at_least_s):
                 self._engine.expire(action.id)
             else:
                 in_time.append(action)
         return in_time
 
-    def _look_at(self, worker: Worker, actions: list[_Awaiting], now: datetime.datetime) -> None:
-        """Query the worker once for the steps that it has, and send the others again."""
+    def _look_at(self, worker: Worker, actions: list[_Awaiting], now: datetime.datetime, *, is_up: bool) -> None:
+        """Query the worker once for the steps that it has, and send the others again. `is_up`: it has just reported."""
         binary, host = worker
-        if self._services.is_down(binary, host):
+        if not is_up and self._services.is_down(binary, host):
             for action in self._expire_late(actions, now):
                 if self._fails_when_down(action):
                     self._engine.host_is_down(action.id)
@@ -154,12 +165,16 @@ class StalledActions:
             return None
 
 
-def _awaiting(session: Session, now: datetime.datetime) -> Iterator[list[_Awaiting]]:
-    """All that await a report since a while, in pages by id: many that take long leave no younger one out."""
+def _awaiting(session: Session, now: datetime.datetime, started: Collection[str]) -> Iterator[list[_Awaiting]]:
+    """All that await a report since a while, in pages by id: many that take long leave no younger one out.
+
+    What rests is left out, unless a worker of its host has `started`.
+    """
+    is_due = sa.or_(_is_awake(now), Action.awaiting_host.in_(started)) if started else _is_awake(now)
     after = 0
     while True:
         rows = session.execute(sa.select(*_COLUMNS).where(
-            Action.state.in_(OPEN), Action.awaiting_step.is_not(None), Action.id > after, _is_old(now), _is_awake(now),
+            Action.state.in_(OPEN), Action.awaiting_step.is_not(None), Action.id > after, _is_old(now), is_due,
         ).order_by(Action.id).limit(PAGE)).all()
         yield [_Awaiting(row.id, row.name, row.state, row.start_time, row.awaiting_step, str(row.awaiting_host)) for row in rows]
         if len(rows) < PAGE:
