@@ -24,6 +24,7 @@ from nova_lite.conductor.instance_metadata import Documents
 from nova_lite.conductor.network_sync import COALESCE_S, NetworkSync
 from nova_lite.conductor.reconcilers import ownership
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
+from nova_lite.conductor.reconcilers.lost_rows import LostRows
 from nova_lite.conductor.reconcilers.ownership import Ownership
 from nova_lite.conductor.reconcilers.stalled_actions import StalledActions
 from nova_lite.conductor.reports import Heartbeats, PowerChanges
@@ -82,6 +83,7 @@ class ConductorService:
             interval_s=conf.conductor.reconcile_interval * reconciler.every) for reconciler in reconcilers.RECONCILERS]
         self._periodics = [
             network_push, look,
+            Periodic("lost rows", LostRows(services).look, interval_s=LOOK_S),
             Periodic("lease renewal", self._engine.renew_leases, interval_s=conf.conductor.lease_s / 3),
             Periodic("reconcilers' lease", self._ownership.renew, interval_s=conf.conductor.lease_s / ownership.RENEWALS),
             *self._reconcilers,

@@ -62,6 +62,11 @@ class Described:
         with self._lock:
             self._known.pop(attempt_id, None)
 
+    def clear(self) -> None:
+        """Numbers of attempts may come again, since rows were lost."""
+        with self._lock:
+            self._known.clear()
+
 
 @dataclasses.dataclass(frozen=True)
 class Services:
