@@ -12,6 +12,7 @@ NovaLiteError
 ├─ TooLarge 413          UnsupportedMedia 415
 ├─ NotImplementedHere 501
 ├─ Unavailable 503       ServiceDown, TooBusy
+├─ WrongPasteFile, NewerDatabase: a process does not start
 └─ WorkerError 500       StaleRequest, NoValidHost, HypervisorFailed, NetworkFailed, ImageFailed
 """
 
@@ -143,6 +144,16 @@ class ServiceDown(Unavailable):
 
 class TooBusy(Unavailable):
     """A limit of this process is reached; the same request may pass shortly."""
+
+
+class WrongPasteFile(NovaLiteError):
+    """An operator's file names factories that have moved."""
+
+    message = "paste file {path} names {factory}, which this release does not have; replace the file by {packaged}"
+
+
+class NewerDatabase(NovaLiteError):
+    message = "the database is at revision {revision}, and this release knows {head} at most: {remedy}"
 
 
 class WorkerError(NovaLiteError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import pkgutil
+import re
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,6 +16,7 @@ from oslo_config import cfg
 
 import nova_lite
 from nova_lite import conf as options
+from nova_lite import errors
 from nova_lite.api import services
 from nova_lite.api import versions as versions_app
 from nova_lite.api.wsgi.application import Application
@@ -29,6 +32,8 @@ from nova_lite.rpc import transport
 App = Callable[..., Iterable[bytes]]
 GlobalConf = dict[str, str]
 Filter = Callable[[App], App]
+
+_FACTORY = re.compile(r"^\s*paste\.\w+_factory\d*\s*=\s*(nova_lite\.[\w.]+:\w+)\s*$", re.MULTILINE)  # others may be anything
 
 # Paste hands factories strings only, so parts are handed over by a key.
 _KEY = "nova_lite.parts"
@@ -50,14 +55,26 @@ def paste_file(conf: cfg.ConfigOpts) -> str:
     """The absolute path of `[DEFAULT] paste_config`: as given, beside nova.conf or in /etc/nova, or the one in the package.
 
     :raises FileNotFoundError: there is none.
+    :raises errors.WrongPasteFile: it names a factory that does not exist, as the file of an earlier release does.
     """
     name = str(conf.paste_config)
     configured = name if os.path.isabs(name) else conf.find_file(name)
     packaged = os.path.join(os.path.dirname(nova_lite.__file__), "etc", name)
     for path in (configured, packaged):
         if path and os.path.exists(path):
+            _require_factories(os.path.abspath(path), packaged)
             return os.path.abspath(path)
     raise FileNotFoundError(f"paste file {name} is not beside nova.conf; set [DEFAULT] paste_config")
+
+
+def _require_factories(path: str, packaged: str) -> None:
+    with open(path) as file:
+        factories = _FACTORY.findall(file.read())
+    for factory in factories:
+        try:
+            pkgutil.resolve_name(factory)
+        except (ImportError, AttributeError) as error:
+            raise errors.WrongPasteFile(path=path, factory=factory, packaged=packaged) from error
 
 
 def _parts_of(global_conf: GlobalConf) -> Parts:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from nova_lite import errors
+
 if TYPE_CHECKING:
     from alembic.config import Config
 
 _DIRECTORY = os.path.join(os.path.dirname(__file__), "migrations")
+NEWER_REMEDY = "start the release that upgraded it, or restore the backup from before"
 
 
 def config(connection: sa.Connection | None = None) -> Config:
@@ -26,10 +29,16 @@ def config(connection: sa.Connection | None = None) -> Config:
 
 
 def upgrade(engine: sa.Engine, revision: str | None = None) -> None:
-    """Upgrade to `revision`, or this version's; nothing happens when it is there already. Two processes at once: one waits."""
+    """Upgrade to `revision`, or this version's; nothing happens when it is there already. Two processes at once: one waits.
+
+    :raises errors.NewerDatabase: a later release has upgraded it.
+    """
     target = revision or head()
-    if current(engine) == target:
+    present = current(engine)
+    if present == target:
         return
+    if is_newer(present):
+        raise errors.NewerDatabase(revision=present, head=head(), remedy=NEWER_REMEDY)
     from alembic import command  # noqa: PLC0415 - as above
 
     with engine.connect() as connection:
@@ -53,6 +62,11 @@ def head() -> str:
     """This version's revision: the number of the newest migration."""
     names = os.listdir(os.path.join(_DIRECTORY, "versions"))
     return max(match[0] for match in (re.match(r"\d{4}", name) for name in names) if match)
+
+
+def is_newer(revision: str | None) -> bool:
+    """Whether a later release has upgraded the database: revisions are numbers of four digits."""
+    return revision is not None and revision > head()
 
 
 # MariaDB commits each of these by itself, so that an upgrade that was killed has left some of them done.

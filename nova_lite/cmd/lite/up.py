@@ -113,7 +113,10 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
     """Start all services; yields the API's URL when it answers and a compute host has reported.
 
     :raises OSError: the port is taken, or the address is not this machine's.
+    :raises errors.WrongPasteFile: the paste file is of another release.
+    :raises errors.NewerDatabase: the database is of a later one.
     """
+    deploy.paste_file(conf)  # before anything is changed
     listener = _listen(conf)
     database = open_database(conf)
     migrate.upgrade(database.engine)

@@ -70,7 +70,7 @@ def machine_state(state: Path) -> list[str]:
     found += [f"namespace {path.name}" for path in (namespaces.iterdir() if namespaces.exists() else ())
               if path.name.startswith("nova-")]  # fmt: skip
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True, timeout=20).stdout
-    found += [line for line in tables.splitlines() if line.endswith(" nova")]
+    found += [line for line in tables.splitlines() if re.search(r" nova_[0-9a-f]{12}$", line)]
     routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True, timeout=20).stdout
     found += [line for line in routes.splitlines() if " dev up-" in line]
     for process in Path("/proc").glob("[0-9]*"):

@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 import nova_lite
 from nova_lite.cmd.lite.main import parser
+from nova_lite.db import migrate
+from nova_lite.db.engine import Database
 from tools.lib.services import free_port
 
 [SUBCOMMANDS] = [action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
@@ -106,6 +109,33 @@ def test_a_daemon_without_its_paste_file_ends_with_status_1_and_says_so_last(nam
     process = daemon(name, "--config-file", str(config))
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith(f"{name}: paste file missing.ini ")
+
+
+def test_a_paste_file_of_release_0_1_is_one_line_that_names_the_new_one_and_the_database_stays_as_it_is(tmp_path: Path) -> None:
+    stale, config = tmp_path / "api-paste.ini", tmp_path / "nova.conf"
+    stale.write_text("[app:api]\npaste.app_factory = nova_lite.api.wsgi.paste:versions\n")
+    config.write_text(f"[DEFAULT]\nstate_path = {tmp_path}\n[api]\nport = {free_port()}\n")
+    processes = {name: daemon(name, "--config-file", str(config)) for name in ("nova-api", "nova-network")}
+    processes["nova-lite"] = nova_lite_command("up", "--fake", "--config-file", str(config))
+    assert [process.returncode for process in processes.values()] == [1, 1, 1]
+    packaged = Path(nova_lite.__file__).parent / "etc" / "api-paste.ini"
+    assert [process.stderr.splitlines()[-1] for process in processes.values()] == [
+        f"{name}: paste file {stale} names nova_lite.api.wsgi.paste:versions, which this release does not have; "
+        f"replace the file by {packaged}" for name in processes]
+    assert not (tmp_path / "nova-lite.sqlite").exists()
+
+
+def test_a_database_of_a_newer_release_is_status_1_and_one_line(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/nova-lite.sqlite")
+    with database.engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(sa.text("INSERT INTO alembic_version VALUES ('9999')"))
+    database.close()
+    process = nova_lite_command("db", "sync", "--state", str(tmp_path))
+    assert process.returncode == 1
+    [line] = process.stderr.splitlines()
+    assert line == (f"nova-lite: the database is at revision 9999, and this release knows {migrate.head()} at most: "
+                    "start the release that upgraded it, or restore the backup from before")
 
 
 def test_a_compute_worker_without_libvirts_package_ends_with_status_1_and_names_it(tmp_path: Path) -> None:

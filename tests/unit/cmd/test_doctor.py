@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from oslo_config import cfg
 
 from nova_lite import conf as options
@@ -108,6 +109,37 @@ def test_a_database_without_our_tables_is_a_problem_with_the_command_that_makes_
     found = cloud.check_database(conf)
     assert found.result is Result.PROBLEM
     assert found.remedy == "nova-lite db sync"
+
+
+def test_an_older_database_in_the_state_directory_is_a_note_since_the_cloud_upgrades_it(conf: cfg.ConfigOpts, state: Path) -> None:
+    database = open_database(conf)
+    migrate.upgrade(database.engine, "0008")
+    database.close()
+    found = cloud.check_database(conf)
+    assert found.result is Result.NOTE
+    assert f"is at revision 0008, this version needs {migrate.head()}" in found.reason
+    assert found.remedy == "nova-lite up upgrades it; copy the state directory before, if you may want to go back"
+
+
+def test_an_older_database_of_separate_daemons_is_a_problem(conf: cfg.ConfigOpts, state: Path) -> None:
+    conf.set_override("connection", f"sqlite:///{state}/shared.sqlite", group="database")
+    database = open_database(conf)
+    migrate.upgrade(database.engine, "0008")
+    database.close()
+    found = cloud.check_database(conf)
+    assert found.result is Result.PROBLEM
+    assert found.remedy == "nova-lite db sync"
+
+
+def test_a_database_of_a_newer_release_is_a_problem_that_no_sync_repairs(conf: cfg.ConfigOpts, state: Path) -> None:
+    database = open_database(conf)
+    migrate.upgrade(database.engine)
+    with database.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
+    found = cloud.check_database(conf)
+    assert found.result is Result.PROBLEM
+    assert found.remedy == "start the release that upgraded it, or restore the backup from before"
 
 
 def test_an_upgraded_database_is_good(conf: cfg.ConfigOpts, state: Path) -> None:

@@ -103,7 +103,7 @@ def write(path: Path, made: Made, auth: dict[str, Any], *, accounts: Path | None
         "build_timeout": "120", "hypervisor_type": "QEMU" if is_real else "fake",
         **({"fixed_network_name": NETWORK} if accounts else {})}
     config["compute-feature-enabled"] = {name: str(value).lower() for name, value in FEATURES.items()}
-    # A simulated snapshot is done at once: a test that wants to see one under way gives up after this long, and passes.
+    # A simulated snapshot is done at once: a test that wants to see one under way gives up after this long.
     config["image"] = {"build_timeout": "300" if is_real else "10"}
     config["network"] = {"public_network_id": made.public, "floating_network_name": PUBLIC}
     config["network-feature-enabled"] = {"ipv6": "false"}

@@ -64,9 +64,14 @@ def check_database(conf: cfg.ConfigOpts) -> Finding:
         return problem(f"{shown}: {reason}", "start the database, or correct [database] connection")
     finally:
         database.close()
-    if revision != head:
-        return problem(f"{shown} is at revision {revision or 'none'}, this version needs {head}", "nova-lite db sync")
-    return ok(f"{shown}, revision {revision}")
+    if revision == head:
+        return ok(f"{shown}, revision {revision}")
+    reason = f"{shown} is at revision {revision or 'none'}, this version needs {head}"
+    if migrate.is_newer(revision):
+        return problem(reason, migrate.NEWER_REMEDY)
+    if revision is not None and not conf.database.connection:
+        return note(reason, "nova-lite up upgrades it; copy the state directory before, if you may want to go back")
+    return problem(reason, "nova-lite db sync")
 
 
 def check_api(conf: cfg.ConfigOpts) -> Finding:
