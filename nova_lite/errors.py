@@ -11,7 +11,7 @@ NovaLiteError
 ├─ Gone 410
 ├─ TooLarge 413          UnsupportedMedia 415
 ├─ NotImplementedHere 501
-├─ Unavailable 503       ServiceDown, TooBusy
+├─ Unavailable 503       ServiceDown, TooBusy, TooOld
 ├─ WrongPasteFile, NewerDatabase: a process does not start
 └─ WorkerError 500       StaleRequest, NoValidHost, HypervisorFailed, NetworkFailed, ImageFailed
 """
@@ -144,6 +144,12 @@ class ServiceDown(Unavailable):
 
 class TooBusy(Unavailable):
     """A limit of this process is reached; the same request may pass shortly."""
+
+
+class TooOld(Unavailable):
+    """A daemon of an earlier release was sent what it does not know; passes with its upgrade."""
+
+    message = "{service} on {host} is of an earlier release and does not know {method}: it is to be upgraded"
 
 
 class WrongPasteFile(NovaLiteError):

@@ -17,6 +17,8 @@ from nova_lite.context import Context
 from nova_lite.rpc import payload
 
 LOG = logging.getLogger(__name__)
+# What a server raises that does not know the method, or its version.
+_UNKNOWN = frozenset({"UnsupportedVersion", "NoSuchMethod"})
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -40,7 +42,10 @@ def cast(*, since: str, fanout: bool = False) -> Callable[[_F], _F]:
 
 
 def call(*, since: str, timeout_s: float, monitor_s: float | None = None) -> Callable[[_F], _F]:
-    """Mark a method as waited for, up to `timeout_s` seconds; raises `errors.ServiceDown` when nobody answers."""
+    """Mark a method as waited for, up to `timeout_s` seconds.
+
+    It raises `errors.ServiceDown` when nobody answers, and `errors.TooOld` when the other side does not know it.
+    """
     return _mark(_Contract(is_call=True, since=since, timeout_s=timeout_s, monitor_s=monitor_s))
 
 
@@ -67,7 +72,7 @@ class Interface:
 
         `retries`: after so many a cast raises messaging.MessageDeliveryFailure when the broker is away, and a call
         `errors.ServiceDown`; None: both wait until it is back.
-        `cap`: the newest version that the other side knows; a newer method raises `errors.Unavailable`.
+        `cap`: the newest version that the other side knows; a newer method raises `errors.TooOld`.
         """
         return typing.cast(Self, _Sender(cls, transport, host, cap, retries))
 
@@ -103,7 +108,7 @@ class _Sender:
         method = self._methods[name]
         contract: _Contract = method.rpc_contract  # type: ignore[attr-defined]
         if self._cap and _version(contract.since) > _version(self._cap):
-            raise errors.Unavailable(reason=f"{self._name} is too old for {name}: upgrade it first")
+            raise errors.TooOld(service=self._name, host=self._host or "any host", method=name)
         returns = self._types[name].get("return")
         prepared = self._client.prepare(
             version=contract.since, timeout=contract.timeout_s, call_monitor_timeout=contract.monitor_s,
@@ -119,12 +124,21 @@ class _Sender:
             except messaging.MessagingTimeout as late:
                 where = self._host or "any host"
                 raise errors.ServiceDown(service=self._name, host=where, reason="no answer in time") from late
+            except (messaging.RemoteError, messaging.UnsupportedVersion, messaging.NoSuchMethod) as refused:
+                if _kind(refused) not in _UNKNOWN:
+                    raise
+                raise errors.TooOld(service=self._name, host=self._host or "any host", method=name) from refused
             except messaging.MessageDeliveryFailure as away:
                 where = self._host or "any host"
                 raise errors.ServiceDown(service=self._name, host=where, reason="the message broker is away") from away
 
         self.__dict__[name] = send
         return send
+
+
+def _kind(error: Exception) -> str:
+    """The name of the error's class where it was raised; within one process it comes as itself."""
+    return str(error.exc_type) if isinstance(error, messaging.RemoteError) else type(error).__name__
 
 
 class _ContextSerializer(messaging.NoOpSerializer):  # type: ignore[misc]

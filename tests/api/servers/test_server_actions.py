@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from nova_lite import errors
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.actions import Action, ActionEvent
 from nova_lite.db.network.security_groups import SecurityGroup, SecurityGroupRule
@@ -144,6 +145,19 @@ def test_the_console_output_is_read_from_the_worker(api: ComputeApi, server_id: 
     assert act(api, server_id, "os-getConsoleOutput", {"length": "x"}).status == 400
     settle(api, server_id, agent=None)
     assert act(api, server_id, "os-getConsoleOutput", {}).status == 409
+
+
+@pytest.mark.parametrize(("call", "action", "body"), [
+    ("console_output", "os-getConsoleOutput", {}), ("open_console", "os-getVNCConsole", {"type": "novnc"}),
+    ("change_password", "changePassword", {"adminPass": "secret"})])
+def test_a_worker_of_an_earlier_release_is_named_in_a_503(
+    api: ComputeApi, server_id: str, call: str, action: str, body: dict[str, Any]
+) -> None:
+    api.rpc.answers[call] = errors.TooOld(service="nova-compute", host="h1", method=call)
+    answer = act(api, server_id, action, body)
+    assert answer.status == 503
+    assert answer.body["serviceUnavailable"]["message"] == (
+        f"nova-compute on h1 is of an earlier release and does not know {call}: it is to be upgraded")
 
 
 def test_an_admin_resets_the_state(api: ComputeApi, server_id: str) -> None:

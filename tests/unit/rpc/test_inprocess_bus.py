@@ -13,6 +13,7 @@ import pytest
 
 from nova_lite import conf as options
 from nova_lite import errors
+from nova_lite.conductor.engine import passing
 from nova_lite.context import Context
 from nova_lite.rpc import transport
 from nova_lite.rpc.interface import Interface, call, cast, serve
@@ -31,6 +32,24 @@ class Probe(Interface):
 
     @cast(since="1.0")
     def send(self, ctxt: Context, *, word: str) -> None: ...
+
+
+class NewProbe(Interface):
+    """A later release's contract of the same servers."""
+
+    topic, version = "probe", "1.1"
+
+    @call(since="1.1", timeout_s=2)
+    def measure(self, ctxt: Context) -> int: ...
+
+
+class OtherProbe(Interface):
+    """A still later one, of a new major version."""
+
+    topic, version = "probe", "2.0"
+
+    @call(since="2.0", timeout_s=2)
+    def measure(self, ctxt: Context) -> int: ...
 
 
 class Endpoint:
@@ -125,3 +144,25 @@ def test_the_contract_is_checked_when_serving_starts(bus: Bus) -> None:
         serve(Probe, made, "a", [])
     with pytest.raises(TypeError, match="2 endpoints"):
         serve(Probe, made, "a", [Endpoint("x"), Endpoint("y")])
+
+
+@pytest.mark.parametrize("interface", [NewProbe, OtherProbe], ids=["minor version", "major version"])
+def test_a_server_of_an_earlier_release_is_named_as_too_old(bus: Bus, interface: Any) -> None:
+    made, start = bus
+    start("a")
+    with pytest.raises(errors.TooOld) as refused:
+        interface.client(made, host="a").measure(CTXT)
+    assert refused.value.text == "nova-probe on a is of an earlier release and does not know measure: it is to be upgraded"
+    assert (refused.value.http_status, passing.is_passing(refused.value)) == (503, True)
+
+
+def test_the_same_over_a_broker_which_sends_the_name_of_the_error_only(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, start = bus
+    client = Probe.client(made, host="a")
+    error = messaging.RemoteError("UnsupportedVersion", "Endpoint does not support RPC version 1.0")
+    monkeypatch.setattr(made, "_send", lambda *args, **kwargs: (_ for _ in ()).throw(error))
+    with pytest.raises(errors.TooOld, match="nova-probe on a"):
+        client.request(CTXT, word="x")
+    error = messaging.RemoteError("OperationalError", "the database is away")
+    with pytest.raises(messaging.RemoteError):
+        client.request(CTXT, word="x")
