@@ -207,12 +207,16 @@ class Host:
                 LOG.warning("server %s: its %s could not be interrupted: %s", server_id, interrupted, error.text)
 
     def _remember(self, operation: Operation, desired: DesiredPower | None) -> Power:
-        """The operation is done: its order, what it left and the power that the conductor will know."""
+        """The operation is done: its order, what it left and the power that the conductor will know.
+
+        One that held no lock of the server may end after a later one, whose record stays.
+        """
         server_id, record = operation.server_id, operation.record
         power = self.driver.power.state(server_id)
         if record is not None and self.records.get(server_id) is not None:
-            self.records.put(dataclasses.replace(
-                record, order=operation.order, is_done=True, desired_power=desired or record.desired_power))
+            if compare(operation.order, record.order) is not Verdict.STALE:
+                self.records.put(dataclasses.replace(
+                    record, order=operation.order, is_done=True, desired_power=desired or record.desired_power))
             self.reports.reported(server_id, power)
         return power
 
