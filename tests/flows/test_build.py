@@ -15,9 +15,11 @@ from nova_lite.conductor.reconcilers import orphans, purge
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.actions import Action
+from nova_lite.db.hosts import claims
 from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.rpc.compute import Guest
 from nova_lite.runtime import tokens
+from nova_lite.values.resources import Resources
 from tests.support.flows.one_process import CTXT, OneProcess
 
 
@@ -78,6 +80,26 @@ def test_build_reports_what_happened_on_each_host(cloud: OneProcess, monkeypatch
     assert "node-1" in fault["details"]
     assert "node-2" in fault["details"]
     assert cloud.leftovers(server_id) == {}
+
+
+def test_a_build_that_is_undone_releases_its_own_host_only(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = []
+
+    def fail(guest: Guest) -> None:
+        other = "node-2" if guest.host == "node-1" else "node-1"
+        with cloud.database.writer() as session:
+            assert claims.take(session, server_id=guest.server_id, host=other, resources=Resources(vcpus=1), ratios=claims.allocation_ratios(cloud.conf),
+                               availability_zone="nova")
+        others.append(other)
+        raise errors.HypervisorFailed(host=guest.host, action="start the guest", reason="no power")
+
+    cloud.conf.set_override("build_attempts", 1, group="conductor")
+    monkeypatch.setattr(cloud.driver.power, "start", fail)
+    server_id, action_id = cloud.create_server()
+    cloud.run(action_id)
+    assert cloud.server(server_id).vm_state == "error"
+    with cloud.database.reader() as session:
+        assert [claim.host for claim in claims.of_server(session, server_id)] == others
 
 
 def test_delete_wins_over_a_build_that_waits_on_the_host(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:

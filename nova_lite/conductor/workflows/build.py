@@ -65,9 +65,9 @@ def record_host(session: Session, run: BuildRun) -> None:
 
 
 def release_claim(services: Services, run: Run[Any]) -> None:
-    """The host gets back what was claimed; the ports are on none."""
+    """The host gets back what was claimed; the ports are on none. Where the claim's answer was lost, any host has it."""
     with services.database.writer() as session:
-        claims.release(session, server_id=run.resource_id)
+        claims.release(session, server_id=run.resource_id, host=run.state.host or None)
         interfaces.leave_host(session, run.resource_id)
 
 
