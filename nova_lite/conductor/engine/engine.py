@@ -231,11 +231,15 @@ class Engine:
             self._progress.begin_undo(execution, step, fault)
 
     def _step_failed(self, execution: Execution, step: Step[Any], error: Exception) -> None:
-        """What a worker has, or should have had, failed; it may be the undo."""
-        if execution.entry.state != UNDOING:
-            self._failed(execution, step, error)
-        else:
+        """What a worker has, or should have had, failed; it may be the undo, or have been done all the same."""
+        if execution.entry.state == UNDOING:
             self._undo_failed(execution, step, error)
+        elif execution.is_done(self._services, step):
+            LOG.info("%s: step %s of %s is done, though %s", execution.subject, step.key, execution.workflow.name, error)
+            fail(f"{execution.workflow.name}.{step.key}.after")
+            self._finish(execution, step)
+        else:
+            self._failed(execution, step, error)
 
     def _undo_failed(self, execution: Execution, step: Step[Any], error: Exception) -> None:
         if isinstance(error, LeaseLost):
@@ -319,7 +323,7 @@ class Engine:
         number, step = execution.awaited()
         if report.outcome is Outcome.STALE:
             self._stale(execution, step, report)
-        elif report.outcome is Outcome.FAILED and not self._is_done(execution, number, step):
+        elif report.outcome is Outcome.FAILED:
             kind = errors.Unavailable if report.may_pass else errors.WorkerError
             self._step_failed(execution, step, kind(reason=report.reason))
         elif execution.entry.state == UNDOING:
@@ -329,10 +333,6 @@ class Engine:
             execution.run = execution.at(number).with_power(report.power_state)
             self._finish(execution, step)
         self._go_on(execution)
-
-    def _is_done(self, execution: Execution, number: int, step: Step[Any]) -> bool:
-        return (execution.entry.state != UNDOING and isinstance(step, HostStep) and step.is_done is not None
-                and step.is_done(self._services, execution.at(number)))
 
     def _stale(self, execution: Execution, step: Step[Any], report: StepReport) -> None:
         """The host knows a later order. If this database has not issued it, rows were lost: the action gets a newer order."""
@@ -368,10 +368,8 @@ class Engine:
             return
         _, step = execution.awaited()
         seconds = self.deadline_s(execution.entry.name)
-        reason = f"{execution.entry.message}; " if execution.entry.message else ""
-        self._step_failed(execution, step, errors.WorkerError(
-            reason=f"{reason}{step.binary if isinstance(step, HostStep) else 'its worker'} on {execution.entry.awaiting_host} has not reported within {seconds:.0f} s; "
-                   "whether it was done is not known"))
+        self._step_failed(execution, step, execution.silence(
+            f"has not reported within {seconds:.0f} s; whether it was done is not known"))
         self._go_on(execution)
 
     def _host_is_down(self, action_id: int) -> None:
@@ -380,8 +378,7 @@ class Engine:
         if execution is None:
             return
         _, step = execution.awaited()
-        reason = f"{execution.entry.message}; " if execution.entry.message else ""
-        down = errors.WorkerError(reason=f"{reason}{step.binary if isinstance(step, HostStep) else 'its worker'} on {execution.entry.awaiting_host} is down")
+        down = execution.silence("is down")
         if execution.entry.state == UNDOING:
             self._progress.undone(execution, step)
         elif isinstance(step, HostStep) and step.when_down is WhenDown.SKIP:

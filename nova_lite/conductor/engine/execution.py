@@ -70,6 +70,18 @@ class Execution:
         """Whether it awaits the report of this very order."""
         return self.entry.awaiting_step is not None and self.awaited_order() == order
 
+    def is_done(self, services: Services, step: Step[Any]) -> bool:
+        """Whether the step has been done, whatever was reported of it."""
+        number = self.workflow.position(step.key) - 1
+        return isinstance(step, HostStep) and step.is_done is not None and step.is_done(services, self.at(number))
+
+    def silence(self, what: str) -> errors.NovaLiteError:
+        """The error of the awaited step, whose worker `what`; with what has failed before."""
+        _, step = self.awaited()
+        before = f"{self.entry.message}; " if self.entry.message else ""
+        worker = step.binary if isinstance(step, HostStep) else "its worker"
+        return errors.WorkerError(reason=f"{before}{worker} on {self.entry.awaiting_host} {what}")
+
     def ended(self, step: Step[Any], error: str | None = None) -> Ended:
         """The event of the present step."""
         if self.began is not None:

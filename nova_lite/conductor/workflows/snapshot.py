@@ -76,7 +76,8 @@ def steps(tasks: Tasks) -> tuple[Step[Any], ...]:
 def is_active(services: Services, run: Run[Any]) -> bool:
     """The image has its data: an upload that is refused came after one whose report was lost."""
     with services.database.reader() as session:
-        return images.get(session, run.state.image_id, project_id=None).status == images.ACTIVE
+        image = images.by_ids(session, [run.state.image_id]).get(run.state.image_id)
+    return image is not None and image.status == images.ACTIVE
 
 
 def make_copy(services: Services, run: Run[Any]) -> None:

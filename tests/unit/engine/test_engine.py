@@ -187,6 +187,54 @@ def test_a_step_that_a_later_action_of_this_database_has_overtaken_fails(tapes: 
     assert str(later) in str(tapes.action(first).message)
 
 
+@pytest.fixture
+def measured(tapes: Tapes) -> list[int]:
+    """Makes the step `read` one that has been done once its action is in this list."""
+    done: list[int] = []
+    workflow = tapes.engine.workflows["copy_tape"]
+    tapes.engine.workflows = {"copy_tape": dataclasses.replace(workflow, steps=tuple(
+        dataclasses.replace(step, is_done=lambda services, run: run.action_id in done) if isinstance(step, HostStep) and step.key == "read" else step
+        for step in workflow.steps))}
+    return done
+
+
+@pytest.mark.parametrize("may_pass", [True, False])
+def test_a_step_that_failed_but_is_done_has_ended(tapes: Tapes, measured: list[int], may_pass: bool) -> None:  # noqa: FBT001 - a parameter
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    measured.append(action_id)
+    tapes.report(tapes.sent[0][1], Outcome.FAILED, reason="there is one already", may_pass=may_pass)
+    assert (tapes.action(action_id).awaiting_step, tapes.action(action_id).message) == ("write", None)
+
+
+def test_a_step_that_is_stale_but_done_has_ended(tapes: Tapes, measured: list[int]) -> None:
+    action_id, later = tapes.begin(), tapes.begin()
+    tapes.engine.start(action_id)
+    measured.append(action_id)
+    row = tapes.action(later)
+    tapes.report(tapes.sent[0][1], Outcome.STALE, known=Order(epoch=row.epoch, action=later, sequence=2, nonce=row.nonce))
+    assert tapes.action(action_id).awaiting_step == "write"
+
+
+def test_a_step_whose_report_was_lost_but_is_done_has_ended_at_its_deadline(tapes: Tapes, measured: list[int]) -> None:
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    measured.append(action_id)
+    tapes.engine.expire(action_id)
+    assert tapes.action(action_id).awaiting_step == "write"
+
+
+def test_a_step_that_is_done_is_undone_like_any_other(tapes: Tapes, measured: list[int]) -> None:
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    measured.append(action_id)
+    tapes.report(tapes.sent[0][1])
+    tapes.report(tapes.sent[1][1], Outcome.FAILED, reason="no tape")
+    tapes.report(tapes.sent[2][1])
+    tapes.report(tapes.sent[3][1], Outcome.FAILED, reason="the host is busy", may_pass=True)
+    assert (tapes.action(action_id).state, tapes.action(action_id).awaiting_step) == ("undoing", "read")
+
+
 def test_an_error_that_may_pass_is_sent_again_with_the_same_order(tapes: Tapes) -> None:
     action_id = tapes.begin()
     tapes.engine.start(action_id)
