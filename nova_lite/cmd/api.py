@@ -119,7 +119,7 @@ def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa
     from nova_lite.notifications import emitter
 
     concurrency.end_at_eof(lifeline)
-    database = open_database(conf)
+    database = open_database(conf, limit_s=conf.api.database_timeout)
     notifier = emitter.attach(conf, database, binary="nova-api")
     parts = Parts(conf, database, RpcClients(daemon.connect(conf)))
     server = http_server(parts, deploy.load(parts), listener)

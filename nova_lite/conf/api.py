@@ -72,6 +72,16 @@ where more conductors run, or where clients prefer to wait for
 servers rather than to try again; it is also how many creates are
 accepted while no conductor runs.
 """),
+    cfg.FloatOpt("database_timeout", default=1.5, min=0.5, help="""
+Time that one statement of nova-api, or its wait for a database
+connection, may take, in seconds; then the request is answered with
+503 and Retry-After. SQLite ignores it.
+
+The default answers within two seconds while the database hangs.
+Raise it where the database is slow at times and clients wait rather
+than try again. PostgreSQL itself ends a statement at four fifths of
+it; a commit that is cut off may have been done.
+"""),
     cfg.IntOpt("head_timeout", default=10, min=1, help="""
 Time within which the head of a request, and a body of up to 128 KiB,
 must have come from the first byte or the connection on, in seconds.

@@ -24,4 +24,19 @@ together with `[api] threads` or `[conductor] workers`; the server
 must allow twice this number for every process of nova-api,
 nova-conductor, nova-scheduler and the console proxies.
 """),
+    cfg.IntOpt("connect_timeout", default=5, min=2, help="""
+Time to establish a connection to PostgreSQL or MariaDB, in seconds.
+
+nova-api gives up earlier, see `[api] database_timeout`. Raise it for
+a server that many processes connect to at once.
+"""),
+    cfg.IntOpt("tcp_user_timeout", default=20, min=1, help="""
+Time for which data sent to PostgreSQL may stay unacknowledged, in
+seconds; then the connection is taken for lost. An idle connection
+is probed after as long.
+
+Without it the kernel tries for a quarter of an hour after a
+database host has gone without a word. Raise it where the network
+stands still for longer.
+"""),
 ]

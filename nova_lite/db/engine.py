@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.orm import Session, sessionmaker
 
-from nova_lite.db import clock, patterns
+from nova_lite import errors
+from nova_lite.db import clock, deadlines, patterns, sqlite_writers
 from nova_lite.db.base import utcnow
 from nova_lite.db.changes import KEY, Change
 
@@ -29,26 +30,29 @@ def url_of(conf: cfg.ConfigOpts) -> str:
 class Database:
     """Sessions of one database. `reader()` sees committed rows; `writer()` is one transaction.
 
-    `listeners` get, after each commit, the changes that changes.note() has recorded in it; they must not raise.
+    `limit_s`: a statement, or a wait for a connection, ends with an OperationalError after so long; None: never. SQLite
+    has limits of its own. `listeners` get, after each commit, the changes that changes.note() has recorded in it; they must not raise.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+    def __init__(self, url: str, *, pool_size: int = 16, limit_s: float | None = None, connect_s: int = 5, lost_s: int = 20) -> None:
         self.url = sa.engine.make_url(url)
         self.listeners: list[Callable[[Sequence[Change]], None]] = []
         # SQLite has no server whose clock would be the one: it is this process's, and a test may set it.
         self.clock: Callable[[], datetime.datetime] = utcnow
+        self._group: sqlite_writers.GroupSync | None = None
         self._is_sqlite = self.url.get_backend_name() == "sqlite"
         # Parameters of a statement that failed, such as user data, do not reach the log.
         options: dict[str, Any] = {"hide_parameters": True}
         if not self._is_sqlite:
-            options |= {"pool_size": pool_size, "max_overflow": 0, "isolation_level": "READ COMMITTED"}
+            options |= {"pool_size": pool_size, "max_overflow": 0, "isolation_level": "READ COMMITTED", "pool_timeout": limit_s or 30,
+                        "connect_args": deadlines.connect_args(self.url, connect_s=connect_s, lost_s=lost_s)}
         self.engine = sa.create_engine(self.url, **options)
         if not self._is_sqlite:
             _ping_idle_connections(self.engine)
         if self._is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "connect", self._give_sqlite_the_time)
-            sa.event.listen(self.engine, "begin", _begin_sqlite)
+            self._sqlite_writers()
         # Autocommit spares a reader two round trips a request; a reader never needs two queries to agree. A pool of
         # its own, since changing the mode of a connection takes a round trip too, as does on MariaDB a
         # ROLLBACK of nothing.
@@ -56,6 +60,10 @@ class Database:
         if not self._is_sqlite:
             self.reading = sa.create_engine(self.url, **{**options, "isolation_level": "AUTOCOMMIT"}, skip_autocommit_rollback=True)
             _ping_idle_connections(self.reading)
+        if limit_s and not self._is_sqlite:
+            bound = deadlines.Deadlines(limit_s)
+            bound.attach(self.engine)
+            bound.attach(self.reading)
         self._readers = sessionmaker(self.reading, autoflush=False, expire_on_commit=False)
         self._writers = sessionmaker(self.engine, expire_on_commit=False)
 
@@ -77,6 +85,34 @@ class Database:
             for listener in self.listeners:
                 listener(changes)
 
+    def sync(self) -> None:
+        """Return when all that is committed would survive a power cut; PostgreSQL and MariaDB see to that at the commit.
+
+        :raises errors.Unavailable: the disk failed.
+        """
+        if self._group is None:
+            return
+        try:
+            self._group.wait()
+        except OSError as error:
+            raise errors.Unavailable(reason=f"The database could not be written: {error.strerror}") from error
+
+    def _sqlite_writers(self) -> None:
+        turns = sqlite_writers.Turns()
+
+        def begin(connection: sa.Connection) -> None:
+            # A writer takes the lock at once: a read lock that grows fails at once with SQLITE_BUSY, whatever the timeout.
+            if connection.get_execution_options().get("is_reader", False):
+                connection.exec_driver_sql("BEGIN")
+                return
+            sqlite_writers.take_turn(turns, connection)
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        sa.event.listen(self.engine, "begin", begin)
+        sa.event.listen(self.engine, "checkin", lambda _connection, record: sqlite_writers.give_turn(turns, record))
+        if self.url.database and self.url.database != ":memory:":
+            self._group = sqlite_writers.GroupSync(sqlite_writers.WriteAheadLog(self.url.database).sync)
+
     def _give_sqlite_the_time(self, connection: Any, _record: Any) -> None:  # noqa: ANN401 - DBAPI objects have no type
         connection.create_function(clock.SQLITE_FUNCTION, 1, lambda seconds: clock.sqlite_text(self.clock(), seconds))
 
@@ -86,12 +122,14 @@ class Database:
         self.reading.dispose()
 
 
-def open_database(conf: cfg.ConfigOpts) -> Database:
-    """The configured database; its tables are made by migrations (`nova-lite db sync`)."""
+def open_database(conf: cfg.ConfigOpts, *, limit_s: float | None = None) -> Database:
+    """The configured database; its tables are made by migrations (`nova-lite db sync`). `limit_s`: see Database."""
     if not conf.database.connection:
         # It holds password hashes; SQLite would make it readable by all, and gives its journals the file's mode.
         os.close(os.open(os.path.join(conf.state_path, "nova-lite.sqlite"), os.O_CREAT | os.O_RDWR, 0o600))
-    return Database(url_of(conf), pool_size=conf.database.max_pool_size)
+    return Database(
+        url_of(conf), pool_size=conf.database.max_pool_size, limit_s=limit_s, connect_s=conf.database.connect_timeout,
+        lost_s=conf.database.tcp_user_timeout)
 
 
 def _ping_idle_connections(engine: sa.Engine) -> None:
@@ -118,9 +156,3 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:  # noqa: ANN401 - DB
         connection.execute(f"PRAGMA {pragma}")
     # In place of SQLAlchemy's, which backtracks: one pattern of a user could hold the process for hours.
     connection.create_function("regexp", 2, patterns.sqlite_regexp, deterministic=True)
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    # A writer takes the lock at once: a read lock that grows fails at once with SQLITE_BUSY, whatever the timeout.
-    is_reader = connection.get_execution_options().get("is_reader", False)
-    connection.exec_driver_sql("BEGIN" if is_reader else "BEGIN IMMEDIATE")

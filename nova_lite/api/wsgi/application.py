@@ -46,7 +46,7 @@ class Application:
         self._service = service
         self._parts = parts
         self._waiting = parts.waiting
-        self._casts = DeferredCasts()
+        self._casts = DeferredCasts(limit_s=parts.rpc.publish_limit_s)
         self._policy = policy
         self._is_legacy = is_legacy
         self._validator = Validator()
@@ -152,6 +152,8 @@ class Application:
         self._validate(http, route, version, body)
         arguments = variables if body is None else {**variables, "body": body}
         reply = self._run(http, version, base_url, route, ctxt or Context(), arguments)
+        if route.method not in ("GET", "HEAD"):
+            self._parts.database.sync()  # what is answered survives a power cut
         return _response(route, reply)
 
     def _target(self, route: Route, ctxt: Context, variables: dict[str, str]) -> policies.Target | None:

@@ -27,6 +27,7 @@ from nova_lite.rpc.network import NetworkRpc
 
 # The first attempt notices that a connection is a stale one of a broker that was restarted.
 _RETRIES = 1
+_PUBLISHED_S = 1.0
 R = TypeVar("R")
 Body = dict[str, Any]  # a JSON object; its shape is the route's schema
 
@@ -62,6 +63,8 @@ class RpcClients:
 
     def __init__(self, transport: messaging.transport.RPCTransport) -> None:
         self._transport = transport
+        # A broker that blocks publishers, as RabbitMQ does when its memory or disk is short, says nothing for 20 s and more.
+        self.publish_limit_s = None if transport.conf.transport_url.startswith("inprocess:") else _PUBLISHED_S
         self.conductor = ConductorRpc.client(transport, retries=_RETRIES)
         self._computes: dict[str, ComputeRpc] = {}
         self._networks: dict[str, NetworkRpc] = {}

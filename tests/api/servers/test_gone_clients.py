@@ -16,7 +16,7 @@ def test_a_write_whose_client_has_gone_is_dropped_before_its_commit(api: Compute
     assert api.rpc.sent == []
 
 
-def test_a_read_is_answered_for_any_client(api: ComputeApi) -> None:
+def test_a_read_is_answered_in_any_case(api: ComputeApi) -> None:
     api.server_environ["nova.is_client_gone"] = lambda: True
     assert api.get("/servers").status == 200
 

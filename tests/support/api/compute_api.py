@@ -70,6 +70,8 @@ class RpcServer:
 class Rpc:
     """As RpcClients."""
 
+    publish_limit_s = None
+
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, str, dict[str, Any]]] = []
         self.answers: dict[str, Any] = {"console_output": "console text"}  # an exception is raised, a function called

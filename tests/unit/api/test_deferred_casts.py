@@ -63,3 +63,26 @@ def test_a_cast_that_fails_otherwise_delays_no_other() -> None:
     with broker.changed:
         broker.is_up = True
         assert broker.changed.wait_for(lambda: broker.delivered == [1, 3], timeout=20)
+
+
+def test_a_broker_that_hangs_delays_one_request_for_the_limit_and_the_next_ones_not_at_all() -> None:
+    casts, broker, released = DeferredCasts(limit_s=0.2), Broker(), threading.Event()
+
+    def hang() -> None:
+        assert released.wait(20)
+        broker.deliver(1)
+
+    casts.send(hang, request_id="req-1")
+    cast(casts, broker, 2)
+    cast(casts, broker, 3)
+    assert broker.delivered == []
+    released.set()
+    with broker.changed:
+        assert broker.changed.wait_for(lambda: broker.delivered == [1, 2, 3], timeout=20)
+
+
+def test_with_a_limit_a_cast_has_been_sent_when_the_request_goes_on() -> None:
+    casts, broker = DeferredCasts(limit_s=20), Broker()
+    for number in range(3):
+        cast(casts, broker, number)
+        assert broker.delivered[-1] == number

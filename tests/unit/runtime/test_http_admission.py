@@ -133,7 +133,7 @@ def test_reads_are_answered_and_surplus_writes_refused_at_once_while_writes_hang
         began = time.monotonic()
         assert http_wires.get(port).endswith(b"done.")
         refused = http_wires.receive_until(wires[-1], b"}}")
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2  # alone: 3 ms; on a loaded machine the test itself waits for a core
         assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert b"\r\nRetry-After: 1\r\n" in refused
         gate.opened.set()

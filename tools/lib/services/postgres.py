@@ -53,6 +53,11 @@ class Postgres(Service):
         self.user, self.password = str(kept["user"]), str(kept["password"])
         self._server = Process("postgres", self.state_dir)
 
+    @property
+    def pid(self) -> int:
+        """Of its first process; the others descend from it."""
+        return self._server.pid
+
     def url(self, database: str = "postgres") -> str:
         """Return the SQLAlchemy URL of a database."""
         return f"postgresql+psycopg2://{self.user}:{self.password}@{self.address}:{self.port}/{database}"
