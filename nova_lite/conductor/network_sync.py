@@ -79,7 +79,7 @@ class NetworkSync:
             with self._services.database.writer() as session:
                 pushes = self._take(session, changes)
             self._send(pushes)
-            with self._services.database.writer() as session:
+            with self._services.database.statement() as session:
                 network_changes.delete(session, changes)
             if len(changes) < BATCH:
                 return

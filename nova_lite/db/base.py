@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.compiler import SQLCompiler
 
 # MariaDB's DATETIME drops microseconds without fsp=6; times are UTC without a zone everywhere.
 Time = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
@@ -37,6 +39,28 @@ def for_update(query: _Select, *, key_share: bool = False) -> _Select:
     ones, and what is computed from them would overwrite what another transaction has just committed.
     """
     return query.with_for_update(key_share=key_share).execution_options(populate_existing=True)
+
+
+class InsertUnlessTaken(sa.Insert):
+    """An insert that does nothing where a unique key is taken: its `rowcount` says whether the row is new.
+
+    Spares a savepoint around an insert that may lose a race. On MariaDB a foreign key that refers to nothing counts as
+    taken too (INSERT IGNORE).
+    """
+
+    inherit_cache = True
+
+
+@compiles(InsertUnlessTaken)
+def _or_nothing(insert: InsertUnlessTaken, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's
+    text: str = compiler.visit_insert(insert, **options)  # type: ignore[no-untyped-call]
+    return f"{text} ON CONFLICT DO NOTHING"
+
+
+@compiles(InsertUnlessTaken, "mysql", "mariadb")
+def _or_ignore(insert: InsertUnlessTaken, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's
+    text: str = compiler.visit_insert(insert.prefix_with("IGNORE"), **options)  # type: ignore[no-untyped-call]
+    return text
 
 
 class Base(DeclarativeBase):

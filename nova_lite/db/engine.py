@@ -74,6 +74,12 @@ class Database:
             yield session
 
     @contextlib.contextmanager
+    def statement(self) -> Iterator[Session]:
+        """A session for one statement that is a transaction by itself; a server needs no BEGIN and COMMIT around it."""
+        with self.writer() if self._is_sqlite else self.reader() as session:
+            yield session
+
+    @contextlib.contextmanager
     def writer(self) -> Iterator[Session]:
         """One transaction: committed at the end, rolled back on any error."""
         changes: list[Change] = []

@@ -46,6 +46,7 @@ class FakeNetwork:
                 self._records.add_network(self._records.newest(network))
             self._records.put_groups(ports.groups)
             self._sync.fetch_groups(self._sync.missing(ports.ports))
+            self._records.add_members(ports.ports)
             self._records.drop_unneeded_groups()
             fail("network.prepare.done")
 

@@ -173,28 +173,33 @@ class Records:
             self.groups[group.id] = group
         return changed
 
-    def drop_members(self, ports: Iterable[Port]) -> list[SecurityGroup]:
-        """Take the ports' addresses out of their groups, before the rows do; returns the groups that change.
+    def add_members(self, ports: Iterable[Port]) -> list[SecurityGroup]:
+        """Put the ports' addresses into their groups that are here, before anyone sends them; returns the groups that change."""
+        return self._change_members(ports, lambda group, places: (*group.members, *sorted(
+            places.difference(group.members), key=lambda place: (place.network_id, place.address))))
 
-        Their revisions stay: a message that brings the members again has none that is later.
-        """
+    def drop_members(self, ports: Iterable[Port]) -> list[SecurityGroup]:
+        """Take the ports' addresses out of their groups, before the rows do; returns the groups that change."""
+        return self._change_members(ports, lambda group, places: tuple(
+            member for member in group.members if member not in places))
+
+    def _change_members(
+        self, ports: Iterable[Port], change: Callable[[SecurityGroup, set[Member]], tuple[Member, ...]]
+    ) -> list[SecurityGroup]:
+        """The groups' revisions stay: what is sent of these members later changes nothing."""
         with self._guard:
-            gone: dict[str, set[Member]] = {}
+            concerned: dict[str, set[Member]] = {}
             for port in ports:
                 places = {Member(network_id=port.network_id, address=address) for address in port.addresses}
                 for group_id in port.group_ids:
-                    gone.setdefault(group_id, set()).update(places)
+                    concerned.setdefault(group_id, set()).update(places)
             changed = []
-            for group_id, places in gone.items():
+            for group_id, places in concerned.items():
                 old = self.groups.get(group_id)
-                if old is None or places.isdisjoint(old.members):
-                    continue
-                kept = tuple(member for member in old.members if member not in places)
-                new = dataclasses.replace(old, members=kept)
-                self._write("groups", group_id, new)
-                self.groups[group_id] = new
-                changed.append(new)
-            return changed
+                members = () if old is None else change(old, places)
+                if old is not None and members != old.members:
+                    changed.append(dataclasses.replace(old, members=members))
+            return self._put_groups(changed)
 
     def drop_unneeded_groups(self) -> None:
         """Delete records of groups that no server here needs."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
@@ -13,7 +13,6 @@ from nova_lite import errors
 from nova_lite.db.compute import servers
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.image import images
-from nova_lite.db.network import security_groups
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import compute, network
 from nova_lite.rpc.order import NEVER, Order
@@ -43,10 +42,10 @@ def server_ports(
     session: Session, environment: Environment, server: Server, *, order: Order = NEVER, without: str | None = None
 ) -> network.ServerPorts:
     """What the network worker of the server's host must know, documents included; `without`: a port that leaves."""
-    bare = port_payloads.server_ports(session, server, order=order, documents={})
+    bare, names = port_payloads.with_group_names(session, server, order=order, documents={})
     if without is not None:
         bare = port_payloads.without(bare, without)
-    facts = _facts(session, server, bare)
+    facts = _facts(server, bare, names)
     return dataclasses.replace(bare, documents=instance_metadata.render(facts, dns_domain=environment.dns_domain))
 
 
@@ -115,7 +114,7 @@ def _nics(ports: network.ServerPorts) -> tuple[compute.Nic, ...]:
         for port in ports.ports)
 
 
-def _facts(session: Session, server: Server, ports: network.ServerPorts) -> instance_metadata.ServerFacts:
+def _facts(server: Server, ports: network.ServerPorts, names: Mapping[str, str]) -> instance_metadata.ServerFacts:
     networks = {net.id: net for net in ports.networks}
     group_ids = {group_id for port in ports.ports for group_id in port.group_ids}
     return instance_metadata.ServerFacts(
@@ -124,7 +123,7 @@ def _facts(session: Session, server: Server, ports: network.ServerPorts) -> inst
         reservation_id=server.reservation_id, flavor_name=server.flavor.name, image_id=server.image_id,
         key_name=server.key_name, key_data=server.key_data, metadata_items=dict(server.metadata_items),
         user_data=server.user_data, nics=tuple(_nic_facts(port, networks[port.network_id]) for port in ports.ports),
-        group_names=tuple(sorted(security_groups.names(session, group_ids))),
+        group_names=tuple(sorted(names[group_id] for group_id in group_ids)),
         files=tuple((file["path"], file["contents"]) for file in server.files or ()), posted_password=server.posted_password,
     )
 

@@ -18,6 +18,7 @@ from nova_lite.db.network.floating_ips import FloatingIp
 from nova_lite.db.network.ip_allocations import Address
 from nova_lite.db.network.ports import Port, PortSecurityGroup
 from nova_lite.db.network.revisions import Revision
+from nova_lite.db.network.security_groups import SecurityGroup
 from nova_lite.payloads import networks
 from nova_lite.rpc import compute as compute_rpc
 from nova_lite.rpc import network as network_rpc
@@ -27,12 +28,19 @@ from nova_lite.rpc.order import NEVER, Order
 def server_ports(
     session: Session, server: Server, *, order: Order = NEVER, documents: dict[str, str], revision: int | None = None
 ) -> network_rpc.ServerPorts:
-    """What the network worker of the server's host must know of its ports; three queries.
+    """What the network worker of the server's host must know of its ports; three queries. Others as for `with_group_names`."""
+    return with_group_names(session, server, order=order, documents=documents, revision=revision)[0]
+
+
+def with_group_names(
+    session: Session, server: Server, *, order: Order = NEVER, documents: dict[str, str], revision: int | None = None
+) -> tuple[network_rpc.ServerPorts, dict[str, str]]:
+    """As `server_ports`, and the names of the ports' security groups by id.
 
     `server.host` must be set and its ports plugged there (`ports.plug`) and committed before, so that of two
     servers placed at once on two hosts the later one sees the earlier one's host. `revision` None: the rows' own.
     """
-    ports, rows_revision = _ports(session, server)
+    ports, rows_revision, names = _ports(session, server)
     network_ids = list(dict.fromkeys(port.network_id for port in ports))
     return network_rpc.ServerPorts(
         server_id=server.id,
@@ -43,7 +51,7 @@ def server_ports(
         groups=(),
         documents=documents,
         revision=rows_revision if revision is None else revision,
-    )
+    ), names
 
 
 def without(known: network_rpc.ServerPorts, port_id: str) -> network_rpc.ServerPorts:
@@ -58,6 +66,7 @@ def without(known: network_rpc.ServerPorts, port_id: str) -> network_rpc.ServerP
 _PORT: Any = Port.__table__
 _ADDRESS: Any = Address.__table__
 _MEMBER: Any = PortSecurityGroup.__table__
+_GROUP: Any = SecurityGroup.__table__
 _FLOATING: Any = FloatingIp.__table__
 _REVISION: Any = Revision.__table__
 _PORTS = (
@@ -68,6 +77,7 @@ _PORTS = (
         _PORT.c.port_security_enabled,
         _ADDRESS.c.address,
         _MEMBER.c.group_id,
+        _GROUP.c.name,
         _FLOATING.c.address,
         _FLOATING.c.fixed_address,
         _PORT.c.tag,
@@ -76,6 +86,7 @@ _PORTS = (
     .select_from(
         _PORT.outerjoin(_ADDRESS, _ADDRESS.c.port_id == _PORT.c.id)
         .outerjoin(_MEMBER, _MEMBER.c.port_id == _PORT.c.id)
+        .outerjoin(_GROUP, _GROUP.c.id == _MEMBER.c.group_id)
         .outerjoin(_FLOATING, _FLOATING.c.port_id == _PORT.c.id)
         .outerjoin(_REVISION, _REVISION.c.resource_id == _PORT.c.device_id)
     )
@@ -84,17 +95,17 @@ _PORTS = (
 )
 
 
-def _ports(session: Session, server: Server) -> tuple[list[network_rpc.Port], int]:
-    """The server's ports in the order of its NICs, and their revision.
+def _ports(session: Session, server: Server) -> tuple[list[network_rpc.Port], int, dict[str, str]]:
+    """The server's ports in the order of its NICs, their revision, and the names of their groups.
 
     The query has a row per address, group and floating address.
     """
-    revision = 0
+    revision, names = 0, dict[str, str]()
     facts: dict[str, tuple[str, str, bool, str | None]] = {}
     addresses: dict[str, dict[str, None]] = {}
     group_ids: dict[str, set[str]] = {}
     floating: dict[str, dict[str, str]] = {}
-    for port_id, network_id, mac, is_secured, address, group_id, outer, inner, tag, known in session.execute(
+    for port_id, network_id, mac, is_secured, address, group_id, group_name, outer, inner, tag, known in session.execute(
         _PORTS, {"of": server.id}
     ):
         revision = known or 0
@@ -104,6 +115,7 @@ def _ports(session: Session, server: Server) -> tuple[list[network_rpc.Port], in
             held[address] = None
         if group_id is not None:
             joined.add(group_id)
+            names[group_id] = group_name
         if outer is not None and inner is not None:
             floating.setdefault(port_id, {})[outer] = inner
     ports = [
@@ -123,7 +135,7 @@ def _ports(session: Session, server: Server) -> tuple[list[network_rpc.Port], in
         )
         for port_id, (network_id, mac, is_secured, tag) in facts.items()
     ]
-    return ports, revision
+    return ports, revision, names
 
 
 def nics(ports: Iterable[Port]) -> tuple[compute_rpc.Nic, ...]:

@@ -44,15 +44,10 @@ class Placements:
         self._ratios = claims.allocation_ratios(conf)
 
     def pick_host(self, ctxt: Context, *, request: PlacementRequest) -> Placement:  # noqa: ARG002 - the contract's shape
-        with self._database.writer() as session:
-            context = affinity.read(session, request)
-            placement = self._existing(session, request)
-            placement = placement or self._claim(session, request, context.apply(self._recent(session)))
-            # An old view may have refused hosts that have free capacity again, or chosen full ones: read it anew.
-            placement = placement or self._claim(session, request, context.apply(self._fresh(session)))
-            if placement is None:
-                outcome = pipeline.choose(context.apply(self._fresh(session)), request, rng=self._rng)
-                raise errors.NoValidHost(reason=outcome.explain())
+        try:
+            placement = self._place(request)
+        except claims.AlreadyClaimedError:
+            placement = self._existing(request)
         fail("scheduler.claimed")
         LOG.info("server %s: placed on host %s", request.server_id, placement.host)
         return placement
@@ -74,7 +69,29 @@ class Placements:
             if request.migration is not None and not server_migrations.is_claiming(session, request.migration):
                 raise errors.StaleRequest(f"server {request.server_id}: migration {request.migration} is past its claim")
 
-    def _existing(self, session: Session, request: PlacementRequest) -> Placement | None:
+    def _place(self, request: PlacementRequest) -> Placement:
+        """:raises claims.AlreadyClaimedError: an earlier delivery of the request has claimed a host."""
+        with self._database.writer() as session:
+            context = affinity.read(session, request)
+            placement = self._claim(session, request, context.apply(self._recent(session)))
+            # An old view may have refused hosts that have free capacity again, or chosen full ones: read it anew.
+            placement = placement or self._claim(session, request, context.apply(self._fresh(session)))
+            if placement is None:
+                # No host may fit because the server has its place already.
+                placement = self._claimed(session, request)
+            if placement is None:
+                outcome = pipeline.choose(context.apply(self._fresh(session)), request, rng=self._rng)
+                raise errors.NoValidHost(reason=outcome.explain())
+        return placement
+
+    def _existing(self, request: PlacementRequest) -> Placement:
+        with self._database.reader() as session:
+            placement = self._claimed(session, request)
+        if placement is None:
+            raise errors.NoValidHost(reason="The server's host was removed while it was placed.")
+        return placement
+
+    def _claimed(self, session: Session, request: PlacementRequest) -> Placement | None:
         """The claim of an earlier delivery of the same request."""
         for claim in claims.of_server(session, request.server_id):
             row = next((host for host in hosts.hosts(session) if host.name == claim.host), None)
@@ -85,7 +102,7 @@ class Placements:
     def _claim(self, session: Session, request: PlacementRequest, candidates: list[view.Host]) -> Placement | None:
         for host in pipeline.choose(candidates, request, rng=self._rng).fitting:
             if claims.take(session, server_id=request.server_id, host=host.name, resources=request.resources,
-                           ratios=self._ratios, availability_zone=host.availability_zone):
+                           ratios=self._ratios, availability_zone=host.availability_zone, excluded=request.excluded):
                 with self._lock:
                     if host.name in self._hosts:
                         self._hosts[host.name] = self._hosts[host.name].with_claim(request.resources)

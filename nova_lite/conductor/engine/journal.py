@@ -68,13 +68,13 @@ _FREE_LEASE = sa.or_(
     # Longer than any lease lasts: the clock was set back since.
     _ACTIONS.c.lease_until > clock.after(2 * sa.bindparam("lease_s", type_=sa.Float)))
 _AWAKE = sa.or_(_ACTIONS.c.wake_at.is_(None), _ACTIONS.c.wake_at <= clock.now(), _ACTIONS.c.wake_at > clock.after(60))
-_FREE = sa.select(*_COLUMNS).where(
-    _ACTIONS.c.id == sa.bindparam("of"), IS_OPEN, _ACTIONS.c.awaiting_step.is_(None), _FREE_LEASE, _AWAKE).with_for_update()
+_IS_FREE = sa.and_(_ACTIONS.c.id == sa.bindparam("of"), IS_OPEN, _ACTIONS.c.awaiting_step.is_(None), _FREE_LEASE, _AWAKE)
 _READ = sa.select(*_COLUMNS).where(_ACTIONS.c.id == sa.bindparam("of"), IS_OPEN)
-_TAKE = sa.update(_ACTIONS).where(_ACTIONS.c.id == sa.bindparam("of")).values(
+_TAKE = sa.update(_ACTIONS).where(_IS_FREE).values(
     lease_owner=sa.bindparam("owner"), lease_until=clock.after(sa.bindparam("lease_s", type_=sa.Float)), updated_at=clock.now(),
     state=sa.case((_ACTIONS.c.state == UNDOING, UNDOING), else_="running"), wake_at=sa.null(),
     step_started_at=sa.func.coalesce(_ACTIONS.c.step_started_at, clock.now()))
+_TAKE_AND_READ = _TAKE.returning(*_COLUMNS)
 _EVENT = sa.insert(_EVENTS).values(
     {name: sa.bindparam(name, type_=_EVENTS.c[name].type) for name in ("action_id", "attempt", "name", "host", "result", "details")}
     | {"start_time": sa.func.coalesce(
@@ -147,16 +147,15 @@ def add_events(session: Session, entry: Entry, ended: Sequence[Ended]) -> None:
 
 def take(database: Database, action_id: int, *, owner: str, lease_s: float) -> Entry | None:
     """Take the lease of an open action that nobody works on; None: somebody does, it rests, awaits a report or is over."""
-    with database.writer() as session:
-        row = session.execute(_FREE, {"of": action_id, "lease_s": lease_s}).one_or_none()
-        if row is None:
-            return None
-        session.execute(_TAKE, {"of": action_id, "owner": owner, "lease_s": lease_s})
-    entry = Entry(**row._mapping)
-    entry.lease_owner = owner
-    if entry.state != UNDOING:
-        entry.state = "running"
-    return entry
+    params = {"of": action_id, "owner": owner, "lease_s": lease_s}
+    if database.engine.dialect.update_returning:
+        with database.statement() as session:
+            row = session.execute(_TAKE_AND_READ, params).one_or_none()
+    else:
+        with database.writer() as session:
+            taken: Any = session.execute(_TAKE, params)
+            row = session.execute(_READ, params).one_or_none() if taken.rowcount else None
+    return None if row is None else Entry(**row._mapping)
 
 
 def read(database: Database, action_id: int) -> Entry | None:

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.orm import Session
 
-from nova_lite.db.base import for_update
+from nova_lite.db.base import for_update, utcnow
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Claim, Host
 from nova_lite.values.resources import AllocationRatios, Resources
@@ -37,14 +37,31 @@ def _fits(free_of: Any, growth: Any, ratios: Any) -> dict[str, sa.ColumnElement[
 
 _TAKE = sa.update(_HOSTS).where(
     _HOSTS.c.name == sa.bindparam("on"),
-    sa.exists().where(Server.id == sa.bindparam("of"), Server.deleted_at.is_(None),
-                      sa.func.coalesce(Server.task_state, "") != "deleting"),
+    # Locked: of two deliveries of one request the second waits here, and then sees the claim of the first.
+    sa.select(Server.number).where(
+        Server.id == sa.bindparam("of"), Server.deleted_at.is_(None), sa.func.coalesce(Server.task_state, "") != "deleting",
+    ).with_for_update(key_share=True).exists(),
     sa.func.coalesce(sa.bindparam("in_az", type_=sa.String), _HOSTS.c.availability_zone) == _HOSTS.c.availability_zone,
     # Nothing of a resource fits also where an operator took away what is claimed.
     *(sa.or_(_NEW[name] == 0, fits) for name, fits in _fits(_HOSTS.c, _NEW, _RATIOS).items()),
 ).values({"servers_claimed": _HOSTS.c.servers_claimed + 1,
           **{f"{name}_claimed": _HOSTS.c[f"{name}_claimed"] + _NEW[name] for name in _NAMES}})
-_CLAIM = sa.insert(Claim.__table__)  # type: ignore[arg-type]
+_CLAIMS: Any = Claim.__table__
+_CLAIMED = sa.exists().where(_CLAIMS.c.server_id == sa.bindparam("of"))
+_CLAIMED_ELSEWHERE = _CLAIMED.where(_CLAIMS.c.host.not_in(sa.bindparam("excluded", expanding=True)))
+
+
+def _claim_unless(claimed: sa.Exists) -> sa.Insert:
+    values = {"server_id": sa.bindparam("of"), "host": sa.bindparam("on"), **_NEW, "created_at": sa.bindparam("now", type_=_CLAIMS.c.created_at.type)}
+    return sa.insert(_CLAIMS).from_select(
+        [_CLAIMS.c[name] for name in values], sa.select(*values.values()).where(~claimed), include_defaults=False)
+
+
+_CLAIM, _CLAIM_ELSEWHERE = _claim_unless(_CLAIMED), _claim_unless(_CLAIMED_ELSEWHERE)
+
+
+class AlreadyClaimedError(Exception):
+    """The server has a claim: an earlier delivery of the request made it. The transaction is to be rolled back."""
 
 
 def allocation_ratios(conf: cfg.ConfigOpts) -> AllocationRatios:
@@ -60,19 +77,24 @@ def of_server(session: Session, server_id: str) -> list[Claim]:
 
 def take(
     session: Session, *, server_id: str, host: str, resources: Resources, ratios: AllocationRatios,
-    availability_zone: str | None = None,
+    availability_zone: str | None = None, excluded: Collection[str] = (),
 ) -> bool:
     """Claim the resources by one guarded UPDATE.
 
     False: the host has not enough free capacity (any more), is not in `availability_zone` any more, or the server is
     deleted or being deleted.
+
+    :raises AlreadyClaimedError: the server has a claim on a host that is not `excluded`.
     """
-    taken = session.execute(_TAKE, {
-        "of": server_id, "on": host, "in_az": availability_zone, "cpu_ratio": ratios.cpu, "ram_ratio": ratios.ram,
-        "disk_ratio": ratios.disk, **{f"new_{name}": amount for name, amount in resources.amounts().items()}})
-    if not taken.rowcount:  # type: ignore[attr-defined]
+    which = {"of": server_id, "on": host, **{f"new_{name}": amount for name, amount in resources.amounts().items()}}
+    taken: Any = session.execute(_TAKE, {
+        **which, "in_az": availability_zone, "cpu_ratio": ratios.cpu, "ram_ratio": ratios.ram, "disk_ratio": ratios.disk})
+    if not taken.rowcount:
         return False
-    session.execute(_CLAIM, {"server_id": server_id, "host": host, **resources.amounts()})
+    claimed: Any = session.execute(_CLAIM_ELSEWHERE, {**which, "now": utcnow(), "excluded": sorted(excluded)}) if excluded else (
+        session.execute(_CLAIM, {**which, "now": utcnow()}))
+    if not claimed.rowcount:
+        raise AlreadyClaimedError
     return True
 
 

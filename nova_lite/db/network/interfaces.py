@@ -37,7 +37,7 @@ def plug_one(session: Session, server_id: str, port_id: str) -> None:
 
 
 def join_networks(session: Session, server_id: str) -> None:
-    """The server's host has its networks now; other hosts learn of those that are new to it.
+    """The server's host has its networks now: other hosts learn of those that are new to it, and of its ports' addresses.
 
     A network is new until a port of another server there is ACTIVE: that server's action has recorded it. Of two that
     come at once both record it.
@@ -119,8 +119,10 @@ def _record(rows: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Insert:
     return sa.insert(_CHANGE).from_select(_COLUMNS, rows, include_defaults=False)
 
 
-_RECORD_JOIN = _record(_networks(_is_of_server, still_there=lambda other: sa.and_(
-    other.c.device_id != sa.bindparam("of"), other.c.status == "ACTIVE")))
+_RECORD_JOIN = _record(sa.union_all(
+    _members(_is_of_server),
+    _networks(_is_of_server, still_there=lambda other: sa.and_(
+        other.c.device_id != sa.bindparam("of"), other.c.status == "ACTIVE"))))
 _RECORD_LEAVE = _record(_networks(_is_of_server, still_there=lambda other: other.c.device_id != sa.bindparam("of")))
 _RECORD_RELEASE = _record(sa.union_all(
     _members(lambda port: sa.and_(_is_of_server(port), port.c.is_ours)),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relations
 
 from nova_lite import errors
 from nova_lite.db import listing
-from nova_lite.db.base import Base, Timestamps, new_id, utcnow
+from nova_lite.db.base import Base, InsertUnlessTaken, Timestamps, new_id, utcnow
 from nova_lite.db.network import ip_allocations, network_changes
 from nova_lite.db.network.ip_allocations import Address as Address
 from nova_lite.db.network.ip_allocations import Wanted
@@ -171,7 +171,7 @@ def make_for_server(
 ) -> str:
     """Make a port for one NIC of a server, with an address; it is deleted with the server. Its id.
 
-    A network without subnets gives a port without an address.
+    That it is a member of its groups is recorded when it is on the server's host (`interfaces.join_networks`). A network without subnets gives a port without an address.
 
     :raises errors.BadRequest: `fixed_ip` is in no subnet. :raises errors.Conflict: it is taken.
     :raises errors.NoCapacity: every address of the network is taken.
@@ -186,7 +186,7 @@ def make_for_server(
         "tag": tag,
     }
     wanted = [Wanted(address=fixed_ip)] if fixed_ip else None
-    return create(session, values, network=network, wanted=wanted, group_ids=group_ids, rng=rng)
+    return _insert(session, values, network=network, wanted=wanted, group_ids=group_ids, rng=rng)[0]
 
 
 def create(
@@ -200,43 +200,45 @@ def create(
 ) -> str:
     """Keep a new port of these columns with a MAC (random unless given), addresses and groups; its id.
 
-    `wanted` None: one address of any subnet.
+    `wanted` None: one address of any subnet. Errors as for `make_for_server`.
+    """
+    port_id, addresses = _insert(session, values, network=network, wanted=wanted, group_ids=group_ids, rng=rng)
+    network_changes.add(session, network_changes.member_rows(
+        group_ids, port_id=port_id, network_id=network.id, addresses=addresses))
+    return port_id
 
-    One query that picks addresses, then the inserts under one savepoint; no row is locked that ports share.
-    Errors as for `make_for_server`.
+
+def _insert(
+    session: Session, values: Mapping[str, Any], *, network: Pluggable, wanted: Sequence[Wanted] | None, group_ids: Sequence[str],
+    rng: random.Random,
+) -> tuple[str, list[str]]:
+    """Write the rows; the port's id and its addresses.
+
+    As a rule three inserts and no query: unique keys decide the races for addresses and MACs, and no row is locked that
+    ports share.
     """
     given_mac = values.get("mac_address")
     session.flush()  # what the rows refer to
     port_id, connection = new_id(), session.connection()
-    for attempt in range(_TRIES):
-        picked = ip_allocations.pick(session, network, wanted, rng=rng, exactly=attempt >= _TRIES // 2)
-        row = {**values, "id": port_id, "network_id": network.id, "mac_address": given_mac or random_mac(rng)}
-        try:
-            with connection.begin_nested():  # unique keys decide the races for addresses and MACs
-                connection.execute(_ADD, row)
-                if picked:
-                    connection.execute(_ADD_ADDRESS, [
-                        {"port_id": port_id, "subnet_id": subnet_id, "address": address} for subnet_id, address in picked])
-                if group_ids:
-                    connection.execute(_ADD_MEMBER, [{"port_id": port_id, "group_id": group_id} for group_id in group_ids])
-                network_changes.add(connection, network_changes.member_rows(
-                    group_ids, port_id=port_id, network_id=network.id, addresses=[address for _, address in picked]))
-        except IntegrityError:
-            if given_mac and _has_mac(session, network.id, given_mac):
-                raise errors.Conflict(
-                    reason=f"Unable to complete operation for network {network.id}. "
-                    f"The mac address {given_mac} is in use."
-                ) from None
-            continue
-        return port_id
-    raise errors.Conflict(
-        reason=f"network {network.id} or a security group was deleted, or its addresses run out"
-    )
+    chosen = ip_allocations.choose(session, network, wanted, rng=rng)
+    row = {**values, "id": port_id, "network_id": network.id}
+    try:
+        if not _try(lambda: connection.execute(_ADD, {**row, "mac_address": given_mac or random_mac(rng)}).rowcount,
+                    times=1 if given_mac else _TRIES):
+            raise errors.Conflict(reason=(
+                f"Unable to complete operation for network {network.id}. The mac address {given_mac} is in use." if given_mac
+                else f"network {network.id} was deleted, or its MAC addresses run out"))
+        addresses = ip_allocations.allocate(session, network, chosen, port_id=port_id, rng=rng)
+        if group_ids:
+            connection.execute(_ADD_MEMBER, [{"port_id": port_id, "group_id": group_id} for group_id in group_ids])
+    except IntegrityError:
+        raise errors.Conflict(reason=f"network {network.id} or a security group was deleted") from None
+    return port_id, addresses
 
 
-def _has_mac(session: Session, network_id: str, mac: str) -> bool:
-    query = sa.select(Port.id).where(Port.network_id == network_id, Port.mac_address == mac)
-    return session.scalar(query) is not None
+def _try(insert: Callable[[], int], *, times: int) -> bool:
+    """Whether one of so many tries has inserted the row."""
+    return any(insert() for _ in range(times))
 
 
 def random_mac(rng: random.Random) -> str:
@@ -312,8 +314,7 @@ def plug(session: Session, server_id: str, *, host: str | None, is_up: bool) -> 
 
 # Statements of every build and delete are built once: building one costs several times what running it does.
 _TABLE: Any = Port.__table__
-_ADD = sa.insert(_TABLE)
-_ADD_ADDRESS = sa.insert(ip_allocations.Address).inline()
+_ADD = InsertUnlessTaken(_TABLE).inline()
 _ADD_MEMBER = sa.insert(PortSecurityGroup)
 _OF_SERVER = _TABLE.c.device_id == sa.bindparam("of")
 _PLUG = sa.update(_TABLE).where(_OF_SERVER).values(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -299,15 +299,6 @@ def delete_rule(session: Session, rule: SecurityGroupRule) -> None:
     """Remove the rule."""
     session.execute(sa.delete(SecurityGroupRule).where(SecurityGroupRule.id == rule.id))
     network_changes.record(session, network_changes.Kind.RULES, [rule.group_id])
-
-
-def names(session: Session, group_ids: Iterable[str]) -> list[str]:
-    """The names of the groups, sorted."""
-    return sorted(session.scalars(_NAMES, {"ids": sorted(group_ids)}))
-
-
-_GROUPS: Any = SecurityGroup.__table__
-_NAMES = sa.select(_GROUPS.c.name).where(_GROUPS.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def missing(session: Session, group_ids: Iterable[str], *, project_id: str | None) -> list[str]:

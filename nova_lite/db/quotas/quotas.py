@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -77,6 +77,11 @@ def _count(table: Any, *conditions: Any) -> Any:
 _USED = _of_servers(_count(ServerGroup), _count(Port), _count(SecurityGroup))
 _USED_BY_USER = _of_servers(_count(ServerGroup, ServerGroup.user_id == _USER)).where(Server.user_id == _USER)
 _USED_NAMES = ("instances", "cores", "ram", "server_groups", "ports", "security_groups")
+_ALL_LIMITS = _LIMITS.subquery("limits")
+_ALL_USED = _USED.subquery("used")
+_LIMITS_AND_USED = sa.select(
+    *_ALL_LIMITS.c, *(column.label(name) for name, column in zip(_USED_NAMES, _ALL_USED.c, strict=True)),
+).select_from(_ALL_USED.outerjoin(_ALL_LIMITS, sa.true()))
 
 
 def limits(session: Session, conf: cfg.ConfigOpts, project_id: str, *, user_id: str | None = None) -> dict[str, int]:
@@ -88,9 +93,10 @@ def limits(session: Session, conf: cfg.ConfigOpts, project_id: str, *, user_id: 
 def limits_and_usage(
     session: Session, conf: cfg.ConfigOpts, project_id: str, *, user_id: str
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Limits and usage by resource: those of the project, or of the user where that leaves less. Two queries as a rule."""
-    found, own = _limits(session, conf, project_id, user_id)
-    usage = used(session, project_id)
+    """Limits and usage by resource: those of the project, or of the user where that leaves less. One query as a rule."""
+    rows = session.execute(_LIMITS_AND_USED, {"project": project_id, "user": user_id}).all()
+    found, own = _by_level(conf, [(row.level, row.resource, row.hard_limit) for row in rows if row.level is not None])
+    usage = {name: int(getattr(rows[0], name)) for name in _USED_NAMES}
     by_user = used(session, project_id, user_id=user_id) if own else {}
     for name, limit in own.items():
         if name in by_user and limit >= 0 and (found[name] < 0 or limit - by_user[name] < found[name] - usage[name]):
@@ -102,8 +108,12 @@ def _limits(
     session: Session, conf: cfg.ConfigOpts, project_id: str, user_id: str | None
 ) -> tuple[dict[str, int], dict[str, int]]:
     """The project's limits, and those that are the user's own."""
+    return _by_level(conf, session.execute(_LIMITS, {"project": project_id, "user": user_id or ""}))
+
+
+def _by_level(conf: cfg.ConfigOpts, rows: Iterable[Any]) -> tuple[dict[str, int], dict[str, int]]:
     levels: tuple[dict[str, int], ...] = ({}, {}, {})
-    for level, resource, limit in session.execute(_LIMITS, {"project": project_id, "user": user_id or ""}):
+    for level, resource, limit in rows:
         levels[level][resource] = limit
     return {**configured(conf), **levels[0], **levels[1]}, levels[2]
 

@@ -23,11 +23,15 @@ class GroupFilters:
         self._lock = threading.Lock()
 
     def add(self, ports: ServerPorts) -> None:
-        """Have the server's ports filtered; its networks are here, and groups that are not are fetched before."""
+        """Have the server's ports filtered; its networks are here, and groups that are not are fetched before.
+
+        The host puts its own ports' addresses into their groups: nobody need send it what it knows.
+        """
         known = self._records.groups
         self._records.put_groups(ports.groups)
         self._sync.fetch_groups(self._sync.missing(ports.ports))
         with self._lock:
+            self._records.add_members(ports.ports)
             groups = [known[group_id] for group_id in needed_groups(ports.ports, known) if group_id in known]
             networks = [self._records.networks[network.id] for network in ports.networks]
             self._firewall.add(networks, groups, ports.ports)

@@ -78,6 +78,29 @@ def test_the_last_of_a_host_is_given_once(clients: list[Database], least: str) -
         assert _sums(clients[0], host) == (2 * ROOM - 2, 64 * ROOM - 64, 2 * ROOM - 2, 64 * ROOM - 64)
 
 
+def test_a_request_that_is_delivered_to_several_schedulers_claims_once(clients: list[Database]) -> None:
+    """Each picks another host; the first claim to be committed is the server's, and the others are told of it."""
+    for number in range(ROUNDS):
+        _, request = _wanting(clients[0])
+        hosts = [f"each-{number}-{index}" for index in range(len(clients))]
+        for host in hosts:
+            _host(clients[0], host)
+        outcomes: list[str] = []
+
+        def claim(database: Database, host: str, request: PlacementRequest = request, outcomes: list[str] = outcomes) -> None:
+            try:
+                outcomes.append(host if _take(database, host, request) else "no room")
+            except claims.AlreadyClaimedError:
+                outcomes.append("claimed already")
+
+        _race([functools.partial(claim, database, host) for database, host in zip(clients, hosts, strict=True)])
+        won = [outcome for outcome in outcomes if outcome in hosts]
+        assert len(won) == 1
+        assert outcomes.count("claimed already") == len(clients) - 1
+        assert [_sums(clients[0], host) for host in hosts if host not in won] == [(0, 0, 0, 0)] * (len(clients) - 1)
+        assert _sums(clients[0], won[0]) == (2, 64, 2, 64)
+
+
 def _resized(database: Database, host: str) -> str:
     """A server with a claim on the host that a resize is about to grow."""
     server_id, request = _wanting(database)

@@ -20,6 +20,7 @@ from nova_lite.db.engine import Database
 from nova_lite.db.network import interfaces, network_changes, networks, ports, security_groups
 from nova_lite.db.network.network_changes import Kind, NetworkChange
 from nova_lite.db.network.networks import Network
+from nova_lite.db.network.ports import Port
 from nova_lite.db.network.security_groups import SecurityGroupRule
 from nova_lite.payloads import service_reports
 from nova_lite.payloads.cloud_addresses import cloud_addresses
@@ -78,6 +79,13 @@ def only_network(session: Session) -> Network:
     return networks.get(session, session.scalars(sa.select(Network.id)).one())
 
 
+def start(session: Session, server_id: str) -> Port:
+    """A server with a port in the default group is on its host; which one does not matter."""
+    port = rows.port(session, server_id, only_network(session))
+    interfaces.join_networks(session, server_id)
+    return port
+
+
 def pending(database: Database) -> int:
     with database.reader() as session:
         return session.scalar(sa.select(sa.func.count()).select_from(NetworkChange)) or 0
@@ -85,7 +93,7 @@ def pending(database: Database) -> int:
 
 def test_a_new_member_is_one_address_to_each_host_of_the_group(workers: Workers) -> None:
     with workers.database.writer() as session:
-        port = rows.port(session, "s3", only_network(session))
+        port = start(session, "s3")
         address, group_id = port.addresses[0].address, port.security_groups[0].group_id
     sent = workers.push()
     assert [(agent, method) for agent, method, _ in sent] == [("agent-a", "change_groups"), ("agent-b", "change_groups")]
@@ -99,7 +107,7 @@ def test_changes_are_numbered_without_a_gap(workers: Workers) -> None:
     revisions = []
     for number in range(3):
         with workers.database.writer() as session:
-            rows.port(session, f"s{number + 3}", only_network(session))
+            start(session, f"s{number + 3}")
         revisions.append([(value[0].base_revision, value[0].revision) for _, _, value in workers.push()])
     assert revisions[0][0][1] == revisions[1][0][0]
     assert revisions[1][0][1] == revisions[2][0][0]
@@ -109,7 +117,7 @@ def test_a_clock_that_was_set_back_makes_no_revision_smaller(workers: Workers) -
     latest = []
     for number in range(2):
         with workers.database.writer() as session:
-            rows.port(session, f"s{number + 3}", only_network(session))
+            start(session, f"s{number + 3}")
         latest.append(workers.push()[0][2][0].revision)
         workers.now = lambda: utcnow().replace(year=2001)
     assert latest[0] < latest[1]
@@ -128,7 +136,7 @@ def test_a_member_that_joined_and_left_before_the_push_is_removed(workers: Worke
 def test_servers_that_start_at_once_are_one_message_to_each_host(workers: Workers) -> None:
     for number in range(5):
         with workers.database.writer() as session:
-            rows.port(session, f"n{number}", only_network(session))
+            start(session, f"n{number}")
     sent = workers.push()
     assert len(sent) == 2
     assert len(sent[0][2][0].added) == 5
