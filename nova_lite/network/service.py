@@ -195,17 +195,18 @@ def make_driver(
         return FakeNetwork(Records(None), source=source, agent=conf.host)
     directory = Path(conf.state_path) / "network"
     records = Records(directory)
+    table = names.table_name(host=conf.host, directory=str(directory.resolve()))
     parts = Parts(
         bridges=Bridges(
             tunnel_ip=options.tunnel_ip, vxlan_port=options.vxlan_port, transit_cidr=options.transit_cidr
         ),
         dhcp=Dhcp(
-            directory / "dhcp", domain=options.dns_domain, dns_servers=options.dns_servers,
+            directory / "dhcp", run_directory=Path("/run/nova-lite") / table, domain=options.dns_domain, dns_servers=options.dns_servers,
             lease_s=options.dhcp_lease_s,
         ),
         floating=FloatingAddresses(
             transit_cidr=options.transit_cidr, external_interface=options.external_interface),
-        firewall=Firewall(table=names.table_name(host=conf.host, directory=str(directory.resolve())), transit_cidr=options.transit_cidr,
+        firewall=Firewall(table=table, transit_cidr=options.transit_cidr,
                           vxlan_port=options.vxlan_port, is_host_open=options.guests_reach_host),
         metadata=MetadataListeners(metadata_app_factory(InstanceMetadata(records))),
         sync=StateSync(records, source or NoSource(), agent=conf.host),

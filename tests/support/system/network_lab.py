@@ -213,13 +213,13 @@ class Lab:
             "dnsmasq": self.dnsmasq_pids(),
             "state": sorted(
                 str(path) for path in (self.directory / "state").rglob("*")
-                if path.is_file() and "tombstones" not in str(path)
+                if path.is_file() and path.parent.name not in ("tombstones", "cloud")
             ),
         }
 
     def dnsmasq_pids(self) -> list[int]:
         """The dnsmasq processes of this lab, zombies excluded."""
-        mine = str(self.directory / "state")
+        mine = names.table_name(host=self._name, directory=str((self.directory / "state" / "network").resolve()))
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):

@@ -37,9 +37,13 @@ class Rows:
 
     def __init__(self) -> None:
         self._state = NetworkState()
+        self._addresses: tuple[str, ...] = ()
 
     def set_rows(self, state: NetworkState) -> None:
         self._state = state
+
+    def set_addresses(self, addresses: tuple[str, ...]) -> None:
+        self._addresses = addresses
 
     def network_state(
         self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
@@ -47,7 +51,7 @@ class Rows:
         return self._state
 
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
-        return ("192.0.2.0/24",)
+        return self._addresses
 
 
 ROWS = Rows()
@@ -56,8 +60,8 @@ ROWS = Rows()
 def execute(argv: list[str]) -> int:
     """Recover, then answer one line `{"method", "arguments"}` after the other until stdin ends.
 
-    The method `at_once` takes a list of such requests and does them in eight threads, in any order; `set_rows` says
-    what the worker finds when it fetches.
+    The method `at_once` takes a list of such requests and does them in eight threads, in any order; `set_rows` and
+    `set_addresses` say what the worker finds when it fetches.
     """
     conf = options.load(argv, files=[])
     driver = make_driver(conf, metadata_app_factory=documents_app, source=ROWS)
@@ -79,12 +83,13 @@ def answer(driver: NetworkDriver, request: dict[str, Any]) -> dict[str, Any]:
     """What the driver returns, as JSON types; a deliberate error as its name and text."""
     types = {
         "prepare": ServerPorts, "refresh": ServerPorts, "update_groups": tuple[SecurityGroup, ...],
-        "change_groups": tuple[SecurityGroupChange, ...], "update_networks": tuple[Network, ...], "set_rows": NetworkState}
+        "change_groups": tuple[SecurityGroupChange, ...], "update_networks": tuple[Network, ...], "set_rows": NetworkState,
+        "set_addresses": tuple[str, ...]}
     arguments = [from_wire(types.get(request["method"], Any), value) for value in request["arguments"]]
     named = dict(request.get("named", {}))
     if "fence" in named:
         named["order"] = order_of_fence(named.pop("fence"))
-    subject = ROWS if request["method"] == "set_rows" else driver
+    subject = ROWS if request["method"].startswith("set_") and request["method"] != "set_peers" else driver
     try:
         return {"result": to_wire(getattr(subject, request["method"])(*arguments, **named))}
     except errors.NovaLiteError as error:

@@ -24,6 +24,19 @@ def test_a_name_that_is_no_label_is_replaced() -> None:
     assert dhcp._hosts([SUBNET], [plug("10.0.0.5", hostname="a,b\n#")]) == "fa:16:3e:00:00:01,host-10-0-0-5,10.0.0.5\n"
 
 
+def test_a_name_is_its_first_holders_and_others_are_called_by_their_address() -> None:
+    first, second = plug("10.0.0.9", hostname="db"), plug("10.0.0.5", hostname="DB", mac="fa:16:3e:00:00:02")
+    before = dhcp._hosts([SUBNET], [first])
+
+    assert dhcp._hosts([SUBNET], [second, first], before) == (
+        "fa:16:3e:00:00:01,db,10.0.0.9\nfa:16:3e:00:00:02,host-10-0-0-5,10.0.0.5\n")
+    assert dhcp._hosts([SUBNET], [second], before) == "fa:16:3e:00:00:02,DB,10.0.0.5\n"
+
+
+def test_a_name_made_of_an_address_is_nobodys_to_choose() -> None:
+    assert dhcp._hosts([SUBNET], [plug("10.0.0.5", hostname="Host-10-0-0-9")]) == "fa:16:3e:00:00:01,host-10-0-0-5,10.0.0.5\n"
+
+
 def test_a_guest_outside_the_served_subnets_gets_no_line() -> None:
     assert dhcp._hosts([SUBNET], [plug("192.168.0.5")]) == ""
 
