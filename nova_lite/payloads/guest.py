@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.db.compute import servers
 from nova_lite.db.compute.servers import Server
-from nova_lite.db.image import images
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import compute, network
 from nova_lite.rpc.order import NEVER, Order
@@ -42,22 +41,44 @@ def server_ports(
     session: Session, environment: Environment, server: Server, *, order: Order = NEVER, without: str | None = None
 ) -> network.ServerPorts:
     """What the network worker of the server's host must know, documents included; `without`: a port that leaves."""
-    bare, names = port_payloads.with_group_names(session, server, order=order, documents={})
-    if without is not None:
-        bare = port_payloads.without(bare, without)
-    facts = _facts(server, bare, names)
+    found = port_payloads.read(session, server, order=order)
+    bare = found.ports if without is None else port_payloads.without(found.ports, without)
+    return _with_documents(environment, server, bare, found.group_names)
+
+
+def _with_documents(
+    environment: Environment, server: Server, bare: network.ServerPorts, group_names: Mapping[str, str]
+) -> network.ServerPorts:
+    facts = _facts(server, bare, group_names)
     return dataclasses.replace(bare, documents=instance_metadata.render(facts, dns_domain=environment.dns_domain))
 
 
+@dataclasses.dataclass(frozen=True)
+class DescribedServer:
+    """What its host must know of a server, as read at once. `image_source`: a row of db/images.source(), None: it has gone.
+
+    `has_peers`: other hosts have ports on its networks.
+    """
+
+    server: Server
+    ports: network.ServerPorts
+    image_source: Any
+    has_peers: bool
+
+
+def read(session: Session, environment: Environment, server_id: str, *, order: Order) -> DescribedServer:
+    """Read a server that has a host, with its image and ports; four queries."""
+    row = servers.row_with_image(session, server_id)
+    found = port_payloads.read(session, row.server, order=order)
+    return DescribedServer(row.server, _with_documents(environment, row.server, found.ports, found.group_names), row.image, found.has_peers)
+
+
 def describe(
-    session: Session, environment: Environment, server: Server, *, ports: network.ServerPorts,
-    image: compute.Image | None = None, admin_pass: str | None = None,
+    environment: Environment, server: Server, *, ports: network.ServerPorts, image: compute.Image, admin_pass: str | None = None,
 ) -> compute.Guest:
-    """What the compute worker of the server's host must know; `image`: what to build it from, if not its own.
+    """What the compute worker of the server's host must know; `image`: what to build it from.
 
     `admin_pass`: sealed, for the config drive.
-
-    :raises errors.ImageFailed: the image has gone since the server was requested.
     """
     flavor = server.flavor
     return compute.Guest(
@@ -65,7 +86,7 @@ def describe(
         display_name=server.name, hostname=server.hostname, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb,
         disks=guest_disk.of_flavor(
             root_gb=flavor.root_gb, ephemeral_gb=flavor.ephemeral_gb, swap_mb=flavor.swap_mb),
-        image=image or _image(session, environment, server), nics=_nics(ports), config_drive=server.config_drive,
+        image=image, nics=_nics(ports), config_drive=server.config_drive,
         documents=instance_metadata.for_config_drive(ports.documents, admin_pass=_open(environment, admin_pass)),
         extra_specs=dict(flavor.extra_specs), project_id=server.project_id,
         user_id=server.user_id,
@@ -86,8 +107,11 @@ def _open(environment: Environment, sealed: str | None) -> str | None:
     return environment.open_secret(sealed) if sealed else None
 
 
-def _image(session: Session, environment: Environment, server: Server) -> compute.Image:
-    image = images.source(session, str(server.image_id))
+def image_of(environment: Environment, server: Server, image: Any) -> compute.Image:  # noqa: ANN401 - a row of db/images.source()
+    """Where the worker of the server's host gets the server's image.
+
+    :raises errors.ImageFailed: the image has gone since the server was requested.
+    """
     if image is None or image.status != "active":
         raise errors.ImageFailed(host=server.host, id=server.image_id, reason="it was deleted in the meantime")
     return image_payload(

@@ -47,11 +47,17 @@ _Tunnels = dict[str, set[str]]  # agent → tunnel addresses of its hosts
 
 def networks(session: Session, network_ids: Collection[str], *, agent: str | None) -> tuple[network_rpc.Network, ...]:
     """The networks in this order, for the network worker `agent`; two queries. One that was deleted is left out."""
+    return read(session, network_ids, agent=agent)[0]
+
+
+def read(session: Session, network_ids: Collection[str], *, agent: str | None) -> tuple[tuple[network_rpc.Network, ...], bool]:
+    """As `networks`, and whether another agent's hosts are on any of them."""
     if not network_ids:
-        return ()
+        return (), False
     rows, tunnels = _rows(session, network_ids), _tunnels(session, network_ids)
     return tuple(
-        _network(rows[network_id], _peers(tunnels[network_id], agent)) for network_id in network_ids if network_id in rows)
+        _network(rows[network_id], _peers(tunnels[network_id], agent)) for network_id in network_ids if network_id in rows
+    ), any(other != agent for agents in tunnels.values() for other in agents)
 
 
 def take_changes(session: Session, network_ids: Collection[str], *, revision: int) -> dict[str, tuple[network_rpc.Network, ...]]:

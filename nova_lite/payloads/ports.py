@@ -28,30 +28,32 @@ from nova_lite.rpc.order import NEVER, Order
 def server_ports(
     session: Session, server: Server, *, order: Order = NEVER, documents: dict[str, str], revision: int | None = None
 ) -> network_rpc.ServerPorts:
-    """What the network worker of the server's host must know of its ports; three queries. Others as for `with_group_names`."""
-    return with_group_names(session, server, order=order, documents=documents, revision=revision)[0]
+    """What the network worker of the server's host must know of its ports: `read` with documents; `revision` None: the rows' own."""
+    bare = read(session, server, order=order).ports
+    return dataclasses.replace(bare, documents=documents, revision=bare.revision if revision is None else revision)
 
 
-def with_group_names(
-    session: Session, server: Server, *, order: Order = NEVER, documents: dict[str, str], revision: int | None = None
-) -> tuple[network_rpc.ServerPorts, dict[str, str]]:
-    """As `server_ports`, and the names of the ports' security groups by id.
+@dataclasses.dataclass(frozen=True)
+class PortsRead:
+    """A server's ports without documents, their security groups' names by id, and whether other hosts are on their networks."""
+
+    ports: network_rpc.ServerPorts
+    group_names: dict[str, str]
+    has_peers: bool
+
+
+def read(session: Session, server: Server, *, order: Order = NEVER) -> PortsRead:
+    """Read the ports of a server on a host; three queries.
 
     `server.host` must be set and its ports plugged there (`ports.plug`) and committed before, so that of two
-    servers placed at once on two hosts the later one sees the earlier one's host. `revision` None: the rows' own.
+    servers placed at once on two hosts the later one sees the earlier one's host.
     """
-    ports, rows_revision, names = _ports(session, server)
+    ports, revision, names = _ports(session, server)
     network_ids = list(dict.fromkeys(port.network_id for port in ports))
-    return network_rpc.ServerPorts(
-        server_id=server.id,
-        fence=0,
-        order=order,
-        networks=networks.networks(session, network_ids, agent=server.agent),
-        ports=tuple(ports),
-        groups=(),
-        documents=documents,
-        revision=rows_revision if revision is None else revision,
-    ), names
+    on_host, has_peers = networks.read(session, network_ids, agent=server.agent)
+    return PortsRead(network_rpc.ServerPorts(
+        server_id=server.id, fence=0, order=order, networks=on_host, ports=tuple(ports), groups=(), documents={},
+        revision=revision), names, has_peers)
 
 
 def without(known: network_rpc.ServerPorts, port_id: str) -> network_rpc.ServerPorts:

@@ -20,14 +20,13 @@ from nova_lite import errors
 from nova_lite.conductor.steps import faults
 from nova_lite.db.compute import servers
 from nova_lite.db.compute.actions import SERVER, Action
-from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
 from nova_lite.db.hosts import hosts, observation
-from nova_lite.payloads.guest import Environment
+from nova_lite.payloads.guest import DescribedServer, Environment
 from nova_lite.rpc.api import ApiRpc
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc
-from nova_lite.rpc.network import NetworkRpc, ServerPorts
+from nova_lite.rpc.network import NetworkRpc
 from nova_lite.rpc.order import Order
 from nova_lite.rpc.scheduler import SchedulerRpc
 from nova_lite.runtime.ttl_cache import TtlCache
@@ -44,9 +43,9 @@ class Described:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: collections.OrderedDict[int, tuple[Server, ServerPorts]] = collections.OrderedDict()
+        self._known: collections.OrderedDict[int, DescribedServer] = collections.OrderedDict()
 
-    def get(self, attempt_id: int, read: Callable[[], tuple[Server, ServerPorts]]) -> tuple[Server, ServerPorts]:
+    def get(self, attempt_id: int, read: Callable[[], DescribedServer]) -> DescribedServer:
         """What is known, else what `read` gives."""
         with self._lock:
             known = self._known.get(attempt_id)
@@ -57,6 +56,11 @@ class Described:
                 if len(self._known) > _DESCRIBED:
                     self._known.popitem(last=False)
         return known
+
+    def known(self, attempt_id: int) -> DescribedServer | None:
+        """What is known; None: nothing."""
+        with self._lock:
+            return self._known.get(attempt_id)
 
     def forget(self, attempt_id: int) -> None:
         with self._lock:

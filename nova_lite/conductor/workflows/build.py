@@ -15,12 +15,11 @@ from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import NETWORK, ControlStep, Deadline, HostStep, HostUndo, Run, Workflow
 from nova_lite.conductor.steps import faults
 from nova_lite.db.compute import servers
-from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import claims
 from nova_lite.db.network import interfaces, ports
 from nova_lite.lifecycle.servers import Power
 from nova_lite.payloads import guest, placement
-from nova_lite.rpc.network import ServerPorts
+from nova_lite.payloads.guest import DescribedServer
 from nova_lite.values.instance_metadata import names_devices
 
 LOG = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ def pick_host(services: Services, run: BuildRun) -> BuildState:
 
 def record_host(session: Session, run: BuildRun) -> None:
     servers.place(session, run.resource_id, host=run.state.host, agent=run.state.agent, availability_zone=run.state.zone,
-                  task=("scheduling", "networking"))
+                  task=("scheduling", "spawning"))
     ports.plug(session, run.resource_id, host=run.state.host, is_up=False)
 
 
@@ -73,18 +72,17 @@ def release_claim(services: Services, run: Run[Any]) -> None:
 
 def prepare_network(services: Services, run: Run[Any]) -> None:
     """Bridge, DHCP entry, filter and metadata are on the host before the guest is."""
-    _, payload = _described(services, run)
     # What was read may be of an earlier epoch than the request.
-    services.network(run.state.agent).prepare_server(run.ctxt, ports=dataclasses.replace(payload, order=run.order))
+    services.network(run.state.agent).prepare_server(
+        run.ctxt, ports=dataclasses.replace(_described(services, run).ports, order=run.order))
 
 
-def _described(services: Services, run: Run[Any]) -> tuple[Server, ServerPorts]:
-    """The server's row and its ports; read once for the steps of an attempt that this conductor carries out."""
+def _described(services: Services, run: Run[Any]) -> DescribedServer:
+    """The server, its image and its ports; read once for the steps of an attempt that this conductor carries out."""
 
-    def read() -> tuple[Server, ServerPorts]:
+    def read() -> DescribedServer:
         with services.database.reader() as session:
-            server = servers.row(session, run.resource_id)
-            return server, guest.server_ports(session, services.environment, server, order=run.order)
+            return guest.read(session, services.environment, run.resource_id, order=run.order)
 
     return services.described.get(run.attempt_id, read)
 
@@ -92,7 +90,16 @@ def _described(services: Services, run: Run[Any]) -> tuple[Server, ServerPorts]:
 def record_network(session: Session, run: BuildRun) -> None:
     """Other hosts of the networks are to reach this one."""
     network_sync.record_joined(session, run)
-    servers.show_task(session, run.resource_id, among=("networking",), task="spawning")
+
+
+def notify_peers(services: Services, run: Run[Any]) -> None:
+    """What is recorded is pushed soon, unless the networks are on this host only, which has seen to it itself.
+
+    A host that comes to them later reads that this one is there, and its own record has all that is pending pushed.
+    """
+    described = services.described.known(run.attempt_id)
+    if described is None or described.has_peers:
+        network_sync.changed(services, run)
 
 
 def release_network(services: Services, run: Run[Any]) -> None:
@@ -102,10 +109,9 @@ def release_network(services: Services, run: Run[Any]) -> None:
 
 def start_guest(services: Services, run: BuildRun) -> None:
     """Image, disks, config drive and domain, all by the host's compute worker."""
-    server, payload = _described(services, run)
-    with services.database.reader() as session:
-        described = guest.describe(session, services.environment, server, ports=payload, admin_pass=run.state.admin_pass)
-    services.compute(run.state.agent).build(run.ctxt, order=run.order, guest=described)
+    described = _described(services, run)
+    services.compute(run.state.agent).build(run.ctxt, order=run.order, guest=guest.describe(
+        services.environment, described.server, ports=described.ports, image=guest.image_of(services.environment, described.server, described.image_source), admin_pass=run.state.admin_pass))
 
 
 def record_guest(session: Session, run: BuildRun) -> None:
@@ -115,9 +121,9 @@ def record_guest(session: Session, run: BuildRun) -> None:
 
 def notify_device_addresses(services: Services, run: BuildRun) -> None:
     """Where tagged devices are is known now that the guest is defined."""
-    _, payload = _described(services, run)
+    documents = _described(services, run).ports.documents
     services.described.forget(run.attempt_id)
-    if names_devices(payload.documents):
+    if names_devices(documents):
         services.conductor.refresh_documents(run.ctxt, server_id=run.resource_id)
 
 
@@ -160,7 +166,7 @@ BUILD = Workflow(
     (
         ControlStep("pick_host", pick_host, record=record_host, undo=release_claim),
         HostStep("prepare_network", lambda run: run.state.agent, prepare_network, binary=NETWORK, record=record_network,
-                 after=network_sync.changed, undo=HostUndo(release_network)),
+                 after=notify_peers, undo=HostUndo(release_network)),
         HostStep("start_guest", lambda run: run.state.agent, start_guest, record=record_guest, after=notify_device_addresses,
                  undo=HostUndo(destroy_guest)),
     ),

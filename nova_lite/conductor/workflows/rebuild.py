@@ -56,11 +56,11 @@ def record_refreshed(session: Session, run: RebuildRun) -> None:
 def replace_guest(services: Services, run: RebuildRun) -> None:
     """The host replaces the guest."""
     with services.database.reader() as session:
-        server = servers.get(session, run.resource_id)
-        ports = guest.server_ports(session, services.environment, server, order=run.order)
-        described = guest.describe(session, services.environment, server, ports=ports, admin_pass=run.state.admin_pass)
+        found = guest.read(session, services.environment, run.resource_id, order=run.order)
     services.compute(run.state.agent).rebuild(
-        run.ctxt, order=run.order, guest=described, keeps_ephemeral=run.state.preserve_ephemeral, is_on=run.state.is_on)
+        run.ctxt, order=run.order, guest=guest.describe(
+            services.environment, found.server, ports=found.ports, admin_pass=run.state.admin_pass,
+            image=guest.image_of(services.environment, found.server, found.image_source)), keeps_ephemeral=run.state.preserve_ephemeral, is_on=run.state.is_on)
 
 
 def record_rebuilt(session: Session, run: RebuildRun) -> None:

@@ -85,7 +85,7 @@ def start_guest(services: Services, run: UnshelveRun) -> None:
         server = servers.get(session, run.resource_id)
         known = guest.server_ports(session, services.environment, server, order=run.order)
         described = guest.describe(
-            session, services.environment, server, ports=known, image=_snapshot(session, services, run))
+            services.environment, server, ports=known, image=_snapshot(session, services, run))
     worker.build(run.ctxt, order=run.order, guest=described)
 
 

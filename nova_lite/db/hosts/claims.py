@@ -38,9 +38,9 @@ def _fits(free_of: Any, growth: Any, ratios: Any) -> dict[str, sa.ColumnElement[
 _TAKE = sa.update(_HOSTS).where(
     _HOSTS.c.name == sa.bindparam("on"),
     # Locked: of two deliveries of one request the second waits here, and then sees the claim of the first.
-    sa.select(Server.number).where(
+    for_update(sa.select(Server.number).where(
         Server.id == sa.bindparam("of"), Server.deleted_at.is_(None), sa.func.coalesce(Server.task_state, "") != "deleting",
-    ).with_for_update(key_share=True).exists(),
+    ), key_share=True).exists(),
     sa.func.coalesce(sa.bindparam("in_az", type_=sa.String), _HOSTS.c.availability_zone) == _HOSTS.c.availability_zone,
     # Nothing of a resource fits also where an operator took away what is claimed.
     *(sa.or_(_NEW[name] == 0, fits) for name, fits in _fits(_HOSTS.c, _NEW, _RATIOS).items()),

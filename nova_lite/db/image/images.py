@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
@@ -122,13 +122,25 @@ def by_ids(session: Session, image_ids: Collection[str]) -> dict[str, Image]:
     return {image.id: image for image in session.scalars(_BY_IDS, {"ids": sorted(image_ids)})}
 
 
-def source(session: Session, image_id: str) -> Any:  # noqa: ANN401 - a row
-    """What a host needs of the image to fetch it, with the names of Image's columns; None: it is gone."""
-    return session.execute(_SOURCE, {"of": image_id}).first()
+class Source(NamedTuple):
+    """What a host needs of an image to fetch it."""
+
+    id: str
+    status: str
+    disk_format: str | None
+    size: int | None
+    hash_value: str | None
+
+
+def source(session: Session, image_id: str) -> Source | None:
+    """What a host needs of the image; None: it is gone."""
+    found = session.execute(_SOURCE, {"of": image_id}).first()
+    return None if found is None else Source(*found)
 
 
 _TABLE: Any = Image.__table__
-_SOURCE = sa.select(_TABLE.c.id, _TABLE.c.status, _TABLE.c.disk_format, _TABLE.c.size, _TABLE.c.hash_value).where(
+SOURCE = tuple(_TABLE.c[name] for name in Source._fields)  # its columns
+_SOURCE = sa.select(*SOURCE).where(
     _TABLE.c.id == sa.bindparam("of"), _TABLE.c.deleted_at.is_(None))
 _BY_IDS = sa.select(Image).where(Image.id.in_(sa.bindparam("ids", expanding=True)), Image.deleted_at.is_(None))
 

@@ -17,6 +17,7 @@ from nova_lite import errors
 from nova_lite.db import listing
 from nova_lite.db.base import Base, Timestamps, for_update, new_id
 from nova_lite.db.network import revisions
+from nova_lite.db.network.security_groups import SecurityGroup
 
 _SEGMENTS = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348)
 _TRIES = 8
@@ -164,11 +165,12 @@ class UsableRange:
 
 @dataclasses.dataclass(frozen=True)
 class Usable:
-    """A Pluggable as its rows had it."""
+    """A Pluggable as its rows had it. `default_group_id`: the project's default security group; None: there is none yet."""
 
     id: str
     port_security_enabled: bool
     subnets: list[UsableRange]
+    default_group_id: str | None = None
 
 
 def usable(session: Session, project_id: str, *, among: Sequence[str] | None = None) -> list[Usable]:
@@ -179,8 +181,8 @@ def usable(session: Session, project_id: str, *, among: Sequence[str] | None = N
     query, wanted = (_USABLE, {}) if among is None else (_USABLE_AMONG, {"ids": list(among)})
     found: dict[str, Usable] = {}
     rows = session.connection().execute(query, {"project": project_id, **wanted})
-    for network_id, is_secured, subnet_id, cidr, gateway, pools in rows:
-        network = found.setdefault(network_id, Usable(network_id, is_secured, []))
+    for network_id, is_secured, subnet_id, cidr, gateway, pools, group_id in rows:
+        network = found.setdefault(network_id, Usable(network_id, is_secured, [], group_id))
         if subnet_id is not None:
             network.subnets.append(UsableRange(subnet_id, cidr, gateway, pools))
     return list(found.values())
@@ -188,7 +190,8 @@ def usable(session: Session, project_id: str, *, among: Sequence[str] | None = N
 
 # Built once: building a query costs several times what running it does, and every boot runs this one.
 _USABLE = (
-    sa.select(Network.id, Network.port_security_enabled, Subnet.id, Subnet.cidr, Subnet.gateway, Subnet.pools)
+    sa.select(Network.id, Network.port_security_enabled, Subnet.id, Subnet.cidr, Subnet.gateway, Subnet.pools,
+              sa.select(SecurityGroup.id).where(SecurityGroup.default_of == sa.bindparam("project")).scalar_subquery())
     .select_from(sa.outerjoin(Network.__table__, Subnet.__table__, Subnet.network_id == Network.id))
     .where(sa.or_(Network.project_id == sa.bindparam("project"), Network.shared))
     .order_by(Network.created_at, Network.id, Subnet.created_at)

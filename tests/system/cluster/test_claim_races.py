@@ -79,7 +79,7 @@ def test_the_last_of_a_host_is_given_once(clients: list[Database], least: str) -
 
 
 def test_a_request_that_is_delivered_to_several_schedulers_claims_once(clients: list[Database]) -> None:
-    """Each picks another host; the first claim to be committed is the server's, and the others are told of it."""
+    """Each picks another host; the first claim to be committed is the server's, and the others learn of it."""
     for number in range(ROUNDS):
         _, request = _wanting(clients[0])
         hosts = [f"each-{number}-{index}" for index in range(len(clients))]

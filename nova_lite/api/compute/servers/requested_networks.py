@@ -71,7 +71,8 @@ def group_ids(req: Request, group_names: Sequence[str], nics: Sequence[Nic]) -> 
         return [group.id for group in security_groups.named(req.db, req.ctxt.project_id, group_names)]
     if not any(nic.network for nic in nics):
         return []
-    return [security_groups.default_id(req.db, req.ctxt.project_id)]
+    known = next((nic.network.default_group_id for nic in nics if isinstance(nic.network, networks.Usable)), None)
+    return [known or security_groups.default_id(req.db, req.ctxt.project_id)]
 
 
 def names(group_names: Sequence[str]) -> list[dict[str, str]]:
