@@ -31,6 +31,7 @@ from nova_lite.compute.records import Records
 from nova_lite.compute.recovery import Recovery
 from nova_lite.compute.virt import drivers
 from nova_lite.compute.virt.driver import Driver
+from nova_lite.rpc import stopping
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
@@ -84,8 +85,7 @@ class ComputeService:
     def stop(self) -> None:
         self._is_stopping.set()
         self._heartbeat.stop()
-        self._server.stop()
-        self._server.wait()
+        stopping.stop(self._server)
         if self._housekeeper:
             self._housekeeper.join(timeout=5)
         self._consoles.stop()

@@ -34,6 +34,7 @@ from nova_lite.db.base import utcnow
 from nova_lite.db.engine import Database
 from nova_lite.db.hosts import conductor_leases
 from nova_lite.payloads.guest import Environment
+from nova_lite.rpc import stopping
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
@@ -130,8 +131,7 @@ class ConductorService:
             periodic.stop()
         self._release_share()
         self._heartbeat.stop()
-        self._server.stop()
-        self._server.wait()
+        stopping.stop(self._server)
         self._threads.stop()
         deadline = time.monotonic() + HAND_OVER_S
         while self._engine.active and time.monotonic() < deadline:

@@ -27,6 +27,7 @@ from nova_lite.network.linux.metadata_backend import MetadataListeners, WSGIAppl
 from nova_lite.network.records import Records
 from nova_lite.network.repair import PeriodicRepair
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
+from nova_lite.rpc import stopping
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, ServiceReport, StepReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
@@ -181,8 +182,7 @@ class NetworkService:
         """Finish requests under way and end; guests keep their network."""
         self._heartbeat.stop()
         self._repair.stop()
-        self._server.stop()
-        self._server.wait()
+        stopping.stop(self._server)
         self.driver.stop()
 
 

@@ -11,6 +11,10 @@ from nova_lite.rpc.interface import Interface, call
 from nova_lite.rpc.payload import payload, wire
 from nova_lite.values.resources import Resources
 
+# A scheduler at work on a request says so: after so long without a word the request or its answer is lost. It is safe to send
+# again, since a claim is the server's.
+ANSWER_LOST_S = 5
+
 
 @payload(version=4)
 class PlacementRequest:
@@ -72,7 +76,7 @@ class SchedulerRpc(Interface):
 
     topic, version = "scheduler", "1.1"
 
-    @call(since="1.0", timeout_s=30)
+    @call(since="1.0", timeout_s=30, monitor_s=ANSWER_LOST_S)
     def pick_host(self, ctxt: Context, *, request: PlacementRequest) -> Placement:
         """Choose a host and claim the server's resources on it; an existing claim is returned again.
 
@@ -80,7 +84,7 @@ class SchedulerRpc(Interface):
         """
         ...
 
-    @call(since="1.1", timeout_s=30)
+    @call(since="1.1", timeout_s=30, monitor_s=ANSWER_LOST_S)
     def resize_claim(self, ctxt: Context, *, request: PlacementRequest) -> None:
         """Let the server's claim on its host, the request's `forced_host`, become as large as the request.
 

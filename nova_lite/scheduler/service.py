@@ -18,6 +18,7 @@ from nova_lite.context import Context
 from nova_lite.db.compute import server_migrations
 from nova_lite.db.engine import Database
 from nova_lite.db.hosts import claims, hosts, observation
+from nova_lite.rpc import stopping
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
@@ -141,5 +142,4 @@ class SchedulerService:
     def stop(self) -> None:
         """Stop after the requests that are being handled."""
         self._heartbeat.stop()
-        self._server.stop()
-        self._server.wait()
+        stopping.stop(self._server)

@@ -175,7 +175,7 @@ def _pid(path: Path) -> int | None:
 def _hosts(served: list[Subnet], ports: Iterable[Port], before: str = "") -> str:
     """dnsmasq's host lines, `MAC,name,address`: the first address in a served subnet; DHCPv4 gives a NIC one.
 
-    A name is its first holder's, whoever else comes with it on a shared network: who has it in `before`, the text as it
+    A name is its first holder's, though others come with it on a shared network: who has it in `before`, the text as it
     was, else who comes first. Others are called by their address.
     """
     holders = {name.lower(): (mac, address) for mac, name, address in (line.split(",") for line in before.splitlines())}

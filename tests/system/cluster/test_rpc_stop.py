@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RPC servers that are stopped and started under load, on a real broker: each call is answered, by one of them or by the next."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import oslo_messaging as messaging
+import pytest
+from oslo_config import cfg
+
+from nova_lite import conf as options
+from nova_lite import errors
+from nova_lite.context import Context, system_context
+from nova_lite.rpc import stopping, transport
+from nova_lite.rpc.interface import Interface, call, serve
+from nova_lite.rpc.scheduler import PlacementRequest, SchedulerRpc
+from tests.support.wait import wait_until
+from tools.lib.services import RabbitMQ
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real parts run as their own users: needs root")
+STOPS = 12
+CALLERS = 8
+# Calls between two stops, so that each stop falls into many of them.
+BETWEEN = 60
+
+
+class EchoRpc(Interface):
+    """Calls that are answered at once."""
+
+    topic, version = "echo", "1.0"
+
+    @call(since="1.0", timeout_s=30)
+    def echo(self, ctxt: Context, *, number: int) -> int:
+        """The number."""
+        ...
+
+
+class Echo:
+    """Takes a moment for each, as a scheduler does: some are always being handled when the server stops."""
+
+    def __init__(self) -> None:
+        self._moment = threading.Event()
+
+    def echo(self, ctxt: Context, *, number: int) -> int:
+        self._moment.wait(0.02)
+        return number
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as running:
+        yield running
+
+
+def connect(broker: RabbitMQ, directory: Path) -> messaging.transport.RPCTransport:
+    nova_conf = directory / "nova.conf"
+    nova_conf.write_text(f"[DEFAULT]\ntransport_url = {broker.url}\n")
+    return transport.connect(options.load([], conf=cfg.ConfigOpts(), files=[str(nova_conf)]))
+
+
+class Callers:
+    """Threads that call again and again."""
+
+    def __init__(self, bus: messaging.transport.RPCTransport) -> None:
+        self.answered = 0
+        self.lost: list[str] = []
+        self._client, self._lock, self._stopping = EchoRpc.client(bus), threading.Lock(), threading.Event()
+        self._threads = [threading.Thread(target=self._work) for _ in range(CALLERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self) -> None:
+        number = 0
+        while not self._stopping.is_set():
+            number += 1
+            try:
+                assert self._client.echo(system_context(), number=number) == number
+            except errors.ServiceDown as lost:
+                self.lost.append(lost.text)
+            with self._lock:
+                self.answered += 1
+
+    def wait_for_more(self) -> None:
+        enough = self.answered + BETWEEN
+        wait_until(lambda: self.answered >= enough, "answers")
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_no_call_is_lost_when_servers_stop_under_load(broker: RabbitMQ, tmp_path: Path) -> None:
+    serving, calling = connect(broker, tmp_path), connect(broker, tmp_path)
+    server = serve(EchoRpc, serving, "echo-0", [Echo()])
+    server.start()
+    callers = Callers(calling)
+    try:
+        for number in range(1, STOPS + 1):
+            callers.wait_for_more()
+            stopping.stop(server)
+            server = serve(EchoRpc, serving, f"echo-{number}", [Echo()])
+            server.start()
+        callers.wait_for_more()
+    finally:
+        callers.stop()
+        stopping.stop(server)
+        serving.cleanup()
+        calling.cleanup()
+    assert callers.lost == []
+
+
+@pytest.mark.timed
+def test_an_answer_of_a_scheduler_that_is_lost_is_noticed_in_seconds(broker: RabbitMQ, tmp_path: Path) -> None:
+    """Nobody serves the request, as when the one that took it was killed."""
+    bus, began = connect(broker, tmp_path), time.monotonic()
+    request = PlacementRequest(server_id="s", project_id="p", vcpus=1, ram_mb=1, disk_gb=1)
+    with pytest.raises(errors.ServiceDown):
+        SchedulerRpc.client(bus).pick_host(system_context(), request=request)
+    assert time.monotonic() - began < 15
+    bus.cleanup()
