@@ -20,6 +20,7 @@ from nova_lite.db.network import interfaces, ports
 from nova_lite.lifecycle.servers import Power
 from nova_lite.payloads import guest, placement
 from nova_lite.payloads.guest import DescribedServer
+from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.values.instance_metadata import names_devices
 
 LOG = logging.getLogger(__name__)
@@ -35,13 +36,17 @@ class Tried:
 
 @dataclasses.dataclass(frozen=True)
 class BuildState:
-    """`agent`: the host's workers on the message bus. `tried`: by earlier attempts. `admin_pass`: sealed."""
+    """`agent`: the host's workers on the message bus. `tried`: by earlier attempts. `admin_pass`: sealed.
+
+    `request`: as the API made it of the rows that it wrote; None: release 0.1 made the action.
+    """
 
     host: str = ""
     agent: str = ""
     zone: str = ""
     tried: tuple[Tried, ...] = ()
     admin_pass: str | None = None
+    request: PlacementRequest | None = None
 
 
 BuildRun = Run[BuildState]
@@ -50,10 +55,12 @@ B = TypeVar("B", bound=BuildState)
 
 def pick_host(services: Services, run: BuildRun) -> BuildState:
     """Have a scheduler pick and claim a host."""
-    with services.database.reader() as session:
-        request = placement.request(
-            session, servers.row(session, run.resource_id), excluded=[tried.host for tried in run.state.tried])
-    picked = services.scheduler.pick_host(run.ctxt, request=request)
+    request = run.state.request
+    if request is None:
+        with services.database.reader() as session:
+            request = placement.request(session, servers.row(session, run.resource_id))
+    excluded = tuple(tried.host for tried in run.state.tried)
+    picked = services.scheduler.pick_host(run.ctxt, request=dataclasses.replace(request, excluded=excluded))
     return dataclasses.replace(run.state, host=picked.host, agent=picked.agent, zone=picked.availability_zone)
 
 

@@ -31,8 +31,12 @@ from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, MEMBER, Rule
 from nova_lite.db.base import new_id
 from nova_lite.db.compute import actions, flavors, keypairs, servers
+from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import hosts
 from nova_lite.hardware import requirements
+from nova_lite.payloads import placement
+from nova_lite.rpc.payload import to_wire
+from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.runtime import tokens
 from nova_lite.values.flavor import Flavor
 from nova_lite.values.hardware import Hardware
@@ -91,9 +95,10 @@ def create(req: Request, body: Body) -> Reply:
     servers.create(req.db, rows)
     password = params.get("adminPass") or new_password()
     inputs = for_config_drive(req, password, has_drive=common["config_drive"])
+    request = placement.request(req.db, Server(**rows[0]))
     for server in rows:
         requested_networks.plug(req, server["id"], nics, groups, rng=_RANDOM)
-        _begin_build(req, server["id"], inputs)
+        _begin_build(req, dataclasses.replace(request, server_id=server["id"]), inputs)
     return _reply(req, params, rows[0], group_names, password)
 
 
@@ -102,8 +107,9 @@ def for_config_drive(req: Request, password: str, *, has_drive: bool) -> dict[st
     return {actions.ADMIN_PASS: tokens.open_tokens(req.conf).encrypt_secret(password)} if has_drive else {}
 
 
-def _begin_build(req: Request, server_id: str, inputs: dict[str, Any]) -> None:
-    action_id = actions.record(req.db, server_id=server_id, name="create", request_id=req.ctxt.request_id,
+def _begin_build(req: Request, request: PlacementRequest, inputs: dict[str, Any]) -> None:
+    inputs = {**inputs, "request": to_wire(request)}
+    action_id = actions.record(req.db, server_id=request.server_id, name="create", request_id=req.ctxt.request_id,
                                user_id=req.ctxt.user_id, project_id=req.ctxt.project_id, inputs=inputs)
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_id)
 
