@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import weakref
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -25,6 +26,7 @@ from tools.lib.services import MariaDB, Postgres
 KINDS = {"postgresql": Postgres, "mariadb": MariaDB}
 _KIND = os.environ.get("NOVA_LITE_TEST_DATABASE", "sqlite")
 _numbers = itertools.count()
+_compiled: dict[Any, Any] = {}
 _free: list[str] = []  # databases of the server that nobody uses now; their tables are there
 
 
@@ -33,7 +35,7 @@ def fresh(directory: Path) -> Database:
     if _KIND == "sqlite":
         path = directory / "cloud.sqlite"
         path.write_bytes(_empty_file())
-        return Database(f"sqlite:///{path}")
+        return _share_compiled(Database(f"sqlite:///{path}"))
     if not _free:
         gc.collect()
     if not _free:
@@ -45,6 +47,24 @@ def fresh(directory: Path) -> Database:
     with database.engine.begin() as connection:
         _empty(connection)
     return database
+
+
+def _share_compiled(database: Database) -> Database:
+    """Let it use the SQL that databases before it compiled; SQLAlchemy keeps it by dialect object and statement."""
+    for engine in (database.engine, database.reading):
+        engine.dialect = _dialect()
+        engine.update_execution_options(compiled_cache=_compiled)
+    return database
+
+
+@functools.cache
+def _dialect() -> sa.Dialect:
+    """SQLite's, as it is once something has connected."""
+    database = Database("sqlite://")
+    with database.reader() as session:
+        session.execute(sa.text("SELECT 1"))
+    database.close()
+    return database.engine.dialect
 
 
 def _empty(connection: sa.Connection) -> None:

@@ -21,6 +21,7 @@ from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts
+from nova_lite.api.wsgi.validation import Validator
 from nova_lite.conductor.network_sync import NetworkSync
 from nova_lite.context import Context, expand_roles
 from nova_lite.db.base import utcnow
@@ -97,6 +98,10 @@ class Answer:
     headers: Any
 
 
+# The service's schemas are the same in all tests: compiled once.
+_VALIDATOR = Validator()
+
+
 class ComputeApi:
     """Sends requests to the Compute API as one of its users."""
 
@@ -105,6 +110,7 @@ class ComputeApi:
         self.server_environ: dict[str, Any] = {}  # what the HTTP server adds to each request's environment
         service, self.parts = SERVICES["compute"], Parts(conf, database, self.rpc)  # type: ignore[arg-type]
         self._application = Application(service, self.parts, Policy(conf, service.rules))
+        self._application._validator = _VALIDATOR
 
     def request(
         self, method: str, path: str, body: Any = None, *, user: str = "alice", version: str = "2.1"
