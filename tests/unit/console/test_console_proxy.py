@@ -21,11 +21,12 @@ from nova_lite import errors
 from nova_lite.compute.console_server import ConsoleServer
 from nova_lite.compute.virt.fake import console_server as fake_consoles
 from nova_lite.console.proxy import ConsoleProxy
-from nova_lite.db.base import Base, utcnow
+from nova_lite.db.base import utcnow
 from nova_lite.db.compute import consoles
 from nova_lite.db.compute.consoles import ConsoleToken
 from nova_lite.db.engine import Database
 from nova_lite.rpc.compute import ConsoleType
+from tests.support import databases
 
 SERVER = "6c9b1a52-0000-4000-8000-000000000001"
 LIMIT_S = 10
@@ -70,8 +71,7 @@ def connect_fake(server_id: str, kind: ConsoleType) -> socket.socket:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Consoles]:
-    database = Database(f"sqlite:///{tmp_path}/c.sqlite")
-    Base.metadata.create_all(database.engine)
+    database = databases.fresh(tmp_path)
     web = tmp_path / "novnc"
     web.mkdir()
     (web / "vnc_auto.html").write_text("<html>noVNC</html>")

@@ -19,13 +19,13 @@ from nova_lite.conductor.engine.engine import Engine
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import ControlStep, HostStep, HostUndo, RowStep, Run, Workflow
 from nova_lite.db import database_epoch
-from nova_lite.db.base import Base, utcnow
+from nova_lite.db.base import utcnow
 from nova_lite.db.compute import actions
 from nova_lite.db.compute.actions import DONE, FAILED, Action
-from nova_lite.db.engine import Database
 from nova_lite.payloads.guest import Environment
 from nova_lite.rpc.conductor import Outcome, StepReport
 from nova_lite.rpc.order import Order
+from tests.support import databases
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,7 @@ class Tapes:
     """Engines over one database, and two hosts that keep what they are sent."""
 
     def __init__(self, directory: Path) -> None:
-        self.database = Database(f"sqlite:///{directory}/rows.sqlite")
-        Base.metadata.create_all(self.database.engine)
+        self.database = databases.fresh(directory)
         self.offset = 0.0
         self.database.clock = lambda: utcnow() + datetime.timedelta(seconds=self.offset)
         self.sent: list[tuple[str, Order]] = []

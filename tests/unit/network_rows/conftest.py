@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
+from tests.support import databases
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path}/rows.sqlite")
-    Base.metadata.create_all(made.engine)
+    made = databases.fresh(tmp_path)
     yield made
     made.close()
