@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
+from nova_lite.conductor.engine.threads import Threads
 from nova_lite.conductor.reconcilers.stalled_actions import GRACE_S, StalledActions
 from nova_lite.db import database_epoch
 from nova_lite.db.compute.actions import DONE, FAILED
+from nova_lite.db.hosts.hosts import Service
 from nova_lite.rpc.network import ServerPorts
 from nova_lite.rpc.order import Order
 from tests.support.flows.one_process import NETWORK_STEPS, OneProcess
+from tests.support.wait import wait_until
 
 
 class Hung:
@@ -135,3 +139,52 @@ def test_an_attach_to_a_server_without_a_host_gives_its_port_back(cloud: OneProc
     cloud.run(attach_id)
     assert (cloud.action(attach_id).state, cloud.ports(server_id)) == (FAILED, [])
     assert "on no host" in str(cloud.action(attach_id).message)
+
+
+def use_only(cloud: OneProcess, host: str) -> None:
+    """New servers are placed on this host."""
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Service).where(Service.binary == "nova-compute").values(disabled=Service.host != host))
+
+
+def test_a_boot_goes_through_beside_forty_actions_that_wait_for_another_hosts_nova_network(
+    cloud: OneProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, hung = threading.Event(), []
+    prepare, release = cloud.network.prepare, cloud.network.release
+
+    def wait_on_first_host(server_id: str) -> None:
+        if cloud.server(server_id).host == "node-1":
+            hung.append(server_id)
+            assert go_on.wait(120)
+
+    monkeypatch.setattr(cloud.network, "prepare", lambda ports: (wait_on_first_host(ports.server_id), prepare(ports)))
+    monkeypatch.setattr(cloud.network, "release", lambda server_id, order: (wait_on_first_host(server_id), release(server_id, order=order)))
+    cloud.conf.set_override("view_age_s", 0, group="scheduler")
+    use_only(cloud, "node-1")
+    go_on.set()
+    deletes = [cloud.begin_delete(server_id) for server_id in built(cloud, 20)]
+    builds = [cloud.create_server()[1] for _ in range(20)]
+    go_on.clear()
+    hung.clear()
+    threads = Threads(2)
+    cloud.use_threads(threads)
+    for action_id in (*deletes, *builds):
+        cloud.engine.start(action_id)
+    wait_until(lambda: len(hung) == 40, "all to wait for nova-network", seconds=60)
+    use_only(cloud, "node-2")
+    server_id, action_id = cloud.create_server()
+    cloud.engine.start(action_id)
+    wait_until(lambda: cloud.server(server_id).vm_state == "active", "the other host's boot", seconds=60)
+    assert {cloud.action(waiting).awaiting_step for waiting in deletes} == {"release_network"}
+    go_on.set()
+    wait_until(lambda: {cloud.action(waiting).state for waiting in (*deletes, *builds)} == {DONE}, "all to go on", seconds=60)
+    threads.stop()
+
+
+def built(cloud: OneProcess, number: int) -> list[str]:
+    """So many servers that run."""
+    made = [cloud.create_server() for _ in range(number)]
+    for _, action_id in made:
+        cloud.run(action_id)
+    return [server_id for server_id, _ in made]
