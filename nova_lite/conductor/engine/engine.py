@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import collections
 import datetime
 import functools
 import threading
@@ -14,10 +13,19 @@ from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.conductor.engine import journal, passing
-from nova_lite.conductor.engine.execution import Execution, Progress, load, notify
+from nova_lite.conductor.engine.execution import Execution, Progress, Remembered, load, notify
 from nova_lite.conductor.engine.journal import Entry, LeaseLost
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import ControlStep, HostStep, HostUndo, Step, UnknownStep, WhenDown, Workflow
+from nova_lite.conductor.engine.workflow import (
+    ControlStep,
+    HostStep,
+    HostUndo,
+    S,
+    Step,
+    UnknownStep,
+    WhenDown,
+    Workflow,
+)
 from nova_lite.db import clock, database_epoch
 from nova_lite.db.compute.actions import FAILED, UNDOING
 from nova_lite.rpc.conductor import Outcome, StepReport
@@ -27,8 +35,6 @@ from nova_lite.runtime.failpoints import fail
 LOG = logging.getLogger(__name__)
 # What undoes an action after its deadline, or goes forward after its pivot, has this long.
 GRACE_S = 120.0
-# Actions whose state this conductor remembers between two steps, so that a report costs no query.
-_REMEMBERED = 2000
 
 
 class Engine:
@@ -45,7 +51,7 @@ class Engine:
         self._lock = threading.Lock()
         self._queued: set[int] = set()
         self.active: set[int] = set()
-        self._remembered: collections.OrderedDict[int, Execution] = collections.OrderedDict()
+        self._remembered = Remembered()
 
     def start(self, action_id: int) -> None:
         """Carry the action out in a thread of its own, unless its turn will come anyway."""
@@ -91,7 +97,7 @@ class Engine:
 
     # Executions
 
-    def _load(self, entry: Entry) -> Execution | None:
+    def _load(self, entry: Entry) -> Execution[Any] | None:
         """None: this release does not know the action or its steps, and it has ended."""
         workflow = self.workflows.get(entry.name)
         try:
@@ -108,10 +114,9 @@ class Engine:
             self._services.set_fault(session, entry.resource_type, entry.resource_id, error)
         return None
 
-    def _awaiting(self, action_id: int) -> Execution | None:
+    def _awaiting(self, action_id: int) -> Execution[Any] | None:
         """The action as it awaits a report; None: it does not."""
-        with self._lock:
-            execution = self._remembered.pop(action_id, None)
+        execution = self._remembered.pop(action_id)
         if execution is None:
             entry = journal.read(self._services.database, action_id)
             execution = None if entry is None or entry.awaiting_step is None else self._load(entry)
@@ -125,7 +130,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - the row is the truth: whatever broke, a reconciler takes it up again
             LOG.warning("action %s cannot go on now: %s", action_id, error, exc_info=not passing.is_passing(error))
 
-    def _work(self, execution: Execution) -> None:
+    def _work(self, execution: Execution[S]) -> None:
         """Do control steps and control undos for as long as this conductor has the lease."""
         action_id = execution.entry.id
         with self._lock:
@@ -141,7 +146,7 @@ class Engine:
                 self.active.discard(action_id)
         self._go_on(execution)
 
-    def _go_on(self, execution: Execution) -> None:
+    def _go_on(self, execution: Execution[S]) -> None:
         """After what was journaled: cast what is awaited, or work on in a thread. Not to be touched after this: its report may come at once."""
         if execution.is_resting:
             return
@@ -154,7 +159,7 @@ class Engine:
 
     # Forward
 
-    def _do_next(self, execution: Execution) -> None:
+    def _do_next(self, execution: Execution[S]) -> None:
         workflow, number = execution.workflow, execution.finished
         step = workflow.steps[number] if number < len(workflow.steps) else None
         if not isinstance(step, ControlStep):
@@ -170,7 +175,7 @@ class Engine:
         fail(f"{workflow.name}.{step.key}.after")
         self._finish(execution, step)
 
-    def _finish(self, execution: Execution, step: Step[Any] | None) -> None:
+    def _finish(self, execution: Execution[S], step: Step[S] | None) -> None:
         """The step (None: none) has ended, and what follows that only writes rows."""
         try:
             ended = self._progress.finish(execution, step, execution.run)
@@ -182,7 +187,7 @@ class Engine:
             if part.after is not None:
                 notify(self._services, execution, part.after)
 
-    def _send(self, execution: Execution) -> None:
+    def _send(self, execution: Execution[S]) -> None:
         """Cast the awaited step, or its undo, to its worker; what cannot be sent now is sent again by a reconciler."""
         if execution.entry.awaiting_step is None:
             return
@@ -197,24 +202,17 @@ class Engine:
             send = step.send
         else:
             return
-        with self._lock:
-            self._remembered[execution.entry.id] = execution
-            if len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+        self._remembered.put(execution)
         try:
             send(self._services, run)
         except Exception as error:  # noqa: BLE001 - one of the three places: a step that cannot be sent has failed
-            self._forget(execution.entry.id)
+            self._remembered.pop(execution.entry.id)
             self._step_failed(execution, step, error)
             self._go_on(execution)
 
-    def _forget(self, action_id: int) -> None:
-        with self._lock:
-            self._remembered.pop(action_id, None)
-
     # Failures
 
-    def _failed(self, execution: Execution, step: Step[Any], error: Exception) -> None:
+    def _failed(self, execution: Execution[S], step: Step[S], error: Exception) -> None:
         """A control step failed: rest and try again, or undo."""
         if isinstance(error, LeaseLost):
             raise error
@@ -230,7 +228,7 @@ class Engine:
         else:
             self._progress.begin_undo(execution, step, fault)
 
-    def _step_failed(self, execution: Execution, step: Step[Any], error: Exception) -> None:
+    def _step_failed(self, execution: Execution[S], step: Step[S], error: Exception) -> None:
         """What a worker has, or should have had, failed; it may be the undo, or have been done all the same."""
         if execution.entry.state == UNDOING:
             self._undo_failed(execution, step, error)
@@ -241,7 +239,7 @@ class Engine:
         else:
             self._failed(execution, step, error)
 
-    def _undo_failed(self, execution: Execution, step: Step[Any], error: Exception) -> None:
+    def _undo_failed(self, execution: Execution[S], step: Step[S], error: Exception) -> None:
         if isinstance(error, LeaseLost):
             raise error
         self._log(execution, step, error)
@@ -251,7 +249,7 @@ class Engine:
         else:
             self._rest(execution, fault)
 
-    def _rest(self, execution: Execution, fault: errors.NovaLiteError) -> None:
+    def _rest(self, execution: Execution[S], fault: errors.NovaLiteError) -> None:
         """Go on soon; at the latest a reconciler does, which looks at `wake_at` too."""
         seconds = passing.backoff_s(execution.entry.retries)
         awaits = execution.entry.awaiting_step is not None
@@ -259,7 +257,7 @@ class Engine:
         again = self.resend if awaits else self.start
         self._wake(seconds, functools.partial(again, execution.entry.id))
 
-    def _log(self, execution: Execution, step: Step[Any], error: Exception) -> None:
+    def _log(self, execution: Execution[S], step: Step[S], error: Exception) -> None:
         if isinstance(error, errors.NovaLiteError) or passing.is_passing(error):
             LOG.warning("%s: step %s of %s failed: %s", execution.subject, step.key, execution.workflow.name, error)
         else:
@@ -270,12 +268,12 @@ class Engine:
         workflow = self.workflows.get(name)
         return float(self._services.conf.conductor[workflow.deadline.value]) if workflow is not None else 0.0
 
-    def _is_late(self, execution: Execution, grace_s: float = 0.0) -> bool:
+    def _is_late(self, execution: Execution[S], grace_s: float = 0.0) -> bool:
         with self._services.database.reader() as session:
             age = clock.read(session) - execution.entry.start_time
         return age > datetime.timedelta(seconds=self.deadline_s(execution.entry.name) + grace_s)
 
-    def _too_late(self, execution: Execution, step: Step[Any], error: errors.NovaLiteError) -> errors.NovaLiteError:
+    def _too_late(self, execution: Execution[S], step: Step[S], error: errors.NovaLiteError) -> errors.NovaLiteError:
         """The fault that says what is left where, and what to do."""
         direction = "be undone" if execution.entry.state == UNDOING else "end"
         where = f" on host {execution.host}" if execution.host else ""
@@ -285,7 +283,7 @@ class Engine:
 
     # Backward
 
-    def _undo_next(self, execution: Execution) -> None:
+    def _undo_next(self, execution: Execution[S]) -> None:
         following = self._progress.next_undo(execution)
         if following is None:
             self._progress.undo_on(execution)
@@ -303,7 +301,7 @@ class Engine:
                     return
                 execution.undo_from = number
 
-    def _undo_on_host(self, execution: Execution, number: int, step: Step[Any]) -> None:
+    def _undo_on_host(self, execution: Execution[S], number: int, step: Step[S]) -> None:
         """Journal that its worker undoes the step; one that is down does so later."""
         execution.undo_from = number + 1
         self._progress.undo_on(execution)
@@ -334,7 +332,7 @@ class Engine:
             self._finish(execution, step)
         self._go_on(execution)
 
-    def _stale(self, execution: Execution, step: Step[Any], report: StepReport) -> None:
+    def _stale(self, execution: Execution[S], step: Step[S], report: StepReport) -> None:
         """The host knows a later order. If this database has not issued it, rows were lost: the action gets a newer order."""
         known = report.known
         entry = execution.entry
@@ -356,13 +354,13 @@ class Engine:
         execution.run = execution.run.with_epoch(epoch)
 
     def _resend(self, action_id: int) -> None:
-        self._forget(action_id)
+        self._remembered.pop(action_id)
         execution = self._awaiting(action_id)
         if execution is not None:
             self._go_on(execution)
 
     def _expire(self, action_id: int) -> None:
-        self._forget(action_id)
+        self._remembered.pop(action_id)
         execution = self._awaiting(action_id)
         if execution is None:
             return
@@ -373,7 +371,7 @@ class Engine:
         self._go_on(execution)
 
     def _host_is_down(self, action_id: int) -> None:
-        self._forget(action_id)
+        self._remembered.pop(action_id)
         execution = self._awaiting(action_id)
         if execution is None:
             return

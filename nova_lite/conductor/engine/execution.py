@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import datetime
 import functools
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Generic
 
 from oslo_log import log as logging
 from sqlalchemy.orm import Session
@@ -18,7 +20,7 @@ from nova_lite import errors
 from nova_lite.conductor.engine import journal
 from nova_lite.conductor.engine.journal import Ended, Entry
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import Act, HostStep, HostUndo, RowStep, Run, Step, WhenDown, Workflow
+from nova_lite.conductor.engine.workflow import Act, HostStep, HostUndo, RowStep, Run, S, Step, WhenDown, Workflow
 from nova_lite.context import Context
 from nova_lite.db import clock
 from nova_lite.db.compute.actions import DONE, FAILED, RUNNING, UNDOING
@@ -26,16 +28,17 @@ from nova_lite.rpc.order import LAST_SEQUENCE, Order
 from nova_lite.runtime.failpoints import fail
 
 LOG = logging.getLogger(__name__)
-AnyRun = Run[Any]  # the engine does not look into states
+# Actions whose state a conductor remembers between two steps.
+_REMEMBERED = 2000
 
 
 @dataclasses.dataclass
-class Execution:
+class Execution(Generic[S]):
     """An action's row, its workflow, and what its steps see. `undo_from`: undos of the steps before it are still to be done."""
 
     entry: Entry
-    workflow: Workflow[Any]
-    run: AnyRun
+    workflow: Workflow[S]
+    run: Run[S]
     undo_from: int = 0
     is_resting: bool = False
     began: float | None = None  # when the present step began, by this process's monotonic clock
@@ -46,18 +49,18 @@ class Execution:
 
     @property
     def host(self) -> str | None:
-        return getattr(self.run.state, "host", None) or None
+        return self.run.state.host or None
 
     @property
     def subject(self) -> str:
         return f"{self.entry.resource_type} {self.entry.resource_id}"
 
-    def at(self, number: int, *, is_undo: bool = False) -> AnyRun:
+    def at(self, number: int, *, is_undo: bool = False) -> Run[S]:
         """The run as the step of this number (from 0) sees it: with its order."""
         sequence = LAST_SEQUENCE - number if is_undo else number + 1
         return dataclasses.replace(self.run, order=dataclasses.replace(self.run.order, sequence=sequence))
 
-    def awaited(self) -> tuple[int, Step[Any]]:
+    def awaited(self) -> tuple[int, Step[S]]:
         """The step that a worker has, and its number."""
         number = self.workflow.position(self.entry.awaiting_step) - 1
         return number, self.workflow.steps[number]
@@ -70,7 +73,7 @@ class Execution:
         """Whether it awaits the report of this very order."""
         return self.entry.awaiting_step is not None and self.awaited_order() == order
 
-    def is_done(self, services: Services, step: Step[Any]) -> bool:
+    def is_done(self, services: Services, step: Step[S]) -> bool:
         """Whether the step has been done, whatever was reported of it."""
         number = self.workflow.position(step.key) - 1
         return isinstance(step, HostStep) and step.is_done is not None and step.is_done(services, self.at(number))
@@ -82,14 +85,34 @@ class Execution:
         worker = step.binary if isinstance(step, HostStep) else "its worker"
         return errors.WorkerError(reason=f"{before}{worker} on {self.entry.awaiting_host} {what}")
 
-    def ended(self, step: Step[Any], error: str | None = None) -> Ended:
+    def ended(self, step: Step[S], error: str | None = None) -> Ended:
         """The event of the present step."""
         if self.began is not None:
             return Ended(step.key, self.host, None, time.monotonic() - self.began, error)
         return Ended(step.key, self.host, self.entry.step_started_at or self.entry.start_time, 0.0, error)
 
 
-def load(entry: Entry, workflow: Workflow[Any]) -> Execution:
+class Remembered:
+    """Executions between two steps, by action, so that a report costs no query; bounded, and safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._executions: collections.OrderedDict[int, Execution[Any]] = collections.OrderedDict()
+
+    def put(self, execution: Execution[Any]) -> None:
+        """Remember it; beyond the bound the one that has waited longest is forgotten."""
+        with self._lock:
+            self._executions[execution.entry.id] = execution
+            if len(self._executions) > _REMEMBERED:
+                self._executions.popitem(last=False)
+
+    def pop(self, action_id: int) -> Execution[Any] | None:
+        """Forget it; None: it is not remembered."""
+        with self._lock:
+            return self._executions.pop(action_id, None)
+
+
+def load(entry: Entry, workflow: Workflow[S]) -> Execution[S]:
     """:raises UnknownStep, TypeError, ValueError: this release does not know its steps or cannot read its state."""
     ctxt = Context(user_id=entry.user_id, project_id=entry.project_id, request_id=entry.request_id)
     order = Order(epoch=entry.epoch, action=entry.id, attempt=entry.attempt, nonce=entry.nonce)
@@ -110,7 +133,7 @@ class Progress:
         self._services, self._owner, self._lease_s, self._deadline_s = services, owner, lease_s, deadline_s
 
     @contextlib.contextmanager
-    def _journaling(self, execution: Execution) -> Iterator[Session]:
+    def _journaling(self, execution: Execution[S]) -> Iterator[Session]:
         """One transaction; when it is rolled back, the execution is as before."""
         before, run, undo_from = dataclasses.replace(execution.entry), execution.run, execution.undo_from
         try:
@@ -120,7 +143,7 @@ class Progress:
             execution.entry, execution.run, execution.undo_from = before, run, undo_from
             raise
 
-    def finish(self, execution: Execution, step: Step[Any] | None, run: AnyRun) -> list[Step[Any]]:
+    def finish(self, execution: Execution[S], step: Step[S] | None, run: Run[S]) -> list[Step[S]]:
         """`step` has ended (None: none has), and with it all after it that only write rows; what has ended."""
         workflow = execution.workflow
         number = execution.finished + (step is not None)
@@ -138,7 +161,7 @@ class Progress:
             journal.add_events(session, execution.entry, events)
         return ended
 
-    def _write_forward(self, session: Session, execution: Execution, number: int, ended: Sequence[Step[Any]]) -> None:
+    def _write_forward(self, session: Session, execution: Execution[S], number: int, ended: Sequence[Step[S]]) -> None:
         """The row's columns when the steps before `number` are done."""
         entry, workflow = execution.entry, execution.workflow
         values: dict[str, Any] = {"saved": workflow.dump(execution.run.state, entry.inputs), "retries": 0, "message": None}
@@ -150,13 +173,13 @@ class Progress:
             journal.end(session, entry, state=DONE, **values)
             entry.lease_owner = None
 
-    def _begin_step(self, session: Session, execution: Execution, step: Step[Any], values: dict[str, Any]) -> None:
+    def _begin_step(self, session: Session, execution: Execution[S], step: Step[S], values: dict[str, Any]) -> None:
         """The action awaits the step's report, or this conductor works on it under its lease."""
         host = step.host(execution.run) if isinstance(step, HostStep) else None
         self._wait_or_work(session, execution, (step.key, host) if host is not None else None, {"state": RUNNING, **values})
 
     def _wait_or_work(
-        self, session: Session, execution: Execution, awaiting: tuple[str, str] | None, values: dict[str, Any]
+        self, session: Session, execution: Execution[S], awaiting: tuple[str, str] | None, values: dict[str, Any]
     ) -> None:
         entry, moments = execution.entry, {"step_started_at": 0.0}
         values["wake_at"] = None
@@ -168,7 +191,7 @@ class Progress:
         journal.write(session, entry, moments, **values)
         execution.began = time.monotonic()
 
-    def _only_writes_rows(self, step: Step[Any], run: AnyRun) -> bool:
+    def _only_writes_rows(self, step: Step[S], run: Run[S]) -> bool:
         if isinstance(step, HostStep):
             return self._is_skipped(step.binary, step.host(run), step.when_down)
         return isinstance(step, RowStep)
@@ -183,7 +206,7 @@ class Progress:
 
     # Backward
 
-    def begin_undo(self, execution: Execution, step: Step[Any], error: errors.NovaLiteError) -> None:
+    def begin_undo(self, execution: Execution[S], step: Step[S], error: errors.NovaLiteError) -> None:
         """The step failed: from here on the action goes backward, also after a crash."""
         event = execution.ended(step, error.text)
         execution.undo_from = min(execution.finished + 1, len(execution.workflow.steps))
@@ -192,7 +215,7 @@ class Progress:
             self._write_backward(session, execution, {"message": error.text, "saved": saved, "retries": 0}, error)
             journal.add_events(session, execution.entry, [event])
 
-    def undone(self, execution: Execution, step: Step[Any]) -> None:
+    def undone(self, execution: Execution[S], step: Step[S]) -> None:
         """The step's undo is done; its rows are written."""
         execution.undo_from = execution.workflow.position(step.key) - 1
         with self._journaling(execution) as session:
@@ -200,12 +223,12 @@ class Progress:
             if isinstance(step.undo, HostUndo) and step.undo.record is not None:
                 step.undo.record(session, execution.run)
 
-    def undo_on(self, execution: Execution) -> None:
+    def undo_on(self, execution: Execution[S]) -> None:
         """Journal the next undo of a worker, or the end, since no control undo comes before."""
         with self._journaling(execution) as session:
             self._write_backward(session, execution, {}, execution.entry.error)
 
-    def next_undo(self, execution: Execution) -> tuple[int, Step[Any]] | None:
+    def next_undo(self, execution: Execution[S]) -> tuple[int, Step[S]] | None:
         """The step that is to be undone next, with its number; None: all is undone."""
         for number in range(execution.undo_from - 1, -1, -1):
             step = execution.workflow.steps[number]
@@ -213,12 +236,12 @@ class Progress:
                 return number, step
         return None
 
-    def _is_undo_skipped(self, step: Step[Any], run: AnyRun) -> bool:
+    def _is_undo_skipped(self, step: Step[S], run: Run[S]) -> bool:
         return (isinstance(step.undo, HostUndo) and isinstance(step, HostStep) and step.undo.record is None
                 and self._is_skipped(step.binary, step.host(run), step.undo.when_down))
 
     def _write_backward(
-        self, session: Session, execution: Execution, values: dict[str, Any], error: errors.NovaLiteError
+        self, session: Session, execution: Execution[S], values: dict[str, Any], error: errors.NovaLiteError
     ) -> None:
         """The row's columns when the undo of the next step begins, or all is undone."""
         following = self.next_undo(execution)
@@ -234,7 +257,7 @@ class Progress:
         self._wait_or_work(session, execution, (step.key, host) if host is not None else None, {"state": UNDOING, **values})
 
     def _end_undone(
-        self, session: Session, execution: Execution, error: errors.NovaLiteError, values: dict[str, Any]
+        self, session: Session, execution: Execution[S], error: errors.NovaLiteError, values: dict[str, Any]
     ) -> None:
         """All is undone: the next attempt begins, or the action has failed."""
         workflow, entry = execution.workflow, execution.entry
@@ -251,7 +274,7 @@ class Progress:
         values |= {"saved": workflow.dump(state, entry.inputs), "step": None, "attempt": entry.attempt + 1, "retries": 0}
         self._begin_step(session, execution, workflow.steps[0], values)
 
-    def give_up(self, execution: Execution, error: errors.NovaLiteError) -> None:
+    def give_up(self, execution: Execution[S], error: errors.NovaLiteError) -> None:
         """The action cannot end as it should: it has failed, and the resource's fault says what is left to be done."""
         entry = execution.entry
         LOG.error("%s: %s is given up: %s", execution.subject, entry.name, error.text)
@@ -260,7 +283,7 @@ class Progress:
             self._services.set_fault(session, entry.resource_type, entry.resource_id, error)
         entry.lease_owner = None
 
-    def rest(self, execution: Execution, error: errors.NovaLiteError, seconds: float) -> None:
+    def rest(self, execution: Execution[S], error: errors.NovaLiteError, seconds: float) -> None:
         """A failure that may pass: go on after so many seconds. What awaits a worker goes on awaiting it.
 
         The message of what is undone stays: it says why that is, which the user is to see in the end.
@@ -275,14 +298,14 @@ class Progress:
 
 
 
-def _record(session: Session, execution: Execution, step: Step[Any]) -> None:
+def _record(session: Session, execution: Execution[S], step: Step[S]) -> None:
     if step.record is not None:
         state = step.record(session, execution.run)
         if state is not None:
             execution.run = dataclasses.replace(execution.run, state=state)
 
 
-def notify(services: Services, execution: Execution, after: Act[Any]) -> None:
+def notify(services: Services, execution: Execution[S], after: Act[S]) -> None:
     """Notify others of what is committed: best effort."""
     try:
         after(services, execution.run)

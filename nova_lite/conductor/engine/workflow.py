@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -18,7 +18,15 @@ from nova_lite.rpc.order import Order
 if TYPE_CHECKING:
     from nova_lite.conductor.engine.services import Services
 
-S = TypeVar("S")
+
+class State(Protocol):
+    """What the engine knows of a workflow's state: the host that its events name."""
+
+    @property
+    def host(self) -> str | None: ...
+
+
+S = TypeVar("S", bound=State)
 # The daemons that do steps.
 COMPUTE, NETWORK = "nova-compute", "nova-network"
 # An attempt's identifier on workers, as release 0.1 numbered them, and resizes still do.

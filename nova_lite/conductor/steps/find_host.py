@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Protocol, TypeVar
 
 from nova_lite import errors
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import Run
+from nova_lite.conductor.engine.workflow import Run, State
 from nova_lite.db.compute import servers
 
 
@@ -20,8 +20,21 @@ class OnHost:
     agent: str = ""
 
 
-def agent(run: Run[Any]) -> str | None:
-    """The worker of the server's host, by a state that is OnHost."""
+H = TypeVar("H", bound=OnHost)
+
+
+class OfWorker(State, Protocol):
+    """A state that says which workers the server has; None: it is on no host."""
+
+    @property
+    def agent(self) -> str | None: ...
+
+
+W = TypeVar("W", bound=OfWorker)
+
+
+def agent(run: Run[H]) -> str | None:
+    """The worker of the server's host."""
     return run.state.agent or None
 
 

@@ -14,6 +14,7 @@ from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import NETWORK, ControlStep, Deadline, HostStep, HostUndo, Run, Workflow
 from nova_lite.conductor.steps import faults
+from nova_lite.conductor.steps.find_host import W
 from nova_lite.db.compute import servers
 from nova_lite.db.hosts import claims
 from nova_lite.db.network import interfaces, ports
@@ -70,21 +71,21 @@ def record_host(session: Session, run: BuildRun) -> None:
     ports.plug(session, run.resource_id, host=run.state.host, is_up=False)
 
 
-def release_claim(services: Services, run: Run[Any]) -> None:
+def release_claim(services: Services, run: Run[B]) -> None:
     """The host gets back what was claimed; the ports are on none. Where the claim's answer was lost, any host has it."""
     with services.database.writer() as session:
         claims.release(session, server_id=run.resource_id, host=run.state.host or None)
         interfaces.leave_host(session, run.resource_id)
 
 
-def prepare_network(services: Services, run: Run[Any]) -> None:
+def prepare_network(services: Services, run: Run[B]) -> None:
     """Bridge, DHCP entry, filter and metadata are on the host before the guest is."""
     # What was read may be of an earlier epoch than the request.
     services.network(run.state.agent).prepare_server(
         run.ctxt, ports=dataclasses.replace(_described(services, run).ports, order=run.order))
 
 
-def _described(services: Services, run: Run[Any]) -> DescribedServer:
+def _described(services: Services, run: Run[B]) -> DescribedServer:
     """The server, its image and its ports; read once for the steps of an attempt that this conductor carries out."""
 
     def read() -> DescribedServer:
@@ -99,7 +100,7 @@ def record_network(session: Session, run: BuildRun) -> None:
     network_sync.record_joined(session, run)
 
 
-def notify_peers(services: Services, run: Run[Any]) -> None:
+def notify_peers(services: Services, run: Run[B]) -> None:
     """What is recorded is pushed soon, unless the networks are on this host only, which has seen to it itself.
 
     A host that comes to them later reads that this one is there, and its own record has all that is pending pushed.
@@ -109,9 +110,9 @@ def notify_peers(services: Services, run: Run[Any]) -> None:
         network_sync.changed(services, run)
 
 
-def release_network(services: Services, run: Run[Any]) -> None:
+def release_network(services: Services, run: Run[W]) -> None:
     """The host forgets the server's ports."""
-    services.network(run.state.agent).release_server(run.ctxt, server_id=run.resource_id, order=run.order)
+    services.network(str(run.state.agent)).release_server(run.ctxt, server_id=run.resource_id, order=run.order)
 
 
 def start_guest(services: Services, run: BuildRun) -> None:
@@ -134,9 +135,9 @@ def notify_device_addresses(services: Services, run: BuildRun) -> None:
         services.conductor.refresh_documents(run.ctxt, server_id=run.resource_id)
 
 
-def destroy_guest(services: Services, run: Run[Any]) -> None:
+def destroy_guest(services: Services, run: Run[W]) -> None:
     """The guest and all it has leave the host."""
-    services.compute(run.state.agent).destroy(run.ctxt, server_id=run.resource_id, order=run.order)
+    services.compute(str(run.state.agent)).destroy(run.ctxt, server_id=run.resource_id, order=run.order)
 
 
 def try_another_host(services: Services, run: BuildRun, error: errors.NovaLiteError) -> BuildState | None:
@@ -147,7 +148,7 @@ def try_another_host(services: Services, run: BuildRun, error: errors.NovaLiteEr
     return state if run.attempt < services.conf.conductor.build_attempts else None
 
 
-def without_host(run: Run[Any], state: B, error: errors.NovaLiteError) -> B:
+def without_host(run: Run[B], state: B, error: errors.NovaLiteError) -> B:
     """The state of the next attempt."""
     LOG.warning("server %s: host %s could not run it: %s", run.resource_id, state.host, error.text)
     return dataclasses.replace(state, host="", agent="", zone="", tried=(*state.tried, Tried(state.host, error.text)))

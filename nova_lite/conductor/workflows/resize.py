@@ -55,7 +55,7 @@ def latest(session: Session, server_id: str) -> ResizeState:
                        was_on=move.old_vm_state == str(Vm.ACTIVE), resize_fence=move.fence)
 
 
-def claim_room(services: Services, run: ResizeRun) -> ResizeState:
+def claim_both_sizes(services: Services, run: ResizeRun) -> ResizeState:
     """Have a scheduler's filters look at the host for the new flavor, and claim what the guest needs as either size.
 
     :raises errors.NoValidHost: with the filter that refused, and why.
@@ -70,15 +70,15 @@ def claim_room(services: Services, run: ResizeRun) -> ResizeState:
     return run.state
 
 
-def release_room(services: Services, run: ResizeRun) -> None:
-    """From here on a late request for the claim is refused: the migration is not before its claim any more."""
+def release_growth(services: Services, run: ResizeRun) -> None:
+    """The claim is of the old size again. From here on a late request for the claim is refused: the migration is not before its claim any more."""
     with services.database.writer() as session:
         move = _move(session, run)
         _set_claim(session, run, move.old_flavor)
         move.status = server_migrations.ERROR
 
 
-def record_room(session: Session, run: ResizeRun) -> None:
+def record_claim(session: Session, run: ResizeRun) -> None:
     move = _move(session, run)
     move.status = server_migrations.MIGRATING
     move.dest_address = session.scalar(sa.select(Host.host_ip).where(Host.name == move.dest_host)) or ""
@@ -237,7 +237,7 @@ RESIZE = Workflow(
     "resize", ResizeState,
     (
         ControlStep("find_move", find_move),
-        ControlStep("claim_room", claim_room, record=record_room, undo=release_room),
+        ControlStep("claim_room", claim_both_sizes, record=record_claim, undo=release_growth),
         HostStep("stop_guest", find_host.agent, stop_guest, record=record_stopped,
                  undo=HostUndo(start_old_guest, when_down=WhenDown.WAIT)),
         HostStep("start_resized_guest", find_host.agent, start_resized_guest, record=record_resized, after=refresh_documents),

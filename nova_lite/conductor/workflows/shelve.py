@@ -21,7 +21,6 @@ from nova_lite.conductor.engine.workflow import (
     Workflow,
 )
 from nova_lite.conductor.steps import find_host
-from nova_lite.conductor.steps.find_host import OnHost
 from nova_lite.conductor.workflows import build, snapshot
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import server_images, servers, shelving
@@ -31,10 +30,9 @@ from nova_lite.lifecycle.servers import TASKS_OF, Power, Vm
 
 
 @dataclasses.dataclass(frozen=True)
-class ShelveState(OnHost):
+class ShelveState(snapshot.ImageState):
     """`was`: the server's vm_state. `offloads`: it leaves its host at once."""
 
-    image_id: str = ""
     was: str = ""
     offloads: bool = False
 
@@ -122,7 +120,7 @@ SHELVE = Workflow(
     (
         ControlStep("find_server", find_server, undo=forget_image),
         HostStep("power_off", find_host.agent, power_off, undo=HostUndo(power_on)),
-        *snapshot.steps(snapshot.Tasks(TASKS_OF["shelve"][:1], *TASKS_OF["shelve"][1:3])),
+        *snapshot.steps(ShelveState, snapshot.Tasks(TASKS_OF["shelve"][:1], *TASKS_OF["shelve"][1:3])),
         RowStep("set_aside", record=record_shelved, pivot=True),
         HostStep("destroy_guest", leaving, build.destroy_guest, when_down=WhenDown.SKIP),
         HostStep("release_network", leaving, build.release_network, binary=NETWORK, when_down=WhenDown.SKIP),

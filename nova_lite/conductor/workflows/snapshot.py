@@ -7,7 +7,7 @@ The image's row is made with the action; its id is the action's input `image_id`
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -24,10 +24,19 @@ from nova_lite.values.image_grant import Access, ImageGrant
 
 
 @dataclasses.dataclass(frozen=True)
-class SnapshotState(OnHost):
-    """`image_id`: what the copy becomes. `rotation`: how many backups of `backup_type` stay."""
+class ImageState(OnHost):
+    """`image_id`: what the copy becomes."""
 
     image_id: str = ""
+
+
+M = TypeVar("M", bound=ImageState)
+
+
+@dataclasses.dataclass(frozen=True)
+class SnapshotState(ImageState):
+    """`rotation`: how many backups of `backup_type` stay."""
+
     backup_type: str = ""
     rotation: int = 0
 
@@ -44,16 +53,16 @@ class Tasks:
     uploading: str
 
 
-def steps(tasks: Tasks) -> tuple[Step[Any], ...]:
+def steps(state: type[M], tasks: Tasks) -> tuple[Step[M], ...]:
     """Make the copy, upload it, remove it from the host; when undone, there is neither copy nor image.
 
-    For a state that is OnHost with an `image_id`.
+    `state`: the class of the workflow's.
     """
 
-    def record_copied(session: Session, run: Run[Any]) -> None:
+    def record_copied(session: Session, run: Run[M]) -> None:
         servers.show_task(session, run.resource_id, among=tasks.before, task=tasks.pending)
 
-    def upload_image(services: Services, run: Run[Any]) -> None:
+    def upload_image(services: Services, run: Run[M]) -> None:
         """The host sends the copy to the image service."""
         with services.database.writer() as session:
             servers.show_task(session, run.resource_id, among=(tasks.pending,), task=tasks.uploading)
@@ -73,30 +82,30 @@ def steps(tasks: Tasks) -> tuple[Step[Any], ...]:
     )
 
 
-def is_active(services: Services, run: Run[Any]) -> bool:
+def is_active(services: Services, run: Run[M]) -> bool:
     """The image has its data: an upload that is refused came after one whose report was lost."""
     with services.database.reader() as session:
         image = images.by_ids(session, [run.state.image_id]).get(run.state.image_id)
     return image is not None and image.status == images.ACTIVE
 
 
-def make_copy(services: Services, run: Run[Any]) -> None:
+def make_copy(services: Services, run: Run[M]) -> None:
     """The host copies the disk."""
     services.compute(run.state.agent).snapshot(
         run.ctxt, server_id=run.resource_id, order=run.order, image_id=run.state.image_id)
 
 
-def remove_copy(services: Services, run: Run[Any]) -> None:
+def remove_copy(services: Services, run: Run[M]) -> None:
     """The host removes the copy; a worker that is down removes it later by itself."""
     services.compute(run.state.agent).discard_snapshot(
         run.ctxt, server_id=run.resource_id, order=run.order, image_id=run.state.image_id)
 
 
-def discard_image(session: Session, run: Run[Any]) -> None:
+def discard_image(session: Session, run: Run[M]) -> None:
     server_images.discard(session, [run.state.image_id])
 
 
-def forget_image(services: Services, run: Run[Any]) -> None:
+def forget_image(services: Services, run: Run[M]) -> None:
     """There is no image."""
     with services.database.writer() as session:
         server_images.discard(session, [run.state.image_id])
@@ -137,7 +146,7 @@ CREATE_IMAGE = Workflow(
     "create_image", SnapshotState,
     (
         ControlStep("begin_snapshot", find_server, record=record_begun, undo=forget_image),
-        *steps(Tasks(TASKS_OF["create_image"][:2], "image_pending_upload", "image_uploading")),
+        *steps(SnapshotState, Tasks(TASKS_OF["create_image"][:2], "image_pending_upload", "image_uploading")),
         RowStep("finish_image", record=record_image),
     ),
     failed=image_failed,
@@ -146,7 +155,7 @@ CREATE_BACKUP = Workflow(
     "create_backup", SnapshotState,
     (
         ControlStep("find_server", find_server, undo=forget_image),
-        *steps(Tasks(TASKS_OF["create_backup"][:1], "image_pending_upload", "image_uploading")),
+        *steps(SnapshotState, Tasks(TASKS_OF["create_backup"][:1], "image_pending_upload", "image_uploading")),
         RowStep("rotate_backups", record=record_backup),
     ),
     failed=backup_failed,
