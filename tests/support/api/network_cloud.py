@@ -31,6 +31,7 @@ from nova_lite.network.records import Records
 from nova_lite.network.service import Inventory, NetworkUpdates, Servers
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.rpc import transport
+from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import NetworkRpc
 from nova_lite.rpc.order import Order
@@ -71,7 +72,7 @@ class NetworkCloud:
         self.agent = f"agent-{directory.name}"  # the in-process bus is one for the whole test process
         self.worker = FakeNetwork(self.records, source=sync, agent=self.agent)
         self._server = serve(NetworkRpc, self.bus, self.agent,
-                             [Servers(self.worker), NetworkUpdates(self.worker), Inventory(self.worker)])
+                             [Servers(self.worker, ConductorRpc.client(self.bus), host=self.agent), NetworkUpdates(self.worker), Inventory(self.worker)])
         self._server.start()
         self._push.start()
         rules = [route.policy for route in routes_of(network.RESOURCES)]
