@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import Deadline, HostStep, HostUndo, Run, WhenDown, Workflow
+from nova_lite.conductor.engine.workflow import COMPUTE, NETWORK, Deadline, HostStep, HostUndo, Run, WhenDown, Workflow
 from nova_lite.conductor.reconcilers.stalled_actions import StalledActions
 from nova_lite.context import Context
 from nova_lite.db.compute.actions import DONE, FAILED, RUNNING, UNDOING
@@ -47,6 +47,12 @@ class TwoConductors(Tapes):
     def report_to(self, conductor: Any, order: Order, outcome: Outcome = Outcome.DONE, **more: Any) -> None:
         conductor.report(StepReport(order=order, resource_type="tape", resource_id="tape-1", host="h", outcome=outcome, **more))
 
+    def give_steps_to(self, binary: str) -> None:
+        """Another kind of daemon does the steps."""
+        workflow = self.engine.workflows["copy_tape"]
+        self.engine.workflows = {"copy_tape": dataclasses.replace(workflow, steps=tuple(
+            dataclasses.replace(step, binary=binary) if isinstance(step, HostStep) else step for step in workflow.steps))}
+
     def look_while_down(self, agent: str) -> None:
         """A look of the reconciler while the worker of this name is known to be down."""
         with self.database.writer() as session:
@@ -54,13 +60,13 @@ class TwoConductors(Tapes):
             service_reports.register(
                 session, ServiceReport(binary="nova-compute", agent=agent), names=[agent], now=now)
         self.offset += 10
-        self._look(lambda binary, name: name == agent)
+        self.look(lambda binary, name: name == agent)
 
     def look_while_up(self, known_orders: Callable[..., tuple[Order, ...]]) -> None:
         """The first look of a conductor that has just started, at workers that answer so."""
-        self._look(lambda binary, name: False, compute=lambda agent: SimpleNamespace(known_orders=known_orders))
+        self.look(lambda binary, name: False, compute=lambda agent: SimpleNamespace(known_orders=known_orders))
 
-    def _look(self, is_down: Callable[[str, str], bool], **others: Any) -> None:
+    def look(self, is_down: Callable[[str, str], bool], **others: Any) -> None:
         services = dataclasses.replace(self.services, **others)
         object.__setattr__(services, "is_down", is_down)
         StalledActions(services, self.engine).look()
@@ -169,3 +175,30 @@ def test_a_lost_cast_is_sent_again_after_the_clock_was_set_back(tapes: TwoConduc
     tapes.look_while_up(lambda ctxt, *, orders: ())
     assert [order for _, order in tapes.sent] == [tapes.sent[0][1]] * 2
     assert tapes.action(action_id).awaiting_step == "read"
+
+
+def test_a_step_of_nova_network_is_looked_for_there_and_sent_again(tapes: TwoConductors) -> None:
+    tapes.give_steps_to(NETWORK)
+    queried: list[tuple[str, int]] = []
+
+    def network(agent: str) -> SimpleNamespace:
+        def known_orders(ctxt: Context, *, orders: tuple[Order, ...]) -> tuple[Order, ...]:
+            queried.append((agent, len(orders)))
+            return ()
+
+        return SimpleNamespace(known_orders=known_orders)
+
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    tapes.offset += 10
+    tapes.look(lambda binary, name: binary == COMPUTE, network=network)
+    assert (queried, [order for _, order in tapes.sent]) == ([("source", 1)], [tapes.sent[0][1]] * 2)
+
+
+def test_a_step_of_nova_network_fails_when_that_is_down_whatever_nova_compute_does(tapes: TwoConductors) -> None:
+    tapes.give_steps_to(NETWORK)
+    action_id = tapes.begin()
+    tapes.engine.start(action_id)
+    tapes.offset += 10
+    tapes.look(lambda binary, name: binary == NETWORK)
+    assert (tapes.action(action_id).state, tapes.action(action_id).message) == (UNDOING, "nova-network on source is down")
