@@ -124,3 +124,15 @@ def test_an_answer_of_a_scheduler_that_is_lost_is_noticed_in_seconds(broker: Rab
         SchedulerRpc.client(bus).pick_host(system_context(), request=request)
     assert time.monotonic() - began < 15
     bus.cleanup()
+
+
+@pytest.mark.timed
+def test_a_server_stops_though_its_broker_is_gone(tmp_path: Path) -> None:
+    with RabbitMQ(tmp_path / "rabbitmq") as broker:
+        bus = connect(broker, tmp_path)
+        server = serve(EchoRpc, bus, "echo", [Echo()])
+        server.start()
+        broker.kill9()
+        began = time.monotonic()
+        stopping.stop(server)
+        assert time.monotonic() - began < 12
