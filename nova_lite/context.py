@@ -8,6 +8,8 @@ import uuid
 
 ADMIN, MANAGER, MEMBER, READER, SERVICE = "admin", "manager", "member", "reader", "service"
 
+# Owner that no project is: of a caller whose token has no project. Rows of the cloud's own have "".
+NO_PROJECT = "-"
 # Keystone's implied roles: https://docs.openstack.org/keystone/latest/admin/service-api-protection.html
 IMPLIED_ROLES: dict[str, tuple[str, ...]] = {
     ADMIN: (MANAGER, MEMBER, READER),
@@ -51,7 +53,7 @@ class Context:
     @property
     def visible_project(self) -> str | None:
         """The one project whose resources the caller may see; None for an admin: all."""
-        return None if self.is_admin else self.project_id or ""
+        return None if self.is_admin else self.project_id or NO_PROJECT
 
     def to_wire(self) -> dict[str, object]:
         """A dict for the message bus; `from_wire` is its inverse."""

@@ -22,7 +22,7 @@ from nova_lite.api.wsgi.deferred_casts import DeferredCasts
 from nova_lite.api.wsgi.filters.auth import challenge, login_url
 from nova_lite.api.wsgi.request import Body, Deferred, Parts, Reply, Request, TurnTaken
 from nova_lite.api.wsgi.routing import Route
-from nova_lite.api.wsgi.rules import PUBLIC
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, PUBLIC
 from nova_lite.api.wsgi.service import UNVERSIONED, ApiService
 from nova_lite.api.wsgi.validation import Validator, check_address, drop_unknown, read_json
 from nova_lite.api.wsgi.versions import Version
@@ -148,6 +148,8 @@ class Application:
         route = _by_action(chosen, body)
         if ctxt is not None and route.policy is not PUBLIC:
             ctxt = self._policy.with_admin_override(ctxt)
+            if not ctxt.project_id:
+                self._refuse_without_project(route)
             self._policy.check(route.policy, ctxt, self._target(route, ctxt, variables))
         self._validate(http, route, version, body)
         arguments = variables if body is None else {**variables, "body": body}
@@ -155,6 +157,17 @@ class Application:
         if route.method not in ("GET", "HEAD"):
             self._parts.database.sync()  # what is answered survives a power cut
         return _response(route, reply)
+
+    def _refuse_without_project(self, route: Route) -> None:
+        """A token for a domain, the system or nothing has the rights of no project; in identity it may find one.
+
+        Nova, Neutron and Glance refuse it too (`enforce_scope`); what has no owner may be read, or managed by admins.
+
+        :raises errors.PolicyForbids: the route is about resources of a project.
+        """
+        is_unowned = route.policy.role == ADMIN or (route.policy.role == ANYONE and route.method in ("GET", "HEAD"))
+        if self._service.name != "identity" and not is_unowned:
+            raise errors.PolicyForbids(rule=route.policy.name)
 
     def _target(self, route: Route, ctxt: Context, variables: dict[str, str]) -> policies.Target | None:
         """The owner of the resource, read only for a rule that depends on it: by default none does."""

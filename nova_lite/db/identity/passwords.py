@@ -9,11 +9,15 @@ import hmac
 import os
 import threading
 
+from nova_lite import errors
+
 # RFC 7914 with the parameters that OWASP's cheat sheet gives for 16 MiB: 50 ms on the cores that were measured.
 _N, _R, _P = 2**14, 8, 1
 _MEMORY = 64 * 1024**2
-# Concurrent logins must not take 16 MiB each and all cores.
-_CONCURRENT = threading.BoundedSemaphore(2)
+# Concurrent logins must not take 16 MiB each and all cores, nor all threads of a server that does not bound them itself.
+_AT_ONCE, _WAITING, _WAIT_S = 2, 16, 10.0
+_CONCURRENT = threading.BoundedSemaphore(_AT_ONCE)
+_PLACES = threading.BoundedSemaphore(_AT_ONCE + _WAITING)
 
 
 def hash_password(password: str) -> str:
@@ -39,8 +43,22 @@ def mark(password_hash: str) -> str:
 
 
 def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-    with _CONCURRENT:
-        return hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=_MEMORY, dklen=32)
+    """:raises errors.TooBusy: too many passwords are being checked."""
+    if not _PLACES.acquire(blocking=False):
+        raise _too_busy()
+    try:
+        if not _CONCURRENT.acquire(timeout=_WAIT_S):
+            raise _too_busy()
+        try:
+            return hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=_MEMORY, dklen=32)
+        finally:
+            _CONCURRENT.release()
+    finally:
+        _PLACES.release()
+
+
+def _too_busy() -> errors.TooBusy:
+    return errors.TooBusy(reason="Too many passwords are being checked; try again shortly.")
 
 
 def _text(raw: bytes) -> str:

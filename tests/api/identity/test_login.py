@@ -183,3 +183,17 @@ def test_an_invalid_subject_token_is_answered_404(cloud: IdentityCloud, admin: s
     answer = cloud.call("GET", "/auth/tokens", token=admin, headers={"X-Subject-Token": "nonsense"})
     assert answer.status_int == 404
     assert answer.json["error"]["title"] == "Not Found"
+
+
+def test_more_logins_than_can_wait_are_told_to_come_back(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
+    places = passwords._PLACES  # noqa: SLF001 - as many callers as may wait
+    taken = 0
+    while places.acquire(blocking=False):
+        taken += 1
+    try:
+        refused = cloud.log_in("alice", "wrong", project=None)
+    finally:
+        for _ in range(taken):
+            places.release()
+    assert (taken, refused.status_int, int(refused.headers["Retry-After"]) > 0) == (18, 503, True)
+    assert cloud.log_in("alice", "wrong", project=None).status_int == 401
