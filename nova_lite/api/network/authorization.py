@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.db.network import ports
-from nova_lite.db.quotas import quotas
+from nova_lite.db.quotas import quota_locks, quotas
 
 # The source of random addresses, MACs and segments: not predictable, and not equal in two processes.
 RNG = random.SystemRandom()
@@ -65,15 +67,23 @@ def refuse_unsupported(params: Body, supported: Mapping[str, object]) -> None:
             )
 
 
-def check_quota(req: Request, project_id: str, resource: str, *, used: int, requested: int = 1) -> None:
+def check_quota(
+    req: Request, project_id: str, resource: str, *, used: Callable[[Session, str], int], requested: int = 1
+) -> None:
     """Refuse more than the project's quota, with Neutron's text and status (409).
+
+    `used` counts under the project's quota lock, which is kept until the commit, so that two requests cannot both take the last.
 
     :raises errors.Conflict: the quota would be exceeded.
     """
+    quota_locks.take(req.db, project_id)
     limit = quotas.limits(req.db, req.conf, project_id)[resource]
-    if 0 <= limit < used + requested:
+    if limit < 0:
+        return
+    count = used(req.db, project_id)
+    if limit < count + requested:
         raise errors.Conflict(
-            reason=f"Quota exceeded for resources: ['{resource.removesuffix('s')}']. {used} of {limit} are used."
+            reason=f"Quota exceeded for resources: ['{resource.removesuffix('s')}']. {count} of {limit} are used."
         )
 
 
@@ -82,6 +92,7 @@ def check_port_quota(req: Request, project_id: str) -> None:
 
     :raises errors.Forbidden: the quota would be exceeded.
     """
+    quota_locks.take(req.db, project_id)
     limit = quotas.limits(req.db, req.conf, project_id)["ports"]
     if 0 <= limit <= ports.count(req.db, project_id):
         raise errors.Forbidden(reason="Maximum number of ports exceeded")

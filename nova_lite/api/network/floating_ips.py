@@ -157,7 +157,7 @@ def allocate(
     if not network.is_external:
         raise errors.BadRequest(
             reason=f"Bad floatingip request: Network {network.id} is not a valid external network.")
-    authorization.check_quota(req, project_id, "floating_ips", used=floating_ips.count(req.db, project_id))
+    authorization.check_quota(req, project_id, "floating_ips", used=floating_ips.count)
     return floating_ips.create(
         req.db, project_id=project_id, network=network, wanted=requested, description=description, rng=authorization.RNG)
 

@@ -125,7 +125,7 @@ def create(req: Request, body: Body) -> Body:
     project_id = authorization.project_of(req, params)
     authorization.refuse_admin_only(req, params, "create_network", _ADMIN_ONLY)
     authorization.refuse_unsupported(params, _SUPPORTED)
-    authorization.check_quota(req, project_id, "networks", used=networks.count(req.db, project_id))
+    authorization.check_quota(req, project_id, "networks", used=networks.count)
     network = Network(
         project_id=project_id,
         name=params.get("name", ""),

@@ -159,7 +159,7 @@ def create(req: Request, body: Body) -> Body:
     _refuse_owners_only(req, network, params, "create_port")
     authorization.refuse_unsupported(params, _SUPPORTED)
     _refuse_device(params, "")
-    authorization.check_quota(req, project_id, "ports", used=ports.count(req.db, project_id))
+    authorization.check_quota(req, project_id, "ports", used=ports.count)
     is_secured = params.get("port_security_enabled", network.port_security_enabled)
     group_ids = _groups(req, project_id, params.get("security_groups"), is_secured=is_secured)
     values = {

@@ -126,7 +126,7 @@ def create(req: Request, body: Body) -> Body:
     params = body["router"]
     project_id = authorization.project_of(req, params)
     authorization.refuse_unsupported(params, _SUPPORTED)
-    authorization.check_quota(req, project_id, "routers", used=routers.count(req.db, project_id))
+    authorization.check_quota(req, project_id, "routers", used=routers.count)
     router = Router(
         id=new_id(), project_id=project_id, name=params.get("name", ""), description=params.get("description", ""))
     req.db.add(router)

@@ -137,7 +137,7 @@ def create(req: Request, body: Body) -> Body:
         req,
         group.project_id,
         "security_group_rules",
-        used=security_groups.count_rules(req.db, group.project_id),
+        used=security_groups.count_rules,
     )
     rule = _rule(req, params, group.project_id)
     security_groups.add_rule(req.db, rule)

@@ -97,7 +97,7 @@ def create(req: Request, body: Body) -> Body:
     if params["name"] == DEFAULT:
         raise errors.Conflict(reason="Default security group already exists.")
     security_groups.default(req.db, project_id)
-    authorization.check_quota(req, project_id, "security_groups", used=security_groups.count(req.db, project_id))
+    authorization.check_quota(req, project_id, "security_groups", used=security_groups.count)
     group = security_groups.create(
         req.db, project_id=project_id, name=params["name"], description=params.get("description", "")
     )

@@ -148,7 +148,7 @@ def create(req: Request, body: Body) -> Body:
             reason="Invalid input for ip_version. Reason: only IPv4 subnets are supported yet."
         )
     authorization.refuse_unsupported(params, _SUPPORTED)
-    authorization.check_quota(req, project_id, "subnets", used=networks.count_subnets(req.db, project_id))
+    authorization.check_quota(req, project_id, "subnets", used=networks.count_subnets)
     block = _block(req, params.get("cidr"))
     gateway = _gateway(block, params["gateway_ip"]) if "gateway_ip" in params else block.network_address + 1
     subnet = Subnet(

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite.db.base import Base
 
+MAX_OF_SERVER = 20
 _UNTRACKED = {"synchronize_session": False}
 
 
@@ -35,10 +36,17 @@ def digest(token: str) -> str:
 
 
 def add(session: Session, token: ConsoleToken, *, now: datetime.datetime) -> None:
-    """Store the token; those that have expired by `now` are deleted."""
+    """Store the token; those that have expired by `now` are deleted, and of the server's the oldest beyond MAX_OF_SERVER.
+
+    The caller has locked the server's row, so that none counts what another has not committed.
+    """
     session.execute(sa.delete(ConsoleToken).where(ConsoleToken.expires_at <= now).execution_options(**_UNTRACKED))
     session.add(token)
     session.flush()
+    own = sa.select(ConsoleToken.id).where(ConsoleToken.server_id == token.server_id).order_by(ConsoleToken.id.desc())
+    surplus = list(session.scalars(own.offset(MAX_OF_SERVER).limit(1000)))
+    if surplus:
+        session.execute(sa.delete(ConsoleToken).where(ConsoleToken.id.in_(surplus)).execution_options(**_UNTRACKED))
 
 
 def find(session: Session, token: str, *, now: datetime.datetime) -> ConsoleToken | None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps
+from nova_lite.db.quotas import quota_locks
 
 
 class Keypair(Timestamps, Base):
@@ -57,6 +58,7 @@ def add(session: Session, keypair: Keypair, *, limit: int) -> Keypair:
 
     :raises errors.Conflict: the user has one of this name. :raises errors.OverQuota: too many.
     """
+    quota_locks.take(session, keypair.user_id)  # keypairs are counted by user, over all projects
     names = set(session.scalars(sa.select(Keypair.name).where(Keypair.user_id == keypair.user_id)))
     if keypair.name in names:
         raise errors.Conflict(reason=f"Key pair '{keypair.name}' already exists.")

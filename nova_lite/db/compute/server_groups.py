@@ -12,6 +12,7 @@ from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, for_update, new_id
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Claim
+from nova_lite.db.quotas import quota_locks
 
 AFFINITY, ANTI_AFFINITY = "affinity", "anti-affinity"
 SOFT_AFFINITY, SOFT_ANTI_AFFINITY = "soft-affinity", "soft-anti-affinity"
@@ -82,6 +83,7 @@ def add(session: Session, group: ServerGroup, *, limit: int) -> ServerGroup:
 
     :raises errors.OverQuota: too many; the text is Nova's.
     """
+    quota_locks.take(session, group.project_id)
     if 0 <= limit <= count(session, group.project_id):
         raise errors.OverQuota("Quota exceeded, too many server groups.")
     session.add(group)

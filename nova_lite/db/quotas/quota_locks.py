@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite.db.base import Base
@@ -21,27 +19,19 @@ class QuotaLock(Base):
     times: Mapped[int] = mapped_column(sa.BigInteger, default=0)
 
 
-_LOCKS: Any = QuotaLock.__table__
-_TAKE = sa.update(_LOCKS).where(_LOCKS.c.project_id == sa.bindparam("project")).values(times=_LOCKS.c.times + 1)
-_ADD = sa.insert(_LOCKS)
+# One statement: an UPDATE that finds no row would lock the gap in MariaDB, where the INSERT after it then waits in a circle.
+_VALUES = {"project_id": sa.bindparam("project"), "times": 1}
+_ON_POSTGRESQL = postgresql.insert(QuotaLock).values(_VALUES).on_conflict_do_update(
+    index_elements=["project_id"], set_={"times": QuotaLock.times + 1})
+_ON_MARIADB = mysql.insert(QuotaLock).values(_VALUES).on_duplicate_key_update(times=QuotaLock.times + 1)
 
 
 def take(session: Session, project_id: str) -> None:
-    """Keep other requests of the project from counting until this transaction ends; one statement as a rule.
+    """Keep other requests of the project from counting until this transaction ends; one statement.
 
     Transactions read what is committed (READ COMMITTED), so that usage counted after this includes that of others.
     SQLite needs no lock: its writers exclude each other from their begin on.
     """
-    if session.get_bind().dialect.name == "sqlite":
-        return
-    if _taken(session, project_id):
-        return
-    try:
-        with session.begin_nested():  # the primary key decides between two first requests of a project
-            session.execute(_ADD, {"project_id": project_id, "times": 1})
-    except IntegrityError:
-        _taken(session, project_id)
-
-
-def _taken(session: Session, project_id: str) -> bool:
-    return bool(session.execute(_TAKE, {"project": project_id}).rowcount)  # type: ignore[attr-defined]
+    dialect = session.get_bind().dialect.name
+    if dialect != "sqlite":
+        session.connection().execute(_ON_POSTGRESQL if dialect == "postgresql" else _ON_MARIADB, {"project": project_id})

@@ -108,7 +108,8 @@ def _url(req: Request, server: Server, console: ConsoleType) -> str:
         req.ctxt, server_id=server.id, type=console, token_hash=consoles.digest(token), ttl_s=ttl_s))
     now = utcnow()
     with req.database.writer() as session:
-        servers.get(session, server.id)  # it may have been deleted meanwhile, and its tokens with it
+        # It may have been deleted meanwhile, and its tokens with it.
+        session.refresh(servers.get(session, server.id), with_for_update=True)
         consoles.add(session, consoles.ConsoleToken(
             token_hash=consoles.digest(token), server_id=server.id, type=console.value, host=address.host,
             port=address.port, expires_at=now + datetime.timedelta(seconds=ttl_s)), now=now)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many requests of one project at the same moment, on real databases: exactly as many pass as the quota allows."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import sqlalchemy as sa
+import webob
+from oslo_config import cfg
+
+from nova_lite import conf as options
+from nova_lite.api.services import SERVICES
+from nova_lite.api.wsgi.application import Application
+from nova_lite.api.wsgi.policy import Policy
+from nova_lite.api.wsgi.request import Parts
+from nova_lite.context import MEMBER, Context, expand_roles
+from nova_lite.db.base import Base, utcnow
+from nova_lite.db.compute import consoles, servers
+from nova_lite.db.compute.consoles import ConsoleToken
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.engine import Database
+from nova_lite.db.network.networks import Network, Subnet
+from nova_lite.db.quotas.quotas import Quota
+from nova_lite.values.flavor import Flavor
+from tests.support.api.compute_api import Rpc
+from tools.lib.services import MariaDB, Postgres
+
+AT_ONCE, ROOM = 16, 3
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPHYQbtJIs1rC8zXzTKRAeYN1DoUHxkDGKHTWtvGGHHr a"
+EXTERNAL, OWN, SECOND = ("0" * 7 + f"{number}-0000-4000-8000-000000000000" for number in (1, 2, 3))
+
+
+class Cloud:
+    """The API's services over one database, with connections for all clients."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        self.database = Database(url, pool_size=AT_ONCE)
+        Base.metadata.create_all(self.database.engine)
+        conf = options.load([], conf=cfg.ConfigOpts(), files=[])
+        conf.set_override("state_path", str(directory))
+        conf.set_override("policy_file", str(directory / "policy.yaml"), group="oslo_policy")
+        parts = Parts(conf, self.database, cast(Any, Rpc()))
+        self._apps = {name: Application(service, parts, Policy(conf, service.rules)) for name, service in SERVICES.items()}
+
+    def post(self, project_id: str, service: str, path: str, body: Any) -> int:
+        http = webob.Request.blank(path, method="POST", base_url="http://cloud/root")
+        http.body, http.content_type = json.dumps(body).encode(), "application/json"
+        http.headers["OpenStack-API-Version"] = "compute 2.64"
+        http.environ["nova.context"] = Context(user_id=project_id, project_id=project_id, roles=expand_roles({MEMBER}))
+        return int(http.get_response(self._apps[service]).status_int)
+
+    def used(self, project_id: str, **limits: int) -> None:
+        with self.database.writer() as session:
+            session.add_all([Quota(project_id=project_id, resource=name, hard_limit=limit) for name, limit in limits.items()])
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    directory = tmp_path_factory.mktemp(request.param)
+    if request.param == "sqlite":
+        made = Cloud(f"sqlite:///{directory}/races.sqlite", directory)
+        _furnish(made)
+        yield made
+        return
+    with {"postgresql": Postgres, "mariadb": MariaDB}[request.param](directory) as running:
+        made = Cloud(running.create_database("quotas"), directory)
+        _furnish(made)
+        yield made
+        made.database.close()
+
+
+def _furnish(cloud: Cloud) -> None:
+    """An external network for all, and a project's own with addresses."""
+    with cloud.database.writer() as session:
+        session.add_all([
+            Network(id=EXTERNAL, project_id="admin", name="ext", segment=1, mtu=1450, is_external=True, subnets=[Subnet(
+                project_id="admin", cidr="198.51.100.0/24", gateway="198.51.100.1", pools=[["198.51.100.2", "198.51.100.254"]])]),
+            Network(id=OWN, project_id="ports", name="own", segment=2, mtu=1450, subnets=[Subnet(
+                project_id="ports", cidr="10.0.0.0/24", gateway="10.0.0.1", pools=[["10.0.0.2", "10.0.0.254"]])]),
+            Network(id=SECOND, project_id="subnets", name="n", segment=3, mtu=1450)])
+
+
+# By quota: the service, the path, the body of request `number`, and how many the project has before.
+REQUESTS: dict[str, tuple[str, str, Callable[[int], Any], int]] = {
+    "networks": ("network", "/networks", lambda number: {"network": {"name": f"n{number}"}}, 0),
+    "subnets": ("network", "/subnets", lambda number: {"subnet": {
+        "network_id": SECOND, "ip_version": 4, "cidr": f"10.1.{number}.0/24"}}, 0),
+    "ports": ("network", "/ports", lambda _: {"port": {"network_id": OWN}}, 0),
+    "routers": ("network", "/routers", lambda number: {"router": {"name": f"r{number}"}}, 0),
+    "security_groups": ("network", "/security-groups", lambda number: {"security_group": {"name": f"g{number}"}}, 1),
+    "floating_ips": ("network", "/floatingips", lambda _: {"floatingip": {"floating_network_id": EXTERNAL}}, 0),
+    "key_pairs": ("compute", "/os-keypairs", lambda number: {"keypair": {"name": f"k{number}", "public_key": KEY}}, 0),
+    "server_groups": ("compute", "/os-server-groups", lambda number: {"server_group": {"name": f"g{number}", "policy": "affinity"}}, 0),
+    "image_count_total": ("image", "/images", lambda number: {"name": f"i{number}"}, 0),
+}
+
+
+@pytest.mark.parametrize("quota", REQUESTS)
+def test_exactly_the_quota_passes(cloud: Cloud, quota: str) -> None:
+    service, path, body, before = REQUESTS[quota]
+    cloud.used(quota, **{quota: ROOM + before})
+    with futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        statuses = list(pool.map(lambda number: cloud.post(quota, service, path, body(number)), range(AT_ONCE)))
+    made = [status for status in statuses if status in (200, 201)]
+    assert len(made) == ROOM, sorted(statuses)
+    assert {status for status in statuses if status not in (200, 201)} <= {403, 409, 413}
+
+
+def test_a_server_keeps_its_newest_console_tokens(cloud: Cloud) -> None:
+    flavor = Flavor(id="1", name="f", vcpus=1, ram_mb=1, root_gb=1)
+    with cloud.database.writer() as session:
+        server = Server(project_id="p", user_id="u", name="s", hostname="s", flavor=flavor, vcpus=1, ram_mb=1, total_gb=1,
+                        vm_state="active", task_state=None, reservation_id="r-1")
+        session.add(server)
+        session.flush()
+        server_id = server.id
+    now = utcnow()
+
+    def issue(number: int) -> None:
+        with cloud.database.writer() as session:
+            session.refresh(servers.get(session, server_id), with_for_update=True)
+            consoles.add(session, ConsoleToken(
+                token_hash=consoles.digest(str(number)), server_id=server_id, type="novnc", host="h", port=1,
+                expires_at=now + datetime.timedelta(seconds=600)), now=now)
+
+    with futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(issue, range(60)))
+    with cloud.database.reader() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(ConsoleToken)) == consoles.MAX_OF_SERVER
