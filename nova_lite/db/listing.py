@@ -44,15 +44,19 @@ def _one_of(column: sa.ColumnElement[Any], values: Sequence[object]) -> sa.Colum
     return sa.or_(*parts)
 
 
-def paged(session: Session, query: sa.Select[_Row], columns: Columns, page: Page) -> sa.Select[_Row]:
+def paged(
+    session: Session, query: sa.Select[_Row], columns: Columns, page: Page, *, seen: sa.Select[Any]
+) -> sa.Select[_Row]:
     """The query ordered and cut to the page. Only columns without NULL may order.
 
-    :raises errors.InvalidMarker: the marker is none of the query's rows.
+    The marker is looked up in `seen`: all rows that the caller may see, without the query's filters, which it may have left.
+
+    :raises errors.InvalidMarker: the marker is none of them.
     """
     keys = [(columns[name], is_down) for name, is_down in page.order if name != "id"]
     keys.append((columns["id"], any(name == "id" and is_down for name, is_down in page.order)))
     if page.marker is not None:
-        only = query.where(columns["id"] == page.marker).with_only_columns(*(column for column, _ in keys))
+        only = seen.where(columns["id"] == page.marker).with_only_columns(*(column for column, _ in keys))
         last = session.execute(only.order_by(None)).first()
         if last is None:
             raise errors.InvalidMarker(marker=page.marker)

@@ -111,14 +111,18 @@ def find(
 ) -> Sequence[sa.Row[Any]]:
     """One page of servers, each a tuple with the names of Server's columns, without long texts other than `texts`.
 
-    :raises errors.InvalidMarker: the marker is not among the servers that the filters select.
+    :raises errors.InvalidMarker: the marker is not, and was not, a server of the project.
     :raises patterns.PatternError: a pattern needs too much to be compared with these servers.
     """
     skipped = _NOT_LISTED.difference(texts)
     columns = [column for column in Server.__table__.c if column.name not in skipped]
     query: sa.Select[Any] = sa.select(*columns).where(*_conditions(session, filters))
+    # A marker may have been deleted since its page was shown, as in Nova.
+    seen: sa.Select[Any] = sa.select(Server.__table__.c.id)
+    if filters.project_id is not None:
+        seen = seen.where(Server.project_id == filters.project_id)
     with _bounded(session, filters):
-        return session.execute(listing.paged(session, query, SORT_COLUMNS, page)).all()
+        return session.execute(listing.paged(session, query, SORT_COLUMNS, page, seen=seen)).all()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
-from nova_lite.db.base import Base, LongText, Timestamps, new_id, utcnow
+from nova_lite.db.base import Base, LongText, Timestamps, for_update, new_id, utcnow
 from nova_lite.db.compute import consoles
 from nova_lite.db.compute.actions import Action, ActionEvent
 from nova_lite.db.compute.flavors import FlavorCopy
@@ -103,6 +103,17 @@ def get(session: Session, server_id: str, *, project_id: str | None = None) -> S
         server = session.scalars(_GET, {"of": server_id}).one_or_none()
     else:
         server = session.scalars(_GET_OF_PROJECT, {"of": server_id, "project": project_id}).one_or_none()
+    if server is None:
+        raise _missing(server_id)
+    return server
+
+
+def get_locked(session: Session, server_id: str, *, project_id: str | None = None) -> Server:
+    """As `get`; other transactions wait to change the row until this one ends."""
+    query = sa.select(Server).where(Server.id == server_id, Server.deleted_at.is_(None))
+    if project_id is not None:
+        query = query.where(Server.project_id == project_id)
+    server = session.scalars(for_update(query)).one_or_none()
     if server is None:
         raise _missing(server_id)
     return server

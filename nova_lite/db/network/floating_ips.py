@@ -68,12 +68,13 @@ def find(
     page: listing.Page = listing.ALL,
 ) -> list[FloatingIp]:
     """The project's floating addresses (None: all), with port and network; `is_used`: only those that lead somewhere."""
-    query = sa.select(FloatingIp).where(*listing.matching(COLUMNS, filters or {}))
+    seen = sa.select(FloatingIp)
     if project_id is not None:
-        query = query.where(FloatingIp.project_id == project_id)
+        seen = seen.where(FloatingIp.project_id == project_id)
+    query = seen.where(*listing.matching(COLUMNS, filters or {}))
     if is_used is not None:
         query = query.where(FloatingIp.port_id.is_not(None) if is_used else FloatingIp.port_id.is_(None))
-    return list(session.scalars(listing.paged(session, query, COLUMNS, page).options(*_WHOLE)))
+    return list(session.scalars(listing.paged(session, query, COLUMNS, page, seen=seen).options(*_WHOLE)))
 
 
 def get(session: Session, floating_ip_id: str, *, project_id: str | None = None) -> FloatingIp:

@@ -107,8 +107,9 @@ def find(
     page: listing.Page = listing.ALL,
 ) -> list[Network]:
     """The networks that the project (None: an admin) may see, with subnets."""
-    query = sa.select(Network).where(_visible(project_id), *listing.matching(NETWORK_COLUMNS, filters or {}))
-    query = listing.paged(session, query, NETWORK_COLUMNS, page)
+    seen = sa.select(Network).where(_visible(project_id))
+    query = seen.where(*listing.matching(NETWORK_COLUMNS, filters or {}))
+    query = listing.paged(session, query, NETWORK_COLUMNS, page, seen=seen)
     return list(session.scalars(query.options(selectinload(Network.subnets))))
 
 
@@ -275,9 +276,9 @@ def find_subnets(
     page: listing.Page = listing.ALL,
 ) -> list[Subnet]:
     """The subnets of networks that the project (None: an admin) may see."""
-    query = sa.select(Subnet).join(Network, Network.id == Subnet.network_id).where(_visible(project_id))
-    query = query.where(*listing.matching(SUBNET_COLUMNS, filters or {}))
-    return list(session.scalars(listing.paged(session, query, SUBNET_COLUMNS, page)))
+    seen = sa.select(Subnet).join(Network, Network.id == Subnet.network_id).where(_visible(project_id))
+    query = seen.where(*listing.matching(SUBNET_COLUMNS, filters or {}))
+    return list(session.scalars(listing.paged(session, query, SUBNET_COLUMNS, page, seen=seen)))
 
 
 def get_subnet(session: Session, subnet_id: str, *, project_id: str | None = None) -> Subnet:

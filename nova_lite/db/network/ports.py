@@ -102,9 +102,10 @@ def find(
     page: listing.Page = listing.ALL,
 ) -> list[Port]:
     """The project's ports (None: all), whole, with all of `fixed_ips` and in one of `group_ids` if given."""
-    query = sa.select(Port).where(*listing.matching(PORT_COLUMNS, filters or {}))
+    seen = sa.select(Port)
     if project_id is not None:
-        query = query.where(Port.project_id == project_id)
+        seen = seen.where(Port.project_id == project_id)
+    query = seen.where(*listing.matching(PORT_COLUMNS, filters or {}))
     for wanted in fixed_ips:
         has = sa.select(Address.port_id)
         if wanted.subnet_id is not None:
@@ -116,7 +117,7 @@ def find(
         query = query.where(
             Port.id.in_(sa.select(PortSecurityGroup.port_id).where(PortSecurityGroup.group_id.in_(group_ids)))
         )
-    return list(session.scalars(listing.paged(session, query, PORT_COLUMNS, page).options(*_WHOLE)))
+    return list(session.scalars(listing.paged(session, query, PORT_COLUMNS, page, seen=seen).options(*_WHOLE)))
 
 
 def get(session: Session, port_id: str, *, project_id: str | None = None) -> Port:

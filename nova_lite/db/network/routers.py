@@ -57,10 +57,11 @@ def find(
     page: listing.Page = listing.ALL,
 ) -> list[Router]:
     """The project's routers (None: all)."""
-    query = sa.select(Router).where(*listing.matching(COLUMNS, filters or {}))
+    seen = sa.select(Router)
     if project_id is not None:
-        query = query.where(Router.project_id == project_id)
-    return list(session.scalars(listing.paged(session, query, COLUMNS, page)))
+        seen = seen.where(Router.project_id == project_id)
+    query = seen.where(*listing.matching(COLUMNS, filters or {}))
+    return list(session.scalars(listing.paged(session, query, COLUMNS, page, seen=seen)))
 
 
 def get(session: Session, router_id: str, *, project_id: str | None = None) -> Router:

@@ -89,9 +89,9 @@ def find(
     page: listing.Page = listing.ALL,
 ) -> list[SecurityGroup]:
     """The project's groups (None: all), with rules."""
-    query = _of(sa.select(SecurityGroup), SecurityGroup, project_id)
-    query = query.where(*listing.matching(GROUP_COLUMNS, filters or {}))
-    query = listing.paged(session, query, GROUP_COLUMNS, page)
+    seen = _of(sa.select(SecurityGroup), SecurityGroup, project_id)
+    query = seen.where(*listing.matching(GROUP_COLUMNS, filters or {}))
+    query = listing.paged(session, query, GROUP_COLUMNS, page, seen=seen)
     return list(session.scalars(query.options(selectinload(SecurityGroup.rules))))
 
 
@@ -229,9 +229,9 @@ def find_rules(
     page: listing.Page = listing.ALL,
 ) -> list[SecurityGroupRule]:
     """The project's rules (None: all)."""
-    query = _of(sa.select(SecurityGroupRule), SecurityGroupRule, project_id)
-    query = query.where(*listing.matching(RULE_COLUMNS, filters or {}))
-    return list(session.scalars(listing.paged(session, query, RULE_COLUMNS, page)))
+    seen = _of(sa.select(SecurityGroupRule), SecurityGroupRule, project_id)
+    query = seen.where(*listing.matching(RULE_COLUMNS, filters or {}))
+    return list(session.scalars(listing.paged(session, query, RULE_COLUMNS, page, seen=seen)))
 
 
 def get_rule(session: Session, rule_id: str, *, project_id: str | None = None) -> SecurityGroupRule:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many requests of one project at the same moment, on real databases: exactly as many pass as the quota allows."""
+"""Many requests of one project at the same moment, on real databases: as many pass as the quota allows, and no write is lost."""
 
 from __future__ import annotations
 
@@ -50,11 +50,25 @@ class Cloud:
         self._apps = {name: Application(service, parts, Policy(conf, service.rules)) for name, service in SERVICES.items()}
 
     def post(self, project_id: str, service: str, path: str, body: Any) -> int:
-        http = webob.Request.blank(path, method="POST", base_url="http://cloud/root")
-        http.body, http.content_type = json.dumps(body).encode(), "application/json"
+        return int(self.request("POST", project_id, service, path, body).status_int)
+
+    def request(self, method: str, project_id: str, service: str, path: str, body: Any = None) -> webob.Response:
+        http = webob.Request.blank(path, method=method, base_url="http://cloud/root")
+        if body is not None:
+            http.body, http.content_type = json.dumps(body).encode(), "application/json"
         http.headers["OpenStack-API-Version"] = "compute 2.64"
         http.environ["nova.context"] = Context(user_id=project_id, project_id=project_id, roles=expand_roles({MEMBER}))
-        return int(http.get_response(self._apps[service]).status_int)
+        return http.get_response(self._apps[service])
+
+    def server(self, project_id: str, **columns: Any) -> str:
+        flavor = Flavor(id="1", name="f", vcpus=1, ram_mb=1, root_gb=1)
+        with self.database.writer() as session:
+            server = Server(**{"project_id": project_id, "user_id": "u", "name": "s", "hostname": "s", "flavor": flavor, "vcpus": 1,
+                               "ram_mb": 1, "total_gb": 1, "vm_state": "active", "task_state": None, "reservation_id": "r-1",
+                               **columns})
+            session.add(server)
+            session.flush()
+            return server.id
 
     def used(self, project_id: str, **limits: int) -> None:
         with self.database.writer() as session:
@@ -114,13 +128,7 @@ def test_exactly_the_quota_passes(cloud: Cloud, quota: str) -> None:
 
 
 def test_a_server_keeps_its_newest_console_tokens(cloud: Cloud) -> None:
-    flavor = Flavor(id="1", name="f", vcpus=1, ram_mb=1, root_gb=1)
-    with cloud.database.writer() as session:
-        server = Server(project_id="p", user_id="u", name="s", hostname="s", flavor=flavor, vcpus=1, ram_mb=1, total_gb=1,
-                        vm_state="active", task_state=None, reservation_id="r-1")
-        session.add(server)
-        session.flush()
-        server_id = server.id
+    server_id = cloud.server("p")
     now = utcnow()
 
     def issue(number: int) -> None:
@@ -134,3 +142,23 @@ def test_a_server_keeps_its_newest_console_tokens(cloud: Cloud) -> None:
         list(pool.map(issue, range(60)))
     with cloud.database.reader() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(ConsoleToken)) == consoles.MAX_OF_SERVER
+
+
+@pytest.mark.parametrize("what", ["metadata", "tags"])
+def test_every_item_that_is_written_at_once_is_kept(cloud: Cloud, what: str) -> None:
+    server_id = cloud.server("items", metadata_items={"old": "v"}, tags=["old"])
+
+    def write(number: int) -> int:
+        if what == "tags":
+            return int(cloud.request("PUT", "items", "compute", f"/servers/{server_id}/tags/t{number}").status_int)
+        return cloud.post("items", "compute", f"/servers/{server_id}/metadata", {"metadata": {f"k{number}": "v"}})
+
+    def remove(_: int) -> int:
+        return int(cloud.request("DELETE", "items", "compute", f"/servers/{server_id}/{what}/old").status_int)
+
+    with futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        statuses = set(pool.map(lambda number: remove(number) if number == 5 else write(number), range(12)))
+    assert statuses <= {200, 201, 204}
+    kept = cloud.request("GET", "items", "compute", f"/servers/{server_id}/{what}").json[what]
+    assert len(kept) == 11
+    assert "old" not in kept

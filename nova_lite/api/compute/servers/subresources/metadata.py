@@ -11,6 +11,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import STRINGS, closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
+from nova_lite.db.compute import servers
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.quotas import quotas
 from nova_lite.lifecycle.servers import Vm
@@ -96,7 +97,8 @@ def delete(req: Request, server_id: str, key: str) -> None:
 
 
 def _writable(req: Request, server_id: str) -> Server:
-    server = begin_action.find(req, server_id)
+    """The server, locked: what is written follows from what is read, and many write at once."""
+    server = servers.get_locked(req.db, server_id, project_id=req.ctxt.visible_project)
     begin_action.refuse_locked(req, server)
     if server.vm_state not in _WRITABLE:
         raise errors.WrongState(action="update metadata", id=server.id, attribute="vm_state", state=server.vm_state)

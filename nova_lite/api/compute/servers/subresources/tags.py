@@ -13,6 +13,7 @@ from nova_lite.api.wsgi.request import Body, Reply, Request
 from nova_lite.api.wsgi.responses import STRING, closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
+from nova_lite.db.compute import servers
 from nova_lite.db.compute.servers import Server
 
 _MAX = 50  # tags of one server, as in Nova
@@ -94,7 +95,8 @@ def delete(req: Request, server_id: str, tag: str) -> None:
 
 
 def _writable(req: Request, server_id: str) -> Server:
-    server = begin_action.find(req, server_id)
+    """The server, locked: what is written follows from what is read, and many write at once."""
+    server = servers.get_locked(req.db, server_id, project_id=req.ctxt.visible_project)
     begin_action.refuse_locked(req, server)
     return server
 
