@@ -265,7 +265,9 @@ class Lab:
 def _end(process: subprocess.Popen[str] | forks.Fork) -> None:
     process.kill()
     process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
+    # A fork writes its errors to its log.
+    streams = (process.stdin, process.stdout, process.stderr if isinstance(process, subprocess.Popen) else None)
+    for stream in streams:
         if stream is not None:
             with contextlib.suppress(BrokenPipeError):
                 stream.close()

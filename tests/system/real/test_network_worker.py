@@ -116,7 +116,7 @@ def test_a_request_that_a_release_overtook_is_refused(lab: Lab) -> None:
     lab.kill_worker()
     lab.start_worker()
 
-    assert lab.request("prepare", only)["error"] == "StaleRequest"
+    assert lab.request("prepare", only)["error"] == "Superseded"
     assert lab.request("owned")["server_ids"] == []
 
 
