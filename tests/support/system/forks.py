@@ -39,7 +39,7 @@ class Fork:
     """One program, as far as tests handle a process: the part of subprocess.Popen that they use."""
 
     def __init__(self, status: BinaryIO, stdin: IO[str] | None, stdout: IO[str] | None) -> None:
-        self.stdin, self.stdout = stdin, stdout
+        self.stdin, self.stdout, self.stderr = stdin, stdout, None
         self._status = status
         self._code: int | None = None
         self.pid = int(self._status.readline())
