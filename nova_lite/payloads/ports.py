@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from nova_lite.db.base import utcnow
+from nova_lite.db import clock
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import is_alive, services
 from nova_lite.db.network import revisions
@@ -207,5 +207,5 @@ def _described(
 def agents(session: Session, *, down_time_s: float) -> list[str]:
     """The network workers that live, by their names on the bus."""
     found = services(session, binary="nova-network")
-    now = utcnow()
+    now = clock.read(session)
     return sorted({row.agent for row in found if is_alive(row, now=now, down_time_s=down_time_s)})
