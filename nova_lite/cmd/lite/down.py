@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -125,7 +126,10 @@ def _no_answers(_environ: dict[str, Any], start_response: Any) -> list[bytes]:  
 
 
 def remove_state(state: str) -> list[str]:
-    """Remove the services' files, and the directory if nothing else is in it; the names of what else is in it."""
+    """Remove the services' files, and the directory if nothing else is in it; the names of what else is in it.
+
+    A directory that a file system is mounted on stays, empty.
+    """
     for name in _DIRECTORIES:
         shutil.rmtree(os.path.join(state, name), ignore_errors=True)
     for name in _FILES:
@@ -133,5 +137,9 @@ def remove_state(state: str) -> list[str]:
             os.unlink(os.path.join(state, name))
     foreign = sorted(os.listdir(state))
     if not foreign:
-        os.rmdir(state)
+        try:
+            os.rmdir(state)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
     return foreign

@@ -196,6 +196,19 @@ def test_down_with_nothing_there_is_fine(tmp_path: Path, venv: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_purge_leaves_a_state_directory_that_is_a_mount_point_empty(tmp_path: Path) -> None:
+    state, programs = tmp_path / "state", tmp_path / "venv" / "bin"
+    (state / "quickstart").mkdir(parents=True)
+    programs.mkdir(parents=True)
+    (programs / "nova-lite").symlink_to(Path(sys.executable).with_name("nova-lite"))
+    # in a mount namespace of its own, so that the mount goes with the process; the second finds the directory empty
+    script = (f"mount --bind {state} {state} && {sys.executable} {DOWN} --purge --state {state} --venv {programs.parent}"
+              f" && {programs}/nova-lite down --purge --state {state}")  # fmt: skip
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(state.iterdir()) == []
+
+
 def test_quickstart_refuses_a_port_of_another_program_and_names_it(tmp_path: Path) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

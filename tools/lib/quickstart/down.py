@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shutil
 import subprocess
@@ -50,9 +51,18 @@ def main(arguments: Sequence[str]) -> int:
     if left:
         print(f"kept, since neither the cloud nor the quickstart made it: {', '.join(left)} in {state}")
     elif state.exists():
-        state.rmdir()
+        _remove_empty(state)
     print("kept: Debian packages, the virtualenv, /var/cache/nova-lite")
     return 0
+
+
+def _remove_empty(state: Path) -> None:
+    """A directory that a file system is mounted on stays."""
+    try:
+        state.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
 
 
 def _stop(venv: Path, state: Path, *, purges: bool) -> int:
