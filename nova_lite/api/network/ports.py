@@ -185,10 +185,11 @@ def update(req: Request, port_id: str, body: Body) -> Body:
 
     200. 400: an attribute that is not supported, or a `device_id`: servers attach ports by the compute API. 403: MAC or port
     security on another's network. 404: no such port or security group. 409: the MAC of a server's port, an address in use,
-    or port security without removing the security groups.
+    port security without removing the security groups, or more than name and description of a router's or floating IP's port.
     """
     params = body["port"]
     port = ports.get(req.db, port_id, project_id=req.ctxt.visible_project)
+    _refuse_internal(port, params)
     network = networks.get(req.db, port.network_id)
     changed = {
         name: value
@@ -250,6 +251,13 @@ def _detach(req: Request, port: Port) -> None:
     )
     interfaces.give_up(req.db, server.id, port.id)
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action.id)
+
+
+def _refuse_internal(port: Port, params: Body) -> None:
+    """Refuse changes of ports that this service has made for itself: their addresses are those of gateways and floating IPs."""
+    if port.device_owner.startswith("network:") and params.keys() - {"name", "description"}:
+        raise errors.Conflict(
+            reason=f"Port {port.id} cannot be changed directly via the port API: has device owner {port.device_owner}.")
 
 
 def _refuse_external(req: Request, network: Network) -> None:

@@ -167,10 +167,10 @@ def delete(req: Request, router_id: str) -> None:
 @route("PUT", "/routers/{router_id}/add_router_interface", policy=Rule("add_router_interface", MEMBER),
        body={"2.0": INTERFACE}, response=_INTERFACE)
 def add_interface(req: Request, router_id: str, body: Body) -> Body:
-    """Add an interface to a subnet.
+    """Add an interface to a subnet of the router's project; an admin may add one to any.
 
-    200 with its port. 400: no `subnet_id`, a subnet without gateway, or the router has an interface in another network. 404: no
-    such router or subnet. 409: a port has the gateway address.
+    200 with its port. 400: no `subnet_id`, a subnet without gateway, or the router has an interface in another network. 403: the
+    subnet is another project's. 404: no such router or subnet. 409: a port has the gateway address.
     """
     router = _own(req, router_id)
     if "subnet_id" not in body:
@@ -178,6 +178,7 @@ def add_interface(req: Request, router_id: str, body: Body) -> Body:
             reason="Bad router request: subnet_id is required. An interface has the subnet's gateway address, so it "
             "cannot be an existing port.")
     subnet = networks.get_subnet(req.db, body["subnet_id"], project_id=req.ctxt.visible_project)
+    authorization.refuse_unless_owner(req, subnet.project_id, "add_router_interface")
     network_ids = {port.network_id for port in routers.interfaces(req.db, router.id)}
     if network_ids - {subnet.network_id}:
         raise errors.BadRequest(

@@ -142,3 +142,30 @@ def test_router_requests_that_are_not_supported_are_refused(cloud: NetworkCloud,
     assert cloud.get(path, user="bob").status == 404
     other = cloud.create("router").body["id"]
     assert cloud.request("PUT", f"/routers/{other}/add_router_interface", {"subnet_id": subnet_id}).status == 409
+
+
+def test_a_router_joins_subnets_of_its_own_project_only(cloud: NetworkCloud, outside: str) -> None:
+    shared_id, shared_subnet = cloud.network(user="admin", cidr="10.7.0.0/24", shared=True)
+    outside_subnet = cloud.get(f"/networks/{outside}").body["network"]["subnets"][0]
+    router_id = cloud.request("POST", "/routers", {"router": {}}).body["router"]["id"]
+
+    for subnet_id in (shared_subnet, outside_subnet):
+        assert cloud.request("PUT", f"/routers/{router_id}/add_router_interface", {"subnet_id": subnet_id}).status == 403
+
+    assert cloud.get(f"/ports?network_id={shared_id}").body["ports"] == []
+    assert cloud.delete(f"/subnets/{shared_subnet}", user="admin").status == 204
+
+
+@pytest.mark.parametrize("user", ["alice", "admin"])
+def test_a_routers_port_keeps_its_address(cloud: NetworkCloud, user: str) -> None:
+    network_id, subnet_id = cloud.network()
+    router_id = cloud.request("POST", "/routers", {"router": {}}).body["router"]["id"]
+    port_id = cloud.request("PUT", f"/routers/{router_id}/add_router_interface", {"subnet_id": subnet_id}).body["port_id"]
+    before = cloud.get(f"/ports/{port_id}").body["port"]
+
+    for fields in ({"fixed_ips": [{"ip_address": "10.0.0.77"}]}, {"mac_address": "fa:16:3e:00:00:77"}, {"port_security_enabled": True},
+                   {"security_groups": []}):
+        assert cloud.request("PUT", f"/ports/{port_id}", {"port": fields}, user=user).status == 409
+
+    assert cloud.get(f"/ports/{port_id}").body["port"] == before
+    assert cloud.request("PUT", f"/ports/{port_id}", {"port": {"name": "gateway"}}, user=user).body["port"]["name"] == "gateway"
