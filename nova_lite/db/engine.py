@@ -40,16 +40,16 @@ class Database:
         # SQLite has no server whose clock would be the one: it is this process's, and a test may set it.
         self.clock: Callable[[], datetime.datetime] = utcnow
         self._group: sqlite_writers.GroupSync | None = None
-        self._is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
         # Parameters of a statement that failed, such as user data, do not reach the log.
         options: dict[str, Any] = {"hide_parameters": True}
-        if not self._is_sqlite:
+        if not self.is_sqlite:
             options |= {"pool_size": pool_size, "max_overflow": 0, "isolation_level": "READ COMMITTED", "pool_timeout": limit_s or 30,
                         "connect_args": deadlines.connect_args(self.url, connect_s=connect_s, lost_s=lost_s)}
         self.engine = sa.create_engine(self.url, **options)
-        if not self._is_sqlite:
+        if not self.is_sqlite:
             _ping_idle_connections(self.engine)
-        if self._is_sqlite:
+        if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "connect", self._give_sqlite_the_time)
             self._sqlite_writers()
@@ -57,10 +57,10 @@ class Database:
         # its own, since changing the mode of a connection takes a round trip too, as does on MariaDB a
         # ROLLBACK of nothing.
         self.reading: sa.Engine = self.engine.execution_options(is_reader=True)
-        if not self._is_sqlite:
+        if not self.is_sqlite:
             self.reading = sa.create_engine(self.url, **{**options, "isolation_level": "AUTOCOMMIT"}, skip_autocommit_rollback=True)
             _ping_idle_connections(self.reading)
-        if limit_s and not self._is_sqlite:
+        if limit_s and not self.is_sqlite:
             bound = deadlines.Deadlines(limit_s)
             bound.attach(self.engine)
             bound.attach(self.reading)

@@ -22,6 +22,8 @@ from nova_lite.runtime.http.policy import LOGINS, READS, TRANSFERS, WRITES
 
 LOG = logging.getLogger(__name__)
 _MAX_TOKENS = 10_000
+# SQLite's writers take turns anyway; more of them would only keep readers from the interpreter.
+_SQLITE_WRITES = 4
 _LOGIN_PATHS = ("/auth/tokens",)
 _CREATE_PATH = "/servers"
 
@@ -114,5 +116,5 @@ def http_server(parts: Parts, app: Callable[..., Any], listener: socket.socket) 
     api = parts.conf.api
     limits = Limits(head_s=api.head_timeout, rate=api.min_transfer_rate, connections_of_address=api.max_connections_per_address)
     return concurrency.HttpServer(
-        app, listener, threads=api.threads, waits=parts.waiting.limit, max_wait_s=api.max_wait, limits=limits,
+        app, listener, threads=api.threads, writes=_SQLITE_WRITES if parts.database.is_sqlite else None, waits=parts.waiting.limit, max_wait_s=api.max_wait, limits=limits,
         policy=ApiPolicy(Backlog(count, most=api.max_queued_actions)))

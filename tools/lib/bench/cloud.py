@@ -41,6 +41,7 @@ class Wire:
 
     def __init__(self, token: str = "") -> None:
         self.token = token
+        self.timeout_s = 120.0
         self._open: dict[str, http.client.HTTPConnection] = {}
 
     def request(self, method: str, url: str, body: object = None, *, raw: bytes | None = None) -> tuple[int, Any, Any]:
@@ -70,7 +71,7 @@ class Wire:
 
     def _connect(self, parts: urllib.parse.SplitResult) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        wire = kind(str(parts.hostname), parts.port, timeout=120)
+        wire = kind(str(parts.hostname), parts.port, timeout=self.timeout_s)
         self._open[parts.netloc] = wire
         return wire
 

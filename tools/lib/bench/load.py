@@ -13,6 +13,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from tools.lib.bench.cloud import BenchError, Body, Cloud, Wire, need
 from tools.lib.bench.prerequisites import Prerequisites
@@ -51,12 +52,8 @@ class Bench:
 
     def boot(self, wire: Wire, number: int, *, poll_s: float) -> Boot:
         """POST, then poll until ACTIVE, ERROR or the deadline."""
-        params: Body = {"name": f"{self.name}-{number}", "imageRef": self.prerequisites.image, "flavorRef": self.prerequisites.flavor,
-                       "networks": [{"uuid": self.prerequisites.network}] if self.prerequisites.network else "none"}
-        if self.args.user_data:
-            params["user_data"] = base64.b64encode(bytes(self.args.user_data)).decode()
         boot = Boot(posted=time.monotonic())
-        status, body, _ = wire.request("POST", f"{self.cloud.compute}/servers", {"server": params})
+        status, body, _ = self.post(wire, str(number))
         boot.answered = time.monotonic()
         if status != 202:
             boot.error = f"POST answered {status}: {json.dumps(body)[:300]}"
@@ -64,6 +61,18 @@ class Bench:
         boot.id = body["server"]["id"]
         self._wait(wire, boot, poll_s=poll_s)
         return boot
+
+    def post(self, wire: Wire, suffix: str) -> tuple[int, Any, Any]:
+        """POST one server; status, JSON and headers."""
+        params: Body = {"name": f"{self.name}-{suffix}", "imageRef": self.prerequisites.image, "flavorRef": self.prerequisites.flavor,
+                        "networks": [{"uuid": self.prerequisites.network}] if self.prerequisites.network else "none"}
+        if self.args.user_data:
+            params["user_data"] = base64.b64encode(bytes(self.args.user_data)).decode()
+        return wire.request("POST", f"{self.cloud.compute}/servers", {"server": params})
+
+    def adopt(self, ids: list[str]) -> None:
+        """Count servers that were made otherwise as this run's, so that they are deleted at its end."""
+        self.boots += [Boot(id=one) for one in ids]
 
     def _wait(self, wire: Wire, boot: Boot, *, poll_s: float) -> None:
         deadline = boot.posted + self.args.timeout

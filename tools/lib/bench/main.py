@@ -14,6 +14,7 @@ import shlex
 import subprocess
 from collections.abc import Callable
 
+from tools.lib.bench.arrivals import overload
 from tools.lib.bench.cloud import BenchError, Body, Cloud, say
 from tools.lib.bench.load import Bench
 from tools.lib.bench.login import login
@@ -25,6 +26,7 @@ EPILOG = """\
 Examples:
   tools/bench --cloud nova-lite -n 200 -c 16
   tools/bench -n 50 -c 1 -f json          (OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME …)
+  tools/bench --cloud nova-lite -n 200 -c 16 --overload 3 --overload-time 60
   tools/bench --url http://127.0.0.1:8774/identity/v3 --state /var/lib/nova-lite
 
 What the numbers are: POST and time to ACTIVE are taken with one client first (latency of an idle cloud), then with
@@ -56,6 +58,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lists", type=_upto(1000), default=20, help="how often to list (default 20)")
     parser.add_argument("--page", type=_upto(1000), default=200, help="servers of one list (default 200)")
     parser.add_argument("--actions", type=_upto(1000), default=20, help="how often to pause, unpause, stop and start (default 20)")
+    parser.add_argument("--overload", type=float, metavar="FACTOR",
+                        help="open loop: POSTs arrive at FACTOR times the rate of the phase with -c clients, answered or not")
+    parser.add_argument("--capacity", type=float, metavar="N", help="servers per second to multiply by it (default: as measured with -c clients)")
+    parser.add_argument("--overload-time", type=float, default=60, metavar="S", help="of the open loop (default 60)")
+    parser.add_argument("--overload-gets", type=float, default=10, metavar="N", help="GETs per second beside it (default 10)")
     parser.add_argument("--statements", metavar="COMMAND",
                         help="command that prints how many SQL statements the database has run; statements per server are reported")
     parser.add_argument("--pid", type=int, action="append", default=[], help="daemon to account CPU and memory of; repeat")
@@ -118,6 +125,11 @@ def run(cloud: Cloud, args: argparse.Namespace) -> Body:
             report["actions"], before = bench.action_times(), cpu_s(found)
             report["action_rate"] = bench.action_rate()
             report["action_rate"]["cpu_ms"] = per_server(before, cpu_s(found), int(report["action_rate"]["count"]))
+        if args.overload:
+            say(f"POSTs arrive at {args.overload:g} times the capacity")
+            report["overload"] = overload(
+                bench, capacity=args.capacity or report["many_clients"]["servers_per_s"], factor=args.overload, seconds=args.overload_time,
+                get_rate=args.overload_gets)
         before = cpu_s(found)
         report["list_detail"] = bench.list_times()
         report["list_detail"]["cpu_ms"] = per_server(before, cpu_s(found), args.lists)

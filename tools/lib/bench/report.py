@@ -43,14 +43,12 @@ def table(report: Body) -> str:
         lines += [(f"{name} until done, 1 client", _ms(found)) for name, found in report["actions"].items()]
         found = report["action_rate"]
         lines.append((f"pause and unpause, {report['clients']} clients", f"{found['per_s']:.1f}/s; CPU {_cpu(found['cpu_ms'])}"))
+    if "overload" in report:
+        lines += _overload_lines(report["overload"])
     if report.get("delete"):
         found = report["delete"]
         lines.append(("DELETE until 404", f"{_ms(found)}; {found.get('per_s', 0):.1f}/s, {found['lost']} lost"))
-    for key, title in (("pss_idle_mib", "memory before (PSS)"), ("pss_loaded_mib", "memory after (PSS)")):
-        if report.get(key):
-            ours = sum(value for name, value in report[key].items() if name.startswith("nova"))
-            shown = ", ".join(f"{name} {value:.0f}" for name, value in report[key].items() if value >= 1)
-            lines.append((title, f"ours {ours:.0f} MiB, all {sum(report[key].values()):.0f} MiB ({shown})"))
+    lines += _memory_lines(report)
     for key, title in (("noise_before", "machine before"), ("noise_after", "machine after")):
         if key in report:
             found = report[key]
@@ -58,6 +56,16 @@ def table(report: Body) -> str:
                                  f"slowdown {found['slowdown']:.2f}, load {found['load_1min']:.1f}"))
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in lines)
+
+
+def _memory_lines(report: Body) -> list[tuple[str, str]]:
+    lines = []
+    for key, title in (("pss_idle_mib", "memory before (PSS)"), ("pss_loaded_mib", "memory after (PSS)")):
+        if report.get(key):
+            ours = sum(value for name, value in report[key].items() if name.startswith("nova"))
+            shown = ", ".join(f"{name} {value:.0f}" for name, value in report[key].items() if value >= 1)
+            lines.append((title, f"ours {ours:.0f} MiB, all {sum(report[key].values()):.0f} MiB ({shown})"))
+    return lines
 
 
 def _boot_lines(part: Body, title: str, poll_ms: float) -> list[tuple[str, str]]:
@@ -75,6 +83,21 @@ def _boot_lines(part: Body, title: str, poll_ms: float) -> list[tuple[str, str]]
     if "first_error" in part:
         lines.append(("first error", part["first_error"]))
     return lines
+
+
+def _overload_lines(found: Body) -> list[tuple[str, str]]:
+    def answers(part: Body) -> str:
+        return f"{part['count']}, by status {part['by_status']}"
+
+    return [
+        (f"overload: {found['posts_per_s']:.0f} POSTs per second for {found['seconds']:.0f} s", answers(found["posts"])),
+        ("  accepted", f"{found['accepted_per_s']:.1f}/s, {found['accepted_per_s'] / found['capacity_per_s']:.0%} of {found['capacity_per_s']:.1f}/s; "
+                       f"{_ms(found['accepted'])}"),
+        ("  refused", f"{_ms(found['refused'])}; {found['refused_without_retry_after']} without Retry-After"),
+        ("  GET server beside it", f"{answers(found['gets'])}; {_ms(found['gets'])}"),
+        ("  built", f"{found['active']} ACTIVE, {found['in_error']} ERROR, {found['accepted_but_lost']} accepted and lost, "
+                    f"{found['built_but_not_accepted']} not accepted; all ended {found['built_after_s']:.1f} s after the last arrival"),
+    ]
 
 
 def _ms(found: Body) -> str:
