@@ -60,17 +60,15 @@ def is_green() -> bool:
 class HttpServer:
     """Serves a WSGI application on a listening socket with eventlet or native threads; `serve` blocks.
 
-    `threads`: requests that are answered at once, half of them reads and half writes (or `writes`); beside these, half as many
-    transfers, a few logins, and `waits` requests that have given their place back. eventlet has one pool of `threads` for all.
+    `threads`: requests that are answered at once, half of them reads and half writes; beside these, half as many transfers,
+    a few logins, and requests that have given their place back. eventlet has one pool of `threads` for all.
     """
 
     def __init__(
-        self, app: Callable[..., Any], listener: socket.socket, *, threads: int, writes: int | None = None, waits: int = 0, max_wait_s: float = 1.0,
-        policy: Policy | None = None, limits: Limits | None = None,
+        self, app: Callable[..., Any], listener: socket.socket, *, threads: int, policy: Policy | None = None, limits: Limits | None = None,
     ) -> None:
         self._app, self._listener, self._threads = app, listener, threads
-        self._writes = writes
-        self._waits, self._max_wait_s, self._policy, self._limits = waits, max_wait_s, policy, limits
+        self._policy, self._limits = policy, limits
         # A byte in a pipe ends it, since that is all that a signal handler may safely do.
         self._end_requested, self._request_end = os.pipe()
         os.set_blocking(self._request_end, False)
@@ -122,15 +120,17 @@ class HttpServer:
 
     def _make(self) -> Server:
         from nova_lite.runtime.http.admission import Admission
+        from nova_lite.runtime.http.limits import Limits
         from nova_lite.runtime.http.policy import LOGINS, READS, TRANSFERS, WRITES, ByMethod
         from nova_lite.runtime.http.server import Server
 
+        limits = self._limits or Limits()
         half = max(1, self._threads // 2)
-        sizes = {READS: half, WRITES: min(half, self._writes or half), TRANSFERS: half, LOGINS: min(half, _LOGINS)}
-        admission = Admission(sizes, max_wait_s=self._max_wait_s, most_of_tenant={TRANSFERS: max(1, half // 2)})
+        sizes = {READS: half, WRITES: min(half, limits.writes), TRANSFERS: half, LOGINS: min(half, _LOGINS)}
+        admission = Admission(sizes, max_wait_s=limits.max_wait_s, most_of_tenant={TRANSFERS: max(1, half // 2)})
         return Server(
-            self._app, self._listener, admission=admission, policy=self._policy or ByMethod(), threads=sum(sizes.values()) + self._waits,
-            limits=self._limits)
+            self._app, self._listener, admission=admission, policy=self._policy or ByMethod(), threads=sum(sizes.values()) + limits.waits,
+            limits=limits)
 
 
 class _Silent:

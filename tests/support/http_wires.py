@@ -25,11 +25,11 @@ def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
 
 @contextlib.contextmanager
 def serving(
-    app: App = echo, *, threads: int = 4, limits: Limits | None = None, policy: Policy | None = None, max_wait_s: float = 1.0,
+    app: App = echo, *, threads: int = 4, limits: Limits | None = None, policy: Policy | None = None,
 ) -> Iterator[int]:
     """The port of a server."""
     listener = concurrency.listen("127.0.0.1", 0)
-    server = concurrency.HttpServer(app, listener, threads=threads, limits=limits, policy=policy, max_wait_s=max_wait_s)
+    server = concurrency.HttpServer(app, listener, threads=threads, limits=limits, policy=policy)
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     try:

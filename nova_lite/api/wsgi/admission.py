@@ -114,7 +114,8 @@ def http_server(parts: Parts, app: Callable[..., Any], listener: socket.socket) 
             return backlog.count_by_project(session)
 
     api = parts.conf.api
-    limits = Limits(head_s=api.head_timeout, rate=api.min_transfer_rate, connections_of_address=api.max_connections_per_address)
+    limits = Limits(
+        head_s=api.head_timeout, rate=api.min_transfer_rate, connections_of_address=api.max_connections_per_address,
+        writes=_SQLITE_WRITES if parts.database.is_sqlite else api.threads, waits=parts.waiting.limit, max_wait_s=api.max_wait)
     return concurrency.HttpServer(
-        app, listener, threads=api.threads, writes=_SQLITE_WRITES if parts.database.is_sqlite else None, waits=parts.waiting.limit, max_wait_s=api.max_wait, limits=limits,
-        policy=ApiPolicy(Backlog(count, most=api.max_queued_actions)))
+        app, listener, threads=api.threads, limits=limits, policy=ApiPolicy(Backlog(count, most=api.max_queued_actions)))

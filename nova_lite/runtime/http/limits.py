@@ -16,6 +16,7 @@ def _connections() -> int:
 class Limits:
     """`head_s`: from the first byte (or the connection) to the whole head and small body. `rate`: least bytes per second.
 
+    `writes`: so many are answered at once at most; `waits`: so many more requests may wait for workers without a place.
     `grace_s`: for so long a client may be slower. `lingering`: threads that wait with an idle connection.
     """
 
@@ -26,4 +27,7 @@ class Limits:
     connections_of_address: int = 512
     connections: int = dataclasses.field(default_factory=lambda: min(4096, _connections()))
     lingering: int = 16
+    writes: int = 1000
+    waits: int = 0
+    max_wait_s: float = 1.0
     end_s: float = 10.0

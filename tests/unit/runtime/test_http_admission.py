@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nova_lite.runtime.http.admission import Admission, Refusal, Ticket
+from nova_lite.runtime.http.limits import Limits
 from tests.support import http_wires
 from tests.support.wait import wait_until
 
@@ -126,7 +127,7 @@ def post(path: str = "/x") -> bytes:
 @pytest.mark.timed
 def test_reads_are_answered_and_surplus_writes_refused_at_once_while_writes_hang() -> None:
     gate = Gate()
-    with http_wires.serving(gate, threads=2, max_wait_s=0.05) as port, contextlib.ExitStack() as stack:
+    with http_wires.serving(gate, threads=2, limits=Limits(max_wait_s=0.05)) as port, contextlib.ExitStack() as stack:
         stack.callback(gate.opened.set)
         wires = [stack.enter_context(http_wires.connect(port, post())) for _ in range(20)]
         wait_until(lambda: bool(gate.begun), "a write to begin")
@@ -144,7 +145,7 @@ def test_reads_are_answered_and_surplus_writes_refused_at_once_while_writes_hang
 
 def test_a_request_whose_client_has_gone_is_not_begun() -> None:
     gate = Gate()
-    with http_wires.serving(gate, threads=2, max_wait_s=60) as port, http_wires.connect(port, post("/first")) as first:
+    with http_wires.serving(gate, threads=2, limits=Limits(max_wait_s=60)) as port, http_wires.connect(port, post("/first")) as first:
         wait_until(lambda: gate.begun == ["/first"], "the first to begin")
         gone = http_wires.connect(port, post("/gone"))
         with http_wires.connect(port, post("/last")) as last:
