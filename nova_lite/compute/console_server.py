@@ -7,6 +7,7 @@ and a newline; the answer is `ok` and a newline, followed by the console's bytes
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import hashlib
 import hmac
@@ -26,6 +27,10 @@ _TOKEN_S = 5.0
 _MAX_TOKEN = 256
 # Two threads each; a broken proxy must not take all threads of the worker.
 _MAX_OPEN = 200
+# Connections that have not shown a token yet take none of those places.
+_MAX_UNKNOWN = 32
+# A page that is loaded again opens the next one before the last has ended.
+_MAX_OF_SERVER = 4
 _CHUNK = 1 << 16
 
 
@@ -48,6 +53,8 @@ class ConsoleServer:
         self._lock = threading.Lock()
         self._grants: dict[str, _Grant] = {}
         self._serials: dict[str, socket.socket] = {}
+        self._of_server: collections.Counter[str] = collections.Counter()
+        self._unknown = threading.BoundedSemaphore(_MAX_UNKNOWN)
         self._open = threading.BoundedSemaphore(_MAX_OPEN)
         self._listener: socket.socket | None = None
         self._reason = "the worker has not started to serve consoles"
@@ -93,23 +100,48 @@ class ConsoleServer:
 
     def _serve(self, proxy: socket.socket) -> None:
         with proxy:
-            if not self._open.acquire(blocking=False):
-                _answer(proxy, "no too many consoles are open on this host")
+            if not self._unknown.acquire(blocking=False):
+                _answer(proxy, "no too many connections without a token")
                 return
             try:
                 grant = self._check(proxy)
-                if grant is not None:
-                    self._relay(proxy, grant)
             finally:
-                self._open.release()
+                self._unknown.release()
+            if grant is not None:
+                self._admit(proxy, grant)
+
+    def _admit(self, proxy: socket.socket, grant: _Grant) -> None:
+        """Give the connection a place on this host, and one of its server's few."""
+        if not self._open.acquire(blocking=False):
+            _answer(proxy, "no too many consoles are open on this host")
+            return
+        with self._lock:
+            is_one_more = self._of_server[grant.server_id] < _MAX_OF_SERVER
+            self._of_server[grant.server_id] += is_one_more
+        try:
+            if is_one_more:
+                self._relay(proxy, grant)
+            else:
+                _answer(proxy, "no too many consoles of this server are open")
+        finally:
+            self._open.release()
+            with self._lock:
+                self._of_server[grant.server_id] -= is_one_more
+                if not self._of_server[grant.server_id]:
+                    del self._of_server[grant.server_id]
 
     def _check(self, proxy: socket.socket) -> _Grant | None:
         """What the token that the proxy sends grants; None: nothing, which the proxy has been sent."""
-        proxy.settimeout(_TOKEN_S)
+        deadline = time.monotonic() + _TOKEN_S  # for all of it, however many pieces it comes in
         token = b""
         with contextlib.suppress(OSError):
-            while not token.endswith(b"\n") and len(token) <= _MAX_TOKEN and (more := proxy.recv(_MAX_TOKEN)):
+            while not token.endswith(b"\n") and len(token) <= _MAX_TOKEN and (remaining_s := deadline - time.monotonic()) > 0:
+                proxy.settimeout(remaining_s)
+                more = proxy.recv(_MAX_TOKEN)
+                if not more:
+                    break
                 token += more
+        proxy.settimeout(_TOKEN_S)
         token_hash = hashlib.sha256(token.rstrip(b"\n")).hexdigest()
         with self._lock:
             grant = next(

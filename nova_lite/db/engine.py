@@ -76,7 +76,7 @@ class Database:
     @contextlib.contextmanager
     def statement(self) -> Iterator[Session]:
         """A session for one statement that is a transaction by itself; a server needs no BEGIN and COMMIT around it."""
-        with self.writer() if self._is_sqlite else self.reader() as session:
+        with self.writer() if self.is_sqlite else self.reader() as session:
             yield session
 
     @contextlib.contextmanager

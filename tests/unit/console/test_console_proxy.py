@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import socket
@@ -25,8 +26,9 @@ from nova_lite.db.base import utcnow
 from nova_lite.db.compute import consoles
 from nova_lite.db.compute.consoles import ConsoleToken
 from nova_lite.db.engine import Database
-from nova_lite.rpc.compute import ConsoleType
+from nova_lite.rpc.compute import ConsoleAddress, ConsoleType
 from tests.support import databases
+from tests.support.wait import wait_until
 
 SERVER = "6c9b1a52-0000-4000-8000-000000000001"
 LIMIT_S = 10
@@ -207,3 +209,32 @@ def test_a_console_server_that_cannot_listen_reports_it() -> None:
         server.start()
         with pytest.raises(errors.Unavailable, match="cannot listen"):
             server.announce(SERVER, ConsoleType.SERIAL, token_hash="x", ttl_s=1)
+
+
+def test_connections_without_a_token_take_no_place_of_those_with_one(here: Consoles) -> None:
+    token = here.token(ConsoleType.NOVNC)
+    row = here.server.announce(SERVER, ConsoleType.NOVNC, token_hash=consoles.digest(token), ttl_s=60)
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection((row.host, row.port), timeout=LIMIT_S)) for _ in range(40)]
+        assert silent[-1].recv(100) == b"no too many connections without a token\n"
+        for one in silent:
+            one.close()
+        wait_until(lambda: _greeting(row, token) == b"ok\n", "a place to be free")
+
+
+def test_one_token_opens_few_consoles_at_once(here: Consoles) -> None:
+    token = here.token(ConsoleType.NOVNC)
+    row = here.server.announce(SERVER, ConsoleType.NOVNC, token_hash=consoles.digest(token), ttl_s=60)
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for _ in range(5):
+            wire = stack.enter_context(socket.create_connection((row.host, row.port), timeout=LIMIT_S))
+            wire.sendall(f"{token}\n".encode())
+            opened.append(wire.recv(3))
+        assert opened == [b"ok\n"] * 4 + [b"no "]
+
+
+def _greeting(row: ConsoleAddress, token: str) -> bytes:
+    with socket.create_connection((row.host, row.port), timeout=LIMIT_S) as wire:
+        wire.sendall(f"{token}\n".encode())
+        return wire.recv(3)
