@@ -147,6 +147,12 @@ def list_domains(req: Request) -> Body:
     return collection(req, "domains", "/auth/domains", [])
 
 
+@route("GET", "/auth/system", policy=Rule("identity:get_auth_system", ANYONE), response=closed(system=EMPTY_LIST))
+def show_system(_req: Request) -> Body:
+    """List what of the system the caller may scope a token to. 200 with an empty list: roles are assigned in projects."""
+    return {"system": []}
+
+
 def _authenticate(req: Request, identity: Body) -> _Authenticated:
     methods = identity["methods"]
     if methods == ["password"] and "password" in identity:

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import NoReturn
 
 from nova_lite import errors
-from nova_lite.api.network import schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import (
     BOOLEAN,
@@ -16,13 +16,12 @@ from nova_lite.api.wsgi.responses import (
     OBJECT,
     STRING,
     STRING_OR_NULL,
-    TIME_OR_NULL,
     closed,
     each,
     many,
 )
 from nova_lite.api.wsgi.routing import route
-from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
+from nova_lite.api.wsgi.rules import READER, Rule
 from nova_lite.db import clock
 from nova_lite.db.hosts import hosts
 from nova_lite.db.network import floating_ips, networks, ports, routers, security_groups
@@ -67,7 +66,7 @@ _DETAILS = closed(quota=closed(**each(" ".join((*_QUOTAS, *_ABSENT)), closed(lim
 _AGENT = closed(
     **each("id agent_type binary host availability_zone topic", STRING), description=STRING_OR_NULL, alive=BOOLEAN,
     admin_state_up=BOOLEAN, configurations=OBJECT, resources_synced=NULL,
-    **each("created_at started_at heartbeat_timestamp", TIME_OR_NULL))
+    **each("created_at started_at heartbeat_timestamp", STRING))
 
 
 @route("GET", "/extensions", policy=Rule("get_extensions", READER), response=closed(extensions=many(_EXTENSION)))
@@ -154,9 +153,11 @@ def availability_zones(req: Request) -> Body:
     }
 
 
-@route("GET", "/agents", policy=Rule("get_agents", ADMIN), response=closed(agents=many(_AGENT)))
+@route("GET", "/agents", policy=Rule("get_agents", READER), response=closed(agents=many(_AGENT)))
 def agents(req: Request) -> Body:
-    """List the network workers; `host` filters. 200."""
+    """List the network workers; `host` filters. 200; the list is empty to a caller who is no admin, as in Neutron."""
+    if not req.ctxt.is_admin:
+        return {"agents": []}
     now, down_time_s = clock.read(req.db), float(req.conf.service_down_time)
     return {
         "agents": [
@@ -166,15 +167,22 @@ def agents(req: Request) -> Body:
     }
 
 
-@route("GET", "/agents/{agent_id}", policy=Rule("get_agents", ADMIN), response=closed(agent=_AGENT))
+@route("GET", "/agents/{agent_id}", policy=Rule("get_agents", READER), response=closed(agent=_AGENT))
 def show_agent(req: Request, agent_id: str) -> Body:
-    """Show one network worker. 200. 404: no such worker."""
+    """Show one network worker. 200. 404: no such worker, or the caller is no admin."""
+    if not req.ctxt.is_admin:
+        raise errors.NotFound(what="Agent", id=agent_id)
     row = hosts.get_service(req.db, agent_id)
     if row.binary != "nova-network":
         raise errors.NotFound(what="Agent", id=agent_id)
     return {
         "agent": _agent(row, hosts.is_alive(row, now=clock.read(req.db), down_time_s=float(req.conf.service_down_time)))
     }
+
+
+def _time(when: datetime.datetime) -> str:
+    """As Neutron's agents have it, other than all its other times."""
+    return when.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _agent(row: hosts.Service, is_alive: bool) -> Body:  # noqa: FBT001 - private
@@ -190,10 +198,16 @@ def _agent(row: hosts.Service, is_alive: bool) -> Body:  # noqa: FBT001 - privat
         "description": row.disabled_reason,
         "configurations": {},
         "resources_synced": None,
-        "created_at": schemas.moment(row.created_at),
-        "started_at": schemas.moment(row.created_at),
-        "heartbeat_timestamp": schemas.moment(row.seen_at),
+        "created_at": _time(row.created_at),
+        "started_at": _time(row.created_at),
+        "heartbeat_timestamp": _time(row.seen_at),
     }
+
+
+@route("GET", "/service-providers", policy=Rule("get_service_provider", READER), response=closed(service_providers=EMPTY_LIST))
+def service_providers(_req: Request) -> Body:
+    """List providers of services such as VPN. 200 with an empty list: there are none."""
+    return {"service_providers": []}
 
 
 @route("GET", "/subnetpools", policy=Rule("get_subnetpools", READER), response=closed(subnetpools=EMPTY_LIST))

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import ipaddress
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -12,6 +15,7 @@ from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.db import listing
 
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _Row = TypeVar("_Row")
 _BOOLS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
 _KEYWORDS = frozenset({"limit", "marker", "fields", "sort_key", "sort_dir", "page_reverse"})
@@ -71,7 +75,19 @@ def _value(name: str, columns: listing.Columns, text: str) -> object:
         if not text.isdecimal() or len(text) > 9:
             raise errors.BadRequest(reason=f"Invalid input for {name}. Reason: '{text}' is not an integer.")
         return int(text)
-    return None if text == "" and columns[name].nullable else text
+    return None if text == "" and columns[name].nullable else _canonical(name, text)
+
+
+def _canonical(name: str, text: str) -> str:
+    """The spelling in which rows have the value: MACs and UUIDs in small letters, prefixes without host bits."""
+    if name == "mac_address":
+        return text.lower().replace("-", ":")
+    if _UUID.fullmatch(text):
+        return text.lower()
+    if name == "cidr":
+        with contextlib.suppress(ValueError):
+            return str(ipaddress.ip_network(text, strict=False))
+    return text
 
 
 def _limit(req: Request) -> int:

@@ -13,7 +13,7 @@ from nova_lite.api.wsgi.responses import BOOLEAN, EMPTY_LIST, OBJECT, STRING, TI
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, MEMBER, READER, Rule
 from nova_lite.db.compute import actions, servers
-from nova_lite.db.network import interfaces, networks, ports, security_groups
+from nova_lite.db.network import floating_ips, interfaces, networks, ports, security_groups
 from nova_lite.db.network.ip_allocations import Wanted
 from nova_lite.db.network.networks import Network
 from nova_lite.db.network.ports import Port
@@ -213,6 +213,7 @@ def update(req: Request, port_id: str, body: Body) -> Body:
     new_groups = _new_groups(req, port, params, old_groups)
     if params.get("fixed_ips") is not None:
         ports.readdress(req.db, port, network=network, wanted=_requested_ips(params) or [], rng=authorization.RNG)
+        floating_ips.refuse_orphans(req.db, port)
     ports.regroup(req.db, port, sorted(new_groups))
     network_sync.push(req)
     network_sync.servers(req, [port.device_id])

@@ -82,7 +82,8 @@ CREATE = schemas.body(
         "port_range_min": _PORT,
         "port_range_max": _PORT,
         "remote_ip_prefix": schemas.maybe(schemas.ADDRESS),
-        "remote_group_id": schemas.maybe(schemas.UUID),
+        # Any text, as in Neutron: what is no group's id is 404.
+        "remote_group_id": schemas.maybe({"type": "string", "maxLength": 255}),
         "remote_address_group_id": schemas.NULL,
         "description": schemas.TEXT,
     },
@@ -165,7 +166,7 @@ def _rule(req: Request, params: Body, project_id: str) -> SecurityGroupRule:
         raise errors.BadRequest(
             reason=f"Invalid input for ethertype. Reason: '{params['ethertype']}' is neither IPv4 nor IPv6."
         )
-    protocol = _protocol(params.get("protocol"))
+    protocol = _protocol(params.get("protocol"), ethertype)
     low, high = _ports(protocol, _number("port_range_min", params), _number("port_range_max", params))
     remote, remote_group = params.get("remote_ip_prefix"), params.get("remote_group_id")
     if remote and remote_group:
@@ -187,12 +188,15 @@ def _rule(req: Request, params: Body, project_id: str) -> SecurityGroupRule:
     )
 
 
-def _protocol(value: str | int | None) -> str | None:
+def _protocol(value: str | int | None, ethertype: str) -> str | None:
     name = str(value if value is not None else "any").lower()
     if name in ("any", "", "-1"):
         return None
     if name in _NAMES or (name.isdecimal() and len(name) <= 3 and int(name) <= 255):
-        return "ipv6-icmp" if name == "icmpv6" else name
+        if ethertype == "IPv4" and name in ("icmpv6", "ipv6-icmp", "58"):
+            raise errors.BadRequest(reason=f"Invalid ethertype {ethertype} for protocol {value}.")
+        # As Neutron: of IPv6, ICMP is ICMPv6.
+        return "ipv6-icmp" if name == "icmpv6" or (name == "icmp" and ethertype == "IPv6") else name
     raise errors.BadRequest(
         reason=f"Security group rule protocol {value} not supported. Only protocol values "
         f"{sorted(_NAMES)} and integer representations [0 to 255] are supported."
@@ -219,10 +223,10 @@ def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int
                 reason=f"ICMP code (port-range-max) {high} is provided but ICMP type "
                 "(port-range-min) is missing."
             )
-        if low > 255 or (high or 0) > 255:
-            raise errors.BadRequest(
-                reason=f"Invalid value for ICMP type or code: {low}, {high}; 0 to 255 is allowed."
-            )
+        for what, field, number in (("type", "port_range_min", low), ("code", "port_range_max", high)):
+            if number is not None and number > 255:
+                raise errors.BadRequest(
+                    reason=f"Invalid value for ICMP {what} ({field}) {number}. It must be 0 to 255.")
         return low, high
     if protocol not in _WITH_PORTS:
         raise errors.BadRequest(

@@ -59,6 +59,18 @@ COLUMNS: listing.Columns = {
 _WHOLE = (joinedload(FloatingIp.port), joinedload(FloatingIp.network, innerjoin=True))
 
 
+def refuse_orphans(session: Session, port: Port) -> None:
+    """Refuse that the port gives up an address which a floating IP leads to: it would lead to the address's next owner.
+
+    :raises errors.Conflict: as Neutron. Called after the port has its new addresses.
+    """
+    held = [address.address for address in port.addresses]
+    lost = session.scalars(sa.select(FloatingIp).where(FloatingIp.port_id == port.id, FloatingIp.fixed_address.not_in(held))).first()
+    if lost is not None:
+        raise errors.Conflict(reason=(
+            f"Port {port.id} cannot give up {lost.fixed_address}: floating IP {lost.address} is associated with it; disassociate that first."))
+
+
 def find(
     session: Session,
     *,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -271,9 +272,9 @@ def add_rule(session: Session, rule: SecurityGroupRule) -> SecurityGroupRule:
         for_update(sa.select(SecurityGroup.id).where(SecurityGroup.id == rule.group_id), key_share=True)
     ).all()
     same = [getattr(SecurityGroupRule, name).is_not_distinct_from(getattr(rule, name)) for name in _SAMENESS]
-    twin = session.scalar(sa.select(SecurityGroupRule.id).where(*same).limit(1))
-    if twin is not None:
-        raise errors.Conflict(reason=f"Security group rule already exists. Rule id is {twin}.")
+    for twin in session.scalars(sa.select(SecurityGroupRule).where(*same)):
+        if _meaning(twin) == _meaning(rule):
+            raise errors.Conflict(reason=f"Security group rule already exists. Rule id is {twin.id}.")
     session.add(rule)
     session.flush()
     network_changes.record(session, network_changes.Kind.RULES, [rule.group_id])
@@ -287,12 +288,22 @@ _SAMENESS = (
     "group_id",
     "direction",
     "ethertype",
-    "protocol",
     "port_min",
     "port_max",
-    "remote_cidr",
     "remote_group_id",
 )
+_PROTOCOLS = {"1": "icmp", "2": "igmp", "4": "ipip", "6": "tcp", "8": "egp", "17": "udp", "33": "dccp", "41": "ipv6-encap", "43": "ipv6-route",
+              "44": "ipv6-frag", "46": "rsvp", "47": "gre", "50": "esp", "51": "ah", "58": "ipv6-icmp", "59": "ipv6-nonxt",
+              "60": "ipv6-opts", "89": "ospf", "112": "vrrp", "113": "pgm", "132": "sctp", "136": "udplite"}
+
+
+def _meaning(rule: SecurityGroupRule) -> tuple[str | None, str | None]:
+    """Protocol and prefix, the same for every spelling: by name or number, with host bits or not, all addresses or none named."""
+    protocol = _PROTOCOLS.get(rule.protocol or "", rule.protocol)
+    if rule.ethertype == "IPv6" and protocol == "icmp":
+        protocol = "ipv6-icmp"
+    block = ipaddress.ip_network(rule.remote_cidr, strict=False) if rule.remote_cidr else None
+    return protocol, None if block is None or block.prefixlen == 0 else str(block)
 
 
 def delete_rule(session: Session, rule: SecurityGroupRule) -> None:

@@ -12,7 +12,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute.servers import Server
-from nova_lite.db.network import networks, ports
+from nova_lite.db.network import floating_ips, networks, ports
 from nova_lite.db.network.ip_allocations import Wanted as RequestedAddress
 from nova_lite.db.network.ports import Port
 
@@ -42,7 +42,8 @@ def add(req: Request, body: Body, server_id: str) -> None:
 def remove(req: Request, body: Body, server_id: str) -> None:
     """Remove the address from the server's port.
 
-    202 with no body. 400: the server does not have the address. 404: no such server in the project. 409: it is locked.
+    202 with no body. 400: the server does not have the address. 404: no such server in the project. 409: it is locked, or a
+    floating IP leads to the address.
     """
     server, address = _unlocked(req, server_id), body["removeFixedIp"]["address"]
     for port in ports.of_servers(req.db, [server.id])[server.id]:
@@ -65,6 +66,7 @@ def _readdress(req: Request, port: Port, addresses: list[RequestedAddress]) -> N
     """Change the port's addresses, and push that to its host and to hosts that filter by its security groups."""
     try:
         ports.readdress(req.db, port, network=networks.get(req.db, port.network_id), wanted=addresses, rng=RNG)
+        floating_ips.refuse_orphans(req.db, port)
     except errors.NoCapacity as error:
         raise errors.BadRequest(reason=error.text) from None
     network_sync.servers(req, [str(port.device_id)])
