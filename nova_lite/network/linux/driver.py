@@ -76,9 +76,7 @@ class LinuxNetwork:
             self._records.load()
             self._records.drop_unneeded_groups()
             # Filters first: no guest that runs, or is started meanwhile, is without them.
-            ports = [port for server in self._records.servers.values() for port in server.ports]
-            self._parts.firewall.rebuild(
-                self._records.networks.values(), self._records.groups.values(), ports, self._records.protected or ())
+            self._groups.rebuild()
         for server in list(self._records.servers.values()):
             removed = self._records.tombstone(server.server_id)
             if order_of(server).key <= removed.key:
@@ -232,6 +230,9 @@ class LinuxNetwork:
         """See NetworkDriver.resync; costs a few milliseconds when nothing is lost."""
         with self._explained("resync the filters"):
             require_bridge_filter()
+            if self._parts.firewall.is_behind:
+                LOG.warning("filters: a change had failed; making them anew")
+                self._groups.rebuild()
             self._parts.firewall.resync()
         for held in list(self._records.networks.values()):
             if not held.is_leaving:

@@ -42,6 +42,7 @@ class Firewall:
         self._resolvers = tuple(resolvers)
         self._protected: tuple[str, ...] = ()
         self._lock = threading.Lock()
+        self.is_behind = False  # the kernel did not take a change: the filters are older than the records
         self._networks: dict[str, NetworkRecord] = {}
         self._groups: dict[str, SecurityGroup] = {}
         self._ports: dict[str, Port] = {}
@@ -59,6 +60,9 @@ class Firewall:
             self._without_unneeded()
             self._set_all()
             self._remove_legacy()
+        if self.is_behind:
+            self.is_behind = False
+            self._cut(cut for port in list(self._ports.values()) for cut in self._cuts_of(port))
 
     def add(self, networks: Iterable[NetworkRecord], groups: Iterable[SecurityGroup], ports: Iterable[Port]) -> None:
         """Filter the ports as the groups say; networks, groups and ports that are known are replaced."""
@@ -160,6 +164,7 @@ class Firewall:
                 yield
             except BaseException:
                 self._networks, self._groups, self._ports, self._protected = before
+                self.is_behind = True
                 raise
 
     def _take_over(self, news: list[Port], lines: list[str]) -> set[tuple[int, str]]:
@@ -231,7 +236,7 @@ class Firewall:
         held = self._networks.get(port.network_id)
         return {(held.index, address) for address in port.addresses} if held is not None else set()
 
-    def _cut(self, cuts: set[tuple[int, str]]) -> None:
+    def _cut(self, cuts: Iterable[tuple[int, str]]) -> None:
         """Forget the addresses' connections, so that their next packets are checked as new ones."""
         for index, address in sorted(cuts):
             for side in ("-s", "-d"):

@@ -36,6 +36,13 @@ class GroupFilters:
             networks = [self._records.networks[network.id] for network in ports.networks]
             self._firewall.add(networks, groups, ports.ports)
 
+    def rebuild(self) -> None:
+        """Have the filters exactly as the records say; each change is one of both, and comes before or after."""
+        records = self._records
+        with self._lock:
+            ports = [port for server in records.servers.values() for port in server.ports]
+            self._firewall.rebuild(records.networks.values(), records.groups.values(), ports, records.protected or ())
+
     def remove_members(self, ports: Iterable[Port]) -> None:
         """The next owner of the ports' addresses must not be taken for a member of their groups."""
         with self._lock:

@@ -152,6 +152,20 @@ def test_a_removed_rule_cuts_connections_that_it_had_let_in(lab: Lab, pair: tupl
     assert "10.0.0.12" not in lab.sh("conntrack -L -w 1 2>/dev/null")
 
 
+def test_a_rule_whose_removal_failed_is_removed_by_the_next_look_after_the_host(lab: Lab, pair: tuple[Guest, Guest]) -> None:
+    lab.request("update_groups", (group(1, OUT, SSH, revision=1),))
+    lab.listen("g2", 22)
+    assert pair[0].fetch("10.0.0.12", 22)
+    lab.sh("mount --bind /bin/false $(readlink -f $(command -v nft))")
+    assert lab.request("update_groups", (group(1, OUT, revision=2),))["error"] == "NetworkFailed"
+    lab.sh("umount $(readlink -f $(command -v nft))")
+
+    assert lab.request("resync") is None
+
+    assert pair[0].fetch("10.0.0.12", 22) == ""
+    assert "10.0.0.12" not in lab.sh("conntrack -L -w 1 2>/dev/null")
+
+
 @pytest.mark.parametrize("change", [
     "ip addr flush dev eth0; ip addr add 10.0.0.66/24 dev eth0",
     "ip link set eth0 address fa:16:3e:00:00:99",
