@@ -43,7 +43,7 @@ _numbers = itertools.count(1)
 _lock = threading.Lock()
 
 
-def load(parts: Parts, name: str = "api") -> Any:  # noqa: ANN401 - the type depends on the paste file
+def load(parts: Parts, name: str = "api") -> Any:  # the type depends on the paste file
     """The application `name` of the configured paste file, built from these parts."""
     with _lock:
         key = str(next(_numbers))
@@ -108,7 +108,7 @@ def versions(global_conf: GlobalConf) -> App:
     return versions_app.Versions(_parts_of(global_conf).conf)
 
 
-def request_id(global_conf: GlobalConf) -> Filter:  # noqa: ARG001 - Paste's shape
+def request_id(global_conf: GlobalConf) -> Filter:  # Paste's shape
     """Request ids and the access log."""
     return RequestId
 

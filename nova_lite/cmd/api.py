@@ -35,7 +35,7 @@ def main() -> None:
     Workers(conf, listener, logging.getLogger(__name__)).run()
 
 
-def _listen(conf: Any) -> socket.socket:  # noqa: ANN401 - oslo.config is not imported when this file is
+def _listen(conf: Any) -> socket.socket:  # oslo.config is not imported when this file is
     try:
         return concurrency.listen(conf.api.listen, conf.api.port)
     except OSError as error:
@@ -45,7 +45,7 @@ def _listen(conf: Any) -> socket.socket:  # noqa: ANN401 - oslo.config is not im
 class Workers:
     """Forks the workers, replaces one that dies, and stops them all on SIGTERM or SIGINT."""
 
-    def __init__(self, conf: Any, listener: socket.socket, log: Any) -> None:  # noqa: ANN401 - not imported when this file is
+    def __init__(self, conf: Any, listener: socket.socket, log: Any) -> None:  # not imported when this file is
         self._conf = conf
         self._listener = listener
         self._log = log
@@ -92,7 +92,7 @@ class Workers:
         finally:
             os._exit(status)
 
-    def _stop(self, _number: int, _frame: Any) -> None:  # noqa: ANN401 - the signal module's types
+    def _stop(self, _number: int, _frame: Any) -> None:  # the signal module's types
         self._is_stopping = True
         for pid in self._pids:
             os.kill(pid, signal.SIGTERM)
@@ -108,7 +108,7 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
 
-def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # noqa: ANN401 - as above
+def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # as above
     """One worker: its own database pool and message bus, opened after the fork."""
     from nova_lite.api import deploy
     from nova_lite.api.image.cleanup import store_cleaner

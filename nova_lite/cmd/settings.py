@@ -19,7 +19,7 @@ INVALID = "2  the command line or nova.conf is invalid"
 
 
 def add_command(
-    subcommands: Any, name: str, run: Callable[[argparse.Namespace], int], *,  # noqa: ANN401 - argparse keeps the type to itself
+    subcommands: Any, name: str, run: Callable[[argparse.Namespace], int], *,  # argparse keeps the type to itself
     summary: str, examples: Sequence[str], statuses: tuple[str, str], reads_conf: bool = True,
 ) -> argparse.ArgumentParser:
     """Add a subcommand whose `--help` has these examples and exit statuses.
@@ -45,7 +45,7 @@ def epilog(examples: Sequence[str], statuses: Sequence[str]) -> str:
 
 def argument(option_type: Callable[[str], Any]) -> Callable[[str], Any]:
     """The argparse type of an argument that sets an option: validated by the option's type, which need not be hashable."""
-    def parse(text: str) -> Any:  # noqa: ANN401 - the option's value
+    def parse(text: str) -> Any:  # the option's value
         try:
             return option_type(text)
         except ValueError as error:

@@ -149,7 +149,7 @@ class Host:
         except errors.NovaLiteError as error:
             LOG.warning("server %s: %s failed: %s", server_id, name, error.text)
             self._report(ctxt, server_id, operation.order, Outcome.FAILED, reason=error.text, may_pass=isinstance(error, errors.Unavailable))
-        except Exception as error:  # noqa: BLE001 - the frame: whatever happens, the conductor gets a report
+        except Exception as error:  # the frame: whatever happens, the conductor gets a report
             LOG.exception("server %s: %s failed", server_id, name)
             reason = f"host {self.name}: {name} failed inside the compute worker; the operator's log has the details"
             if isinstance(error, OSError):  # a full or broken disk, of which the user and the operator must know

@@ -125,7 +125,7 @@ def _encode(record: Record) -> dict[str, object]:
     }
 
 
-def _decode(fields: Any) -> Record:  # noqa: ANN401 - JSON of any release
+def _decode(fields: Any) -> Record:  # JSON of any release
     return Record(
         guest=payload.from_wire(Guest, fields["guest"]), phase=Phase(fields["phase"]),
         desired_power=DesiredPower(fields["desired_power"] if "desired_power" in fields else fields["wanted"]),
@@ -135,7 +135,7 @@ def _decode(fields: Any) -> Record:  # noqa: ANN401 - JSON of any release
     )
 
 
-def _order_of_release_0_1(fields: Any) -> Order:  # noqa: ANN401 - JSON
+def _order_of_release_0_1(fields: Any) -> Order:  # JSON
     """After all that it carried out: its actions, its fences (action and attempt) and its turns of NICs (twice the action)."""
     fence = order_of_fence(int(fields["guest"].get("fence", 0)))
     action = max(int(fields["last_action"]), fence.action, int(fields.get("nic_turn", 0)) // 2)

@@ -108,7 +108,7 @@ class Heartbeats:
             self._no_delay.clear()
             try:
                 self.flush()
-            except Exception:  # noqa: BLE001 - the next beat brings all of it again
+            except Exception:  # the next beat brings all of it again
                 LOG.exception("heartbeats could not be written")
             self._no_delay.wait(self._flush_s)
 

@@ -31,7 +31,7 @@ _CHUNK = 1 << 16
 _MAX_MESSAGE = 1 << 22  # bytes that a browser may send at once: a clipboard
 
 
-class Refused(Exception):  # noqa: N818 - a response
+class Refused(Exception):  # a response
     """The console cannot be opened; the text is for the user."""
 
 

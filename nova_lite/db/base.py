@@ -52,13 +52,13 @@ class InsertUnlessTaken(sa.Insert):
 
 
 @compiles(InsertUnlessTaken)
-def _or_nothing(insert: InsertUnlessTaken, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's
+def _or_nothing(insert: InsertUnlessTaken, compiler: SQLCompiler, **options: Any) -> str:  # SQLAlchemy's
     text: str = compiler.visit_insert(insert, **options)  # type: ignore[no-untyped-call]
     return f"{text} ON CONFLICT DO NOTHING"
 
 
 @compiles(InsertUnlessTaken, "mysql", "mariadb")
-def _or_ignore(insert: InsertUnlessTaken, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's
+def _or_ignore(insert: InsertUnlessTaken, compiler: SQLCompiler, **options: Any) -> str:  # SQLAlchemy's
     text: str = compiler.visit_insert(insert.prefix_with("IGNORE"), **options)  # type: ignore[no-untyped-call]
     return text
 
@@ -70,7 +70,7 @@ class Base(DeclarativeBase):
         "ix": "ix_%(column_0_N_label)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s",
     })
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+    type_annotation_map = {  # SQLAlchemy reads it from the class
         str: sa.String(255), datetime.datetime: Time, dict[str, Any]: sa.JSON, dict[str, str]: sa.JSON,
         list[str]: sa.JSON, int: sa.Integer, bool: sa.Boolean, float: sa.Float,
     }

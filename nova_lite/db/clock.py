@@ -22,7 +22,7 @@ class _Time(FunctionElement[datetime.datetime]):
     inherit_cache = True
     name = "database_time"
 
-    def __init__(self, seconds: Any) -> None:  # noqa: ANN401 - a number or a bind parameter
+    def __init__(self, seconds: Any) -> None:  # a number or a bind parameter
         super().__init__(seconds if isinstance(seconds, sa.ColumnElement) else sa.literal(seconds, sa.Float))
 
 
@@ -36,7 +36,7 @@ def after(seconds: float | sa.ColumnElement[Any]) -> sa.ColumnElement[datetime.d
     return _Time(seconds)
 
 
-def read(session: Any) -> datetime.datetime:  # noqa: ANN401 - a Session, or a Connection
+def read(session: Any) -> datetime.datetime:  # a Session, or a Connection
     """What the database's clock shows."""
     moment: datetime.datetime = session.scalar(sa.select(now()))
     return moment
@@ -48,17 +48,17 @@ def sqlite_text(moment: datetime.datetime, seconds: float) -> str:
 
 
 @compiles(_Time)
-def _default(element: _Time, compiler: Any, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's types
+def _default(element: _Time, compiler: Any, **options: Any) -> str:  # SQLAlchemy's types
     return f"{SQLITE_FUNCTION}({compiler.process(element.clauses, **options)})"
 
 
 @compiles(_Time, "postgresql")
-def _postgresql(element: _Time, compiler: Any, **options: Any) -> str:  # noqa: ANN401
+def _postgresql(element: _Time, compiler: Any, **options: Any) -> str:
     seconds = compiler.process(element.clauses, **options)
     return f"(clock_timestamp() AT TIME ZONE 'UTC' + {seconds} * INTERVAL '1 second')"
 
 
 @compiles(_Time, "mysql", "mariadb")
-def _mariadb(element: _Time, compiler: Any, **options: Any) -> str:  # noqa: ANN401
+def _mariadb(element: _Time, compiler: Any, **options: Any) -> str:
     seconds = compiler.process(element.clauses, **options)
     return f"TIMESTAMPADD(MICROSECOND, CAST({seconds} * 1000000 AS SIGNED), UTC_TIMESTAMP(6))"

@@ -55,7 +55,7 @@ class Deadlines:
     def _bounded(self, call: Callable[..., Any]) -> Callable[..., Any]:
         running, thread = self._running, threading.get_ident
 
-        def bounded(target: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - a cursor or a connection of any driver
+        def bounded(target: Any, *args: Any, **kwargs: Any) -> Any:  # a cursor or a connection of any driver
             key = thread()
             running[key] = (time.monotonic(), target)
             if self._is_asleep:
@@ -88,7 +88,7 @@ class Deadlines:
                     self._hung_until = now + _HUNG_S
                     _cut(target)
 
-    def _connect(self, dialect: Any, _record: Any, args: Any, options: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's types
+    def _connect(self, dialect: Any, _record: Any, args: Any, options: Any) -> Any:  # SQLAlchemy's types
         """Connect in a thread that is given up when it takes too long: no driver bounds the whole of it below two seconds."""
         dbapi = dialect.loaded_dbapi
         if time.monotonic() < self._hung_until:
@@ -98,7 +98,7 @@ class Deadlines:
             self._hung_until = time.monotonic() + _HUNG_S
         return made.take(dbapi.OperationalError("the database does not answer"))
 
-    def _limit_server(self, connection: Any, _record: Any) -> None:  # noqa: ANN401 - DBAPI objects have no type
+    def _limit_server(self, connection: Any, _record: Any) -> None:  # DBAPI objects have no type
         """Let the server itself give up a little earlier, so that a lock that is not free costs no connection."""
         milliseconds = math.floor(self._limit_s * 800)
         with connection.cursor() as cursor:
@@ -117,7 +117,7 @@ class _Connecting:
         self._is_given_up = False
         threading.Thread(target=self._run, args=(connect,), name="database-connect", daemon=True).start()
 
-    def take(self, late: Exception) -> Any:  # noqa: ANN401 - DBAPI objects have no type
+    def take(self, late: Exception) -> Any:  # DBAPI objects have no type
         """The connection. :raises Exception: why there is none; `late` if that is not known yet."""
         with self._lock:
             if not self.is_done.is_set():
@@ -138,7 +138,7 @@ class _Connecting:
                 self._connection.close()
 
 
-def _cut(target: Any) -> None:  # noqa: ANN401 - a cursor or a connection of any driver
+def _cut(target: Any) -> None:  # a cursor or a connection of any driver
     """End the connection below, so that the thread that waits for it gets an error."""
     connection = getattr(target, "connection", None) or getattr(target, "dbapi_connection", None) or target
     with contextlib.suppress(Exception):
@@ -146,4 +146,4 @@ def _cut(target: Any) -> None:  # noqa: ANN401 - a cursor or a connection of any
             with socket.socket(fileno=os.dup(connection.fileno())) as wire:
                 wire.shutdown(socket.SHUT_RDWR)
         else:  # PyMySQL
-            connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 - it has no public way to its socket
+            connection._sock.shutdown(socket.SHUT_RDWR)  # it has no public way to its socket

@@ -119,7 +119,7 @@ class Database:
         if self.url.database and self.url.database != ":memory:":
             self._group = sqlite_writers.GroupSync(sqlite_writers.WriteAheadLog(self.url.database).sync)
 
-    def _give_sqlite_the_time(self, connection: Any, _record: Any) -> None:  # noqa: ANN401 - DBAPI objects have no type
+    def _give_sqlite_the_time(self, connection: Any, _record: Any) -> None:  # DBAPI objects have no type
         connection.create_function(clock.SQLITE_FUNCTION, 1, lambda seconds: clock.sqlite_text(self.clock(), seconds))
 
     def close(self) -> None:
@@ -142,11 +142,11 @@ def _ping_idle_connections(engine: sa.Engine) -> None:
     """As `pool_pre_ping`, but only for connections that were idle: pinging at every use costs a fifth of a small query."""
 
     @sa.event.listens_for(engine, "checkin")
-    def note(_connection: Any, record: Any) -> None:  # noqa: ANN401 - the pool's types
+    def note(_connection: Any, record: Any) -> None:  # the pool's types
         record.info["idle_since"] = time.monotonic()
 
     @sa.event.listens_for(engine, "checkout")
-    def ping(connection: Any, record: Any, _proxy: Any) -> None:  # noqa: ANN401 - the pool's types
+    def ping(connection: Any, record: Any, _proxy: Any) -> None:  # the pool's types
         idle_since = record.info.get("idle_since")
         if idle_since is None or time.monotonic() - idle_since < _PING_AFTER_S:
             return
@@ -156,7 +156,7 @@ def _ping_idle_connections(engine: sa.Engine) -> None:
             raise sa.exc.InvalidatePoolError from error  # the pool tries again with a new connection, and drops the old
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:  # noqa: ANN401 - DBAPI objects have no type
+def _prepare_sqlite(connection: Any, _record: Any) -> None:  # DBAPI objects have no type
     connection.isolation_level = None  # pysqlite would begin transactions late; _begin_sqlite does it right
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=20000", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")

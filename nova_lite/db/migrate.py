@@ -82,7 +82,7 @@ def _commits_ddl(connection: sa.Connection) -> bool:
     return connection.dialect.name in ("mysql", "mariadb")
 
 
-def _repeatable(  # noqa: PLR0913 - SQLAlchemy's shape
+def _repeatable(  # SQLAlchemy's shape
     _connection: sa.Connection, _cursor: object, statement: str, parameters: object, _context: object, _many: object,
 ) -> tuple[str, object]:
     for pattern, replacement in _DDL:

@@ -120,14 +120,14 @@ def _sync_directory(path: str) -> None:
         os.close(directory)
 
 
-def take_turn(turns: Turns, connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's types
+def take_turn(turns: Turns, connection: Any) -> None:  # SQLAlchemy's types
     """Before BEGIN IMMEDIATE of this connection."""
     if not connection.info.get(_HAS_TURN):
         turns.take()
         connection.info[_HAS_TURN] = True
 
 
-def give_turn(turns: Turns, record: Any) -> None:  # noqa: ANN401 - the pool's types
+def give_turn(turns: Turns, record: Any) -> None:  # the pool's types
     """When the connection is back in its pool, or lost."""
     if record.info.pop(_HAS_TURN, False):
         turns.give()

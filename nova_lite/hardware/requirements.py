@@ -50,7 +50,7 @@ def read(*, specs: Mapping[str, str], image: Mapping[str, str], vcpus: int, ram_
         numa_nodes=topology.numa_nodes(node_count, vcpus=vcpus, ram_mb=ram_mb, specs=specs, image=image), quota=_quota(specs))
 
 
-def _effective(field: str, values: Mapping[str, str | bool | int]) -> Any:  # noqa: ANN401 - each field has a type of its own
+def _effective(field: str, values: Mapping[str, str | bool | int]) -> Any:  # each field has a type of its own
     """The value that takes precedence; `values`: that of the specs, then that of the image."""
     if not values:
         return None

@@ -35,5 +35,5 @@ class PeriodicRepair:
         while not self._stopped.wait(self._interval_s):
             try:
                 self._driver.resync()
-            except Exception:  # noqa: BLE001 - whatever is wrong now, the next repair must come
+            except Exception:  # whatever is wrong now, the next repair must come
                 LOG.exception("network: could not repair the host; trying again in %s s", self._interval_s)

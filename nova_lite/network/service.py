@@ -101,7 +101,7 @@ class Servers:
                 LOG.warning("server %s: could not %s: no conductor answers: %s", server_id, action, error)
                 report = dataclasses.replace(
                     report, outcome=Outcome.FAILED, may_pass=True, reason=f"host {self._host}: could not {action}: no conductor answers")
-            except Exception:  # noqa: BLE001 - the frame: whatever happens, the conductor gets a report
+            except Exception:  # the frame: whatever happens, the conductor gets a report
                 LOG.exception("server %s: could not %s", server_id, action)
                 reason = f"host {self._host}: could not {action}: it failed inside the network worker; the operator's log has the details"
                 report = dataclasses.replace(report, outcome=Outcome.FAILED, reason=reason)

@@ -49,7 +49,7 @@ class Emitter:
                     self._queue.put_nowait(notification)
             except queue.Full:
                 LOG.error("action %s: notification dropped, %d are queued for the broker", change.action_id, MAX_QUEUED)
-            except Exception:  # noqa: BLE001 - the transaction is committed: its caller must not fail
+            except Exception:  # the transaction is committed: its caller must not fail
                 LOG.exception("action %s: notification failed", change.action_id)
 
     def stop(self, *, within_s: float = 5.0) -> None:
@@ -87,7 +87,7 @@ class Emitter:
             context, event, content, phase = notification
             try:
                 (self._notifier.error if phase == Phase.ERROR else self._notifier.info)(context, event, content)
-            except Exception:  # noqa: BLE001 - the next one may succeed
+            except Exception:  # the next one may succeed
                 LOG.exception("notification %s was not sent", event)
 
 
@@ -104,4 +104,4 @@ def attach(conf: cfg.ConfigOpts, database: Database, *, binary: str) -> Emitter 
 
 def register(conf: cfg.ConfigOpts) -> None:
     """Register [oslo_messaging_notifications], which oslo.messaging does only on first use."""
-    conf.register_opts(oslo_notifier._notifier_opts, group="oslo_messaging_notifications")  # noqa: SLF001
+    conf.register_opts(oslo_notifier._notifier_opts, group="oslo_messaging_notifications")

@@ -107,7 +107,7 @@ def _open(environment: Environment, sealed: str | None) -> str | None:
     return environment.open_secret(sealed) if sealed else None
 
 
-def image_of(environment: Environment, server: Server, image: Any) -> compute.Image:  # noqa: ANN401 - a row of db/images.source()
+def image_of(environment: Environment, server: Server, image: Any) -> compute.Image:  # a row of db/images.source()
     """Where the worker of the server's host gets the server's image.
 
     :raises errors.ImageFailed: the image has gone since the server was requested.
@@ -118,7 +118,7 @@ def image_of(environment: Environment, server: Server, image: Any) -> compute.Im
         environment, image, host=str(server.host), project_id=server.project_id, properties=dict(server.image_properties))
 
 
-def image_payload(  # noqa: ANN401 - Image, or a row of db/images.source()
+def image_payload(  # Image, or a row of db/images.source()
     environment: Environment, image: Any, *, host: str, project_id: str, properties: dict[str, str]
 ) -> compute.Image:
     """Where the worker of the host gets the image, as the project may."""

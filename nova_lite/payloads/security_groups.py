@@ -180,7 +180,7 @@ def revisions_of_agents(session: Session) -> dict[str, dict[str, int]]:
         agent: {group_id: known[group_id] for group_id in sorted(ids) if group_id in known} for agent, ids in found.items()}
 
 
-def _rule(rule: Any) -> network_rpc.Rule:  # noqa: ANN401 - a row
+def _rule(rule: Any) -> network_rpc.Rule:  # a row
     return network_rpc.Rule(
         direction=rule.direction,
         protocol=rule.protocol,

@@ -297,7 +297,7 @@ class ComputeRpc(Interface):
         """Shut the guest down and keep its disks, as those of `resize_id`; `revert_resize` brings both back."""
 
     @cast(since="2.0")
-    def finish_resize(  # noqa: PLR0913 - what, since when, and to what
+    def finish_resize(  # what, since when, and to what
         self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool
     ) -> None:
         """Make the prepared guest this large, from copies of its disks, and power it on if `is_on`.
@@ -306,7 +306,7 @@ class ComputeRpc(Interface):
         """
 
     @cast(since="2.0")
-    def revert_resize(  # noqa: PLR0913 - what, since when, and to what
+    def revert_resize(  # what, since when, and to what
         self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool
     ) -> None:
         """Give the guest back the disks that the resize `resize_id` has kept, and its old `size`.

@@ -28,7 +28,7 @@ class Incoming(base.RpcIncomingMessage):  # type: ignore[misc]
         super().__init__(ctxt, message)
         self._answer = answer
 
-    def reply(self, reply: Any = None, failure: Any = None) -> None:  # noqa: ANN401 - oslo.messaging's types
+    def reply(self, reply: Any = None, failure: Any = None) -> None:  # oslo.messaging's types
         """Wake the caller; `failure` is an exc_info."""
         if self._answer is None or self._answer.done():
             return
@@ -119,7 +119,7 @@ _exchanges: dict[str, Exchange] = collections.defaultdict(Exchange)
 class InProcessDriver(base.BaseDriver):  # type: ignore[misc]
     """`inprocess://NAME`: transports of one name reach each other within the process."""
 
-    def __init__(self, conf: Any, url: Any, default_exchange: Any = None, allowed_remote_exmods: Any = None) -> None:  # noqa: ANN401
+    def __init__(self, conf: Any, url: Any, default_exchange: Any = None, allowed_remote_exmods: Any = None) -> None:
         super().__init__(conf, url, default_exchange, allowed_remote_exmods)
         self._exchange = _exchanges[url.virtual_host or ""]
 
@@ -130,8 +130,8 @@ class InProcessDriver(base.BaseDriver):  # type: ignore[misc]
     def send(  # noqa: PLR0913 - oslo.messaging's signature
         self, target: messaging.Target, ctxt: dict[str, Any], message: dict[str, Any], wait_for_reply: bool | None = None,  # noqa: FBT001
         timeout: float | None = None, call_monitor_timeout: float | None = None, retry: int | None = None,
-        transport_options: Any = None,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        transport_options: Any = None,
+    ) -> Any:
         """Deliver, and with `wait_for_reply` wait up to `timeout` seconds.
 
         :raises messaging.MessagingTimeout: no answer in time.
@@ -148,14 +148,14 @@ class InProcessDriver(base.BaseDriver):  # type: ignore[misc]
                 raise
             raise messaging.MessagingTimeout(f"no reply on topic {target.topic}") from None
 
-    def send_notification(self, target: Any, ctxt: Any, message: Any, version: Any, retry: Any = None) -> None:  # noqa: ANN401
+    def send_notification(self, target: Any, ctxt: Any, message: Any, version: Any, retry: Any = None) -> None:
         """Notifications have no listener within the process; they are dropped."""
 
     def listen(self, target: messaging.Target, batch_size: int, batch_timeout: float | None) -> base.Listener:
         """A listener for one server."""
         return base.PollStyleListenerAdapter(Listener(self._exchange, target), batch_size, batch_timeout)
 
-    def listen_for_notifications(self, targets_and_priorities: Any, pool: Any, batch_size: Any, batch_timeout: Any) -> Any:  # noqa: ANN401
+    def listen_for_notifications(self, targets_and_priorities: Any, pool: Any, batch_size: Any, batch_timeout: Any) -> Any:
         """:raises NotImplementedError: always."""
         raise NotImplementedError("notifications need a broker")
 

@@ -31,7 +31,7 @@ def stop(server: messaging.RPCServer) -> None:
     server.wait()
 
 
-def _cancel(connection: Any) -> None:  # noqa: ANN401 - oslo.messaging's connection
+def _cancel(connection: Any) -> None:  # oslo.messaging's connection
     """The broker confirms it after all that it has sent, which is read on the way."""
     try:
         connection.reset()
@@ -39,7 +39,7 @@ def _cancel(connection: Any) -> None:  # noqa: ANN401 - oslo.messaging's connect
         LOG.info("the message broker did not confirm the end of a consumer: %s", error)
 
 
-def _serve_the_rest(server: Any, listener: Any) -> None:  # noqa: ANN401 - no public types
+def _serve_the_rest(server: Any, listener: Any) -> None:  # no public types
     while incoming := listener.poll(batch_size=1, batch_timeout=None):
         LOG.debug("a request that came while the server stopped is served")
-        server._on_incoming(incoming)  # noqa: SLF001 - what the listener's thread calls
+        server._on_incoming(incoming)  # what the listener's thread calls

@@ -45,7 +45,7 @@ def _configured(argv: Sequence[str]) -> str:
 
 
 def _patch() -> None:
-    global _is_green  # noqa: PLW0603 - one fact about the process
+    global _is_green  # one fact about the process
     import eventlet
 
     eventlet.monkey_patch()

@@ -43,7 +43,7 @@ class Periodic:
             self._wake.clear()
             try:
                 self._work()
-            except Exception:  # noqa: BLE001 - whatever broke, the next call may succeed
+            except Exception:  # whatever broke, the next call may succeed
                 LOG.exception("%s failed", self._name)
             if not self._stopping.is_set() and self._wake.wait(self._interval_s):
                 self._stopping.wait(self._settle_s)

@@ -129,7 +129,7 @@ class SchedulerService:
     """One nova-scheduler."""
 
     def __init__(self, conf: cfg.ConfigOpts, transport: messaging.transport.RPCTransport, database: Database) -> None:
-        placements = Placements(conf, database, rng=random.Random())  # noqa: S311 - spreads load, guards nothing
+        placements = Placements(conf, database, rng=random.Random())  # spreads load, guards nothing
         self._server = serve(SchedulerRpc, transport, conf.host, [placements])
         status = ServiceReport(binary="nova-scheduler", agent=conf.host, availability_zone="internal")
         self._heartbeat = Heartbeat(ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval)

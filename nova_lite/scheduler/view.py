@@ -81,7 +81,7 @@ def read(session: Session, conf: cfg.ConfigOpts, *, now: Observed) -> list[Host]
             for row in hosts.hosts(session) if row.name in services]
 
 
-def _host(  # noqa: PLR0913 - the parts of one value
+def _host(  # the parts of one value
     row: hosts.Host, service: hosts.Service, conf: cfg.ConfigOpts, ratios: AllocationRatios, now: Observed,
     metadata: Mapping[str, frozenset[str]],
 ) -> Host:

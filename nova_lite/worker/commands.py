@@ -26,7 +26,7 @@ class CommandFailed(Exception):
         self.program, self.status, self.output = program, status, output
 
 
-def run(  # noqa: PLR0913 - each limit is of its own kind
+def run(  # each limit is of its own kind
     arguments: Sequence[str], *, timeout_s: float, stdin: str = "", memory_mb: int | None = None,
     cpu_s: int | None = None, file_bytes: int | None = None, check: Callable[[], None] | None = None,
 ) -> str:

@@ -43,8 +43,8 @@ def test_a_guest_that_is_off_takes_no_nmi(subject: Subject) -> None:  # noqa: F8
 def test_a_password_needs_an_agent_in_the_guest(subject: Subject) -> None:  # noqa: F811
     guest = subject.started()
     if not subject.driver.capabilities.needs_guest_agent:
-        subject.driver.guests.set_password(guest.server_id, user="root", password="x")  # noqa: S106 - no secret
+        subject.driver.guests.set_password(guest.server_id, user="root", password="x")  # no secret
         assert "password of root" in subject.driver.consoles.output(guest.server_id)
         return
     with pytest.raises(errors.HypervisorFailed, match="agent"):
-        subject.driver.guests.set_password(guest.server_id, user="root", password="x")  # noqa: S106 - no secret
+        subject.driver.guests.set_password(guest.server_id, user="root", password="x")  # no secret

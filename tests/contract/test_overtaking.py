@@ -87,7 +87,7 @@ def soft_reboot(worker: Worker) -> contextlib.AbstractContextManager[futures.Fut
 
 
 def password(worker: Worker) -> contextlib.AbstractContextManager[futures.Future[None]]:
-    return waiting(worker, worker.inside.change_password, password="x")  # noqa: S106 - no secret
+    return waiting(worker, worker.inside.change_password, password="x")  # no secret
 
 
 @pytest.mark.timed

@@ -155,7 +155,7 @@ def test_what_no_row_knows_is_never_touched(cloud: OneProcess) -> None:
     cloud.run(action_id)
     with cloud.database.writer() as session:
         for table in ("action_events", "actions", "addresses", "port_security_groups", "ports", "servers"):
-            session.execute(sa.text(f"DELETE FROM {table}"))  # noqa: S608 - names from this line
+            session.execute(sa.text(f"DELETE FROM {table}"))  # names from this line
     orphans.remove(cloud.services, HostCalls())
     assert server_id in cloud.build_endpoint.owned(CTXT).server_ids
 
@@ -169,7 +169,7 @@ def test_servers_deleted_long_ago_are_purged_with_their_actions(cloud: OneProces
     cloud.now_is = lambda: utcnow() + datetime.timedelta(days=31)
     purge.purge(cloud.services)
     with cloud.database.reader() as session:
-        counts = [session.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in ("servers", "actions", "action_events")]  # noqa: S608
+        counts = [session.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in ("servers", "actions", "action_events")]
     assert counts == [0, 0, 0]
 
 
@@ -181,7 +181,7 @@ def password_in(documents: dict[str, str]) -> str | None:
 
 @pytest.mark.parametrize("is_built", [True, False])
 def test_a_password_is_on_the_config_drive_and_nowhere_else(
-    cloud: OneProcess, is_built: bool, monkeypatch: pytest.MonkeyPatch  # noqa: FBT001 - a parameter of the test
+    cloud: OneProcess, is_built: bool, monkeypatch: pytest.MonkeyPatch  # a parameter of the test
 ) -> None:
     tokens.KeyRepository(tokens.directory_of(cloud.conf)).create()
     sealed = tokens.open_tokens(cloud.conf).encrypt_secret("secret-1")

@@ -34,7 +34,7 @@ def state(cloud: OneProcess, server_id: str, action_id: int) -> tuple[str | None
 def test_a_password_is_set_and_the_server_is_free_again(cloud: OneProcess, inside: Inside) -> None:
     server_id = shelving.active(cloud)
     action_id = cloud.cast_action(server_id, "change_password")
-    inside.change_password(CTXT, server_id=server_id, order=cloud.order(action_id), password="secret-2")  # noqa: S106
+    inside.change_password(CTXT, server_id=server_id, order=cloud.order(action_id), password="secret-2")
     assert state(cloud, server_id, action_id) == (None, "done", None)
     assert "password of root" in cloud.driver.consoles.output(server_id)
     assert "secret-2" not in cloud.driver.consoles.output(server_id)
@@ -50,7 +50,7 @@ def test_a_refused_password_reaches_the_caller_and_the_journal(
     server_id = shelving.active(cloud)
     action_id = cloud.cast_action(server_id, "change_password")
     with pytest.raises(errors.HypervisorFailed, match="no agent"):
-        inside.change_password(CTXT, server_id=server_id, order=cloud.order(action_id), password="x")  # noqa: S106
+        inside.change_password(CTXT, server_id=server_id, order=cloud.order(action_id), password="x")
     task, ended, message = state(cloud, server_id, action_id)
     assert (task, ended) == (None, "failed")
     assert "no agent" in str(message)
@@ -87,17 +87,17 @@ def test_diagnostics_need_a_guest_that_runs(cloud: OneProcess, inside: Inside) -
 def test_a_guest_posts_its_password_once_and_reads_it_back(cloud: OneProcess) -> None:
     server_id = shelving.active(cloud)
     documents = Documents(cloud.services)
-    documents.post_password(CTXT, server_id=server_id, password="c2VjcmV0")  # noqa: S106 - no secret
-    assert cloud.server(server_id).posted_password == "c2VjcmV0"  # noqa: S105 - no secret
+    documents.post_password(CTXT, server_id=server_id, password="c2VjcmV0")  # no secret
+    assert cloud.server(server_id).posted_password == "c2VjcmV0"  # no secret
     assert cloud.network_records.servers[server_id].documents["openstack/latest/password"] == "c2VjcmV0"
     with pytest.raises(errors.Conflict, match="already"):
-        documents.post_password(CTXT, server_id=server_id, password="another")  # noqa: S106 - no secret
-    assert cloud.server(server_id).posted_password == "c2VjcmV0"  # noqa: S105 - no secret
+        documents.post_password(CTXT, server_id=server_id, password="another")  # no secret
+    assert cloud.server(server_id).posted_password == "c2VjcmV0"  # no secret
 
 
 def test_nobody_posts_for_a_server_that_is_not_there(cloud: OneProcess) -> None:
     with pytest.raises(errors.NotFound):
-        Documents(cloud.services).post_password(CTXT, server_id="none", password="x")  # noqa: S106 - no secret
+        Documents(cloud.services).post_password(CTXT, server_id="none", password="x")  # no secret
 
 
 def test_a_tagged_nic_is_named_to_the_guest(cloud: OneProcess) -> None:

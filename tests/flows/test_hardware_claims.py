@@ -23,7 +23,7 @@ OWN = {"hw:cpu_policy": "dedicated"}
 @pytest.fixture
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OneProcess]:
     """Two hosts with four dedicated CPUs and 256 MiB of huge pages each."""
-    plain = one_process._conf  # noqa: SLF001 - the one place where its options are made
+    plain = one_process._conf  # the one place where its options are made
 
     def with_hardware(directory: Path, hosts: int) -> Any:
         conf = plain(directory, hosts)

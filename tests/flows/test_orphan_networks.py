@@ -13,7 +13,7 @@ from tests.support.flows.one_process import CTXT, OneProcess
 def forget_networks(cloud: OneProcess) -> None:
     with cloud.database.writer() as session:
         for table in ("addresses", "port_security_groups", "ports", "subnets", "networks"):
-            session.execute(sa.text(f"DELETE FROM {table}"))  # noqa: S608 - names from this line
+            session.execute(sa.text(f"DELETE FROM {table}"))  # names from this line
 
 
 def held(cloud: OneProcess) -> tuple[str, ...]:

@@ -180,7 +180,7 @@ def _by_password(req: Request, params: Body) -> users.User:
     return user
 
 
-def _scope(req: Request, user: users.User, scope: Any) -> str:  # noqa: ANN401 - an object or a string
+def _scope(req: Request, user: users.User, scope: Any) -> str:  # an object or a string
     """The id of the requested project; "": unscoped. Without a scope: the user's default project, if the user has a role there."""
     if scope == "unscoped":
         return ""

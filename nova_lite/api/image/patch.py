@@ -109,7 +109,7 @@ def refuse_read_only(names: Iterable[str]) -> None:
             raise errors.Forbidden(reason=f"Attribute '{name}' is reserved.")
 
 
-def _converted(step: Any) -> Any:  # noqa: ANN401 - not validated yet
+def _converted(step: Any) -> Any:  # not validated yet
     """An operation of the older media type in the form of the newer; anything else is left to validation."""
     if not isinstance(step, dict):
         return step

@@ -120,7 +120,7 @@ def _ec2(documents: Documents, parts: list[str]) -> bytes | None:
     return _ec2_node(json.loads(documents["ec2/latest/meta-data.json"]), parts[1:]) if parts[0] == "meta-data" else None
 
 
-def _ec2_node(node: Any, parts: list[str]) -> bytes | None:  # noqa: ANN401 - parsed JSON
+def _ec2_node(node: Any, parts: list[str]) -> bytes | None:  # parsed JSON
     """The EC2 tree below meta-data/: directories end with a slash, lists are lines, a key is shown as `0=name`."""
     for part in parts:
         if not isinstance(node, dict) or part.startswith("_") or part not in node:
@@ -131,7 +131,7 @@ def _ec2_node(node: Any, parts: list[str]) -> bytes | None:  # noqa: ANN401 - pa
     return _lines(node) if isinstance(node, list) else str(node).encode()
 
 
-def _entry(name: str, child: Any) -> str:  # noqa: ANN401 - parsed JSON
+def _entry(name: str, child: Any) -> str:  # parsed JSON
     if not isinstance(child, dict):
         return name
     return f"{name}={child['_name']}" if "_name" in child else f"{name}/"

@@ -219,7 +219,7 @@ class Application:
                 except TurnTaken as taken:
                     taken.wait()
 
-    def _transaction(  # noqa: PLR0913 - all that a request is made of
+    def _transaction(  # all that a request is made of
         self, http: webob.Request, version: Version, base_url: str, route: Route, ctxt: Context, arguments: dict[str, Any],
         *, began: float,
     ) -> Body | Reply | Deferred[Any] | None:

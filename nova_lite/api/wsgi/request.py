@@ -50,7 +50,7 @@ class Deferred(Generic[R]):
     make: Callable[[], R]
 
 
-class TurnTaken(Exception):  # noqa: N818 - not an error: the request has to wait
+class TurnTaken(Exception):  # not an error: the request has to wait
     """Raised by the handler of a waiting route: roll back, call `wait`, and run the handler again."""
 
     def __init__(self, wait: Callable[[], object]) -> None:

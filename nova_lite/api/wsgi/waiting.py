@@ -127,6 +127,6 @@ class WaitingRequests:
     def _start(self) -> None:
         try:
             self._server = self._serve(self)
-        except Exception:  # noqa: BLE001 - the rows are then read every FALLBACK_S
+        except Exception:  # the rows are then read every FALLBACK_S
             LOG.exception("reports of ended actions cannot be received")
         self._listening.set()

@@ -18,7 +18,7 @@ from nova_lite.db.identity import users
 from nova_lite.runtime import tokens
 
 
-def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
+def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
     parser = settings.add_command(
         subcommands, "db", run, summary="create the database's tables, or upgrade them to this version",
         examples=["nova-lite db sync --config-file /etc/nova/nova.conf", "nova-lite db sync --state /tmp/cloud"],

@@ -40,7 +40,7 @@ _COLOURS = {Result.OK: "32", Result.NOTE: "33", Result.PROBLEM: "31"}
 _WIDTH = 110
 
 
-def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
+def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
     parser = settings.add_command(
         subcommands, "doctor", run, summary="check this machine and the cloud on it, and suggest remedies",
         examples=["nova-lite doctor", "nova-lite doctor --config-file /etc/nova/nova.conf -f json"],

@@ -28,7 +28,7 @@ _FILES = (
 )
 
 
-def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
+def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
     parser = settings.add_command(
         subcommands, "down", run, summary="stop the cloud that runs in the background; its guests keep running",
         examples=["nova-lite down", "nova-lite down --purge --state /tmp/cloud"],
@@ -120,7 +120,7 @@ def remove_networks(conf: cfg.ConfigOpts) -> None:
     driver.remove_all()
 
 
-def _no_answers(_environ: dict[str, Any], start_response: Any) -> list[bytes]:  # noqa: ANN401 - PEP 3333 has no types
+def _no_answers(_environ: dict[str, Any], start_response: Any) -> list[bytes]:  # PEP 3333 has no types
     start_response("404 Not Found", [("Content-Length", "0")])
     return []
 

@@ -10,7 +10,7 @@ from nova_lite.cmd import settings
 from nova_lite.runtime import tokens
 
 
-def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
+def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
     parser = settings.add_command(
         subcommands, "keys", run, summary="rotate the keys that sign tokens",
         examples=["nova-lite keys rotate", "nova-lite keys rotate --config-file /etc/nova/nova.conf"],

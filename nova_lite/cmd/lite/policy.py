@@ -13,7 +13,7 @@ from nova_lite.api.services import SERVICES
 from nova_lite.cmd import settings
 
 
-def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
+def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
     parser = settings.add_command(
         subcommands, "policy", run, summary="print the rules that policy.yaml may override, with their defaults", reads_conf=False,
         examples=["nova-lite policy --service network", "nova-lite policy -f yaml > /etc/nova/policy.yaml"], statuses=("0  printed", settings.FAILED))

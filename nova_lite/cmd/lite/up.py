@@ -43,7 +43,7 @@ _FIRST_REPORT_S = 10.0
 _POLL_S = 0.05
 
 
-def add_to(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps the type to itself
+def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
     parser = settings.add_command(
         subcommands, "up", run, summary="start the whole cloud in one process",
         examples=["nova-lite up --background", "nova-lite up --fake --hosts 100 --state /tmp/cloud --port 8775"],
@@ -104,7 +104,7 @@ def embed(conf: cfg.ConfigOpts) -> None:
 def transport_url(conf: cfg.ConfigOpts) -> None:
     """Deliver messages within the process: docs/decisions/0008."""
     messaging.set_transport_defaults("nova")
-    conf.register_opts(messaging.transport._transport_opts)  # noqa: SLF001 - registered only by get_rpc_transport
+    conf.register_opts(messaging.transport._transport_opts)  # registered only by get_rpc_transport
     conf.set_override("transport_url", "inprocess://")
 
 
@@ -204,7 +204,7 @@ def _start_in_background(conf: cfg.ConfigOpts) -> int:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http URL
+        with urllib.request.urlopen(url, timeout=2) as response:  # our own http URL
             return bool(response.status == 200)
     except OSError:
         return False

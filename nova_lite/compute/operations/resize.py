@@ -34,7 +34,7 @@ class Resize:
             fail("resize.keep_disks.before")
             self._host.driver.disks.set_aside(server_id)
 
-    def finish_resize(  # noqa: PLR0913 - the contract's shape
+    def finish_resize(  # the contract's shape
         self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool
     ) -> None:
         with self._host.operation(ctxt, server_id, order, "finish_resize", desired=_desired(is_on=is_on)) as operation:
@@ -49,7 +49,7 @@ class Resize:
                 fail("resize.finish.before")
                 operation.record = dataclasses.replace(record, guest=guest, phase=Phase.BUILT)
 
-    def revert_resize(  # noqa: PLR0913 - the contract's shape
+    def revert_resize(  # the contract's shape
         self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool
     ) -> None:
         with self._host.operation(ctxt, server_id, order, "revert_resize") as operation:

@@ -127,7 +127,7 @@ class Engine:
             work()
         except LeaseLost:
             LOG.debug("action %s goes on elsewhere, or has ended", action_id)
-        except Exception as error:  # noqa: BLE001 - the row is the truth: whatever broke, a reconciler takes it up again
+        except Exception as error:  # the row is the truth: whatever broke, a reconciler takes it up again
             LOG.warning("action %s cannot go on now: %s", action_id, error, exc_info=not passing.is_passing(error))
 
     def _work(self, execution: Execution[S]) -> None:

@@ -309,7 +309,7 @@ def notify(services: Services, execution: Execution[S], after: Act[S]) -> None:
     """Notify others of what is committed: best effort."""
     try:
         after(services, execution.run)
-    except Exception:  # noqa: BLE001 - a reconciler repeats it; the workflow is not to suffer
+    except Exception:  # a reconciler repeats it; the workflow is not to suffer
         name = after.func.__name__ if isinstance(after, functools.partial) else getattr(after, "__name__", repr(after))
         LOG.warning("%s: notification %s failed", execution.subject, name, exc_info=True)
 

@@ -18,7 +18,7 @@ from nova_lite.db.compute.actions import ADMIN_PASS, DONE, FAILED, OPEN, UNDOING
 from nova_lite.db.engine import Database
 
 
-class LeaseLost(Exception):  # noqa: N818 - not an error: another conductor has the action now
+class LeaseLost(Exception):  # not an error: another conductor has the action now
     """Another conductor took the action over, a report came twice, or a later action ended it."""
 
 

@@ -196,5 +196,5 @@ class UnknownStep(errors.WorkerError):
     """The journal names a step that this release does not have."""
 
 
-class NotNow(Exception):  # noqa: N818 - it is not an error: the action rests, and goes on by itself
+class NotNow(Exception):  # it is not an error: the action rests, and goes on by itself
     """A step cannot be done now, and may be done soon; raised by steps. It is tried again until the action's deadline."""

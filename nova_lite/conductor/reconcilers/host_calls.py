@@ -52,7 +52,7 @@ class HostCalls:
             host, call = self._queue.get()
             try:
                 call()
-            except Exception:  # noqa: BLE001 - whatever broke, the next round may succeed
+            except Exception:  # whatever broke, the next round may succeed
                 LOG.exception("host %s could not be compared", host)
             with self._changed:
                 self._busy.discard(host)

@@ -190,6 +190,6 @@ def _is_awake(now: datetime.datetime) -> sa.ColumnElement[bool]:
     return sa.or_(Action.wake_at.is_(None), _outside(Action.wake_at, now, datetime.timedelta()))
 
 
-def _outside(moment: Any, now: datetime.datetime, age: datetime.timedelta) -> sa.ColumnElement[bool]:  # noqa: ANN401 - a column
+def _outside(moment: Any, now: datetime.datetime, age: datetime.timedelta) -> sa.ColumnElement[bool]:  # a column
     """Whether the moment is so long ago, or further ahead than any that is written: the clock was set back since."""
     return sa.or_(moment <= now - age, moment > now + datetime.timedelta(seconds=_AHEAD_S))

@@ -125,7 +125,7 @@ class Begun:
     nonce: str
 
 
-def begin(  # noqa: PLR0913 - the columns of an action
+def begin(  # the columns of an action
     session: Session, resource: tuple[str, str], name: str, requester: Requester, *, inputs: dict[str, Any] | None = None,
     state: str = QUEUED, awaiting: Awaiting | None = None,
 ) -> Begun:
@@ -162,7 +162,7 @@ _ADD = sa.insert(_TABLE).values(
 ).returning(_TABLE.c.id, _TABLE.c.epoch)
 
 
-def cancel_open(  # noqa: PLR0913 - which, why and when
+def cancel_open(  # which, why and when
     session: Session, *, server_id: str, before: int | None, reason: str, now: datetime.datetime | None = None,
     names: Collection[str] | None = None, states: Collection[str] = (*OPEN, WAITING),
 ) -> None:

@@ -25,7 +25,7 @@ _NOT_INHERITED = frozenset({
 })
 
 
-def make(  # noqa: PLR0913 - what it is of, what it is to be, and whose
+def make(  # what it is of, what it is to be, and whose
     session: Session, server: Server, *, name: str, kind: str, owner: str, user_id: str, properties: Mapping[str, str],
 ) -> Image:
     """A queued image for a copy of the server's root disk; it inherits the properties of the server's image that concern guests."""

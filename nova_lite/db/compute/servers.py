@@ -137,7 +137,7 @@ def post_password(session: Session, server_id: str, password: str) -> None:
 
 
 # Statements of the build's path are built once: building one costs several times what running it does.
-def row(session: Session, server_id: str) -> Any:  # noqa: ANN401 - a row
+def row(session: Session, server_id: str) -> Any:  # a row
     """As `get`, read only: the row, with the names of Server's attributes, at half the cost of the object."""
     found = session.execute(_ROW, {"of": server_id}).first()
     if found is None:
@@ -236,7 +236,7 @@ def show_task(session: Session, server_id: str, *, among: tuple[str, ...], task:
     return _changed(session, _update_in(among, ("task_state",)), keys)
 
 
-def place(  # noqa: PLR0913 - where, in the words of three resources, and the tasks before and after
+def place(  # where, in the words of three resources, and the tasks before and after
     session: Session, server_id: str, *, host: str | None, agent: str | None, availability_zone: str | None, task: tuple[str, str] = ("", ""),
 ) -> None:
     """Record the host of the server; None: it has none. `task`: as `show_task`, from the first to the second."""

@@ -24,7 +24,7 @@ _NEW = {name: sa.bindparam(f"new_{name}", type_=sa.Integer) for name in _NAMES}
 _RATIOS = {name: sa.bindparam(f"{name}_ratio", type_=sa.Float) for name in ("cpu", "ram", "disk")}
 
 
-def _fits(free_of: Any, growth: Any, ratios: Any) -> dict[str, sa.ColumnElement[bool]]:  # noqa: ANN401 - columns of a table or a class
+def _fits(free_of: Any, growth: Any, ratios: Any) -> dict[str, sa.ColumnElement[bool]]:  # columns of a table or a class
     """By resource: what must hold of the host for its sum to grow by so much."""
     return {
         "vcpus": free_of.vcpus_claimed + growth["vcpus"] <= free_of.vcpus * ratios["cpu"],

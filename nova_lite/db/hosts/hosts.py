@@ -171,7 +171,7 @@ def beat(session: Session, *, binary: str, agent: str, trouble: str, now: dateti
     return int(changed.rowcount)  # type: ignore[attr-defined]
 
 
-def register_service(  # noqa: PLR0913 - the columns of a service
+def register_service(  # the columns of a service
     session: Session, *, binary: str, agent: str, availability_zone: str, trouble: str, names: list[str], now: datetime.datetime,
 ) -> None:
     """Add the rows of a service that are not there yet, one for each of the hosts `names` that it runs on."""

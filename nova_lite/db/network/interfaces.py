@@ -107,11 +107,11 @@ def _members(of: _Condition) -> sa.Select[Any]:
         of(port), member.c.port_id == port.c.id, address.c.port_id == port.c.id)
 
 
-def _is_of_server(port: Any) -> sa.ColumnElement[bool]:  # noqa: ANN401 - an alias of the table
+def _is_of_server(port: Any) -> sa.ColumnElement[bool]:  # an alias of the table
     return port.c.device_id == sa.bindparam("of")  # type: ignore[no-any-return]
 
 
-def _is_it(port: Any) -> sa.ColumnElement[bool]:  # noqa: ANN401 - an alias of the table
+def _is_it(port: Any) -> sa.ColumnElement[bool]:  # an alias of the table
     return sa.and_(_is_of_server(port), port.c.id == sa.bindparam("port"))
 
 

@@ -93,7 +93,7 @@ class Exchange:
         self._out.clear()
         return simple("500 Internal Server Error", "Unexpected API error")
 
-    def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:  # noqa: ANN401 - PEP 3333
+    def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:  # PEP 3333
         if exc_info:
             try:
                 if self._is_head_sent:
@@ -191,7 +191,7 @@ def base_environ(name: str, port: int) -> dict[str, Any]:
 
 
 def _now() -> str:
-    global _date  # noqa: PLW0603 - the text of the present second
+    global _date  # the text of the present second
     second = int(time.time())
     if _date[0] != second:
         _date = (second, email.utils.formatdate(second, usegmt=True))

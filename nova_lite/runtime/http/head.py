@@ -22,7 +22,7 @@ _ONCE = frozenset({
 })
 
 
-class BadHead(Exception):  # noqa: N818 - an answer to the client
+class BadHead(Exception):  # an answer to the client
     """The request is refused with `status`, and the connection is closed."""
 
     def __init__(self, status: str, reason: str) -> None:

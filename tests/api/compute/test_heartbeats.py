@@ -78,7 +78,7 @@ def test_a_heartbeat_in_the_future_keeps_nobody_up(api: ComputeApi) -> None:
 
 
 @pytest.mark.parametrize(("ago", "is_up"), [(HOUR, False), (-HOUR, False), (datetime.timedelta(), True)])
-def test_an_evacuation_says_whether_the_host_is_up_by_the_database(api: ComputeApi, ago: datetime.timedelta, is_up: bool) -> None:  # noqa: FBT001
+def test_an_evacuation_says_whether_the_host_is_up_by_the_database(api: ComputeApi, ago: datetime.timedelta, is_up: bool) -> None:
     move(api, HOUR)
     server_id = boot(api)
     settle(api, server_id, vm_state="active", host="h1")

@@ -186,7 +186,7 @@ def test_an_invalid_subject_token_is_answered_404(cloud: IdentityCloud, admin: s
 
 
 def test_more_logins_than_can_wait_are_503(cloud: IdentityCloud, alice: tuple[str, str]) -> None:
-    places = passwords._PLACES  # noqa: SLF001 - as many callers as may wait
+    places = passwords._PLACES  # as many callers as may wait
     taken = 0
     while places.acquire(blocking=False):
         taken += 1

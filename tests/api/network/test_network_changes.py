@@ -143,7 +143,7 @@ def test_quota_details_count_the_projects_resources(cloud: NetworkCloud, ids: di
 
 
 @pytest.mark.parametrize(("ahead", "heard_ahead", "is_alive"), [(1, 1, True), (1, 0, False), (0, 1, False)])
-def test_an_agent_is_alive_by_the_clock_of_the_database(cloud: NetworkCloud, ahead: int, heard_ahead: int, is_alive: bool) -> None:  # noqa: FBT001
+def test_an_agent_is_alive_by_the_clock_of_the_database(cloud: NetworkCloud, ahead: int, heard_ahead: int, is_alive: bool) -> None:
     """Both in hours ahead of the process: the database's clock, and the agent's heartbeat."""
     cloud.database.clock = lambda: utcnow() + datetime.timedelta(hours=ahead)
     with cloud.database.writer() as session:

@@ -113,7 +113,7 @@ def icmp6(source: str, target: str, kind: int, body: bytes) -> bytes:
     return head[:2] + struct.pack("!H", total) + head[4:]
 
 
-def dhcp(message: int, *, chaddr: str, client: str = "0.0.0.0", options: bytes = b"") -> bytes:  # noqa: S104 - no address yet
+def dhcp(message: int, *, chaddr: str, client: str = "0.0.0.0", options: bytes = b"") -> bytes:  # no address yet
     """RFC 2131 figure 1, the payload of UDP; `message` is the DHCP message type."""
     head = struct.pack("!BBBBI", 1, 1, 6, 0, 0x1234) + bytes(4) + socket.inet_aton(client) + bytes(12)
     return head + _mac(chaddr).ljust(16, b"\0") + bytes(192) + bytes((99, 130, 83, 99, 53, 1, message)) + options + b"\xff"

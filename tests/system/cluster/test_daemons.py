@@ -91,7 +91,7 @@ def test_workers_end_with_their_parent(cloud: Cloud, after_s: float | None) -> N
 @pytest.mark.parametrize("name", ["nova-api", "nova-conductor", "nova-scheduler", "nova-network", "nova-compute"])
 def test_a_daemon_ends_quickly_on_request_and_leaves_nothing(cloud: Cloud, name: str) -> None:
     pids = cloud.pids(name)
-    idle = socket.create_connection(("127.0.0.1", cloud._port))  # noqa: SLF001 - a client that stays connected
+    idle = socket.create_connection(("127.0.0.1", cloud._port))  # a client that stays connected
     idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     idle.recv(1024)
     began = time.monotonic()
@@ -107,7 +107,7 @@ def test_a_daemon_ends_quickly_on_request_and_leaves_nothing(cloud: Cloud, name:
 def test_a_huge_body_that_nobody_wants_costs_no_memory(cloud: Cloud, path: str, status: bytes) -> None:
     before = max(_pss_mib(pid) for pid in cloud.pids("nova-api")[1:])
     method = "PUT" if path.endswith("/file") else "POST"
-    with socket.create_connection(("127.0.0.1", cloud._port), timeout=30) as wire:  # noqa: SLF001 - below HTTP
+    with socket.create_connection(("127.0.0.1", cloud._port), timeout=30) as wire:  # below HTTP
         wire.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
                      f"Content-Length: {HUGE}\r\n\r\n".encode())
         sent = _send(wire, 600 * MIB)

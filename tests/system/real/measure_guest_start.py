@@ -14,7 +14,7 @@ __all__ = ["cloud"]  # the fixture
 ROUNDS = 9
 
 
-def test_measure(cloud: Cloud) -> None:  # noqa: F811 - the fixture
+def test_measure(cloud: Cloud) -> None:  # the fixture
     """Prints medians in seconds and their ratio; the goal is 1.3."""
     ours, plain = [], []
     for _ in range(ROUNDS):
@@ -33,7 +33,7 @@ def test_measure(cloud: Cloud) -> None:  # noqa: F811 - the fixture
                      f"libvirt alone {statistics.median(plain):.3f} s (best {min(plain):.3f}): {ratio:.2f}\n")
 
 
-def _start_alone(cloud: Cloud, description: Path) -> float:  # noqa: F811 - the fixture's value
+def _start_alone(cloud: Cloud, description: Path) -> float:  # the fixture's value
     import libvirt
 
     conn = libvirt.open(cloud.libvirt.uri)

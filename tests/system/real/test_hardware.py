@@ -107,7 +107,7 @@ def threads_of(server_id: str) -> dict[str, tuple[str, int]]:
 @pytest.fixture
 def one_dedicated(cloud: Cloud) -> Iterator[None]:
     """Of the host's two CPUs one is kept for single guests."""
-    conf = cloud.service._conf  # noqa: SLF001 - as if the worker had been started with it
+    conf = cloud.service._conf  # as if the worker had been started with it
     conf.set_override("cpu_dedicated_set", "1", group="compute")
     conf.set_override("cpu_shared_set", "0", group="compute")
     yield
@@ -139,7 +139,7 @@ def test_a_mixed_guest_runs_where_it_was_pinned(cloud: Cloud, one_dedicated: Non
 def test_the_state_of_a_tpm_is_encrypted_and_outlives_a_hard_reboot(cloud: Cloud) -> None:
     guest = guest_with(cloud, {"hw:tpm_version": "2.0"}, {})
     name = guest.server_id
-    key = next(Path(str(cloud.service._conf.state_path)).glob("instances")) / name / "vtpm.key"  # noqa: SLF001 - where it is
+    key = next(Path(str(cloud.service._conf.state_path)).glob("instances")) / name / "vtpm.key"  # where it is
     cloud.do("build", guest=guest)
     try:
         kept = key.read_bytes()
@@ -174,7 +174,7 @@ def test_what_the_host_says_of_real_time_is_true(cloud: Cloud, one_dedicated: No
 
 
 def test_dedicated_cpus_are_one_guests_alone(cloud: Cloud) -> None:
-    conf = cloud.service._conf  # noqa: SLF001 - as if the worker had been started with it
+    conf = cloud.service._conf  # as if the worker had been started with it
     conf.set_override("cpu_dedicated_set", "1", group="compute")
     first, second = (guest_with(cloud, {"hw:cpu_policy": "dedicated"}, {}) for _ in range(2))
     try:

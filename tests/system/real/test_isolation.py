@@ -269,7 +269,7 @@ def cloud(directory: Path, *, rp_filter: int, is_secured: bool) -> Iterator[Clou
 @pytest.mark.parametrize("is_secured", [True, False], ids=["secured", "unsecured"])
 @pytest.mark.parametrize("rp_filter", [0, 1, 2])
 def test_a_guests_frames_arrive_in_its_network_and_outside_the_cloud_only(
-    tmp_path: Path, rp_filter: int, is_secured: bool  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path, rp_filter: int, is_secured: bool  # a parameter of the test
 ) -> None:
     expected = SECURED if is_secured else UNSECURED
     with cloud(tmp_path, rp_filter=rp_filter, is_secured=is_secured) as made:

@@ -40,7 +40,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @pytest.fixture
 def bus() -> Iterator[messaging.transport.RPCTransport]:
     conf = options.load([], files=[])
-    conf.register_opts(messaging.transport._transport_opts)  # noqa: SLF001
+    conf.register_opts(messaging.transport._transport_opts)
     conf.set_override("transport_url", f"inprocess:///{uuid.uuid4()}")
     bus = transport.connect(conf)
     yield bus

@@ -198,7 +198,7 @@ def measured(tapes: Tapes) -> list[int]:
 
 
 @pytest.mark.parametrize("may_pass", [True, False])
-def test_a_step_that_failed_but_is_done_has_ended(tapes: Tapes, measured: list[int], may_pass: bool) -> None:  # noqa: FBT001 - a parameter
+def test_a_step_that_failed_but_is_done_has_ended(tapes: Tapes, measured: list[int], may_pass: bool) -> None:  # a parameter
     action_id = tapes.begin()
     tapes.engine.start(action_id)
     measured.append(action_id)

@@ -77,7 +77,7 @@ def test_a_failed_sync_is_an_error_for_all_that_waited_for_it(tmp_path: Path) ->
     def sync() -> None:
         raise OSError(5, "Input/output error")
 
-    database._group = GroupSync(sync)  # noqa: SLF001 - a disk that fails
+    database._group = GroupSync(sync)  # a disk that fails
     with pytest.raises(errors.Unavailable, match="Input/output error"):
         database.sync()
     database.close()

@@ -102,7 +102,7 @@ def test_a_release_that_is_older_than_another_one_is_reported_stale(worker: Work
     (KeyError("a defect"), False, "operator's log"),
 ], ids=["refused", "passes", "of the conductor", "defect"])
 def test_a_failure_is_reported_with_its_reason(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception, may_pass: bool, said: str,  # noqa: FBT001 - a parameter of the test
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception, may_pass: bool, said: str,  # a parameter of the test
 ) -> None:
     def fail(ports: ServerPorts) -> None:
         raise error

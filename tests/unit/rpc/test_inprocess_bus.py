@@ -71,7 +71,7 @@ class Endpoint:
 @pytest.fixture
 def bus() -> Iterator[Bus]:
     conf = options.load([], files=[])
-    conf.register_opts(messaging.transport._transport_opts)  # noqa: SLF001
+    conf.register_opts(messaging.transport._transport_opts)
     conf.set_override("transport_url", f"inprocess:///{uuid.uuid4()}")
     made = transport.connect(conf)
     servers: list[Any] = []

@@ -16,7 +16,7 @@ class Driver:
     prefetch_size = 1
 
 
-class Waited(Exception):  # noqa: N818 - the end of the test
+class Waited(Exception):  # the end of the test
     """For how long the reader wanted to wait for a message."""
 
 
@@ -28,7 +28,7 @@ class Queue:
 def test_a_reader_of_a_queue_is_not_woken_in_the_milliseconds_after_a_message() -> None:
     messaging.set_transport_defaults("nova")
     conf = options.load([], conf=cfg.ConfigOpts(), files=[])
-    conf.register_opts(messaging.transport._transport_opts)  # noqa: SLF001 - registered only by get_rpc_transport
+    conf.register_opts(messaging.transport._transport_opts)  # registered only by get_rpc_transport
     conf.set_override("transport_url", "rabbit://127.0.0.1:1/")
     transport.connect(conf).cleanup()
     with pytest.raises(Waited) as waited:

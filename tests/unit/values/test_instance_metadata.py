@@ -133,7 +133,7 @@ def test_a_refused_password_is_answered_with_the_errors_status(error: errors.Nov
 
 def test_a_posted_password_is_readable_but_not_on_the_config_drive() -> None:
     assert get("/openstack/latest/password") == b""
-    rendered = render(dataclasses.replace(FACTS, posted_password="c2VjcmV0"), dns_domain="")  # noqa: S106 - no secret
+    rendered = render(dataclasses.replace(FACTS, posted_password="c2VjcmV0"), dns_domain="")  # no secret
     assert lookup(rendered, "/openstack/latest/password") == b"c2VjcmV0"
     assert lookup(for_config_drive(rendered), "/openstack/latest/password") is None
     assert for_config_drive(rendered).keys() == rendered.keys() - {"openstack/latest/password"}

@@ -68,10 +68,10 @@ class Domain:
     name: str
     cpus: tuple[int, ...]
 
-    def UUIDString(self) -> str:  # noqa: N802 - libvirt's name
+    def UUIDString(self) -> str:  # libvirt's name
         return self.name
 
-    def XMLDesc(self, _flags: int) -> str:  # noqa: N802 - libvirt's name
+    def XMLDesc(self, _flags: int) -> str:  # libvirt's name
         pinned = "".join(f"<vcpupin vcpu='{n}' cpuset='{cpu}'/>" for n, cpu in enumerate(self.cpus))
         return f"<domain><cputune>{pinned}</cputune></domain>"
 
@@ -80,7 +80,7 @@ class Domain:
 class Domains:
     all: tuple[Domain, ...]
 
-    def listAllDomains(self) -> list[Domain]:  # noqa: N802 - libvirt's name
+    def listAllDomains(self) -> list[Domain]:  # libvirt's name
         return list(self.all)
 
 

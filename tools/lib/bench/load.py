@@ -228,7 +228,7 @@ def in_threads(works: list[Callable[[], None]]) -> None:
     def run(work: Callable[[], None]) -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
+        except BaseException as error:  # raised below, in the caller's thread
             broken.append(error)
 
     threads = [threading.Thread(target=run, args=(work,), daemon=True) for work in works]

@@ -55,7 +55,7 @@ def _read_yaml(path: pathlib.Path) -> Body:
     except ValueError:
         pass
     try:
-        import yaml  # noqa: PLC0415 - only where there is one
+        import yaml  # only where there is one
     except ImportError:
         raise BenchError(f"{path} prerequisites the yaml module of Python; or set OS_ variables") from None
     return dict(yaml.safe_load(text))

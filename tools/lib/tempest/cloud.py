@@ -59,7 +59,7 @@ def _cluster(stack: contextlib.ExitStack, state: Path, options: Options) -> Path
     return cluster.control.clouds_yaml
 
 
-def _start(  # noqa: PLR0913 - where, how it is reached, and what is said to it
+def _start(  # where, how it is reached, and what is said to it
     stack: contextlib.ExitStack, directory: Path, enter: object, address: str, more: Sequence[str], options: Options
 ) -> Path:
     state, port = directory / "state", free_port()

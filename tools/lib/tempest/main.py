@@ -102,7 +102,7 @@ def prepare(directory: Path, clouds_file: Path, *, is_real: bool, has_accounts: 
     return workspace
 
 
-def _wait_for_host(admin: Any, *, deadline_s: float = 60) -> None:  # noqa: ANN401 - openstacksdk is untyped
+def _wait_for_host(admin: Any, *, deadline_s: float = 60) -> None:  # openstacksdk is untyped
     until = time.monotonic() + deadline_s
     while not any(service.state == "up" for service in admin.compute.services(binary="nova-compute")):
         if time.monotonic() > until:

@@ -35,7 +35,7 @@ class Made:
     public: str
 
 
-def make(cloud: Any, image: Path, *, is_real: bool, has_accounts: bool) -> Made:  # noqa: ANN401 - openstacksdk is untyped
+def make(cloud: Any, image: Path, *, is_real: bool, has_accounts: bool) -> Made:  # openstacksdk is untyped
     """Make what tests boot from and plug into; `cloud` is an openstack.connection.Connection of an admin.
 
     The network is shared when projects `has_accounts` use it; with dynamic credentials each project gets its own.
@@ -59,7 +59,7 @@ _USERS = (("member", "reader"), ("reader",), ("manager", "member", "reader"))
 _OPERATORS = (("admin",), ("admin", "service"))
 
 
-def write_accounts(cloud: Any, path: Path, *, projects: int) -> None:  # noqa: ANN401 - as above
+def write_accounts(cloud: Any, path: Path, *, projects: int) -> None:  # as above
     """Users of every kind that tests request, in twice `projects` projects; names and passwords go to the file."""
     roles = {role.name: role for role in cloud.identity.roles()}
     accounts = []
@@ -74,7 +74,7 @@ def write_accounts(cloud: Any, path: Path, *, projects: int) -> None:  # noqa: A
     path.chmod(0o600)
 
 
-def _account(cloud: Any, project: Any, roles: list[Any]) -> dict[str, Any]:  # noqa: ANN401 - as above
+def _account(cloud: Any, project: Any, roles: list[Any]) -> dict[str, Any]:  # as above
     """A new user with those roles in the project, as an accounts file has it."""
     is_admin = roles[0].name == "admin"
     names = [role.name for role in (roles if is_admin else roles[:1])]

@@ -144,7 +144,7 @@ def _base_url(conf: cfg.ConfigOpts, console: ConsoleType) -> str:
 
 def _reachable(conf: cfg.ConfigOpts, host: str) -> str:
     """The address for URLs: that of the host for a proxy that listens on all addresses."""
-    address = str(conf.my_ip) if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not listened on
+    address = str(conf.my_ip) if host in ("0.0.0.0", "::", "") else host  # compared, not listened on
     return f"[{address}]" if ":" in address else address
 
 

@@ -29,7 +29,7 @@ def create(_req: Request) -> NoReturn:
 
 
 @route("DELETE", _NODE, policy=_ANY_TOKEN, until="2.35")
-def delete(_req: Request, node_id: str) -> NoReturn:  # noqa: ARG001 - the path has it
+def delete(_req: Request, node_id: str) -> NoReturn:  # the path has it
     """Refuse. 400: only the bare metal service has this command."""
     _refuse("delete")
 
@@ -38,7 +38,7 @@ def delete(_req: Request, node_id: str) -> NoReturn:  # noqa: ARG001 - the path 
         body={"2.0": schemas.empty_action("add_interface")})
 @action("remove_interface", path=f"{_NODE}/action", status=200, policy=_ANY_TOKEN, until="2.35",
         body={"2.0": schemas.empty_action("remove_interface")})
-def change_interfaces(_req: Request, body: Body, node_id: str) -> NoReturn:  # noqa: ARG001 - the path has it
+def change_interfaces(_req: Request, body: Body, node_id: str) -> NoReturn:  # the path has it
     """Refuse. 400: only the bare metal service has this command."""
     _refuse(next(iter(body)))
 

@@ -39,7 +39,7 @@ class RequestId:
         )
         response = _Response(environ, started, self._clock)
 
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:  # noqa: ANN401 - PEP 3333
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:  # PEP 3333
             response.status = status.partition(" ")[0]
             ids = [("x-openstack-request-id", request_id), ("x-compute-request-id", request_id)]
             others = [pair for pair in headers if pair[0].lower() not in ("x-openstack-request-id", "x-compute-request-id")]

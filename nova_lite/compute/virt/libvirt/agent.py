@@ -15,7 +15,7 @@ from nova_lite.compute.virt.libvirt.xml.devices import AGENT_CHANNEL
 WAIT_S = 45.0
 
 
-def set_password(  # noqa: PLR0913 - through what, and of whom
+def set_password(  # through what, and of whom
     domains: Domains, events: DomainEvents, server_id: str, *, user: str, password: str, wait_s: float = WAIT_S
 ) -> None:
     """Have the agent change a user's password, once it has connected.

@@ -37,7 +37,7 @@ class Domains:
         """As `Connection.run`."""
         return self._connection.run(action, work, timeout_s=timeout_s)
 
-    def find(self, conn: Any, server_id: str) -> Any:  # noqa: ANN401 - libvirt has no types
+    def find(self, conn: Any, server_id: str) -> Any:  # libvirt has no types
         """The server's domain; None: it is not defined.
 
         :raises errors.HypervisorFailed: the domain with this UUID is not this worker's.
@@ -50,12 +50,12 @@ class Domains:
                 f"{self._env.owner}; remove it, or give this worker a libvirt of its own")
         return domain
 
-    def is_foreign(self, conn: Any, server_id: str) -> bool:  # noqa: ANN401 - libvirt has no types
+    def is_foreign(self, conn: Any, server_id: str) -> bool:  # libvirt has no types
         """Whether the domain with this UUID is not this worker's."""
         domain, owner = _lookup(conn, server_id)
         return domain is not None and owner != self._env.owner
 
-    def get(self, conn: Any, server_id: str) -> Any:  # noqa: ANN401 - libvirt has no types
+    def get(self, conn: Any, server_id: str) -> Any:  # libvirt has no types
         """The server's domain.
 
         :raises errors.HypervisorFailed: it is not defined, or is not this worker's.
@@ -65,7 +65,7 @@ class Domains:
             raise self._env.failed("find the guest", f"no domain has the UUID {server_id}")
         return domain
 
-    def list_ours(self, conn: Any) -> dict[str, Power]:  # noqa: ANN401 - libvirt has no types
+    def list_ours(self, conn: Any) -> dict[str, Power]:  # libvirt has no types
         """Power state by server id of this worker's guests."""
         powers = {}
         for domain in conn.listAllDomains():
@@ -77,7 +77,7 @@ class Domains:
                     raise
         return powers
 
-    def define(self, conn: Any, guest: Guest) -> Any:  # noqa: ANN401 - libvirt has no types
+    def define(self, conn: Any, guest: Guest) -> Any:  # libvirt has no types
         """The guest's domain, defined anew unless it runs.
 
         :raises errors.HypervisorFailed: the host lacks hardware that the guest requires.
@@ -88,7 +88,7 @@ class Domains:
         check_cancelled()
         return domain
 
-    def _define(self, conn: Any, guest: Guest, *, name: str | None) -> Any:  # noqa: ANN401 - libvirt has no types
+    def _define(self, conn: Any, guest: Guest, *, name: str | None) -> Any:  # libvirt has no types
         if hardware_of(guest).tpm_version is not None:
             try:
                 vtpm.define_secret(conn, self._env.directory(guest.server_id), guest.server_id)
@@ -104,7 +104,7 @@ class Domains:
                 raise self._env.failed("make such a guest", error) from error
 
 
-def power_of(domain: Any) -> Power:  # noqa: ANN401 - libvirt has no types
+def power_of(domain: Any) -> Power:  # libvirt has no types
     """The domain's power state; None: NOSTATE."""
     if domain is None:
         return Power.NOSTATE
@@ -113,7 +113,7 @@ def power_of(domain: Any) -> Power:  # noqa: ANN401 - libvirt has no types
     return power_of_state(state, reason, has_saved_memory=is_off and bool(domain.hasManagedSaveImage()))
 
 
-def power_off(domain: Any) -> None:  # noqa: ANN401 - libvirt has no types
+def power_off(domain: Any) -> None:  # libvirt has no types
     """Power off at once; a domain that is None, is off, or goes off meanwhile is fine."""
     for remaining in reversed(range(_DESTROY_TRIES)):
         if domain is None or not domain.isActive():
@@ -128,12 +128,12 @@ def power_off(domain: Any) -> None:  # noqa: ANN401 - libvirt has no types
                 raise
 
 
-def devices_of(domain: Any, *, flags: int = 0) -> ET.Element:  # noqa: ANN401 - libvirt has no types
+def devices_of(domain: Any, *, flags: int = 0) -> ET.Element:  # libvirt has no types
     """The domain's description, parsed."""
     return ET.fromstring(domain.XMLDesc(flags))
 
 
-def _lookup(conn: Any, server_id: str) -> tuple[Any, str]:  # noqa: ANN401 - libvirt has no types
+def _lookup(conn: Any, server_id: str) -> tuple[Any, str]:  # libvirt has no types
     """The domain with this UUID, or None, and its owner."""
     try:
         domain = conn.lookupByUUIDString(server_id)
@@ -144,7 +144,7 @@ def _lookup(conn: Any, server_id: str) -> tuple[Any, str]:  # noqa: ANN401 - lib
         raise
 
 
-def _owner(domain: Any) -> str:  # noqa: ANN401 - libvirt has no types
+def _owner(domain: Any) -> str:  # libvirt has no types
     """The owner in the domain's metadata; "": it is no domain of nova_lite."""
     try:
         return owner_of(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE))

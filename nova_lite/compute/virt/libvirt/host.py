@@ -22,7 +22,7 @@ from nova_lite.rpc.conductor import Inventory
 class LibvirtHost:
     """See nova_lite.compute.virt.driver.host."""
 
-    def __init__(  # noqa: PLR0913 - one for each thing that is opened or cleaned
+    def __init__(  # one for each thing that is opened or cleaned
         self, env: Environment, connection: Connection, guests: LibvirtGuests, events: DomainEvents, cache: ImageCache,
         snapshots: LibvirtSnapshots,
     ) -> None:

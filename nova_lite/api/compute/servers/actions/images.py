@@ -73,7 +73,7 @@ def _backup(req: Request, params: Body, server_id: str) -> str:
                   properties={"backup_type": params["backup_type"]}, inputs=inputs)
 
 
-def _begin(  # noqa: PLR0913 - the action and all columns of its image
+def _begin(  # the action and all columns of its image
     req: Request, server_id: str, name: str, params: Body, *, kind: str, properties: Mapping[str, str],
     inputs: Mapping[str, object],
 ) -> str:
