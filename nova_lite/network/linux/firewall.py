@@ -85,6 +85,7 @@ class Firewall:
                     cuts |= self._cuts_of(old)
                 if old != port:
                     lines += self._rules.add_port(port)
+            lines += self._moved_floating(old for old in old_ports.values() if old is not None)
             self._apply(lines + self._without_unneeded())
         self._cut(cuts)
 
@@ -101,10 +102,12 @@ class Firewall:
         with self._transaction():
             cuts: set[tuple[int, str]] = set()
             lines: list[str] = []
-            for port in ports:
+            gone = list(ports)
+            for port in gone:
                 self._ports.pop(port.id, None)
                 lines += self._rules.remove_port(port)
                 cuts |= self._cuts_of(port)
+            lines += self._moved_floating(gone)
             lines += self._without_unneeded()
             self._apply(lines)
         self._cut(cuts)
@@ -179,6 +182,12 @@ class Firewall:
                 self._ports[old.id] = dataclasses.replace(old, addresses=kept)
                 lines += [*self._rules.remove_port(old), *self._rules.add_port(self._ports[old.id])]
         return cuts
+
+    def _moved_floating(self, gone: Iterable[Port]) -> list[str]:
+        """Lines that keep floating addresses of `gone` ports which others here have got: requests about two servers come in any order."""
+        addresses = {floating.address for port in gone for floating in port.floating}
+        return [line for port in self._ports.values() if any(floating.address in addresses for floating in port.floating)
+                for line in self._rules.add_floating(port)]
 
     def _without_unneeded(self) -> list[str]:
         """Lines that remove groups which no port needs. One that only others' rules name loses its own rules."""

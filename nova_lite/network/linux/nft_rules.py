@@ -111,7 +111,7 @@ class NftRules:
         """The port may send as itself, and its groups decide; unsecured: it may do anything."""
         tap, bridge, mac = names.tap_name(port.id), names.bridge_name(port.network_id), _mac(port.mac)
         if not port.is_secured:
-            return [*self._tap_elements(tap), *self._floating_elements(port)]
+            return [*self._tap_elements(tap), *self.add_floating(port)]
         into, out = f"pi-{port.id}", f"pe-{port.id}"
         lines = [
             f"add chain inet {self.table} {into}", f"flush chain inet {self.table} {into}",
@@ -157,13 +157,14 @@ class NftRules:
             *(self._add("bridge", "address", f'"{tap}" . {address}') for address in addresses),
             *(self._add("inet", "egress", f'"{bridge}" . {address} : jump pe-{port.id}') for address in addresses),
             *(self._add("inet", "ingress", f'"{bridge}" . {address} : jump pi-{port.id}') for address in addresses),
-            *self._floating_elements(port),
+            *self.add_floating(port),
         ]
 
     def _tap_elements(self, tap: str) -> list[str]:
         return [self._add("bridge", "own", f'"{tap}"'), self._add("inet", "taps", f'"{tap}"')]
 
-    def _floating_elements(self, port: Port) -> list[str]:
+    def add_floating(self, port: Port) -> list[str]:
+        """The port's floating addresses are reached from other networks, and it may send as them."""
         uplink = names.uplink_name(port.network_id)
         return [line for floating in port.floating for line in (
             self._add("inet", "floating", _ip(floating.address)),

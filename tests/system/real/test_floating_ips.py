@@ -106,6 +106,20 @@ def test_a_floating_address_moves_at_once(lab: Lab) -> None:
     assert pinged(lab, SECOND)
 
 
+def test_it_moves_to_another_guest_of_the_host_that_gets_it_before_the_first_has_lost_it(lab: Lab) -> None:
+    """One conductor's requests about two servers come in any order."""
+    started(lab, plan())
+    only = dataclasses.replace(
+        port(2, NET, "10.0.0.12", groups=(group(2).id,)), floating=(Floating(address=FLOATING, fixed_address="10.0.0.12"),))
+    started(lab, server(2, NET, only, groups=(group(2, *RULES),)), "g2")
+    lab.listen("g2", 22)
+
+    lab.request("refresh", plan(None))
+
+    assert pinged(lab, FLOATING)
+    assert fetched(lab, FLOATING, 22) == WORLD
+
+
 def test_guests_of_two_networks_with_equal_ranges_have_one_each_and_reach_each_other_by_it(lab: Lab) -> None:
     first, second = started(lab, plan()), started(lab, plan(SECOND, number=2, on=OTHER), "g2")
     lab.listen("g2", 22)
