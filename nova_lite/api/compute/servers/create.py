@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import functools
 import random
 import re
 import string
@@ -84,22 +85,35 @@ def create(req: Request, body: Body) -> Reply:
     nics = requested_networks.resolve(req, params.get("networks"), rng=_RANDOM)
     group_names = list(dict.fromkeys(group["name"] for group in params.get("security_groups", ()) if "name" in group))
     groups = requested_networks.group_ids(req, group_names, nics)
-    count = QuotaUsage.of(req).servers(flavor, _counts(params, nics), ports_each=sum(1 for nic in nics if nic.network),
-                                 metadata=params.get("metadata", {}))
-    scheduler_hints.check_members(req, scheduler_hint_set, count)
-    reservation_id = f"r-{_random_text(8, string.ascii_lowercase + string.digits)}"
     common = _columns(req, params, flavor, image, destination) | scheduler_hint_set.columns | {
-        "reservation_id": reservation_id, "key_name": key_name, "key_data": key_data,
-        "root_device_name": hardware.root_device}
-    rows = [{**common, **_names(params, index, count), "launch_index": index} for index in range(count)]
-    servers.create(req.db, rows)
+        "reservation_id": f"r-{_random_text(8, string.ascii_lowercase + string.digits)}", "key_name": key_name,
+        "key_data": key_data, "root_device_name": hardware.root_device}
     password = params.get("adminPass") or new_password()
     inputs = for_config_drive(req, password, has_drive=common["config_drive"])
-    request = placement.request(req.db, Server(**rows[0]))
+    counts = _counts(params, nics)
+    allowed = functools.partial(QuotaUsage.servers, flavor=flavor, counts=counts, metadata=params.get("metadata", {}),
+                                ports_each=sum(1 for nic in nics if nic.network))
+    if counts == (1, 1) and scheduler_hint_set.group_id is None:
+        # Other creates of the project wait from the look at its quota until the commit: what can be written before, is.
+        rows = _write(req, params, common, inputs, count=1)
+        allowed(QuotaUsage.of(req, less={"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram_mb}))
+    else:
+        count = allowed(QuotaUsage.of(req))
+        scheduler_hints.check_members(req, scheduler_hint_set, count)
+        rows = _write(req, params, common, inputs, count=count)
     for server in rows:
         requested_networks.plug(req, server["id"], nics, groups, rng=_RANDOM)
-        _begin_build(req, dataclasses.replace(request, server_id=server["id"]), inputs)
     return _reply(req, params, rows[0], group_names, password)
+
+
+def _write(req: Request, params: Body, common: dict[str, Any], inputs: dict[str, Any], *, count: int) -> list[dict[str, Any]]:
+    """Write so many servers of these columns, and their build actions; the servers' rows."""
+    rows = [{**common, **_names(params, index, count), "launch_index": index} for index in range(count)]
+    servers.create(req.db, rows)
+    request = placement.request(req.db, Server(**rows[0]))
+    for server in rows:
+        _begin_build(req, dataclasses.replace(request, server_id=server["id"]), inputs)
+    return rows
 
 
 def for_config_drive(req: Request, password: str, *, has_drive: bool) -> dict[str, Any]:

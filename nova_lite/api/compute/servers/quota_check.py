@@ -43,14 +43,15 @@ class QuotaUsage:
     used: dict[str, int]
 
     @classmethod
-    def of(cls, req: Request, *, project_id: str | None = None) -> QuotaUsage:
-        """The usage of a project, by default the caller's, in two queries.
+    def of(cls, req: Request, *, project_id: str | None = None, less: Mapping[str, int] | None = None) -> QuotaUsage:
+        """The usage of a project, by default the caller's, less what this transaction has added to it; one query.
 
         The project's quota stays locked until the commit, so that two requests cannot both take the last of it.
         """
         project_id = project_id or req.ctxt.project_id
         quota_locks.take(req.db, project_id)
-        return cls(*quotas.limits_and_usage(req.db, req.conf, project_id, user_id=req.ctxt.user_id))
+        limits, used = quotas.limits_and_usage(req.db, req.conf, project_id, user_id=req.ctxt.user_id)
+        return cls(limits, {name: amount - (less or {}).get(name, 0) for name, amount in used.items()})
 
     def servers(
         self, flavor: Sized, counts: tuple[int, int], *, ports_each: int, metadata: Mapping[str, str]
