@@ -28,7 +28,8 @@ SHARED = {
 # Always empty in this cloud: alice has none of these either.
 EMPTY = {"network GET /subnetpools/{pool_id}", "compute GET /servers/{server_id}/os-volume_attachments/{volume_id}",
          "compute GET /os-volumes/{volume_id}", "compute GET /os-snapshots/{snapshot_id}",
-         "compute GET /servers/{server_id}/shares/{share_id}"}
+         "compute GET /servers/{server_id}/shares/{share_id}",
+         "network GET /agents/{agent_id}"}  # an operator's: to others it does not exist
 # Refused by this cloud at every version.
 ABSENT = {
     "compute DELETE /os-baremetal-nodes/{node_id}",
