@@ -6,12 +6,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import ipaddress
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,8 @@ HEARD_S = 180
 A, B = "10.20.0.11", "10.20.0.22"
 # What `Cloud.inventory` is without servers and networks.
 NOTHING = {"links": ["lo", "uplink0"], "namespaces": [], "guests": "", "filters": [], "instances": [], "networks": []}
-# Says on the console when the peer, or the API beyond the host's NAT, begins or ceases to answer.
+# Says on the console what beyond the host's NAT answers: the outside, and the cloud's own address, which is closed to guests;
+# and when the peer begins or ceases to answer.
 USER_DATA = """#!/bin/sh
 watch() {{
     was=
@@ -46,7 +50,8 @@ watch() {{
     done
 }}
 ping -c 1 -W 3 10.20.0.1 >/dev/null 2>&1 && echo GATEWAY-ANSWERS
-timeout 5 wget -q -O - {api} 2>/dev/null | grep -q versions && echo OUTSIDE-ANSWERS
+timeout 5 wget -q -O - {outside} 2>/dev/null | grep -q versions && echo OUTSIDE-ANSWERS
+timeout 3 wget -q -O - {api} 2>/dev/null | grep -q versions && echo CLOUD-ANSWERS
 watch &
 """
 
@@ -154,8 +159,34 @@ def guest_image(cloud: Cloud, image: Path) -> str:
     return cloud.make("image", "create", "--file", str(image), "--disk-format", "qcow2", "guest")
 
 
+class Outside(BaseHTTPRequestHandler):
+    """A web server that is not the cloud's."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"versions")
+
+    def log_message(self, *_: object) -> None:
+        """Not on the tests' standard error."""
+
+
 @pytest.fixture(scope="module")
-def pair(cloud: Cloud, guest_image: str, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def outside(cloud: Cloud) -> Iterator[str]:
+    """The URL of a web server at an address of the machine that is not the message bus's."""
+    address = str(ipaddress.ip_interface(cloud.cluster.switch.address).network[-3])
+    subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True, timeout=10)
+    try:
+        with ThreadingHTTPServer((address, 0), Outside) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"http://{address}:{server.server_port}/"
+            server.shutdown()
+    finally:
+        subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True, timeout=10)
+
+
+@pytest.fixture(scope="module")
+def pair(cloud: Cloud, guest_image: str, outside: str, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     network = cloud.make("network", "create", "net")
     cloud.make("subnet", "create", "--network", "net", "--subnet-range", "10.20.0.0/24", "subnet")
     group_a, group_b = (cloud.make("security", "group", "create", name) for name in ("a", "b"))
@@ -165,7 +196,7 @@ def pair(cloud: Cloud, guest_image: str, tmp_path_factory: pytest.TempPathFactor
     servers = []
     for name, own, peer, host in (("a", A, B, "h1"), ("b", B, A, "h2")):
         script = scripts / name
-        script.write_text(USER_DATA.format(peer=peer, api=cloud.cluster.control.url))
+        script.write_text(USER_DATA.format(peer=peer, outside=outside, api=cloud.cluster.control.url))
         servers.append(cloud.make(
             "server", "create", "--image", "guest", "--flavor", "m1.nano", "--nic", f"net-id=net,v4-fixed-ip={own}",
             "--security-group", name, "--user-data", str(script), "--availability-zone", f"nova:{host}", name,
@@ -243,8 +274,9 @@ def test_dhcp_and_metadata_come_from_the_own_host(
     said = cloud.console(server)
     assert re.search(rf"DHCP eth0 {re.escape(address)}/24 gw=10.20.0.1 .*mtu=1450", said)
     assert re.search(rf"METADATA source=http hostname={name} uuid={server}", said)
-    leases = cloud.cluster.host(host).directory / "state" / "network" / "dhcp" / pair.network / "leases"
-    assert [line.split()[2] for line in leases.read_text().splitlines()] == [address]
+    state = cloud.cluster.host(host).directory / "state" / "network"
+    leases = Path("/run/nova-lite") / names.table_name(host=host, directory=str(state.resolve())) / pair.network / "leases"
+    assert [line.split()[2] for line in cloud.on(host, "cat", str(leases)).splitlines()] == [address]
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
@@ -252,6 +284,7 @@ def test_each_host_is_its_guests_gateway_to_the_outside(cloud: Cloud, pair: Pair
     said = cloud.console(getattr(pair, name))
     assert "GATEWAY-ANSWERS" in said
     assert "OUTSIDE-ANSWERS" in said
+    assert "CLOUD-ANSWERS" not in said
 
 
 @pytest.mark.parametrize("host", ["h1", "h2"])
