@@ -34,7 +34,7 @@ class Backlog:
     `most` of all projects together may be queued, a project alone having no more than its part while others wait.
     """
 
-    def __init__(self, count: Callable[[], Mapping[str, int]], *, most: int, fresh_s: float = 0.2, valid_s: float = 5.0,
+    def __init__(self, count: Callable[[], Mapping[str, int]], *, most: int, fresh_s: float = 0.5, valid_s: float = 5.0,
                  clock: Callable[[], float] = time.monotonic) -> None:
         self._count, self._most, self._fresh_s, self._valid_s, self._clock = count, most, fresh_s, valid_s, clock
         self._lock = threading.Lock()
