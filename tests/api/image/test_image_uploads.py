@@ -86,6 +86,7 @@ def test_a_body_too_large_for_the_disk_is_refused_at_once(service: ImageService)
     request.content_type, request.content_length = "application/octet-stream", 63 * 1024**3
     if os.statvfs(service.conf.state_path).f_bavail * 4096 > 63 * 1024**3:
         service.conf.set_override("max_image_size", 2**62, group="image")
+        service.conf.set_override("image_size_total", -1, group="quota")
         request.content_length = 2**60
     refused(service, request.get_response(service), made, 413, str(service.files), str(request.content_length), "free")
 
