@@ -73,6 +73,15 @@ def read(session: Session, environment: Environment, server_id: str, *, order: O
     return DescribedServer(row.server, _with_documents(environment, row.server, found.ports, found.group_names), row.image, found.has_peers)
 
 
+def describe_built(environment: Environment, found: DescribedServer, *, admin_pass: str | None) -> compute.Guest:
+    """What the compute worker must know to build the guest from the server's own image; `admin_pass` as for `describe`.
+
+    :raises errors.ImageFailed: the image has gone since the server was requested.
+    """
+    image = _image(environment, found.server, found.image_source)
+    return describe(environment, found.server, ports=found.ports, image=image, admin_pass=admin_pass)
+
+
 def describe(
     environment: Environment, server: Server, *, ports: network.ServerPorts, image: compute.Image, admin_pass: str | None = None,
 ) -> compute.Guest:
@@ -107,7 +116,7 @@ def _open(environment: Environment, sealed: str | None) -> str | None:
     return environment.open_secret(sealed) if sealed else None
 
 
-def image_of(environment: Environment, server: Server, image: Any) -> compute.Image:  # a row of db/images.source()
+def _image(environment: Environment, server: Server, image: Any) -> compute.Image:  # a row of db/images.source()
     """Where the worker of the server's host gets the server's image.
 
     :raises errors.ImageFailed: the image has gone since the server was requested.

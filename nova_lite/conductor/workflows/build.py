@@ -117,9 +117,8 @@ def release_network(services: Services, run: Run[W]) -> None:
 
 def start_guest(services: Services, run: BuildRun) -> None:
     """Image, disks, config drive and domain, all by the host's compute worker."""
-    described = _described(services, run)
-    services.compute(run.state.agent).build(run.ctxt, order=run.order, guest=guest.describe(
-        services.environment, described.server, ports=described.ports, image=guest.image_of(services.environment, described.server, described.image_source), admin_pass=run.state.admin_pass))
+    described = guest.describe_built(services.environment, _described(services, run), admin_pass=run.state.admin_pass)
+    services.compute(run.state.agent).build(run.ctxt, order=run.order, guest=described)
 
 
 def record_guest(session: Session, run: BuildRun) -> None:

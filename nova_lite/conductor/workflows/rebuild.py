@@ -57,10 +57,9 @@ def replace_guest(services: Services, run: RebuildRun) -> None:
     """The host replaces the guest."""
     with services.database.reader() as session:
         found = guest.read(session, services.environment, run.resource_id, order=run.order)
+    described = guest.describe_built(services.environment, found, admin_pass=run.state.admin_pass)
     services.compute(run.state.agent).rebuild(
-        run.ctxt, order=run.order, guest=guest.describe(
-            services.environment, found.server, ports=found.ports, admin_pass=run.state.admin_pass,
-            image=guest.image_of(services.environment, found.server, found.image_source)), keeps_ephemeral=run.state.preserve_ephemeral, is_on=run.state.is_on)
+        run.ctxt, order=run.order, guest=described, keeps_ephemeral=run.state.preserve_ephemeral, is_on=run.state.is_on)
 
 
 def record_rebuilt(session: Session, run: RebuildRun) -> None:

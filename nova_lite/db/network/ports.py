@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -172,7 +172,8 @@ def make_for_server(
 ) -> str:
     """Make a port for one NIC of a server, with an address; it is deleted with the server. Its id.
 
-    That it is a member of its groups is recorded when it is on the server's host (`interfaces.join_networks`). A network without subnets gives a port without an address.
+    That it is a member of its groups is recorded when it is on the server's host (`interfaces.join_networks`). A network
+    without subnets gives a port without an address.
 
     :raises errors.BadRequest: `fixed_ip` is in no subnet. :raises errors.Conflict: it is taken.
     :raises errors.NoCapacity: every address of the network is taken.
@@ -224,8 +225,8 @@ def _insert(
     chosen = ip_allocations.choose(session, network, wanted, rng=rng)
     row = {**values, "id": port_id, "network_id": network.id}
     try:
-        if not _try(lambda: connection.execute(_ADD, {**row, "mac_address": given_mac or random_mac(rng)}).rowcount,
-                    times=1 if given_mac else _TRIES):
+        if not any(connection.execute(_ADD, {**row, "mac_address": given_mac or random_mac(rng)}).rowcount
+                   for _ in range(1 if given_mac else _TRIES)):
             raise errors.Conflict(reason=(
                 f"Unable to complete operation for network {network.id}. The mac address {given_mac} is in use." if given_mac
                 else f"network {network.id} was deleted, or its MAC addresses run out"))
@@ -235,11 +236,6 @@ def _insert(
     except IntegrityError:
         raise errors.Conflict(reason=f"network {network.id} or a security group was deleted") from None
     return port_id, addresses
-
-
-def _try(insert: Callable[[], int], *, times: int) -> bool:
-    """Whether one of so many tries has inserted the row."""
-    return any(insert() for _ in range(times))
 
 
 def random_mac(rng: random.Random) -> str:
