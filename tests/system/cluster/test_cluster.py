@@ -12,9 +12,7 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ import pytest
 
 from nova_lite.network import names
 from tests.support.paths import ROOT
+from tests.support.system.outside import outside_at
 from tests.support.system.stock import Warm
 from tests.support.wait import wait_until
 from tools.lib.cluster.cluster import Cluster
@@ -159,30 +158,11 @@ def guest_image(cloud: Cloud, image: Path) -> str:
     return cloud.make("image", "create", "--file", str(image), "--disk-format", "qcow2", "guest")
 
 
-class Outside(BaseHTTPRequestHandler):
-    """A web server that is not the cloud's."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"versions")
-
-    def log_message(self, *_: object) -> None:
-        """Not on the tests' standard error."""
-
-
 @pytest.fixture(scope="module")
 def outside(cloud: Cloud) -> Iterator[str]:
     """The URL of a web server at an address of the machine that is not the message bus's."""
-    address = str(ipaddress.ip_interface(cloud.cluster.switch.address).network[-3])
-    subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True, timeout=10)
-    try:
-        with ThreadingHTTPServer((address, 0), Outside) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            yield f"http://{address}:{server.server_port}/"
-            server.shutdown()
-    finally:
-        subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True, timeout=10)
+    with outside_at(str(ipaddress.ip_interface(cloud.cluster.switch.address).network[-3])) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from nova_lite.runtime import concurrency
+from tests.support import http_wires
 
 
 def _app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -42,69 +42,49 @@ def _echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
 @pytest.fixture
 def port() -> Iterator[int]:
     """Of a server of two threads."""
-    listener = concurrency.listen("127.0.0.1", 0)
-    server = concurrency.HttpServer(_echo, listener, threads=2)
-    serving = threading.Thread(target=server.serve, daemon=True)
-    serving.start()
-    yield listener.getsockname()[1]
-    server.stop()
-    serving.join(timeout=20)
-    assert not serving.is_alive()
-
-
-def _connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
-
-
-def _answer(wire: socket.socket, end: bytes) -> bytes:
-    """What comes, up to and with `end`."""
-    got = b""
-    while not got.endswith(end):
-        piece = wire.recv(65536)
-        assert piece, got
-        got += piece
-    return got
+    with http_wires.serving(_echo, threads=2) as port:
+        yield port
 
 
 @pytest.mark.timed
 def test_more_connections_than_threads_are_all_answered_while_each_stays_open(port: int) -> None:
-    wires = [_connect(port) for _ in range(8)]
+    wires = [http_wires.connect(port) for _ in range(8)]
     started = time.monotonic()
     for turn in range(3):
         for number, wire in enumerate(wires):
             wire.sendall(f"GET /{turn}/{number} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
-            assert _answer(wire, f"GET /{turn}/{number} 0".encode()).startswith(b"HTTP/1.1 200")
+            assert http_wires.receive_until(wire, f"GET /{turn}/{number} 0".encode()).startswith(b"HTTP/1.1 200")
     for wire in wires:
         wire.close()
     assert time.monotonic() - started < 3  # each would wait for half a second or more for a thread that waits
 
 
 def test_requests_that_are_sent_before_the_answer_to_the_first_are_answered_in_their_order(port: int) -> None:
-    with _connect(port) as wire:
+    with http_wires.connect(port) as wire:
         wire.sendall(b"".join(f"POST /{number} HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc".encode() for number in range(5)))
-        got = _answer(wire, b"POST /4 3")
+        got = http_wires.receive_until(wire, b"POST /4 3")
     assert [got.index(f"POST /{number} 3".encode()) for number in range(5)] == sorted(
         got.index(f"POST /{number} 3".encode()) for number in range(5))
 
 
 def test_a_client_that_waits_for_leave_to_send_its_body_gets_it(port: int) -> None:
-    with _connect(port) as wire:
+    with http_wires.connect(port) as wire:
         wire.sendall(b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
-        assert _answer(wire, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert http_wires.receive_until(wire, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         wire.sendall(b"abc")
-        _answer(wire, b"POST /x 3")
+        http_wires.receive_until(wire, b"POST /x 3")
 
 
 def test_a_request_that_is_none_is_refused_at_once(port: int) -> None:
-    with _connect(port) as wire:
+    with http_wires.connect(port) as wire:
         wire.sendall(b"nonsense\r\n\r\n")
-        assert _answer(wire, b'Malformed Request-Line"}}').startswith(b"HTTP/1.1 400")
+        assert http_wires.receive_until(wire, b'Malformed Request-Line"}}').startswith(b"HTTP/1.1 400")
 
 
 def test_an_answer_larger_than_what_is_sent_at_once_comes_whole(port: int) -> None:
-    with _connect(port) as wire:
+    with http_wires.connect(port) as wire:
         wire.sendall(b"POST /x HTTP/1.1\r\nHost: h\r\nX-Repeat: 50000\r\nContent-Length: 3\r\n\r\nabc")
-        head, _, body = _answer(wire, b"end").partition(b"\r\n\r\n")
+        head, _, body = http_wires.receive_until(wire, b"end").partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200")
         assert body == b"POST /x 3" * 50000 + b"end"
 
@@ -114,9 +94,9 @@ def test_a_server_ends_soon_though_a_client_keeps_its_connection() -> None:
     server = concurrency.HttpServer(_echo, listener, threads=2)
     serving = threading.Thread(target=server.serve, daemon=True)
     serving.start()
-    with _connect(listener.getsockname()[1]) as wire:
+    with http_wires.connect(listener.getsockname()[1]) as wire:
         wire.sendall(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
-        _answer(wire, b"GET /x 0")
+        http_wires.receive_until(wire, b"GET /x 0")
         server.stop()
         serving.join(timeout=8)
         assert not serving.is_alive()
