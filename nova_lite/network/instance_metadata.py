@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from oslo_log import log as logging
+
 from nova_lite import errors
 from nova_lite.context import system_context
 from nova_lite.network.records import Records
-from nova_lite.rpc.conductor import ConductorRpc
+from nova_lite.network.state_sync import StateSource
+
+LOG = logging.getLogger(__name__)
 
 
 class InstanceMetadata:
@@ -30,12 +34,18 @@ class InstanceMetadata:
 
 
 class MetadataBackend:
-    """Instance metadata to read, and what guests post, sent to a conductor."""
+    """What the metadata server may query: instance metadata to read, and what guests post, sent to a conductor."""
 
-    def __init__(self, metadata: InstanceMetadata, conductor: ConductorRpc) -> None:
+    def __init__(self, metadata: InstanceMetadata, conductor: StateSource) -> None:
         self._metadata = metadata
         self._conductor = conductor
-        self.find = metadata.find
+
+    def find(self, network_id: str, address: str) -> dict[str, str] | None:
+        """See InstanceMetadata.find."""
+        documents = self._metadata.find(network_id, address)
+        if documents is None:
+            LOG.warning("no server has address %s on network %s", address, network_id)
+        return documents
 
     def post_password(self, network_id: str, address: str, password: str) -> None:
         """Have it stored for the server's owner; updated metadata comes back.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import oslo_messaging as messaging
@@ -23,7 +23,7 @@ from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.driver import LinuxNetwork, Parts
 from nova_lite.network.linux.firewall import Firewall
 from nova_lite.network.linux.floating_ips import FloatingAddresses
-from nova_lite.network.linux.metadata_backend import MetadataListeners, WSGIApplication
+from nova_lite.network.linux.metadata_server import MetadataServer
 from nova_lite.network.records import Records
 from nova_lite.network.repair import PeriodicRepair
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
@@ -44,7 +44,6 @@ from nova_lite.rpc.order import Order
 from nova_lite.worker.orders import Superseded, Underway, order_of_fence
 
 LOG = logging.getLogger(__name__)
-MetadataAppFactory = Callable[[MetadataBackend], WSGIApplication]
 
 
 class Servers:
@@ -150,16 +149,11 @@ class Inventory:
 
 
 class NetworkService:
-    """One host's network worker. `metadata_app_factory` gets what guests may read and write,
-    and returns the WSGI application that answers them (`nova_lite.api.metadata`)."""
+    """One host's network worker."""
 
-    def __init__(
-        self, conf: cfg.ConfigOpts, transport: messaging.transport.RPCTransport, *, metadata_app_factory: MetadataAppFactory
-    ) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, transport: messaging.transport.RPCTransport) -> None:
         conductor = ConductorRpc.client(transport)
-        self.driver = make_driver(
-            conf, metadata_app_factory=lambda metadata: metadata_app_factory(MetadataBackend(metadata, conductor)),
-            source=conductor)
+        self.driver = make_driver(conf, source=conductor)
         endpoints = [Servers(self.driver, conductor, host=conf.host), NetworkUpdates(self.driver), Inventory(self.driver)]
         self._server = serve(NetworkRpc, transport, conf.host, endpoints)
         status = ServiceReport(binary="nova-network", agent=conf.host)
@@ -186,9 +180,7 @@ class NetworkService:
         self.driver.stop()
 
 
-def make_driver(
-    conf: cfg.ConfigOpts, *, metadata_app_factory: Callable[[InstanceMetadata], WSGIApplication], source: StateSource | None = None,
-) -> NetworkDriver:
+def make_driver(conf: cfg.ConfigOpts, *, source: StateSource | None = None) -> NetworkDriver:
     """The configured driver; tools use it without a service, to `remove_all`."""
     options = conf.network
     if options.driver == "fake":
@@ -196,20 +188,22 @@ def make_driver(
     directory = Path(conf.state_path) / "network"
     records = Records(directory)
     table = names.table_name(host=conf.host, directory=str(directory.resolve()))
+    source = source or NoSource()
+    run_directory = Path("/run/nova-lite") / table
     parts = Parts(
         bridges=Bridges(
             tunnel_ip=options.tunnel_ip, vxlan_port=options.vxlan_port, transit_cidr=options.transit_cidr
         ),
         dhcp=Dhcp(
-            directory / "dhcp", run_directory=Path("/run/nova-lite") / table, domain=options.dns_domain, dns_servers=options.dns_servers,
+            directory / "dhcp", run_directory=run_directory, domain=options.dns_domain, dns_servers=options.dns_servers,
             lease_s=options.dhcp_lease_s,
         ),
         floating=FloatingAddresses(
             transit_cidr=options.transit_cidr, external_interface=options.external_interface),
         firewall=Firewall(table=table, transit_cidr=options.transit_cidr,
                           vxlan_port=options.vxlan_port, is_host_open=options.guests_reach_host),
-        metadata=MetadataListeners(metadata_app_factory(InstanceMetadata(records))),
-        sync=StateSync(records, source or NoSource(), agent=conf.host),
+        metadata=MetadataServer(MetadataBackend(InstanceMetadata(records), source), run_directory=run_directory),
+        sync=StateSync(records, source, agent=conf.host),
         transit_cidr=options.transit_cidr,
     )
     return LinuxNetwork(conf.host, records, parts)

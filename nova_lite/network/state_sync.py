@@ -9,6 +9,7 @@ from typing import Protocol
 
 from oslo_log import log as logging
 
+from nova_lite import errors
 from nova_lite.context import Context, system_context
 from nova_lite.network.records import Records, needed_groups
 from nova_lite.rpc.network import NetworkState, Port, Revisions, SecurityGroup, SecurityGroupChange, ServerPorts
@@ -20,13 +21,15 @@ _MAX_SEEN = 1000
 
 
 class StateSource(Protocol):
-    """Where a host fetches network state: a conductor."""
+    """Where a host fetches network state, and sends what its guests post: a conductor."""
 
     def network_state(
         self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
     ) -> NetworkState: ...
 
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]: ...
+
+    def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None: ...
 
 
 class NoSource:
@@ -39,6 +42,9 @@ class NoSource:
 
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
         return ()
+
+    def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
+        raise errors.Unavailable(reason="there is no conductor")
 
 
 class StateSync:

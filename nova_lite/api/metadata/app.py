@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The metadata service at 169.254.169.254, answered on the guest's own host from the host's records.
 
-A guest is identified by the network of the request and its source address, which anti-spoofing guarantees; no header
+It runs in a process without rights that is small: it imports little (nova_lite/cmd/metadata.py). A guest is identified by the network of the request and its source address, which anti-spoofing guarantees; no header
 is trusted.
 """
 
@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
-
-import webob
-from oslo_log import log as logging
+from http import HTTPStatus
+from typing import Any, BinaryIO, Protocol
 
 from nova_lite import errors
 from nova_lite.values.instance_metadata import PASSWORD, Documents, to_bytes
 
-LOG = logging.getLogger(__name__)
 # Versions that guests request; all are answered as the latest, whose documents only ever gained fields.
 OPENSTACK_VERSIONS = (
     "2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-06-30", "2016-10-06", "2017-02-22",
@@ -49,36 +46,38 @@ class MetadataApp:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        http = webob.Request(environ)
-        return self._respond(http)(environ, start_response)
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        status, body = self._respond(environ, path)
+        kind = "application/json" if status == HTTPStatus.OK and path.endswith(".json") else "text/plain; charset=utf-8"
+        start_response(f"{status.value} {status.phrase}", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [body]
 
-    def _respond(self, http: webob.Request) -> webob.Response:
-        network_id, address = http.environ["nova.network_id"], http.environ.get("REMOTE_ADDR", "")
-        if http.method == "POST" and _is_password(http.path_info):
-            return self._store_password(http, network_id, address)
-        if http.method not in ("GET", "HEAD"):
-            return _text(405, b"Only GET is allowed\n")
+    def _respond(self, environ: dict[str, Any], path: str) -> tuple[HTTPStatus, bytes]:
+        network_id, address = environ["nova.network_id"], environ["REMOTE_ADDR"]
+        if environ["REQUEST_METHOD"] == "POST" and _is_password(path):
+            return self._store_password(environ["wsgi.input"], network_id, address)
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return HTTPStatus.METHOD_NOT_ALLOWED, b"Only GET is allowed\n"
         documents = self._store.find(network_id, address)
         if documents is None:
-            LOG.warning("no server has address %s on network %s", address, network_id)
-            return _text(404, b"No server has this address\n")
-        body = lookup(documents, http.path_info)
-        return _text(404, b"Not found\n") if body is None else _text(200, body, is_json=http.path_info.endswith(".json"))
+            return HTTPStatus.NOT_FOUND, b"No server has this address\n"
+        body = lookup(documents, path)
+        return (HTTPStatus.NOT_FOUND, b"Not found\n") if body is None else (HTTPStatus.OK, body)
 
-    def _store_password(self, http: webob.Request, network_id: str, address: str) -> webob.Response:
+    def _store_password(self, body: BinaryIO, network_id: str, address: str) -> tuple[HTTPStatus, bytes]:
         """Store the password once; its owner reads it by os-server-password, and may delete it so that another can be posted."""
-        raw = http.body_file.read(_PASSWORD_BYTES + 1)
+        raw = body.read(_PASSWORD_BYTES + 1)
         if len(raw) > _PASSWORD_BYTES:
-            return _text(400, b"Request is too large.\n")
+            return HTTPStatus.BAD_REQUEST, b"Request is too large.\n"
         password = raw.decode("latin-1").strip()
         if not (password.isascii() and password.isprintable()):
-            return _text(400, b"The password must be one line of ASCII\n")
+            return HTTPStatus.BAD_REQUEST, b"The password must be one line of ASCII\n"
         try:
             self._store.post_password(network_id, address, password)
         except (errors.NotFound, errors.Conflict, errors.Unavailable) as error:
-            return _text(error.http_status, f"{error.text}\n".encode())
-        return _text(200, b"")
+            return HTTPStatus(error.http_status), f"{error.text}\n".encode()
+        return HTTPStatus.OK, b""
 
 
 def _is_password(path: str) -> bool:
@@ -139,13 +138,3 @@ def _entry(name: str, child: Any) -> str:  # parsed JSON
 
 def _lines(names: Iterable[str]) -> bytes:
     return "\n".join(names).encode()
-
-
-def _text(status: int, body: bytes, *, is_json: bool = False) -> webob.Response:
-    return webob.Response(
-        status=status, body=body, content_type="application/json" if is_json else "text/plain", charset="utf-8")
-
-
-def app_factory(_global_conf: dict[str, str], **_local: str) -> Callable[[Store], MetadataApp]:
-    """Paste factory: returns a constructor, since the network worker that serves the application has the documents."""
-    return MetadataApp

@@ -116,13 +116,8 @@ def remove_networks(conf: cfg.ConfigOpts) -> None:
         return
     from nova_lite.network.service import make_driver
 
-    driver = make_driver(conf, metadata_app_factory=lambda documents: _no_answers)
+    driver = make_driver(conf)
     driver.remove_all()
-
-
-def _no_answers(_environ: dict[str, Any], start_response: Any) -> list[bytes]:  # PEP 3333 has no types
-    start_response("404 Not Found", [("Content-Length", "0")])
-    return []
 
 
 def remove_state(state: str) -> list[str]:

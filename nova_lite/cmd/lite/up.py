@@ -24,7 +24,7 @@ from nova_lite.api import deploy
 from nova_lite.api.image.cleanup import store_cleaner
 from nova_lite.api.wsgi.admission import http_server
 from nova_lite.api.wsgi.request import Parts, RpcClients
-from nova_lite.cmd import console_proxies, daemon, network, pid_file, settings
+from nova_lite.cmd import console_proxies, daemon, pid_file, settings
 from nova_lite.cmd.lite import cloud_file, db
 from nova_lite.compute.service import ComputeService
 from nova_lite.conductor.service import ConductorService
@@ -32,6 +32,7 @@ from nova_lite.db import migrate
 from nova_lite.db.base import utcnow
 from nova_lite.db.engine import Database, open_database
 from nova_lite.db.hosts import hosts
+from nova_lite.network.service import NetworkService
 from nova_lite.notifications import emitter
 from nova_lite.runtime import concurrency
 from nova_lite.scheduler.service import SchedulerService
@@ -173,7 +174,7 @@ def _wait_for_compute_host(database: Database, *, since: datetime.datetime) -> N
 def _services(conf: cfg.ConfigOpts, bus: messaging.transport.RPCTransport, database: Database) -> list[daemon.Service]:
     return [
         ConductorService(conf, bus, database), SchedulerService(conf, bus, database),
-        network.make(conf, bus), ComputeService(conf, bus), VolumeService(conf, bus),
+        NetworkService(conf, bus), ComputeService(conf, bus), VolumeService(conf, bus),
     ]
 
 

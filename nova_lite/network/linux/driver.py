@@ -18,7 +18,7 @@ from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.firewall import Firewall, require_bridge_filter
 from nova_lite.network.linux.floating_ips import FloatingAddresses
 from nova_lite.network.linux.group_filters import GroupFilters
-from nova_lite.network.linux.metadata_backend import MetadataListeners
+from nova_lite.network.linux.metadata_server import MetadataServer
 from nova_lite.network.records import NetworkRecord, Records, order_of
 from nova_lite.network.state_sync import StateSync
 from nova_lite.rpc.network import (
@@ -48,7 +48,7 @@ class Parts:
     dhcp: Dhcp
     floating: FloatingAddresses
     firewall: Firewall
-    metadata: MetadataListeners
+    metadata: MetadataServer
     sync: StateSync
     transit_cidr: str
 

@@ -20,10 +20,13 @@ _ALWAYS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """The answer to a request that is not let in: 429 if its own tenant's requests fill the queue, else 503."""
+    """The answer to a request that is not let in: 429 if its own tenant's requests fill the queue, else 503.
+
+    `retry_after_s` None: it will never be let in.
+    """
 
     status: int
-    retry_after_s: int
+    retry_after_s: int | None
     reason: str
 
 

@@ -82,8 +82,8 @@ class Guest:
         return "1 received" in self.run(f"ping -n -c 1 -W 1 {address}", check=False)
 
     def metadata(self, path: str) -> str:
-        """What the metadata service says."""
-        return self.run(f"curl -s -m 3 http://169.254.169.254/{path}", check=False)
+        """What the metadata service says of a document."""
+        return self.run(f"curl -s -m 3 http://169.254.169.254/openstack/latest/{path}", check=False)
 
     def fetch(self, address: str, port: int) -> str:
         """What the other side sends over TCP, empty: no connection."""
@@ -219,15 +219,22 @@ class Lab:
 
     def dnsmasq_pids(self) -> list[int]:
         """The dnsmasq processes of this lab, zombies excluded."""
+        return [pid for pid, words in self._processes().items() if "dnsmasq" in words[0]]
+
+    def metadata_pids(self) -> list[int]:
+        """The metadata servers of this lab, zombies excluded."""
+        return [pid for pid, words in self._processes().items() if "nova_lite.cmd.metadata" in words]
+
+    def _processes(self) -> dict[int, list[str]]:
+        """Arguments by pid of the processes that work for this lab's host."""
         mine = names.table_name(host=self._name, directory=str((self.directory / "state" / "network").resolve()))
-        found = []
-        for entry in Path("/proc").iterdir():
+        found = {}
+        for entry in sorted(Path("/proc").glob("[0-9]*"), key=lambda one: int(one.name)):
             with contextlib.suppress(OSError):
-                if entry.name.isdigit() and mine in (entry / "cmdline").read_text() and "dnsmasq" in (
-                    entry / "cmdline"
-                ).read_text().split("\0")[0]:
-                    found.append(int(entry.name))
-        return sorted(found)
+                text = (entry / "cmdline").read_text()
+                if mine in text:
+                    found[int(entry.name)] = text.split("\0")
+        return found
 
     def close(self) -> None:
         """End every process of the lab; the kernel removes the rest with the namespaces."""
@@ -297,7 +304,7 @@ def server(number: int, on: Network, *ports: Port, groups: tuple[SecurityGroup, 
     """Server `number` with the ports, whose one metadata document says its number."""
     return ServerPorts(
         server_id=uuid(number, "b"), fence=fence, networks=(on,), ports=ports, groups=groups,
-        documents={"who": f"server {number}"},
+        documents={"openstack/latest/who": f"server {number}"},
     )
 
 

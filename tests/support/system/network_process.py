@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
 from concurrent import futures
 from typing import Any
 
@@ -13,23 +12,10 @@ from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.context import Context
 from nova_lite.network.driver import NetworkDriver
-from nova_lite.network.instance_metadata import InstanceMetadata
 from nova_lite.network.service import make_driver
 from nova_lite.rpc.network import Network, NetworkState, SecurityGroup, SecurityGroupChange, ServerPorts
 from nova_lite.rpc.payload import from_wire, to_wire
 from nova_lite.worker.orders import order_of_fence
-
-
-def documents_app(documents: InstanceMetadata) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
-    """The least metadata service: the document at the path, for anyone who has the address."""
-
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        found = documents.find(environ["nova.network_id"], environ["REMOTE_ADDR"]) or {}
-        text = found.get(environ["PATH_INFO"].lstrip("/"))
-        start_response("200 OK" if text is not None else "404 Not Found", [("Content-Type", "text/plain")])
-        return [(text or "").encode()]
-
-    return app
 
 
 class Rows:
@@ -53,6 +39,9 @@ class Rows:
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
         return self._addresses
 
+    def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
+        raise errors.Conflict(reason=f"server {server_id} posted {password}")
+
 
 ROWS = Rows()
 
@@ -64,7 +53,7 @@ def execute(argv: list[str]) -> int:
     `set_addresses` say what the worker finds when it fetches.
     """
     conf = options.load(argv, files=[])
-    driver = make_driver(conf, metadata_app_factory=documents_app, source=ROWS)
+    driver = make_driver(conf, source=ROWS)
     driver.recover()
     print(json.dumps({"ready": True}), flush=True)
     with futures.ThreadPoolExecutor(8) as pool:

@@ -63,7 +63,7 @@ def test_each_guest_sees_its_own_metadata_only(lab: Lab, pair: tuple[Guest, Gues
 
 
 def test_changed_documents_are_answered_at_once(lab: Lab, pair: tuple[Guest, Guest]) -> None:
-    lab.request("update_documents", uuid(1, "b"), {"who": "new name"})
+    lab.request("update_documents", uuid(1, "b"), {"openstack/latest/who": "new name"})
 
     assert pair[0].metadata("who") == "new name"
 

@@ -39,7 +39,7 @@ def rpc(tmp_path: Path) -> Iterator[NetworkRpc]:
     )
     conf = options.load([], conf=cfg.ConfigOpts(), files=[str(settings)])
     transport = connect(conf)
-    service = NetworkService(conf, transport, metadata_app_factory=lambda _: lambda _environ, _start: [])
+    service = NetworkService(conf, transport)
     service.start()
     yield NetworkRpc.client(transport, host=conf.host)
     service.stop()
