@@ -12,7 +12,7 @@ NovaLiteError
 ├─ TooLarge 413          UnsupportedMedia 415
 ├─ NotImplementedHere 501
 ├─ Unavailable 503       ServiceDown, TooBusy, TooOld
-├─ WrongPasteFile, NewerDatabase: a process does not start
+├─ WrongPasteFile, OlderDatabase, NewerDatabase, WrongHost: a process does not start
 └─ WorkerError 500       StaleRequest, NoValidHost, HypervisorFailed, NetworkFailed, ImageFailed
 """
 
@@ -158,8 +158,18 @@ class WrongPasteFile(NovaLiteError):
     message = "paste file {path} names {factory}, which this release does not have; replace the file by {packaged}"
 
 
+class OlderDatabase(NovaLiteError):
+    message = "the database is at revision {revision}, and this release needs {head}: {remedy}"
+
+
 class NewerDatabase(NovaLiteError):
     message = "the database is at revision {revision}, and this release knows {head} at most: {remedy}"
+
+
+class WrongHost(NovaLiteError):
+    """A worker's state is another host's, or its own by another name."""
+
+    message = "{directory} is in use by host {known}, and this host is called {host}: set [DEFAULT] host = {known}"
 
 
 class WorkerError(NovaLiteError):

@@ -36,6 +36,7 @@ from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
+from nova_lite.worker import host_name
 
 LOG = logging.getLogger(__name__)
 _CLEAN_EVERY_S = 300
@@ -65,8 +66,13 @@ class ComputeService:
         self._housekeeper: threading.Thread | None = None
 
     def start(self) -> None:
+        """Recover, then serve.
+
+        :raises errors.WrongHost: the state directory is another host's.
+        """
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._records.load()
+        self._claim_state()
         starts = self._conf.compute.resume_guests_state_on_host_boot and self._is_first_since_boot()
         recovery = Recovery(self.host, self._build, starts_guests=starts)
         recovery.clean()
@@ -102,6 +108,15 @@ class ComputeService:
         except errors.HypervisorFailed as error:
             LOG.warning("%s", error.text)
             return dataclasses.replace(status, trouble=error.text)
+
+    def _claim_state(self) -> None:
+        """Only a driver that keeps disks knows guests of earlier processes, all of the host that is named as the worker.
+
+        :raises errors.WrongHost: the state is another host's.
+        """
+        guests_hosts = {record.guest.host for record in self._records.all()} if self.driver.capabilities.keeps_disks else set()
+        recorded = "" if self._conf.host in guests_hosts else next(iter(sorted(guests_hosts)), "")
+        host_name.claim(self._state, self._conf.host, is_in_use=bool(self._records.all()), recorded=recorded)
 
     def _is_first_since_boot(self) -> bool:
         """Whether the machine was restarted since recovery last ran; simulated guests end with the process."""

@@ -22,6 +22,7 @@ from nova_lite.rpc.network import (
     ServerPorts,
 )
 from nova_lite.rpc.order import NEVER, Order
+from nova_lite.worker import host_name
 from nova_lite.worker.orders import Superseded, Verdict, compare, order_of_fence
 from nova_lite.worker.records import RecordFiles
 from nova_lite.worker.tombstones import Tombstones
@@ -71,6 +72,14 @@ class Records:
         self.protected = next((tuple(raw) for key, raw in self._read("cloud") if key == _PROTECTED), None)
         for key, raw in self._read("servers"):
             self._remember(key, payload.from_wire(ServerPorts, raw))
+
+    def claim(self, host: str) -> None:
+        """Keep whose records these are.
+
+        :raises errors.WrongHost: they are another host's.
+        """
+        if self._directory is not None:
+            host_name.claim(self._directory, host, is_in_use=bool(self.servers or self.networks))
 
     def owned(self) -> OwnedNetworks:
         """What there are records of."""
@@ -245,6 +254,8 @@ class Records:
                 memory.clear()
             self.protected = None
             self._tombstones.clear()
+            if self._directory is not None:
+                host_name.forget(self._directory)
 
     def _free_index(self, taken: Collection[int]) -> int:
         used = {*taken, *(held.index for held in self.networks.values())}

@@ -94,6 +94,19 @@ def test_a_domain_of_another_cloud_is_left_alone_though_its_uuid_is_the_servers(
     owner.driver.power.reboot_hard(guest)
 
 
+def test_a_worker_with_another_name_removes_neither_guest_nor_disks(clouds: list[Cloud], libvirt: PrivateLibvirt, tmp_path: Path) -> None:
+    guest = clouds[0].guest()
+    clouds[0].start(guest)
+    renamed = LibvirtDriver(_conf(tmp_path / "first", f"host = node2\n[libvirt]\nconnection_uri = {libvirt.uri}\n"))
+    renamed.host.open(lambda server_id, power: None)
+    try:
+        with pytest.raises(errors.HypervisorFailed, match="belongs to node1:"):
+            renamed.guests.destroy(guest.server_id)
+    finally:
+        renamed.host.close()
+    clouds[0].driver.power.reboot_hard(guest)
+
+
 def test_a_domain_that_is_no_clouds_is_left_alone(clouds: list[Cloud], libvirt: PrivateLibvirt, tmp_path: Path) -> None:
     """An operator's own guest has the name and even the UUID."""
     guest = clouds[0].guest()

@@ -21,7 +21,8 @@ from nova_lite.db.hosts import claims, hosts, observation
 from nova_lite.db.hosts.hosts import Claim
 from nova_lite.db.network import floating_ips
 from nova_lite.db.network.networks import Network
-from nova_lite.rpc.network import FloatingIpAssociation, OwnedNetworks
+from nova_lite.rpc.compute import ComputeRpc
+from nova_lite.rpc.network import FloatingIpAssociation, NetworkRpc, OwnedNetworks
 from nova_lite.rpc.order import LAST_SEQUENCE, Order
 
 # An attempt that no action has.
@@ -60,10 +61,9 @@ def _clean_host(services: Services, agent: str, binaries: Sequence[str]) -> None
 
 def _clean(services: Services, agent: str, binary: str) -> None:
     ctxt = system_context()
-    worker = services.compute(agent) if binary == "nova-compute" else services.network(agent)
     try:
-        owned = worker.owned(ctxt)
-        for server_id, order in _gone(services, owned.server_ids, agent):
+        owned = _worker(services, agent, binary).owned(ctxt)
+        for server_id, order in _gone(services, owned.server_ids, agent, binary):
             LOG.warning("server %s: %s on %s still has it and removes it now", server_id, binary, agent)
             if binary == "nova-compute":
                 services.compute(agent).destroy(ctxt, server_id=server_id, order=order)
@@ -101,19 +101,35 @@ def _correct_floating(services: Services, agent: str, held: tuple[FloatingIpAsso
         network_sync.refresh_servers(services, differing)
 
 
-def _gone(services: Services, server_ids: tuple[str, ...], agent: str) -> list[tuple[str, Order]]:
-    """Those of the servers that are deleted, or run elsewhere, with no action open; with an order after all that were sent about them.
+def _gone(services: Services, server_ids: tuple[str, ...], agent: str, binary: str) -> list[tuple[str, Order]]:
+    """Those of the servers that are deleted, or on another host, with no action open; with an order after all that were sent about them.
 
-    A server that no row knows is never touched: this may not be its database.
+    A server that no row knows is never touched: this may not be its database. One that the rows have on another host is
+    not either until that host says that it has it: this worker may be the same one by a new name.
     """
     if not server_ids:
         return []
     with services.database.reader() as session:
         is_open = sa.exists().where(Action.resource_id == Server.id, Action.state.in_(OPEN))
         last = sa.select(sa.func.max(Action.id)).where(Action.resource_id == Server.id).scalar_subquery()
-        query = sa.select(Server.id, last).where(
+        query = sa.select(Server.id, sa.case((Server.deleted_at.is_(None), Server.agent)), last).where(
             Server.id.in_(server_ids), ~is_open,
             sa.or_(Server.deleted_at.is_not(None), Server.agent.is_(None), Server.agent != agent))
         epoch = database_epoch.current(session)
-        return [(server_id, Order(epoch=epoch, action=int(last_id or 0), attempt=_AFTER_ALL, sequence=LAST_SEQUENCE))
-                for server_id, last_id in session.execute(query)]
+        found = session.execute(query).all()
+    held = {elsewhere: _held(services, elsewhere, binary) for elsewhere in {elsewhere for _, elsewhere, _ in found if elsewhere}}
+    return [(server_id, Order(epoch=epoch, action=int(last_id or 0), attempt=_AFTER_ALL, sequence=LAST_SEQUENCE))
+            for server_id, elsewhere, last_id in found if elsewhere is None or server_id in held[elsewhere]]
+
+
+def _held(services: Services, agent: str, binary: str) -> frozenset[str]:
+    """The servers that the host has; none if it does not answer."""
+    try:
+        return frozenset(_worker(services, agent, binary).owned(system_context()).server_ids)
+    except errors.NovaLiteError as error:
+        LOG.info("%s on %s: servers that it should have stay where they are: %s", binary, agent, error.text)
+        return frozenset()
+
+
+def _worker(services: Services, agent: str, binary: str) -> ComputeRpc | NetworkRpc:
+    return services.compute(agent) if binary == "nova-compute" else services.network(agent)

@@ -69,11 +69,13 @@ class LinuxNetwork:
         """After a start: finish removals that were cut off, and make what the records promise, keeping what is right.
 
         :raises errors.NetworkFailed: the host cannot do it; one network's failure does not stop the others'.
+        :raises errors.WrongHost: the records are another host's.
         """
         with self._explained("recover"):
+            self._records.load()
+            self._records.claim(self._host)
             require_bridge_filter()
             namespaces.set_kernel({"ipv4/ip_forward": "1"})
-            self._records.load()
             self._records.drop_unneeded_groups()
             # Filters first: no guest that runs, or is started meanwhile, is without them.
             self._groups.rebuild()

@@ -12,6 +12,7 @@ import pytest
 from oslo_config import cfg
 
 from nova_lite import conf as options
+from nova_lite import errors
 from nova_lite.compute.service import ComputeService
 from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
@@ -134,3 +135,13 @@ def test_the_console_carries_the_servers_name(bus: Bus) -> None:
 def test_owned_lists_what_is_here(bus: Bus) -> None:
     build(bus, host="fakes-1")
     assert bus.compute.owned(Context()).server_ids == (SERVER,)
+
+
+def test_a_worker_with_another_name_does_not_start_on_the_guests_of_a_host(bus: Bus) -> None:
+    build(bus, host="fakes-1")
+    renamed = options.load([], files=[])
+    renamed.set_override("state_path", bus.conf.state_path)
+    renamed.set_override("host", "others")
+    renamed.set_override("driver", "fake", group="compute")
+    with pytest.raises(errors.WrongHost, match=r"by host fakes, and this host is called others: set \[DEFAULT\] host = fakes"):
+        ComputeService(renamed, transport.connect(bus.conf)).start()

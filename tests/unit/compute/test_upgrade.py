@@ -3,11 +3,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
+import pytest
+from oslo_config import cfg
+
+from nova_lite import conf as options
+from nova_lite import errors
 from nova_lite.compute.records import Phase, Records
-from nova_lite.rpc import payload
+from nova_lite.compute.service import ComputeService
+from nova_lite.compute.virt.fake.driver import FakeDriver
+from nova_lite.rpc import payload, transport
 from nova_lite.rpc.compute import GuestSize
 from nova_lite.values.guest_disk import DiskFormat, DiskSource, GuestDisk
 from nova_lite.worker.orders import order_of_fence
@@ -44,3 +52,13 @@ def test_a_size_from_a_conductor_of_release_0_1_has_the_same_disks() -> None:
 def test_a_tombstone_is_read(tmp_path: Path) -> None:
     shutil.copytree(_WRITTEN, tmp_path / "compute")
     assert load(tmp_path).tombstone(DESTROYED) == order_of_fence(77)
+
+
+def test_a_worker_with_another_name_does_not_start_on_the_guests_of_release_0_1(tmp_path: Path) -> None:
+    shutil.copytree(_WRITTEN, tmp_path / "compute")
+    (tmp_path / "nova.conf").write_text(f"[DEFAULT]\nhost = others\nstate_path = {tmp_path}\ntransport_url = inprocess://\n")
+    conf = options.load([], conf=cfg.ConfigOpts(), files=[str(tmp_path / "nova.conf")])
+    driver = FakeDriver(conf)
+    driver.capabilities = dataclasses.replace(driver.capabilities, keeps_disks=True)
+    with pytest.raises(errors.WrongHost, match="by host node1, and this host is called others"):
+        ComputeService(conf, transport.connect(conf), driver=driver).start()

@@ -6,11 +6,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from nova_lite import errors
 from nova_lite.network.instance_metadata import InstanceMetadata
+from nova_lite.network.linux.driver import LinuxNetwork
 from nova_lite.network.records import Records, order_of
 from nova_lite.rpc.network import Network, Port, Rule, SecurityGroup, ServerPorts, Subnet
 from nova_lite.rpc.order import NEVER, Order
@@ -189,3 +192,19 @@ def test_an_order_survives_a_restart(tmp_path: Path, records: Records) -> None:
 def ordered(order: Order) -> ServerPorts:
     """The ports as this release sends them."""
     return dataclasses.replace(ports(fence=0), order=order)
+
+
+def test_a_worker_with_another_name_changes_nothing_on_the_host_of_these_records(tmp_path: Path, records: Records) -> None:
+    records.claim("node1")
+    records.put_server(ports())
+    nothing = cast(Any, SimpleNamespace(sync=None, firewall=None))  # what it would change the host with
+    with pytest.raises(errors.WrongHost, match="by host node1, and this host is called node2"):
+        LinuxNetwork("node2", again(tmp_path), nothing).recover()
+    again(tmp_path).claim("node1")
+
+
+def test_a_host_that_holds_nothing_may_get_another_name(tmp_path: Path, records: Records) -> None:
+    records.claim("node1")
+    again(tmp_path).claim("node2")
+    records.clear()
+    assert not list(tmp_path.rglob("host"))

@@ -51,9 +51,16 @@ class Domains:
         return domain
 
     def is_foreign(self, conn: Any, server_id: str) -> bool:  # libvirt has no types
-        """Whether the domain with this UUID is not this worker's."""
+        """Whether the domain with this UUID is not this worker's, and has its files elsewhere.
+
+        :raises errors.HypervisorFailed: it has its files where this worker has them, as when the host was renamed.
+        """
         domain, owner = _lookup(conn, server_id)
-        return domain is not None and owner != self._env.owner
+        if domain is None or owner == self._env.owner:
+            return False
+        if owner.partition(":")[2] == str(self._env.instances):
+            self.find(conn, server_id)
+        return True
 
     def get(self, conn: Any, server_id: str) -> Any:  # libvirt has no types
         """The server's domain.

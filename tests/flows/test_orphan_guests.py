@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host has of a server that the rows have elsewhere: removed once its own host says that it has it, and not before."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from nova_lite import errors
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.reconcilers import orphans
+from nova_lite.conductor.reconcilers.host_calls import HostCalls
+from nova_lite.db.compute.servers import Server
+from tests.support.flows.one_process import CTXT, OneProcess
+
+OTHER = "other"
+
+
+@pytest.fixture
+def server_id(cloud: OneProcess) -> str:
+    """A server that runs on this host, whose row names another one."""
+    made, action_id = cloud.create_server()
+    cloud.run(action_id)
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Server).where(Server.id == made).values(agent=OTHER))
+    return made
+
+
+def beside(cloud: OneProcess, *server_ids: str) -> Services:
+    """The cloud's services, with another host that has these servers."""
+    worker = SimpleNamespace(owned=lambda ctxt: SimpleNamespace(server_ids=server_ids))
+    return _with_other(cloud, worker)
+
+
+def silent(cloud: OneProcess) -> Services:
+    def owned(_ctxt: object) -> None:
+        raise errors.ServiceDown(service="nova-compute", host=OTHER, reason="no answer in time")
+
+    return _with_other(cloud, SimpleNamespace(owned=owned))
+
+
+def _with_other(cloud: OneProcess, worker: Any) -> Services:
+    here = cloud.services
+    return dataclasses.replace(here, compute=lambda agent: worker if agent == OTHER else here.compute(agent),
+                               network=lambda agent: worker if agent == OTHER else here.network(agent))
+
+
+def held(cloud: OneProcess) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return cloud.build_endpoint.owned(CTXT).server_ids, cloud.network.owned().server_ids
+
+
+def test_a_server_that_moved_is_removed_from_the_host_that_it_left(cloud: OneProcess, server_id: str) -> None:
+    orphans.remove(beside(cloud, server_id), HostCalls())
+    cloud.bus.deliver()
+    assert held(cloud) == ((), ())
+
+
+def test_a_server_whose_host_does_not_have_it_stays_where_it_is(cloud: OneProcess, server_id: str) -> None:
+    orphans.remove(beside(cloud), HostCalls())
+    assert held(cloud) == ((server_id,), (server_id,))
+
+
+def test_a_server_whose_host_does_not_answer_stays_where_it_is(cloud: OneProcess, server_id: str) -> None:
+    """As when this worker has got another name, and the one that the rows name is gone."""
+    orphans.remove(silent(cloud), HostCalls())
+    assert held(cloud) == ((server_id,), (server_id,))
+
+
+def test_what_deleted_servers_left_goes_though_another_hosts_server_is_in_doubt(cloud: OneProcess, server_id: str) -> None:
+    deleted, action_id = cloud.create_server()
+    cloud.run(action_id)
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Server).where(Server.id == deleted).values(deleted_at=Server.created_at))
+    orphans.remove(silent(cloud), HostCalls())
+    assert held(cloud) == ((server_id,), (server_id,))
