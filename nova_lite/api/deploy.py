@@ -25,7 +25,7 @@ from nova_lite.api.wsgi.filters.request_id import RequestId
 from nova_lite.api.wsgi.filters.size_limit import SizeLimit
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
-from nova_lite.db.engine import open_database
+from nova_lite.db import migrate
 from nova_lite.notifications import emitter
 from nova_lite.rpc import transport
 
@@ -83,7 +83,7 @@ def _parts_of(global_conf: GlobalConf) -> Parts:
         key = global_conf.get(_KEY, "standalone")
         if key not in _parts:
             conf = options.load([])
-            database = open_database(conf)
+            database = migrate.open_upgraded(conf)
             emitter.attach(conf, database, binary="nova-api")
             _parts[key] = Parts(conf, database, RpcClients(transport.connect(conf)))
         return _parts[key]

@@ -26,10 +26,12 @@ def main() -> None:
 
     from nova_lite.api import deploy  # workers share what is imported before they are forked
     from nova_lite.cmd import daemon
+    from nova_lite.db import migrate
 
     conf = daemon.configure("nova-api", "Serve the APIs of the paste file.", sys.argv[1:])
     with daemon.starting("nova-api"):
-        deploy.paste_file(conf)  # or each worker would fail on it
+        deploy.paste_file(conf)  # or each worker would fail on it, as on the database of another release
+        migrate.open_upgraded(conf, limit_s=conf.api.database_timeout).close()
         listener = _listen(conf)
     logging.getLogger(__name__).info("nova-api is up on %s:%s", conf.api.listen, conf.api.port)
     Workers(conf, listener, logging.getLogger(__name__)).run()

@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 from nova_lite.cmd import daemon
 from nova_lite.conductor.service import ConductorService
-from nova_lite.db.engine import open_database
+from nova_lite.db import migrate
 from nova_lite.notifications import emitter
 
 
@@ -23,7 +23,7 @@ class Conductor(ConductorService):
     """The service with its own database connections, and notifications of what it commits if they are enabled."""
 
     def __init__(self, conf: cfg.ConfigOpts, bus: messaging.transport.RPCTransport) -> None:
-        database = open_database(conf)
+        database = migrate.open_upgraded(conf)
         self._emitter = emitter.attach(conf, database, binary="nova-conductor")
         super().__init__(conf, bus, database)
 

@@ -12,7 +12,8 @@ from oslo_log import log as logging
 from nova_lite.cmd import daemon
 from nova_lite.console import proxy
 from nova_lite.console.proxy import ConsoleProxy, Make
-from nova_lite.db.engine import Database, open_database
+from nova_lite.db import migrate
+from nova_lite.db.engine import Database
 
 LOG = logging.getLogger(__name__)
 
@@ -54,12 +55,13 @@ def _run(name: str, summary: str, make: Make, address: tuple[str, str, str]) -> 
     group, host, port = address
     conf = daemon.configure(name, summary, sys.argv[1:])
     section = conf[group]
-    try:
-        listener = socket.create_server((section[host], section[port]))
-    except OSError as error:
-        sys.exit(f"{name}: cannot listen on {section[host]}:{section[port]}: {error.strerror}; set [{group}] {host} and {port}")
-    service = make(conf, open_database(conf), listener)
-    service.start()
+    with daemon.starting(name):
+        try:
+            listener = socket.create_server((section[host], section[port]))
+        except OSError as error:
+            raise OSError(f"cannot listen on {section[host]}:{section[port]}: {error.strerror}; set [{group}] {host} and {port}") from error
+        service = make(conf, migrate.open_upgraded(conf), listener)
+        service.start()
     LOG.info("%s is up on %s:%s", name, section[host], section[port])
     daemon.wait_for_signal()
     daemon.leave()

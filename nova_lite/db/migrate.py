@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from oslo_config import cfg
+from oslo_log import log as logging
 
 from nova_lite import errors
+from nova_lite.db.engine import Database, open_database
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
+LOG = logging.getLogger(__name__)
 _DIRECTORY = os.path.join(os.path.dirname(__file__), "migrations")
 NEWER_REMEDY = "start the release that upgraded it, or restore the backup from before"
 
@@ -47,6 +52,26 @@ def upgrade(engine: sa.Engine, revision: str | None = None) -> None:
             sa.event.listen(connection, "before_cursor_execute", _repeatable, retval=True)
         command.upgrade(config(connection), target)
         connection.commit()
+
+
+def open_upgraded(conf: cfg.ConfigOpts, *, limit_s: float | None = None) -> Database:
+    """The configured database for a daemon, which needs one of its own release. One that does not answer now is not checked.
+
+    :raises errors.OlderDatabase: it is to be upgraded first.
+    :raises errors.NewerDatabase: a later release has upgraded it.
+    """
+    database = open_database(conf, limit_s=limit_s)
+    try:
+        present = current(database.engine)
+    except sa.exc.OperationalError as error:
+        LOG.warning("the database does not answer, so that its revision is not known: %s", str(error.orig).strip())
+        return database
+    if is_newer(present):
+        raise errors.NewerDatabase(revision=present, head=head(), remedy=NEWER_REMEDY)
+    if present != head():
+        files = "".join(f" --config-file {shlex.quote(path)}" for path in conf.config_file or ())
+        raise errors.OlderDatabase(revision=present or "none", head=head(), remedy=f"run nova-lite db sync{files}")
+    return database
 
 
 def current(engine: sa.Engine) -> str | None:

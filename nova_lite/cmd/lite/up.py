@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import datetime
 import os
@@ -199,8 +200,13 @@ def _start_in_background(conf: cfg.ConfigOpts) -> int:
             return 0
         time.sleep(0.1)
     child.terminate()
-    print(f"nova-lite: the cloud did not start; see the end of {log}", file=sys.stderr)
+    print(f"nova-lite: the cloud did not start; {log} ends with: {_last_line(log)}", file=sys.stderr)
     return 1
+
+
+def _last_line(path: str) -> str:
+    with open(path, errors="replace") as log:
+        return next(iter(collections.deque(log, maxlen=1)), "").strip()
 
 
 def _answers(url: str) -> bool:

@@ -21,7 +21,8 @@ from tools.lib.services import free_port
 [SUBCOMMANDS] = [action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
 DAEMONS = {"nova-api": "nova_lite.cmd.api:main", "nova-conductor": "nova_lite.cmd.conductor:main",
            "nova-serialproxy": "nova_lite.cmd.console_proxies:serialproxy"}
-WORKERS = {"nova-compute": "nova_lite.cmd.compute:main", "nova-network": "nova_lite.cmd.network:main"}
+OTHERS = {"nova-compute": "nova_lite.cmd.compute:main", "nova-novncproxy": "nova_lite.cmd.console_proxies:novncproxy",
+          "nova-scheduler": "nova_lite.cmd.scheduler:main"}
 
 
 def nova_lite_command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +32,7 @@ def nova_lite_command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def daemon(name: str, *arguments: str, without: str = "") -> subprocess.CompletedProcess[str]:
     """Run it on a machine that lacks the Python package `without`."""
-    module, _, function = {**DAEMONS, **WORKERS}[name].partition(":")
+    module, _, function = {**DAEMONS, **OTHERS}[name].partition(":")
     program = f"import sys; sys.argv[0] = {name!r}; sys.modules[{without!r}] = None; from {module} import {function}; {function}()"
     return subprocess.run([sys.executable, "-W", "ignore", "-c", program, *arguments], capture_output=True, text=True,
                           timeout=60, check=False)
@@ -124,17 +125,40 @@ def test_a_paste_file_of_release_0_1_is_one_line_that_names_the_new_one_and_the_
     assert not (tmp_path / "nova-lite.sqlite").exists()
 
 
-def test_a_database_of_a_newer_release_is_status_1_and_one_line(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/nova-lite.sqlite")
+def _make_database(state: Path, revision: str | None) -> None:
+    """One of which nothing is there but its revision."""
+    database = Database(f"sqlite:///{state}/nova-lite.sqlite")
     with database.engine.begin() as connection:
-        connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
-        connection.execute(sa.text("INSERT INTO alembic_version VALUES ('9999')"))
+        if revision is not None:
+            connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+            connection.execute(sa.text("INSERT INTO alembic_version VALUES (:it)"), {"it": revision})
     database.close()
+
+
+def test_a_database_of_a_newer_release_is_status_1_and_one_line(tmp_path: Path) -> None:
+    _make_database(tmp_path, "9999")
     process = nova_lite_command("db", "sync", "--state", str(tmp_path))
     assert process.returncode == 1
     [line] = process.stderr.splitlines()
     assert line == (f"nova-lite: the database is at revision 9999, and this release knows {migrate.head()} at most: "
                     "start the release that upgraded it, or restore the backup from before")
+
+
+@pytest.mark.parametrize(("name", "revision"), [
+    ("nova-api", "0008"), ("nova-conductor", "0008"), ("nova-novncproxy", "0008"), ("nova-scheduler", "0008"), ("nova-serialproxy", "0008"),
+    ("nova-api", "9999"), ("nova-conductor", None)])
+def test_a_daemon_on_the_database_of_another_release_says_last_what_to_do(name: str, revision: str | None, tmp_path: Path) -> None:
+    config = tmp_path / "nova.conf"
+    _make_database(tmp_path, revision)
+    config.write_text(f"[DEFAULT]\nstate_path = {tmp_path}\ntransport_url = inprocess://\n[api]\nport = {free_port()}\n"
+                      f"[vnc]\nnovncproxy_port = {free_port()}\n[serial_console]\nserialproxy_port = {free_port()}\n")
+    process = daemon(name, "--config-file", str(config))
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    needed = f"and this release needs {migrate.head()}: run nova-lite db sync --config-file {config}"
+    assert process.stderr.splitlines()[-1] == (
+        f"{name}: the database is at revision 9999, and this release knows {migrate.head()} at most: {migrate.NEWER_REMEDY}"
+        if revision == "9999" else f"{name}: the database is at revision {revision or 'none'}, {needed}")
 
 
 def test_a_compute_worker_without_libvirts_package_ends_with_status_1_and_names_it(tmp_path: Path) -> None:
