@@ -12,7 +12,7 @@ NovaLiteError
 ├─ TooLarge 413          UnsupportedMedia 415
 ├─ NotImplementedHere 501
 ├─ Unavailable 503       ServiceDown, TooBusy, TooOld
-├─ WrongPasteFile, OlderDatabase, NewerDatabase, WrongHost: a process does not start
+├─ WrongPasteFile, WrongKeyFile, OlderDatabase, NewerDatabase, WrongHost: a process does not start
 └─ WorkerError 500       StaleRequest, NoValidHost, HypervisorFailed, NetworkFailed, ImageFailed
 """
 
@@ -156,6 +156,12 @@ class WrongPasteFile(NovaLiteError):
     """An operator's file names factories that have moved."""
 
     message = "paste file {path} names {factory}, which this release does not have; replace the file by {packaged}"
+
+
+class WrongKeyFile(NovaLiteError):
+    """[rpc] secret_file is of no use to this daemon."""
+
+    message = "key file {path}: {reason}"
 
 
 class OlderDatabase(NovaLiteError):

@@ -23,13 +23,14 @@ from nova_lite.conf import (
     network,
     notifications,
     quota,
+    rpc,
     scheduler,
     serial_console,
     vnc,
 )
 
 SECTIONS = (
-    default, api, database, conductor, scheduler, compute, libvirt, network, notifications, image, identity, keystone, quota, console,
+    default, api, database, conductor, scheduler, compute, libvirt, network, notifications, image, identity, keystone, quota, rpc, console,
     consoleauth, serial_console, vnc,
 )
 

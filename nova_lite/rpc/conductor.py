@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 from enum import StrEnum
+from typing import ClassVar
 
 from nova_lite.context import Context
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.network import NetworkState
 from nova_lite.rpc.order import Order
 from nova_lite.rpc.payload import payload, wire
+from nova_lite.rpc.signing import FromHosts
 
 
 @payload(version=1)
@@ -125,6 +127,11 @@ class ConductorRpc(Interface):
     """What other services send to a conductor."""
 
     topic, version = "conductor", "1.6"
+    from_hosts: ClassVar[FromHosts] = {
+        "report": lambda wire: [wire["status"]["agent"], *(one["host"] for one in wire["status"]["inventories"])],
+        "report_step": lambda wire: [wire["report"]["host"]], "power_changed": lambda wire: [wire["host"]],
+        "network_state": lambda wire: [wire["agent"]], "cloud_addresses": lambda wire: (), "post_password": lambda wire: (),
+    }
 
     @cast(since="1.0")
     def run(self, ctxt: Context, *, action_id: int) -> None:

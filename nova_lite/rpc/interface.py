@@ -5,20 +5,24 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import threading
+import time
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import oslo_messaging as messaging
 from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.context import Context
-from nova_lite.rpc import payload
+from nova_lite.rpc import payload, signing
 
 LOG = logging.getLogger(__name__)
 # What a server raises that does not know the method, or its version.
 _UNKNOWN = frozenset({"UnsupportedVersion", "NoSuchMethod"})
+_LOGGED_EVERY_S = 60.0
+_Handler = Callable[[Context, dict[str, Any]], Any]
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -58,10 +62,14 @@ def _mark(contract: _Contract) -> Callable[[_F], _F]:
 
 
 class Interface:
-    """Base of a contract; a subclass states `topic`, `version` and its methods' signatures."""
+    """Base of a contract; a subclass states `topic`, `version` and its methods' signatures.
+
+    `from_hosts`: the methods of a control plane's service that a host's key is enough for.
+    """
 
     topic: typing.ClassVar[str]
     version: typing.ClassVar[str]
+    from_hosts: typing.ClassVar[signing.FromHosts] = {}
 
     @classmethod
     def client(
@@ -98,11 +106,11 @@ class _Sender:
     ) -> None:
         self._methods = interface.methods()
         self._types = {name: typing.get_type_hints(method) for name, method in self._methods.items()}
-        self._cap = cap
+        self._cap, self._topic, self._signer = cap, interface.topic, signing.of(transport)
         self._name = f"nova-{interface.topic}"
         self._host = host
         target = messaging.Target(topic=interface.topic, version=interface.version.split(".")[0] + ".0", server=host)
-        self._client = messaging.get_rpc_client(transport, target, serializer=_ContextSerializer(), retry=retries)
+        self._client = messaging.get_rpc_client(transport, target, retry=retries)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = self._methods[name]
@@ -116,11 +124,13 @@ class _Sender:
 
         def send(ctxt: Context, **arguments: Any) -> Any:
             wire = {key: payload.to_wire(value) for key, value in arguments.items()}
+            request = self._signed(name, ctxt, wire)
             if not contract.is_call:
-                prepared.cast(ctxt, name, **wire)
+                prepared.cast(ctxt.to_wire(), name, **wire) if request is None else prepared.cast({}, signing.METHOD, **request)
                 return None
             try:
-                return payload.from_wire(returns, prepared.call(ctxt, name, **wire))
+                result = prepared.call(ctxt.to_wire(), name, **wire) if request is None else self._call_signed(prepared, name, request)
+                return payload.from_wire(returns, result)
             except messaging.MessagingTimeout as late:
                 where = self._host or "any host"
                 raise errors.ServiceDown(service=self._name, host=where, reason="no answer in time") from late
@@ -135,18 +145,40 @@ class _Sender:
         self.__dict__[name] = send
         return send
 
+    def _signed(self, name: str, ctxt: Context, wire: dict[str, Any]) -> dict[str, str] | None:
+        """The request as the bus's signer sends it; None: there is none."""
+        if self._signer is None:
+            return None
+        return self._signer.request(topic=self._topic, server=self._host or "", method=name, ctxt=ctxt.to_wire(), arguments=wire)
+
+    def _call_signed(self, prepared: Any, name: str, request: dict[str, str]) -> Any:  # oslo.messaging's client
+        """The result; an error that was answered is raised.
+
+        :raises errors.ServiceDown: what was answered is not signed as it must be.
+        """
+        assert self._signer is not None
+        where = self._host or "any host"
+        try:
+            answer = self._signer.open_answer(request, prepared.call({}, signing.METHOD, **request))
+        except (messaging.MessagingTimeout, messaging.MessageDeliveryFailure):
+            raise
+        except Exception as error:  # what the other side raised, if it was the other side
+            if not self._signer.is_required and not isinstance(error, signing.Refused):
+                raise
+            raise errors.ServiceDown(service=self._name, host=where, reason=f"an answer that is not signed is refused: {error}") from error
+        if "error" in answer:
+            kind, text, fields = answer["error"]
+            refusal = getattr(errors, kind, errors.NovaLiteError)(text)
+            refusal.kwargs = fields
+            raise refusal
+        if "exception" in answer:
+            raise messaging.RemoteError(*answer["exception"])
+        return answer["result"]
+
 
 def _kind(error: Exception) -> str:
     """The name of the error's class where it was raised; within one process it comes as itself."""
     return str(error.exc_type) if isinstance(error, messaging.RemoteError) else type(error).__name__
-
-
-class _ContextSerializer(messaging.NoOpSerializer):  # type: ignore[misc]
-    def serialize_context(self, ctxt: Context) -> dict[str, object]:
-        return ctxt.to_wire()
-
-    def deserialize_context(self, ctxt: dict[str, object]) -> Context:
-        return Context.from_wire(ctxt)
 
 
 def serve(
@@ -156,25 +188,97 @@ def serve(
 
     :raises TypeError: a method has no endpoint, two, or one of another signature.
     """
-    dispatch = _Dispatch(interface, endpoints)
+    dispatch = _Dispatch(interface, endpoints, host=host, signer=signing.of(transport))
     target = messaging.Target(topic=interface.topic, server=host, version=interface.version)
     return messaging.get_rpc_server(
-        transport, target, [dispatch], executor="threading", serializer=_ContextSerializer(),
+        transport, target, [dispatch], executor="threading",
         access_policy=messaging.ExplicitRPCAccessPolicy,
     )
 
 
 class _Dispatch:
-    """The one oslo.messaging endpoint of an interface: rebuilds arguments, hands them to our endpoints."""
+    """The one oslo.messaging endpoint of an interface: verifies requests, rebuilds arguments, hands them to our endpoints."""
 
-    def __init__(self, interface: type[Interface], endpoints: Sequence[object]) -> None:
+    def __init__(self, interface: type[Interface], endpoints: Sequence[object], *, host: str, signer: signing.Signer | None) -> None:
         self.target = messaging.Target(version=interface.version)
+        self._interface, self._host, self._signer = interface, host, signer
+        self._refusals = _Refusals()
+        self._handlers: dict[str, _Handler] = {}
         for name, declared in interface.methods().items():
             found = [bound for endpoint in endpoints if (bound := getattr(endpoint, name, None))]
             if len(found) != 1:
                 raise TypeError(f"{interface.__name__}.{name} has {len(found)} endpoints, not one")
             _check_signature(interface, name, declared, found[0])
-            setattr(self, name, messaging.expose(_receiver(name, declared, found[0])))
+            self._handlers[name] = _handler(declared, found[0])
+            setattr(self, name, messaging.expose(self._receiver(name)))
+
+    @messaging.expose  # type: ignore[untyped-decorator]
+    def signed(self, _ctxt: dict[str, Any], **wire: Any) -> list[str]:
+        """Any request, signed: its answer is signed too, whatever it is."""
+        signer = self._signer
+        if signer is None:
+            return signing.unsigned(self._answer(signing.unverified(wire)))
+        try:
+            request = signer.open(wire, topic=self._interface.topic, server=self._host, from_hosts=self._interface.from_hosts)
+        except signing.Refused as refused:
+            self._refuse(str(refused))
+        return signer.answer(wire, self._answer(request))
+
+    def _receiver(self, name: str) -> Callable[..., Any]:
+        """The method by which unsigned requests come."""
+        def receive(ctxt: dict[str, Any], **wire: Any) -> Any:
+            if self._signer is not None and self._signer.is_required:
+                self._refuse(f"{name} is not signed")
+            try:
+                return self._handlers[name](Context.from_wire(ctxt), wire)
+            except errors.NovaLiteError as error:
+                # Deliberate errors travel to the caller as themselves, without a traceback in this side's log.
+                LOG.info("%s: %s", name, error.text)
+                raise messaging.ExpectedException() from error
+
+        receive.__name__ = name
+        return receive
+
+    def _answer(self, request: signing.Request) -> dict[str, Any]:
+        """`result`, or what was raised, as it travels."""
+        name = request.method
+        if name not in self._handlers:
+            return {"exception": ["NoSuchMethod", name]}
+        try:
+            return {"result": self._handlers[name](Context.from_wire(request.ctxt), request.arguments)}
+        except errors.NovaLiteError as error:
+            LOG.info("%s: %s", name, error.text)
+            return {"error": [type(error).__name__, error.text, error.kwargs]}
+        except Exception as error:  # what oslo.messaging does with it
+            LOG.exception("%s failed", name)
+            return {"exception": [type(error).__name__, str(error)]}
+
+    def _refuse(self, reason: str) -> NoReturn:
+        """Say why to the caller too, who may be one of ours with another key.
+
+        :raises messaging.ExpectedException: always.
+        """
+        self._refusals.note(self._interface.topic, reason)
+        try:
+            raise errors.Unavailable(reason=f"the {self._interface.topic} service on {self._host} refused a message: {reason}")
+        except errors.Unavailable as error:
+            raise messaging.ExpectedException() from error
+
+
+class _Refusals:
+    """Logs that messages were refused, at most once a minute."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count, self._logged_at = 0, float("-inf")
+
+    def note(self, topic: str, reason: str) -> None:
+        with self._lock:
+            self._count += 1
+            if time.monotonic() - self._logged_at < _LOGGED_EVERY_S:
+                return
+            count, self._count, self._logged_at = self._count, 0, time.monotonic()
+        LOG.warning("%s: %d messages refused, the last one because %s", topic, count, reason)
 
 
 def _check_signature(interface: type[Interface], name: str, declared: Any, bound: Any) -> None:
@@ -184,17 +288,10 @@ def _check_signature(interface: type[Interface], name: str, declared: Any, bound
         raise TypeError(f"{interface.__name__}.{name}: the endpoint's signature differs from the contract")
 
 
-def _receiver(name: str, declared: Any, bound: Callable[..., Any]) -> Callable[..., Any]:
+def _handler(declared: Any, bound: Callable[..., Any]) -> _Handler:
     types = typing.get_type_hints(declared)
 
-    def receive(ctxt: Context, **wire: Any) -> Any:
-        arguments = {key: payload.from_wire(types[key], value) for key, value in wire.items() if key in types}
-        try:
-            return payload.to_wire(bound(ctxt, **arguments))
-        except errors.NovaLiteError as error:
-            # Deliberate errors travel to the caller as themselves, without a traceback in this side's log.
-            LOG.info("%s: %s", name, error.text)
-            raise messaging.ExpectedException() from error
+    def handle(ctxt: Context, wire: dict[str, Any]) -> Any:
+        return payload.to_wire(bound(ctxt, **{key: payload.from_wire(types[key], value) for key, value in wire.items() if key in types}))
 
-    receive.__name__ = name
-    return receive
+    return handle

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Mapping
@@ -64,6 +65,11 @@ class Daemons:
         return self.state_dir / "nova.conf"
 
     @property
+    def rpc_secret(self) -> Path:
+        """The key of messages between the daemons."""
+        return self.state_dir / "rpc.secret"
+
+    @property
     def clouds_yaml(self) -> Path:
         """For OS_CLIENT_CONFIG_FILE; its cloud is `nova-lite`."""
         return self.state_dir / "state" / "clouds.yaml"
@@ -94,6 +100,10 @@ class Daemons:
             if not was_running:
                 self.stop()
             raise
+
+    def rpc_key(self, host: str) -> str:
+        """The line for `[rpc] secret_file` of a host's workers."""
+        return output_of([self.program("nova-lite"), "keys", "rpc", "--config-file", str(self.nova_conf), "--host", host], env=environment())
 
     def program(self, name: str) -> str:
         return str(self._programs / name)
@@ -195,6 +205,8 @@ class Daemons:
         if not self._port:
             self._port = free_port(self._address)
             self._kept_port.write_text(str(self._port))
+        if not self.rpc_secret.exists():
+            write_private(self.rpc_secret, f"{secrets.token_hex(32)}\n")
         sections: dict[str, dict[str, object]] = {
             "DEFAULT": {"host": "fake", "state_path": self.state_dir / "state", "transport_url": self.broker.url,
                         "paste_config": Path(__file__).parents[2] / "etc" / "api-paste.ini"},
@@ -202,6 +214,7 @@ class Daemons:
             "database": {"connection": self.database.create_database("nova")},
             "compute": {"driver": "fake", "fake_hosts": self._hosts},
             "network": {"driver": "fake"},
+            "rpc": {"secret_file": self.rpc_secret},
         }
         for section, values in self.options.items():
             sections.setdefault(section, {}).update(values)

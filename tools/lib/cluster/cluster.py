@@ -63,7 +63,7 @@ class Cluster:
             control.result()
         for host in self.hosts:
             host.allow(self.control.broker)
-            host.start_daemons(self.control.broker)
+            host.start_daemons(self.control.broker, rpc_key=self.control.rpc_key(host.name))
         watch = [process for host in self.hosts for process in host.processes.values()]
         wait_until(lambda: not self._missing(), deadline_s=_READY_S, what="hearing of all hosts' daemons", watch=watch)
         say(f"{' and '.join(HANDS)} on every host")

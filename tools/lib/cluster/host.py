@@ -15,7 +15,7 @@ _PASTE = Path(__file__).resolve().parents[3] / "etc" / "api-paste.ini"
 
 
 class ComputeHost:
-    """It knows the broker and its own user there, and where it is itself; no database, no key, no other password.
+    """It knows the broker, its own user there and its own key, and where it is itself; no database, no other key, no other password.
 
     The directory of the control plane is hidden from it: what runs inside sees an empty one.
     """
@@ -32,14 +32,19 @@ class ComputeHost:
     def nova_conf(self) -> Path:
         return self.directory / "nova.conf"
 
+    @property
+    def _rpc_key(self) -> Path:
+        return self.directory / "rpc.key"
+
     def allow(self, broker: RabbitMQ) -> None:
         """Have the host's own user at the broker, which can be taken away without touching another's."""
         if self.name not in broker.ctl("list_users").split():
             broker.ctl("add_user", self.name, self.settings.password)
         broker.ctl("set_permissions", "-p", "/", self.name, ".*", ".*", ".*")
 
-    def start_daemons(self, broker: RabbitMQ) -> None:
-        """Start those that do not run; returns at once."""
+    def start_daemons(self, broker: RabbitMQ, *, rpc_key: str) -> None:
+        """Start those that do not run; returns at once. `rpc_key`: the host's own, which commands no other host."""
+        write_private(self._rpc_key, rpc_key)
         self._configure(broker)
         for name, process in self.processes.items():
             argv = [program(name), "--config-file", str(self.nova_conf)]
@@ -59,6 +64,7 @@ class ComputeHost:
                 "transport_url": f"rabbit://{self.name}:{own.password}@{broker.address}:{broker.port}/",
             },
             "network": {"tunnel_ip": own.address},
+            "rpc": {"secret_file": self._rpc_key},
             # the hosts of one machine share its memory: each keeps nothing back for itself
             "compute": {"reserved_host_memory_mb": 0},
         }
