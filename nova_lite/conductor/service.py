@@ -44,6 +44,8 @@ from nova_lite.runtime.periodic import Periodic
 LOG = logging.getLogger(__name__)
 # How long an ending conductor waits for its control steps: any workflow goes on elsewhere from its journal.
 HAND_OVER_S = 3.0
+# Threads that handle messages; more would only wait for a database connection, and each idle one wakes once a second.
+THREADS = 16
 # Seconds between two looks for actions that nobody works on and reports that were lost.
 LOOK_S = 2.0
 
@@ -97,7 +99,7 @@ class ConductorService:
         self._take_over_from_the_dead()
         self._ownership.renew()
         self._heartbeats.start()
-        self._server.start()
+        self._server.start(override_pool_size=THREADS)
         self._heartbeat.start()
         for periodic in self._periodics:
             periodic.start()

@@ -27,6 +27,8 @@ from nova_lite.runtime.failpoints import fail
 from nova_lite.scheduler import affinity, pipeline, view
 
 LOG = logging.getLogger(__name__)
+# Threads that handle requests; more would only wait for a database connection, and each idle one wakes once a second.
+THREADS = 16
 
 
 class Placements:
@@ -136,7 +138,7 @@ class SchedulerService:
 
     def start(self) -> None:
         """Serve and report; returns at once."""
-        self._server.start()
+        self._server.start(override_pool_size=THREADS)
         self._heartbeat.start()
 
     def stop(self) -> None:
