@@ -121,9 +121,8 @@ class Heartbeats:
         news = {key for key, status in waiting.items() if not self._is_known(key, status)}
         with self._services.database.writer() as session:
             observation.note(session, gap_s=2 * self._services.conf.report_interval)
-            now = clock.read(session)
             for key, status in waiting.items():
-                self._write(session, status, is_known=key not in news, now=now)
+                self._write(session, status, is_known=key not in news)
             moved = [key for key in news if _addresses(waiting[key]) != _addresses(self._known.get(key, (None, None))[1])]
             if moved:
                 network_changes.record(session, network_changes.Kind.ADDRESSES, ["cloud"])
@@ -137,11 +136,11 @@ class Heartbeats:
         return (at is not None and before is not None and status.trouble == before.trouble and _facts(before) == _facts(status)
                 and (self._services.now() - at).total_seconds() < _UPTIME_S)
 
-    def _write(self, session: Session, status: ServiceReport, *, is_known: bool, now: datetime.datetime) -> None:
-        if service_reports.beat(session, status, now=now) and (is_known or status.trouble):
+    def _write(self, session: Session, status: ServiceReport, *, is_known: bool) -> None:
+        if service_reports.beat(session, status) and (is_known or status.trouble):
             return
         names = [inventory.host for inventory in status.inventories] or [status.agent]
-        service_reports.register(session, status, names=names, now=now)
+        service_reports.register(session, status, names=names, now=clock.read(session))
 
 
 def _addresses(status: ServiceReport | None) -> set[tuple[str, str | None]]:

@@ -38,8 +38,11 @@ def after(seconds: float | sa.ColumnElement[Any]) -> sa.ColumnElement[datetime.d
 
 def read(session: Any) -> datetime.datetime:  # a Session, or a Connection
     """What the database's clock shows."""
-    moment: datetime.datetime = session.scalar(sa.select(now()))
+    moment: datetime.datetime = session.scalar(_NOW)
     return moment
+
+
+_NOW = sa.select(now())  # built once: building a statement costs several times what running it does
 
 
 def sqlite_text(moment: datetime.datetime, seconds: float) -> str:

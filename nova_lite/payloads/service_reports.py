@@ -19,9 +19,9 @@ _SAME_NAMES = (
 )
 
 
-def beat(session: Session, report: ServiceReport, *, now: datetime.datetime) -> int:
+def beat(session: Session, report: ServiceReport) -> int:
     """Record the heartbeat of a service; how many rows it has."""
-    return hosts.beat(session, binary=report.binary, agent=report.agent, trouble=report.trouble, now=now)
+    return hosts.beat(session, binary=report.binary, agent=report.agent, trouble=report.trouble)
 
 
 def register(session: Session, report: ServiceReport, *, names: list[str], now: datetime.datetime) -> None:

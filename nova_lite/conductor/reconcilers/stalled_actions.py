@@ -23,6 +23,7 @@ from nova_lite.conductor.engine.workflow import COMPUTE, NETWORK, HostStep, Host
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.context import system_context
 from nova_lite.db import clock
+from nova_lite.db.base import Time
 from nova_lite.db.compute.actions import OPEN, UNDOING, Action
 
 LOG = logging.getLogger(__name__)
@@ -53,7 +54,33 @@ class _Awaiting:
     awaiting_host: str
 
 
-_COLUMNS = [getattr(Action, field.name) for field in dataclasses.fields(_Awaiting)]
+def _moment(name: str) -> sa.BindParameter[datetime.datetime]:
+    return sa.bindparam(name, type_=Time)
+
+
+def _moments(now: datetime.datetime) -> dict[str, datetime.datetime]:
+    """Parameters of the statements below."""
+    return {"now": now, "grace_ago": now - datetime.timedelta(seconds=GRACE_S), "far_ahead": now + datetime.timedelta(seconds=_AHEAD_S)}
+
+
+def _outside(moment: Any, since: str) -> sa.ColumnElement[bool]:  # a column
+    """Whether the moment is before `since`, or further ahead than any that is written: the clock was set back since."""
+    return sa.or_(moment <= _moment(since), moment > _moment("far_ahead"))
+
+
+# Built once: building a statement costs several times what running it does, and these run every two seconds.
+_IS_OLD = _outside(Action.updated_at, "grace_ago")
+_IS_AWAKE = sa.or_(Action.wake_at.is_(None), _outside(Action.wake_at, "now"))
+_FREE = sa.select(Action.id).where(
+    Action.state.in_(OPEN), Action.awaiting_step.is_(None), Action.id > sa.bindparam("after"), _IS_AWAKE,
+    sa.or_(sa.and_(Action.lease_until.is_(None), _IS_OLD),
+           Action.lease_until < _moment("now"), Action.lease_until > _moment("beyond_leases")),
+).order_by(Action.id).limit(sa.bindparam("limit"))
+_AWAITING_ANY = sa.select(*(getattr(Action, field.name) for field in dataclasses.fields(_Awaiting))).where(
+    Action.state.in_(OPEN), Action.awaiting_step.is_not(None), Action.id > sa.bindparam("after"), _IS_OLD,
+).order_by(Action.id).limit(sa.bindparam("limit"))
+_AWAITING = _AWAITING_ANY.where(_IS_AWAKE)
+_AWAITING_OF_STARTED = _AWAITING_ANY.where(sa.or_(_IS_AWAKE, Action.awaiting_host.in_(sa.bindparam("started", expanding=True))))
 
 
 class StalledActions:
@@ -97,13 +124,9 @@ class StalledActions:
 
     def _free(self, session: Session, now: datetime.datetime) -> Sequence[int]:
         """The next actions that nobody works on, by id; after the last the first again, so that none waits for another."""
-        lease_s = float(self._services.conf.conductor.lease_s)
-        free = session.scalars(sa.select(Action.id).where(
-            Action.state.in_(OPEN), Action.awaiting_step.is_(None), Action.id > self._started_up_to,
-            sa.or_(sa.and_(Action.lease_until.is_(None), _is_old(now)),
-                   Action.lease_until < now, Action.lease_until > now + datetime.timedelta(seconds=2 * lease_s)),
-            _is_awake(now),
-        ).order_by(Action.id).limit(BATCH)).all()
+        lease = datetime.timedelta(seconds=float(self._services.conf.conductor.lease_s))
+        free = session.connection().scalars(
+            _FREE, {**_moments(now), "limit": BATCH, "after": self._started_up_to, "beyond_leases": now + 2 * lease}).all()
         self._started_up_to = free[-1] if len(free) == BATCH else 0
         return free
 
@@ -170,26 +193,12 @@ def _awaiting(session: Session, now: datetime.datetime, started: Collection[str]
 
     What rests is left out, unless a worker of its host has `started`.
     """
-    is_due = sa.or_(_is_awake(now), Action.awaiting_host.in_(started)) if started else _is_awake(now)
     after = 0
     while True:
-        rows = session.execute(sa.select(*_COLUMNS).where(
-            Action.state.in_(OPEN), Action.awaiting_step.is_not(None), Action.id > after, _is_old(now), is_due,
-        ).order_by(Action.id).limit(PAGE)).all()
+        rows = session.connection().execute(
+            _AWAITING_OF_STARTED if started else _AWAITING,
+            {**_moments(now), "limit": PAGE, "after": after, **({"started": list(started)} if started else {})}).all()
         yield [_Awaiting(row.id, row.name, row.state, row.start_time, row.awaiting_step, str(row.awaiting_host)) for row in rows]
         if len(rows) < PAGE:
             return
         after = rows[-1].id
-
-
-def _is_old(now: datetime.datetime) -> sa.ColumnElement[bool]:
-    return _outside(Action.updated_at, now, datetime.timedelta(seconds=GRACE_S))
-
-
-def _is_awake(now: datetime.datetime) -> sa.ColumnElement[bool]:
-    return sa.or_(Action.wake_at.is_(None), _outside(Action.wake_at, now, datetime.timedelta()))
-
-
-def _outside(moment: Any, now: datetime.datetime, age: datetime.timedelta) -> sa.ColumnElement[bool]:  # a column
-    """Whether the moment is so long ago, or further ahead than any that is written: the clock was set back since."""
-    return sa.or_(moment <= now - age, moment > now + datetime.timedelta(seconds=_AHEAD_S))

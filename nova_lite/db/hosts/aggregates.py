@@ -69,12 +69,14 @@ def hosts_of(session: Session, numbers: Collection[int]) -> dict[int, list[str]]
     return names
 
 
+_BY_HOST = sa.select(AggregateHost.host, Aggregate.metadata_items).join(
+    Aggregate, Aggregate.number == AggregateHost.aggregate_number)
+
+
 def metadata_by_host(session: Session) -> dict[str, dict[str, frozenset[str]]]:
     """By host: all values of each key in the metadata of the host's aggregates, split at commas. One query."""
-    query = sa.select(AggregateHost.host, Aggregate.metadata_items).join(
-        Aggregate, Aggregate.number == AggregateHost.aggregate_number)
     by_host: dict[str, dict[str, frozenset[str]]] = {}
-    for host, items in session.execute(query):
+    for host, items in session.execute(_BY_HOST):
         values = by_host.setdefault(host, {})
         for key, value in items.items():
             values[key] = values.get(key, frozenset()) | {part.strip() for part in value.split(",")}

@@ -57,6 +57,10 @@ def _claim_unless(claimed: sa.Exists) -> sa.Insert:
         [_CLAIMS.c[name] for name in values], sa.select(*values.values()).where(~claimed), include_defaults=False)
 
 
+_LOCKED = for_update(sa.select(_CLAIMS).where(_CLAIMS.c.server_id == sa.bindparam("of")).order_by(_CLAIMS.c.host))
+_DELETE = sa.delete(_CLAIMS).where(_CLAIMS.c.server_id == sa.bindparam("of"), _CLAIMS.c.host == sa.bindparam("on"))
+_FREE = sa.update(_HOSTS).where(_HOSTS.c.name == sa.bindparam("on")).values(
+    {"servers_claimed": _HOSTS.c.servers_claimed - 1, **{f"{name}_claimed": _HOSTS.c[f"{name}_claimed"] + _NEW[name] for name in _NAMES}})
 _CLAIM, _CLAIM_ELSEWHERE = _claim_unless(_CLAIMED), _claim_unless(_CLAIMED_ELSEWHERE)
 
 
@@ -87,12 +91,12 @@ def take(
     :raises AlreadyClaimedError: the server has a claim on a host that is not `excluded`.
     """
     which = {"of": server_id, "on": host, **{f"new_{name}": amount for name, amount in resources.amounts().items()}}
-    taken: Any = session.execute(_TAKE, {
+    taken = session.connection().execute(_TAKE, {
         **which, "in_az": availability_zone, "cpu_ratio": ratios.cpu, "ram_ratio": ratios.ram, "disk_ratio": ratios.disk})
     if not taken.rowcount:
         return False
-    claimed: Any = session.execute(_CLAIM_ELSEWHERE, {**which, "now": utcnow(), "excluded": sorted(excluded)}) if excluded else (
-        session.execute(_CLAIM, {**which, "now": utcnow()}))
+    statement, parameters = (_CLAIM_ELSEWHERE, {"excluded": sorted(excluded)}) if excluded else (_CLAIM, {})
+    claimed = session.connection().execute(statement, {**which, "now": utcnow(), **parameters})
     if not claimed.rowcount:
         raise AlreadyClaimedError
     return True
@@ -131,17 +135,12 @@ def _sums(growth: dict[str, int]) -> dict[str, Any]:
 
 def release(session: Session, *, server_id: str, host: str | None = None) -> None:
     """Release the server's claims, on one host or (None) on all; without claims nothing happens."""
-    query = sa.select(Claim).where(Claim.server_id == server_id)
-    if host is not None:
-        query = query.where(Claim.host == host)
-    for claim in session.scalars(for_update(query.order_by(Claim.host))):
-        deleted = session.execute(sa.delete(Claim).where(Claim.server_id == server_id, Claim.host == claim.host)
-                                  .execution_options(synchronize_session=False))
-        if not deleted.rowcount:  # type: ignore[attr-defined]
-            continue
-        session.execute(sa.update(Host).where(Host.name == claim.host).values(
-            servers_claimed=Host.servers_claimed - 1, **_sums((Resources() - claim.resources).amounts()),
-        ).execution_options(synchronize_session=False))
+    session.flush()
+    connection = session.connection()
+    for claim in connection.execute(_LOCKED, {"of": server_id}).all():
+        which = {"of": server_id, "on": claim.host}
+        if host in (None, claim.host) and connection.execute(_DELETE, which).rowcount:
+            connection.execute(_FREE, {**which, **{f"new_{name}": -getattr(claim, name) for name in _NAMES}})
 
 
 def inconsistent_hosts(session: Session) -> Sequence[str]:

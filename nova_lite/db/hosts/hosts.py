@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
+from nova_lite.db import clock
 from nova_lite.db.base import Base, Timestamps, new_id, utcnow
 from nova_lite.db.hosts.observation import Observed
 from nova_lite.db.network import interfaces
@@ -108,7 +109,8 @@ class Claim(Base):
 
 AUTO = "AUTO: "  # prefix of the reason when a service disabled itself
 _REASON_LETTERS = 255
-_IN_TROUBLE = sa.func.coalesce(Service.disabled_reason, "").startswith(AUTO)
+_ALL_SERVICES = sa.select(Service).order_by(Service.binary, Service.host)
+_ALL_HOSTS = sa.select(Host).order_by(Host.number)
 
 
 def is_alive(service: Service, *, now: datetime.datetime | Observed, down_time_s: float) -> bool:
@@ -122,7 +124,7 @@ def is_alive(service: Service, *, now: datetime.datetime | Observed, down_time_s
 
 def services(session: Session, *, binary: str | None = None, host: str | None = None) -> list[Service]:
     """All services, by name."""
-    query = sa.select(Service).order_by(Service.binary, Service.host)
+    query = _ALL_SERVICES
     if binary:
         query = query.where(Service.binary == binary)
     if host:
@@ -140,7 +142,7 @@ def get_service(session: Session, service_id: str) -> Service:
 
 def hosts(session: Session) -> list[Host]:
     """All compute hosts, in the order in which they joined."""
-    return list(session.scalars(sa.select(Host).order_by(Host.number)))
+    return list(session.scalars(_ALL_HOSTS))
 
 
 def get_host(session: Session, host_id: str) -> Host:
@@ -151,24 +153,33 @@ def get_host(session: Session, host_id: str) -> Host:
     return host
 
 
-def beat(session: Session, *, binary: str, agent: str, trouble: str, now: datetime.datetime) -> int:
+def _to_service(*change: tuple[Any, Any]) -> sa.Update:
+    # In this order: to MariaDB, a column that was set before has its new value.
+    return sa.update(_SERVICES).where(
+        _SERVICES.c.binary == sa.bindparam("of_binary"), _SERVICES.c.agent == sa.bindparam("of_agent")).ordered_values(*change)
+
+
+# Built once: building a statement costs several times what running it does, and each daemon has one every few seconds.
+_SERVICES: Any = Service.__table__
+_DISABLES_ITSELF = sa.func.coalesce(_SERVICES.c.disabled_reason, "").startswith(AUTO)
+_BEAT = _to_service(
+    (_SERVICES.c.disabled, sa.case((_DISABLES_ITSELF, sa.false()), else_=_SERVICES.c.disabled)),
+    (_SERVICES.c.disabled_reason, sa.case((_DISABLES_ITSELF, sa.null()), else_=_SERVICES.c.disabled_reason)),
+    (_SERVICES.c.seen_at, clock.now()))
+_TROUBLE = _to_service(
+    (_SERVICES.c.disabled_reason, sa.case(
+        (_SERVICES.c.disabled & sa.not_(_DISABLES_ITSELF), _SERVICES.c.disabled_reason), else_=sa.bindparam("auto_reason", type_=sa.String))),
+    (_SERVICES.c.disabled, sa.true()))
+
+
+def beat(session: Session, *, binary: str, agent: str, trouble: str) -> int:
     """Record a heartbeat of a service; how many rows it has.
 
     With `trouble` its hosts can run no guests: the heartbeat does not count, so that it is down soon, and it is disabled
     at once, unless an operator has disabled it. As in Nova, such a reason begins with "AUTO: ", and goes with the trouble.
     """
-    # In this order: to MariaDB, a column that was set before has its new value.
-    change: tuple[tuple[str, Any], ...]
-    if trouble:
-        reason = sa.case((Service.disabled & sa.not_(_IN_TROUBLE), Service.disabled_reason), else_=_auto_reason(trouble))
-        change = (("disabled_reason", reason), ("disabled", True))
-    else:
-        change = (("disabled", sa.case((_IN_TROUBLE, sa.false()), else_=Service.disabled)),
-                  ("disabled_reason", sa.case((_IN_TROUBLE, sa.null()), else_=Service.disabled_reason)), ("seen_at", now))
-    changed = session.execute(sa.update(Service).where(
-        Service.binary == binary, Service.agent == agent,
-    ).ordered_values(*change).execution_options(synchronize_session=False))
-    return int(changed.rowcount)  # type: ignore[attr-defined]
+    statement, reason = (_TROUBLE, {"auto_reason": _auto_reason(trouble)}) if trouble else (_BEAT, {})
+    return session.connection().execute(statement, {"of_binary": binary, "of_agent": agent, **reason}).rowcount
 
 
 def register_service(  # the columns of a service

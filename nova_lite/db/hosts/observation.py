@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -43,16 +44,22 @@ class Observation(Base):
     silent_from: Mapped[datetime.datetime | None]
 
 
+# Built once: building a statement costs several times what running it does.
+_ROW: Any = Observation.__table__
+_WAS_AWAY = sa.or_(_ROW.c.last_at < clock.after(sa.bindparam("minus_gap_s", type_=sa.Float)),
+                   _ROW.c.last_at > clock.after(sa.bindparam("gap_s", type_=sa.Float)))
+# In this order: to MariaDB, a column that was set before has its new value.
+_NOTE = sa.update(_ROW).ordered_values(
+    (_ROW.c.silent_from, sa.case((_WAS_AWAY, _ROW.c.last_at), else_=_ROW.c.silent_from)),
+    (_ROW.c.since, sa.case((_WAS_AWAY, clock.now()), else_=_ROW.c.since)),
+    (_ROW.c.last_at, clock.now()))
+_OBSERVED = sa.select(_ROW.c.since, _ROW.c.last_at, _ROW.c.silent_from, clock.now().label("now"))
+
+
 def note(session: Session, *, gap_s: float) -> None:
     """Heartbeats are being written now; after a gap of more than `gap_s` the observation begins anew."""
-    was_away = sa.or_(Observation.last_at < clock.after(-gap_s), Observation.last_at > clock.after(gap_s))
-    # In this order: to MariaDB, a column that was set before has its new value.
-    result = session.execute(sa.update(Observation).ordered_values(
-        (Observation.silent_from, sa.case((was_away, Observation.last_at), else_=Observation.silent_from)),
-        (Observation.since, sa.case((was_away, clock.now()), else_=Observation.since)),
-        (Observation.last_at, clock.now()),
-    ).execution_options(synchronize_session=False))
-    if not result.rowcount:  # type: ignore[attr-defined]
+    noted = session.connection().execute(_NOTE, {"gap_s": gap_s, "minus_gap_s": -gap_s})
+    if not noted.rowcount:
         session.add(Observation(id=1, since=clock.now(), last_at=clock.now(), silent_from=None))
         session.flush()
 
@@ -63,7 +70,7 @@ def observed(session: Session, *, down_time_s: float) -> Observed:
     Now, if they have been written for `down_time_s`; else the last one before whatever wrote them was away, or its
     clock was set back: until every daemon has had the time to report again, each counts as it did then.
     """
-    row = session.execute(sa.select(Observation.since, Observation.last_at, Observation.silent_from, clock.now().label("now"))).one_or_none()
+    row = session.connection().execute(_OBSERVED).one_or_none()
     if row is None:
         now = clock.read(session)
         return Observed(now, now)
