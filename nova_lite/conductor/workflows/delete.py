@@ -20,13 +20,15 @@ from nova_lite.db.network import interfaces
 
 @dataclasses.dataclass(frozen=True)
 class DeleteState:
-    """`agent` None: the server is on no host."""
+    """`agent` None: the server is on no host. `has_peers`: other hosts have ports on its networks."""
 
     host: str | None = None
     agent: str | None = None
+    has_peers: bool = True
 
 
 DeleteRun = Run[DeleteState]
+_PLACE = sa.select(servers.Server.host, servers.Server.agent).where(servers.Server.id == sa.bindparam("of"))
 
 
 def end_other_actions(services: Services, run: DeleteRun) -> DeleteState:
@@ -34,8 +36,9 @@ def end_other_actions(services: Services, run: DeleteRun) -> DeleteState:
     with services.database.writer() as session:
         actions.cancel_open(session, server_id=run.resource_id, before=run.action_id, reason="The server was deleted.")
         server_images.discard_unfinished(session, run.resource_id)
-        server = session.scalars(sa.select(servers.Server).where(servers.Server.id == run.resource_id)).one()
-    return DeleteState(host=server.host, agent=server.agent)
+        host, agent = session.execute(_PLACE, {"of": run.resource_id}).one()
+        has_peers = interfaces.has_peers(session, run.resource_id)
+    return DeleteState(host=host, agent=agent, has_peers=has_peers)
 
 
 def record_deleted(session: Session, run: DeleteRun) -> None:
@@ -48,6 +51,12 @@ def record_deleted(session: Session, run: DeleteRun) -> None:
     servers.mark_deleted(session, run.resource_id)
 
 
+def notify_peers(services: Services, run: DeleteRun) -> None:
+    """What is recorded is pushed soon, unless the networks were on this host only: then the next periodic look is soon enough."""
+    if run.state.has_peers:
+        network_sync.changed(services, run)
+
+
 def never_undone(session: Session, run: DeleteRun, error: errors.NovaLiteError) -> None:
     """A delete never ends undone: its first step is the pivot."""
 
@@ -58,7 +67,7 @@ DELETE = Workflow(
         ControlStep("end_other_actions", end_other_actions, pivot=True),
         HostStep("destroy_guest", lambda run: run.state.agent, build.destroy_guest, when_down=WhenDown.SKIP),
         HostStep("release_network", lambda run: run.state.agent, build.release_network, binary=NETWORK, when_down=WhenDown.SKIP),
-        RowStep("forget", record=record_deleted, after=network_sync.changed),
+        RowStep("forget", record=record_deleted, after=notify_peers),
     ),
     failed=never_undone,
 )

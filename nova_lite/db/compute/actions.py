@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import secrets
 from collections.abc import Collection
 from typing import Any
@@ -170,17 +171,27 @@ def cancel_open(  # which, why and when
 
     `names`, `states`: only actions of these.
     """
-    are_open = [Action.resource_id == server_id, Action.state.in_(states)]
-    if names is not None:
-        are_open.append(Action.name.in_(names))
-    if before is not None:
-        are_open.append(Action.id < before)
+    statements = _ending_open(None if names is None else tuple(names), tuple(states), is_before=before is not None)
+    which = {"of": server_id, **({} if before is None else {"before": before})}
+    session.flush()
     if changes.are_noted(session):
-        for action_id in session.scalars(sa.select(Action.id).where(*are_open)).all():
+        for action_id in session.connection().scalars(statements[0], which).all():
             changes.note(session, action_id, changes.Phase.ERROR)
-    session.execute(sa.update(Action).where(*are_open).values(
-        state=CANCELLED, message=reason, finish_time=now or utcnow(), lease_owner=None, lease_until=None,
-    ).execution_options(synchronize_session=False))
+    session.connection().execute(statements[1], {**which, "reason": reason, "now": now or utcnow()})
+
+
+@functools.cache  # building a statement costs several times what running it does
+def _ending_open(names: tuple[str, ...] | None, states: tuple[str, ...], *, is_before: bool) -> tuple[sa.Select[Any], sa.Update]:
+    """Select and cancel the actions that cancel_open means."""
+    table: Any = Action.__table__
+    are_open = [table.c.resource_id == sa.bindparam("of"), table.c.state.in_(states)]
+    if names is not None:
+        are_open.append(table.c.name.in_(names))
+    if is_before:
+        are_open.append(table.c.id < sa.bindparam("before"))
+    return sa.select(table.c.id).where(*are_open), sa.update(table).where(*are_open).values(
+        state=CANCELLED, message=sa.bindparam("reason", type_=sa.Text), finish_time=sa.bindparam("now", type_=table.c.finish_time.type),
+        lease_owner=None, lease_until=None)
 
 
 def is_waiting(session: Session, server_id: str) -> bool:

@@ -49,9 +49,13 @@ def discard(session: Session, image_ids: Collection[str]) -> None:
             status=images.DELETED, deleted_at=utcnow()).execution_options(synchronize_session=False))
 
 
+# Without the inputs of the create, which are large and name no new image. Built once: every delete runs it.
+_INPUTS = sa.select(Action.inputs).where(Action.resource_id == sa.bindparam("of"), Action.name != "create")
+
+
 def discard_unfinished(session: Session, server_id: str) -> None:
     """Delete the unfinished images of the server's actions, which have been cancelled."""
-    all_inputs = session.scalars(sa.select(Action.inputs).where(Action.resource_id == server_id))
+    all_inputs = session.scalars(_INPUTS, {"of": server_id})
     image_ids = [str(inputs["image_id"]) for inputs in all_inputs if "image_id" in inputs]
     if image_ids:
         discard(session, list(session.scalars(

@@ -248,9 +248,7 @@ def mark_deleted(session: Session, server_id: str) -> bool:
     """Mark the server deleted; its row stays for `deleted=True` queries. False: it was already."""
     now = utcnow()
     consoles.forget(session, server_id)
-    return _changed(session, sa.update(Server).where(Server.id == server_id, Server.deleted_at.is_(None)).values(
-        vm_state=str(Vm.DELETED), task_state=None, power_state=int(Power.NOSTATE), terminated_at=now,
-        deleted_at=now, updated_at=now))
+    return bool(session.connection().execute(_MARK_DELETED, {"of": server_id, "now": now}).rowcount)
 
 
 def sync_power(session: Session, server_id: str, *, power_state: int, vm_state: Vm | None) -> bool:
@@ -340,6 +338,10 @@ def create(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     session.execute(_CREATE, [{**row, **state} for row in rows])
 
 
+_DELETED_AT = sa.bindparam("now", type_=_SERVERS.c.deleted_at.type)
+_MARK_DELETED = sa.update(_SERVERS).where(_SERVERS.c.id == sa.bindparam("of"), _SERVERS.c.deleted_at.is_(None)).values(
+    vm_state=str(Vm.DELETED), task_state=None, power_state=int(Power.NOSTATE), terminated_at=_DELETED_AT,
+    deleted_at=_DELETED_AT, updated_at=_DELETED_AT)
 _CREATE = sa.insert(_SERVERS).inline()  # their numbers are not needed
 
 

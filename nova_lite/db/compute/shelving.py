@@ -23,7 +23,10 @@ def record(session: Session, server_id: str, *, image_id: str | None, now: datet
 
 def image_of(session: Session, server_id: str) -> str | None:
     """The snapshot that the server is shelved as, also of one that is being deleted."""
-    return session.scalar(sa.select(Server.shelved_image_id).where(Server.id == server_id))
+    return session.scalar(_IMAGE_OF, {"of": server_id})
+
+
+_IMAGE_OF = sa.select(Server.shelved_image_id).where(Server.id == sa.bindparam("of"))  # built once: every delete runs it
 
 
 def on_hosts(session: Session, *, shelved_before: datetime.datetime, limit: int) -> list[str]:

@@ -56,6 +56,11 @@ def move_tunnel(session: Session, host: str) -> None:
     session.execute(_RECORD_MOVE, {"host": host, "now": utcnow()})
 
 
+def has_peers(session: Session, server_id: str) -> bool:
+    """Whether other hosts have ports on the server's networks."""
+    return session.connection().scalar(_HAS_PEERS, {"of": server_id}) is True
+
+
 def release_for_server(session: Session, server_id: str) -> None:
     """Delete the ports made for the server, unbind its user's own."""
     now = utcnow()
@@ -130,6 +135,9 @@ _RECORD_RELEASE = _record(sa.union_all(
 _RECORD_TAKE_BACK = _record(sa.union_all(
     _members(lambda port: sa.and_(_is_it(port), port.c.is_ours)),
     _networks(_is_it, still_there=lambda other: other.c.id != sa.bindparam("port"))))
+_PEER, _OWN = _TABLE.alias("peer"), _TABLE.alias("own")
+_HAS_PEERS = sa.select(sa.exists().where(
+    _is_of_server(_OWN), _PEER.c.network_id == _OWN.c.network_id, _PEER.c.host != _OWN.c.host))
 _RECORD_MOVE = _record(sa.select(
     sa.literal(str(Kind.NETWORK)), _TABLE.c.network_id, _NO_ID, _NO_ID, _NO_ADDRESS, _NOW).distinct().where(
     _TABLE.c.host == sa.bindparam("host")))

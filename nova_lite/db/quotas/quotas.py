@@ -94,7 +94,7 @@ def limits_and_usage(
     session: Session, conf: cfg.ConfigOpts, project_id: str, *, user_id: str
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Limits and usage by resource: those of the project, or of the user where that leaves less. One query as a rule."""
-    rows = session.execute(_LIMITS_AND_USED, {"project": project_id, "user": user_id}).all()
+    rows = session.connection().execute(_LIMITS_AND_USED, {"project": project_id, "user": user_id}).all()
     found, own = _by_level(conf, [(row.level, row.resource, row.hard_limit) for row in rows if row.level is not None])
     usage = {name: int(getattr(rows[0], name)) for name in _USED_NAMES}
     by_user = used(session, project_id, user_id=user_id) if own else {}

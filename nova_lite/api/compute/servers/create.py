@@ -11,6 +11,7 @@ import random
 import re
 import string
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from nova_lite import errors
@@ -91,28 +92,32 @@ def create(req: Request, body: Body) -> Reply:
     password = params.get("adminPass") or new_password()
     inputs = for_config_drive(req, password, has_drive=common["config_drive"])
     counts = _counts(params, nics)
-    allowed = functools.partial(QuotaUsage.servers, flavor=flavor, counts=counts, metadata=params.get("metadata", {}),
-                                ports_each=sum(1 for nic in nics if nic.network))
+    new_ports = sum(1 for nic in nics if nic.network)
+    allowed = functools.partial(
+        QuotaUsage.servers, flavor=flavor, counts=counts, metadata=params.get("metadata", {}), ports_each=new_ports)
+    write = functools.partial(_write, req, params, common, inputs, nics, groups)
     if counts == (1, 1) and scheduler_hint_set.group_id is None:
-        # Other creates of the project wait from the look at its quota until the commit: what can be written before, is.
-        rows = _write(req, params, common, inputs, count=1)
-        allowed(QuotaUsage.of(req, less={"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram_mb}))
+        # Other creates of the project wait from the look at its quota until the commit: everything is written before.
+        rows = write(count=1)
+        allowed(QuotaUsage.of(req, less={"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram_mb, "ports": new_ports}))
     else:
         count = allowed(QuotaUsage.of(req))
         scheduler_hints.check_members(req, scheduler_hint_set, count)
-        rows = _write(req, params, common, inputs, count=count)
-    for server in rows:
-        requested_networks.plug(req, server["id"], nics, groups, rng=_RANDOM)
+        rows = write(count=count)
     return _reply(req, params, rows[0], group_names, password)
 
 
-def _write(req: Request, params: Body, common: dict[str, Any], inputs: dict[str, Any], *, count: int) -> list[dict[str, Any]]:
-    """Write so many servers of these columns, and their build actions; the servers' rows."""
+def _write(
+    req: Request, params: Body, common: dict[str, Any], inputs: dict[str, Any], nics: list[requested_networks.Nic],
+    groups: Sequence[str], *, count: int,
+) -> list[dict[str, Any]]:
+    """Write so many servers of these columns, their build actions and their ports; the servers' rows."""
     rows = [{**common, **_names(params, index, count), "launch_index": index} for index in range(count)]
     servers.create(req.db, rows)
     request = placement.request(req.db, Server(**rows[0]))
     for server in rows:
         _begin_build(req, dataclasses.replace(request, server_id=server["id"]), inputs)
+        requested_networks.plug(req, server["id"], nics, groups, rng=_RANDOM)
     return rows
 
 
