@@ -16,7 +16,7 @@ from oslo_config import cfg
 
 from nova_lite.cmd import settings
 from nova_lite.cmd.lite import cloud_file
-from nova_lite.cmd.lite.diagnosis import cloud, machine
+from nova_lite.cmd.lite.diagnosis import cloud, exposure, machine
 from nova_lite.cmd.lite.diagnosis.finding import Check, Finding, Result
 
 # In the order in which a machine is prepared: later checks depend on what earlier ones look at.
@@ -31,6 +31,13 @@ CHECKS: tuple[Check, ...] = (
     Check("bridge filter", machine.check_bridge_filter),
     Check("KVM", machine.check_kvm),
     Check("libvirt", machine.check_libvirt),
+    Check("kernel", exposure.check_kernel),
+    Check("configuration files", exposure.check_configuration_files),
+    Check("passwords", exposure.check_passwords),
+    Check("message bus", exposure.check_message_bus),
+    Check("listeners", exposure.check_listeners),
+    Check("TLS", exposure.check_api_exposure),
+    Check("guests", exposure.check_guests),
     Check("port", cloud.check_port),
     Check("database", cloud.check_database),
     Check("API", cloud.check_api),
