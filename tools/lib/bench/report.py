@@ -47,7 +47,8 @@ def table(report: Body) -> str:
         lines += _overload_lines(report["overload"])
     if report.get("delete"):
         found = report["delete"]
-        lines.append(("DELETE until 404", f"{_ms(found)}; {found.get('per_s', 0):.1f}/s, {found['lost']} lost"))
+        lines.append(("DELETE until 404", f"{_ms(found)}; {found.get('per_s', 0):.1f}/s, {found['lost']} lost; "
+                                          f"CPU {_cpu(found['cpu_ms'])}"))
     lines += _memory_lines(report)
     for key, title in (("noise_before", "machine before"), ("noise_after", "machine after")):
         if key in report:
@@ -80,6 +81,8 @@ def _boot_lines(part: Body, title: str, poll_ms: float) -> list[tuple[str, str]]
         lines.append((f"SQL statements per server, {title}", f"{part['statements']:.1f}, polls subtracted, heartbeats included"))
     if part["cpu_ms_per_server"].get("total"):
         lines.append((f"CPU per server, {title}", _cpu(part["cpu_ms_per_server"])))
+    if "cpu_ms_without_polls" in part:
+        lines.append((f"  polls subtracted, {title}", f"ours {part['cpu_ms_without_polls']:.1f} ms"))
     if "first_error" in part:
         lines.append(("first error", part["first_error"]))
     return lines
