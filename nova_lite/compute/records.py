@@ -77,9 +77,12 @@ class Records:
         self._tombstones.load()
         for server_id, fields in self._files.read():
             try:
-                self._records[server_id] = _decode(fields)
+                record = self._records[server_id] = _decode(fields)
             except (ValueError, KeyError, TypeError) as error:
                 LOG.warning("server %s: its record cannot be read: %r", server_id, error)
+                continue
+            if record.guest.documents:  # an earlier release kept them
+                self.put(record)
 
     def get(self, server_id: str) -> Record | None:
         return self._records.get(server_id)
@@ -89,10 +92,13 @@ class Records:
             return list(self._records.values())
 
     def put(self, record: Record) -> None:
-        """Keep the record; it is on disk when this returns. The image's token, a secret, is not kept."""
+        """Keep the record; it is on disk when this returns. Secrets are not kept: what needs them is sent again with them.
+
+        These are the image's token, and the documents of the config drive, which have the user data and a password.
+        """
         rescue = record.guest.rescue
         bare = dataclasses.replace(
-            record.guest, image=dataclasses.replace(record.guest.image, token=""),
+            record.guest, image=dataclasses.replace(record.guest.image, token=""), documents={},
             rescue=dataclasses.replace(rescue, token="") if rescue else None)
         record = dataclasses.replace(record, guest=bare)
         self._files.write(record.server_id, _encode(record))

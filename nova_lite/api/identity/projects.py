@@ -103,7 +103,7 @@ def show(req: Request, project_id: str) -> Body:
     response=closed(project=PROJECT),
 )
 def update(req: Request, body: Body, project_id: str) -> Body:
-    """Change a project's name, description or `enabled`; tokens of a disabled project are invalid.
+    """Change a project's name, description or `enabled`; the tokens of a disabled project's users end.
 
     200. 400: `domain_id` cannot change. 404: no such project. 409: the name is in use in the domain.
     """
@@ -112,6 +112,8 @@ def update(req: Request, body: Body, project_id: str) -> Body:
         raise errors.InvalidField(field="project/domain_id", reason="cannot be changed")
     project.name = params.get("name", project.name)
     project.description = (params["description"] or "") if "description" in params else project.description
+    if project.enabled and not params.get("enabled", True):
+        users.revoke_by_assignments(req.db, project_id=project.id)
     project.enabled = params.get("enabled", project.enabled)
     users.flush_unique(req.db, project)
     return {"project": project_view(req, project)}

@@ -89,8 +89,10 @@ def update(req: Request, body: Body, role_id: str) -> Body:
 
 @route("DELETE", "/roles/{role_id}", policy=Rule("identity:delete_role", ADMIN), status=204)
 def delete(req: Request, role_id: str) -> None:
-    """Delete the role and its assignments. 204. 403: a built-in role. 404: no such role."""
-    users.delete(req.db, _changeable(req, role_id))
+    """Delete the role and its assignments; the tokens of its users end. 204. 403: a built-in role. 404: no such role."""
+    role = _changeable(req, role_id)
+    users.revoke_by_assignments(req.db, role_id=role.id)
+    users.delete(req.db, role)
 
 
 @route("PUT", _GRANT, policy=Rule("identity:create_grant", ADMIN), status=204)
@@ -108,7 +110,7 @@ def check(req: Request, project_id: str, user_id: str, role_id: str) -> None:
 
 @route("DELETE", _GRANT, policy=Rule("identity:revoke_grant", ADMIN), status=204)
 def revoke(req: Request, project_id: str, user_id: str, role_id: str) -> None:
-    """Remove the role in the project from the user; the user's tokens lose it within `[identity] token_cache_time`.
+    """Remove the role in the project from the user, whose tokens end within `[identity] token_cache_time`.
 
     204. 404: the user has not the role there.
     """

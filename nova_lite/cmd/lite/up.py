@@ -189,7 +189,8 @@ def _start_in_background(conf: cfg.ConfigOpts) -> int:
         return 1
     log = os.path.join(conf.state_path, "nova-lite.log")
     command = [sys.executable, "-m", pid_file.MODULE, *(arg for arg in sys.argv[1:] if arg != "--background")]
-    with open(log, "ab") as output:
+    with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
+        os.fchmod(output.fileno(), 0o600)  # of an earlier release
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
     deadline = time.monotonic() + READY_S

@@ -240,6 +240,14 @@ def revoke_all(user: User) -> None:
     user.revoked_before = utcnow()
 
 
+def revoke_by_assignments(session: Session, *, project_id: str | None = None, role_id: str | None = None) -> None:
+    """Revoke all tokens of the users who have the role, or a role in the project, so that none is valid again with it."""
+    holders = sa.select(RoleAssignment.user_id)
+    for column, value in ((RoleAssignment.project_id, project_id), (RoleAssignment.role_id, role_id)):
+        holders = holders.where(column == value) if value is not None else holders
+    session.execute(sa.update(User).where(User.id.in_(holders)).values(revoked_before=utcnow()))
+
+
 def projects_of(session: Session, user_id: str) -> list[Project]:
     """Enabled projects in which the user has a role, by name."""
     mine = sa.select(RoleAssignment.project_id).where(RoleAssignment.user_id == user_id)
@@ -281,7 +289,7 @@ def assign(session: Session, *, user_id: str, project_id: str, role_id: str) -> 
 
 
 def unassign(session: Session, *, user_id: str, project_id: str, role_id: str) -> None:
-    """Take the role in the project from the user.
+    """Take the role in the project from the user, whose tokens end: with the role given back they would be valid again.
 
     :raises errors.NotFound: the user does not have it.
     """
@@ -289,6 +297,7 @@ def unassign(session: Session, *, user_id: str, project_id: str, role_id: str) -
     if row is None:
         raise errors.NotFound(what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}")
     session.delete(row)
+    revoke_all(get(session, User, user_id))
 
 
 def delete(session: Session, row: Project | User | Role) -> None:

@@ -111,6 +111,26 @@ def test_a_token_is_invalid_when_its_user_has_no_role_any_more(
     assert cloud.call("GET", "/auth/projects", token=text).status_int == 401
 
 
+@pytest.mark.parametrize("change", ["role", "project"])
+def test_a_token_that_a_lost_role_or_a_disabled_project_has_ended_stays_invalid(
+    cloud: IdentityCloud, admin: str, forget: Callable[[], None], change: str
+) -> None:
+    name, project = f"fay {change}", f"green {change}"
+    user_id, project_id = cloud.make_user(name, project=project, role="member", admin=admin)
+    text = cloud.token(name, f"{name} secret", project=project)
+    role_id = cloud.call("GET", "/roles?name=member", token=admin).json["roles"][0]["id"]
+    path = f"/projects/{project_id}/users/{user_id}/roles/{role_id}"
+    if change == "role":
+        steps = [cloud.call(method, path, token=admin).status_int for method in ("DELETE", "PUT")]
+    else:
+        steps = [cloud.call("PATCH", f"/projects/{project_id}", {"project": {"enabled": enabled}}, token=admin).status_int
+                 for enabled in (False, True)]
+    assert steps in ([204, 204], [200, 200])
+    forget()
+    assert cloud.call("GET", "/auth/projects", token=text).status_int == 401
+    assert cloud.log_in(name, f"{name} secret", project=project).status_int == 201
+
+
 def test_a_changed_password_invalidates_tokens_and_the_old_password(
     cloud: IdentityCloud, admin: str, forget: Callable[[], None]
 ) -> None:
@@ -235,3 +255,19 @@ def test_a_context_has_the_clients_request_id(cloud: IdentityCloud, admin: str) 
     http.headers["X-OpenStack-Request-Id"] = "req-not\na-uuid"
     http.get_response(outer)
     assert captured["context"].global_request_id == ""
+
+
+@pytest.mark.parametrize(("method", "query", "line"), [
+    ("GET", "name=a%20b&marker=x:y/z", '"GET /servers?name=a%20b&marker=x:y/z"'),
+    ("GET", "name=\x1b[2J\x1b]0;owned\x07", '"GET /servers?name=%1B[2J%1B]0;owned%07"'),
+    ("GE\x1bT", "", '"GE%1BT /servers"'), ("GET", 'a"\r\nb\x9b', '"GET /servers?a%22%0D%0Ab%C2%9B"'),
+])
+def test_the_access_log_has_no_control_characters_of_clients(caplog: pytest.LogCaptureFixture, method: str, query: str, line: str) -> None:
+    def app(_environ: dict[str, object], start_response: Callable[..., object]) -> list[bytes]:
+        start_response("200 OK", [])
+        return []
+
+    environ = {"REQUEST_METHOD": method, "PATH_INFO": "/servers", "QUERY_STRING": query, "REMOTE_ADDR": "192.0.2.1"}
+    with caplog.at_level(logging.INFO):
+        RequestId(app)(environ, lambda *_arguments: None).close()  # type: ignore[attr-defined]
+    assert caplog.records[-1].getMessage().startswith(f"192.0.2.1 {line} status: ")

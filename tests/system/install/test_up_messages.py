@@ -11,13 +11,17 @@ from pathlib import Path
 from tests.support.paths import ROOT
 from tests.support.system.all_in_one import AllInOne
 from tools.lib.daemons import environment
+from tools.lib.services import free_port
+
+
+def nova_lite(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-W", "ignore", "-m", "nova_lite.cmd.lite.main", *words],
+                          capture_output=True, text=True, timeout=120, check=False, env=environment(), cwd=ROOT)
 
 
 def refused(state: Path, *, listen: str, port: int) -> str:
     """What it says as it ends at once."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "nova_lite.cmd.lite.main", "up", "--fake", "--state", str(state), "--listen", listen,
-         "--port", str(port)], capture_output=True, text=True, timeout=120, check=False, env=environment(), cwd=ROOT)
+    done = nova_lite("up", "--fake", "--state", str(state), "--listen", listen, "--port", str(port))
     assert done.returncode == 1, done.stderr
     return done.stderr.strip().splitlines()[-1]
 
@@ -44,3 +48,14 @@ def test_notifications_that_nobody_would_hear_are_warned_of(tmp_path: Path) -> N
         cloud.stop()
     assert "notifications are enabled and dropped" in cloud.log.read_text()
     assert "set [oslo_messaging_notifications] transport_url" in cloud.log.read_text()
+
+
+def test_others_cannot_read_the_log_though_qemus_user_passes_through_its_directory(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    log = tmp_path / "nova-lite.log"
+    log.write_text("of an earlier release\n")
+    log.chmod(0o644)
+    started = nova_lite("up", "--fake", "--background", "--state", str(tmp_path), "--port", str(free_port()))
+    nova_lite("down", "--state", str(tmp_path))
+    assert started.returncode == 0, started.stderr
+    assert log.stat().st_mode & 0o777 == 0o600

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import threading
+from pathlib import Path
 
 import pytest
 
 from nova_lite import errors
-from nova_lite.compute.records import Phase, Record
+from nova_lite.compute.records import Phase, Record, Records
 from nova_lite.compute.recovery import Recovery
 from nova_lite.lifecycle.servers import Power
 from nova_lite.runtime import failpoints
@@ -39,6 +41,21 @@ def test_a_record_holds_no_token(worker: Worker) -> None:
     record = worker.records.get(SERVER)
     assert record is not None
     assert record.guest.image.token == ""
+
+
+def test_neither_password_nor_user_data_of_the_config_drive_is_kept_in_the_record(tmp_path: Path) -> None:
+    documents = {"openstack/latest/meta_data.json": '{"admin_pass": "s3cret"}', "openstack/latest/user_data": "s3cret too"}
+    records = Records(tmp_path, is_durable=False)
+    records.load()
+    records.put(Record(guest=dataclasses.replace(make_guest(), config_drive=True, documents=documents), phase=Phase.BUILT))
+    [file] = (tmp_path / "guests").iterdir()
+    assert "s3cret" not in file.read_text()
+
+    fields = json.loads(file.read_text())
+    fields["guest"]["documents"] = documents  # as earlier releases did
+    file.write_text(json.dumps(fields))
+    Records(tmp_path, is_durable=False).load()
+    assert "s3cret" not in file.read_text()
 
 
 def test_a_second_build_does_not_start_a_guest_that_was_stopped(worker: Worker) -> None:

@@ -17,6 +17,7 @@ from nova_lite.context import new_request_id
 
 LOG = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_IN_QUERY = "%!$&'()*+,;=:@/?~[]"  # what is written as it came; quotes and control characters are not
 # A reader of the log must not be able to open consoles.
 _SECRET = re.compile(r"(/os-console-auth-tokens/)[^/]+")
 
@@ -74,14 +75,16 @@ class _Response:
             getattr(self.chunks, "close", lambda: None)()
         finally:
             query = self._environ.get("QUERY_STRING")
-            # Quoted again: a decoded line feed would let a client write log lines of its own.
+            # Quoted again: line feeds and escapes would let a client write log lines of its own, or move its reader's cursor.
             path = urllib.parse.quote(f"{self._environ.get('SCRIPT_NAME', '')}{self._environ.get('PATH_INFO', '')}")
             path = _SECRET.sub(r"\1***", path)
+            if query:
+                path = f"{path}?{urllib.parse.quote(query, safe=_IN_QUERY)}"
             LOG.info(
                 '%s "%s %s" status: %s len: %d time: %.4f',
                 self._environ.get("REMOTE_ADDR", "-"),
-                self._environ["REQUEST_METHOD"],
-                f"{path}?{query}" if query else path,
+                urllib.parse.quote(self._environ["REQUEST_METHOD"]),
+                path,
                 self.status,
                 self._sent,
                 self._clock() - self._started,
