@@ -15,7 +15,7 @@ class Workflows:
         self._engine = engine
 
     def run(self, ctxt: Context, *, action_id: int) -> None:
-        self._engine.start(action_id)
+        self._engine.start(action_id, project_id=ctxt.project_id)
 
     def report_step(self, ctxt: Context, *, report: StepReport) -> None:
         self._engine.report(report)

@@ -38,11 +38,11 @@ GRACE_S = 120.0
 
 
 class Engine:
-    """`submit(work)` runs control steps beside reports; `wake(seconds, work)` runs them later; `owner` is in leases."""
+    """`submit(work, project_id)` runs control steps beside reports, for projects in turn; `wake(seconds, work)` runs them later; `owner` is in leases."""
 
     def __init__(
         self, services: Services, workflows: Mapping[str, Workflow[Any]], *, owner: str,
-        submit: Callable[[Callable[[], None]], None], wake: Callable[[float, Callable[[], None]], None],
+        submit: Callable[[Callable[[], None], str], None], wake: Callable[[float, Callable[[], None]], None],
     ) -> None:
         self._services, self.workflows, self._owner = services, workflows, owner
         self._submit, self._wake = submit, wake
@@ -53,13 +53,13 @@ class Engine:
         self.active: set[int] = set()
         self._remembered = Remembered()
 
-    def start(self, action_id: int) -> None:
-        """Carry the action out in a thread of its own, unless its turn will come anyway."""
+    def start(self, action_id: int, *, project_id: str = "") -> None:
+        """Carry the action out in a thread when it is the requesting project's turn, unless that will come anyway."""
         with self._lock:
             if action_id in self._queued:
                 return
             self._queued.add(action_id)
-        self._submit(functools.partial(self._in_turn, action_id))
+        self._submit(functools.partial(self._in_turn, action_id), project_id)
 
     def _in_turn(self, action_id: int) -> None:
         with self._lock:
@@ -153,7 +153,8 @@ class Engine:
         if execution.entry.lease_owner is not None:
             with self._lock:
                 self.active.add(execution.entry.id)  # its lease is renewed while it waits for a thread
-            self._submit(functools.partial(self._safely, execution.entry.id, functools.partial(self._work, execution)))
+            self._submit(functools.partial(self._safely, execution.entry.id, functools.partial(self._work, execution)),
+                         execution.entry.project_id)
         else:
             self._send(execution)
 
@@ -254,7 +255,7 @@ class Engine:
         seconds = passing.backoff_s(execution.entry.retries)
         awaits = execution.entry.awaiting_step is not None
         self._progress.rest(execution, fault, seconds)
-        again = self.resend if awaits else self.start
+        again = self.resend if awaits else functools.partial(self.start, project_id=execution.entry.project_id)
         self._wake(seconds, functools.partial(again, execution.entry.id))
 
     def _log(self, execution: Execution[S], step: Step[S], error: Exception) -> None:

@@ -193,7 +193,7 @@ class OneProcess:
         self._start_conductor("conductor-1")
 
     def _start_conductor(self, name: str) -> None:
-        self.engine = Engine(self.services, WORKFLOWS, owner=name, submit=self.bus.put, wake=lambda seconds, work: None)
+        self.engine = Engine(self.services, WORKFLOWS, owner=name, submit=lambda work, project_id: self.bus.put(work), wake=lambda seconds, work: None)
         self.conductor.__init__(  # type: ignore[misc]
             Reports(self), Workflows(self.engine), PowerChanges(self.services), Documents(self.services), self.network_sync, self.heartbeats)
 

@@ -58,7 +58,7 @@ class Tapes:
             database_epoch.renew(session)
         return Engine(self.services, {"copy_tape": self.workflow()}, owner=name, submit=self._submit, wake=lambda seconds, work: None)
 
-    def _submit(self, work: Callable[[], None]) -> None:
+    def _submit(self, work: Callable[[], None], project_id: str) -> None:
         self.threads += 1
         work()
 
