@@ -223,19 +223,21 @@ class ImageCache:
             self._conversions.release()
 
     def _convert(self, image: Image, source: Path, target: Path, size: int, check: Callable[[], None]) -> None:
-        text = commands.run(
-            ["qemu-img", "info", "--output=json", "-f", image.disk_format, str(source)], timeout_s=_INFO_CPU_S,
-            memory_mb=_INFO_MEMORY_MB, cpu_s=_INFO_CPU_S, check=check,
-        )
-        metadata = json.loads(text)
-        more = metadata.get("format-specific", {}).get("data", {})
-        if "backing-filename" in metadata or more.get("data-file"):
-            raise image_format.BadImage("it refers to another file")
-        commands.run(
-            ["qemu-img", "convert", "-f", image.disk_format, "-O", "raw", "-t", "writeback", str(source), str(target)],
-            timeout_s=self._convert_timeout_s, memory_mb=_CONVERT_MEMORY_MB, cpu_s=int(self._convert_timeout_s),
-            file_bytes=size + _SLACK_BYTES, check=check,
-        )
+        """qemu-img reads a file of a user's, so it has no rights but to that file and to the one that it makes."""
+        with source.open("rb") as read, target.open("wb") as made:
+            text = commands.run(
+                ["qemu-img", "info", "--output=json", "-f", image.disk_format, f"/dev/fd/{read.fileno()}"], timeout_s=_INFO_CPU_S,
+                limits=commands.Limits(memory_mb=_INFO_MEMORY_MB, cpu_s=_INFO_CPU_S, file_bytes=0), confined_to=[read.fileno()],
+                check=check)
+            metadata = json.loads(text)
+            more = metadata.get("format-specific", {}).get("data", {})
+            if "backing-filename" in metadata or more.get("data-file"):
+                raise image_format.BadImage("it refers to another file")
+            commands.run(
+                ["qemu-img", "convert", "-f", image.disk_format, "-O", "raw", "-t", "writeback",
+                 f"/dev/fd/{read.fileno()}", f"/dev/fd/{made.fileno()}"],
+                timeout_s=self._convert_timeout_s, confined_to=[read.fileno(), made.fileno()], check=check,
+                limits=commands.Limits(memory_mb=_CONVERT_MEMORY_MB, cpu_s=int(self._convert_timeout_s), file_bytes=size + _SLACK_BYTES))
 
     def _commit(self, image: Image, key: str, raw: Path, size: int) -> None:
         """Make the base visible whole: its bytes on disk first, then its name, then the file of its size, which makes it valid."""

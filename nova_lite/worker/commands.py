@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
+import pwd
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 # How often the caller of a running program checks whether the result is still needed.
 _CHECK_EVERY_S = 0.2
 _OUTPUT_CHARACTERS = 600
+_UNPRIVILEGED = "nobody"
 
 
 class CommandFailed(Exception):
@@ -26,31 +29,46 @@ class CommandFailed(Exception):
         self.program, self.status, self.output = program, status, output
 
 
-def run(  # each limit is of its own kind
-    arguments: Sequence[str], *, timeout_s: float, stdin: str = "", memory_mb: int | None = None,
-    cpu_s: int | None = None, file_bytes: int | None = None, check: Callable[[], None] | None = None,
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Of a program's address space, its CPU time and each file that it writes (setrlimit); None: none."""
+
+    memory_mb: int | None = None
+    cpu_s: int | None = None
+    file_bytes: int | None = None
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        limits = [f"--as={self.memory_mb << 20}"] if self.memory_mb else []
+        limits += [f"--cpu={self.cpu_s}"] if self.cpu_s else []
+        limits += [f"--fsize={self.file_bytes}"] if self.file_bytes is not None else []
+        return ["prlimit", *limits, "--", *arguments] if limits else list(arguments)
+
+
+_NO_LIMITS = Limits()
+
+
+def run(
+    arguments: Sequence[str], *, timeout_s: float, stdin: str = "", limits: Limits = _NO_LIMITS, confined_to: Sequence[int] = (),
+    check: Callable[[], None] | None = None,
 ) -> str:
     """What the program prints to stdout.
 
-    `memory_mb`, `cpu_s` and `file_bytes` limit its address space, its CPU time and each file that it writes (setrlimit).
-    `check` is called five times a second; when it raises, the program is killed.
+    `confined_to`: descriptors of files, which are the program's for the while: under a root it runs as a user without
+    rights, and opens them as `/dev/fd/NUMBER`. `check` is called five times a second; when it raises, the program is killed.
 
     :raises CommandFailed: any exit status but 0, or `timeout_s` is over.
     """
-    limits = [f"--as={memory_mb << 20}"] if memory_mb else []
-    limits += [f"--cpu={cpu_s}"] if cpu_s else []
-    limits += [f"--fsize={file_bytes}"] if file_bytes is not None else []
-    command = ["prlimit", *limits, "--", *arguments] if limits else list(arguments)
-    with _input(stdin) as source:
-        process = _start(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        output, error_output = _finish(process, deadline=time.monotonic() + timeout_s, check=check)
-    except subprocess.TimeoutExpired as late:
-        raise _too_late(arguments, timeout_s) from late
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+    command = limits.command(arguments)
+    with _input(stdin) as source, _given(confined_to) as prefix:
+        process = _start([*prefix, *command], stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, kept=confined_to)
+        try:
+            output, error_output = _finish(process, deadline=time.monotonic() + timeout_s, check=check)
+        except subprocess.TimeoutExpired as late:
+            raise _too_late(arguments, timeout_s) from late
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
     if process.returncode:
         printed = " ".join((error_output.strip() or output.strip()).split())[-_OUTPUT_CHARACTERS:]
         raise CommandFailed(
@@ -85,10 +103,29 @@ def _input(text: str) -> Iterator[int]:
         yield stream.fileno()
 
 
-def _start(command: Sequence[str], *, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def _given(descriptors: Sequence[int]) -> Iterator[list[str]]:
+    """Let the files belong to the user without rights for the while; the command that makes a program that user's."""
+    if not descriptors or os.geteuid() != 0:
+        yield []
+        return
+    user = pwd.getpwnam(_UNPRIVILEGED)
+    owners = [os.fstat(descriptor).st_uid for descriptor in descriptors]
+    try:
+        for descriptor in descriptors:
+            os.fchown(descriptor, user.pw_uid, -1)
+        yield ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--no-new-privs", "--"]
+    finally:
+        for descriptor, owner in zip(descriptors, owners, strict=True):
+            os.fchown(descriptor, owner, -1)
+
+
+def _start(
+    command: Sequence[str], *, stdin: int, stdout: int, stderr: int, kept: Sequence[int] = ()
+) -> subprocess.Popen[str]:
     try:
         return subprocess.Popen(
-            list(command), stdin=stdin, stdout=stdout, stderr=stderr, text=True, errors="replace")
+            list(command), stdin=stdin, stdout=stdout, stderr=stderr, text=True, errors="replace", pass_fds=kept)
     except OSError as error:
         raise CommandFailed(command[0], f"cannot be run: {error.strerror}") from error
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
+import pwd
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -162,6 +164,20 @@ def test_a_broken_qcow2_is_refused_with_the_tools_words(server: ImageServer, cac
     server.content = bytes(good)
     with pytest.raises(errors.ImageFailed, match="qemu-img"):
         fetch(cache, server.image())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_reads_a_users_image_has_no_rights(server: ImageServer, cache: ImageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as programs:  # not below pytest's directory, through which root alone passes
+        Path(programs).chmod(0o755)
+        Path(programs, "qemu-img").write_text("#!/bin/sh\ngrep -E '^(Uid|CapEff)' /proc/self/status >&2; exit 1\n")
+        Path(programs, "qemu-img").chmod(0o755)
+        server.content = qcow2(tmp_path)
+        monkeypatch.setenv("PATH", programs, prepend=":")
+        with pytest.raises(errors.ImageFailed) as failed:
+            fetch(cache, server.image())
+    nobody = pwd.getpwnam("nobody").pw_uid
+    assert f"Uid: {nobody} {nobody} {nobody} {nobody} CapEff: {0:016x}" in failed.value.text
 
 
 def test_a_disk_larger_than_the_flavors_is_refused_with_both_sizes(

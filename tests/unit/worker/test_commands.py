@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from nova_lite.worker import commands
@@ -57,9 +60,26 @@ def test_a_check_does_not_interrupt_input_and_output() -> None:
 
 def test_memory_is_limited() -> None:
     with pytest.raises(commands.CommandFailed):
-        commands.run(["dd", "if=/dev/zero", "of=/dev/null", "bs=512M", "count=1"], timeout_s=30, memory_mb=64)
+        commands.run(["dd", "if=/dev/zero", "of=/dev/null", "bs=512M", "count=1"], timeout_s=30, limits=commands.Limits(memory_mb=64))
 
 
 def test_the_status_of_a_program_is_its_exit_status_or_its_signal() -> None:
     assert commands.status(["sh", "-c", "exit 33"], timeout_s=10) == 33
     assert commands.status(["sh", "-c", "kill -ABRT $$"], timeout_s=10) == -6
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_confined_program_has_no_rights_but_to_its_files(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    (own, other) = (tmp_path / "own", tmp_path / "other")
+    for path in (own, other):
+        path.write_text(f"{path.name}\n")
+        path.chmod(0o600)
+    with own.open("r+") as file:
+        script = f"grep -E '^(Uid|CapEff|CapPrm|NoNewPrivs|Groups)' /proc/self/status; cat /dev/fd/{file.fileno()} {other}; :"
+        lines = commands.run(["sh", "-c", script], timeout_s=10, confined_to=[file.fileno()]).splitlines()
+    status = dict(line.split(":\t") for line in lines if ":\t" in line)
+    assert "0" not in status["Uid"].split()
+    assert (int(status["CapEff"], 16), int(status["CapPrm"], 16), status["Groups"].strip(), status["NoNewPrivs"]) == (0, 0, "", "1")
+    assert lines[-1] == "own"
+    assert own.stat().st_uid == 0
