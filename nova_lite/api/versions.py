@@ -22,6 +22,9 @@ _ROOTS: dict[str, tuple[int, Callable[[str], Body]]] = {
 }
 
 
+_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
 class Versions:
     """WSGI application of the unversioned roots and of every path that no service has."""
 
@@ -30,6 +33,8 @@ class Versions:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         http = webob.Request(environ)
+        if http.method not in _METHODS:
+            return _not_allowed(http.method)(environ, start_response)
         root, base_url = http.script_name, self._conf.api.public_url.rstrip("/") or http.host_url
         status, document = _ROOTS.get(root, _ROOTS[""])
         if http.path_info.rstrip("/"):
@@ -41,6 +46,12 @@ class Versions:
         if root:
             return _json(404, {"error": {"code": 404, "title": "Not Found", "message": f"{http.path} does not exist"}})
         return _json(300, {"choices": version_documents.choices(base_url, http.path_info)})
+
+
+def _not_allowed(method: str) -> webob.Response:
+    answer = _json(405, {"error": {"code": 405, "title": "Method Not Allowed", "message": f"versions are read: {method} is not allowed"}})
+    answer.allow = _METHODS
+    return answer
 
 
 def _json(status: int, document: Body) -> webob.Response:

@@ -270,3 +270,11 @@ def test_a_body_of_100_mb_is_refused_unread(stage: Stage, path: str, is_chunked:
     assert "too large" in answer.text
     assert body.taken < 1_000_000
     assert stage.cloud.rows() == before
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "BREW"])
+@pytest.mark.parametrize("path", ["/", "/identity", "/image", "/network", "/elsewhere"])
+def test_the_versions_are_read_only(stage: Stage, method: str, path: str) -> None:
+    answer = stage.cloud.request(method, path)
+    assert (answer.status_int, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert stage.cloud.request("GET", path).status_int in (200, 300)
