@@ -22,10 +22,12 @@ from collections.abc import Callable
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from oslo_config import cfg
+from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.values.image_grant import Access, ImageGrant
 
+LOG = logging.getLogger(__name__)
 STAGED = 0
 MAX_ACTIVE_KEYS = 3  # staged, primary and one that only decrypts: rotate no more often than tokens live
 CLOCK_SKEW_S = 300  # how far ahead the clock of the daemon that issued a token may be
@@ -65,6 +67,7 @@ class KeyRepository:
         self._stamp = -1
         self._is_stable = False
         self._keys: MultiFernet | None = None
+        self._skipped: dict[int, str] = {}
 
     def create(self) -> bool:
         """Create the directory with a staged and a primary key; False: it existed.
@@ -98,7 +101,7 @@ class KeyRepository:
             fcntl.flock(handle, fcntl.LOCK_EX)
             numbers = _numbers(self.directory)
             primary = max(numbers, default=STAGED) + 1
-            if STAGED not in numbers:
+            if STAGED not in numbers or _skipped(self.directory, [STAGED]):
                 _write(self.directory, STAGED, Fernet.generate_key())
             # The staged key keeps its number until its copy exists, so that every reader finds it.
             _write(self.directory, primary, _read(self.directory, STAGED))
@@ -113,6 +116,8 @@ class KeyRepository:
 
     def keys(self) -> MultiFernet:
         """The keys in the directory now, primary first.
+
+        Files that hold no key, such as one that is being copied, are left out until they do.
 
         :raises errors.Unavailable: there are none, or they cannot be read.
         """
@@ -130,9 +135,17 @@ class KeyRepository:
         numbers = sorted(_numbers(self.directory), reverse=True)
         if not numbers:
             raise ValueError("there are none")
-        self._keys = MultiFernet([Fernet(_read(self.directory, number)) for number in numbers])
+        skipped = _skipped(self.directory, numbers)
+        if skipped.keys() >= set(numbers):
+            raise ValueError("; ".join(f"{number}: {reason}" for number, reason in skipped.items()))
+        if skipped != self._skipped:
+            for number, reason in skipped.items():
+                LOG.warning("key %s in %s is not used: %s", number, self.directory, reason)
+        self._skipped = skipped
+        self._keys = MultiFernet([Fernet(_read(self.directory, number)) for number in numbers if number not in skipped])
         self._stamp = stamp
-        self._is_stable = self._clock() - stamp / 1e9 > _RACY_S
+        # Writing into a file does not change the directory's time.
+        self._is_stable = not skipped and self._clock() - stamp / 1e9 > _RACY_S
 
 
 class Tokens:
@@ -268,6 +281,17 @@ def _numbers(directory: str) -> list[int]:
 def _read(directory: str, number: int) -> bytes:
     with open(os.path.join(directory, str(number)), "rb") as file:
         return file.read().strip()
+
+
+def _skipped(directory: str, numbers: list[int]) -> dict[int, str]:
+    """Those of the files that hold no usable key, with the reason."""
+    reasons = {}
+    for number in numbers:
+        try:
+            Fernet(_read(directory, number))
+        except (OSError, ValueError) as error:
+            reasons[number] = str(error)
+    return reasons
 
 
 def _write(directory: str, number: int, key: bytes) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import os
 import stat
@@ -220,6 +221,40 @@ def test_keys_that_did_not_change_are_read_once(keys: KeyRepository) -> None:
     os.utime(keys.directory, (1_700_000_000, 1_700_000_000))
     running = KeyRepository(keys.directory)
     assert running.keys() is running.keys()
+
+
+@pytest.mark.parametrize("content", ["", "x", Fernet.generate_key().decode()[:20]])
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_file_without_a_whole_key_is_left_out(keys: KeyRepository, issuer: Tokens, number: int, content: str) -> None:
+    text, _ = issuer.issue("u1")
+    Path(keys.directory, str(number)).write_text(content)
+    running = Tokens(KeyRepository(keys.directory), lifetime_s=3600, clock=issuer._clock)
+    assert running.read(text).user_id == "u1"
+    assert running.read(running.issue("u2")[0]).user_id == "u2"
+
+
+def test_a_key_whose_copy_ends_later_is_used_then(keys: KeyRepository) -> None:
+    key = Fernet.generate_key()
+    copied = Path(keys.directory, "2")
+    copied.touch()
+    os.utime(keys.directory, (1_700_000_000, 1_700_000_000))
+    running = KeyRepository(keys.directory)
+    running.keys()
+    copied.write_bytes(key)  # the directory's time stays
+    assert running.keys().decrypt(Fernet(key).encrypt(b"text")) == b"text"
+
+
+def test_rotation_does_not_make_an_empty_staged_key_primary(keys: KeyRepository) -> None:
+    Path(keys.directory, "0").write_text("")
+    primary = keys.rotate()
+    assert len(base64.urlsafe_b64decode(Path(keys.directory, str(primary)).read_bytes())) == 32
+
+
+def test_a_repository_of_damaged_keys_is_reported(keys: KeyRepository) -> None:
+    for name in _names(keys):
+        Path(keys.directory, name).write_text("")
+    with pytest.raises(errors.Unavailable, match="cannot be read"):
+        keys.keys()
 
 
 def test_a_missing_repository_is_reported(tmp_path: Path) -> None:
