@@ -14,6 +14,7 @@ from nova_lite.console import proxy
 from nova_lite.console.proxy import ConsoleProxy, Make
 from nova_lite.db import migrate
 from nova_lite.db.engine import Database
+from nova_lite.runtime import concurrency
 
 LOG = logging.getLogger(__name__)
 
@@ -42,9 +43,9 @@ def within(conf: cfg.ConfigOpts, database: Database) -> list[ConsoleProxy]:
 def _listen(conf: cfg.ConfigOpts, group: str, host: str, port: str) -> socket.socket:
     section = conf[group]
     try:
-        return socket.create_server((section[host], section[port]))
+        return concurrency.listen(section[host], section[port])
     except OSError:
-        listener = socket.create_server((section[host], 0))
+        listener = concurrency.listen(section[host], 0)
         free = listener.getsockname()[1]
         LOG.warning("[%s] %s %s is taken: consoles are on %s", group, port, section[port], free)
         conf.set_override(port, free, group=group)
@@ -57,7 +58,7 @@ def _run(name: str, summary: str, make: Make, address: tuple[str, str, str]) -> 
     section = conf[group]
     with daemon.starting(name):
         try:
-            listener = socket.create_server((section[host], section[port]))
+            listener = concurrency.listen(section[host], section[port])
         except OSError as error:
             raise OSError(f"cannot listen on {section[host]}:{section[port]}: {error.strerror}; set [{group}] {host} and {port}") from error
         service = make(conf, migrate.open_upgraded(conf), listener)

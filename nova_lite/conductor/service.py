@@ -38,7 +38,7 @@ from nova_lite.rpc import stopping
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
-from nova_lite.runtime import tokens
+from nova_lite.runtime import addresses, tokens
 from nova_lite.runtime.periodic import Periodic
 
 LOG = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class ConductorService:
                                 settle_s=COALESCE_S)
         services = engine_services.over(transport, conf=conf, database=database, now=utcnow, network_changed=network_push.call_soon, environment=Environment(
             dns_domain=conf.network.dns_domain, open_secret=issuer.decrypt_secret,
-            public_url=conf.api.public_url or f"http://{conf.api.listen}:{conf.api.port}",
+            public_url=addresses.api_url(conf),
             image_token=issuer.issue_for_image))
         network_sync = NetworkSync(services)
         self._services = services

@@ -18,12 +18,13 @@ projects are in an existing Keystone; each new token then costs a
 request to it, cached for `[keystone] token_cache_time`. Servers
 keep the project ids that they were created with.
 """),
-    cfg.HostAddressOpt("listen", version=4, default="127.0.0.1", help="""
-IPv4 address or host name that nova-api listens on.
+    cfg.HostAddressOpt("listen", default="127.0.0.1", help="""
+Address or host name that nova-api listens on.
 
-The default is reachable from this machine only. Set 0.0.0.0 or one
-address of the machine to serve others, preferably behind a proxy
-that terminates TLS: nova-api itself speaks plain HTTP.
+The default is reachable from this machine only. Set 0.0.0.0, or ::
+for IPv6 too, or one address of the machine to serve others,
+preferably behind a proxy that terminates TLS: nova-api itself speaks
+plain HTTP.
 """),
     cfg.PortOpt("port", default=8774, help="""
 TCP port that nova-api listens on.
@@ -109,9 +110,9 @@ URL at which clients reach nova-api, without a path, such as
 https://cloud.example.org.
 
 It is written into the catalog and into links. Empty, the default:
-`listen` and `port` for the catalog, the requested host for links.
-Set it as soon as clients are not on this machine or a proxy stands
-in front.
+the host that a request came to, and towards hosts `listen` and
+`port`, or this machine's address where that is 0.0.0.0 or ::. Set
+it as soon as a proxy stands in front.
 """),
     cfg.IntOpt("max_request_body_size", default=114688, min=1024, help="""
 Maximum size of a request body, in bytes; a larger one is answered

@@ -22,12 +22,12 @@ Empty, the default: `serialproxy_host` and `serialproxy_port`. Set
 it where a proxy with TLS stands in front: browsers refuse ws:// in
 pages that came over https. Read by nova-api.
 """),
-    cfg.HostAddressOpt("serialproxy_host", version=4, default="127.0.0.1", help="""
-IPv4 address or host name that nova-serialproxy listens on.
+    cfg.HostAddressOpt("serialproxy_host", default="127.0.0.1", help="""
+Address or host name that nova-serialproxy listens on.
 
-The default is reachable from this machine only. Set 0.0.0.0 or one
-address of the machine to serve others, preferably behind a proxy
-that terminates TLS.
+The default is reachable from this machine only. Set 0.0.0.0, or ::
+for IPv6 too, or one address of the machine to serve others,
+preferably behind a proxy that terminates TLS.
 """),
     cfg.PortOpt("serialproxy_port", default=6083, help="""
 TCP port that nova-serialproxy listens on.

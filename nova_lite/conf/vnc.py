@@ -23,12 +23,12 @@ Empty, the default: vnc_lite.html at `novncproxy_host` and
 `novncproxy_port`. Set it where a proxy with TLS stands in front or
 users are not on this machine. Read by nova-api.
 """),
-    cfg.HostAddressOpt("novncproxy_host", version=4, default="127.0.0.1", help="""
-IPv4 address or host name that nova-novncproxy listens on.
+    cfg.HostAddressOpt("novncproxy_host", default="127.0.0.1", help="""
+Address or host name that nova-novncproxy listens on.
 
-The default is reachable from this machine only. Set 0.0.0.0 or one
-address of the machine to serve others, preferably behind a proxy
-that terminates TLS.
+The default is reachable from this machine only. Set 0.0.0.0, or ::
+for IPv6 too, or one address of the machine to serve others,
+preferably behind a proxy that terminates TLS.
 """),
     cfg.PortOpt("novncproxy_port", default=6080, help="""
 TCP port that nova-novncproxy listens on.

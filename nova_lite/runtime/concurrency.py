@@ -211,11 +211,19 @@ def _native(name: str) -> Any:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket. :raises OSError: the port is taken or the address is not ours."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    """A listening TCP socket; on `::` for IPv4 too. :raises OSError: the port is taken or the address is not ours."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)  # a name's IPv4 address first
+    listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.bind((host, port))
-    listener.listen(1024)
+    try:
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
     return listener
 

@@ -9,6 +9,8 @@ import shlex
 
 from oslo_config import cfg
 
+from nova_lite.runtime import addresses
+
 CLOUD = "nova-lite"
 
 
@@ -22,7 +24,7 @@ def write(conf: cfg.ConfigOpts, password: str) -> None:
 
     Readable by their owner only, since the password is in them.
     """
-    auth = {"auth_url": f"{conf.api.public_url}/identity/v3", "username": "admin", "password": password,
+    auth = {"auth_url": f"{addresses.api_url(conf)}/identity/v3", "username": "admin", "password": password,
             "project_name": "admin", "user_domain_name": "Default", "project_domain_name": "Default"}
     region = {"region_name": conf.api.region, "identity_api_version": "3"}
     _replace(path(conf), json.dumps({"clouds": {CLOUD: {"auth": auth, **region}}}, indent=2))

@@ -35,7 +35,7 @@ from nova_lite.db.engine import Database, open_database
 from nova_lite.db.hosts import hosts
 from nova_lite.network.service import NetworkService
 from nova_lite.notifications import emitter
-from nova_lite.runtime import concurrency
+from nova_lite.runtime import addresses, concurrency
 from nova_lite.scheduler.service import SchedulerService
 from nova_lite.volume.service import VolumeService
 
@@ -54,7 +54,7 @@ def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
             "1  it could not start (the port is taken, the database does not answer, …), and stderr or the log says why"))
     parser.add_argument("--port", type=settings.argument(types.Port(min=1)), help="port of the API (default: 8774)")
     parser.add_argument(
-        "--listen", type=settings.argument(types.HostAddress(4)), metavar="ADDRESS", help="address of the API and the console proxies (default: 127.0.0.1)")
+        "--listen", type=settings.argument(types.HostAddress()), metavar="ADDRESS", help="address of the API and the console proxies (default: 127.0.0.1)")
     parser.add_argument("--fake", action="store_true", help="simulated guests and networks: no root, no libvirt, ready in seconds")
     parser.add_argument(
         "--hosts", type=settings.argument(types.Integer(min=1)), default=1, metavar="N", help="with --fake: number of simulated hosts (default: 1)")
@@ -97,10 +97,13 @@ def _overlay(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
 
 
 def embed(conf: cfg.ConfigOpts) -> None:
-    """Keep messages in the process, whatever nova.conf has as transport_url; clients reach the API where it listens."""
+    """Keep messages in the process, whatever nova.conf has as transport_url; clients reach the API where it listens.
+
+    On all addresses: links and catalog name the one that a request came to.
+    """
     transport_url(conf)
-    if not conf.api.public_url:
-        conf.set_override("public_url", f"http://{conf.api.listen}:{conf.api.port}", group="api")
+    if not conf.api.public_url and not addresses.is_every_address(conf.api.listen):
+        conf.set_override("public_url", addresses.api_url(conf), group="api")
 
 
 def transport_url(conf: cfg.ConfigOpts) -> None:
@@ -141,7 +144,7 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
         _wait_for_compute_host(database, since=started_at)
         api.start()
         cloud_file.write(conf, password)
-        yield conf.api.public_url
+        yield addresses.api_url(conf)
     finally:
         server.stop()
         for service in reversed(started):
@@ -182,9 +185,9 @@ def _services(conf: cfg.ConfigOpts, bus: messaging.transport.RPCTransport, datab
 def _start_in_background(conf: cfg.ConfigOpts) -> int:
     """Start this program again without --background, and wait until its API answers."""
     os.makedirs(conf.state_path, mode=0o700, exist_ok=True)
-    pid = pid_file.running(conf.state_path)
-    if pid is not None or _answers(conf.api.public_url):
-        subject = f"the cloud of {conf.state_path} (pid {pid})" if pid else f"a service at {conf.api.public_url}"
+    pid, url = pid_file.running(conf.state_path), addresses.api_url(conf)
+    if pid is not None or _answers(url):
+        subject = f"the cloud of {conf.state_path} (pid {pid})" if pid else f"a service at {url}"
         print(f"nova-lite: {subject} is already running; nova-lite down stops the cloud", file=sys.stderr)
         return 1
     log = os.path.join(conf.state_path, "nova-lite.log")
@@ -195,9 +198,9 @@ def _start_in_background(conf: cfg.ConfigOpts) -> int:
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
     deadline = time.monotonic() + READY_S
     while child.poll() is None and time.monotonic() < deadline:
-        if _answers(conf.api.public_url):
+        if _answers(url):
             pid_file.write(conf.state_path, child.pid)
-            print(f"nova_lite is up at {conf.api.public_url} (pid {child.pid}, log {log})\n{cloud_file.client_commands(conf)}")
+            print(f"nova_lite is up at {url} (pid {child.pid}, log {log})\n{cloud_file.client_commands(conf)}")
             return 0
         time.sleep(0.1)
     child.terminate()

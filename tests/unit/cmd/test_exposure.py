@@ -104,7 +104,9 @@ def test_a_broker_and_a_database_on_all_addresses_are_noted(tmp_path: Path, fami
 
 
 @pytest.mark.parametrize(("lines", "named"), [
-    (("[api]", "listen = 127.0.0.1"), ""), (("[api]", "listen = 192.0.2.1"), "API on 192.0.2.1"), (("[api]", "listen = 0.0.0.0"), "API on 0.0.0.0"),
+    (("[api]", "listen = 127.0.0.1"), ""), (("[api]", "listen = 192.0.2.1"), "API on 192.0.2.1"), (("[api]", "listen = localhost"), ""),
+    (("[api]", "listen = ::1"), ""), (("[api]", "listen = ::"), "API on ::"), (("[api]", "listen = cloud.example"), "API on cloud.example"),
+    (("[api]", "listen = 0.0.0.0"), "API on 0.0.0.0"),
     (("[api]", "listen = 0.0.0.0", "public_url = http://cloud.example"), "API on 0.0.0.0"),
     (("[api]", "listen = 192.0.2.1", "public_url = https://cloud.example"), ""),
     (("[vnc]", "novncproxy_host = 0.0.0.0"), "novncproxy on 0.0.0.0"),

@@ -22,6 +22,7 @@ from nova_lite.db.base import utcnow
 from nova_lite.db.compute import consoles, servers
 from nova_lite.db.compute.servers import Server
 from nova_lite.rpc.compute import ConsoleType
+from nova_lite.runtime import addresses
 
 OPEN = Rule("os_compute_api:os-remote-consoles", MEMBER)
 # Types by protocol, also those that this cloud does not have: refused by name, so that a user sees that it is no typo.
@@ -137,15 +138,9 @@ def _base_url(conf: cfg.ConfigOpts, console: ConsoleType) -> str:
     """The operator's option, or the address at which the proxy listens."""
     if console is ConsoleType.NOVNC:
         base_url, host, port = conf.vnc.novncproxy_base_url, conf.vnc.novncproxy_host, conf.vnc.novncproxy_port
-        return str(base_url) or f"http://{_reachable(conf, host)}:{port}/vnc_lite.html"
+        return str(base_url) or f"http://{addresses.url_host(conf, host)}:{port}/vnc_lite.html"
     base_url, host, port = conf.serial_console.base_url, conf.serial_console.serialproxy_host, conf.serial_console.serialproxy_port
-    return str(base_url) or f"ws://{_reachable(conf, host)}:{port}/"
-
-
-def _reachable(conf: cfg.ConfigOpts, host: str) -> str:
-    """The address for URLs: that of the host for a proxy that listens on all addresses."""
-    address = str(conf.my_ip) if host in ("0.0.0.0", "::", "") else host  # compared, not listened on
-    return f"[{address}]" if ":" in address else address
+    return str(base_url) or f"ws://{addresses.url_host(conf, host)}:{port}/"
 
 
 def _with_token(url: str, console: ConsoleType, token: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from nova_lite.cmd.lite.diagnosis.finding import Finding, note, ok, problem
 from nova_lite.db import clock, migrate
 from nova_lite.db.engine import open_database
 from nova_lite.db.hosts import hosts
+from nova_lite.runtime import addresses, concurrency
 
 _NOT_RUNNING = "no cloud is running in the background"
 _CLOCK_SKEW_S = 60.0
@@ -28,14 +28,12 @@ def check_port(conf: cfg.ConfigOpts) -> Finding:
     pid = pid_file.running(conf.state_path)
     if pid is not None and answers(conf):
         return ok(f"{where} belongs to this cloud, pid {pid}")
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((conf.api.listen, conf.api.port))
-        except PermissionError:
-            return problem(f"{where} needs root", "choose a port from 1024 on: --port")
-        except OSError as error:
-            return problem(f"{where}: {error.strerror}{owner(conf.api.port)}", "stop that program, or choose another --port")
+    try:
+        concurrency.listen(conf.api.listen, conf.api.port).close()
+    except PermissionError:
+        return problem(f"{where} needs root", "choose a port from 1024 on: --port")
+    except OSError as error:
+        return problem(f"{where}: {error.strerror}{owner(conf.api.port)}", "stop that program, or choose another --port")
     return ok(f"{where} is free")
 
 
@@ -75,7 +73,7 @@ def check_database(conf: cfg.ConfigOpts) -> Finding:
 
 
 def check_api(conf: cfg.ConfigOpts) -> Finding:
-    url, pid = _url(conf), pid_file.running(conf.state_path)
+    url, pid = addresses.api_url(conf), pid_file.running(conf.state_path)
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # our own http URL
             versions = len(json.load(response)["versions"])
@@ -122,13 +120,9 @@ def check_services(conf: cfg.ConfigOpts) -> Finding:
 def answers(conf: cfg.ConfigOpts) -> bool:
     """Whether anything answers HTTP at the API's address."""
     try:
-        with urllib.request.urlopen(_url(conf), timeout=5):  # our own http URL
+        with urllib.request.urlopen(addresses.api_url(conf), timeout=5):  # our own http URL
             return True
     except urllib.error.HTTPError:
         return True
     except (OSError, ValueError):
         return False
-
-
-def _url(conf: cfg.ConfigOpts) -> str:
-    return str(conf.api.public_url) or f"http://{conf.api.listen}:{conf.api.port}"

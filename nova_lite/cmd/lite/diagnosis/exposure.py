@@ -21,6 +21,7 @@ from oslo_config import cfg
 from nova_lite import errors
 from nova_lite.cmd.lite.diagnosis.finding import Finding, note, ok, problem
 from nova_lite.rpc import signing
+from nova_lite.runtime import addresses
 
 _PROC_NET = Path("/proc/net")
 _KERNEL = Path("/proc/sys/net/ipv4/conf")
@@ -91,7 +92,7 @@ def check_api_exposure(conf: cfg.ConfigOpts) -> Finding:
     sockets = {"API": (conf.api.listen, conf.api.public_url), "novncproxy": (conf.vnc.novncproxy_host, conf.vnc.novncproxy_base_url),
                "serialproxy": (conf.serial_console.serialproxy_host, conf.serial_console.base_url)}
     plain = [f"{name} on {address}" for name, (address, url) in sockets.items()
-             if not ipaddress.ip_address(address).is_loopback and not str(url).startswith(("https:", "wss:"))]
+             if not addresses.is_loopback(address) and not str(url).startswith(("https:", "wss:"))]
     if plain:
         return note(f"others reach it without TLS: {', '.join(plain)}", "a proxy with TLS in front, its URL in nova.conf, and listen = 127.0.0.1")
     return ok("reached from this machine alone, or by URLs with TLS")
