@@ -62,7 +62,8 @@ class AllInOne:
         assert self._process is not None
         assert self._process.poll() is None, f"the cloud ended: {self.tail()}"
         try:
-            self.log_in()
+            if not self._token:  # which a restart leaves valid
+                self.log_in()
             services = self.request("GET", "/v2.1/os-services?binary=nova-compute", version="2.53")["services"]
             return not needs_host or any(service["state"] == "up" for service in services)
         except (OSError, RuntimeError):

@@ -6,6 +6,7 @@ One JSON request a line on standard input, {"client", "words", "environment"}; o
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import signal
@@ -13,11 +14,23 @@ import sys
 import tempfile
 from typing import Any
 
+import cliff.command
+import novaclient.v2.client  # noqa: F401 - what nova imports once it knows the cloud's version
 from novaclient import shell as nova_shell
 from openstackclient import shell as openstack_shell
 
 MAINS = {"openstack": openstack_shell.main, "nova": nova_shell.main}
 LIMIT_S = 180
+
+
+def import_all() -> None:
+    """What openstack looks for at each start: the modules of all commands, and which package each is of."""
+    known = importlib.metadata.entry_points()
+    for group in known.groups:
+        if group.startswith("openstack."):
+            for entry in known.select(group=group):
+                entry.load()
+    cliff.command._get_distributions_by_modules()
 
 
 def serve() -> None:
@@ -54,4 +67,5 @@ def _become(request: dict[str, Any], out: int, err: int) -> None:
 
 
 if __name__ == "__main__":
+    import_all()
     serve()
