@@ -19,6 +19,7 @@ from tools.lib.services import free_port
 RELEASE = "keystone==30.0.0"
 CACHE = Path(os.environ.get("NOVA_LITE_CACHE", "/var/cache/nova-lite"))
 ADMIN_PASSWORD = "keystone admin secret"
+_ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # what it compiles is kept: nothing of it is compiled before
 _SERVE = """
 import sys
 from werkzeug.serving import WSGIRequestHandler, run_simple
@@ -37,8 +38,9 @@ def virtualenv() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         mark = made / "installed"
         if not mark.exists() or mark.read_text() != RELEASE:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(made)], check=True, timeout=120)
-            pip = [str(made / "bin" / "python"), "-m", "pip", "install", "--quiet", RELEASE]
+            # By this Python's pip, which is newer and several times as quick; Python compiles what Keystone imports.
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--clear", str(made)], check=True, timeout=120)
+            pip = [sys.executable, "-m", "pip", "--python", str(made / "bin" / "python"), "install", "--quiet", "--no-compile", RELEASE]
             subprocess.run(pip, check=True, timeout=1200)
             mark.write_text(RELEASE)
     return made
@@ -82,7 +84,7 @@ class RealKeystone:
                 stdout=log,
                 stderr=log,
                 cwd=self._directory,
-                env={**os.environ, "OS_KEYSTONE_CONFIG_FILES": str(self._directory / "keystone.conf")},
+                env={**_ENVIRONMENT, "OS_KEYSTONE_CONFIG_FILES": str(self._directory / "keystone.conf")},
             )
         self._wait()
         self._admin = self.log_in("admin", ADMIN_PASSWORD, project="admin")
@@ -156,6 +158,7 @@ class RealKeystone:
                 *command,
             ],
             cwd=self._directory,
+            env=_ENVIRONMENT,
             capture_output=True,
             text=True,
             timeout=180,

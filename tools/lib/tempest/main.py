@@ -79,9 +79,10 @@ def installed() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (venv / "complete").exists():
             print(f"tools/tempest: installing Tempest {VERSION} into {venv}", file=sys.stderr, flush=True)
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True, timeout=300)
-            subprocess.run([str(venv / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", "--no-input",
-                            f"tempest=={VERSION}"], check=True, timeout=1200)
+            # By this Python's pip, which tools/install has brought up to date; Python compiles what Tempest imports.
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--clear", str(venv)], check=True, timeout=300)
+            subprocess.run([sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install", "-q", "--no-compile",
+                            "--disable-pip-version-check", "--no-input", f"tempest=={VERSION}"], check=True, timeout=1200)
             (venv / "complete").touch()
     return venv
 
@@ -112,7 +113,8 @@ def _wait_for_host(admin: Any, *, deadline_s: float = 60) -> None:  # openstacks
 
 def run(venv: Path, workspace: Path, wanted: str, *, at_once: int) -> dict[str, Any]:
     """Run the tests, showing each as it ends; the counts and the names of those that failed."""
-    environment = {**os.environ, "TEMPEST_CONFIG": "tempest.conf", "TEMPEST_CONFIG_DIR": str(workspace / "etc")}
+    environment = {**os.environ, "TEMPEST_CONFIG": "tempest.conf", "TEMPEST_CONFIG_DIR": str(workspace / "etc"),
+                   "PYTHONDONTWRITEBYTECODE": ""}  # what Python compiles of Tempest is kept
     program = str(venv / "bin" / "tempest")
     package = next(venv.glob("lib/python3*/site-packages/tempest"))
     (workspace / ".stestr.conf").write_text(
