@@ -27,6 +27,7 @@ KINDS = {"postgresql": Postgres, "mariadb": MariaDB}
 _KIND = os.environ.get("NOVA_LITE_TEST_DATABASE", "sqlite")
 _numbers = itertools.count()
 _compiled: dict[Any, Any] = {}
+_AT_ONCE = 6  # before memory is looked through for those that nobody uses: that takes as long as a test
 _free: list[str] = []  # databases of the server that nobody uses now; their tables are there
 
 
@@ -36,13 +37,14 @@ def fresh(directory: Path) -> Database:
         path = directory / "cloud.sqlite"
         path.write_bytes(_empty_file())
         return _share_compiled(Database(f"sqlite:///{path}"))
-    if not _free:
+    number = next(_numbers) if not _free else 0
+    if number >= _AT_ONCE:
         gc.collect()
     if not _free:
-        _free.append(_server().create_database(f"test{next(_numbers)}"))
+        _free.append(_server().create_database(f"test{number}"))
         Base.metadata.create_all(Database(_free[-1]).engine)
     url = _free.pop()
-    database = Database(url, pool_size=4)
+    database = _share_compiled(Database(url, pool_size=4))
     weakref.finalize(database, _take_back, url, database.engine, database.reading)
     with database.engine.begin() as connection:
         _empty(connection)
@@ -51,28 +53,31 @@ def fresh(directory: Path) -> Database:
 
 def _share_compiled(database: Database) -> Database:
     """Let it use the SQL that databases before it compiled; SQLAlchemy keeps it by dialect object and statement."""
-    for engine in (database.engine, database.reading):
-        engine.dialect = _dialect()
+    for engine, dialect in zip((database.engine, database.reading), _dialects(), strict=True):
+        engine.dialect = dialect
         engine.update_execution_options(compiled_cache=_compiled)
     return database
 
 
 @functools.cache
-def _dialect() -> sa.Dialect:
-    """SQLite's, as it is once something has connected."""
-    database = Database("sqlite://")
-    with database.reader() as session:
-        session.execute(sa.text("SELECT 1"))
+def _dialects() -> tuple[sa.Dialect, sa.Dialect]:
+    """Of the two engines, as they are once something has connected."""
+    database = Database("sqlite://" if _KIND == "sqlite" else _server().create_database("dialects"))
+    for engine in (database.engine, database.reading):
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
     database.close()
-    return database.engine.dialect
+    return database.engine.dialect, database.reading.dialect
 
 
 def _empty(connection: sa.Connection) -> None:
     """Numbers start at 1 again, too. Only what has rows is touched: DDL on all tables takes longer than most tests."""
-    for table in reversed(Base.metadata.sorted_tables):
-        had_rows = connection.execute(table.delete()).rowcount > 0
+    tables = Base.metadata.sorted_tables
+    has_rows = connection.execute(sa.select(*(sa.exists(sa.select(sa.literal(1)).select_from(table)) for table in tables))).one()
+    for table in reversed([table for table, has in zip(tables, has_rows, strict=True) if has]):
+        connection.execute(table.delete())
         numbered = table.autoincrement_column
-        if had_rows and numbered is not None:
+        if numbered is not None:
             connection.exec_driver_sql(
                 f"ALTER SEQUENCE {table.name}_{numbered.name}_seq RESTART" if _KIND == "postgresql"
                 else f"ALTER TABLE {table.name} AUTO_INCREMENT = 1")

@@ -22,6 +22,7 @@ FILES = (
 )
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", KINDS)
 def test_apis_and_flows_hold_on_a_real_server(kind: str) -> None:
     environment = {**os.environ, "NOVA_LITE_TEST_DATABASE": kind}
