@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tests run beside which (one process boots guests, one looks at packets), and what the closing summary says."""
+"""Which tests run beside which, and what the closing summary says."""
 
 from __future__ import annotations
 
@@ -9,44 +9,41 @@ from typing import Any
 
 import pytest
 
-# Not in the process of the guests: real parts, but what they wait for is this machine's processor. Longest first.
-# A folder is one piece, for its tests share a cloud. Whatever they start has names, ports and directories of its own.
-BESIDE_GUESTS = (
-    "tests/system/sweep/test_crash_sweep.py", "tests/system/sweep/test_crash_sweep_shelve.py",
-    "tests/system/sweep/test_crash_sweep_disks.py", "tests/system/sweep/test_crash_sweep_resize.py",
-    "tests/system/sweep/test_crash_sweep_actions.py",
-    "tests/system/clients/", "tests/system/services/test_openapi.py", "tests/system/cluster/test_daemons.py",
-    "tests/system/cluster/test_outages.py", "tests/system/services/test_tempest.py", "tests/system/cluster/test_races.py",
-    "tests/system/services/test_apis_on_databases.py", "tests/system/services/test_keystone.py",
-    "tests/system/services/test_identity_databases.py", "tests/system/cluster/test_quota_race.py",
-    "tests/system/cluster/test_api_workers.py", "tests/system/install/test_up_messages.py",
-    "tests/system/install/test_package.py", "tests/recipes/", "tests/system/cluster/test_notifications.py", "tests/migrations/",
-    "tests/system/cluster/test_claim_races.py", "tests/system/cluster/test_console_daemons.py",
+# What one process runs as a whole, the longest first; a test belongs to the longest name that it begins with, else its file
+# is such a piece. Tests of one piece share clouds, or boot guests without KVM one after the other: that takes a core.
+# Whatever a piece starts has names, ports and directories of its own.
+PACKETS, GUESTS = "packets", "tests/system/real/"
+PIECES = (
+    "tests/system/clients/", GUESTS, "tests/system/", PACKETS,
+    "tests/system/services/test_openapi.py", "tests/system/services/test_apis_on_databases.py", "tests/contract/",
+    "tests/system/sweep/test_crash_sweep.py", "tests/system/sweep/test_crash_sweep_disks.py",
+    "tests/system/sweep/test_crash_sweep_resize.py", "tests/system/cluster/test_daemons.py",
+    "tests/system/sweep/test_crash_sweep_actions.py", "tests/system/sweep/test_crash_sweep_shelve.py",
+    "tests/recipes/", "tests/system/cluster/test_outages.py", "tests/system/services/test_tempest.py",
+    "tests/system/services/test_keystone.py", "tests/system/cluster/test_races.py", "tests/system/cluster/test_reconciler_shares.py",
+    "tests/system/cluster/test_hung_network.py", "tests/system/cluster/test_scheduler_restarts.py",
+    "tests/system/cluster/test_api_workers.py", "tests/system/cluster/test_signed_bus.py", "tests/system/cluster/test_quota_races.py",
+    "tests/system/cluster/test_quota_race.py", "tests/system/install/test_up_messages.py", "tests/system/install/test_package.py",
+    "tests/system/cluster/test_rpc_stop.py", "tests/system/services/test_identity_databases.py", "tests/migrations/",
+    "tests/system/cluster/test_console_daemons.py", "tests/system/cluster/test_notifications.py",
+    "tests/system/cluster/test_claim_races.py", "tests/system/cluster/test_hung_database.py",
     "tests/system/cluster/test_patterns.py", "tests/system/cluster/test_readers.py",
 )
 # Guests that are network namespaces: what they wait for is mostly time, such as a packet that must not come.
 PACKET_TESTS = tuple(f"tests/system/real/test_{name}.py" for name in (
     "network_worker", "network_filters", "isolation", "floating_ips", "released_address", "two_clouds_network"))
-# Guests without KVM: one after the other, so that deadlines hold on two cores.
-_GUESTS = ("tests/system/", "tests/contract/")
-GUESTS, PACKETS = "guests", "packets"
 
 
 def piece_of(nodeid: str) -> str:
-    """What one process runs as a whole: all that boots guests, all packets, a cloud of daemons with its tests, or one file."""
-    for place in BESIDE_GUESTS:
-        if nodeid.startswith(place):
-            return place
+    """The piece that a test belongs to."""
     if nodeid.startswith(PACKET_TESTS):
         return PACKETS
-    return GUESTS if nodeid.startswith(_GUESTS) else nodeid.partition("::")[0]
+    return max((piece for piece in PIECES if nodeid.startswith(piece)), key=len, default=nodeid.partition("::")[0])
 
 
 def _turn(piece: str) -> int:
     """The long pieces come first, the short ones fill what is left."""
-    if piece in (GUESTS, PACKETS):
-        return (GUESTS, PACKETS).index(piece)
-    return 2 + (BESIDE_GUESTS.index(piece) if piece in BESIDE_GUESTS else len(BESIDE_GUESTS))
+    return PIECES.index(piece) if piece in PIECES else len(PIECES)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

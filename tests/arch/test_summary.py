@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.conftest import BESIDE_GUESTS, GUESTS, PACKET_TESTS, PACKETS, piece_of, summary
+from tests.conftest import GUESTS, PACKET_TESTS, PACKETS, PIECES, piece_of, summary
 from tests.support.paths import ROOT
 
 
@@ -18,11 +18,13 @@ def test_time_is_summed_by_folder_the_longest_first() -> None:
 
 
 def test_every_place_that_the_schedule_names_is_there() -> None:
-    assert [place for place in (*BESIDE_GUESTS, *PACKET_TESTS) if not (ROOT / place).exists()] == []
+    assert [place for place in {*PIECES, *PACKET_TESTS} - {PACKETS} if not (ROOT / place).exists()] == []
 
 
-def test_what_boots_guests_is_one_piece_and_a_new_file_of_real_parts_is_in_it() -> None:
-    assert piece_of("tests/contract/test_x.py::test_a") == piece_of("tests/system/real/test_new.py::test_b[c]") == GUESTS
+def test_a_new_file_is_in_the_piece_of_its_folder_where_tests_take_turns() -> None:
+    assert piece_of("tests/system/real/test_new.py::test_b[c]") == GUESTS
     assert piece_of("tests/system/real/test_network_worker.py::test_a") == PACKETS
+    assert piece_of("tests/system/cluster/test_new.py::test_a") == piece_of("tests/system/install/test_quickstart.py::test_a") == "tests/system/"
+    assert piece_of("tests/system/cluster/test_races.py::test_a") == "tests/system/cluster/test_races.py"
     assert piece_of("tests/system/clients/test_misuse.py::test_a") == "tests/system/clients/"
     assert piece_of("tests/unit/test_context.py::test_a") == "tests/unit/test_context.py"
