@@ -1,23 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hostile guest against the cloud's own traffic: every kind of frame to every kind of destination, and where it arrives.
-
-Two hosts, joined by an underlay. The attacker's network and another tenant's are on both; both are routed, which is where a
-host knows the way to guests.
-"""
+"""A hostile guest against the cloud's own traffic: every kind of frame to every kind of destination, and where it arrives."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from nova_lite.network import names
-from nova_lite.rpc.network import Floating, Network
 from tests.support.system import frames
 from tests.support.system.frames import (
     ARP,
@@ -37,48 +29,22 @@ from tests.support.system.frames import (
     ethernet,
     mark,
 )
-from tests.support.system.network_lab import OUT, WORLD, Guest, Lab, Rule, group, needs_programs, network, port, server
+from tests.support.system.hostile_guest import (
+    ALL,
+    ATTACKER,
+    BRIDGE,
+    FOREIGN,
+    GATEWAY,
+    HOST6,
+    OWN,
+    PLACES,
+    TUNNELS,
+    cloud,
+)
+from tests.support.system.network_lab import OUT, WORLD, group, needs_programs, port
 from tests.support.wait import wait_until
 
 pytestmark = needs_programs
-TUNNELS = ("192.0.2.1", "192.0.2.2")
-HOST6 = "fd00:7::1"
-ALL = Rule(direction="ingress")
-OPEN = group(1, OUT, ALL)
-PEERS = ((TUNNELS[1],), (TUNNELS[0],))
-# Of the host: the nft sets in which its stack notes what of guests has got past every filter.
-_WATCH = """
-table inet watch {
- set ids { typeof ip id; flags dynamic; size 65535; }
- set labels { typeof ip6 flowlabel; flags dynamic; size 65535; }
- chain input {
-  type filter hook input priority 500; policy accept;
-  iifname != { "br-*", "up-*", "tap*", "ul" } accept
-  udp dport 4789 udp sport 32768-65535 accept
-  iifname "ul" ip protocol icmp accept
-  add @ids { ip id }
-  add @labels { ip6 flowlabel }
- }
-}
-table bridge watch {
- chain input { type filter hook input priority 500; counter comment "frames for the host"; }
-}
-"""
-
-
-def on_host(number: int, which: int) -> Network:
-    """The attacker's network (1) or the other tenant's (2), as host 0 or 1 has it."""
-    octet = 0 if number == 1 else 5
-    return network(number, cidr=f"10.0.{octet}.0/24", gateway=f"10.0.{octet}.1", is_routed=True, peers=PEERS[which])
-
-
-OWN, FOREIGN = on_host(1, 0), on_host(2, 0)
-ATTACKER = port(1, OWN, "10.0.0.11", groups=(OPEN.id,))
-PLACES = {  # letter: host, port of a guest that lets everything in
-    "p": (0, port(2, OWN, "10.0.0.12", groups=(OPEN.id,))), "q": (1, port(3, OWN, "10.0.0.13", groups=(OPEN.id,))),
-    "t": (0, port(4, FOREIGN, "10.0.5.14", groups=(OPEN.id,))), "u": (1, port(5, FOREIGN, "10.0.5.15", groups=(OPEN.id,))),
-}
-GATEWAY, BRIDGE = names.gateway_mac(OWN.id), names.bridge_mac(OWN.id)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,81 +157,6 @@ UNSECURED: dict[str, dict[str, str]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Cloud:
-    """Both hosts, the guests by their letters, and files of what each of them and the world receives."""
-
-    hosts: tuple[Lab, Lab]
-    attacker: Guest
-    guests: dict[str, Guest]
-    captures: dict[str, Path]
-
-    def send(self, sent: list[bytes]) -> None:
-        """Have the attacker's NIC send the frames."""
-        text = "\n".join(frame.hex() for frame in sent) + "\n"
-        sender = self.hosts[0].spawn("ip", "netns", "exec", self.attacker.name, sys.executable, "-c", frames.SENDER)
-        sender.communicate(text, timeout=60)
-        assert sender.returncode == 0
-
-    def seen(self) -> dict[int, str]:
-        """Number of a frame: the letters of the places where it has arrived."""
-        found: dict[int, set[str]] = {}
-        for letter, path in self.captures.items():
-            for number in frames.marks(path.read_bytes()):
-                found.setdefault(number, set()).add(letter)
-        for letter, lab in zip("hf", self.hosts, strict=True):
-            for name in ("ids", "labels"):
-                elements = re.search(r"elements = \{([^}]*)\}", lab.sh(f"nft list set inet watch {name}"))
-                for number in elements.group(1).split(",") if elements else ():
-                    found.setdefault(int(number.split()[0], 0), set()).add(letter)
-        return {number: "".join(sorted(letters, key="pqtuhfw".index)) for number, letters in found.items()}
-
-
-@contextlib.contextmanager
-def two_hosts(directory: Path, *, rp_filter: int = 0) -> Iterator[tuple[Lab, Lab]]:
-    """Hosts with workers, an underlay between them, the world, and addresses of their own."""
-    with contextlib.ExitStack() as stack:
-        labs = []
-        for number, tunnel in enumerate(TUNNELS, start=1):
-            (directory / f"h{number}").mkdir()
-            labs.append(Lab(directory / f"h{number}", name=f"h{number}", options=("mtu = 1450", f"tunnel_ip = {tunnel}")))
-            stack.callback(labs[-1].close)
-            labs[-1].sh(f"for f in all default; do echo {rp_filter} > /proc/sys/net/ipv4/conf/$f/rp_filter; done")
-        labs[0].sh(f"ip link add ul mtu 1550 type veth peer name ul mtu 1550 netns {labs[1].pid}")
-        for lab, tunnel in zip(labs, TUNNELS, strict=True):
-            lab.sh(f"ip addr add {tunnel}/24 dev ul && ip link set ul up")
-            lab.sh(f"ip addr add 198.18.0.1/32 dev lo && ip -6 addr add {HOST6}/128 dev lo")
-            lab.start_worker()
-            assert lab.request("set_addresses", TUNNELS) is None
-        labs[0].add_world()
-        yield labs[0], labs[1]
-
-
-@contextlib.contextmanager
-def cloud(directory: Path, *, rp_filter: int, is_secured: bool) -> Iterator[Cloud]:
-    with two_hosts(directory, rp_filter=rp_filter) as hosts:
-        ports_of = [(0, ATTACKER if is_secured else dataclasses.replace(ATTACKER, group_ids=(), is_secured=False)), *PLACES.values()]
-        guests = []
-        for which, plug in ports_of:
-            lab, on = hosts[which], on_host(1 if plug.network_id == OWN.id else 2, which)
-            number = int(plug.mac[-2:], 16)
-            assert lab.request("prepare", server(number, on, plug, groups=(OPEN,))) is None
-            guests.append(lab.plug(f"g{number}", plug))
-            assert guests[-1].dhcp()
-        captures = {"w": directory / "w.pcap"}
-        # Its ring has a slot of the snapshot's length for each frame. Refusals by ICMP quote what they refuse.
-        every = ("-Z", "root", "--immediate-mode", "-U", "-s", "2000", "-B", "8192", "-Q", "in", "-i", "eth0",
-                 "not (icmp and icmp[0] = 3)")
-        hosts[0].sniff("-w", str(captures["w"]), *every, namespace="world", seconds=60)
-        for letter, guest in zip(PLACES, guests[1:], strict=True):
-            captures[letter] = directory / f"{letter}.pcap"
-            guest.lab.sniff("-w", str(captures[letter]), *every, namespace=guest.name, seconds=60)
-        for lab in hosts:
-            (lab.directory / "watch").write_text(_WATCH)
-            lab.sh(f"nft -f {lab.directory}/watch")
-        yield Cloud(hosts, guests[0], dict(zip(PLACES, guests[1:], strict=True)), captures)
-
-
 @pytest.mark.parametrize("is_secured", [True, False], ids=["secured", "unsecured"])
 @pytest.mark.parametrize("rp_filter", [0, 1, 2])
 def test_a_guests_frames_arrive_in_its_network_and_outside_the_cloud_only(
@@ -337,77 +228,3 @@ def test_vxlan_is_taken_from_a_peer_of_the_same_network_only(tmp_path: Path) -> 
 
 def _escaped(data: bytes) -> str:
     return "".join(f"\\{byte:03o}" for byte in data)
-
-
-def test_hosts_reach_guests_by_floating_addresses_though_guests_do_not_reach_hosts(tmp_path: Path) -> None:
-    with cloud(tmp_path, rp_filter=0, is_secured=True) as made:
-        plug = dataclasses.replace(ATTACKER, floating=(Floating(address="172.24.4.50", fixed_address="10.0.0.11"),))
-        assert made.hosts[0].request("prepare", server(1, OWN, plug, groups=(OPEN,))) is None
-        made.hosts[1].sh(f"ip route add 172.24.4.0/24 via {TUNNELS[0]}")
-        made.hosts[0].listen(made.attacker.name, 22)
-        for lab in made.hosts:
-            lab.listen(None, 22)
-            assert lab.sh("socat -T 2 -u TCP:172.24.4.50:22,connect-timeout=2 -").strip() == lab.sh(
-                "ip -o route get 172.24.4.50").split(" src ")[1].split()[0]
-        for address in TUNNELS:
-            assert made.attacker.fetch(address, 22) == ""
-
-
-def test_dhcp_dns_metadata_and_nat_work(tmp_path: Path) -> None:
-    with cloud(tmp_path, rp_filter=1, is_secured=True) as made:
-        made.hosts[0].listen("world", 8080)
-        assert made.attacker.dhcp().startswith("10.0.0.11/24 router=10.0.0.1")
-        assert made.attacker.metadata("who") == "server 1"
-        assert "10.0.0.12" in made.attacker.run("busybox nslookup guest2.novalocal 10.0.0.1")
-        assert made.attacker.fetch(WORLD, 8080) == "203.0.113.254"
-
-
-DISCOVER, DECLINE, RELEASE = 1, 4, 7
-
-
-def _client_id(mac: str) -> bytes:
-    """RFC 2132 section 9.14."""
-    return bytes((61, 7, 1)) + bytes.fromhex(mac.replace(":", ""))
-
-
-def test_nobody_gives_away_the_lease_of_another_guest(tmp_path: Path) -> None:
-    with cloud(tmp_path, rp_filter=0, is_secured=True) as made:
-        victim = made.guests["p"]
-        server_id, requested = (bytes((code, 4, 10, 0, 0, last)) for code, last in ((54, 1), (50, 12)))
-        attacks = []
-        for chaddr, client_id in ((victim.port.mac, b""), (ATTACKER.mac, _client_id(victim.port.mac))):
-            for message in (RELEASE, DECLINE):
-                body = frames.dhcp(message, chaddr=chaddr, client="10.0.0.12", options=server_id + requested + client_id)
-                datagram = frames.udp(body, port=67, source_port=68)
-                attacks.append([frames.ip("10.0.0.11", "10.0.0.1", UDP, datagram, number=1)])
-                attacks.append(frames.fragments("10.0.0.11", "10.0.0.1", UDP, datagram, number=2))
-        made.send([ethernet(GATEWAY, ATTACKER.mac, IPV4, packet) for attack in attacks for packet in attack])
-
-        leases = next((Path(f"/proc/{made.hosts[0].pid}/root/run/nova-lite")).glob(f"*/{OWN.id}/leases"))
-        assert made.attacker.dhcp().startswith("10.0.0.11/24"), "answered in turn, after what was sent before"
-        assert {"10.0.0.11", "10.0.0.12"} <= set(leases.read_text().split())
-        assert victim.dhcp().startswith("10.0.0.12/24")
-
-
-def test_the_name_of_another_projects_server_stays_its_own(tmp_path: Path) -> None:
-    with cloud(tmp_path, rp_filter=0, is_secured=True) as made:
-        for number, address in ((6, "10.0.0.16"), (7, "10.0.0.7")):
-            later = dataclasses.replace(port(number, OWN, address, groups=(OPEN.id,)), hostname="GUEST2")
-            assert made.hosts[0].request("prepare", server(number, OWN, later, groups=(OPEN,))) is None
-            assert made.hosts[0].plug(f"g{number}", later).dhcp()
-            made.hosts[0].kill_worker()
-            made.hosts[0].start_worker()
-
-        found = made.attacker.run("busybox nslookup guest2.novalocal 10.0.0.1")
-        assert re.findall(r"Address[^:]*: *(10\.0\.0\.[0-9]+)(?!:53|[0-9])", found.split("guest2", 1)[1]) == ["10.0.0.12"]
-        assert "10.0.0.16" in made.attacker.run("busybox nslookup host-10-0-0-16.novalocal 10.0.0.1")
-
-
-def test_dnsmasq_has_no_more_rights_than_it_needs(lab: Lab, pair: tuple[Guest, Guest]) -> None:
-    (pid,) = lab.dnsmasq_pids()
-    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    net_bind, net_admin, net_raw = 1 << 10, 1 << 12, 1 << 13  # linux/capability.h
-    assert {int(uid) for uid in status["Uid"].split()} & {0} == set()
-    assert {int(gid) for gid in status["Gid"].split()} & {0} == set()
-    assert int(status["CapEff"], 16) & ~(net_bind | net_admin | net_raw) == 0
-    assert int(status["CapPrm"], 16) & ~(net_bind | net_admin | net_raw) == 0
