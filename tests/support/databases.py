@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import itertools
@@ -14,6 +15,7 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,22 @@ from nova_lite.db.engine import Database
 from tools.lib.services import MariaDB, Postgres
 
 KINDS = {"postgresql": Postgres, "mariadb": MariaDB}
+ALL_KINDS = ("sqlite", *KINDS)
 _KIND = os.environ.get("NOVA_LITE_TEST_DATABASE", "sqlite")
 _numbers = itertools.count()
 _compiled: dict[Any, Any] = {}
 _AT_ONCE = 6  # before memory is looked through for those that nobody uses: that takes as long as a test
 _free: list[str] = []  # databases of the server that nobody uses now; their tables are there
+
+
+@contextlib.contextmanager
+def running(kind: str, directory: Path) -> Iterator[str]:
+    """The URL of an empty database of this kind, one of ALL_KINDS, that several processes can open."""
+    if kind == "sqlite":
+        yield f"sqlite:///{directory}/shared.sqlite"
+        return
+    with KINDS[kind](directory) as server:
+        yield server.create_database("shared")
 
 
 def fresh(directory: Path) -> Database:

@@ -23,7 +23,8 @@ from nova_lite.cmd.lite import policy as policy_command
 from nova_lite.context import Context, expand_roles
 from nova_lite.db.compute.servers import Server
 from tests.support.api import compute_api
-from tests.support.api.compute_api import PROJECTS, SERVER, ComputeApi
+from tests.support.api.compute_api import SERVER, ComputeApi
+from tests.support.api.users import PROJECTS
 
 ROUTES = SERVICES["compute"].routes
 IDS = [f"{route.method} {route.path} {route.action or ''} {route.versions.since}" for route in ROUTES]

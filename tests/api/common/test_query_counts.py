@@ -21,7 +21,8 @@ from nova_lite.db.image.images import Image
 from nova_lite.db.network.security_groups import SecurityGroup
 from nova_lite.db.quotas.quotas import Quota
 from tests.support.api import compute_api
-from tests.support.api.compute_api import PROJECTS, ComputeApi, boot, settle
+from tests.support.api.compute_api import ComputeApi, boot, settle
+from tests.support.api.users import PROJECTS
 
 MANY = 4
 ADMIN = PROJECTS["admin"]

@@ -11,6 +11,7 @@ import pytest
 from nova_lite.db.compute.flavors import Flavor
 from tests.support.api import compute_api
 from tests.support.api.compute_api import ComputeApi
+from tests.support.api.users import PROJECTS
 
 M1 = {"name": "m1.tiny", "ram": 512, "vcpus": 1, "disk": 1}
 
@@ -106,9 +107,9 @@ def test_an_unknown_query_is_refused_from_2_75_on(api: ComputeApi) -> None:
 def test_a_private_flavor_is_for_those_with_access(api: ComputeApi) -> None:
     create(api, id="secret", **{"os-flavor-access:is_public": False})
     assert api.get("/flavors/secret").status == 404
-    access = {"addTenantAccess": {"tenant": compute_api.PROJECTS["alice"]}}
+    access = {"addTenantAccess": {"tenant": PROJECTS["alice"]}}
     given = api.post("/flavors/secret/action", access, user="admin")
-    assert given.body == {"flavor_access": [{"flavor_id": "secret", "tenant_id": compute_api.PROJECTS["alice"]}]}
+    assert given.body == {"flavor_access": [{"flavor_id": "secret", "tenant_id": PROJECTS["alice"]}]}
     assert api.post("/flavors/secret/action", access, user="admin").status == 409
     assert "secret" in [flavor["id"] for flavor in api.get("/flavors").body["flavors"]]
     assert api.get("/flavors/secret", user="bob").status == 404

@@ -11,7 +11,8 @@ import pytest
 from nova_lite.api.compute.microversions import HISTORY
 from nova_lite.db.hosts.hosts import Service
 from tests.support.api import compute_api
-from tests.support.api.compute_api import PROJECTS, Answer, ComputeApi, boot, settle
+from tests.support.api.compute_api import Answer, ComputeApi, boot, settle
+from tests.support.api.users import PROJECTS
 
 ALICE = PROJECTS["alice"]
 

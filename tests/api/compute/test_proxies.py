@@ -10,7 +10,8 @@ import pytest
 
 from nova_lite.db.image.images import Image
 from tests.support.api import compute_api
-from tests.support.api.compute_api import IMAGE, PROJECTS, ComputeApi, boot, settle
+from tests.support.api.compute_api import IMAGE, ComputeApi, boot, settle
+from tests.support.api.users import PROJECTS
 
 MINE = "33333333-3333-4333-8333-333333333333"
 SNAPSHOT_OF = "44444444-4444-4444-8444-444444444444"

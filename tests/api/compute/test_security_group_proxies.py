@@ -10,7 +10,8 @@ import pytest
 
 from nova_lite.db.network import ports
 from tests.support.api import compute_api
-from tests.support.api.compute_api import PROJECTS, Answer, ComputeApi
+from tests.support.api.compute_api import Answer, ComputeApi
+from tests.support.api.users import PROJECTS
 
 NOWHERE = "11111111-2222-3333-4444-555555555555"
 

@@ -11,7 +11,8 @@ import pytest
 
 from nova_lite.db.compute.flavors import Flavor
 from tests.support.api import compute_api
-from tests.support.api.compute_api import PROJECTS, ComputeApi, boot, host, settle
+from tests.support.api.compute_api import ComputeApi, boot, host, settle
+from tests.support.api.users import PROJECTS
 
 NOON = datetime.datetime(2026, 3, 10, 12)
 DAY = "start=2026-03-10T00:00:00&end=2026-03-11T00:00:00"

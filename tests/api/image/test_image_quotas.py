@@ -14,8 +14,9 @@ import webob
 from nova_lite.db.image.images import Image
 from nova_lite.db.quotas.quotas import Quota
 from tests.support.api import compute_api
-from tests.support.api.compute_api import PROJECTS, ComputeApi
+from tests.support.api.compute_api import ComputeApi
 from tests.support.api.image_service import ImageService, message
+from tests.support.api.users import PROJECTS
 
 MIB = 1024**2
 

@@ -10,6 +10,7 @@ from nova_lite.db.image.images import Image
 from tests.support.api import compute_api
 from tests.support.api.compute_api import IMAGE, SERVER, ComputeApi
 from tests.support.api.image_service import ImageService
+from tests.support.api.users import PROJECTS
 
 OUT_OF_BOUNDS = [
     ("hw_numa_nodes", "40000000"), ("hw_numa_nodes", "1000000000000"), ("hw_serial_port_count", "100000000"),
@@ -63,7 +64,7 @@ def test_metadata_of_a_snapshot_has_the_same_bounds(api: ComputeApi, server_id: 
 
 
 def test_properties_set_through_compute_have_the_same_bounds(api: ComputeApi) -> None:
-    api.change(lambda session: session.execute(sa.update(Image).values(owner=compute_api.PROJECTS["alice"])))
+    api.change(lambda session: session.execute(sa.update(Image).values(owner=PROJECTS["alice"])))
     answer = api.post(f"/images/{IMAGE}/metadata", {"metadata": {"hw_serial_port_count": "1000000"}})
     assert answer.status == 400
     assert api.put(f"/images/{IMAGE}/metadata", {"metadata": {"hw_serial_port_count": "1000000"}}).status == 400

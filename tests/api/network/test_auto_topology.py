@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api.network_cloud import PROJECTS, NetworkCloud
+from tests.support.api.network_cloud import NetworkCloud
+from tests.support.api.users import PROJECTS
 
 TOPOLOGY = f"/auto-allocated-topology/{PROJECTS['alice']}"
 

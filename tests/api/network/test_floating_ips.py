@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from nova_lite.db.compute import server_lists
-from tests.support.api.network_cloud import PROJECTS, Answer, NetworkCloud
+from tests.support.api.network_cloud import Answer, NetworkCloud
+from tests.support.api.users import PROJECTS
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts.hosts import Service
-from tests.support.api.network_cloud import PROJECTS, NetworkCloud
+from tests.support.api.network_cloud import NetworkCloud
+from tests.support.api.users import PROJECTS
 
 NOWHERE = "11111111-2222-3333-4444-555555555555"
 # Fields that may be changed, each with a value that differs from the default.

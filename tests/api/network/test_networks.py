@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.api.network_cloud import PROJECTS, NetworkCloud
+from tests.support.api.network_cloud import NetworkCloud
+from tests.support.api.users import PROJECTS
 
 
 @pytest.fixture

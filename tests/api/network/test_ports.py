@@ -13,7 +13,8 @@ import pytest
 from nova_lite.db.compute import actions, servers
 from nova_lite.db.network import ports
 from nova_lite.rpc.order import Order
-from tests.support.api.network_cloud import PROJECTS, NetworkCloud
+from tests.support.api.network_cloud import NetworkCloud
+from tests.support.api.users import PROJECTS
 
 
 @pytest.fixture

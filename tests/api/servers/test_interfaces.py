@@ -21,7 +21,8 @@ from nova_lite.db.network import interfaces, ports, security_groups
 from nova_lite.db.network.networks import Network
 from nova_lite.db.network.ports import Port
 from tests.support.api import compute_api
-from tests.support.api.compute_api import NETWORK, PROJECTS, Answer, ComputeApi, boot, network, settle
+from tests.support.api.compute_api import NETWORK, Answer, ComputeApi, boot, network, settle
+from tests.support.api.users import PROJECTS
 from tests.support.wait import wait_until
 
 SECOND = "33333333-3333-4333-8333-333333333333"

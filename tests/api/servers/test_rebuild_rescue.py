@@ -18,7 +18,8 @@ from nova_lite.db.hosts.hosts import Claim, Host
 from nova_lite.db.image.images import Image
 from nova_lite.runtime.tokens import open_tokens
 from tests.support.api import compute_api
-from tests.support.api.compute_api import IMAGE, PROJECTS, ComputeApi, act, settle
+from tests.support.api.compute_api import IMAGE, ComputeApi, act, settle
+from tests.support.api.users import PROJECTS
 
 OTHER = "33333333-3333-4333-8333-333333333333"
 

@@ -16,7 +16,8 @@ from nova_lite.db.compute.server_migrations import ServerMigration
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.quotas.quotas import Quota
 from tests.support.api import compute_api
-from tests.support.api.compute_api import PROJECTS, ComputeApi, act, boot, host, message, settle
+from tests.support.api.compute_api import ComputeApi, act, boot, host, message, settle
+from tests.support.api.users import PROJECTS
 
 
 @pytest.fixture

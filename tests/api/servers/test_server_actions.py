@@ -13,7 +13,8 @@ from nova_lite import errors
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.actions import Action, ActionEvent
 from nova_lite.db.network.security_groups import SecurityGroup, SecurityGroupRule
-from tests.support.api.compute_api import NETWORK, PROJECTS, Answer, ComputeApi, act, message, settle
+from tests.support.api.compute_api import NETWORK, Answer, ComputeApi, act, message, settle
+from tests.support.api.users import PROJECTS
 
 POWER = [
     ("os-start", None, "stopped", "start", "powering-on"), ("os-stop", None, "active", "stop", "powering-off"),

@@ -9,7 +9,8 @@ import pytest
 
 from nova_lite.db.compute import servers
 from nova_lite.payloads import placement
-from tests.support.api.compute_api import PROJECTS, SERVER, Answer, ComputeApi, boot
+from tests.support.api.compute_api import SERVER, Answer, ComputeApi, boot
+from tests.support.api.users import PROJECTS
 
 
 def make(api: ComputeApi, version: str = "2.64", user: str = "alice", **fields: Any) -> Answer:

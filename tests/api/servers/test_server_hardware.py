@@ -9,13 +9,14 @@ from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.image.images import Image
 from tests.support.api import compute_api
 from tests.support.api.compute_api import SERVER, Answer, ComputeApi
+from tests.support.api.users import PROJECTS
 
 OTHER = "11111111-1111-4111-8111-111111111112"
 
 
 def request(api: ComputeApi, *, specs: dict[str, str], image: dict[str, str]) -> Answer:
     api.add(
-        Image(id=OTHER, owner=compute_api.PROJECTS["admin"], name="odd", status="active", visibility="public",
+        Image(id=OTHER, owner=PROJECTS["admin"], name="odd", status="active", visibility="public",
               disk_format="qcow2", container_format="bare", size=1000, virtual_size=2000, properties=image),
         Flavor(id="odd", name="odd", vcpus=2, ram_mb=64, root_gb=1, extra_specs=specs))
     return api.post("/servers", {"server": {**SERVER, "flavorRef": "odd", "imageRef": OTHER}})

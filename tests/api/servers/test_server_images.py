@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.image.images import Image
-from tests.support.api.compute_api import IMAGE, PROJECTS, ComputeApi, act, settle
+from tests.support.api.compute_api import IMAGE, ComputeApi, act, settle
+from tests.support.api.users import PROJECTS
 
 BACKUP = {"name": "b", "backup_type": "daily", "rotation": 2}
 

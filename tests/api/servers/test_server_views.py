@@ -16,6 +16,7 @@ from nova_lite.db.base import utcnow
 from nova_lite.db.compute.server_lists import SORT_COLUMNS
 from tests.support.api import compute_api
 from tests.support.api.compute_api import ComputeApi, boot, settle
+from tests.support.api.users import PROJECTS
 
 # Fields by the version they came with, and for whom: as the Compute API reference has them.
 BASE = {
@@ -105,8 +106,8 @@ FILTERS: dict[str, tuple[str, str] | None] = {
     "flavor": ("1", "2"), "host": ("h1", "h2"), "hostname": ("vm", "other"), "image": (compute_api.IMAGE, "x"),
     "image_ref": (compute_api.IMAGE, "x"), "ip": ("10.0", "10.9"), "ip6": ("10.0", "fe80"), "launch_index": ("0", "1"),
     "name": ("v", "x"), "display_name": ("v", "x"), "node": ("h1", "h2"), "power_state": ("1", "4"),
-    "progress": ("0", "5"), "project_id": (compute_api.PROJECTS["alice"], "x"),
-    "tenant_id": (compute_api.PROJECTS["alice"], "x"), "status": ("ACTIVE", "SHUTOFF"), "task_state": ("none", "pausing"),
+    "progress": ("0", "5"), "project_id": (PROJECTS["alice"], "x"),
+    "tenant_id": (PROJECTS["alice"], "x"), "status": ("ACTIVE", "SHUTOFF"), "task_state": ("none", "pausing"),
     "user_id": ("alice", "bob"), "vm_state": ("active", "stopped"), "locked": ("false", "true"),
     "auto_disk_config": ("MANUAL", "AUTO"), "root_device_name": ("/dev/vda", "/dev/sda"),
     "changes-since": ("2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"),

@@ -11,7 +11,8 @@ import pytest
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.server_lists import SORT_COLUMNS
 from tests.support.api import compute_api
-from tests.support.api.compute_api import IMAGE, PROJECTS, ComputeApi, boot, settle
+from tests.support.api.compute_api import IMAGE, ComputeApi, boot, settle
+from tests.support.api.users import PROJECTS
 
 
 @pytest.fixture

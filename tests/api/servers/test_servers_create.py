@@ -19,7 +19,8 @@ from nova_lite.db.network.ports import Port
 from nova_lite.db.network.security_groups import SecurityGroup
 from nova_lite.values import flavor as values
 from tests.support.api import compute_api
-from tests.support.api.compute_api import IMAGE, NETWORK, PROJECTS, SERVER, Answer, ComputeApi, boot, message
+from tests.support.api.compute_api import IMAGE, NETWORK, SERVER, Answer, ComputeApi, boot, message
+from tests.support.api.users import PROJECTS
 
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
 ROOT_DISK = {"uuid": IMAGE, "boot_index": 0, "source_type": "image", "destination_type": "local",

@@ -12,6 +12,7 @@ from nova_lite.db.compute.actions import Action
 from nova_lite.db.image.images import Image
 from tests.support.api import compute_api
 from tests.support.api.compute_api import ComputeApi, act, settle
+from tests.support.api.users import PROJECTS
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_shelve_creates_an_image_and_casts_to_the_conductor(api: ComputeApi, ser
     assert api.rpc.sent[0][:3] == ("conductor", "", "run")
     image_id = last_inputs(api)["image_id"]
     image = api.change(lambda session: session.get(Image, image_id))
-    assert (image.name, image.status, image.owner) == ("vm-shelved", "queued", compute_api.PROJECTS["alice"])
+    assert (image.name, image.status, image.owner) == ("vm-shelved", "queued", PROJECTS["alice"])
     server = api.get(f"/servers/{server_id}").body["server"]
     assert (server["status"], server["OS-EXT-STS:task_state"]) == ("ACTIVE", "shelving")
 

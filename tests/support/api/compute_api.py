@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import sqlalchemy as sa
-import webob
 from oslo_config import cfg
 from sqlalchemy.orm import Session
 
@@ -23,7 +21,7 @@ from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts
 from nova_lite.api.wsgi.validation import Validator
 from nova_lite.conductor.network_sync import NetworkSync
-from nova_lite.context import Context, expand_roles
+from nova_lite.context import Context
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.compute.servers import Server
@@ -34,10 +32,7 @@ from nova_lite.db.network.networks import Network, Subnet
 from nova_lite.runtime import tokens
 from tests.support import databases
 from tests.support.api import declared_responses
-
-PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32,
-            "manager": "a" * 32, "service": "d" * 32}
-ROLES = {"alice": {"member"}, "manager": {"manager"}, "service": {"service"}, "bob": {"member"}, "admin": {"admin"}, "reader": {"reader"}, "nobody": set()}
+from tests.support.api.users import PROJECTS, request_as
 
 
 class Sender:
@@ -115,14 +110,9 @@ class ComputeApi:
     def request(
         self, method: str, path: str, body: Any = None, *, user: str = "alice", version: str = "2.1"
     ) -> Answer:
-        http = webob.Request.blank(path, method=method, base_url="http://cloud:8774/v2.1")
+        http = request_as(user, method, path, body, base_url="http://cloud:8774/v2.1")
         http.headers["OpenStack-API-Version"] = f"compute {version}"
         http.environ.update(self.server_environ)
-        if body is not None:
-            http.body, http.content_type = json.dumps(body).encode(), "application/json"
-        if user:
-            http.environ["nova.context"] = Context(
-                user_id=user, project_id=PROJECTS[user], roles=expand_roles(ROLES[user]))
         answer = http.get_response(self._application)
         document = answer.json if answer.body else None
         if answer.status_int < 300:

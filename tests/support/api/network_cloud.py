@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
-
-import webob
 
 from nova_lite import conf as options
 from nova_lite.api import network
@@ -21,7 +18,6 @@ from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.service import ApiService
 from nova_lite.conductor.network_sync import NetworkSync
-from nova_lite.context import Context, expand_roles
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Host, Service
@@ -39,10 +35,8 @@ from nova_lite.runtime.periodic import Periodic
 from nova_lite.values.flavor import Flavor
 from tests.support import databases
 from tests.support.api import declared_responses
+from tests.support.api.users import PROJECTS, request_as
 from tests.support.wait import wait_until
-
-PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32}
-ROLES = {"alice": {"member"}, "bob": {"member"}, "admin": {"admin"}, "reader": {"reader"}, "nobody": set()}
 
 
 @dataclasses.dataclass
@@ -95,12 +89,7 @@ class NetworkCloud:
                 hypervisor_type="fake", hypervisor_version=1, hypervisor_hostname="host-a", virt_type="fake"))
 
     def request(self, method: str, path: str, body: Any = None, *, user: str = "alice") -> Answer:
-        http = webob.Request.blank(path, method=method, base_url="http://cloud:8774/network/v2.0")
-        if body is not None:
-            http.body, http.content_type = json.dumps(body).encode(), "application/json"
-        if user:
-            http.environ["nova.context"] = Context(
-                user_id=user, project_id=PROJECTS[user], roles=expand_roles(ROLES[user]))
+        http = request_as(user, method, path, body, base_url="http://cloud:8774/network/v2.0")
         answer = http.get_response(self._application)
         content = answer.json if answer.body else None
         if answer.status_int < 300:

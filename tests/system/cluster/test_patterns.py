@@ -15,19 +15,15 @@ from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
 from nova_lite.db.listing import ALL
 from nova_lite.values.flavor import Flavor
-from tools.lib.services import MariaDB, Postgres
+from tests.support import databases
 
 NAMES = ("web-1", "web-2", "Web-3", "db", "b" + "a" * 60 + "!", "a" * 250 + "!")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(scope="module", params=databases.ALL_KINDS)
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    directory = tmp_path_factory.mktemp(request.param)
-    if request.param == "sqlite":
-        yield _filled(f"sqlite:///{directory}/patterns.sqlite")
-        return
-    with {"postgresql": Postgres, "mariadb": MariaDB}[request.param](directory) as running:
-        yield _filled(running.create_database("patterns"))
+    with databases.running(request.param, tmp_path_factory.mktemp(request.param)) as url:
+        yield _filled(url)
 
 
 def _filled(url: str) -> Database:

@@ -17,7 +17,8 @@ from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.engine import Database
 from nova_lite.db.quotas.quotas import Quota
 from tests.support.api import compute_api
-from tests.support.api.compute_api import PROJECTS, SERVER, ComputeApi, host, settle
+from tests.support.api.compute_api import SERVER, ComputeApi, host, settle
+from tests.support.api.users import PROJECTS
 from tools.lib.services import MariaDB, Postgres
 
 AT_ONCE, LIMIT = 8, 3

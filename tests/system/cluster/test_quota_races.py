@@ -29,8 +29,8 @@ from nova_lite.db.engine import Database
 from nova_lite.db.network.networks import Network, Subnet
 from nova_lite.db.quotas.quotas import Quota
 from nova_lite.values.flavor import Flavor
+from tests.support import databases
 from tests.support.api.compute_api import Rpc
-from tools.lib.services import MariaDB, Postgres
 
 AT_ONCE, ROOM = 16, 3
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPHYQbtJIs1rC8zXzTKRAeYN1DoUHxkDGKHTWtvGGHHr a"
@@ -75,16 +75,11 @@ class Cloud:
             session.add_all([Quota(project_id=project_id, resource=name, hard_limit=limit) for name, limit in limits.items()])
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(scope="module", params=databases.ALL_KINDS)
 def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory = tmp_path_factory.mktemp(request.param)
-    if request.param == "sqlite":
-        made = Cloud(f"sqlite:///{directory}/races.sqlite", directory)
-        _furnish(made)
-        yield made
-        return
-    with {"postgresql": Postgres, "mariadb": MariaDB}[request.param](directory) as running:
-        made = Cloud(running.create_database("quotas"), directory)
+    with databases.running(request.param, directory) as url:
+        made = Cloud(url, directory)
         _furnish(made)
         yield made
         made.database.close()

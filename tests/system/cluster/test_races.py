@@ -19,21 +19,17 @@ from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
 from nova_lite.lifecycle.servers import ACTIONS, Vm
 from nova_lite.values.flavor import Flavor
+from tests.support import databases
 from tests.support.system.all_in_one import AllInOne
-from tools.lib.services import MariaDB, Postgres
 
 ROUNDS = 15
 RIVALS = ("stop", "pause", "suspend", "reboot_soft", "rescue", "resize", "rebuild", "shelve")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(scope="module", params=databases.ALL_KINDS)
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    directory = tmp_path_factory.mktemp(request.param)
-    if request.param == "sqlite":
-        yield f"sqlite:///{directory}/races.sqlite"
-        return
-    with {"postgresql": Postgres, "mariadb": MariaDB}[request.param](directory) as running:
-        yield running.create_database("races")
+    with databases.running(request.param, tmp_path_factory.mktemp(request.param)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

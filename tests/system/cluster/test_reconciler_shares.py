@@ -21,8 +21,8 @@ from nova_lite.conductor.reconcilers.ownership import RENEWALS, Ownership
 from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
 from nova_lite.runtime.periodic import Periodic
+from tests.support import databases
 from tests.support.wait import wait_until
-from tools.lib.services import MariaDB, Postgres
 
 LEASE_S = 1.5
 HOSTS = [f"host-{number}" for number in range(30)]
@@ -107,14 +107,10 @@ class Cluster:
                    and set().union(*(self.conductors[name].owned() for name in names)) == set(HOSTS), f"shares of {names}")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(scope="module", params=databases.ALL_KINDS)
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    directory = tmp_path_factory.mktemp(request.param)
-    if request.param == "sqlite":
-        yield f"sqlite:///{directory}/shares.sqlite"
-        return
-    with {"postgresql": Postgres, "mariadb": MariaDB}[request.param](directory) as running:
-        yield running.create_database("shares")
+    with databases.running(request.param, tmp_path_factory.mktemp(request.param)) as url:
+        yield url
 
 
 @pytest.fixture
