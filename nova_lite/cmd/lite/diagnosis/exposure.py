@@ -103,14 +103,14 @@ def check_guests(conf: cfg.ConfigOpts) -> Finding:
     if conf.network.guests_reach_host:
         return note("[network] guests_reach_host is on: guests reach every service that listens on this host", "remove it from nova.conf")
     ranges = {"transit_cidr": conf.network.transit_cidr, "auto_cidr": conf.network.auto_cidr}
-    for option in ("my_ip", "tunnel_ip"):
-        address = str(conf.my_ip if option == "my_ip" else conf.network.tunnel_ip)
+    own = {option: address for option, text in (("my_ip", conf.my_ip), ("tunnel_ip", conf.network.tunnel_ip)) for address in _address(text)}
+    for option, address in own.items():
         for name, cidr in ranges.items():
-            if address and ipaddress.IPv4Address(address) in ipaddress.IPv4Network(str(cidr)):
+            if address in ipaddress.IPv4Network(str(cidr)):
                 return problem(f"{option} {address} is within [network] {name} {cidr}, which guests use",
                                f"set [network] {name} to another range")
     if conf.network.tunnel_ip:
-        known = [ipaddress.IPv4Network(str(one)) for one in (conf.my_ip, conf.network.tunnel_ip, *conf.network.protected_cidrs)]
+        known = [ipaddress.IPv4Network(str(one)) for one in (*own.values(), *conf.network.protected_cidrs)]
         reached = [f"{address} ({device})" for device, address in _addresses() if not any(address in one for one in known)]
         if reached:
             return note(f"guests on other hosts reach this machine at {', '.join(reached)}", "add them to [network] protected_cidrs on all hosts")
@@ -174,6 +174,14 @@ def _addresses() -> list[tuple[str, ipaddress.IPv4Address]]:
     shown = subprocess.run(["ip", "-4", "-j", "address"], capture_output=True, text=True, timeout=5, check=True).stdout
     found = [(str(link["ifname"]), ipaddress.IPv4Address(one["local"])) for link in json.loads(shown) for one in link.get("addr_info", ())]
     return [(device, address) for device, address in found if not _OURS.match(device) and not address.is_loopback]
+
+
+def _address(text: object) -> list[ipaddress.IPv4Address]:
+    """The address; none for a host name, which is not looked up."""
+    try:
+        return [ipaddress.IPv4Address(str(text))]
+    except ValueError:
+        return []
 
 
 def _setting(device: str, name: str) -> int:
