@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,14 @@ MIB = 1024 * 1024
 class Cloud(Daemons):
     """Daemons, with what a test does through their API as the admin."""
 
+    @functools.cached_property
+    def _kept_token(self) -> str:
+        """One for all requests: a login costs more than most of them."""
+        return self.token()
+
     def call(self, method: str, path: str, body: object = None, *, expect: int = 200) -> Any:
         """The JSON of an answer that must have the status."""
-        status, answer = self.request(method, path, body, token=self.token())
+        status, answer = self.request(method, path, body, token=self._kept_token)
         assert status == expect, (method, path, status, answer)
         return answer
 
@@ -36,7 +42,7 @@ class Cloud(Daemons):
     def upload(self, path: str, data: bytes) -> None:
         wire = self._connect()
         with contextlib.closing(wire):
-            wire.request("PUT", path, data, {"X-Auth-Token": self.token(), "Content-Type": "application/octet-stream"})
+            wire.request("PUT", path, data, {"X-Auth-Token": self._kept_token, "Content-Type": "application/octet-stream"})
             answer = wire.getresponse()
             assert answer.status == 204, answer.read()
 
@@ -46,7 +52,7 @@ class Cloud(Daemons):
 
     def server(self, server_id: str) -> dict[str, Any] | None:
         """As the API shows it; None: gone."""
-        status, answer = self.request("GET", f"/v2.1/servers/{server_id}", token=self.token())
+        status, answer = self.request("GET", f"/v2.1/servers/{server_id}", token=self._kept_token)
         return None if status == 404 else answer["server"]
 
     def is_active(self, server_id: str) -> bool:
