@@ -20,8 +20,7 @@ def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
     parser = settings.add_command(
         subcommands, "keys", run, summary="rotate the keys that sign tokens, or make the key that signs messages between daemons",
         examples=["nova-lite keys rotate", "nova-lite keys rotate --config-file /etc/nova/nova.conf",
-                  "nova-lite keys rpc --config-file /etc/nova/nova.conf                    the cloud's secret, in [rpc] secret_file",
-                  "nova-lite keys rpc --config-file /etc/nova/nova.conf --host compute1    prints the key of that host's workers"],
+                  "nova-lite keys rpc --config-file /etc/nova/nova.conf", "nova-lite keys rpc --config-file /etc/nova/nova.conf --host compute1"],
         statuses=("0  rotate: new tokens are signed with the new key; tokens signed with the one before stay valid. rpc: the secret is there",
                   settings.FAILED))
     parser.add_argument("action", choices=["rotate", "rpc"], help=(
