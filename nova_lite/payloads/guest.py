@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
@@ -93,8 +94,7 @@ def describe(
     return compute.Guest(
         server_id=server.id, host=str(server.host), instance_name=servers.instance_name(server.number),
         display_name=server.name, hostname=server.hostname, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb,
-        disks=guest_disk.of_flavor(
-            root_gb=flavor.root_gb, ephemeral_gb=flavor.ephemeral_gb, swap_mb=flavor.swap_mb),
+        disks=_disks(server),
         image=image, nics=_nics(ports), config_drive=server.config_drive,
         documents=instance_metadata.for_config_drive(ports.documents, admin_pass=_open(environment, admin_pass)),
         extra_specs=dict(flavor.extra_specs), project_id=server.project_id,
@@ -110,6 +110,11 @@ def drive_documents(
         return None
     ports = server_ports(session, environment, server)
     return instance_metadata.for_config_drive(ports.documents, admin_pass=_open(environment, admin_pass))
+
+
+def _disks(server: Server) -> tuple[guest_disk.GuestDisk, ...]:
+    flavor = server.flavor
+    return guest_disk.of_flavor(root_gb=flavor.root_gb, ephemeral_gb=flavor.ephemeral_gb, swap_mb=flavor.swap_mb)
 
 
 def _open(environment: Environment, sealed: str | None) -> str | None:
@@ -157,14 +162,23 @@ def _facts(server: Server, ports: network.ServerPorts, names: Mapping[str, str])
         key_name=server.key_name, key_data=server.key_data, metadata_items=dict(server.metadata_items),
         user_data=server.user_data, nics=tuple(_nic_facts(port, networks[port.network_id]) for port in ports.ports),
         group_names=tuple(sorted(names[group_id] for group_id in group_ids)),
+        disks=_disks(server), root_device=server.root_device_name or "/dev/vda",
         files=tuple((file["path"], file["contents"]) for file in server.files or ()), posted_password=server.posted_password,
     )
 
 
 def _nic_facts(port: network.Port, net: network.Network) -> instance_metadata.NicFacts:
-    subnet = net.subnets[0] if net.subnets else None
     return instance_metadata.NicFacts(
         tap=network.tap_name(port.id), port_id=port.id, network_id=net.id, mac=port.mac, mtu=net.mtu,
-        addresses=port.addresses, dns=subnet.dns if subnet else (), tag=port.tag,
+        addresses=port.addresses, subnets=tuple(_subnets(port, net)), tag=port.tag,
         floating=tuple(floating.address for floating in port.floating),
     )
+
+
+def _subnets(port: network.Port, net: network.Network) -> Iterator[instance_metadata.SubnetFacts]:
+    """Those that the port has addresses in."""
+    for subnet in net.subnets:
+        cidr = ipaddress.IPv4Network(subnet.cidr)
+        addresses = tuple(address for address in port.addresses if ipaddress.IPv4Address(address) in cidr)
+        if addresses:
+            yield instance_metadata.SubnetFacts(subnet.cidr, subnet.gateway, subnet.dns, subnet.enable_dhcp, addresses)

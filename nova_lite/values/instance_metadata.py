@@ -8,13 +8,29 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import ipaddress
 import json
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nova_lite.values.guest_disk import GuestDisk
+
 Documents = dict[str, str]  # path → the document's bytes as text, see to_text
-_META_DATA = "openstack/latest/meta_data.json"
+META_DATA = "openstack/latest/meta_data.json"
+_SEED_BYTES = 512  # as Nova's
 PASSWORD = "openstack/latest/password"  # a guest may write it, by the metadata service only
+
+
+@dataclasses.dataclass(frozen=True)
+class SubnetFacts:
+    """A subnet that a NIC has addresses in: `cidr` 10.0.0.0/24; without DHCP the guest sets itself up by the documents."""
+
+    cidr: str
+    gateway: str | None
+    dns: tuple[str, ...]
+    has_dhcp: bool
+    addresses: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +43,7 @@ class NicFacts:
     mac: str
     mtu: int
     addresses: tuple[str, ...]
-    dns: tuple[str, ...]
+    subnets: tuple[SubnetFacts, ...]
     tag: str | None = None
     floating: tuple[str, ...] = ()
 
@@ -36,7 +52,7 @@ class NicFacts:
 class ServerFacts:
     """The server's data in the documents. `user_data` is base64, as clients send it.
 
-    `files` are injected: path in the guest, and contents in base64.
+    `root_device`: the root disk's name; the other `disks` follow it by letter. `files` are injected: path in the guest, and contents in base64.
     `posted_password` is what the guest itself posted, encrypted for its owner.
     """
 
@@ -56,6 +72,8 @@ class ServerFacts:
     user_data: str | None
     nics: tuple[NicFacts, ...]
     group_names: tuple[str, ...]
+    disks: tuple[GuestDisk, ...]
+    root_device: str = "/dev/vda"
     files: tuple[tuple[str, str], ...] = ()
     posted_password: str | None = None
 
@@ -64,22 +82,29 @@ def for_config_drive(documents: Documents, *, admin_pass: str | None = None) -> 
     """Without the one document that changes while the guest runs; with the password, which as in Nova only a config drive has."""
     drive = {path: text for path, text in documents.items() if path != PASSWORD}
     if admin_pass is not None:
-        drive[_META_DATA] = _json({**json.loads(drive[_META_DATA]), "admin_pass": admin_pass})
+        drive[META_DATA] = _json({**json.loads(drive[META_DATA]), "admin_pass": admin_pass})
     return drive
 
 
 def names_devices(documents: Documents) -> bool:
     """Whether they have tagged devices, whose bus addresses are to be filled in."""
-    return bool(json.loads(documents.get(_META_DATA, "{}")).get("devices"))
+    return bool(json.loads(documents.get(META_DATA, "{}")).get("devices"))
 
 
 def with_places(documents: Documents, places: Mapping[str, str]) -> Documents:
     """With the PCI address of each tagged NIC; `places`: by MAC address, those of others are left out."""
-    meta_data = json.loads(documents[_META_DATA])
+    meta_data = json.loads(documents[META_DATA])
     for device in meta_data["devices"]:
         if device["mac"] in places:
             device.update(bus="pci", address=places[device["mac"]])
-    return {**documents, _META_DATA: _json(meta_data)}
+    return {**documents, META_DATA: _json(meta_data)}
+
+
+def with_random_seed(documents: Documents) -> Documents:
+    """With entropy for the guest, another at each call: kernels and cloud-init feed it to the random number generator."""
+    meta_data = json.loads(documents[META_DATA])
+    seed = base64.b64encode(secrets.token_bytes(_SEED_BYTES)).decode("ascii")
+    return {**documents, META_DATA: _json({**meta_data, "random_seed": seed})}
 
 
 def to_text(raw: bytes) -> str:
@@ -95,7 +120,7 @@ def to_bytes(text: str) -> bytes:
 def render(facts: ServerFacts, *, dns_domain: str) -> Documents:
     """Every document of the server by its path on a config drive."""
     documents = {
-        _META_DATA: _json(_openstack(facts, dns_domain)),
+        META_DATA: _json(_openstack(facts, dns_domain)),
         "openstack/latest/network_data.json": _json(_network_data(facts)),
         "openstack/latest/vendor_data.json": _json({}),
         "openstack/latest/vendor_data2.json": _json({"static": {}}),
@@ -135,8 +160,13 @@ def _openstack(facts: ServerFacts, dns_domain: str) -> dict[str, Any]:
             {"path": path, "content_path": _content_path(number)} for number, (path, _) in enumerate(facts.files)]
     if facts.key_name and facts.key_data:
         document["public_keys"] = {facts.key_name: facts.key_data}
-        document["keys"] = [{"name": facts.key_name, "type": "ssh", "data": facts.key_data}]
+        document["keys"] = [{"name": facts.key_name, "type": _key_type(facts.key_data), "data": facts.key_data}]
     return document
+
+
+def _key_type(key: str) -> str:
+    """Keypairs of type x509 are certificates in PEM, which no public key of SSH is."""
+    return "x509" if key.lstrip().startswith("-----BEGIN CERTIFICATE-----") else "ssh"
 
 
 def _devices(facts: ServerFacts) -> list[dict[str, Any]]:
@@ -149,11 +179,25 @@ def _network_data(facts: ServerFacts) -> dict[str, Any]:
     return {
         "links": [{"id": nic.tap, "vif_id": nic.port_id, "type": "bridge", "mtu": nic.mtu,
                    "ethernet_mac_address": nic.mac} for nic in facts.nics],
-        "networks": [{"id": f"network{number}", "type": "ipv4_dhcp", "link": nic.tap, "network_id": nic.network_id}
-                     for number, nic in enumerate(facts.nics)],
-        "services": [{"type": "dns", "address": address}
-                     for address in dict.fromkeys(address for nic in facts.nics for address in nic.dns)],
+        "networks": [{"id": f"network{number}", **network} for number, network in enumerate(
+            network for nic in facts.nics for subnet in nic.subnets for network in _networks(nic, subnet))],
+        "services": _dns_services(address for nic in facts.nics for subnet in nic.subnets for address in subnet.dns),
     }
+
+
+def _networks(nic: NicFacts, subnet: SubnetFacts) -> list[dict[str, Any]]:
+    """How the guest sets up the NIC in the subnet: by DHCP, or each address by itself."""
+    common = {"link": nic.tap, "network_id": nic.network_id}
+    if subnet.has_dhcp:
+        return [{"type": "ipv4_dhcp", **common}]
+    routes = [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": subnet.gateway}] if subnet.gateway else []
+    netmask = str(ipaddress.IPv4Network(subnet.cidr).netmask)
+    return [{"type": "ipv4", **common, "ip_address": address, "netmask": netmask, "routes": routes, "services": _dns_services(subnet.dns)}
+            for address in subnet.addresses]
+
+
+def _dns_services(addresses: Iterable[str]) -> list[dict[str, str]]:
+    return [{"type": "dns", "address": address} for address in dict.fromkeys(addresses)]
 
 
 def _ec2(facts: ServerFacts, dns_domain: str) -> dict[str, Any]:
@@ -166,11 +210,26 @@ def _ec2(facts: ServerFacts, dns_domain: str) -> dict[str, Any]:
         "local-ipv4": local, "public-hostname": _fqdn(facts, dns_domain), "public-ipv4": public,
         "reservation-id": facts.reservation_id, "security-groups": list(facts.group_names),
         "placement": {"availability-zone": facts.availability_zone},
-        "block-device-mapping": {"ami": "vda", "root": "/dev/vda"},
+        "block-device-mapping": _block_devices(facts),
     }
     if facts.key_name and facts.key_data:
         document["public-keys"] = {"0": {"_name": facts.key_name, "openssh-key": facts.key_data}}
     return document
+
+
+def _block_devices(facts: ServerFacts) -> dict[str, str]:
+    """EC2's names of the disks: cloud-init mounts ephemeral0 and swaps to swap."""
+    mapping = {"ami": facts.root_device.removeprefix("/dev/"), "root": facts.root_device}
+    others = [disk for disk in facts.disks if not disk.is_root]
+    ephemeral = 0
+    for letter, disk in zip("bcdefghijklmnopqrstuvwxyz", others, strict=False):
+        device = f"{facts.root_device[:-1]}{letter}"
+        if disk.is_swap:
+            mapping["swap"] = device
+        elif disk.is_ephemeral:
+            mapping[f"ephemeral{ephemeral}"] = device
+            ephemeral += 1
+    return mapping
 
 
 def _ec2_id(kind: str, number: int) -> str:

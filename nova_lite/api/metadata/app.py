@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, BinaryIO, Protocol
 
 from nova_lite import errors
-from nova_lite.values.instance_metadata import PASSWORD, Documents, to_bytes
+from nova_lite.values.instance_metadata import META_DATA, PASSWORD, Documents, to_bytes, with_random_seed
 
 # Versions that guests request; all are answered as the latest, whose documents only ever gained fields.
 OPENSTACK_VERSIONS = (
@@ -106,7 +106,10 @@ def _openstack(documents: Documents, parts: list[str]) -> bytes | None:
     root = "openstack/latest/"
     if len(parts) == 1:
         return _lines(sorted(path.removeprefix(root) for path in documents if path.startswith(root)))
-    text = documents.get(root + "/".join(parts[1:]))
+    path = root + "/".join(parts[1:])
+    if path == META_DATA and path in documents:
+        documents = with_random_seed(documents)
+    text = documents.get(path)
     return None if text is None else to_bytes(text)
 
 

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import json
+
 from sqlalchemy.orm import Session
 
 from nova_lite.db.engine import Database
 from nova_lite.db.network import networks, ports, security_groups
+from nova_lite.db.network.networks import Subnet
 from nova_lite.db.network.security_groups import SecurityGroupRule
+from nova_lite.payloads import guest
 from nova_lite.payloads import networks as network_payloads
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.payloads import security_groups as group_payloads
@@ -39,6 +43,21 @@ def test_a_server_is_described_in_three_queries(database: Database) -> None:
     assert {rule.direction for rule in group.rules} == {"ingress", "egress"}
     assert len(group.rules) == 2
     assert len(group.members) == 2
+
+
+def test_a_guest_is_told_its_addresses_where_there_is_no_dhcp(database: Database) -> None:
+    environment = guest.Environment(dns_domain="", public_url="", image_token=lambda *_, **__: "", open_secret=lambda _: None)
+    with database.writer() as session:
+        rows.host(session, "a")
+        network = rows.network(session)
+        session.query(Subnet).update({"enable_dhcp": False, "dns_nameservers": ["9.9.9.9"]})
+        server = rows.server(session, "s1", network, at="a")
+        session.flush()
+        sent = guest.server_ports(session, environment, server)
+    (told,) = json.loads(sent.documents["openstack/latest/network_data.json"])["networks"]
+    assert (told["type"], told["ip_address"], told["netmask"]) == ("ipv4", sent.ports[0].addresses[0], "255.255.255.0")
+    assert told["routes"] == [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.0.1"}]
+    assert told["services"] == [{"type": "dns", "address": "9.9.9.9"}]
 
 
 def test_a_group_that_a_rule_names_comes_along_with_its_members(database: Database) -> None:

@@ -6,21 +6,32 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 import webob
 
 from nova_lite import errors
 from nova_lite.api.metadata.app import MetadataApp, lookup
-from nova_lite.values.instance_metadata import NicFacts, ServerFacts, for_config_drive, render, to_bytes
+from nova_lite.values.guest_disk import of_flavor
+from nova_lite.values.instance_metadata import (
+    NicFacts,
+    ServerFacts,
+    SubnetFacts,
+    for_config_drive,
+    render,
+    to_bytes,
+    with_random_seed,
+)
 
 RAW = bytes(range(256))
-NIC = NicFacts(tap="tap1", port_id="p", network_id="n", mac="fa:16:3e:00:00:01", mtu=1450, addresses=("10.0.0.5",), dns=("9.9.9.9",))
+SUBNET = SubnetFacts(cidr="10.0.0.0/24", gateway="10.0.0.1", dns=("9.9.9.9",), has_dhcp=True, addresses=("10.0.0.5",))
+NIC = NicFacts(tap="tap1", port_id="p", network_id="n", mac="fa:16:3e:00:00:01", mtu=1450, addresses=("10.0.0.5",), subnets=(SUBNET,))
 FACTS = ServerFacts(
     id="6c0e57b0-0000-4000-8000-000000000001", number=26, name="Zoë", hostname="zoe", project_id="p" * 32,
     availability_zone="nova", launch_index=0, reservation_id="r-1", flavor_name="m1.nano",
     image_id="0000002a-0000-4000-8000-000000000001", key_name="k", key_data="ssh-ed25519 AAAA me", metadata_items={"a": "b"},
-    user_data=base64.b64encode(RAW).decode(), nics=(NIC,), group_names=("default",))
+    user_data=base64.b64encode(RAW).decode(), nics=(NIC,), group_names=("default",), disks=of_flavor(root_gb=1, ephemeral_gb=0, swap_mb=0))
 DOCUMENTS = render(FACTS, dns_domain="novalocal")
 
 
@@ -160,3 +171,49 @@ def test_injected_files_are_listed_in_meta_data() -> None:
     assert json.loads(rendered["openstack/latest/meta_data.json"])["files"] == [
         {"path": "/etc/motd", "content_path": "/content/0000"}]
     assert to_bytes(rendered["openstack/content/0000"]) == b"\xffhi"
+
+
+def network_data(*nics: NicFacts) -> dict[str, Any]:
+    return dict(json.loads(render(dataclasses.replace(FACTS, nics=nics), dns_domain="")["openstack/latest/network_data.json"]))
+
+
+def test_a_nic_of_a_subnet_with_dhcp_asks_for_its_address() -> None:
+    assert network_data(NIC)["networks"] == [{"id": "network0", "type": "ipv4_dhcp", "link": "tap1", "network_id": "n"}]
+    assert network_data(NIC)["services"] == [{"type": "dns", "address": "9.9.9.9"}]
+
+
+def test_without_dhcp_each_address_is_told_with_mask_gateway_and_name_servers() -> None:
+    static = SubnetFacts("10.0.1.0/25", "10.0.1.1", ("9.9.9.10", "9.9.9.9"), has_dhcp=False, addresses=("10.0.1.5", "10.0.1.6"))
+    isolated = SubnetFacts("10.0.2.0/24", None, (), has_dhcp=False, addresses=("10.0.2.5",))
+    told = network_data(dataclasses.replace(NIC, subnets=(SUBNET, static, isolated)))
+    common = {"type": "ipv4", "link": "tap1", "network_id": "n"}
+    of_static = {**common, "netmask": "255.255.255.128", "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.1.1"}],
+                 "services": [{"type": "dns", "address": "9.9.9.10"}, {"type": "dns", "address": "9.9.9.9"}]}
+    assert told["networks"][1:] == [
+        {"id": "network1", **of_static, "ip_address": "10.0.1.5"}, {"id": "network2", **of_static, "ip_address": "10.0.1.6"},
+        {"id": "network3", **common, "ip_address": "10.0.2.5", "netmask": "255.255.255.0", "routes": [], "services": []}]
+    assert [service["address"] for service in told["services"]] == ["9.9.9.9", "9.9.9.10"]
+
+
+@pytest.mark.parametrize(("root_device", "ephemeral_gb", "swap_mb", "others"), [
+    ("/dev/vda", 0, 0, {}), ("/dev/vda", 1, 64, {"ephemeral0": "/dev/vdb", "swap": "/dev/vdc"}),
+    ("/dev/sda", 0, 64, {"swap": "/dev/sdb"}), ("/dev/hda", 1, 0, {"ephemeral0": "/dev/hdb"}),
+])
+def test_the_disks_are_mapped_to_their_devices(root_device: str, ephemeral_gb: int, swap_mb: int, others: dict[str, str]) -> None:
+    disks = of_flavor(root_gb=1, ephemeral_gb=ephemeral_gb, swap_mb=swap_mb)
+    rendered = render(dataclasses.replace(FACTS, disks=disks, root_device=root_device), dns_domain="")
+    mapping = json.loads(rendered["ec2/latest/meta-data.json"])["block-device-mapping"]
+    assert mapping == {"ami": root_device[5:], "root": root_device, **others}
+
+
+def test_a_certificate_is_a_key_of_type_x509() -> None:
+    certificate = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
+    rendered = render(dataclasses.replace(FACTS, key_data=certificate), dns_domain="")
+    assert json.loads(rendered["openstack/latest/meta_data.json"])["keys"] == [{"name": "k", "type": "x509", "data": certificate}]
+
+
+def test_each_read_of_the_meta_data_has_another_random_seed() -> None:
+    seeds = [json.loads(get("/openstack/2013-04-04/meta_data.json") or b"")["random_seed"] for _ in range(2)]
+    seeds.append(json.loads(with_random_seed(DOCUMENTS)["openstack/latest/meta_data.json"])["random_seed"])
+    assert {len(base64.b64decode(seed)) for seed in seeds} == {512}
+    assert len(set(seeds)) == 3

@@ -12,7 +12,7 @@ from nova_lite.compute.virt.libvirt.storage import config_drive, disks, resized_
 from nova_lite.compute.virt.libvirt.storage.disk_list import RESCUE, RESCUE_CONFIG
 from nova_lite.rpc.compute import Guest, Image
 from nova_lite.values.guest_disk import DiskSource
-from nova_lite.values.instance_metadata import names_devices, with_places
+from nova_lite.values.instance_metadata import names_devices, with_places, with_random_seed
 
 
 class LibvirtDisks:
@@ -35,9 +35,10 @@ class LibvirtDisks:
         if names_devices(documents):  # libvirt gives NICs their PCI addresses when it defines the guest
             self._guests.define(guest)
             documents = with_places(documents, self._guests.placement(guest).nics)
+        seeded = with_random_seed(documents)
         name = disks.CONFIG if guest.rescue is None else RESCUE_CONFIG
         with self._env.failing("make the config drive"):
-            config_drive.make(documents, self._env.make_directory(guest.server_id) / name)
+            config_drive.make(seeded, self._env.make_directory(guest.server_id) / name)
 
     def clear(self, server_id: str, *, keeps_ephemeral: bool) -> None:
         own = disks.names_in(self._env.directory(server_id))
