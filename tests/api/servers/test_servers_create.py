@@ -89,6 +89,7 @@ def test_the_public_key_is_copied_into_the_server(api: ComputeApi) -> None:
     ({"networks": [{"uuid": "nope"}]}, "networks"), ({"networks": [{}]}, "network uuid"), ({"networks": "auto"}, "networks"),
     ({"security_groups": [{"name": "nope"}]}, "Security group nope not found"),
     ({"min_count": 0}, "min_count"), ({"min_count": 3, "max_count": 2}, "min_count must be <= max_count"),
+    ({"name": "x" * 254, "max_count": 2}, "server/name"), ({"name": "x" * 253, "min_count": 10}, "server/name"),
     ({"availability_zone": "mars"}, "The requested availability zone is not available"),
     ({"config_drive": "perhaps"}, "config_drive"),
     ({"accessIPv4": "nope"}, "accessIPv4"), ({"OS-DCF:diskConfig": "FULL"}, "diskConfig"),
@@ -256,6 +257,16 @@ def test_as_many_servers_are_created_as_the_quota_allows(api: ComputeApi) -> Non
 def test_several_servers_cannot_share_a_port(api: ComputeApi) -> None:
     refused = create(api, max_count=2, networks=[{"uuid": NETWORK, "fixed_ip": "10.0.0.9"}])
     assert (refused.status, "multiple instances" in message(refused)) == (400, True)
+
+
+def test_nor_a_host_name(api: ComputeApi) -> None:
+    refused = create(api, version="2.90", hostname="www", max_count=2, networks="none")
+    assert (refused.status, message(refused)) == (400, "Unable to allocate a single hostname to multiple instances")
+
+
+def test_the_names_of_several_servers_fit_with_their_numbers(api: ComputeApi) -> None:
+    assert create(api, name="x" * 253, min_count=2).status == 202
+    assert [len(server.name) for server in rows(api, Server)] == [255, 255]
 
 
 def test_too_many_metadata_items_are_over_quota(api: ComputeApi) -> None:

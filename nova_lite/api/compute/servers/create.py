@@ -51,6 +51,7 @@ RULES = (FORCED_HOST, REQUESTED_HOST, ZERO_DISK)
 
 GIB = 1024**3
 _PASSWORD_LENGTH = 12
+_MAX_NAME = 255  # of the column
 _RANDOM = random.SystemRandom()
 
 
@@ -276,7 +277,7 @@ def _requested_destination(req: Request, params: Body) -> RequestedDestination:
 def _counts(params: Body, nics: list[requested_networks.Nic]) -> tuple[int, int]:
     """How many servers to create: (minimum, maximum).
 
-    :raises errors.BadRequest: the two contradict, or several servers would share a port or an address.
+    :raises errors.BadRequest: the two contradict, several servers would share a port, an address or a host name, or their names are too long.
     """
     minimum = int(params.get("min_count") or 1)
     maximum = int(params.get("max_count") or params.get("min_count") or 1)
@@ -287,6 +288,10 @@ def _counts(params: Body, nics: list[requested_networks.Nic]) -> tuple[int, int]
     if maximum > 1 and any(nic.port_id or nic.fixed_ip for nic in nics):
         raise errors.BadRequest(reason="Unable to launch multiple instances with a single configured port ID or "
                                        "fixed address. Please launch your instance one by one with different ports.")
+    if maximum > 1 and params.get("hostname"):
+        raise errors.BadRequest(reason="Unable to allocate a single hostname to multiple instances")
+    if maximum > 1 and len(_numbered(params["name"], maximum)) > _MAX_NAME:
+        raise errors.InvalidField(field="server/name", reason=f"with the numbers of {maximum} servers it is longer than {_MAX_NAME} characters")
     return minimum, maximum
 
 
@@ -324,10 +329,12 @@ def validate_user_data(text: str | None) -> str | None:
 
 def _names(params: Body, index: int, count: int) -> dict[str, str]:
     """Id, name and host name of one server; names get a number if the request creates several servers."""
-    suffix = f"-{index + 1}" if count > 1 else ""
-    name, server_id = f"{params['name']}{suffix}", new_id()
-    hostname = f"{params['hostname']}{suffix}" if params.get("hostname") else host_name(name, server_id)
-    return {"id": server_id, "name": name, "hostname": hostname}
+    name, server_id = _numbered(params["name"], index + 1) if count > 1 else str(params["name"]), new_id()
+    return {"id": server_id, "name": name, "hostname": params.get("hostname") or host_name(name, server_id)}
+
+
+def _numbered(name: str, number: int) -> str:
+    return f"{name}-{number}"
 
 
 def host_name(name: str, server_id: str) -> str:
