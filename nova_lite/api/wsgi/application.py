@@ -69,11 +69,7 @@ class Application:
             version = self._negotiate(http)
             response = self._respond(http, version)
         except errors.NovaLiteError as error:
-            response = self._fault(error.http_status, error.text)
-            if error.http_status == 503:
-                response.headers["Retry-After"] = "2"
-            if error.http_status == 401:
-                response.headers["WWW-Authenticate"] = challenge(environ, login_url(self._parts.conf))
+            response = self._refusal(environ, error)
         except sqlalchemy.exc.DataError as error:
             LOG.warning("%s %s: the database refused a value: %s", http.method, http.path, error.orig)
             response = self._fault(400, "A value of the request is out of the range that the database can store.")
@@ -182,7 +178,8 @@ class Application:
         if not of_method:
             if http.path_info.endswith("/"):
                 raise errors.NotFound("The resource could not be found: the path ends where an id is expected.")
-            raise _MethodNotAllowed(sorted({route.method for route in candidates}))
+            allowed = {route.method for route in candidates}
+            raise _MethodNotAllowed(sorted(allowed | {"HEAD"} if "GET" in allowed else allowed))
         chosen = [route for route in of_method if route.versions.holds(version)]
         if not chosen:
             raise errors.NotFound("The resource could not be found.")
@@ -241,6 +238,16 @@ class Application:
         public = self._parts.conf.api.public_url.rstrip("/") or http.host_url
         return f"{public}{http.script_name}"
 
+    def _refusal(self, environ: dict[str, Any], error: errors.NovaLiteError) -> webob.Response:
+        response = self._fault(error.http_status, error.text)
+        if error.http_status == 503:
+            response.headers["Retry-After"] = "2"
+        if error.http_status == 401:
+            response.headers["WWW-Authenticate"] = challenge(environ, login_url(self._parts.conf))
+        if isinstance(error, _MethodNotAllowed):
+            response.allow = error.allowed
+        return response
+
     def _fault(self, status: int, text: str) -> webob.Response:
         return _json_response(status, self._service.fault_body(status, text))
 
@@ -259,6 +266,7 @@ class _MethodNotAllowed(errors.NovaLiteError):
 
     def __init__(self, allowed: list[str]) -> None:
         super().__init__(allowed=", ".join(allowed))
+        self.allowed = allowed
 
 
 class _ClientGone(errors.NovaLiteError):

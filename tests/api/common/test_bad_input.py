@@ -272,6 +272,13 @@ def test_a_body_of_100_mb_is_refused_unread(stage: Stage, path: str, is_chunked:
     assert stage.cloud.rows() == before
 
 
+@pytest.mark.parametrize(("path", "allowed"), [
+    ("/v2.1/servers", "GET, HEAD, POST"), ("/network/v2.0/agents", "GET, HEAD"), (f"/image/v2/images/{NOWHERE}/tags/t", "DELETE, PUT")])
+def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(stage: Stage, path: str, allowed: str) -> None:
+    answer = stage.cloud.request("PATCH", path, {}, token=stage.alice.token)
+    assert (answer.status_int, answer.headers["Allow"]) == (405, allowed)
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "BREW"])
 @pytest.mark.parametrize("path", ["/", "/identity", "/image", "/network", "/elsewhere"])
 def test_the_versions_are_read_only(stage: Stage, method: str, path: str) -> None:

@@ -168,6 +168,7 @@ def test_an_admin_resets_the_state(api: ComputeApi, server_id: str) -> None:
     server = api.get(f"/servers/{server_id}").body["server"]
     assert (server["status"], server["OS-EXT-STS:task_state"]) == ("ERROR", None)
     assert act(api, server_id, "os-resetState", {"state": "gone"}, user="admin").status == 400
+    assert [action["action"] for action in api.get(f"/servers/{server_id}/os-instance-actions").body["instanceActions"]].count("resetState") == 1
 
 
 def test_metadata_is_read_and_written(api: ComputeApi, server_id: str) -> None:

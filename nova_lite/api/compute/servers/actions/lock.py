@@ -63,6 +63,7 @@ def reset_state(req: Request, body: Body, server_id: str) -> None:
                         reason="An operator has reset the server's state.")
     server_images.discard_unfinished(req.db, server.id)
     servers.reset(req.db, server, Vm(body["os-resetState"]["state"]))
+    _record(req, server, "resetState")
 
 
 def _record(req: Request, server: Server, name: str) -> None:
