@@ -258,8 +258,13 @@ def test_a_quota_class_shows_what_its_version_has(api: ComputeApi, version: str,
 
 
 def test_extensions_are_listed(api: ComputeApi) -> None:
-    aliases = [one["alias"] for one in get(api, "/extensions", user="alice").body["extensions"]]
-    assert get(api, f"/extensions/{aliases[0]}").body["extension"]["alias"] == aliases[0]
+    listed = get(api, "/extensions", user="alice").body["extensions"]
+    aliases = [one["alias"] for one in listed]
+    assert (len(set(aliases)), aliases) == (99, sorted(aliases))
+    assert {"os-agents", "os-lock-server", "OS-SCH-HNT", "OS-EXT-IMG-SIZE"} <= set(aliases)
+    assert not {"images", "image-metadata", "os-remote-consoles"} & set(aliases)
+    assert all(one["description"] and one["namespace"] for one in listed)
+    assert get(api, "/extensions/os-agents").body["extension"] == listed[aliases.index("os-agents")]
     assert get(api, "/extensions/nope").status == 404
 
 
