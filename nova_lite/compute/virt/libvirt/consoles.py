@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from pathlib import Path
 from typing import Any
 
 import libvirt
@@ -31,16 +29,7 @@ class LibvirtConsoles:
             return self._domains.run("open a console", lambda conn: open_console(self._domains.get(conn, server_id)))
 
     def output(self, server_id: str) -> str:
-        return _end_of(serial_files.log(self._env.directory(server_id)))
-
-
-def _end_of(log: Path) -> str:
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _SHOWN_BYTES))
-            return stream.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
+        return serial_files.end_of_log(self._env.directory(server_id), size=_SHOWN_BYTES).decode(errors="replace")
 
 
 def _serial_port(domain: Any) -> socket.socket:

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # sun_path of Linux has room for 108 bytes with the zero at its end.
@@ -14,6 +17,33 @@ _SHORT = Path("/run/nova-lite")
 def log(directory: Path) -> Path:
     """What the guest writes to its first serial port."""
     return directory / "console.log"
+
+
+def end_of_log(directory: Path, *, size: int) -> bytes:
+    """The last `size` bytes of what the guest wrote; the log goes on, backwards, in console.log.0, .1 and so on, where virtlogd rotated it."""
+    parts: list[bytes] = []
+    seen: set[int] = set()
+    for path in _logs(directory):
+        try:
+            with path.open("rb") as stream:
+                found = os.fstat(stream.fileno())
+                stream.seek(max(0, found.st_size - size))
+                # A file that was rotated since the one before was opened has been read under its former name.
+                part = b"" if found.st_ino in seen else stream.read(size)
+        except FileNotFoundError:
+            break
+        seen.add(found.st_ino)
+        parts.append(part)
+        size -= len(part)
+        if size <= 0:
+            break
+    return b"".join(reversed(parts))
+
+
+def _logs(directory: Path) -> Iterator[Path]:
+    """From the newest to the oldest, and on."""
+    yield log(directory)
+    yield from (directory / f"{log(directory).name}.{number}" for number in itertools.count())
 
 
 def socket_path(directory: Path) -> Path:
