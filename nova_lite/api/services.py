@@ -9,8 +9,8 @@ from nova_lite.api.wsgi.service import ApiService
 SERVICES: dict[str, ApiService] = {
     "compute": ApiService("compute", compute.RESOURCES, compute.fault_body, negotiation=compute.NEGOTIATION,
                         has_project_path=True, version_document=version_documents.version, owner=policy_target.owner,
-                        extra_rules=compute.EXTRA_RULES),
+                        extra_rules=compute.EXTRA_RULES, takes_trailing_slash=False),
     "identity": ApiService("identity", identity.RESOURCES, identity.fault_body, version_document=catalog.version),
-    "image": ApiService("image", image.RESOURCES, image.fault_body),
+    "image": ApiService("image", image.RESOURCES, image.fault_body, takes_trailing_slash=False),
     "network": ApiService("network", network.RESOURCES, network.fault_body, version_document=network.resources),
 }

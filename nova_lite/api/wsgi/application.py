@@ -109,7 +109,7 @@ class Application:
         match = self._mapper.match(path)
         if match is None:
             raise errors.NotFound("The resource could not be found.")
-        if self._service.negotiation and http.path_info.endswith("/"):
+        if not self._service.takes_trailing_slash and http.path_info.endswith("/"):
             raise errors.NotFound("The resource could not be found: the path ends where an id is expected.")
         candidates = self._by_path[match.pop("route_path")]
         variables = {name: value for name, value in match.items() if name not in ("controller", "action")}

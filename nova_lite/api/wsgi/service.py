@@ -27,6 +27,7 @@ class ApiService:
     `has_project_path`: every path may be prefixed by a project id. `version_document(base_url)`: the document of the
     root. `owner(session, ctxt, path variables)`: the owner of the resource that the path names, for policies that
     depend on it. `extra_rules`: what handlers check beside their route's own.
+    `takes_trailing_slash`: `/networks/` is `/networks`, as in Neutron; else it is an empty id, and not found.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ApiService:
     version_document: Callable[[str], Body] | None = None
     owner: Callable[[Session, Context, Mapping[str, str]], Target | None] | None = None
     extra_rules: Sequence[Rule] = ()
+    takes_trailing_slash: bool = True
 
     @functools.cached_property
     def routes(self) -> list[Route]:

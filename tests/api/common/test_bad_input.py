@@ -186,6 +186,7 @@ OTHERS: tuple[tuple[str, str, Any, tuple[int, str]], ...] = (
     ("GET", "/v2.1/no-such", None, (404, "")),
     ("PATCH", "/v2.1/servers", {}, (405, "")),
     ("DELETE", "/v2.1/servers/", None, (404, "an id is expected")),
+    ("GET", "/image/v2/images/", None, (404, "an id is expected")), ("DELETE", "/image/v2/images/", None, (404, "an id is expected")),
     ("POST", "/network/v2.0/networks", {"network": {"no_such": 1}}, (400, "no_such")),
     ("POST", "/network/v2.0/networks", {"network": {"name": 7}}, (400, "name")),
     ("POST", "/network/v2.0/subnets", {"subnet": {"network_id": NOWHERE, "cidr": "10.2.0.0/24", "ip_version": 4}}, (404, NOWHERE)),

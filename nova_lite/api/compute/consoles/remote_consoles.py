@@ -85,9 +85,9 @@ def get_spice_console(req: Request, body: Body, server_id: str) -> NoReturn:
 
 @action("os-getRDPConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getRDPConsole", "rdp-html5"))
 def get_rdp_console(req: Request, body: Body, server_id: str) -> NoReturn:
-    """Refuse. 404: no such server in the project. 410: removed from Nova with Hyper-V."""
+    """Refuse. 404: no such server in the project. 400: RDP consoles came with Hyper-V, which Nova has removed."""
     begin_action.find(req, server_id)
-    raise errors.Gone(reason="RDP consoles are no longer offered: they came with Hyper-V, which Nova has removed")
+    raise _unavailable(req.conf, body["os-getRDPConsole"]["type"])
 
 
 @action("os-getSerialConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getSerialConsole", "serial"),
