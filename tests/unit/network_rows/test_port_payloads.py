@@ -45,7 +45,7 @@ def test_a_server_is_described_in_three_queries(database: Database) -> None:
     assert len(group.members) == 2
 
 
-def test_a_guest_is_told_its_addresses_where_there_is_no_dhcp(database: Database) -> None:
+def test_a_guest_has_its_addresses_where_there_is_no_dhcp(database: Database) -> None:
     environment = guest.Environment(dns_domain="", public_url="", image_token=lambda *_, **__: "", open_secret=lambda _: None)
     with database.writer() as session:
         rows.host(session, "a")
@@ -54,10 +54,10 @@ def test_a_guest_is_told_its_addresses_where_there_is_no_dhcp(database: Database
         server = rows.server(session, "s1", network, at="a")
         session.flush()
         sent = guest.server_ports(session, environment, server)
-    (told,) = json.loads(sent.documents["openstack/latest/network_data.json"])["networks"]
-    assert (told["type"], told["ip_address"], told["netmask"]) == ("ipv4", sent.ports[0].addresses[0], "255.255.255.0")
-    assert told["routes"] == [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.0.1"}]
-    assert told["services"] == [{"type": "dns", "address": "9.9.9.9"}]
+    (described,) = json.loads(sent.documents["openstack/latest/network_data.json"])["networks"]
+    assert (described["type"], described["ip_address"], described["netmask"]) == ("ipv4", sent.ports[0].addresses[0], "255.255.255.0")
+    assert described["routes"] == [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.0.1"}]
+    assert described["services"] == [{"type": "dns", "address": "9.9.9.9"}]
 
 
 def test_a_group_that_a_rule_names_comes_along_with_its_members(database: Database) -> None:

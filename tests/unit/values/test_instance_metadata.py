@@ -177,22 +177,22 @@ def network_data(*nics: NicFacts) -> dict[str, Any]:
     return dict(json.loads(render(dataclasses.replace(FACTS, nics=nics), dns_domain="")["openstack/latest/network_data.json"]))
 
 
-def test_a_nic_of_a_subnet_with_dhcp_asks_for_its_address() -> None:
+def test_a_nic_of_a_subnet_with_dhcp_is_set_up_by_it() -> None:
     assert network_data(NIC)["networks"] == [{"id": "network0", "type": "ipv4_dhcp", "link": "tap1", "network_id": "n"}]
     assert network_data(NIC)["services"] == [{"type": "dns", "address": "9.9.9.9"}]
 
 
-def test_without_dhcp_each_address_is_told_with_mask_gateway_and_name_servers() -> None:
+def test_without_dhcp_each_address_comes_with_mask_gateway_and_name_servers() -> None:
     static = SubnetFacts("10.0.1.0/25", "10.0.1.1", ("9.9.9.10", "9.9.9.9"), has_dhcp=False, addresses=("10.0.1.5", "10.0.1.6"))
     isolated = SubnetFacts("10.0.2.0/24", None, (), has_dhcp=False, addresses=("10.0.2.5",))
-    told = network_data(dataclasses.replace(NIC, subnets=(SUBNET, static, isolated)))
+    described = network_data(dataclasses.replace(NIC, subnets=(SUBNET, static, isolated)))
     common = {"type": "ipv4", "link": "tap1", "network_id": "n"}
     of_static = {**common, "netmask": "255.255.255.128", "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.1.1"}],
                  "services": [{"type": "dns", "address": "9.9.9.10"}, {"type": "dns", "address": "9.9.9.9"}]}
-    assert told["networks"][1:] == [
+    assert described["networks"][1:] == [
         {"id": "network1", **of_static, "ip_address": "10.0.1.5"}, {"id": "network2", **of_static, "ip_address": "10.0.1.6"},
         {"id": "network3", **common, "ip_address": "10.0.2.5", "netmask": "255.255.255.0", "routes": [], "services": []}]
-    assert [service["address"] for service in told["services"]] == ["9.9.9.9", "9.9.9.10"]
+    assert [service["address"] for service in described["services"]] == ["9.9.9.9", "9.9.9.10"]
 
 
 @pytest.mark.parametrize(("root_device", "ephemeral_gb", "swap_mb", "others"), [

@@ -14,7 +14,7 @@ EXTENSIONS = (
     ("OS-EXT-STS", "ExtendedStatus", "The vm_state, task_state and power_state of a server"),
     ("OS-FLV-DISABLED", "FlavorDisabled", "Whether a flavor is disabled"),
     ("OS-FLV-EXT-DATA", "FlavorExtraData", "The ephemeral disk of a flavor"),
-    ("OS-SCH-HNT", "SchedulerHints", "Hints to the scheduler in a create"),
+    ("OS-SCH-HNT", "SchedulerHints", "scheduler_hints of a create"),
     ("OS-SRV-USG", "ServerUsage", "When a server was launched and terminated"),
     ("os-access-ips", "AccessIPs", "The access addresses of a server"),
     ("os-admin-actions", "AdminActions", "Actions of admins on a server, such as os-resetState"),
