@@ -12,6 +12,7 @@ from typing import Any
 import libvirt
 from oslo_log import log as logging
 
+from nova_lite import errors
 from nova_lite.compute.virt.libvirt.domains import Domains, power_of, power_off
 from nova_lite.compute.virt.libvirt.events import DomainEvent, DomainEvents
 from nova_lite.lifecycle.servers import Power
@@ -20,6 +21,7 @@ from nova_lite.rpc.compute import Guest
 LOG = logging.getLogger(__name__)
 # A guest that is still booting ignores the power button; it is pressed again this often.
 _PRESS_EVERY_S = 5.0
+_ENDING_S = 2.0
 # Saving 64 GiB of memory to a slow disk.
 _SAVE_S = 600.0
 
@@ -106,14 +108,30 @@ class LibvirtPower:
 
         deadline = time.monotonic() + timeout_s
         with self._events.listen(server_id) as inbox:
-            while self._domains.run(f"{action} the guest", press_if_running):
+            while True:
+                try:
+                    if not self._domains.run(f"{action} the guest", press_if_running):
+                        return None
+                except errors.HypervisorFailed:
+                    # QEMU may be ending from the press before: its monitor is gone a moment before the domain is off.
+                    event = _change(inbox, until=time.monotonic() + _ENDING_S)
+                    if event is None:
+                        raise
+                    return event
                 again = min(time.monotonic() + _PRESS_EVERY_S, deadline)
-                while (remaining := again - time.monotonic()) > 0:
-                    with contextlib.suppress(queue.Empty):
-                        event = inbox.get(timeout=remaining)
-                        if event.is_off or event.is_restart:
-                            return event
+                event = _change(inbox, until=again)
+                if event is not None:
+                    return event
                 if again >= deadline:
                     LOG.info("server %s: did not %s within %.0f s of the power button", server_id, action, timeout_s)
                     return None
-        return None
+
+
+def _change(inbox: queue.SimpleQueue[DomainEvent], *, until: float) -> DomainEvent | None:
+    """The guest's going off or restart; None: there is none by then."""
+    while (remaining := until - time.monotonic()) > 0:
+        with contextlib.suppress(queue.Empty):
+            event = inbox.get(timeout=remaining)
+            if event.is_off or event.is_restart:
+                return event
+    return None
