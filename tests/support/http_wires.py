@@ -47,8 +47,8 @@ def connect(port: int, sent: bytes = b"") -> socket.socket:
     return wire
 
 
-def receive_until(wire: socket.socket, end: bytes) -> bytes:
-    """What comes, up to and with `end`."""
+def receive_until(wire: socket.socket, end: bytes | tuple[bytes, ...]) -> bytes:
+    """What comes, up to and with `end`, or one of several."""
     got = b""
     while not got.endswith(end):
         piece = wire.recv(65536)

@@ -139,6 +139,8 @@ def test_reads_are_answered_and_surplus_writes_refused_at_once_while_writes_hang
         assert b"\r\nRetry-After: 1\r\n" in refused
         gate.opened.set()
         http_wires.receive_until(wires[0], b"done.")
+        for wire in wires[1:-1]:
+            http_wires.receive_until(wire, (b"done.", b"}}"))  # so that none waits any more, and the next is not refused
         wires[-1].sendall(post())  # the connection of a refused request goes on
         http_wires.receive_until(wires[-1], b"done.")
 
