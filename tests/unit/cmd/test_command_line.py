@@ -144,6 +144,15 @@ def test_a_database_of_a_newer_release_is_status_1_and_one_line(tmp_path: Path) 
                     "start the release that upgraded it, or restore the backup from before")
 
 
+def test_a_cloud_that_does_not_start_in_the_background_says_why(tmp_path: Path) -> None:
+    _make_database(tmp_path, "9999")
+    process = nova_lite_command("up", "--fake", "--background", "--state", str(tmp_path), "--port", str(free_port()))
+    assert process.returncode == 1
+    [line] = process.stderr.splitlines()
+    assert line.startswith("nova-lite: the cloud did not start; ")
+    assert line.endswith(migrate.NEWER_REMEDY)
+
+
 @pytest.mark.parametrize(("name", "revision"), [
     ("nova-api", "0008"), ("nova-conductor", "0008"), ("nova-novncproxy", "0008"), ("nova-scheduler", "0008"), ("nova-serialproxy", "0008"),
     ("nova-api", "9999"), ("nova-conductor", None)])
