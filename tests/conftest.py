@@ -31,7 +31,8 @@ PIECES = (
 )
 # Guests that are network namespaces: what they wait for is mostly time, such as a packet that must not come.
 PACKET_TESTS = tuple(f"tests/system/real/test_{name}.py" for name in (
-    "network_worker", "network_filters", "isolation", "floating_ips", "released_address", "two_clouds_network"))
+    "network_worker", "network_filters", "isolation", "isolation_services", "floating_ips", "metadata_server", "released_address",
+    "two_clouds_network"))
 
 
 def piece_of(nodeid: str) -> str:
