@@ -27,6 +27,8 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 # What a port without a name of its own is called; nobody else is.
 _MADE_UP = re.compile(r"host-\d+-\d+-\d+-\d+", re.IGNORECASE)
+# Names that dnsmasq takes for an option of the line, by their looks.
+_OPTION = re.compile(r"\d+[smhdw]?|ignore|infinite", re.IGNORECASE)
 _MAX_LEASES = 65536
 # Whom dnsmasq becomes once its sockets are open: the user that Debian's package dnsmasq-base makes, else the one that has nothing.
 _USERS = ("dnsmasq", "nobody")
@@ -65,7 +67,7 @@ class Dhcp:
         arguments = self._arguments(network, served, folder)
         pid = self._running(network.id, arguments)
         stale = _stale_leases(folder / "leases", known)
-        hosts = _hosts(served, known, _text(kept / "hosts"))
+        hosts = _hosts(served, known, _text(kept / "hosts"), domain=self._domain)
         _replace(kept / "hosts", hosts)
         changed = _replace(folder / "hosts", hosts, owner=_user().pw_uid)
         if pid is not None and not stale:
@@ -172,13 +174,14 @@ def _pid(path: Path) -> int | None:
         return None
 
 
-def _hosts(served: list[Subnet], ports: Iterable[Port], before: str = "") -> str:
+def _hosts(served: list[Subnet], ports: Iterable[Port], before: str = "", *, domain: str) -> str:
     """dnsmasq's host lines, `MAC,name,address`: the first address in a served subnet; DHCPv4 gives a NIC one.
 
     A name is its first holder's, though others come with it on a shared network: who has it in `before`, the text as it
-    was, else who comes first. Others are called by their address.
+    was, else who comes first. Others are called by their address. What dnsmasq would take for a lease time or for an order
+    to ignore the client has the domain behind it.
     """
-    holders = {name.lower(): (mac, address) for mac, name, address in (line.split(",") for line in before.splitlines())}
+    holders = {name.partition(".")[0].lower(): (mac, address) for mac, name, address in (line.split(",") for line in before.splitlines())}
     served_ports = []
     for port in ports:
         address = next((a for a in port.addresses if any(_contains(s.cidr, a) for s in served)), None)
@@ -187,9 +190,11 @@ def _hosts(served: list[Subnet], ports: Iterable[Port], before: str = "") -> str
     lines, taken = [], set()
     for name, (mac, address) in sorted(served_ports, key=lambda one: holders.get(one[0].lower()) != one[1]):
         is_free = _LABEL.fullmatch(name) and not _MADE_UP.fullmatch(name) and name.lower() not in taken
-        given = name if is_free else f"host-{address.replace('.', '-')}"
+        is_option = _OPTION.fullmatch(name) is not None
+        given = name if is_free and (domain or not is_option) else f"host-{address.replace('.', '-')}"
         taken.add(given.lower())
-        lines.append(f"{mac},{given},{address}\n")
+        shown = f"{given}.{domain}" if given == name and is_option else given
+        lines.append(f"{mac},{shown},{address}\n")
     return "".join(sorted(lines))
 
 
