@@ -117,6 +117,14 @@ def test_services_show_who_lives(api: ComputeApi) -> None:
     assert "forced_down" not in get(api, "/os-services", "2.10").body["services"][0]
 
 
+def test_services_are_listed_in_the_order_in_which_they_came(api: ComputeApi) -> None:
+    before = get(api, "/os-services", "2.10").body["services"]
+    api.change(lambda session: session.add(Service(binary="nova-api", host="a", agent="a")))
+    after = get(api, "/os-services", "2.10").body["services"]
+    assert [one["id"] for one in after] == sorted(one["id"] for one in after)
+    assert (after[:-1], after[-1]["binary"]) == (before, "nova-api")
+
+
 def test_a_service_is_disabled_and_enabled_by_uuid(api: ComputeApi) -> None:
     service_id = get(api, "/os-services", "2.53").body["services"][0]["id"]
     path = f"/os-services/{service_id}"

@@ -76,9 +76,9 @@ def _documents(req: Request, services: list[Service]) -> list[Body]:
 
 @route("GET", "/os-services", policy=LIST, query=QUERY, response=closed(services=many(FIELDS)))
 def index(req: Request) -> Body:
-    """List all services, or those of one host or binary. 200."""
+    """List all services, or those of one host or binary, in the order in which they first came. 200."""
     services = hosts.services(req.db, binary=req.query.get("binary"), host=req.query.get("host"))
-    return {"services": _documents(req, services)}
+    return {"services": _documents(req, sorted(services, key=lambda service: service.number))}
 
 
 @route("PUT", "/os-services/{service_id}", policy=UPDATE, until="2.52", body={"2.0": _OLD, "2.11": _OLD_FORCED},
