@@ -41,7 +41,7 @@ class BadRequest(NovaLiteError):
 
 
 class InvalidField(BadRequest):
-    message = "Invalid input for field {field}: {reason}"
+    message = "Invalid input for field/attribute {field}. {reason}"
 
 
 class InvalidMarker(BadRequest):

@@ -17,6 +17,27 @@ from nova_lite.api.wsgi.request import Body
 
 Check = Callable[[Any], Any]
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_FIELD, _QUERY = "field/attribute", "query parameters"
+# Names whose values no message repeats: it goes through logs of clients and proxies.
+_SECRET = re.compile("pass|secret|token|credential|private|user_data|contents", re.IGNORECASE)
+_MAX_SHOWN, _MAX_ITEMS, _MAX_NAME = 1024, 64, 64
+# What jsonschema says of a value that a rule refuses.
+_FLAWS = {
+    "anyOf": "{value} is not valid under any of the given schemas",
+    "oneOf": "{value} is not valid under any of the given schemas",
+    "enum": "{value} is not one of {known}",
+    "format": "{value} is not a {known}",
+    "maxItems": "{value} is too long",
+    "maxLength": "{value} is too long",
+    "maxProperties": "{value} has too many properties",
+    "maximum": "{value} is greater than the maximum of {known}",
+    "minItems": "{value} is too short",
+    "minLength": "{value} is too short",
+    "minProperties": "{value} does not have enough properties",
+    "minimum": "{value} is less than the minimum of {known}",
+    "pattern": "{value} does not match {known}",
+    "uniqueItems": "{value} has non-unique elements",
+}
 MAX_INTEGER = 0x7FFFFFFF  # the maximum of an integer column
 
 
@@ -40,16 +61,16 @@ class Validator:
 
     def body(self, schema: Mapping[str, Any], body: Any) -> None:
         """:raises errors.InvalidField: the body does not match the schema."""
-        self._run(schema, body)
+        self._run(schema, body, _FIELD)
 
     def query(self, schema: Mapping[str, Any], query: Any) -> None:
         """Check query parameters: each as a list of its values, strings.
 
         :raises errors.InvalidField: a parameter is unknown or wrong.
         """
-        self._run(schema, {name: query.getall(name) for name in query})
+        self._run(schema, {name: query.getall(name) for name in query}, _QUERY)
 
-    def _run(self, schema: Mapping[str, Any], value: Any) -> None:
+    def _run(self, schema: Mapping[str, Any], value: Any, form: str) -> None:
         check = self._checks.get(id(schema))
         if check is None:
             check = fastjsonschema.compile(dict(schema), formats=FORMATS, use_default=False)
@@ -57,18 +78,38 @@ class Validator:
         try:
             check(value)
         except fastjsonschema.JsonSchemaValueException as error:
-            raise _refusal(error) from None
+            raise _refusal(error, form) from None
 
 
-def _refusal(error: fastjsonschema.JsonSchemaValueException) -> errors.InvalidField:
+def _refusal(error: fastjsonschema.JsonSchemaValueException, form: str) -> errors.InvalidField:
+    """In the words of Nova and of jsonschema, which scripts look for, and where it is; `form`: what kind of thing has the path."""
     path = [str(part) for part in error.path[1:]]
-    reason = error.message.removeprefix(error.name or "").strip()
-    if error.rule in ("oneOf", "anyOf"):
-        reason = "is not of any of the allowed forms"
-    elif error.rule == "additionalProperties":
-        extra = reason.split("{", 1)[-1].split("}", 1)[0]
-        reason = f"Additional properties are not allowed ({extra} was unexpected)"
-    return errors.InvalidField(field="/".join(path) or "body", reason=reason)
+    is_secret = any(_SECRET.search(part) for part in path)
+    value = "'***'" if is_secret else _shown(error.value)
+    if not path:
+        return errors.InvalidField(_flaw(error, value))
+    name, place = (path[0], "") if form == _QUERY else (path[-1], f" (at {'/'.join(path)})")
+    return errors.InvalidField(f"Invalid input for {form} {name}. Value: {value}. {_flaw(error, value)}{place}")
+
+
+def _flaw(error: fastjsonschema.JsonSchemaValueException, value: str) -> str:
+    known, rule = error.rule_definition, error.rule
+    if rule == "type":
+        return f"{value} is not of type {', '.join(repr(one) for one in ([known] if isinstance(known, str) else known))}"
+    if rule == "required":
+        return f"{next(name for name in known if name not in error.value)!r} is a required property"
+    if rule == "additionalProperties":
+        extra = error.message.split("{", 1)[-1].split("}", 1)[0]
+        return f"Additional properties are not allowed ({extra} was unexpected)"
+    return _FLAWS[rule].format(value=value, known=repr(known)) if rule in _FLAWS else error.message.removeprefix(error.name or "").strip()
+
+
+def _shown(value: Any) -> str:
+    """A value for a message: objects by their names alone, since what a mistyped name stands for may be a secret."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name[:_MAX_NAME]!r}: ..." for name in list(value)[:_MAX_ITEMS]) + "}"
+    text = "[" + ", ".join(_shown(one) for one in value[:_MAX_ITEMS]) + "]" if isinstance(value, list) else repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def drop_unknown(schema: Mapping[str, Any], value: Any) -> None:

@@ -89,7 +89,7 @@ def test_the_public_key_is_copied_into_the_server(api: ComputeApi) -> None:
     ({"networks": [{"uuid": "nope"}]}, "networks"), ({"networks": [{}]}, "network uuid"), ({"networks": "auto"}, "networks"),
     ({"security_groups": [{"name": "nope"}]}, "Security group nope not found"),
     ({"min_count": 0}, "min_count"), ({"min_count": 3, "max_count": 2}, "min_count must be <= max_count"),
-    ({"name": "x" * 254, "max_count": 2}, "server/name"), ({"name": "x" * 253, "min_count": 10}, "server/name"),
+    ({"name": "x" * 254, "max_count": 2}, "field/attribute name. With"), ({"name": "x" * 253, "min_count": 10}, "field/attribute name. With"),
     ({"availability_zone": "mars"}, "The requested availability zone is not available"),
     ({"config_drive": "perhaps"}, "config_drive"),
     ({"accessIPv4": "nope"}, "accessIPv4"), ({"OS-DCF:diskConfig": "FULL"}, "diskConfig"),

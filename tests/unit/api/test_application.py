@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import webob
 
@@ -38,15 +40,66 @@ def test_a_malformed_version_is_a_bad_request(text: str) -> None:
         parse(text)
 
 
-@pytest.mark.parametrize(("body", "names"), [
-    ({}, "server"), ({"server": {}}, "name"), ({"server": {"name": 5}}, "server/name"), ({"server": {"name": ""}}, "server/name"),
-    ({"server": {"name": "n", "size": 1}}, "size"), ({"server": {"name": "n", "count": 0}}, "server/count"),
-    ({"server": []}, "server"),
+_AT = "Invalid input for field/attribute"
+
+
+@pytest.mark.parametrize(("body", "text"), [
+    ({}, "'server' is a required property"),
+    ({"server": {"count": 1}}, f"{_AT} server. Value: {{'count': ...}}. 'name' is a required property (at server)"),
+    ({"server": {"name": 5}}, f"{_AT} name. Value: 5. 5 is not of type 'string' (at server/name)"),
+    ({"server": {"name": ""}}, f"{_AT} name. Value: ''. '' is too short (at server/name)"),
+    ({"server": {"name": "n", "size": 1}}, f"{_AT} server. Value: {{'name': ..., 'size': ...}}. Additional properties are not allowed ('size' was unexpected) (at server)"),
+    ({"server": {"name": "n", "count": 0}}, f"{_AT} count. Value: 0. 0 is less than the minimum of 1 (at server/count)"),
+    ({"server": []}, f"{_AT} server. Value: []. [] is not of type 'object' (at server)"),
 ])
-def test_a_refusal_names_the_field(body: dict[str, object], names: str) -> None:
+def test_a_refusal_has_novas_words(body: dict[str, object], text: str) -> None:
     with pytest.raises(errors.InvalidField) as refused:
         Validator().body(SCHEMA, body)
-    assert names in refused.value.text
+    assert refused.value.text == text
+
+
+_PLACES: dict[str, Any] = {
+    "type": "object", "additionalProperties": False, "properties": {
+        "sized": {"type": "object", "minProperties": 1, "maxProperties": 2},
+        "tags": {"type": "array", "items": {"type": ["string", "null"], "maxLength": 3, "pattern": "^[a-z]*$"}, "minItems": 1, "maxItems": 3, "uniqueItems": True},
+        "one": {"enum": ["a", "b"]}, "either": {"oneOf": [{"type": "string", "maxLength": 2}, {"type": "null"}]},
+        "id": {"type": "string", "format": "uuid"}, "adminPass": {"type": "string", "maxLength": 3},
+        "nested": {"type": "object", "properties": {"password": {"type": "object", "properties": {"value": {"type": "string"}}}}}}}
+
+
+@pytest.mark.parametrize(("body", "words"), [
+    ({"tags": ["toolong"]}, "'toolong' is too long"), ({"tags": ["A"]}, "'A' does not match '^[a-z]*$'"), ({"tags": [7]}, "7 is not of type 'string', 'null'"),
+    ({"tags": []}, "[] is too short"), ({"tags": ["a", "b", "c", "d"]}, "['a', 'b', 'c', 'd'] is too long"), ({"tags": ["a", "a"]}, "['a', 'a'] has non-unique elements"),
+    ({"one": "c"}, "'c' is not one of ['a', 'b']"), ({"either": 5}, "5 is not valid under any of the given schemas"), ({"id": "no"}, "'no' is not a 'uuid'"),
+    ({"sized": {}}, "{} does not have enough properties"), ({"sized": dict.fromkeys("abc", 1)}, "has too many properties"),
+])
+def test_each_rule_of_a_schema_has_its_words(body: dict[str, object], words: str) -> None:
+    with pytest.raises(errors.InvalidField) as refused:
+        Validator().body(_PLACES, body)
+    assert f"{words} (at " in refused.value.text
+
+
+@pytest.mark.parametrize("body", [
+    {"adminPass": "hunter2"}, {"nested": {"password": {"value": 77227722}}}, {"adminPas": "hunter2"}, {"nested": {"password": "hunter2"}},
+    {"tags": [{"password": "hunter2"}]}, {"either": {"adminPass": "hunter2"}},
+])
+def test_a_refusal_repeats_no_secret(body: dict[str, object]) -> None:
+    with pytest.raises(errors.InvalidField) as refused:
+        Validator().body(_PLACES, body)
+    assert not any(secret in refused.value.text for secret in ("hunter2", "77227722"))
+
+
+@pytest.mark.parametrize("value", ["x" * 99_999, ["y" * 999] * 999, [["z"] * 99] * 99])
+def test_a_refusal_repeats_little_of_what_is_long(value: object) -> None:
+    with pytest.raises(errors.InvalidField) as refused:
+        Validator().body(_PLACES, {"one": value})
+    assert len(refused.value.text) < 5000
+
+
+def test_a_query_is_refused_by_its_parameter() -> None:
+    schema = {"type": "object", "properties": {"limit": {"type": "array", "items": {"type": "string", "format": "digits"}}}}
+    with pytest.raises(errors.InvalidField, match="^Invalid input for query parameters limit. Value: 'many'. 'many' is not a 'digits'$"):
+        Validator().query(schema, webob.Request.blank("/?limit=many").GET)
 
 
 @pytest.mark.parametrize(("raw", "kind"), [

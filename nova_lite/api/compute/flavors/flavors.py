@@ -180,7 +180,7 @@ def _size(params: Body, name: str) -> int:
     """
     value, minimum = int(params.get(name, 0)), 1 if name in ("ram", "vcpus") else 0
     if not minimum <= value <= MAX_INTEGER:
-        raise errors.InvalidField(field=f"flavor/{name}", reason=f"{value} is not between {minimum} and {MAX_INTEGER}")
+        raise errors.InvalidField(field=name, reason=f"{value} is not between {minimum} and {MAX_INTEGER}")
     return value
 
 

@@ -282,7 +282,7 @@ def _counts(params: Body, nics: list[requested_networks.Nic]) -> tuple[int, int]
     minimum = int(params.get("min_count") or 1)
     maximum = int(params.get("max_count") or params.get("min_count") or 1)
     if minimum < 1 or maximum < 1:
-        raise errors.InvalidField(field="server/min_count", reason="less than the minimum of 1")
+        raise errors.InvalidField(field="min_count", reason="It is less than the minimum of 1")
     if minimum > maximum:
         raise errors.BadRequest(reason="min_count must be <= max_count")
     if maximum > 1 and any(nic.port_id or nic.fixed_ip for nic in nics):
@@ -291,7 +291,7 @@ def _counts(params: Body, nics: list[requested_networks.Nic]) -> tuple[int, int]
     if maximum > 1 and params.get("hostname"):
         raise errors.BadRequest(reason="Unable to allocate a single hostname to multiple instances")
     if maximum > 1 and len(_numbered(params["name"], maximum)) > _MAX_NAME:
-        raise errors.InvalidField(field="server/name", reason=f"with the numbers of {maximum} servers it is longer than {_MAX_NAME} characters")
+        raise errors.InvalidField(field="name", reason=f"With the numbers of {maximum} servers it is longer than {_MAX_NAME} characters")
     return minimum, maximum
 
 
@@ -323,7 +323,7 @@ def validate_user_data(text: str | None) -> str | None:
     try:
         base64.b64decode("".join(text.split()), validate=True)
     except (ValueError, binascii.Error):
-        raise errors.InvalidField(field="server/user_data", reason="User data needs to be valid base 64.") from None
+        raise errors.InvalidField(field="user_data", reason="User data needs to be valid base 64.") from None
     return str(text)
 
 

@@ -115,7 +115,7 @@ def _create(req: Request, name: str, policy: str, rules: dict[str, Any]) -> Body
     limit = quotas.limits(req.db, req.conf, req.ctxt.project_id)["server_groups"]
     maximum = rules.get("max_server_per_host")
     if maximum is not None and int(maximum) < 1:
-        raise errors.InvalidField(field="server_group/rules/max_server_per_host", reason="less than the minimum of 1")
+        raise errors.InvalidField(field="max_server_per_host", reason="It is less than the minimum of 1")
     return _show(req, server_groups.add(req.db, limit=limit, group=ServerGroup(
         id=new_id(), project_id=req.ctxt.project_id, user_id=req.ctxt.user_id, name=name, policy=policy,
         max_per_host=None if maximum is None else int(maximum))))

@@ -68,7 +68,7 @@ def _snapshot(req: Request, params: Body, server_id: str) -> str:
 def _backup(req: Request, params: Body, server_id: str) -> str:
     inputs = {"backup_type": params["backup_type"], "rotation": int(params["rotation"])}
     if inputs["rotation"] < 0:
-        raise errors.InvalidField(field="createBackup/rotation", reason=f"{inputs['rotation']} is less than the minimum of 0")
+        raise errors.InvalidField(field="rotation", reason=f"{inputs['rotation']} is less than the minimum of 0")
     return _begin(req, server_id, "create_backup", params, kind=server_images.BACKUP,
                   properties={"backup_type": params["backup_type"]}, inputs=inputs)
 
