@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
@@ -41,6 +42,17 @@ def test_a_guest_gets_its_address_router_mtu_and_name_server_by_dhcp(lab: Lab) -
     leased = lab.plug("g1", only).dhcp()
 
     assert leased == "10.0.0.11/24 router=10.0.0.1 mtu=1450 dns=10.0.0.1 domain=novalocal"
+
+
+@pytest.mark.parametrize("name", ["ignore", "42"])
+def test_so_does_one_whose_name_dnsmasq_would_take_for_an_option(lab: Lab, name: str) -> None:
+    only = dataclasses.replace(port(1, NET, "10.0.0.11"), hostname=name, group_ids=(group(1).id,))
+    lab.request("prepare", server(1, NET, only, groups=(group(1, OUT),)))
+
+    guest = lab.plug("g1", only)
+
+    assert guest.dhcp().startswith("10.0.0.11/24")
+    assert "10.0.0.11" in guest.run(f"busybox nslookup {name}.novalocal 10.0.0.1")
 
 
 def test_a_guest_on_a_subnet_without_gateway_gets_its_address_and_metadata(lab: Lab) -> None:
