@@ -310,6 +310,17 @@ def test_actions_page_by_request_id_from_2_58_on(api: ComputeApi, server_id: str
     assert len(api.get(f"{path}?changes-before=2099-01-01T00:00:00Z", version="2.66").body["instanceActions"]) == 3
 
 
+@pytest.mark.parametrize(("before", "count"), [
+    ("2026-01-02T03:04:05Z", 1), ("2026-01-02T04:04:05%2B01:00", 1), ("2026-01-02T03:04:05.654321Z", 1), ("2026-01-02T03:04:05.5Z", 0),
+    ("2026-01-02T03:04:04Z", 0)])
+def test_changes_before_a_second_include_that_second(api: ComputeApi, server_id: str, before: str, count: int) -> None:
+    changed = datetime.datetime(2026, 1, 2, 3, 4, 5, 654_321)  # as rows have it
+    settle(api, server_id, updated_at=changed)
+    api.change(lambda session: session.execute(sa.update(Action).values(updated_at=changed)))
+    for path, key in (("/servers", "servers"), (f"/servers/{server_id}/os-instance-actions", "instanceActions")):
+        assert len(api.get(f"{path}?changes-before={before}", version="2.66").body[key]) == count
+
+
 def test_actions_of_a_deleted_server_stay_readable_from_2_21_on(api: ComputeApi, server_id: str) -> None:
     settle(api, server_id, vm_state="deleted", deleted_at=utcnow())
     assert api.get(f"/servers/{server_id}/os-instance-actions", version="2.20").status == 404

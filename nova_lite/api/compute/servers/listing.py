@@ -231,7 +231,7 @@ def _pattern(name: str, text: str) -> str:
 
 
 def read_time(name: str, text: str) -> datetime.datetime:
-    """Parse an ISO 8601 time into naive UTC, as rows store it.
+    """Parse an ISO 8601 time into naive UTC, as rows store it; a whole second before which something changed includes that second, as it is shown.
 
     :raises errors.InvalidField: it is no such time.
     """
@@ -239,6 +239,8 @@ def read_time(name: str, text: str) -> datetime.datetime:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise errors.InvalidField(field=name, reason=f"'{text}' is not a 'date-time'") from None
+    if name == "changes-before" and not moment.microsecond:
+        moment = moment.replace(microsecond=999_999)
     return moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
