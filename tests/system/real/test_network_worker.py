@@ -143,13 +143,14 @@ def test_release_and_removal_leave_nothing(lab: Lab) -> None:
     before = lab.inventory()
     lab.stop_worker()
     lab.start_worker()
-    empty = lab.inventory()["rules"]
+    at_rest = lab.inventory()
+    assert [Path(path).name for path in at_rest["state"]] == ["host"]
     lab.request("prepare", server(1, NET, port(1, NET, "10.0.0.11", groups=(group(1).id,)), groups=(group(1, OUT),)))
 
     lab.request("release", uuid(1, "b"), fence=2)
     lab.request("remove_network", NET.id)
 
-    assert lab.inventory() == {**before, "rules": empty}
+    assert lab.inventory() == {**before, "rules": at_rest["rules"], "state": at_rest["state"]}
     lab.request("remove_all")
     assert lab.inventory() == before
 
