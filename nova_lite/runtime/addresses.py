@@ -13,8 +13,8 @@ _OUTSIDE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 
 def api_url(conf: cfg.ConfigOpts) -> str:
-    """`[api] public_url`, or the URL at which other machines reach what listens there."""
-    return str(conf.api.public_url) or f"http://{url_host(conf, conf.api.listen)}:{conf.api.port}"
+    """`[api] public_url` without a slash at its end, or the URL at which other machines reach what listens there."""
+    return str(conf.api.public_url).rstrip("/") or f"http://{url_host(conf, conf.api.listen)}:{conf.api.port}"
 
 
 def url_host(conf: cfg.ConfigOpts, listen: str) -> str:

@@ -24,6 +24,7 @@ def configured(**api: object) -> cfg.ConfigOpts:
 @pytest.mark.parametrize(("api", "url"), [
     ({}, "http://127.0.0.1:8774"), ({"listen": "192.0.2.7", "port": 80}, "http://192.0.2.7:80"), ({"listen": "cloud.example"}, "http://cloud.example:8774"),
     ({"listen": "2001:db8::7"}, "http://[2001:db8::7]:8774"), ({"listen": "0.0.0.0", "public_url": "https://cloud"}, "https://cloud"),
+    ({"public_url": "https://cloud/compute/"}, "https://cloud/compute"),
 ])
 def test_the_url_of_the_api_is_the_configured_one(api: dict[str, object], url: str) -> None:
     assert addresses.api_url(configured(**api)) == url

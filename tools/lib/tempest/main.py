@@ -35,7 +35,7 @@ EPILOG = """\
   tools/tempest --real                              real guests, in a host of its own
   tools/tempest --real --daemons                    the same, by separate daemons
   tools/tempest --run 'test_servers|test_flavors'   those tests
-ResourceRequest root. Tempest goes into a virtualenv of its own, in /var/cache/nova-lite. Exit status 0: no test failed.
+Needs root. Tempest goes into a virtualenv of its own, in /var/cache/nova-lite. Exit status 0: no test failed.
 """
 
 
