@@ -101,7 +101,7 @@ class KeyRepository:
             fcntl.flock(handle, fcntl.LOCK_EX)
             numbers = _numbers(self.directory)
             primary = max(numbers, default=STAGED) + 1
-            if STAGED not in numbers or _skipped(self.directory, [STAGED]):
+            if STAGED not in numbers or _read_keys(self.directory, [STAGED])[1]:
                 _write(self.directory, STAGED, Fernet.generate_key())
             # The staged key keeps its number until its copy exists, so that every reader finds it.
             _write(self.directory, primary, _read(self.directory, STAGED))
@@ -135,14 +135,14 @@ class KeyRepository:
         numbers = sorted(_numbers(self.directory), reverse=True)
         if not numbers:
             raise ValueError("there are none")
-        skipped = _skipped(self.directory, numbers)
-        if skipped.keys() >= set(numbers):
+        keys, skipped = _read_keys(self.directory, numbers)
+        if not keys:
             raise ValueError("; ".join(f"{number}: {reason}" for number, reason in skipped.items()))
         if skipped != self._skipped:
             for number, reason in skipped.items():
                 LOG.warning("key %s in %s is not used: %s", number, self.directory, reason)
         self._skipped = skipped
-        self._keys = MultiFernet([Fernet(_read(self.directory, number)) for number in numbers if number not in skipped])
+        self._keys = MultiFernet(keys)
         self._stamp = stamp
         # Writing into a file does not change the directory's time.
         self._is_stable = not skipped and self._clock() - stamp / 1e9 > _RACY_S
@@ -283,15 +283,15 @@ def _read(directory: str, number: int) -> bytes:
         return file.read().strip()
 
 
-def _skipped(directory: str, numbers: list[int]) -> dict[int, str]:
-    """Those of the files that hold no usable key, with the reason."""
-    reasons = {}
+def _read_keys(directory: str, numbers: list[int]) -> tuple[list[Fernet], dict[int, str]]:
+    """The keys of the files, in this order; and those of the files that hold no usable key, with the reason."""
+    keys, unusable = [], {}
     for number in numbers:
         try:
-            Fernet(_read(directory, number))
+            keys.append(Fernet(_read(directory, number)))
         except (OSError, ValueError) as error:
-            reasons[number] = str(error)
-    return reasons
+            unusable[number] = str(error)
+    return keys, unusable
 
 
 def _write(directory: str, number: int, key: bytes) -> None:
