@@ -146,17 +146,22 @@ class Host(Service):
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside and return what it said.
 
-        :raises subprocess.CalledProcessError: it failed, unless `check` is False.
+        :raises subprocess.CalledProcessError: it failed, unless `check` is False. Its last output and
+            libvirtd's log are its note.
         :raises subprocess.TimeoutExpired: it took longer than `timeout_s`, and was killed.
         """
-        return subprocess.run(
-            self.command(argv),
-            check=check,
-            timeout=timeout_s,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        try:
+            return subprocess.run(
+                self.command(argv),
+                check=check,
+                timeout=timeout_s,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+            )
+        except subprocess.CalledProcessError as error:
+            error.add_note(f"{(error.stderr or error.stdout)[-2000:]}\n{self._daemons.libvirtd.tail()}")
+            raise
 
     def popen(
         self,
