@@ -14,6 +14,7 @@ from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.compute import inventory, uploads
+from nova_lite.compute.audit import Audit
 from nova_lite.compute.console_server import ConsoleServer
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
@@ -58,7 +59,7 @@ class ComputeService:
             address=conf.my_ip, port=conf.compute.console_port, connect=self.driver.consoles.connect)
         build = Build(self.host)
         self._server = serve(ComputeRpc, transport, conf.host, [
-            build, Interfaces(self.host), Power(self.host), Resize(self.host), SoftDelete(self.host), Shelve(self.host),
+            build, Audit(self.host), Interfaces(self.host), Power(self.host), Resize(self.host), SoftDelete(self.host), Shelve(self.host),
             Rebuild(self.host), Snapshot(self.host, upload=uploads.upload, timeout_s=conf.compute.image_timeout), Inside(self.host), Console(self.host, self._consoles), ImageCaching(self.host)])
         self._heartbeat = Heartbeat(self._conductor, self.report, interval_s=conf.report_interval)
         self._build = build

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from nova_lite.rpc.audit import AuditFinding
 from nova_lite.rpc.network import Network, OwnedNetworks, Revisions, SecurityGroup, SecurityGroupChange, ServerPorts
 from nova_lite.rpc.order import Order
 
@@ -43,6 +44,10 @@ class NetworkDriver(Protocol):
     def remove_network(self, network_id: str) -> None: ...
 
     def owned(self) -> OwnedNetworks: ...
+
+    def audit(self) -> tuple[AuditFinding, ...]:
+        """What disagrees between the records and the host."""
+        ...
 
     def resync(self) -> None:
         """Make again what the host has lost: devices, a dnsmasq that died, filters that were flushed."""

@@ -28,6 +28,7 @@ from nova_lite.network.records import Records
 from nova_lite.network.repair import PeriodicRepair
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
 from nova_lite.rpc import stopping
+from nova_lite.rpc.audit import HostAudit
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, ServiceReport, StepReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
@@ -146,6 +147,9 @@ class Inventory:
 
     def owned(self, ctxt: Context) -> OwnedNetworks:
         return self._driver.owned()
+
+    def audit_host(self, ctxt: Context) -> HostAudit:
+        return HostAudit(findings=self._driver.audit())
 
 
 class NetworkService:

@@ -7,6 +7,7 @@ import dataclasses
 from enum import StrEnum
 
 from nova_lite.context import Context
+from nova_lite.rpc.audit import HostAudit
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.order import Order
@@ -140,7 +141,7 @@ class ComputeRpc(Interface):
     actions wait for their upgrade.
     """
 
-    topic, version = "compute", "2.0"
+    topic, version = "compute", "2.1"
 
     @cast(since="2.0")
     def build(self, ctxt: Context, *, order: Order, guest: Guest) -> None:
@@ -168,6 +169,14 @@ class ComputeRpc(Interface):
     @call(since="2.0", timeout_s=10)
     def owned(self, ctxt: Context) -> OwnedGuests:
         """What this worker has, for the audit."""
+        ...
+
+    @call(since="2.1", timeout_s=30)
+    def audit_host(self, ctxt: Context) -> HostAudit:
+        """What disagrees between this worker's records and what is on its host.
+
+        :raises errors.HypervisorFailed: the hypervisor does not answer.
+        """
         ...
 
     @call(since="2.0", timeout_s=5)

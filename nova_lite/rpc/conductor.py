@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from nova_lite.context import Context
+from nova_lite.rpc.audit import AuditFinding
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.network import NetworkState
 from nova_lite.rpc.order import Order
@@ -126,7 +127,7 @@ class StepReport:
 class ConductorRpc(Interface):
     """What other services send to a conductor."""
 
-    topic, version = "conductor", "1.6"
+    topic, version = "conductor", "1.7"
     from_hosts: ClassVar[FromHosts] = {
         "report": lambda wire: [wire["status"]["agent"], *(one["host"] for one in wire["status"]["inventories"])],
         "report_step": lambda wire: [wire["report"]["host"]], "power_changed": lambda wire: [wire["host"]],
@@ -179,3 +180,12 @@ class ConductorRpc(Interface):
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
         """The IPv4 addresses and ranges that no guest may reach: of the cloud's hosts, bus and database, and as configured."""
         ...
+
+    @call(since="1.7", timeout_s=120, monitor_s=20)
+    def audit(self, ctxt: Context) -> tuple[AuditFinding, ...]:
+        """What disagrees between the database, the hosts and their guests, seen twice."""
+        ...
+
+    @call(since="1.7", timeout_s=120, monitor_s=20)
+    def repair(self, ctxt: Context) -> None:
+        """Run every reconciler now, for all hosts; what they request of hosts is done a little later."""

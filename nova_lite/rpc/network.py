@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable
 
 from nova_lite.context import Context
+from nova_lite.rpc.audit import HostAudit
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.order import NEVER, Order
 from nova_lite.rpc.payload import payload
@@ -207,7 +208,7 @@ class NetworkRpc(Interface):
     versions refuse them, and actions wait for their upgrade.
     """
 
-    topic, version = "network", "1.4"
+    topic, version = "network", "1.5"
 
     @cast(since="1.4")
     def prepare_server(self, ctxt: Context, *, ports: ServerPorts) -> None:
@@ -268,4 +269,9 @@ class NetworkRpc(Interface):
     @call(since="1.0", timeout_s=10)
     def owned(self, ctxt: Context) -> OwnedNetworks:
         """What this host has made, for comparison with the rows."""
+        ...
+
+    @call(since="1.5", timeout_s=30)
+    def audit_host(self, ctxt: Context) -> HostAudit:
+        """What disagrees between this worker's records and what is on its host."""
         ...

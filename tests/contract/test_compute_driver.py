@@ -119,6 +119,7 @@ def test_an_unknown_guest_has_no_state(subject: Subject) -> None:
 def test_a_started_guest_runs_and_is_listed(subject: Subject) -> None:
     guest = subject.started()
     assert subject.driver.guests.list_ours() == {guest.server_id: Power.RUNNING}
+    assert subject.driver.disks.owners() == {guest.server_id}
 
 
 def test_a_start_is_heard_of(subject: Subject) -> None:
@@ -253,9 +254,11 @@ def test_destroy_forgets_saved_memory(subject: Subject) -> None:
 def test_nothing_is_left_after_the_disks_are_removed(subject: Subject) -> None:
     guest = subject.started()
     subject.driver.guests.destroy(guest.server_id)
+    assert subject.driver.disks.owners() <= {guest.server_id}
     subject.driver.disks.remove(guest.server_id)
     subject.driver.disks.remove(guest.server_id)
     assert not (subject.instances / guest.server_id).exists()
+    assert subject.driver.disks.owners() == frozenset()
 
 
 def test_a_console_can_be_read(subject: Subject) -> None:

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import BinaryIO, Protocol
 
 from oslo_config import cfg
@@ -182,18 +182,24 @@ def clean(store: Store, session: Session, now: datetime.datetime) -> tuple[list[
     """
     before = now - STALLED_AFTER
     requeued = images.requeue_stalled(session, before=before)
-    used = images.files_in_use(session)
     removed: list[str] = []
-    for path in store.names():
-        modified_at = _modified_at(path)
-        if path.name.removesuffix(_PART) in used or modified_at is None or modified_at >= before:
-            continue
+    for path in stray_files(store, images.files_in_use(session), before):
         path.unlink(missing_ok=True)
         removed.append(path.name)
     if requeued or removed:
         LOG.info("image store %s: %d interrupted uploads reset to queued, %d files without an image removed",
                  store.path, len(requeued), len(removed))
     return requeued, removed
+
+
+def stray_files(store: Store, used: Collection[str], before: datetime.datetime) -> list[pathlib.Path]:
+    """Files of no image among those that are `used`, and unchanged since `before`."""
+    found = []
+    for path in store.names():
+        modified_at = _modified_at(path)
+        if path.name.removesuffix(_PART) not in used and modified_at is not None and modified_at < before:
+            found.append(path)
+    return found
 
 
 def _modified_at(path: pathlib.Path) -> datetime.datetime | None:

@@ -14,16 +14,17 @@ from oslo_config import cfg
 import nova_lite
 from nova_lite import errors
 from nova_lite.cmd import settings
-from nova_lite.cmd.lite import db, doctor, down, keys, policy, up
+from nova_lite.cmd.lite import audit, db, doctor, down, keys, policy, up
 
-COMMANDS = (up, down, doctor, db, keys, policy)
+COMMANDS = (up, down, doctor, audit, db, keys, policy)
 _EXAMPLES = (
     "nova-lite up                          start a cloud on this machine, as root, with libvirt",
     "nova-lite up --fake --state /tmp/c    start one with simulated guests, as any user",
     "nova-lite doctor                      check what this machine lacks",
+    "nova-lite audit                       find leftovers and disagreements in the cloud",
     "nova-lite COMMAND --help              arguments and examples of one command",
 )
-_STATUSES = ("0  done", "1  it failed, and the last line on stderr says why; doctor: at least one check found a problem",
+_STATUSES = ("0  done", "1  it failed, and the last line on stderr says why; doctor, audit: something was found",
              settings.INVALID)
 
 

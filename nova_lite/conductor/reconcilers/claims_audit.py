@@ -7,7 +7,6 @@ from oslo_log import log as logging
 
 from nova_lite.conductor.engine.services import Services
 from nova_lite.db.hosts import claims
-from nova_lite.values.resources import Resources
 
 LOG = logging.getLogger(__name__)
 
@@ -21,8 +20,4 @@ def repair(services: Services) -> None:
             repaired = claims.repair_sums(session, host)
         if repaired is not None:
             before, after = repaired
-            LOG.warning("host %s: its sums of claims were %s and are repaired to %s", host, _text(*before), _text(*after))
-
-
-def _text(resources: Resources, servers: int) -> str:
-    return ", ".join(f"{amount} {name}" for name, amount in {"servers": servers, **resources.amounts()}.items())
+            LOG.warning("host %s: its sums of claims were %s and are repaired to %s", host, claims.text(*before), claims.text(*after))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from oslo_log import log as logging
+from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor import network_sync
@@ -44,14 +45,17 @@ def remove(services: Services, host_calls: HostCalls) -> None:
 def release_claims(services: Services) -> None:
     """Give back claims without a server, or of one that is elsewhere, with no action open that may be about to use them."""
     with services.database.writer() as session:
-        is_open = sa.exists().where(Action.resource_id == Claim.server_id, Action.state.in_(OPEN))
-        stray = session.execute(
-            sa.select(Claim).outerjoin(Server, Server.id == Claim.server_id).where(
-                ~is_open, sa.or_(Server.id.is_(None), Server.deleted_at.is_not(None), Server.host.is_(None),
-                                 Server.host != Claim.host))).scalars().all()
-        for claim in stray:
+        for claim in stray_claims(session):
             LOG.warning("server %s: its claim on host %s was left over and is given back", claim.server_id, claim.host)
             claims.release(session, server_id=claim.server_id, host=claim.host)
+
+
+def stray_claims(session: Session) -> Sequence[Claim]:
+    """Claims without a server, or of one that is elsewhere, with no action open that may be about to use them."""
+    is_open = sa.exists().where(Action.resource_id == Claim.server_id, Action.state.in_(OPEN))
+    return session.execute(sa.select(Claim).outerjoin(Server, Server.id == Claim.server_id).where(
+        ~is_open, sa.or_(Server.id.is_(None), Server.deleted_at.is_not(None), Server.host.is_(None),
+                         Server.host != Claim.host))).scalars().all()
 
 
 def _clean_host(services: Services, agent: str, binaries: Sequence[str]) -> None:
@@ -63,7 +67,7 @@ def _clean(services: Services, agent: str, binary: str) -> None:
     ctxt = system_context()
     try:
         owned = _worker(services, agent, binary).owned(ctxt)
-        for server_id, order in _gone(services, owned.server_ids, agent, binary):
+        for server_id, order in left_over(services, owned.server_ids, agent, binary):
             LOG.warning("server %s: %s on %s still has it and removes it now", server_id, binary, agent)
             if binary == "nova-compute":
                 services.compute(agent).destroy(ctxt, server_id=server_id, order=order)
@@ -101,7 +105,7 @@ def _correct_floating(services: Services, agent: str, held: tuple[FloatingIpAsso
         network_sync.refresh_servers(services, differing)
 
 
-def _gone(services: Services, server_ids: tuple[str, ...], agent: str, binary: str) -> list[tuple[str, Order]]:
+def left_over(services: Services, server_ids: tuple[str, ...], agent: str, binary: str) -> list[tuple[str, Order]]:
     """Those of the servers that are deleted, or on another host, with no action open; with an order after all that were sent about them.
 
     A server that no row knows is never touched: this may not be its database. One that the rows have on another host is

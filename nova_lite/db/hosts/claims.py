@@ -153,22 +153,36 @@ def inconsistent_hosts(session: Session) -> Sequence[str]:
     return session.scalars(query).all()
 
 
-def repair_sums(session: Session, host: str) -> tuple[tuple[Resources, int], tuple[Resources, int]] | None:
-    """Set the host's sums to what its claims add up to; (sums before, sums after) with the numbers of servers.
+def compare_sums(session: Session, host: str, *, is_locked: bool = False) -> tuple[tuple[Resources, int], tuple[Resources, int]] | None:
+    """What the host's sums are, and what its claims add up to, each with the number of servers; None: they agree.
 
-    None: they agree. Every change of a claim updates the host's row in the same transaction, so while that row is locked
-    the claims do not change.
+    `is_locked`: the host's row is, to the end of the transaction. Every change of a claim updates that row in the same
+    transaction, so while it is locked the claims do not change.
     """
-    row = session.scalars(for_update(sa.select(Host).where(Host.name == host))).one_or_none()
+    query = sa.select(Host).where(Host.name == host)
+    row = session.scalars(for_update(query) if is_locked else query).one_or_none()
     if row is None:
         return None
     claims = session.scalars(sa.select(Claim).where(Claim.host == host).execution_options(populate_existing=True)).all()
     before = row.allocated, row.servers_claimed
     after = sum((claim.resources for claim in claims), Resources()), len(claims)
-    if before == after:
-        return None
-    for name, amount in after[0].amounts().items():
-        setattr(row, f"{name}_claimed", amount)
-    row.servers_claimed = after[1]
-    session.flush()
-    return before, after
+    return None if before == after else (before, after)
+
+
+def repair_sums(session: Session, host: str) -> tuple[tuple[Resources, int], tuple[Resources, int]] | None:
+    """Set the host's sums to what its claims add up to; (sums before, sums after) with the numbers of servers. None: they agree."""
+    compared = compare_sums(session, host, is_locked=True)
+    if compared is not None:
+        resources, servers = compared[1]
+        row = session.scalars(sa.select(Host).where(Host.name == host)).one()
+        for name, amount in resources.amounts().items():
+            setattr(row, f"{name}_claimed", amount)
+        row.servers_claimed = servers
+        session.flush()
+    return compared
+
+
+def text(resources: Resources, servers: int | None = None) -> str:
+    """For people: `2 servers, 2 vcpus, 256 ram_mb, …`."""
+    counted = {} if servers is None else {"servers": servers}
+    return ", ".join(f"{amount} {name}" for name, amount in {**counted, **resources.amounts()}.items())

@@ -204,12 +204,23 @@ def abandon_upload(session: Session, image_id: str, *, file_id: str) -> None:
 
 def requeue_stalled(session: Session, *, before: datetime.datetime) -> list[str]:
     """Put back to queued what has been `saving` without progress since `before`; the images' ids."""
-    stalled = sa.select(Image.id, Image.file_id).where(Image.status == SAVING, Image.updated_at < before)
     return [
-        image_id for image_id, file_id in session.execute(stalled).all()
+        image_id for image_id, file_id in stalled(session, before=before).items()
         if _changes(session, _uploading(image_id, file_id or "").where(Image.updated_at < before)
                     .values(status=QUEUED, file_id=None, size=None))
     ]
+
+
+def stalled(session: Session, *, before: datetime.datetime) -> dict[str, str | None]:
+    """The images that have been `saving` without progress since `before`, with their uploads' `file_id`."""
+    query = sa.select(Image.id, Image.file_id).where(Image.status == SAVING, Image.updated_at < before)
+    return {image_id: file_id for image_id, file_id in session.execute(query)}
+
+
+def active_files(session: Session) -> dict[str, str]:
+    """The `file_id` of every image that is active."""
+    query = sa.select(Image.id, Image.file_id).where(Image.status == ACTIVE, Image.deleted_at.is_(None))
+    return {image_id: file_id for image_id, file_id in session.execute(query) if file_id is not None}
 
 
 def files_in_use(session: Session) -> set[str]:

@@ -12,7 +12,7 @@ from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.network import names
-from nova_lite.network.linux import gateway, namespaces
+from nova_lite.network.linux import audit, gateway, namespaces
 from nova_lite.network.linux.bridges import Bridges, is_here, locked_links
 from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.firewall import Firewall, require_bridge_filter
@@ -21,6 +21,7 @@ from nova_lite.network.linux.group_filters import GroupFilters
 from nova_lite.network.linux.metadata_server import MetadataServer
 from nova_lite.network.records import NetworkRecord, Records, order_of
 from nova_lite.network.state_sync import StateSync
+from nova_lite.rpc.audit import AuditFinding
 from nova_lite.rpc.network import (
     Network,
     OwnedNetworks,
@@ -227,6 +228,11 @@ class LinuxNetwork:
     def owned(self) -> OwnedNetworks:
         """See NetworkRpc.owned."""
         return self._records.owned()
+
+    def audit(self) -> tuple[AuditFinding, ...]:
+        """See NetworkDriver.audit."""
+        with self._explained("compare networks with records"):
+            return tuple(audit.compare(self._records, host=self._host))
 
     def resync(self) -> None:
         """See NetworkDriver.resync; costs a few milliseconds when nothing is lost."""

@@ -27,6 +27,11 @@ def exists(name: str) -> bool:
         return False
 
 
+def names() -> list[str]:
+    """All that are there, of whatever owner."""
+    return sorted(path.name for path in _DIRECTORY.iterdir()) if _DIRECTORY.exists() else []
+
+
 def leftover(name: str) -> bool:
     """Whether the name is there without a namespace: a crash between the two."""
     return (_DIRECTORY / name).exists() and not exists(name)

@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from nova_lite import conf as options
 from nova_lite import errors
+from nova_lite.compute.audit import Audit
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
 from nova_lite.compute.operations.guest_agent import Inside
@@ -177,7 +178,7 @@ class OneProcess:
         compute = Together(self.build_endpoint, Interfaces(self.compute_host), Power(self.compute_host),
                            Resize(self.compute_host),
                            Rebuild(self.compute_host), Snapshot(self.compute_host, upload=self._receive, timeout_s=1), Shelve(self.compute_host),
-                           self.soft_delete, Inside(self.compute_host))
+                           self.soft_delete, Inside(self.compute_host), Audit(self.compute_host))
         network = Together(Servers(self.network, reports, host="node"), NetworkUpdates(self.network), Inventory(self.network))
         self.services = Services(
             conf=self.conf, database=self.database, now=lambda: self.now_is(),

@@ -25,6 +25,7 @@ from nova_lite.compute.service import ComputeService
 from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc import payload, transport
+from nova_lite.rpc.audit import AuditFinding
 from nova_lite.rpc.compute import ComputeRpc, ConsoleType, Guest, RebootType
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.interface import serve
@@ -74,6 +75,12 @@ class Conductor:
 
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
         return ()
+
+    def audit(self, ctxt: Context) -> tuple[AuditFinding, ...]:
+        raise AssertionError("a worker does not call this")
+
+    def repair(self, ctxt: Context) -> None:
+        raise AssertionError("a worker does not call this")
 
     def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
         raise AssertionError("a worker does not call this")

@@ -3,6 +3,7 @@
 
 from nova_lite.api.compute.hosts import (
     aggregates,
+    audit,
     availability_zones,
     baremetal_nodes,
     hosts,
@@ -12,6 +13,7 @@ from nova_lite.api.compute.hosts import (
 
 RESOURCES = (
     aggregates,
+    audit,
     availability_zones,
     baremetal_nodes,
     hosts,

@@ -11,6 +11,10 @@ from nova_lite.rpc.compute import Guest
 class DiskDriver(Protocol):
     """See the package for what holds for every method. The guest is off, except for `make_config_drive`."""
 
+    def owners(self) -> frozenset[str]:
+        """Ids of the servers that have files on this host."""
+        ...
+
     def make(self, guest: Guest) -> None:
         """Make all disks of the guest; one that exists is kept as it is.
 

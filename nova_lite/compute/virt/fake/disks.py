@@ -32,6 +32,9 @@ class FakeDisks:
     def __init__(self, state: FakeState) -> None:
         self._state = state
 
+    def owners(self) -> frozenset[str]:
+        return frozenset(self._state.guests)
+
     def make(self, guest: Guest) -> None:
         if guest.host not in self._state.hosts:
             raise errors.HypervisorFailed(host=guest.host, action="make disks", reason="this worker has no such host")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from oslo_utils import uuidutils
+
 from nova_lite import errors
 from nova_lite.compute.images import Base, ImageCache
 from nova_lite.compute.virt import rescue
@@ -20,6 +22,10 @@ class LibvirtDisks:
 
     def __init__(self, env: Environment, cache: ImageCache, guests: LibvirtGuests) -> None:
         self._env, self._cache, self._guests = env, cache, guests
+
+    def owners(self) -> frozenset[str]:
+        with self._env.failing("list disks"):
+            return frozenset(path.name for path in self._env.instances.iterdir() if path.is_dir() and uuidutils.is_uuid_like(path.name))
 
     def make(self, guest: Guest) -> None:
         directory = self._env.make_directory(guest.server_id)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`nova-lite audit`: finds leftovers and disagreements between the database, hosts and guests, and has them repaired."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nova_lite.cmd import settings
+from nova_lite.cmd.lite import doctor
+from nova_lite.cmd.lite.admin_api import AdminApi
+
+# What reconcilers request of hosts is done within so long, as a rule in a second.
+REPAIR_S = 60.0
+_POLL_S = 1.0
+FOUND, REPAIRED, REMAINS = "found", "repaired", "remains"
+Finding = dict[str, Any]  # as the API has it, and `result`
+_COLUMNS = {"result": 8, "kind": 21, "resource": 36, "host": 16, "problem": 48, "repair": 48}
+
+
+def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
+    parser = settings.add_command(
+        subcommands, "audit", run, summary="find leftovers and disagreements between the database, hosts and guests",
+        examples=["nova-lite audit", "nova-lite audit --config-file /etc/nova/nova.conf -f json", "nova-lite audit --repair"],
+        statuses=("0  nothing was found, or all of it is repaired",
+                  "1  something was found, or remains with --repair; or the audit failed, and the last line on stderr says why"))
+    parser.add_argument("--repair", action="store_true", help="run all reconcilers now, and wait until what they can repair is repaired")
+    parser.add_argument("--port", type=int, help="port of the API (default: that of the running cloud, else of nova.conf)")
+    parser.add_argument("-f", "--format", choices=["table", "json"], default="table", help="default: table")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings; 1 if one is not repaired."""
+    conf = settings.load(arguments)
+    doctor.find_api(conf, port=arguments.port)
+    api = AdminApi(conf)
+    found = look(api)
+    if arguments.repair:
+        found = repair(api, found)
+    print(json.dumps({"findings": found}, indent=2) if arguments.format == "json" else "\n".join(table(found)))
+    return int(any(finding["result"] != REPAIRED for finding in found))
+
+
+def look(api: AdminApi) -> list[Finding]:
+    """What the cloud finds now."""
+    return [{"result": FOUND, **finding} for finding in api.request("GET", "/os-audit")["findings"]]
+
+
+def repair(
+    api: AdminApi, found: Sequence[Finding], *, monotonic: Callable[[], float] = time.monotonic, wait: Callable[[float], None] = time.sleep,
+) -> list[Finding]:
+    """Have repaired what can be; the findings with what became of each, and those that came since."""
+    left = {_key(finding): finding for finding in found}
+    if any(finding["is_repairable"] for finding in found):
+        api.request("POST", "/os-audit/repair")
+        deadline = monotonic() + REPAIR_S
+        while True:
+            left = {_key(finding): finding for finding in look(api)}
+            if not any(finding["is_repairable"] for finding in left.values()) or monotonic() > deadline:
+                break
+            wait(_POLL_S)
+    before = [{**finding, "result": REMAINS if _key(finding) in left else REPAIRED} for finding in found]
+    return [*before, *(finding for key, finding in left.items() if key not in {_key(one) for one in found})]
+
+
+def _key(finding: Finding) -> tuple[str, str, str]:
+    return finding["kind"], finding["resource"], finding["host"]
+
+
+def table(found: Sequence[Finding]) -> list[str]:
+    """A row for each finding, cells wrapped, and the totals."""
+    lines = []
+    if found:
+        lines += [_line({name: name for name in _COLUMNS}), _line({name: "-" * width for name, width in _COLUMNS.items()})]
+    for finding in found:
+        advice = ("" if finding["is_repairable"] else "by hand: ") + finding["repair"]
+        cells = {name: textwrap.wrap(str(advice if name == "repair" else finding[name]), width) for name, width in _COLUMNS.items()}
+        lines += [_line(dict(zip(cells, row, strict=True))) for row in itertools.zip_longest(*cells.values(), fillvalue="")]
+    counts = {result: sum(finding["result"] == result for finding in found) for result in (FOUND, REPAIRED, REMAINS)}
+    lines.append(", ".join(f"{count} {result}" for result, count in counts.items() if count) or "nothing found")
+    return lines
+
+
+def _line(cells: dict[str, str]) -> str:
+    return "  ".join(f"{cells[name]:<{width}}" for name, width in _COLUMNS.items()).rstrip()

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RPC endpoint that compares this worker's records with the guests and files on its host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nova_lite.compute.host import Host
+from nova_lite.compute.records import Phase
+from nova_lite.context import Context
+from nova_lite.lifecycle.servers import Power
+from nova_lite.rpc.audit import AuditFinding, HostAudit
+
+GUEST_WITHOUT_RECORD, GUEST_NOT_DEFINED, DISKS_WITHOUT_RECORD = "guest_without_record", "guest_not_defined", "disks_without_record"
+# By kind: what the operator can do; nothing of it is repaired by itself.
+ADVICE = {
+    GUEST_WITHOUT_RECORD: "delete the server if a row has it; else end the guest with virsh destroy and undefine, once its disks are saved",
+    GUEST_NOT_DEFINED: "openstack server reboot --hard SERVER defines the guest again, and so does a restart of nova-compute",
+    DISKS_WITHOUT_RECORD: "save the files if a server may need them, then remove the directory",
+}
+
+
+class Audit:
+    """Endpoint: what is on the host. Servers that an operation holds are left out: they are about to change."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def audit_host(self, ctxt: Context) -> HostAudit:
+        self._host.driver.host.check("compare guests with records")
+        powers = self._host.driver.guests.list_ours()
+        return HostAudit(findings=tuple(self._compare(powers)), powers={server_id: int(power) for server_id, power in powers.items()})
+
+    def _compare(self, powers: dict[str, Power]) -> Iterator[AuditFinding]:
+        directories = self._host.driver.disks.owners()
+        records = {record.server_id: record for record in self._host.records.all()}
+        for server_id in sorted(powers.keys() - records.keys()):
+            yield from self._found(GUEST_WITHOUT_RECORD, server_id, "the hypervisor has the guest, and this worker has no record of it")
+        for server_id in sorted(directories - records.keys() - powers.keys()):
+            yield from self._found(DISKS_WITHOUT_RECORD, server_id, "there are files of the guest, and this worker has no record of it")
+        for server_id, record in sorted(records.items()):
+            if record.phase is Phase.BUILT and server_id not in powers:
+                yield from self._found(GUEST_NOT_DEFINED, server_id, "this worker has a record of the guest, and the hypervisor does not have it")
+
+    def _found(self, kind: str, server_id: str, problem: str) -> Iterator[AuditFinding]:
+        if not self._host.locks.is_held(server_id):
+            yield AuditFinding(kind=kind, resource=server_id, host=self._host.name, problem=problem, repair=ADVICE[kind])

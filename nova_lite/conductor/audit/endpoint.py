@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit on the message bus: looks twice, and has the reconcilers repair."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+
+from oslo_log import log as logging
+
+from nova_lite.conductor import reconcilers
+from nova_lite.conductor.audit import hosts, rows
+from nova_lite.conductor.audit.rows import Limits
+from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.reconcilers import HostReconciler
+from nova_lite.conductor.reconcilers.host_calls import HostCalls
+from nova_lite.context import Context
+from nova_lite.db import clock
+from nova_lite.rpc.audit import AuditFinding
+
+LOG = logging.getLogger(__name__)
+# What changed within the last minute may be about to agree: reports, reconcilers and retries take seconds.
+SETTLED_S = 60.0
+# Between the two looks; rows and hosts are not read at one moment.
+CONFIRM_S = 2.0
+
+
+class Audits:
+    """Endpoint: audit and repair. `deadline_s` of an action by its name; `look()` has stalled actions looked at now."""
+
+    def __init__(self, services: Services, *, deadline_s: Callable[[str], float], look: Callable[[], None],
+                 settled_s: float = SETTLED_S, wait: Callable[[float], None] = time.sleep) -> None:
+        self._services, self._deadline_s, self._look, self._settled_s, self._wait = services, deadline_s, look, settled_s, wait
+
+    def audit(self, ctxt: Context) -> tuple[AuditFinding, ...]:
+        found = self._once()
+        if found:
+            self._wait(CONFIRM_S)
+            found = hosts.merged(found, self._once())
+        LOG.info("audit: %d findings", len(found))
+        return tuple(found)
+
+    def repair(self, ctxt: Context) -> None:
+        for reconciler in reconcilers.RECONCILERS:
+            LOG.info("audit: %s runs now", reconciler.name)
+            if isinstance(reconciler, HostReconciler):
+                reconciler.work(self._services, HostCalls())
+            else:
+                reconciler.work(self._services)
+        self._look()
+        self._services.network_changed()
+
+    def _once(self) -> list[AuditFinding]:
+        with self._services.database.reader() as session:
+            now = clock.read(session)
+            limits = Limits(now=now, settled=now - datetime.timedelta(seconds=self._settled_s), deadline_s=self._latest_s)
+            found = list(rows.check(session, limits))
+        return found + hosts.check(self._services, limits)
+
+    def _latest_s(self, name: str) -> float:
+        """What a worker is at work on may take longer than its deadline; see reconcilers/stalled_actions.py."""
+        return max(self._deadline_s(name), float(self._services.conf.conductor.long_action_timeout)) + self._settled_s

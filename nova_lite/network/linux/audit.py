@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares this worker's records with the namespaces and devices on its host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from nova_lite.network import names
+from nova_lite.network.linux import namespaces
+from nova_lite.network.linux.bridges import is_here
+from nova_lite.network.records import Records
+from nova_lite.rpc.audit import AuditFinding
+
+NETWORK_NOT_MADE, DEVICE_WITHOUT_RECORD = "network_not_made", "device_without_record"
+# By kind: what repairs it, or what the operator can do.
+ADVICE = {
+    NETWORK_NOT_MADE: "nova-network makes it again within [network] check_interval",
+    DEVICE_WITHOUT_RECORD: "if no other cloud on this machine has the network: ip link delete NAME, ip netns delete NAME",
+}
+_DEVICES = Path("/sys/class/net")
+_DEVICE = re.compile(r"(br|gw|up|vx)-([0-9a-f]{8}-[0-9a-f]{2})")
+_NAMESPACE = re.compile(r"nova-([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+
+
+def compare(records: Records, *, host: str) -> Iterator[AuditFinding]:
+    """Networks that are not whole, and devices and namespaces named as ours that no record has.
+
+    Another cloud's worker on the machine names its own in the same way, so those are only reported.
+    """
+    held = {record.network.id: record for record in list(records.networks.values())}
+    for network_id, record in sorted(held.items()):
+        missing = [name for name in (names.bridge_name(network_id), names.veth_name(network_id), names.uplink_name(network_id)) if not is_here(name)]
+        if not namespaces.exists(names.namespace_name(network_id)):
+            missing.append(names.namespace_name(network_id))
+        if missing and not record.is_leaving and network_id in records.networks:
+            yield _found(NETWORK_NOT_MADE, network_id, host, f"the host lacks {', '.join(missing)}")
+    known = {names.bridge_name(network_id).partition("-")[2] for network_id in records.networks}
+    for path in sorted(_DEVICES.iterdir()):
+        match = _DEVICE.fullmatch(path.name)
+        if match and match.group(2) not in known:
+            yield _found(DEVICE_WITHOUT_RECORD, path.name, host, "a device named as a network's, which this worker has no record of")
+    for name in namespaces.names():
+        match = _NAMESPACE.fullmatch(name)
+        if match and match.group(1) not in records.networks:
+            yield _found(DEVICE_WITHOUT_RECORD, name, host, "a namespace named as a network's, which this worker has no record of")
+
+
+def _found(kind: str, resource: str, host: str, problem: str) -> AuditFinding:
+    return AuditFinding(kind=kind, resource=resource, host=host, problem=problem, repair=ADVICE[kind])

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit finds each kind of disagreement that is made, the reconcilers repair what they can, and a healthy cloud has none."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from nova_lite.api.image import audit as image_audit
+from nova_lite.compute import audit as compute_audit
+from nova_lite.conductor.audit import kinds
+from nova_lite.conductor.audit.endpoint import Audits
+from nova_lite.conductor.audit.kinds import KINDS
+from nova_lite.conductor.reconcilers.stalled_actions import StalledActions
+from nova_lite.db.base import new_id, utcnow
+from nova_lite.db.compute import actions
+from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts.hosts import Claim, Host, Service
+from nova_lite.db.network import networks
+from nova_lite.db.network.floating_ips import OWNER, FloatingIp
+from nova_lite.db.network.ip_allocations import Address
+from nova_lite.db.network.network_changes import NetworkChange
+from nova_lite.db.network.ports import SERVER_OWNER, Port
+from nova_lite.lifecycle.servers import Power
+from nova_lite.network.linux import audit as network_audit
+from nova_lite.rpc.audit import AuditFinding
+from nova_lite.rpc.network import FloatingIpAssociation
+from tests.support.flows.one_process import CTXT, OneProcess
+from tests.support.flows.scenarios import SCENARIOS, active
+from tests.support.paths import ROOT
+
+HOUR_AGO = datetime.timedelta(hours=1)
+
+
+def audits(cloud: OneProcess) -> Audits:
+    stalled = StalledActions(cloud.services, cloud.engine)
+    return Audits(cloud.services, deadline_s=cloud.engine.deadline_s, look=stalled.look, wait=lambda seconds: None)
+
+
+def found(cloud: OneProcess) -> set[tuple[str, str]]:
+    """(kind, resource) of each finding, when a minute has passed."""
+    return {(one.kind, one.resource) for one in findings(cloud)}
+
+
+def findings(cloud: OneProcess) -> tuple[AuditFinding, ...]:
+    cloud.report_services()
+    return audits(cloud).audit(CTXT)
+
+
+def repair(cloud: OneProcess) -> None:
+    audits(cloud).repair(CTXT)
+    cloud.bus.deliver()
+
+
+@pytest.fixture
+def server_id(cloud: OneProcess) -> str:
+    """A server that runs since an hour."""
+    made = active(cloud)
+    change(cloud, sa.update(Server).values(updated_at=utcnow() - HOUR_AGO))
+    return made
+
+
+def change(cloud: OneProcess, *statements: Any) -> None:  # SQLAlchemy's statements
+    with cloud.database.writer() as session:
+        for statement in statements:
+            session.execute(statement)
+
+
+def write(cloud: OneProcess, work: Callable[[Session], None]) -> None:
+    with cloud.database.writer() as session:
+        work(session)
+
+
+def port_of(cloud: OneProcess, server_id: str) -> str:
+    return cloud.ports(server_id)[0].id
+
+
+def test_a_healthy_cloud_has_nothing_to_find_after_every_action(cloud: OneProcess) -> None:
+    for name, scenario in SCENARIOS.items():
+        if name == "unshelve":
+            continue  # of the server that was shelved
+        server_id, action_id = scenario.prepare(cloud)
+        cloud.run(action_id)
+        if name == "shelve":
+            cloud.run(cloud.begin_action(server_id, "unshelve"))
+    change(cloud, sa.update(Server).values(updated_at=utcnow() - HOUR_AGO), sa.delete(NetworkChange))
+    assert findings(cloud) == ()
+
+
+def test_what_is_under_way_is_no_finding(cloud: OneProcess) -> None:
+    """Each action stands between its steps: begun, and nothing done yet."""
+    for name in ("create", "delete", "resize", "rebuild", "shelve"):
+        SCENARIOS[name].prepare(cloud)
+    change(cloud, sa.update(Server).values(updated_at=utcnow() - HOUR_AGO), sa.delete(NetworkChange))
+    assert findings(cloud) == ()
+
+
+def test_what_only_one_of_two_looks_sees_is_no_finding(cloud: OneProcess, server_id: str) -> None:
+    del server_id
+    change(cloud, sa.update(Host).values(ram_mb_claimed=9999))
+    passing = audits(cloud)
+    passing._wait = lambda seconds: repair(cloud)
+    assert passing.audit(CTXT) == ()
+
+
+# What is made, and the (kind, resource) that it is found as; reconcilers repair it.
+def claim_sums(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    host = str(cloud.server(server_id).host)
+    change(cloud, sa.update(Host).where(Host.name == host).values(ram_mb_claimed=Host.ram_mb_claimed + 512))
+    return kinds.CLAIM_SUMS.name, host
+
+
+def claim_without_server(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    lost = new_id()
+    host = cloud.server(server_id).host
+    change(cloud, sa.insert(Claim).values(server_id=lost, host=host, vcpus=0, ram_mb=0, disk_gb=0),
+           sa.update(Host).where(Host.name == host).values(servers_claimed=2))
+    return kinds.CLAIM_WITHOUT_SERVER.name, lost
+
+
+def left_over(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """As after a delete while the host was down."""
+    change(cloud, sa.delete(Claim), sa.update(Host).values(servers_claimed=0, vcpus_claimed=0, ram_mb_claimed=0, disk_gb_claimed=0),
+           sa.delete(Port), sa.update(Server).values(deleted_at=utcnow(), vm_state="deleted"))
+    return kinds.LEFT_OVER.name, server_id
+
+
+def network_without_row(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    cloud.run(cloud.begin_delete(server_id))
+    cloud.services.network_changed()
+    write(cloud, lambda session: networks.delete(session, networks.get(session, cloud.network_id)))
+    return kinds.NETWORK_WITHOUT_ROW.name, cloud.network_id
+
+
+def floating_ip_on_host(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """The host has an association that was ended while it was away."""
+    owned = cloud.network_records.owned
+    kept = [FloatingIpAssociation(server_id=server_id, address="203.0.113.9", fixed_address="10.0.0.9")]
+
+    def with_one_more() -> Any:
+        return type(owned())(network_ids=owned().network_ids, server_ids=owned().server_ids, floating=tuple(kept))
+
+    cloud.network_records.owned = with_one_more  # type: ignore[method-assign]
+    refresh = cloud.network.refresh
+    cloud.network.refresh = lambda ports: (kept.clear(), refresh(ports))  # type: ignore[assignment,method-assign]
+    return kinds.FLOATING_IP_ON_HOST.name, server_id
+
+
+def network_change_unsent(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    change(cloud, sa.insert(NetworkChange).values(kind="server", resource_id=server_id, created_at=utcnow() - HOUR_AGO))
+    return kinds.NETWORK_CHANGE.name, server_id
+
+
+def action_abandoned(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """Its cast was lost, and nobody has looked since."""
+    begun = cloud.begin_action(server_id, "stop")
+    change(cloud, sa.update(Action).where(Action.id == begun).values(start_time=utcnow() - HOUR_AGO, updated_at=utcnow() - HOUR_AGO))
+    change(cloud, sa.update(Action).where(Action.id == begun).values(start_time=utcnow() - datetime.timedelta(seconds=90)))
+    change(cloud, sa.update(Action).where(Action.id == begun).values(updated_at=utcnow() - datetime.timedelta(seconds=80)))
+    return kinds.ACTION_ABANDONED.name, server_id
+
+
+def action_late(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """A worker lost its step, and nobody has looked since yesterday."""
+    cast = cloud.cast_action(server_id, "stop")
+    yesterday = utcnow() - datetime.timedelta(days=1)
+    change(cloud, sa.update(Action).where(Action.id == cast).values(start_time=yesterday, updated_at=yesterday))
+    return kinds.ACTION_LATE.name, server_id
+
+
+def action_waiting(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """A soft delete that waited for an action which has ended."""
+    write(cloud, lambda session: actions.record(
+        session, server_id=server_id, name="soft_delete", request_id="req-1", user_id=CTXT.user_id, project_id=CTXT.project_id,
+        state=actions.WAITING) and None)
+    change(cloud, sa.update(Action).where(Action.state == actions.WAITING).values(start_time=utcnow() - HOUR_AGO))
+    return kinds.ACTION_WAITING.name, server_id
+
+
+REPAIRED = (claim_sums, claim_without_server, left_over, network_without_row, floating_ip_on_host, network_change_unsent, action_abandoned,
+            action_late, action_waiting)
+
+
+@pytest.mark.parametrize("make", REPAIRED, ids=lambda make: make.__name__)
+def test_a_disagreement_is_found_and_repaired(cloud: OneProcess, server_id: str, make: Callable[[OneProcess, str], tuple[str, str]]) -> None:
+    cloud.services.network_changed()
+    made = make(cloud, server_id)
+    assert found(cloud) == {made}
+    assert all(one.is_repairable for one in findings(cloud))
+    repair(cloud)
+    assert findings(cloud) == ()
+
+
+# What nobody repairs: the finding says what the operator can do.
+def server_without_claim(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    change(cloud, sa.delete(Claim), sa.update(Host).values(servers_claimed=0, vcpus_claimed=0, ram_mb_claimed=0, disk_gb_claimed=0))
+    return kinds.SERVER_WITHOUT_CLAIM.name, server_id
+
+
+def claim_size(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    host = cloud.server(server_id).host
+    change(cloud, sa.update(Claim).values(ram_mb=64), sa.update(Host).where(Host.name == host).values(ram_mb_claimed=64))
+    return kinds.CLAIM_SIZE.name, server_id
+
+
+def unknown_server(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """As after the restore of a copy that is older than the server."""
+    left_over(cloud, server_id)
+    change(cloud, sa.delete(Server))
+    return kinds.UNKNOWN_SERVER.name, server_id
+
+
+def guest_missing(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    cloud.driver.guests.destroy(server_id)
+    cloud.compute_host.records.remove(server_id)
+    return kinds.GUEST_MISSING.name, server_id
+
+
+def network_missing(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    cloud.network_records.drop_server(server_id)
+    return kinds.NETWORK_MISSING.name, server_id
+
+
+def power(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """A report of the guest's power was lost."""
+    fake = cloud.driver.guests._state.guests[server_id]
+    fake.power = Power.SHUTDOWN
+    return kinds.POWER.name, server_id
+
+
+def guest_not_defined(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """As after virsh undefine."""
+    cloud.driver.guests.destroy(server_id)
+    return compute_audit.GUEST_NOT_DEFINED, server_id
+
+
+def guest_without_record(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    cloud.compute_host.records.remove(server_id)
+    return compute_audit.GUEST_WITHOUT_RECORD, server_id
+
+
+def port_of_nothing(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    del server_id
+    lost = new_id()
+    change(cloud, sa.insert(Port).values(
+        id=lost, project_id=CTXT.project_id, network_id=cloud.network_id, mac_address="fa:16:3e:00:00:01", device_id=new_id(), device_owner=SERVER_OWNER))
+    return kinds.PORT_OWNER.name, lost
+
+
+def floating_ips_port_of_nothing(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    _, lost = port_of_nothing(cloud, server_id)
+    change(cloud, sa.update(Port).where(Port.id == lost).values(device_owner=OWNER))
+    return kinds.PORT_OWNER.name, lost
+
+
+def port_binding(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    port_id = port_of(cloud, server_id)
+    change(cloud, sa.update(Port).where(Port.id == port_id).values(host="elsewhere"))
+    return kinds.PORT_BINDING.name, port_id
+
+
+def address_twice(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """By a second subnet of the same range, which the API refuses."""
+    port_id, subnet_id, other = port_of(cloud, server_id), new_id(), new_id()
+    address = cloud.ports(server_id)[0].addresses[0].address
+    change(cloud, sa.insert(networks.Subnet).values(id=subnet_id, network_id=cloud.network_id, project_id=CTXT.project_id, cidr="10.0.0.0/24"),
+           sa.insert(Port).values(id=other, project_id=CTXT.project_id, network_id=cloud.network_id, mac_address="fa:16:3e:00:00:02"),
+           sa.insert(Address).values(subnet_id=subnet_id, port_id=other, address=address))
+    assert port_id != other
+    return kinds.ADDRESS_TWICE.name, cloud.network_id
+
+
+def floating_ip_target(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """It leads to an address that the port does not have any more."""
+    plug, floating, subnet_id = new_id(), new_id(), cloud.ports(server_id)[0].addresses[0].subnet_id
+    change(cloud, sa.insert(Port).values(
+        id=plug, project_id="", network_id=cloud.network_id, mac_address="fa:16:3e:00:00:03", device_id=floating, device_owner=OWNER),
+        sa.insert(Address).values(subnet_id=subnet_id, port_id=plug, address="10.0.0.77"),
+        sa.insert(FloatingIp).values(id=floating, project_id=CTXT.project_id, network_id=cloud.network_id, plug_id=plug, address="10.0.0.77",
+                                     port_id=plug, fixed_address="10.0.0.78"))
+    return kinds.FLOATING_IP_TARGET.name, floating
+
+
+def task_without_action(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    change(cloud, sa.update(Server).values(task_state="powering-off"))
+    return kinds.TASK_WITHOUT_ACTION.name, server_id
+
+
+REPORTED = (server_without_claim, claim_size, unknown_server, guest_missing, network_missing, power, guest_not_defined, guest_without_record,
+            port_of_nothing, floating_ips_port_of_nothing, port_binding, address_twice, floating_ip_target, task_without_action)
+
+
+@pytest.mark.parametrize("make", REPORTED, ids=lambda make: make.__name__)
+def test_a_disagreement_that_nobody_repairs_is_found(cloud: OneProcess, server_id: str, make: Callable[[OneProcess, str], tuple[str, str]]) -> None:
+    cloud.services.network_changed()
+    made = make(cloud, server_id)
+    change(cloud, sa.update(Server).values(updated_at=utcnow() - HOUR_AGO))
+    assert found(cloud) == {made}
+    repair(cloud)
+    change(cloud, sa.update(Server).values(updated_at=utcnow() - HOUR_AGO))
+    assert found(cloud) == {made}
+    assert not any(one.is_repairable for one in findings(cloud))
+
+
+def test_a_server_whose_own_host_does_not_have_it_is_found_on_the_other(cloud: OneProcess, server_id: str) -> None:
+    """Nothing is removed from this host: it may be the same one by a new name."""
+    change(cloud, sa.update(Server).values(agent="other"))
+    here, elsewhere = cloud.services, SimpleNamespace(owned=lambda ctxt: SimpleNamespace(server_ids=()))
+    services = dataclasses.replace(here, compute=lambda agent: here.compute(agent) if agent == "node" else elsewhere,
+                                   network=lambda agent: here.network(agent) if agent == "node" else elsewhere)
+    beside = Audits(services, deadline_s=cloud.engine.deadline_s, look=lambda: None, wait=lambda seconds: None)
+    assert {(one.kind, one.resource) for one in beside.audit(CTXT)} == {(kinds.MISPLACED.name, server_id)}
+
+
+def test_a_worker_that_is_down_is_not_checked(cloud: OneProcess, server_id: str) -> None:
+    del server_id
+    cloud.services.network_changed()
+    change(cloud, sa.update(Service).values(forced_down=True))
+    assert {(one.kind, one.host) for one in audits(cloud).audit(CTXT)} == {(kinds.NOT_CHECKED.name, "node")}
+
+
+def test_docs_describe_every_kind() -> None:
+    described = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "audit.md").read_text(), re.MULTILINE))
+    assert described == {*(kind.name for kind in KINDS), *compute_audit.ADVICE, *network_audit.ADVICE, *image_audit.ADVICE}

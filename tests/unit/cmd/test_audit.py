@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`nova-lite audit`: what it prints, what it waits for, and its exit status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from nova_lite.cmd.lite import admin_api, audit, main
+
+SUMS = {"kind": "claim_sums", "resource": "node1", "host": "node1", "problem": "its row has 9 ram_mb", "repair": "claims_audit", "is_repairable": True}
+LOST = {"kind": "guest_missing", "resource": "s1", "host": "node2", "problem": "it is not there", "repair": "restore it", "is_repairable": False}
+
+
+class Api:
+    """Answers with the next of these findings; the last one stays."""
+
+    def __init__(self, *looks: list[dict[str, Any]]) -> None:
+        self._looks, self.repairs = list(looks), 0
+
+    def request(self, method: str, path: str) -> Any:
+        if method == "POST":
+            assert path == "/os-audit/repair"
+            self.repairs += 1
+            return None
+        return {"findings": self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]}
+
+
+def nova_lite(monkeypatch: pytest.MonkeyPatch, api: Api, *arguments: str) -> int:
+    monkeypatch.setattr(audit, "AdminApi", lambda conf: api)
+    clock: Iterator[float] = iter(range(10_000))
+    monkeypatch.setattr(audit.time, "monotonic", lambda: next(clock))
+    return main.execute(["audit", *arguments])
+
+
+def test_nothing_found_is_status_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert nova_lite(monkeypatch, Api([])) == 0
+    assert capsys.readouterr().out == "nothing found\n"
+
+
+def test_a_finding_is_status_1_and_a_row_of_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert nova_lite(monkeypatch, Api([SUMS, LOST])) == 1
+    _, _, sums, lost, totals = capsys.readouterr().out.splitlines()
+    assert sums.split() == ["found", "claim_sums", "node1", "node1", "its", "row", "has", "9", "ram_mb", "claims_audit"]
+    assert "by hand: restore it" in lost
+    assert totals == "2 found"
+
+
+def test_json_has_all_of_each_finding(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert nova_lite(monkeypatch, Api([SUMS]), "-f", "json") == 1
+    assert json.loads(capsys.readouterr().out) == {"findings": [{"result": "found", **SUMS}]}
+
+
+def results(found: list[dict[str, Any]]) -> dict[str, str]:
+    return {one["kind"]: one["result"] for one in found}
+
+
+def repaired(api: Api) -> dict[str, str]:
+    clock = iter(range(10_000))
+    return results(audit.repair(api, audit.look(api), monotonic=lambda: next(clock), wait=lambda seconds: None))  # type: ignore[arg-type]
+
+
+def test_repair_waits_until_what_can_be_is_repaired() -> None:
+    api = Api([SUMS, LOST], [SUMS, LOST], [LOST])
+    assert repaired(api) == {"claim_sums": "repaired", "guest_missing": "remains"}
+    assert api.repairs == 1
+
+
+def test_what_does_not_go_within_a_minute_remains() -> None:
+    assert repaired(Api([SUMS])) == {"claim_sums": "remains"}
+
+
+def test_what_has_come_since_is_shown_too() -> None:
+    assert repaired(Api([SUMS], [LOST])) == {"claim_sums": "repaired", "guest_missing": "found"}
+
+
+def test_what_nobody_repairs_costs_no_request() -> None:
+    api = Api([LOST])
+    assert repaired(api) == {"guest_missing": "remains"}
+    assert api.repairs == 0
+
+
+def test_all_repaired_is_status_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert nova_lite(monkeypatch, Api([SUMS], []), "--repair") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 repaired"
+
+
+def test_a_cloud_without_a_password_is_one_line(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("OS_PASSWORD", "OS_AUTH_URL"):
+        monkeypatch.delenv(name, raising=False)
+    assert main.execute(["audit", "--state", str(tmp_path)]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "set the OS_ variables of an admin" in line
+
+
+def test_the_endpoint_is_that_of_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = [{"type": "compute", "endpoints": [
+        {"interface": "public", "region_id": region, "url": f"http://{region}/v2.1/"} for region in ("one", "two")]}]
+    monkeypatch.setenv("OS_REGION_NAME", "two")
+    assert admin_api._public_url(catalog, "compute") == "http://two/v2.1"
