@@ -29,6 +29,11 @@ def expand_roles(roles: frozenset[str] | set[str]) -> frozenset[str]:
     return frozenset(roles) | implied
 
 
+def limit_roles(roles: frozenset[str], to: frozenset[str] | None) -> frozenset[str]:
+    """The given roles with those they imply, as far as `to` are or imply them; None: all."""
+    return expand_roles(roles) if to is None else expand_roles(roles) & expand_roles(to)
+
+
 @dataclasses.dataclass(frozen=True)
 class Context:
     """One request's identity; `roles` include implied ones. Never holds a token or password.

@@ -30,6 +30,12 @@ A revoked token, a changed role or password takes effect after this
 time. The default saves most of these reads at a delay that users do
 not notice.
 """),
+    cfg.IntOpt("application_credentials_per_user", default=100, min=0, help="""
+Maximum number of application credentials of one user; 0: none.
+
+Those that have expired count until they are deleted. More cost a
+row each; fewer keep programs from making them without end.
+"""),
     cfg.StrOpt("admin_password_file", default="", help="""
 File with the password of the first admin. If it does not exist, it
 is created with a random password, readable by its owner only.

@@ -44,7 +44,8 @@ class Token:
 
     `project_id` "": unscoped. `audit_ids`: its own, then that of the token that it was issued for.
     `grant` only in a host's token, which no user has; it is good for that and nothing else.
-    `password_mark` binds the token to the password at that time (`db.passwords.mark`), independent of clocks.
+    `password_mark` binds the token to the password at that time (`db.passwords.mark`), independent of clocks; to the secret of
+    the application credential `credential_id`, if it was issued for one.
     """
 
     user_id: str
@@ -55,6 +56,7 @@ class Token:
     expires_at: float
     password_mark: str = ""
     grant: ImageGrant | None = None
+    credential_id: str = ""
 
 
 class KeyRepository:
@@ -164,12 +166,15 @@ class Tokens:
         methods: tuple[str, ...] = ("password",),
         password_mark: str = "",
         parent: Token | None = None,
+        credential_id: str = "",
+        expires_by: float | None = None,
     ) -> tuple[str, Token]:
-        """A token for the user, scoped to the project; one issued for `parent` expires with it."""
+        """A token for the user, scoped to the project; one issued for `parent` expires with it, and all at `expires_by`."""
         now = round(self._clock(), 6)
         expires_at = now + self._lifetime_s if parent is None else parent.expires_at
+        expires_at = expires_at if expires_by is None else min(expires_at, expires_by)
         audit_ids = (_audit_id(), *(parent.audit_ids[:1] if parent else ()))
-        token = Token(user_id, project_id, methods, audit_ids, now, expires_at, password_mark)
+        token = Token(user_id, project_id, methods, audit_ids, now, expires_at, password_mark, credential_id=credential_id)
         return self._encrypt(token), token
 
     def issue_for_image(self, grant: ImageGrant, *, project_id: str, lifetime_s: int = 3600) -> str:
@@ -252,6 +257,8 @@ def _to_json(token: Token) -> bytes:
     }
     if token.password_mark:
         fields["k"] = token.password_mark
+    if token.credential_id:
+        fields["c"] = token.credential_id
     if token.grant:
         fields["g"] = (token.grant.image_id, token.grant.access, token.grant.host)
     return json.dumps(fields, separators=(",", ":")).encode()
@@ -271,6 +278,7 @@ def _from_json(content: bytes) -> Token:
         float(fields["e"]),
         fields.get("k", ""),
         ImageGrant(grant[0], Access(grant[1]), grant[2]) if grant else None,
+        fields.get("c", ""),
     )
 
 

@@ -3,10 +3,10 @@
 
 import http
 
-from nova_lite.api.identity import catalog, domains, projects, roles, tokens, users
+from nova_lite.api.identity import application_credentials, catalog, domains, projects, roles, tags, tokens, users
 from nova_lite.api.wsgi.request import Body
 
-RESOURCES = (tokens, projects, users, roles, domains, catalog)
+RESOURCES = (tokens, projects, tags, users, application_credentials, roles, domains, catalog)
 
 
 def fault_body(status: int, text: str) -> Body:

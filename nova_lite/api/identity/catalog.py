@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from nova_lite import errors
@@ -96,9 +97,9 @@ def catalog(req: Request) -> list[Body]:
     ]
 
 
-def collection(req: Request, name: str, path: str, items: list[Body]) -> Body:
+def collection(req: Request, name: str, path: str, items: Sequence[Body] | Sequence[str]) -> Body:
     """A list in Keystone's form; it has one page."""
-    return {name: items, "links": {"next": None, "previous": None, "self": f"{req.base_url}{path}"}}
+    return {name: list(items), "links": {"next": None, "previous": None, "self": f"{req.base_url}{path}"}}
 
 
 def _endpoints(req: Request) -> list[Body]:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from nova_lite import errors
 from nova_lite.api.identity.catalog import SELF, collection, listed
 from nova_lite.api.identity.projects import enabled_filter
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import BOOLEAN, EMPTY_LIST, OBJECT, STRING, Field, Property, closed, view
 from nova_lite.api.wsgi.routing import route
-from nova_lite.api.wsgi.rules import ADMIN, Rule
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 from nova_lite.db.identity import users
 
 FIELDS = (
@@ -19,6 +20,7 @@ FIELDS = (
     Field("tags", lambda _: [], EMPTY_LIST),
     Field("options", lambda _: {}, OBJECT),
 )
+_GET = Rule("identity:get_domain", ANYONE)
 _DOMAIN = (*FIELDS, Property("links", SELF))
 
 
@@ -34,7 +36,9 @@ def index(req: Request) -> Body:
     return collection(req, "domains", "/domains", [domain_view(req, domain) for domain in rows])
 
 
-@route("GET", "/domains/{domain_id}", policy=Rule("identity:get_domain", ADMIN), response=closed(domain=_DOMAIN))
+@route("GET", "/domains/{domain_id}", policy=_GET, response=closed(domain=_DOMAIN))
 def show(req: Request, domain_id: str) -> Body:
-    """Show one domain. 200. 404: no such domain."""
+    """Show one domain: that of the caller's project, or any for an admin. 200. 403: another one. 404: no such domain."""
+    if not req.ctxt.is_admin and not (req.ctxt.project_id and domain_id == users.DEFAULT_DOMAIN):
+        raise errors.PolicyForbids(rule=_GET.name)
     return {"domain": domain_view(req, users.get(req.db, users.Domain, domain_id))}

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from nova_lite import errors
+from nova_lite import context, errors
+from nova_lite.api.identity import attributes
 from nova_lite.api.identity.catalog import SELF, collection, listed
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import NULL, OBJECT, STRING, STRING_OR_NULL, Field, Property, closed, view
+from nova_lite.api.wsgi.responses import NULL, OBJECT, STRING, STRING_OR_NULL, Field, Property, closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 from nova_lite.db.identity import users
@@ -18,16 +19,8 @@ _PROPERTIES = {
     "description": {"type": ["string", "null"], "maxLength": 255},
     "domain_id": {"type": "null"},
 }
-CREATE = {
-    "type": "object",
-    "properties": {"role": {"type": "object", "properties": _PROPERTIES, "required": ["name"]}},
-    "required": ["role"],
-}
-UPDATE = {
-    "type": "object",
-    "properties": {"role": {"type": "object", "properties": _PROPERTIES}},
-    "required": ["role"],
-}
+CREATE = attributes.body("role", _PROPERTIES, required=["name"])
+UPDATE = attributes.body("role", _PROPERTIES)
 
 
 FIELDS = (
@@ -35,9 +28,8 @@ FIELDS = (
     Field("name", lambda r: r.name, STRING),
     Field("description", lambda r: r.description or None, STRING_OR_NULL),
     Field("domain_id", lambda _: None, NULL),
-    Field("options", lambda _: {}, OBJECT),
 )
-_ROLE = (*FIELDS, Property("links", SELF))
+_ROLE = attributes.shown(*FIELDS, Property("options", OBJECT), Property("links", SELF))
 _DOMAIN = closed(id=STRING, name=STRING)
 # `name` and `domain` with include_names only.
 _ASSIGNMENT = closed(
@@ -45,9 +37,12 @@ _ASSIGNMENT = closed(
     scope=closed(project=closed({"name": STRING, "domain": _DOMAIN}, id=STRING)), links=closed(assignment=STRING))
 
 
+_Assignment = tuple[users.User, users.Project, users.Role]
+
+
 def role_view(req: Request, role: users.Role) -> Body:
     """A role as Keystone shows it."""
-    return {**view(FIELDS, role, req), "links": {"self": f"{req.base_url}/roles/{role.id}"}}
+    return {**attributes.show(req, FIELDS, role), "links": {"self": f"{req.base_url}/roles/{role.id}"}}
 
 
 @route("GET", "/roles", policy=Rule("identity:list_roles", ADMIN), response=listed("roles", _ROLE))
@@ -62,9 +57,10 @@ def index(req: Request) -> Body:
     response=closed(role=_ROLE),
 )
 def create(req: Request, body: Body) -> Body:
-    """Create a role, for use in policy files. 201. 409: the name is in use."""
+    """Create a role, for use in policy files. 201. 400: an option, or an id. 409: the name is in use."""
     params = body["role"]
     role = users.Role(name=params["name"], description=params.get("description") or "")
+    attributes.keep(role, params, _PROPERTIES)
     return {"role": role_view(req, users.add(req.db, role))}
 
 
@@ -79,8 +75,9 @@ def show(req: Request, role_id: str) -> Body:
     response=closed(role=_ROLE),
 )
 def update(req: Request, body: Body, role_id: str) -> Body:
-    """Change a role's name or description. 200. 403: a built-in role. 404: no such role. 409: the name is in use."""
+    """Change a role's name, description or further attributes. 200. 400: an option. 403: a built-in role. 404: no such role. 409: the name is in use."""
     role, params = _changeable(req, role_id), body["role"]
+    attributes.keep(role, params, _PROPERTIES, row_id=role.id)
     role.name = params.get("name", role.name)
     role.description = (params["description"] or "") if "description" in params else role.description
     users.flush_unique(req.db, role)
@@ -132,7 +129,7 @@ def list_grants(req: Request, project_id: str, user_id: str) -> Body:
 
 @route("GET", "/role_assignments", policy=_LIST_ASSIGNMENTS, response=listed("role_assignments", _ASSIGNMENT))
 def list_assignments(req: Request) -> Body:
-    """List role assignments; `user.id`, `scope.project.id` and `role.id` filter, `include_names` adds names.
+    """List role assignments; `user.id`, `scope.project.id` and `role.id` filter, `include_names` adds names, `effective` implied roles.
 
     200. 403: another user's than the caller's, or no `user.id`, by a caller who is no admin.
     """
@@ -140,17 +137,29 @@ def list_assignments(req: Request) -> Body:
     user_id = query.get("user.id")
     if not req.ctxt.is_admin and user_id != req.ctxt.user_id:
         raise errors.PolicyForbids(rule=_LIST_ASSIGNMENTS.name)
-    has_other_scope = any(name in query for name in ("scope.system", "scope.domain.id", "group.id"))
-    rows = (
-        []
-        if has_other_scope
-        else users.assignments(
-            req.db, user_id=user_id, project_id=query.get("scope.project.id"), role_id=query.get("role.id")
-        )
-    )
-    has_names = query.get("include_names", "false").lower() not in ("0", "false")
+    has_other_scope = any(
+        name in query for name in ("scope.system", "scope.domain.id", "group.id", "scope.OS-INHERIT:inherited_to"))
+    rows = [] if has_other_scope else users.assignments(
+        req.db, user_id=user_id, project_id=query.get("scope.project.id"))
+    if _is_set(req, "effective"):
+        rows = _effective(req, rows)
+    rows = [row for row in rows if query.get("role.id") in (None, row[2].id)]
+    has_names = _is_set(req, "include_names")
     items = [_assignment_view(req, *row, has_names=has_names) for row in rows]
     return collection(req, "role_assignments", "/role_assignments", items)
+
+
+def _is_set(req: Request, name: str) -> bool:
+    """As in Keystone, also without a value."""
+    return str(req.query.get(name, "false")).lower() not in ("0", "false")
+
+
+def _effective(req: Request, rows: list[_Assignment]) -> list[_Assignment]:
+    """The assignments with the roles that they imply, each once."""
+    roles = {role.name: role for role in users.find(req.db, users.Role)}
+    found = {(user.id, project.id, name): (user, project, roles[name])
+             for user, project, role in rows for name in sorted(context.expand_roles({role.name})) if name in roles}
+    return list(found.values())
 
 
 def _assignment_view(

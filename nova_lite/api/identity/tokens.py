@@ -8,13 +8,15 @@ import datetime
 from typing import Any
 
 from nova_lite import context, errors
+from nova_lite.api.identity import application_credentials
 from nova_lite.api.identity.catalog import CATALOG, catalog, collection, listed
-from nova_lite.api.identity.projects import PROJECT, project_view
+from nova_lite.api.identity.projects import PROJECT, project_views
 from nova_lite.api.wsgi.request import Body, Reply, Request
-from nova_lite.api.wsgi.responses import EMPTY_LIST, NULL, STRING, TIME, closed, many
+from nova_lite.api.wsgi.responses import BOOLEAN, EMPTY_LIST, NULL, STRING, TIME, closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ANYONE, PUBLIC, Rule
-from nova_lite.db.identity import passwords, users
+from nova_lite.db.identity import passwords, token_owners, users
+from nova_lite.db.identity.application_credentials import ApplicationCredential
 from nova_lite.runtime import tokens
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": 255}
@@ -40,6 +42,7 @@ _IDENTITY = {
             "properties": {"id": {"type": "string", "maxLength": 4096}},
             "required": ["id"],
         },
+        "application_credential": application_credentials.LOGIN,
     },
     "required": ["methods"],
 }
@@ -68,39 +71,48 @@ _NAMED = closed(id=STRING, name=STRING)
 # A token without a scope has no project, roles and catalog.
 _TOKEN = closed(token=closed(
     {"project": closed(id=STRING, name=STRING, domain=_NAMED), "is_domain": {"const": False}, "roles": many(_NAMED),
-     "catalog": CATALOG},
+     "catalog": CATALOG, "application_credential": closed(id=STRING, name=STRING, restricted=BOOLEAN)},
     methods=many(STRING), user=closed(id=STRING, name=STRING, domain=_NAMED, password_expires_at=NULL),
     audit_ids=many(STRING), issued_at=TIME, expires_at=TIME))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Authenticated:
-    """The user who was authenticated, and by which methods; `parent`: the token used for it."""
+    """The user who was authenticated, and by which methods; `parent`, `credential`: the token or application credential used for it.
+
+    Of a token that was issued for an application credential both are set.
+    """
 
     user: users.User
     methods: tuple[str, ...]
     parent: tokens.Token | None = None
+    credential: ApplicationCredential | None = None
 
 
 @route("POST", "/auth/tokens", policy=PUBLIC, status=201, body={"2.0": CREATE}, response=_TOKEN)
 def create(req: Request, body: Body) -> Reply:
-    """Issue a token for a password or another token, with the requested scope; it is in header X-Subject-Token.
+    """Issue a token for a password, an application credential or another token, with the requested scope; it is in header X-Subject-Token.
 
     201 with the token's user, project, roles and catalog. 400: an incomplete user or project. 401: wrong credentials, a
-    disabled user, or no role in the project; the answer is the same for unknown users.
+    disabled user, no role in the project, or another project than the application credential's; the answer is the same
+    for unknown users.
 
     Reads only, and through a reader: hashing must not hold the write lock of a transaction.
     """
     auth = body["auth"]
     authenticated = _authenticate(req, auth["identity"])
-    project_id = _scope(req, authenticated.user, auth.get("scope"))
+    credential = authenticated.credential
+    project_id = _scope(req, authenticated, auth.get("scope"))
+    secret_hash = credential.secret_hash if credential else authenticated.user.password_hash
     text, token = tokens.open_tokens(req.conf).issue(
         authenticated.user.id,
         project_id=project_id,
         methods=authenticated.methods,
         # Of the hash that was verified: a password that changes meanwhile invalidates this token too.
-        password_mark=passwords.mark(authenticated.user.password_hash),
+        password_mark=passwords.mark(secret_hash),
         parent=authenticated.parent,
+        credential_id=credential.id if credential else "",
+        expires_by=credential.expires_at.replace(tzinfo=datetime.UTC).timestamp() if credential and credential.expires_at else None,
     )
     try:
         view = _token_view(req, token)
@@ -128,13 +140,13 @@ def delete(req: Request) -> None:
     _, token = _subject(req)
     if token.user_id != req.ctxt.user_id and context.ADMIN not in req.ctxt.roles:
         raise errors.PolicyForbids(rule=_REVOKE.name)
-    users.revoke(req.db, audit_id=token.audit_ids[0], expires_at=_naive(token.expires_at))
+    token_owners.revoke(req.db, audit_id=token.audit_ids[0], expires_at=_naive(token.expires_at))
 
 
 @route("GET", "/auth/projects", policy=Rule("identity:get_auth_projects", ANYONE), response=listed("projects", PROJECT))
 def list_projects(req: Request) -> Body:
     """List the projects that the caller may scope a token to. 200."""
-    items = [project_view(req, project) for project in users.projects_of(req.db, req.ctxt.user_id)]
+    items = project_views(req, users.projects_of(req.db, req.ctxt.user_id))
     return collection(req, "projects", "/auth/projects", items)
 
 
@@ -162,8 +174,12 @@ def _authenticate(req: Request, identity: Body) -> _Authenticated:
         if parent.grant is not None:
             raise errors.Unauthorized()
         methods = tuple(dict.fromkeys((*parent.methods, "token")))
-        return _Authenticated(_holder(req, parent).user, methods, parent)
-    raise errors.Unauthorized("Only the methods password and token are supported.")
+        holder = _holder(req, parent)
+        return _Authenticated(holder.user, methods, parent, holder.credential)
+    if methods == ["application_credential"] and "application_credential" in identity:
+        user, credential = application_credentials.authenticate(req, identity["application_credential"])
+        return _Authenticated(user, ("application_credential",), credential=credential)
+    raise errors.Unauthorized("Only the methods password, token and application_credential are supported.")
 
 
 def _by_password(req: Request, params: Body) -> users.User:
@@ -180,8 +196,20 @@ def _by_password(req: Request, params: Body) -> users.User:
     return user
 
 
-def _scope(req: Request, user: users.User, scope: Any) -> str:  # an object or a string
-    """The id of the requested project; "": unscoped. Without a scope: the user's default project, if the user has a role there."""
+def _scope(req: Request, authenticated: _Authenticated, scope: Any) -> str:  # an object or a string
+    """The id of the requested project; "": unscoped. Without a scope: the user's default project, if the user has a role there.
+
+    An application credential is for its project, and may name no other.
+    """
+    if authenticated.credential is None:
+        return _requested_project(req, authenticated.user, scope)
+    project_id = authenticated.credential.project_id
+    if scope is not None and _requested_project(req, authenticated.user, scope) != project_id:
+        raise errors.Unauthorized("Application credentials cannot request a scope.")
+    return project_id
+
+
+def _requested_project(req: Request, user: users.User, scope: Any) -> str:  # an object or a string
     if scope == "unscoped":
         return ""
     with req.database.reader() as session:
@@ -224,15 +252,16 @@ def _subject(req: Request) -> tuple[str, tokens.Token]:
     return text, token
 
 
-def _holder(req: Request, token: tokens.Token) -> users.TokenOwner:
+def _holder(req: Request, token: tokens.Token) -> token_owners.TokenOwner:
     with req.database.reader() as session:
-        return users.token_owner(
+        return token_owners.token_owner(
             session,
             user_id=token.user_id,
             project_id=token.project_id,
             audit_id=token.audit_ids[0],
             issued_at=_naive(token.issued_at),
             password_mark=token.password_mark,
+            credential_id=token.credential_id,
         )
 
 
@@ -247,9 +276,12 @@ def _token_view(req: Request, token: tokens.Token) -> Body:
         "issued_at": _iso(token.issued_at),
         "expires_at": _iso(token.expires_at),
     }
+    if holder.credential is not None:
+        view["application_credential"] = {
+            "id": holder.credential.id, "name": holder.credential.name, "restricted": not holder.credential.unrestricted}
     if holder.project is not None:
         with req.database.reader() as session:
-            names = context.expand_roles(holder.roles)
+            names = context.limit_roles(holder.roles, holder.limited_to)
             roles = [role for role in users.find(session, users.Role) if role.name in names]
         view["project"] = {"id": holder.project.id, "name": holder.project.name, "domain": domain}
         view["is_domain"] = False

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from nova_lite import errors
+from nova_lite.api.identity import attributes
 from nova_lite.api.identity.catalog import SELF, collection, listed
-from nova_lite.api.identity.projects import PROJECT, enabled_filter, project_view
+from nova_lite.api.identity.projects import PROJECT, enabled_filter, project_views, refuse_comparators
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import BOOLEAN, NULL, OBJECT, STRING, Field, Property, closed, view
+from nova_lite.api.wsgi.responses import BOOLEAN, NULL, OBJECT, STRING, Field, Property, closed
 from nova_lite.api.wsgi.routing import route
-from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
+from nova_lite.api.wsgi.rules import ADMIN, ANYONE, PUBLIC, Rule
 from nova_lite.db.identity import passwords, users
 
 _PASSWORD = {"type": ["string", "null"], "minLength": 1, "maxLength": 1024}
@@ -21,18 +22,13 @@ _PROPERTIES = {
     "domain_id": {"type": ["string", "null"], "maxLength": 64},
     "default_project_id": {"type": ["string", "null"], "maxLength": 64},
     "password": _PASSWORD,
+    "password_expires_at": {"type": "null"},
+    "federated": {"type": "array", "maxItems": 0},
 }
-# Keystone stores unknown properties, so clients send some: they are accepted and ignored.
-CREATE = {
-    "type": "object",
-    "properties": {"user": {"type": "object", "properties": _PROPERTIES, "required": ["name"]}},
-    "required": ["user"],
-}
-UPDATE = {
-    "type": "object",
-    "properties": {"user": {"type": "object", "properties": _PROPERTIES}},
-    "required": ["user"],
-}
+CREATE = attributes.body("user", _PROPERTIES, required=["name"])
+UPDATE = attributes.body("user", _PROPERTIES)
+# Passwords do not expire and users are not locked out, so it holds in any case what these say.
+_OPTIONS = ("ignore_change_password_upon_first_use", "ignore_password_expiry", "ignore_lockout_failure_attempts", "ignore_user_inactivity")
 CHANGE_PASSWORD = {
     "type": "object",
     "properties": {
@@ -48,8 +44,8 @@ CHANGE_PASSWORD = {
     "required": ["user"],
 }
 _GET = Rule("identity:get_user", ANYONE)
+_GROUPS = Rule("identity:list_groups_for_user", ANYONE)
 _PROJECTS = Rule("identity:list_user_projects", ANYONE)
-_CHANGE_PASSWORD = Rule("identity:change_password", ANYONE)
 
 
 FIELDS = (
@@ -59,16 +55,17 @@ FIELDS = (
     Field("enabled", lambda u: u.enabled, BOOLEAN),
     Field("description", lambda u: u.description, STRING),
     Field("password_expires_at", lambda _: None, NULL),
-    Field("options", lambda _: {}, OBJECT),
 )
-_USER = (
-    *FIELDS, Property("links", SELF), Property("email", STRING, is_optional=True),
+_USER = attributes.shown(
+    *FIELDS, Property("options", OBJECT), Property("links", SELF), Property("email", STRING, is_optional=True),
     Property("default_project_id", STRING, is_optional=True))
+# Filters on what no user here has: those of federated users and of passwords that expire.
+_NOBODYS = ("idp_id", "protocol_id", "unique_id", "password_expires_at")
 
 
 def user_view(req: Request, user: users.User) -> Body:
     """A user as Keystone shows it."""
-    shown = {**view(FIELDS, user, req), "links": {"self": f"{req.base_url}/users/{user.id}"}}
+    shown = {**attributes.show(req, FIELDS, user), "links": {"self": f"{req.base_url}/users/{user.id}"}}
     if user.email:
         shown["email"] = user.email
     if user.default_project_id:
@@ -78,8 +75,9 @@ def user_view(req: Request, user: users.User) -> Body:
 
 @route("GET", "/users", policy=Rule("identity:list_users", ADMIN), response=listed("users", _USER))
 def index(req: Request) -> Body:
-    """List users; `name`, `domain_id` and `enabled` filter. 200."""
-    rows = users.find(
+    """List users; `name`, `domain_id` and `enabled` filter. 200. 400: an inexact filter."""
+    refuse_comparators(req)
+    rows = [] if any(name in req.query for name in _NOBODYS) else users.find(
         req.db,
         users.User,
         name=req.query.get("name"),
@@ -94,7 +92,10 @@ def index(req: Request) -> Body:
     response=closed(user=_USER),
 )
 def create(req: Request, body: Body) -> Body:
-    """Create a user, who cannot log in without a password. 201. 404: no such domain. 409: the name is in use in the domain."""
+    """Create a user, who cannot log in without a password; attributes that this service does not know are kept.
+
+    201. 400: an option that would have no effect, or an id. 404: no such domain. 409: the name is in use in the domain.
+    """
     params = body["user"]
     # Before the first query: hashing must not hold the write lock of the transaction.
     password_hash = passwords.hash_password(params["password"]) if params.get("password") else ""
@@ -108,6 +109,7 @@ def create(req: Request, body: Body) -> Body:
         default_project_id=params.get("default_project_id"),
         password_hash=password_hash,
     )
+    attributes.keep(user, params, _PROPERTIES, options=_OPTIONS)
     return {"user": user_view(req, users.add(req.db, user))}
 
 
@@ -125,13 +127,14 @@ def show(req: Request, user_id: str) -> Body:
 def update(req: Request, body: Body, user_id: str) -> Body:
     """Change a user; a new password, or `enabled` false, invalidates the user's tokens.
 
-    200. 400: `domain_id` cannot change. 404: no such user. 409: the name is in use in the domain.
+    200. 400: `domain_id` and `id` cannot change, or an option that would have no effect. 404: no such user. 409: the name is in use in the domain.
     """
     params = body["user"]
     password_hash = passwords.hash_password(params["password"]) if params.get("password") else None
-    user = users.get(req.db, users.User, user_id)
+    user = users.get(req.db, users.User, user_id, is_locked=True)
     if params.get("domain_id") not in (None, user.domain_id):
         raise errors.InvalidField(field="user/domain_id", reason="cannot be changed")
+    attributes.keep(user, params, _PROPERTIES, options=_OPTIONS, row_id=user.id)
     user.name = params.get("name", user.name)
     user.email = (params["email"] or "") if "email" in params else user.email
     user.description = (params["description"] or "") if "description" in params else user.description
@@ -153,18 +156,22 @@ def delete(req: Request, user_id: str) -> None:
     users.delete(req.db, users.get(req.db, users.User, user_id))
 
 
-@route("POST", "/users/{user_id}/password", policy=_CHANGE_PASSWORD, status=204, body={"2.0": CHANGE_PASSWORD})
+@route("POST", "/users/{user_id}/password", policy=PUBLIC, status=204, body={"2.0": CHANGE_PASSWORD})
 def change_password(req: Request, body: Body, user_id: str) -> None:
-    """Change the caller's password, which invalidates all the caller's tokens. 204. 401: wrong original password. 403: another user."""
-    if user_id != req.ctxt.user_id:
-        raise errors.PolicyForbids(rule=_CHANGE_PASSWORD.name)
+    """Change the user's password, which invalidates all the user's tokens; the original password is proof, no token is needed.
+
+    204. 401: wrong original password, a disabled user or none; the answer is the same.
+    """
     params = body["user"]
     with req.database.reader() as session:
-        old_hash = users.get(session, users.User, user_id).password_hash
-    if not passwords.verify(params["original_password"], old_hash):
+        known = users.login_candidate(session, user_id=user_id, name=None, domain_id=None, domain_name=None)
+    is_verified = passwords.verify(params["original_password"], known.password_hash if known else None)
+    if known is None or not is_verified or not known.enabled:
         raise errors.Unauthorized("The original password is wrong.")
     new_hash = passwords.hash_password(params["password"])
-    user = users.get(req.db, users.User, user_id)
+    user = users.get(req.db, users.User, user_id, is_locked=True)
+    if user.password_hash != known.password_hash:
+        raise errors.Unauthorized("The original password is wrong.")  # it was changed meanwhile
     user.password_hash = new_hash
 
 
@@ -172,8 +179,21 @@ def change_password(req: Request, body: Body, user_id: str) -> None:
 def list_projects(req: Request, user_id: str) -> Body:
     """List the projects in which the user has a role: of the caller, or of any user for an admin. 200. 403: another user's."""
     _require_self(req, user_id, _PROJECTS)
-    items = [project_view(req, project) for project in users.projects_of(req.db, user_id)]
+    items = project_views(req, users.projects_of(req.db, user_id))
     return collection(req, "projects", f"/users/{user_id}/projects", items)
+
+
+@route("GET", "/users/{user_id}/groups", policy=_GROUPS, response=listed("groups", OBJECT))
+def list_groups(req: Request, user_id: str) -> Body:
+    """List the user's groups: of the caller, or of any user for an admin. 200 with an empty list: there are no groups. 403: another user's."""
+    _require_self(req, user_id, _GROUPS)
+    return collection(req, "groups", f"/users/{user_id}/groups", [])
+
+
+@route("GET", "/groups", policy=Rule("identity:list_groups", ADMIN), response=listed("groups", OBJECT))
+def index_groups(req: Request) -> Body:
+    """List groups. 200 with an empty list: there are none."""
+    return collection(req, "groups", "/groups", [])
 
 
 def _require_self(req: Request, user_id: str, rule: Rule) -> None:

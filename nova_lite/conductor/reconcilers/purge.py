@@ -9,7 +9,7 @@ from oslo_log import log as logging
 
 from nova_lite.conductor.engine.services import Services
 from nova_lite.db.compute import server_migrations, servers
-from nova_lite.db.identity import users
+from nova_lite.db.identity import token_owners
 
 LOG = logging.getLogger(__name__)
 BATCH = 500
@@ -21,6 +21,6 @@ def purge(services: Services) -> None:
     with services.database.writer() as session:
         purged = servers.purge(session, deleted_before=before, limit=BATCH)
         server_migrations.purge(session)
-        users.forget_revoked(session, expired_before=services.now())
+        token_owners.forget_revoked(session, expired_before=services.now())
     if purged:
         LOG.info("purged %s servers that were deleted before %s", purged, before.isoformat())

@@ -3,21 +3,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import uuid
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
-from nova_lite.db.base import Base, Timestamps, utcnow
-from nova_lite.db.identity.passwords import hash_password, mark
+from nova_lite.db.base import Base, Timestamps, for_update, utcnow
+from nova_lite.db.identity import application_credentials
+from nova_lite.db.identity.passwords import hash_password
 
 DEFAULT_DOMAIN = "default"
 ROLES = ("admin", "manager", "member", "reader", "service")  # the built-in ones, which cannot be deleted
+
+
+class Extra:
+    """`extra`: attributes that clients have added and that mean nothing to this service; None: none."""
+
+    extra: Mapped[dict[str, Any] | None]
 
 
 class Domain(Timestamps, Base):
@@ -29,7 +35,7 @@ class Domain(Timestamps, Base):
     enabled: Mapped[bool] = mapped_column(default=True)
 
 
-class Project(Timestamps, Base):
+class Project(Extra, Timestamps, Base):
     __tablename__ = "projects"
     __table_args__ = (sa.UniqueConstraint("domain_id", "name"),)
 
@@ -40,7 +46,7 @@ class Project(Timestamps, Base):
     enabled: Mapped[bool] = mapped_column(default=True)
 
 
-class User(Timestamps, Base):
+class User(Extra, Timestamps, Base):
     """`password_hash` is scrypt with its parameters and salt in it; `revoked_before` ends older tokens."""
 
     __tablename__ = "users"
@@ -57,7 +63,7 @@ class User(Timestamps, Base):
     revoked_before: Mapped[datetime.datetime | None]
 
 
-class Role(Timestamps, Base):
+class Role(Extra, Timestamps, Base):
     __tablename__ = "roles"
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
@@ -75,34 +81,16 @@ class RoleAssignment(Base):
     role_id: Mapped[str] = mapped_column(sa.ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True)
 
 
-class RevokedToken(Base):
-    """A token that was revoked before it expired; kept until it would have expired."""
-
-    __tablename__ = "revoked_tokens"
-
-    audit_id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    expires_at: Mapped[datetime.datetime]
-
-
-@dataclasses.dataclass(frozen=True)
-class TokenOwner:
-    """The user and scope of a token, as the rows are now; `project` None: unscoped; `roles` without implied ones."""
-
-    user: User
-    domain: Domain
-    project: Project | None
-    roles: frozenset[str]
-
-
 _Row = TypeVar("_Row", Domain, Project, User, Role)
 
 
-def get(session: Session, model: type[_Row], row_id: str) -> _Row:
-    """The domain, project, user or role with this id.
+def get(session: Session, model: type[_Row], row_id: str, *, is_locked: bool = False) -> _Row:
+    """The domain, project, user or role with this id; `is_locked`: for a change, until the transaction ends.
 
     :raises errors.NotFound: none has.
     """
-    row = session.get(model, row_id)
+    query = sa.select(model).where(model.id == row_id)
+    row = session.scalars(for_update(query)).one_or_none() if is_locked else session.get(model, row_id)
     if row is None:
         raise errors.NotFound(what=model.__name__, id=row_id)
     return row
@@ -116,9 +104,10 @@ def find(
     domain_id: str | None = None,
     is_enabled: bool | None = None,
     ids: Sequence[str] | None = None,
+    conditions: Sequence[sa.ColumnElement[bool]] = (),
 ) -> list[_Row]:
     """Rows by name, those that match all criteria; None: no criterion."""
-    query = sa.select(model).order_by(model.name, model.id)
+    query = sa.select(model).where(*conditions).order_by(model.name, model.id)
     if name is not None:
         query = query.where(model.name == name)
     if ids is not None:
@@ -173,66 +162,6 @@ def project_by_name(session: Session, name: str, *, domain_id: str | None, domai
     if domain_name is not None:
         query = query.where(Domain.name == domain_name)
     return session.scalars(query).one_or_none()
-
-
-# Built once: building it takes longer than running it, and every request of an unknown token runs it.
-_IS_REVOKED = sa.exists().where(RevokedToken.audit_id == sa.bindparam("audit_id"))
-_OWNER = (
-    sa.select(User, Domain, Project, Role.name, _IS_REVOKED)
-    .join(Domain, Domain.id == User.domain_id)
-    .outerjoin(Project, Project.id == sa.bindparam("project_id"))
-    .outerjoin(
-        RoleAssignment,
-        sa.and_(RoleAssignment.user_id == User.id, RoleAssignment.project_id == Project.id),
-    )
-    .outerjoin(Role, Role.id == RoleAssignment.role_id)
-    .where(User.id == sa.bindparam("user_id"))
-)
-
-
-def token_owner(
-    session: Session,
-    *,
-    user_id: str,
-    project_id: str,
-    audit_id: str,
-    issued_at: datetime.datetime,
-    password_mark: str,
-) -> TokenOwner:
-    """The user and scope of a token with these contents, in one query.
-
-    :raises errors.InvalidToken: revoked, or its user or project is gone, disabled or no longer has a role there.
-    """
-    values = {"user_id": user_id, "project_id": project_id, "audit_id": audit_id}
-    rows = session.execute(_OWNER, values).all()
-    if not rows:
-        raise errors.InvalidToken(reason="its user is gone")
-    user, domain, project, _, is_revoked = rows[0]
-    roles = frozenset(row[3] for row in rows if row[3] is not None)
-    if is_revoked or (user.revoked_before is not None and issued_at <= user.revoked_before):
-        raise errors.InvalidToken(reason="it was revoked")
-    if password_mark != mark(user.password_hash):
-        raise errors.InvalidToken(reason="its user has a new password")
-    if not user.enabled or not domain.enabled:
-        raise errors.InvalidToken(reason="its user is disabled")
-    if project_id and (project is None or not project.enabled):
-        raise errors.InvalidToken(reason="its project is gone or disabled")
-    if project_id and not roles:
-        raise errors.InvalidToken(reason="its user has no role in its project")
-    return TokenOwner(user, domain, project, roles)
-
-
-def revoke(session: Session, *, audit_id: str, expires_at: datetime.datetime) -> None:
-    """Revoke one token, and delete the rows of those that have expired. Idempotent."""
-    session.execute(sa.delete(RevokedToken).where(RevokedToken.expires_at < utcnow()))
-    if session.get(RevokedToken, audit_id) is None:
-        session.add(RevokedToken(audit_id=audit_id, expires_at=expires_at))
-
-
-def forget_revoked(session: Session, *, expired_before: datetime.datetime) -> None:
-    """Delete revoked tokens that have expired since."""
-    session.execute(sa.delete(RevokedToken).where(RevokedToken.expires_at < expired_before)
-                    .execution_options(synchronize_session=False))
 
 
 def revoke_all(user: User) -> None:
@@ -291,17 +220,22 @@ def assign(session: Session, *, user_id: str, project_id: str, role_id: str) -> 
 def unassign(session: Session, *, user_id: str, project_id: str, role_id: str) -> None:
     """Take the role in the project from the user, whose tokens end: with the role given back they would be valid again.
 
+    The user's application credentials for the project go, as in Keystone.
+
     :raises errors.NotFound: the user does not have it.
     """
     row = session.get(RoleAssignment, (user_id, project_id, role_id))
     if row is None:
         raise errors.NotFound(what="Role assignment", id=f"{role_id} of user {user_id} in project {project_id}")
     session.delete(row)
+    application_credentials.forget(session, user_id=user_id, project_id=project_id)
     revoke_all(get(session, User, user_id))
 
 
 def delete(session: Session, row: Project | User | Role) -> None:
-    """Delete the row; its role assignments go with it."""
+    """Delete the row; its role assignments, and the application credentials that need it, go with it."""
+    if isinstance(row, Role):
+        application_credentials.forget_by_role(session, row.id)
     session.delete(row)
     session.flush()
 

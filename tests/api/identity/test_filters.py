@@ -151,9 +151,21 @@ def test_a_password_is_not_changed_without_the_old_one(cloud: IdentityCloud, ali
     assert cloud.log_in("alice", "alice secret", project="red").status_int == 201
 
 
-def test_another_users_password_is_not_changed(cloud: IdentityCloud, alice: tuple[str, str], mallory: str) -> None:
-    change = {"user": {"password": "new secret", "original_password": "alice secret"}}
-    assert cloud.call("POST", f"/users/{alice[0]}/password", change, token=mallory).status_int == 403
+@pytest.mark.parametrize("who", ["nobody", "another"])
+def test_a_password_is_changed_by_who_knows_the_old_one(cloud: IdentityCloud, admin: str, mallory: str, who: str) -> None:
+    user_id, _ = cloud.make_user(f"peg {who}", project="red", role="member", admin=admin)
+    change = {"user": {"password": "new secret", "original_password": f"peg {who} secret"}}
+    token = mallory if who == "another" else ""
+    assert [cloud.call("POST", f"/users/{user_id}/password", change, token=token).status_int for _ in range(2)] == [204, 401]
+    assert cloud.log_in(f"peg {who}", "new secret", project="red").status_int == 201
+
+
+def test_a_refused_change_of_a_password_does_not_say_why(cloud: IdentityCloud, admin: str, alice: tuple[str, str]) -> None:
+    disabled, _ = cloud.make_user("ned", project="red", role="member", admin=admin)
+    cloud.call("PATCH", f"/users/{disabled}", {"user": {"enabled": False}}, token=admin)
+    answers = [cloud.call("POST", f"/users/{user_id}/password", {"user": {"password": "new", "original_password": secret}})
+               for user_id, secret in ((alice[0], "guess"), ("0" * 32, "guess"), (disabled, "ned secret"))]
+    assert {(answer.status_int, answer.body) for answer in answers} == {(401, answers[0].body)}
 
 
 def test_every_response_has_a_request_id_errors_too(cloud: IdentityCloud) -> None:

@@ -40,7 +40,7 @@ def test_no_response_has_a_password_or_its_hash(cloud: IdentityCloud, admin: str
         ("GET", "/roles", None),
         ("POST", "/roles", {"role": {"name": "x"}}),
         ("GET", "/domains", None),
-        ("GET", "/domains/default", None),
+        ("GET", "/domains/other", None),
         ("GET", "/services", None),
         ("GET", "/endpoints", None),
         ("GET", "/role_assignments", None),

@@ -23,10 +23,10 @@ from oslo_context import context as oslo_context
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.context import MEMBER, READER, Context, expand_roles, new_request_id
+from nova_lite.context import MEMBER, READER, Context, expand_roles, limit_roles, new_request_id
 from nova_lite.db.engine import Database
 from nova_lite.db.failures import describe, reason_of
-from nova_lite.db.identity import users
+from nova_lite.db.identity import token_owners, users
 from nova_lite.runtime import tokens
 from nova_lite.values.image_grant import Access, ImageGrant
 
@@ -113,18 +113,19 @@ class LocalAuth:
             return _of_host(token, token.grant)
         issued_at = datetime.datetime.fromtimestamp(token.issued_at, datetime.UTC).replace(tzinfo=None)
         with self._database.reader() as session:
-            holder = users.token_owner(
+            holder = token_owners.token_owner(
                 session,
                 user_id=token.user_id,
                 project_id=token.project_id,
                 audit_id=token.audit_ids[0],
                 issued_at=issued_at,
                 password_mark=token.password_mark,
+                credential_id=token.credential_id,
             )
         return _Identity(
             holder.user.id,
             token.project_id,
-            expand_roles(holder.roles),
+            limit_roles(holder.roles, holder.limited_to),
             user_name=holder.user.name,
             project_name=holder.project.name if holder.project else "",
             domain_id=holder.domain.id,
