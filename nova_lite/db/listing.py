@@ -14,6 +14,7 @@ from nova_lite import errors
 
 _Row = TypeVar("_Row")
 Columns = Mapping[str, sa.ColumnElement[Any]]
+CHANGED_SINCE = "changed_since"  # a filter on the time of the last change, or of the creation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,14 @@ ALL = Page()
 
 
 def matching(columns: Columns, filters: Mapping[str, Sequence[object]]) -> list[sa.ColumnElement[bool]]:
-    """One condition per filter: the column is one of the filter's values; None means NULL."""
-    return [_one_of(columns[name], values) for name, values in filters.items()]
+    """One condition per filter: the column is one of the filter's values; None means NULL. For CHANGED_SINCE see there."""
+    return [_changed_since(columns, values) if name == CHANGED_SINCE else _one_of(columns[name], values)
+            for name, values in filters.items()]
+
+
+def _changed_since(columns: Columns, values: Sequence[object]) -> sa.ColumnElement[bool]:
+    made: Any = columns["created_at"]  # a table's column
+    return sa.and_(*(sa.func.coalesce(made.table.c.updated_at, made) >= value for value in values))
 
 
 def _one_of(column: sa.ColumnElement[Any], values: Sequence[object]) -> sa.ColumnElement[bool]:

@@ -7,6 +7,7 @@ from nova_lite.api.network import (
     floating_ips,
     networks,
     ports,
+    quotas,
     routers,
     security_group_rules,
     security_groups,
@@ -14,7 +15,7 @@ from nova_lite.api.network import (
 )
 from nova_lite.api.wsgi.request import Body
 
-RESOURCES = (networks, subnets, ports, security_groups, security_group_rules, floating_ips, routers, auto_topology, extensions)
+RESOURCES = (networks, subnets, ports, security_groups, security_group_rules, floating_ips, routers, auto_topology, quotas, extensions)
 _TYPES = {
     400: "BadRequest",
     401: "Unauthorized",

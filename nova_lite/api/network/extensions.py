@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/extensions, /quotas, /availability_zones, /agents, and /subnetpools, of which there are none."""
+"""/extensions, /availability_zones, /agents, and /subnetpools, of which there are none."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import datetime
 from typing import NoReturn
 
 from nova_lite import errors
+from nova_lite.api.network import authorization, schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import (
     BOOLEAN,
     EMPTY_LIST,
-    INTEGER,
     NULL,
     OBJECT,
     STRING,
@@ -21,11 +21,9 @@ from nova_lite.api.wsgi.responses import (
     many,
 )
 from nova_lite.api.wsgi.routing import route
-from nova_lite.api.wsgi.rules import READER, Rule
+from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.db import clock
-from nova_lite.db.hosts import hosts
-from nova_lite.db.network import floating_ips, networks, ports, routers, security_groups
-from nova_lite.db.quotas import quotas
+from nova_lite.db.hosts import host_lists, hosts
 
 # Alias → name: only what is implemented, since clients send what an extension allows.
 EXTENSIONS = {
@@ -33,7 +31,10 @@ EXTENSIONS = {
     "auto-allocated-topology": "Auto Allocated Topology Services",
     "availability_zone": "Availability Zone",
     "binding": "Port Binding",
+    "empty-string-filtering": "Empty String Filtering Extension",
     "external-net": "Neutron external network",
+    "filter-validation": "Filter parameters validation",
+    "fip-port-details": "Floating IP Port Details Extension",
     "net-mtu": "Network MTU",
     "pagination": "Pagination support",
     "port-security": "Port Security",
@@ -42,31 +43,24 @@ EXTENSIONS = {
     "provider": "Provider Network",
     "quotas": "Quota management support",
     "quota_details": "Quota details management support",
-    "security-group": "security-group",
     "router": "Neutron L3 Router",
+    "security-group": "security-group",
+    "security-groups-normalized-cidr": "Normalized CIDR field for security group rules",
+    "security-groups-shared-filtering": "Security group filtering on the shared field",
+    "service-type": "Neutron Service Type Management",
+    "sort-key-validation": "Sort Key Validation",
     "sorting": "Sorting support",
     "standard-attr-description": "standard-attr-description",
     "standard-attr-timestamp": "Resource timestamps",
+    "subnet-external-network": "Subnet belongs to external network",
 }
-# Neutron's name of a quota → ours.
-_QUOTAS = {
-    "network": "networks",
-    "subnet": "subnets",
-    "port": "ports",
-    "security_group": "security_groups",
-    "security_group_rule": "security_group_rules",
-    "floatingip": "floating_ips",
-    "router": "routers",
-}
-# Quotas of resources that do not exist here: always 0.
-_ABSENT = ("subnetpool", "rbac_policy")
 _EXTENSION = closed(alias=STRING, name=STRING, description=STRING, links=EMPTY_LIST, updated=STRING)
-_LIMITS = closed(quota=closed(**each(" ".join((*_QUOTAS, *_ABSENT)), INTEGER)))
-_DETAILS = closed(quota=closed(**each(" ".join((*_QUOTAS, *_ABSENT)), closed(limit=INTEGER, used=INTEGER, reserved=INTEGER))))
 _AGENT = closed(
     **each("id agent_type binary host availability_zone topic", STRING), description=STRING_OR_NULL, alive=BOOLEAN,
     admin_state_up=BOOLEAN, configurations=OBJECT, resources_synced=NULL,
     **each("created_at started_at heartbeat_timestamp", STRING))
+
+UPDATE_AGENT = schemas.body("agent", {"admin_state_up": schemas.BOOL, "description": schemas.maybe(schemas.TEXT)})
 
 
 @route("GET", "/extensions", policy=Rule("get_extensions", READER), response=closed(extensions=many(_EXTENSION)))
@@ -92,53 +86,6 @@ def _extension(alias: str) -> Body:
         "links": [],
         "updated": "2026-01-01T00:00:00-00:00",
     }
-
-
-@route("GET", "/quotas/{project_id}", policy=Rule("get_quota", READER), response=_LIMITS)
-def show_quota(req: Request, project_id: str) -> Body:
-    """Show the project's limits. 200. 404: another project's, and the caller is no admin."""
-    return {"quota": {**_limits(req, _own(req, project_id)), **dict.fromkeys(_ABSENT, 0)}}
-
-
-@route("GET", "/quotas/{project_id}/default", policy=Rule("get_quota", READER), response=_LIMITS)
-def show_default_quota(req: Request, project_id: str) -> Body:
-    """Show the limits of a project that has none of its own. 200. 404: as for its limits."""
-    _own(req, project_id)
-    return {
-        "quota": {
-            **{name: quotas.defaults(req.db, req.conf)[ours] for name, ours in _QUOTAS.items()},
-            **dict.fromkeys(_ABSENT, 0),
-        }
-    }
-
-
-@route("GET", "/quotas/{project_id}/details", policy=Rule("get_quota", READER), response=_DETAILS)
-@route("GET", "/quotas/{project_id}/details.json", policy=Rule("get_quota", READER), response=_DETAILS)
-def show_quota_details(req: Request, project_id: str) -> Body:
-    """Show the project's limits and usage. 200. 404: as for its limits."""
-    limits = _limits(req, _own(req, project_id))
-    used = {
-        "network": networks.count(req.db, project_id),
-        "subnet": networks.count_subnets(req.db, project_id),
-        "port": ports.count(req.db, project_id),
-        "security_group": security_groups.count(req.db, project_id),
-        "security_group_rule": security_groups.count_rules(req.db, project_id),
-        "floatingip": floating_ips.count(req.db, project_id),
-        "router": routers.count(req.db, project_id),
-    }
-    details = {name: {"limit": limits[name], "used": used[name], "reserved": 0} for name in _QUOTAS}
-    return {"quota": {**details, **{name: {"limit": 0, "used": 0, "reserved": 0} for name in _ABSENT}}}
-
-
-def _own(req: Request, project_id: str) -> str:
-    if not req.ctxt.is_admin and project_id != req.ctxt.project_id:
-        raise errors.NotFound(what="Quota of project", id=project_id)
-    return project_id
-
-
-def _limits(req: Request, project_id: str) -> dict[str, int]:
-    limits = quotas.limits(req.db, req.conf, project_id)
-    return {name: limits[ours] for name, ours in _QUOTAS.items()}
 
 
 @route(
@@ -172,12 +119,36 @@ def show_agent(req: Request, agent_id: str) -> Body:
     """Show one network worker. 200. 404: no such worker, or the caller is no admin."""
     if not req.ctxt.is_admin:
         raise errors.NotFound(what="Agent", id=agent_id)
+    return {"agent": _agent_view(req, _worker(req, agent_id))}
+
+
+@route("PUT", "/agents/{agent_id}", policy=Rule("update_agent", ADMIN), body={"2.0": UPDATE_AGENT}, response=closed(agent=_AGENT))
+def update_agent(req: Request, agent_id: str, body: Body) -> Body:
+    """Accept what is so already: a host is disabled by the compute API, as a whole.
+
+    200. 400: `admin_state_up` false, or a description. 404: no such worker.
+    """
+    row = _worker(req, agent_id)
+    authorization.refuse_unsupported(body["agent"], {"admin_state_up": not row.disabled, "description": ""})
+    return {"agent": _agent_view(req, row)}
+
+
+@route("DELETE", "/agents/{agent_id}", policy=Rule("delete_agent", ADMIN), status=204)
+def delete_agent(req: Request, agent_id: str) -> None:
+    """Delete the record of a network worker that is gone; one that runs comes back. 204. 404: no such worker."""
+    host_lists.remove_service(req.db, _worker(req, agent_id))
+
+
+def _worker(req: Request, agent_id: str) -> hosts.Service:
     row = hosts.get_service(req.db, agent_id)
     if row.binary != "nova-network":
         raise errors.NotFound(what="Agent", id=agent_id)
-    return {
-        "agent": _agent(row, hosts.is_alive(row, now=clock.read(req.db), down_time_s=float(req.conf.service_down_time)))
-    }
+    return row
+
+
+def _agent_view(req: Request, row: hosts.Service) -> Body:
+    down_time_s = float(req.conf.service_down_time)
+    return _agent(row, hosts.is_alive(row, now=clock.read(req.db), down_time_s=down_time_s))
 
 
 def _time(when: datetime.datetime) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 from nova_lite import errors
@@ -76,7 +77,7 @@ _CHANGEABLE: schemas.Schema = {
     "description": schemas.TEXT,
     "qos_policy_id": schemas.maybe(schemas.TEXT),
 }
-CREATE = schemas.body(
+CREATE = schemas.new_body(
     "floatingip",
     {
         **_CHANGEABLE,
@@ -125,16 +126,19 @@ def show(req: Request, floating_ip_id: str) -> Body:
 
 @route(
     "POST", "/floatingips", policy=Rule("create_floatingip", MEMBER), status=201, body={"2.0": CREATE},
-    response=closed(floatingip=FIELDS),
+    response=schemas.made("floatingip", FIELDS),
 )
 def create(req: Request, body: Body) -> Body:
-    """Allocate an address of an external network, and associate it with a port if `port_id` is given.
+    """Allocate an address of an external network, and associate it with a port if `port_id` is given; `floatingips`: several, all or none.
 
     201. 400: the network is not external, or the port does not have the fixed IP. 403: `floating_ip_address`
     or another project by a caller who is no admin. 404: no such network, subnet or port. 409: the quota is exceeded, no
     address is free, or the fixed IP has a floating IP of the network already.
     """
-    params = body["floatingip"]
+    return schemas.create(body, "floatingip", functools.partial(_create, req))
+
+
+def _create(req: Request, params: Body) -> Body:
     project_id = authorization.project_of(req, params)
     authorization.refuse_unsupported(params, _SUPPORTED)
     authorization.refuse_admin_only(req, params, "create_floatingip", {"floating_ip_address": None})
@@ -185,7 +189,7 @@ def update(req: Request, floating_ip_id: str, body: Body) -> Body:
     elif params.get("fixed_ip_address"):
         raise errors.BadRequest(
             reason="Bad floatingip request: fixed_ip_address cannot be specified without a port_id.")
-    return _reply(req, floating, server_ids)
+    return {"floatingip": _reply(req, floating, server_ids)}
 
 
 @route("DELETE", "/floatingips/{floating_ip_id}", policy=Rule("delete_floatingip", MEMBER), status=204)
@@ -212,7 +216,7 @@ def _view_all(req: Request, rows: list[FloatingIp]) -> list[Body]:
 
 def _reply(req: Request, floating: FloatingIp, server_ids: set[str]) -> Body:
     push_change(req, server_ids)
-    return {"floatingip": _view_all(req, [floating_ips.reread(req.db, floating)])[0]}
+    return _view_all(req, [floating_ips.reread(req.db, floating)])[0]
 
 
 def _port(req: Request, port_id: str | None) -> Port | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,6 +54,8 @@ def read(
             continue
         if constants is not None and name in constants:
             is_empty = is_empty or constants[name].lower() not in {value.lower() for value in values}
+        elif name == listing.CHANGED_SINCE:
+            filters[name] = [_time(name, value) for value in values]
         elif name in columns and name not in _NEVER_FILTERS:
             filters[name] = [_value(name, columns, value) for value in values]
         else:
@@ -76,6 +79,14 @@ def _value(name: str, columns: listing.Columns, text: str) -> object:
             raise errors.BadRequest(reason=f"Invalid input for {name}. Reason: '{text}' is not an integer.")
         return int(text)
     return None if text == "" and columns[name].nullable else _canonical(name, text)
+
+
+def _time(name: str, text: str) -> datetime.datetime:
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise errors.BadRequest(reason=f"Invalid input for {name}. Reason: '{text}' is not a time in ISO 8601.") from None
+    return moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def _canonical(name: str, text: str) -> str:

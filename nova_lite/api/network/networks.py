@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
@@ -73,7 +75,7 @@ _CHANGEABLE: schemas.Schema = {
     "port_security_enabled": schemas.BOOL,
     "is_default": schemas.BOOL,
 }
-CREATE = schemas.body(
+CREATE = schemas.new_body(
     "network",
     {
         **_CHANGEABLE,
@@ -113,15 +115,18 @@ def show(req: Request, network_id: str) -> Body:
 
 
 @route(
-    "POST", "/networks", policy=Rule("create_network", MEMBER), status=201, body={"2.0": CREATE}, response=closed(network=FIELDS)
+    "POST", "/networks", policy=Rule("create_network", MEMBER), status=201, body={"2.0": CREATE}, response=schemas.made("network", FIELDS)
 )
 def create(req: Request, body: Body) -> Body:
-    """Create a network; a host sets it up when the first server there needs it.
+    """Create a network, or `networks`, all or none; a host sets one up when the first server there needs it.
 
     201. 400: an attribute or MTU that is not supported. 403: `shared`, `router:external` or `provider:*` by a caller who is no
     admin. 409: the quota is exceeded, or the segment is in use.
     """
-    params = body["network"]
+    return schemas.create(body, "network", functools.partial(_create, req))
+
+
+def _create(req: Request, params: Body) -> Body:
     project_id = authorization.project_of(req, params)
     authorization.refuse_admin_only(req, params, "create_network", _ADMIN_ONLY)
     authorization.refuse_unsupported(params, _SUPPORTED)
@@ -136,7 +141,7 @@ def create(req: Request, body: Body) -> Body:
         mtu=_mtu(req, params),
     )
     networks.create(req.db, network, segment=params.get("provider:segmentation_id"), rng=authorization.RNG)
-    return {"network": view(FIELDS, network, req)}
+    return view(FIELDS, network, req)
 
 
 def _mtu(req: Request, params: Body) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -82,7 +83,7 @@ _CHANGEABLE: schemas.Schema = {
     "binding:host_id": schemas.maybe(schemas.TEXT),
     "qos_policy_id": schemas.maybe(schemas.TEXT),
 }
-CREATE = schemas.body(
+CREATE = schemas.new_body(
     "port",
     {
         **_CHANGEABLE,
@@ -143,16 +144,19 @@ def show(req: Request, port_id: str) -> Body:
 
 
 @route(
-    "POST", "/ports", policy=Rule("create_port", MEMBER), status=201, body={"2.0": CREATE}, response=closed(port=FIELDS)
+    "POST", "/ports", policy=Rule("create_port", MEMBER), status=201, body={"2.0": CREATE}, response=schemas.made("port", FIELDS)
 )
 def create(req: Request, body: Body) -> Body:
-    """Create a port on a network of the project or a shared one; a server may use it later (compute API, os-interface).
+    """Create a port on a network of the project or a shared one, or `ports`, all or none; a server may use it later (compute API, os-interface).
 
     201. 400: an attribute that is not supported, a wrong MAC or fixed IP, or a `device_id`. 403: on another's network, MAC or
     port security on a shared one. 404: no such network or security group. 409: the quota is exceeded, the MAC or address is
     in use, or none is free.
     """
-    params = body["port"]
+    return schemas.create(body, "port", functools.partial(_create, req))
+
+
+def _create(req: Request, params: Body) -> Body:
     project_id = authorization.project_of(req, params)
     network = networks.get(req.db, params["network_id"], project_id=req.ctxt.visible_project)
     _refuse_external(req, network)
@@ -174,7 +178,7 @@ def create(req: Request, body: Body) -> Body:
         req.db, values, network=network, wanted=_requested_ips(params), group_ids=group_ids, rng=authorization.RNG
     )
     network_sync.push(req)
-    return {"port": view(FIELDS, ports.get(req.db, port_id), req)}
+    return view(FIELDS, ports.get(req.db, port_id), req)
 
 
 @route(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -85,7 +86,7 @@ _CHANGEABLE: schemas.Schema = {
     "flavor_id": schemas.maybe(schemas.TEXT),
     "routes": {"type": "array"},
 }
-CREATE = schemas.body(
+CREATE = schemas.new_body(
     "router", {**_CHANGEABLE, **schemas.OWNER, "availability_zone_hints": {"type": "array"}, "tags": {"type": "array"}})
 UPDATE = schemas.body("router", _CHANGEABLE)
 INTERFACE: schemas.Schema = {
@@ -115,15 +116,18 @@ def show(req: Request, router_id: str) -> Body:
 
 
 @route(
-    "POST", "/routers", policy=Rule("create_router", MEMBER), status=201, body={"2.0": CREATE}, response=closed(router=FIELDS)
+    "POST", "/routers", policy=Rule("create_router", MEMBER), status=201, body={"2.0": CREATE}, response=schemas.made("router", FIELDS)
 )
 def create(req: Request, body: Body) -> Body:
-    """Create a router, with a gateway to an external network if `external_gateway_info` is given.
+    """Create a router, with a gateway to an external network if `external_gateway_info` is given; `routers`: several, all or none.
 
     201. 400: the network is not external, or an attribute that is not supported. 403: another project's by a caller who is no
     admin. 404: no such network. 409: the quota is exceeded, or the network has no free address.
     """
-    params = body["router"]
+    return schemas.create(body, "router", functools.partial(_create, req))
+
+
+def _create(req: Request, params: Body) -> Body:
     project_id = authorization.project_of(req, params)
     authorization.refuse_unsupported(params, _SUPPORTED)
     authorization.check_quota(req, project_id, "routers", used=routers.count)
@@ -132,7 +136,7 @@ def create(req: Request, body: Body) -> Body:
     req.db.add(router)
     req.db.flush()
     _set_gateway(req, router, params)
-    return {"router": _view_all(req, [router])[0]}
+    return _view_all(req, [router])[0]
 
 
 @route(

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nova_lite.api.wsgi import responses
+from nova_lite.api.wsgi.request import Body
 from nova_lite.api.wsgi.responses import STRING, closed, many
 
 Schema = Mapping[str, Any]
@@ -16,6 +17,7 @@ BOOL: Schema = {"type": "boolean"}
 UUID: Schema = {"type": "string", "format": "uuid"}
 UUIDS: Schema = {"type": "array", "items": UUID, "maxItems": 100}
 NULL: Schema = {"type": "null"}
+MAX_BULK = 100  # resources of one request; Neutron has no bound
 ADDRESS: Schema = {"type": "string", "maxLength": 64}
 # In responses.
 FIXED_IPS: responses.Schema = many(closed(subnet_id=STRING, ip_address=STRING))
@@ -33,18 +35,33 @@ def maybe(schema: Schema) -> Schema:
 def body(key: str, properties: Schema, *, required: Sequence[str] = ()) -> Schema:
     """The schema of a body `{key: {…}}`; unknown properties are refused."""
     return {
-        "type": "object",
-        "required": [key],
-        "additionalProperties": False,
-        "properties": {
-            key: {
-                "type": "object",
-                "additionalProperties": False,
-                "required": list(required),
-                "properties": dict(properties),
-            }
-        },
-    }
+        "type": "object", "required": [key], "additionalProperties": False,
+        "properties": {key: _resource(properties, required)}}
+
+
+def new_body(key: str, properties: Schema, *, required: Sequence[str] = ()) -> Schema:
+    """The schema of the body of a create: `{key: {…}}`, or `{keys: [{…}, …]}` for several at once."""
+    resource = _resource(properties, required)
+    many_of_it = {"type": "array", "items": resource, "minItems": 1, "maxItems": MAX_BULK}
+    return {
+        "type": "object", "additionalProperties": False, "minProperties": 1, "maxProperties": 1,
+        "properties": {key: resource, f"{key}s": many_of_it}}
+
+
+def _resource(properties: Schema, required: Sequence[str]) -> Schema:
+    return {"type": "object", "additionalProperties": False, "required": list(required), "properties": dict(properties)}
+
+
+def made(key: str, fields: responses.Fields) -> responses.Schema:
+    """The response of a create: the one, or all that were made at once."""
+    return {"anyOf": [closed(**{key: fields}), closed(**{f"{key}s": many(fields)})]}
+
+
+def create(body: Body, key: str, one: Callable[[Body], Body]) -> Body:
+    """What a create answers: `one` makes each resource of the body, in their order, and all or none are kept."""
+    if key in body:
+        return {key: one(body[key])}
+    return {f"{key}s": [one(params) for params in body[f"{key}s"]]}
 
 
 def shown(key: str, fields: responses.Fields) -> responses.Schema:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 from nova_lite import errors
@@ -17,7 +18,6 @@ from nova_lite.api.wsgi.responses import (
     TIME,
     UUID,
     Field,
-    closed,
     view,
 )
 from nova_lite.api.wsgi.routing import route
@@ -38,7 +38,7 @@ FIELDS = (
     Field("port_range_min", lambda r: r.port_min, INTEGER_OR_NULL),
     Field("port_range_max", lambda r: r.port_max, INTEGER_OR_NULL),
     Field("remote_ip_prefix", lambda r: r.remote_cidr, STRING_OR_NULL),
-    Field("normalized_cidr", lambda r: r.remote_cidr, STRING_OR_NULL),
+    Field("normalized_cidr", lambda r: str(ipaddress.ip_network(r.remote_cidr, strict=False)) if r.remote_cidr else None, STRING_OR_NULL),
     Field("remote_group_id", lambda r: r.remote_group_id, STRING_OR_NULL),
     Field("remote_address_group_id", lambda _: None, NULL),
     Field("belongs_to_default_sg", lambda _: None, NULL),
@@ -71,7 +71,7 @@ _NAMES = (
     }
 )
 _PORT: schemas.Schema = schemas.maybe({"type": ["integer", "string"]})
-CREATE = schemas.body(
+CREATE = schemas.new_body(
     "security_group_rule",
     {
         **schemas.OWNER,
@@ -123,15 +123,18 @@ def show(req: Request, rule_id: str) -> Body:
     policy=Rule("create_security_group_rule", MEMBER),
     status=201,
     body={"2.0": CREATE},
-    response=closed(security_group_rule=FIELDS),
+    response=schemas.made("security_group_rule", FIELDS),
 )
 def create(req: Request, body: Body) -> Body:
-    """Create a rule in a group of the project; hosts apply it at once.
+    """Create a rule in a group of the project, or `security_group_rules`, all or none; hosts apply them at once.
 
     201. 400: a protocol, port range, prefix or combination of them that is not valid. 403: another project's by a caller who is
     no admin. 404: no such group or remote group. 409: the quota is exceeded, or the rule exists.
     """
-    params = body["security_group_rule"]
+    return schemas.create(body, "security_group_rule", functools.partial(_create, req))
+
+
+def _create(req: Request, params: Body) -> Body:
     authorization.project_of(req, params)
     group = security_groups.get(req.db, params["security_group_id"], project_id=req.ctxt.visible_project)
     authorization.check_quota(
@@ -143,7 +146,7 @@ def create(req: Request, body: Body) -> Body:
     rule = _rule(req, params, group.project_id)
     security_groups.add_rule(req.db, rule)
     network_sync.push(req)
-    return {"security_group_rule": view(FIELDS, rule, req)}
+    return view(FIELDS, rule, req)
 
 
 @route(

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.network.security_group_rules import FIELDS as RULE_FIELDS
@@ -28,7 +30,7 @@ FIELDS = (
 _GROUP = (*FIELDS, Property("security_group_rules", many(RULE_FIELDS)))
 _CONSTANTS = {"stateful": "true", "shared": "false"}
 _CHANGEABLE: schemas.Schema = {"name": schemas.TEXT, "description": schemas.TEXT, "stateful": schemas.BOOL}
-CREATE = schemas.body("security_group", {**_CHANGEABLE, **schemas.OWNER}, required=("name",))
+CREATE = schemas.new_body("security_group", {**_CHANGEABLE, **schemas.OWNER}, required=("name",))
 UPDATE = schemas.body("security_group", _CHANGEABLE)
 
 
@@ -83,15 +85,18 @@ def show(req: Request, group_id: str) -> Body:
 
 @route(
     "POST", "/security-groups", policy=Rule("create_security_group", MEMBER), status=201, body={"2.0": CREATE},
-    response=closed(security_group=_GROUP),
+    response=schemas.made("security_group", _GROUP),
 )
 def create(req: Request, body: Body) -> Body:
-    """Create a group that allows all egress and no ingress.
+    """Create a group that allows all egress and no ingress, or `security_groups`, all or none.
 
     201. 400: an attribute that is not supported. 403: another project's by a caller who is no admin. 409: the quota is
     exceeded, or the name is `default`.
     """
-    params = body["security_group"]
+    return schemas.create(body, "security_group", functools.partial(_create, req))
+
+
+def _create(req: Request, params: Body) -> Body:
     project_id = authorization.project_of(req, params)
     authorization.refuse_unsupported(params, {"stateful": True})
     if params["name"] == DEFAULT:
@@ -101,7 +106,7 @@ def create(req: Request, body: Body) -> Body:
     group = security_groups.create(
         req.db, project_id=project_id, name=params["name"], description=params.get("description", "")
     )
-    return {"security_group": _view(req, group)}
+    return _view(req, group)
 
 
 @route(

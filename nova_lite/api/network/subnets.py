@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 from nova_lite import errors
@@ -85,7 +86,7 @@ _CHANGEABLE: schemas.Schema = {
     "dns_nameservers": schemas.maybe({"type": "array", "maxItems": 5, "items": schemas.ADDRESS}),
     "host_routes": schemas.maybe({"type": "array"}),
 }
-CREATE = schemas.body(
+CREATE = schemas.new_body(
     "subnet",
     {
         **_CHANGEABLE,
@@ -130,16 +131,19 @@ def show(req: Request, subnet_id: str) -> Body:
 
 
 @route(
-    "POST", "/subnets", policy=Rule("create_subnet", MEMBER), status=201, body={"2.0": CREATE}, response=closed(subnet=FIELDS)
+    "POST", "/subnets", policy=Rule("create_subnet", MEMBER), status=201, body={"2.0": CREATE}, response=schemas.made("subnet", FIELDS)
 )
 def create(req: Request, body: Body) -> Body:
-    """Create an IPv4 subnet; by default its gateway is the first address and its pool all others.
+    """Create an IPv4 subnet, or `subnets`, all or none; by default its gateway is the first address and its pool all others.
 
     201. 400: no or a wrong CIDR, gateway, pool or DNS server, a range that overlaps another subnet, or an attribute that is not
     supported. 403: not the network's owner. 404: no such network. 409: the quota is exceeded, or pools overlap each other or
     the gateway.
     """
-    params = body["subnet"]
+    return schemas.create(body, "subnet", functools.partial(_create, req))
+
+
+def _create(req: Request, params: Body) -> Body:
     project_id = authorization.project_of(req, params)
     network = networks.get(req.db, params["network_id"], project_id=req.ctxt.visible_project)
     authorization.refuse_unless_owner(req, network.project_id, "create_subnet")
@@ -166,7 +170,7 @@ def create(req: Request, body: Body) -> Body:
     )
     networks.add_subnet(req.db, network, subnet)
     network_sync.network(req, network.id)
-    return {"subnet": view(FIELDS, subnet, req)}
+    return view(FIELDS, subnet, req)
 
 
 @route(

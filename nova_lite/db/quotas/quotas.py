@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -166,8 +166,22 @@ def set_class(session: Session, class_name: str, limits: Mapping[str, int]) -> N
     session.flush()
 
 
-def reset(session: Session, project_id: str, *, user_id: str | None = None) -> None:
-    """Delete the project's own limits with those of its users, or only the user's: the next level's apply again."""
+def projects(session: Session, resources: Sequence[str]) -> list[str]:
+    """The projects that have a limit of their own on one of these resources."""
+    query = sa.select(Quota.project_id).where(Quota.resource.in_(resources)).distinct()
+    return list(session.scalars(query.order_by(Quota.project_id)))
+
+
+def reset(
+    session: Session, project_id: str, *, user_id: str | None = None, resources: Sequence[str] | None = None
+) -> None:
+    """Delete the project's own limits with those of its users, only the user's, or only the project's of some resources.
+
+    The next level's apply again.
+    """
+    if resources is not None:
+        session.execute(sa.delete(Quota).where(Quota.project_id == project_id, Quota.resource.in_(resources)))
+        return
     of_users = sa.delete(UserQuota).where(UserQuota.project_id == project_id)
     if user_id is not None:
         session.execute(of_users.where(UserQuota.user_id == user_id))

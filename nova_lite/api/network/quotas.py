@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/quotas: limits of projects on what the network service has; the compute API shows and sets the same ones."""
+
+from __future__ import annotations
+
+from nova_lite import errors
+from nova_lite.api.network import authorization, schemas
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import INTEGER, STRING, closed, each, many
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
+from nova_lite.api.wsgi.validation import MAX_INTEGER
+from nova_lite.db.network import floating_ips, networks, ports, routers, security_groups
+from nova_lite.db.quotas import quotas
+
+# Neutron's name of a quota → ours.
+_QUOTAS = {
+    "network": "networks",
+    "subnet": "subnets",
+    "port": "ports",
+    "security_group": "security_groups",
+    "security_group_rule": "security_group_rules",
+    "floatingip": "floating_ips",
+    "router": "routers",
+}
+# Quotas of resources that do not exist here: always 0.
+_ABSENT: dict[str, object] = {"subnetpool": 0, "rbac_policy": 0}
+_INTEGERS = each(" ".join((*_QUOTAS, *_ABSENT)), INTEGER)
+_LIMITS = closed(quota=closed(**_INTEGERS))
+_DETAILS = closed(quota=closed(**each(" ".join((*_QUOTAS, *_ABSENT)), closed(limit=INTEGER, used=INTEGER, reserved=INTEGER))))
+_LIMIT = {"type": "integer", "minimum": -1, "maximum": MAX_INTEGER}
+UPDATE = schemas.body("quota", dict.fromkeys((*_QUOTAS, *_ABSENT), _LIMIT))
+
+
+@route("GET", "/quotas", policy=Rule("get_quotas", ADMIN), response=closed(quotas=many(closed(**each("project_id tenant_id", STRING), **_INTEGERS))))
+def index(req: Request) -> Body:
+    """List the limits of the projects that have some of their own. 200."""
+    return {"quotas": [{"project_id": project_id, "tenant_id": project_id, **_limits(req, project_id)}
+                       for project_id in quotas.projects(req.db, list(_QUOTAS.values()))]}
+
+
+@route("GET", "/quotas/{project_id}", policy=Rule("get_quota", READER), response=_LIMITS)
+def show(req: Request, project_id: str) -> Body:
+    """Show the project's limits. 200. 404: another project's, and the caller is no admin."""
+    return {"quota": _limits(req, _own(req, project_id))}
+
+
+@route("PUT", "/quotas/{project_id}", policy=Rule("update_quota", ADMIN), body={"2.0": UPDATE}, response=_LIMITS)
+def update(req: Request, project_id: str, body: Body) -> Body:
+    """Set limits of the project; -1: none. 200 with all of them. 400: an unknown one, or one of what does not exist here."""
+    authorization.refuse_unsupported(body["quota"], _ABSENT)
+    quotas.set_limits(req.db, project_id, {_QUOTAS[name]: limit for name, limit in body["quota"].items() if name in _QUOTAS})
+    return {"quota": _limits(req, project_id)}
+
+
+@route("DELETE", "/quotas/{project_id}", policy=Rule("delete_quota", ADMIN), status=204)
+def delete(req: Request, project_id: str) -> None:
+    """Give the project the default limits again, those of the compute API excepted. 204, also if it has none of its own."""
+    quotas.reset(req.db, project_id, resources=list(_QUOTAS.values()))
+
+
+@route("GET", "/quotas/{project_id}/default", policy=Rule("get_quota", READER), response=_LIMITS)
+def show_default(req: Request, project_id: str) -> Body:
+    """Show the limits of a project that has none of its own. 200. 404: as for its limits."""
+    _own(req, project_id)
+    defaults = quotas.defaults(req.db, req.conf)
+    return {"quota": {**{name: defaults[ours] for name, ours in _QUOTAS.items()}, **_ABSENT}}
+
+
+@route("GET", "/quotas/{project_id}/details", policy=Rule("get_quota", READER), response=_DETAILS)
+@route("GET", "/quotas/{project_id}/details.json", policy=Rule("get_quota", READER), response=_DETAILS)
+def show_details(req: Request, project_id: str) -> Body:
+    """Show the project's limits and usage. 200. 404: as for its limits."""
+    limits = _limits(req, _own(req, project_id))
+    used = {
+        "network": networks.count(req.db, project_id),
+        "subnet": networks.count_subnets(req.db, project_id),
+        "port": ports.count(req.db, project_id),
+        "security_group": security_groups.count(req.db, project_id),
+        "security_group_rule": security_groups.count_rules(req.db, project_id),
+        "floatingip": floating_ips.count(req.db, project_id),
+        "router": routers.count(req.db, project_id),
+    }
+    return {"quota": {name: {"limit": limit, "used": used.get(name, 0), "reserved": 0} for name, limit in limits.items()}}
+
+
+def _own(req: Request, project_id: str) -> str:
+    if not req.ctxt.is_admin and project_id != req.ctxt.project_id:
+        raise errors.NotFound(what="Quota of project", id=project_id)
+    return project_id
+
+
+def _limits(req: Request, project_id: str) -> Body:
+    limits = quotas.limits(req.db, req.conf, project_id)
+    return {**{name: limits[ours] for name, ours in _QUOTAS.items()}, **_ABSENT}
