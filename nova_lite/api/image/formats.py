@@ -12,6 +12,7 @@ from typing import BinaryIO
 from nova_lite import errors
 from nova_lite.api.image import qcow2
 
+# Guests boot from the first two (api/compute/servers/boot_image.py); the others are stored.
 DISK_FORMATS = ("qcow2", "raw", "iso", "ami", "aki", "ari")
 CONTAINER_FORMATS = ("bare", "ami", "aki", "ari")
 _HEAD = 512
@@ -38,7 +39,7 @@ _ISO_DESCRIPTOR = 0x8000  # ECMA-119 6.2.1: the first 16 sectors of 2048 bytes a
 
 
 def check_supported(disk_format: str | None, container_format: str | None) -> None:
-    """Refuse formats that no guest can boot from here; None: not set yet.
+    """Refuse formats that this service does not store; None: not set yet.
 
     :raises errors.InvalidField: with the supported formats.
     """
@@ -69,12 +70,12 @@ def detect(file: BinaryIO, *, size: int) -> str:
 
 
 def inspect(file: BinaryIO, *, size: int, disk_format: str) -> int:
-    """The virtual size in bytes: of the disk that a guest would see, if the file is accepted.
+    """The virtual size in bytes: of the disk that a guest would see, if the file is accepted. An empty file is a raw disk.
 
     :raises errors.BadRequest: the reason: another format, a reference to another file, or missing data.
     """
-    if size == 0:
-        raise errors.BadRequest(reason="it is empty")
+    if size == 0 and disk_format in ("qcow2", "iso"):
+        raise errors.BadRequest(reason=f"it is empty, not {disk_format} as declared")
     detected = detect(file, size=size)
     if disk_format == "qcow2":
         if detected != "qcow2":

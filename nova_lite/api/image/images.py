@@ -10,7 +10,7 @@ from typing import Any
 
 from nova_lite import errors
 from nova_lite.api.image import formats, limits, patch, schemas
-from nova_lite.api.image.query import filters_of, sort_of
+from nova_lite.api.image.query import HASH_ALGO, filters_of, sort_of
 from nova_lite.api.image.store import open_store
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Reply, Request
@@ -22,7 +22,6 @@ from nova_lite.db.image import images
 from nova_lite.db.image.images import Image
 from nova_lite.db.quotas import image_quotas
 
-HASH_ALGO = "sha512"
 _CHECK = Validator()
 
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import csv
+import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.db.image.images import COMMUNITY, PRIVATE, PUBLIC, SHARED, SORTABLE, Filters
+from nova_lite.db.image.images import COMMUNITY, COMPARISONS, PRIVATE, PUBLIC, SHARED, SORTABLE, Filters
 
+HASH_ALGO = "sha512"  # of all images
 _NEWEST_FIRST = (("created_at", True),)
 _PAGING = ("limit", "marker", "sort", "sort_key", "sort_dir", "member_status")
 
@@ -19,17 +21,21 @@ def filters_of(query: Any) -> Filters:
 
     :raises errors.BadRequest: a value has not its attribute's type.
     """
+    moments = []
     equal: dict[str, list[Any]] = {"os_hidden": [False]}
     properties: dict[str, str] = {}
     for name, text in query.items():
         if name in _EQUAL:
             column, read = _EQUAL[name]
             equal[column] = [read(name, value) for value in _values(name, text)]
+        elif name in _MOMENTS:
+            moments.append((name, *_moment(name, text)))
         elif name not in _OWN and name not in _PAGING:
             properties[name] = text
     return Filters(
         equal=equal, properties=properties, tags=query.getall("tag"), visibility=_visibility(query.get("visibility")),
-        size_min=_optional_number(query, "size_min"), size_max=_optional_number(query, "size_max"))
+        size_min=_optional_number(query, "size_min"), size_max=_optional_number(query, "size_max"),
+        moments=moments, is_hashed=query["os_hash_algo"] == HASH_ALGO if "os_hash_algo" in query else None)
 
 
 def sort_of(query: Any) -> Sequence[tuple[str, bool]]:
@@ -90,6 +96,19 @@ def _number(name: str, text: str) -> int:
     return int(text)
 
 
+def _moment(name: str, text: str) -> tuple[str, datetime.datetime]:
+    """`gt:2026-01-31T12:00:00Z`: the operator and the time in UTC; without an operator the time is to be equal."""
+    operator, colon, value = text.partition(":")
+    if not colon or operator not in COMPARISONS:
+        operator, value = "eq", text
+    try:
+        moment = datetime.datetime.fromisoformat(value)
+    except ValueError:
+        raise errors.BadRequest(
+            reason=f"{name} must be a time in ISO 8601, also after one of {', '.join(COMPARISONS)} and a colon, not {text!r}") from None
+    return operator, moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
 def _optional_number(query: Any, name: str) -> int | None:
     return _number(name, query[name]) if name in query else None
 
@@ -100,6 +119,7 @@ _EQUAL: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "owner": ("owner", _text), "disk_format": ("disk_format", _text), "container_format": ("container_format", _text),
     "checksum": ("checksum", _text), "os_hash_value": ("hash_value", _text), "min_disk": ("min_disk_gb", _number),
     "min_ram": ("min_ram_mb", _number), "size": ("size", _number), "protected": ("protected", _boolean),
-    "os_hidden": ("os_hidden", _boolean),
+    "os_hidden": ("os_hidden", _boolean), "virtual_size": ("virtual_size", _number),
 }
-_OWN = ("tag", "visibility", "size_min", "size_max")
+_MOMENTS = ("created_at", "updated_at")
+_OWN = ("tag", "visibility", "size_min", "size_max", "os_hash_algo")

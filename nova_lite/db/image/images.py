@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -62,7 +62,10 @@ class Contents:
 
 @dataclasses.dataclass(frozen=True)
 class Filters:
-    """What to list. `equal`: column to its allowed values; `properties`: free property to its value."""
+    """What to list. `equal`: column to its allowed values; `properties`: free property to its value.
+
+    `is_hashed` true: with data, whose hash is known; false: none, since there is one way of hashing. `moments`: (`created_at` or `updated_at`, operator of COMPARISONS, time); the API shows whole seconds, and these are compared.
+    """
 
     equal: Mapping[str, Collection[Any]] = dataclasses.field(default_factory=dict)
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -71,6 +74,8 @@ class Filters:
     size_min: int | None = None
     size_max: int | None = None
     changed_since: datetime.datetime | None = None
+    moments: Sequence[tuple[str, str, datetime.datetime]] = ()
+    is_hashed: bool | None = None
 
 
 def get(session: Session, image_id: str, *, project_id: str | None, is_locked: bool = False) -> Image:
@@ -286,10 +291,31 @@ def _listed(project_id: str | None, visibility: str | None) -> sa.ColumnElement[
     return sa.and_(allowed, Image.visibility == visibility)
 
 
+def _from(column: Any, moment: datetime.datetime) -> Any:
+    whole = moment.replace(microsecond=0)
+    return column >= (whole if whole == moment else whole + _SECOND)
+
+
+def _after_it(column: Any, moment: datetime.datetime) -> Any:
+    return column >= moment.replace(microsecond=0) + _SECOND
+
+
+_SECOND = datetime.timedelta(seconds=1)
+# Of a time with microseconds, cut to the whole second.
+COMPARISONS: Mapping[str, Callable[[Any, datetime.datetime], sa.ColumnElement[bool]]] = {
+    "gte": _from, "gt": _after_it,
+    "lt": lambda column, moment: sa.not_(_from(column, moment)),
+    "lte": lambda column, moment: sa.not_(_after_it(column, moment)),
+    "eq": lambda column, moment: sa.and_(_from(column, moment), sa.not_(_after_it(column, moment))),
+    "neq": lambda column, moment: sa.or_(sa.not_(_from(column, moment)), _after_it(column, moment)),
+}
+
+
 def _where(filters: Filters) -> list[sa.ColumnElement[bool]]:
     kept: list[sa.ColumnElement[bool]] = [
         getattr(Image, column).in_(values) for column, values in filters.equal.items()
     ]
+    kept += [COMPARISONS[operator](SORTABLE[name], moment) for name, operator, moment in filters.moments]
     kept += [Image.properties[name].as_string() == value for name, value in filters.properties.items()]
     # A JSON list is kept as its text on all three databases, a tag in it as its quoted text.
     text = sa.cast(Image.tags, sa.Text)
@@ -298,6 +324,8 @@ def _where(filters: Filters) -> list[sa.ColumnElement[bool]]:
         kept.append(Image.size >= filters.size_min)
     if filters.size_max is not None:
         kept.append(Image.size <= filters.size_max)
+    if filters.is_hashed is not None:
+        kept.append(Image.hash_value.is_not(None) if filters.is_hashed else sa.false())
     if filters.changed_since is not None:
         kept.append(sa.func.coalesce(Image.updated_at, Image.created_at) >= filters.changed_since)
     return kept

@@ -130,7 +130,7 @@ def test_of_uploads_at_once_only_the_quota_passes(service: ImageService) -> None
 
 
 def test_uploads_leave_a_reserve_in_the_store(tmp_path: pathlib.Path) -> None:
-    service = ImageService(tmp_path, "store_reserve = 1000000000")  # at most a tenth of the file system
+    service = ImageService(tmp_path, "store_reserve = 1000000000", f"max_image_size = {1 << 60}")  # at most a tenth of the file system
     disk = os.statvfs(tmp_path)
     free = disk.f_bavail * disk.f_frsize
     image_id = service.create()["id"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 import threading
@@ -36,9 +37,28 @@ def test_data_of_another_format_is_refused(service: ImageService) -> None:
     refused(service, service.upload(made, b"QFI\xfb" + bytes(600)), made, 400, "qcow2, not raw as declared")
 
 
-def test_empty_data_is_refused(service: ImageService) -> None:
+@pytest.mark.parametrize("disk_format", ["qcow2", "iso"])
+def test_empty_data_is_refused_where_the_format_has_a_header(service: ImageService, disk_format: str) -> None:
+    made = service.create(disk_format=disk_format)["id"]
+    answer = service.upload(made, b"")
+    assert (answer.status_int, f"empty, not {disk_format}" in message(answer)) == (400, True)
+    assert service.request("GET", f"/images/{made}").json["status"] == "queued"
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_an_image_without_bytes_is_a_raw_disk(service: ImageService, is_chunked: bool) -> None:
+    """As `openstack image create NAME` sends it where its standard input is empty."""
     made = service.create()["id"]
-    refused(service, service.upload(made, b""), made, 400, "empty")
+    request = webob.Request.blank(f"/images/{made}/file", method="PUT", body=b"", headers={"X-User": "alice"})
+    request.content_type = "application/octet-stream"
+    if is_chunked:
+        del request.environ["CONTENT_LENGTH"]
+        request.headers["Transfer-Encoding"] = "chunked"
+    assert request.get_response(service).status_int == 204
+    shown = service.request("GET", f"/images/{made}").json
+    assert (shown["status"], shown["size"], shown["checksum"]) == ("active", 0, hashlib.md5(b"", usedforsecurity=False).hexdigest())
+    got = service.request("GET", f"/images/{made}/file")
+    assert (got.status_int, got.body, got.headers["Content-Length"]) == (200, b"", "0")
 
 
 def test_a_short_body_is_refused(service: ImageService) -> None:

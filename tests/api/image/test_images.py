@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import urllib.parse
 import uuid
@@ -271,8 +272,37 @@ def test_filters_select_images(service: ImageService) -> None:
     assert ids(service.request("GET", "/images?os_hidden=True")) == [hidden]
 
 
+@pytest.mark.parametrize("name", ["created_at", "updated_at"])
+def test_times_select_images_by_the_whole_second(service: ImageService, name: str) -> None:
+    made = service.create()
+    with service.database.writer() as session:
+        row = session.get(images.Image, made["id"])
+        assert row is not None
+        row.created_at = row.updated_at = datetime.datetime(2026, 3, 10, 12, 0, 0, 700_000)
+
+    def found(value: str) -> bool:
+        return ids(service.request("GET", f"/images?{name}={urllib.parse.quote(value)}")) == [made["id"]]
+
+    shown = service.request("GET", f"/images/{made['id']}").json[name]
+    assert [found(f"{operator}{shown}") for operator in ("", "eq:", "gte:", "lte:", "neq:", "gt:", "lt:")] == [
+        True, True, True, True, False, False, False]
+    assert [found(value) for value in (
+        "gt:2026-03-10T11:59:59Z", "lt:2026-03-10T12:00:01Z", "gte:2026-03-10T13:00:00+01:00", "neq:2026-03-10T12:00:01",
+        "gte:2026-03-10T12:00:00.5Z")] == [True, True, True, True, False]
+    assert found("gt:2026-01-01T00:00:00Z")
+    between = f"/images?{name}=gt:2026-03-10T11:00:00Z&{name}=lt:2026-03-10T11:30:00Z"
+    assert ids(service.request("GET", between)) == []
+
+
+def test_a_hash_and_a_virtual_size_select_images(service: ImageService, active: dict[str, Any]) -> None:
+    service.create()
+    for query, found in (("os_hash_algo=sha512", [active["id"]]), ("os_hash_algo=md5", []),
+                         (f"virtual_size={active['virtual_size']}", [active["id"]]), ("virtual_size=1", [])):
+        assert ids(service.request("GET", f"/images?{query}")) == found
+
+
 @pytest.mark.parametrize("query", [
-    "limit=-1", "limit=x", "marker=" + NOWHERE, "sort=colour:asc", "sort=name:up", "sort_key=x", "visibility=x",
+    "created_at=bogus", "created_at=gt:", "updated_at=near:2026-01-01T00:00:00Z", "virtual_size=big", "limit=-1", "limit=x", "marker=" + NOWHERE, "sort=colour:asc", "sort=name:up", "sort_key=x", "visibility=x",
     "os_hidden=maybe", "size_min=x", "id=in:", "name=in:a,,b",
 ])
 def test_lists_refuse(service: ImageService, query: str) -> None:

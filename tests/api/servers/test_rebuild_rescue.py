@@ -18,7 +18,7 @@ from nova_lite.db.hosts.hosts import Claim, Host
 from nova_lite.db.image.images import Image
 from nova_lite.runtime.tokens import open_tokens
 from tests.support.api import compute_api
-from tests.support.api.compute_api import IMAGE, ComputeApi, act, settle
+from tests.support.api.compute_api import IMAGE, SERVER, ComputeApi, act, settle
 from tests.support.api.users import PROJECTS
 
 OTHER = "33333333-3333-4333-8333-333333333333"
@@ -44,6 +44,16 @@ def row(api: ComputeApi, server_id: str) -> Server:
 
 def inputs(api: ComputeApi, name: str) -> Any:
     return api.change(lambda session: session.scalars(sa.select(Action).where(Action.name == name)).one()).inputs
+
+
+@pytest.mark.parametrize("disk_format", ["iso", "ami", "aki", "ari"])
+def test_an_image_that_no_guest_boots_from_is_refused_by_its_format(api: ComputeApi, server_id: str, disk_format: str) -> None:
+    api.add(image("44444444-4444-4444-8444-444444444444", disk_format=disk_format))
+    body = {"imageRef": "44444444-4444-4444-8444-444444444444"}
+    refusals = [api.post("/servers", {"server": {**SERVER, **body}}), act(api, server_id, "rebuild", body),
+                act(api, server_id, "rescue", {"rescue_image_ref": body["imageRef"]})]
+    assert [refused.status for refused in refusals] == [400] * 3
+    assert all(f"disk format {disk_format}" in str(refused.body) for refused in refusals)
 
 
 def test_a_rebuild_changes_the_servers_row(api: ComputeApi, server_id: str) -> None:

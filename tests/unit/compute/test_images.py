@@ -55,6 +55,12 @@ def qcow2(tmp_path: Path, *options: str, size: str = "4M") -> bytes:
     return path.read_bytes()
 
 
+def test_an_image_without_bytes_is_an_empty_disk(cache: ImageCache) -> None:
+    with image_server(b"") as empty:
+        base = fetch(cache, empty.image(disk_format="raw"))
+    assert (base.path.read_bytes(), base.virtual_size) == (b"", 0)
+
+
 def test_a_raw_image_arrives_whole_and_padded_to_sectors(server: ImageServer, cache: ImageCache) -> None:
     base = fetch(cache, server.image(disk_format="raw"))
     assert base.path.read_bytes() == PADDED

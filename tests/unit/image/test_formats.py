@@ -157,8 +157,13 @@ def test_refuses_raw_declared_qcow2(disk: pathlib.Path) -> None:
     assert refusal(disk.read_bytes(), "qcow2") == "its data is raw, not qcow2 as declared"
 
 
-def test_refuses_empty_data() -> None:
-    assert refusal(b"", "raw") == "it is empty"
+@pytest.mark.parametrize("fmt", ["qcow2", "iso"])
+def test_refuses_empty_data_of_a_format_with_a_header(fmt: str) -> None:
+    assert refusal(b"", fmt) == f"it is empty, not {fmt} as declared"
+
+
+def test_takes_empty_data_for_an_empty_disk() -> None:
+    assert inspect(b"", "raw") == 0
 
 
 @pytest.mark.parametrize("fmt", ["raw", "ami", "aki", "ari"])

@@ -9,6 +9,8 @@ from nova_lite import errors
 from nova_lite.api.wsgi.request import Request
 from nova_lite.db.image import images
 
+BOOTABLE = ("raw", "qcow2")  # as compute/image_format.py
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BootImage:
@@ -25,11 +27,14 @@ class BootImage:
 def find(req: Request, image_id: str) -> BootImage:
     """The image, if the caller may boot from it.
 
-    :raises errors.BadRequest: the caller can see no such image, or it is not active.
+    :raises errors.BadRequest: the caller can see no such image, it is not active, or no guest boots from its format.
     """
     try:
         image = images.usable(req.db, image_id, project_id=req.ctxt.visible_project)
     except errors.NotFound:
         raise errors.BadRequest(reason=f"Can not find requested image: image {image_id} could not be found.") from None
+    if image.disk_format not in BOOTABLE:
+        raise errors.InvalidImage(
+            id=image_id, reason=f"no guest of this cloud boots from disk format {image.disk_format}, only from {' and '.join(BOOTABLE)}")
     return BootImage(id=image.id, min_disk_gb=image.min_disk_gb, min_ram_mb=image.min_ram_mb, size=image.size or 0,
                      virtual_size=image.virtual_size or 0, properties=dict(image.properties))
