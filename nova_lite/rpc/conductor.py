@@ -182,8 +182,8 @@ class ConductorRpc(Interface):
         ...
 
     @call(since="1.7", timeout_s=120, monitor_s=20)
-    def audit(self, ctxt: Context) -> tuple[AuditFinding, ...]:
-        """What disagrees between the database, the hosts and their guests, seen twice."""
+    def audit(self, ctxt: Context, *, settled_s: float) -> tuple[AuditFinding, ...]:
+        """What disagrees between the database, the hosts and their guests, seen twice; not what changed within `settled_s`."""
         ...
 
     @call(since="1.7", timeout_s=120, monitor_s=20)

@@ -53,7 +53,7 @@ def found(cloud: OneProcess) -> set[tuple[str, str]]:
 
 def findings(cloud: OneProcess) -> tuple[AuditFinding, ...]:
     cloud.report_services()
-    return audits(cloud).audit(CTXT)
+    return audits(cloud).audit(CTXT, settled_s=60)
 
 
 def repair(cloud: OneProcess) -> None:
@@ -109,7 +109,7 @@ def test_what_only_one_of_two_looks_sees_is_no_finding(cloud: OneProcess, server
     change(cloud, sa.update(Host).values(ram_mb_claimed=9999))
     passing = audits(cloud)
     passing._wait = lambda seconds: repair(cloud)
-    assert passing.audit(CTXT) == ()
+    assert passing.audit(CTXT, settled_s=60) == ()
 
 
 # What is made, and the (kind, resource) that it is found as; reconcilers repair it.
@@ -318,14 +318,14 @@ def test_a_server_whose_own_host_does_not_have_it_is_found_on_the_other(cloud: O
     services = dataclasses.replace(here, compute=lambda agent: here.compute(agent) if agent == "node" else elsewhere,
                                    network=lambda agent: here.network(agent) if agent == "node" else elsewhere)
     beside = Audits(services, deadline_s=cloud.engine.deadline_s, look=lambda: None, wait=lambda seconds: None)
-    assert {(one.kind, one.resource) for one in beside.audit(CTXT)} == {(kinds.MISPLACED.name, server_id)}
+    assert {(one.kind, one.resource) for one in beside.audit(CTXT, settled_s=60)} == {(kinds.MISPLACED.name, server_id)}
 
 
 def test_a_worker_that_is_down_is_not_checked(cloud: OneProcess, server_id: str) -> None:
     del server_id
     cloud.services.network_changed()
     change(cloud, sa.update(Service).values(forced_down=True))
-    assert {(one.kind, one.host) for one in audits(cloud).audit(CTXT)} == {(kinds.NOT_CHECKED.name, "node")}
+    assert {(one.kind, one.host) for one in audits(cloud).audit(CTXT, settled_s=60)} == {(kinds.NOT_CHECKED.name, "node")}
 
 
 def test_docs_describe_every_kind() -> None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from oslo_config import types
+
 from nova_lite.cmd import settings
 from nova_lite.cmd.lite import doctor
 from nova_lite.cmd.lite.admin_api import AdminApi
@@ -30,6 +32,8 @@ def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
         statuses=("0  nothing was found, or all of it is repaired",
                   "1  something was found, or remains with --repair; or the audit failed, and the last line on stderr says why"))
     parser.add_argument("--repair", action="store_true", help="run all reconcilers now, and wait until what they can repair is repaired")
+    parser.add_argument("--settled", type=settings.argument(types.Integer(min=0, max=999_999)), default=60, metavar="SECONDS",
+                        help="leave out what changed within so many seconds (default: 60); 0 in a cloud at rest")
     parser.add_argument("--port", type=int, help="port of the API (default: that of the running cloud, else of nova.conf)")
     parser.add_argument("-f", "--format", choices=["table", "json"], default="table", help="default: table")
 
@@ -39,20 +43,20 @@ def run(arguments: argparse.Namespace) -> int:
     conf = settings.load(arguments)
     doctor.find_api(conf, port=arguments.port)
     api = AdminApi(conf)
-    found = look(api)
+    found = look(api, settled_s=arguments.settled)
     if arguments.repair:
-        found = repair(api, found)
+        found = repair(api, found, settled_s=arguments.settled)
     print(json.dumps({"findings": found}, indent=2) if arguments.format == "json" else "\n".join(table(found)))
     return int(any(finding["result"] != REPAIRED for finding in found))
 
 
-def look(api: AdminApi) -> list[Finding]:
+def look(api: AdminApi, *, settled_s: int) -> list[Finding]:
     """What the cloud finds now."""
-    return [{"result": FOUND, **finding} for finding in api.request("GET", "/os-audit")["findings"]]
+    return [{"result": FOUND, **finding} for finding in api.request("GET", f"/os-audit?settled={settled_s}")["findings"]]
 
 
 def repair(
-    api: AdminApi, found: Sequence[Finding], *, monotonic: Callable[[], float] = time.monotonic, wait: Callable[[float], None] = time.sleep,
+    api: AdminApi, found: Sequence[Finding], *, settled_s: int, monotonic: Callable[[], float] = time.monotonic, wait: Callable[[float], None] = time.sleep,
 ) -> list[Finding]:
     """Have repaired what can be; the findings with what became of each, and those that came since."""
     left = {_key(finding): finding for finding in found}
@@ -60,7 +64,7 @@ def repair(
         api.request("POST", "/os-audit/repair")
         deadline = monotonic() + REPAIR_S
         while True:
-            left = {_key(finding): finding for finding in look(api)}
+            left = {_key(finding): finding for finding in look(api, settled_s=settled_s)}
             if not any(finding["is_repairable"] for finding in left.values()) or monotonic() > deadline:
                 break
             wait(_POLL_S)

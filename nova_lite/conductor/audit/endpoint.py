@@ -20,8 +20,6 @@ from nova_lite.db import clock
 from nova_lite.rpc.audit import AuditFinding
 
 LOG = logging.getLogger(__name__)
-# What changed within the last minute may be about to agree: reports, reconcilers and retries take seconds.
-SETTLED_S = 60.0
 # Between the two looks; rows and hosts are not read at one moment.
 CONFIRM_S = 2.0
 
@@ -30,14 +28,14 @@ class Audits:
     """Endpoint: audit and repair. `deadline_s` of an action by its name; `look()` has stalled actions looked at now."""
 
     def __init__(self, services: Services, *, deadline_s: Callable[[str], float], look: Callable[[], None],
-                 settled_s: float = SETTLED_S, wait: Callable[[float], None] = time.sleep) -> None:
-        self._services, self._deadline_s, self._look, self._settled_s, self._wait = services, deadline_s, look, settled_s, wait
+                 wait: Callable[[float], None] = time.sleep) -> None:
+        self._services, self._deadline_s, self._look, self._wait = services, deadline_s, look, wait
 
-    def audit(self, ctxt: Context) -> tuple[AuditFinding, ...]:
-        found = self._once()
+    def audit(self, ctxt: Context, *, settled_s: float) -> tuple[AuditFinding, ...]:
+        found = self._once(settled_s)
         if found:
             self._wait(CONFIRM_S)
-            found = hosts.merged(found, self._once())
+            found = hosts.merged(found, self._once(settled_s))
         LOG.info("audit: %d findings", len(found))
         return tuple(found)
 
@@ -51,13 +49,13 @@ class Audits:
         self._look()
         self._services.network_changed()
 
-    def _once(self) -> list[AuditFinding]:
+    def _once(self, settled_s: float) -> list[AuditFinding]:
         with self._services.database.reader() as session:
             now = clock.read(session)
-            limits = Limits(now=now, settled=now - datetime.timedelta(seconds=self._settled_s), deadline_s=self._latest_s)
+            limits = Limits(now=now, settled=now - datetime.timedelta(seconds=settled_s), deadline_s=self._latest_s)
             found = list(rows.check(session, limits))
         return found + hosts.check(self._services, limits)
 
     def _latest_s(self, name: str) -> float:
         """What a worker is at work on may take longer than its deadline; see reconcilers/stalled_actions.py."""
-        return max(self._deadline_s(name), float(self._services.conf.conductor.long_action_timeout)) + self._settled_s
+        return max(self._deadline_s(name), float(self._services.conf.conductor.long_action_timeout))

@@ -66,18 +66,17 @@ def _claims_without_server(session: Session) -> Iterator[AuditFinding]:
 
 def _servers_claims(session: Session) -> Iterator[AuditFinding]:
     is_moving = sa.exists().where(ServerMigration.server_id == Server.id, ServerMigration.status.not_in(server_migrations.ENDS))
-    query = sa.select(Server, Claim).outerjoin(Claim, sa.and_(Claim.server_id == Server.id, Claim.host == Server.host)).where(
+    columns = (Server.id, Server.host, Server.flavor, Server.image_properties, Server.vcpus, Server.ram_mb, Server.total_gb)
+    query = sa.select(*columns, Claim).outerjoin(Claim, sa.and_(Claim.server_id == Server.id, Claim.host == Server.host)).where(
         *IS_THERE, Server.host.is_not(None), ~is_moving)
-    for server, claim in session.execute(query.execution_options(yield_per=500)):
+    for server_id, host, flavor, image, vcpus, ram_mb, total_gb, claim in session.execute(query):
         if claim is None:
-            yield kinds.SERVER_WITHOUT_CLAIM.found(server.id, "the server is on the host and claims nothing there", host=str(server.host))
+            yield kinds.SERVER_WITHOUT_CLAIM.found(server_id, "the server is on the host and claims nothing there", host=str(host))
             continue
-        takes = resource_request.of(
-            specs=server.flavor.extra_specs, image=dict(server.image_properties), vcpus=server.vcpus, ram_mb=server.ram_mb,
-            disk_gb=server.total_gb).resources
-        if claim.resources != takes:
+        required = resource_request.of(specs=flavor.extra_specs, image=dict(image), vcpus=vcpus, ram_mb=ram_mb, disk_gb=total_gb).resources
+        if claim.resources != required:
             yield kinds.CLAIM_SIZE.found(
-                server.id, f"it claims {claims.text(claim.resources)}, and takes {claims.text(takes)}", host=str(server.host))
+                server_id, f"it claims {claims.text(claim.resources)}, and takes {claims.text(required)}", host=str(host))
 
 
 def _ports_of_nothing(session: Session) -> Iterator[AuditFinding]:
@@ -125,12 +124,13 @@ def _network_changes(session: Session, limits: Limits) -> Iterator[AuditFinding]
 
 
 def _actions(session: Session, limits: Limits) -> Iterator[AuditFinding]:
-    query = sa.select(Action, Server).outerjoin(Server, Server.id == Action.resource_id).where(
+    is_free = sa.or_(Server.id.is_(None), Server.deleted_at.is_not(None), sa.and_(Server.task_state.is_(None), Server.updated_at < limits.settled))
+    query = sa.select(Action, is_free).outerjoin(Server, Server.id == Action.resource_id).where(
         Action.state.in_((*OPEN, WAITING)), Action.start_time < limits.settled)
-    for action, server in session.execute(query.execution_options(yield_per=500)):
+    for action, has_free_server in session.execute(query):
         name = f"{action.name} of {action.start_time:%H:%M:%S} UTC (action {action.id})"
         if action.state == WAITING:
-            if server is None or server.deleted_at is not None or (server.task_state is None and _is_over(limits, server.updated_at)):
+            if has_free_server:
                 yield kinds.ACTION_WAITING.found(action.resource_id, f"{name} waits, and nothing is under way")
         elif action.awaiting_step is None and _is_over(limits, action.lease_until, action.updated_at, action.wake_at):
             yield kinds.ACTION_ABANDONED.found(action.resource_id, f"{name} is {action.state}, and no conductor works on it")

@@ -51,6 +51,13 @@ def test_what_the_conductor_finds_is_shown_whole(healthy: ComputeApi) -> None:
         "kind": "claim_sums", "resource": "node1", "host": "node1", "problem": "9 ram_mb", "repair": "claims_audit", "is_repairable": True}]}
 
 
+def test_how_long_things_must_have_been_at_rest_is_a_parameter(healthy: ComputeApi) -> None:
+    healthy.get("/os-audit?settled=0", user="admin")
+    healthy.get("/os-audit", user="admin")
+    assert [arguments["settled_s"] for _, _, _, arguments in healthy.rpc.sent] == [0.0, 60.0]
+    assert healthy.get("/os-audit?settled=now", user="admin").status == 400
+
+
 def test_users_are_refused(healthy: ComputeApi) -> None:
     assert healthy.get("/os-audit").status == 403
     assert healthy.post("/os-audit/repair", None).status == 403

@@ -75,6 +75,11 @@ class AllInOne:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(30)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL."""
         assert self._process is not None

@@ -26,6 +26,7 @@ class Api:
             assert path == "/os-audit/repair"
             self.repairs += 1
             return None
+        assert path == "/os-audit?settled=60"
         return {"findings": self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]}
 
 
@@ -60,7 +61,7 @@ def results(found: list[dict[str, Any]]) -> dict[str, str]:
 
 def repaired(api: Api) -> dict[str, str]:
     clock = iter(range(10_000))
-    return results(audit.repair(api, audit.look(api), monotonic=lambda: next(clock), wait=lambda seconds: None))  # type: ignore[arg-type]
+    return results(audit.repair(api, audit.look(api, settled_s=60), settled_s=60, monotonic=lambda: next(clock), wait=lambda seconds: None))  # type: ignore[arg-type]
 
 
 def test_repair_waits_until_what_can_be_is_repaired() -> None:

@@ -58,7 +58,7 @@ class Conductor:
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
         return ()
 
-    def audit(self, ctxt: Context) -> tuple[AuditFinding, ...]:
+    def audit(self, ctxt: Context, *, settled_s: float) -> tuple[AuditFinding, ...]:
         raise AssertionError("a worker does not call this")
 
     def repair(self, ctxt: Context) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from nova_lite.api.compute.common import schemas
 from nova_lite.api.image import audit as image_audit
 from nova_lite.api.image.store import clean, open_store
 from nova_lite.api.wsgi.request import Body, Deferred, Request
@@ -11,6 +12,9 @@ from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.base import utcnow
 
+# What changed within the last minute may be about to agree: reports, reconcilers and retries take seconds.
+SETTLED_S = 60
+QUERY = {"2.0": schemas.closed({"settled": {"type": "array", "items": {"type": "string", "pattern": "^[0-9]{1,6}$"}}})}
 FIELDS = (
     Field("kind", lambda finding: finding.kind, STRING),
     Field("resource", lambda finding: finding.resource, STRING),
@@ -21,15 +25,18 @@ FIELDS = (
 )
 
 
-@route("GET", "/os-audit", policy=Rule("nova_lite:audit:show", ADMIN), response=closed(findings=many(FIELDS)), additive=True, waits=True)
+@route("GET", "/os-audit", policy=Rule("nova_lite:audit:show", ADMIN), response=closed(findings=many(FIELDS)), query=QUERY,
+       additive=True, waits=True)
 def show(req: Request) -> Deferred[Body]:
-    """Look for leftovers and disagreements in the whole cloud.
+    """Look for leftovers and disagreements in the whole cloud, in what has not changed for `settled` seconds (60).
 
     200 with what two looks, two seconds apart, have found: docs/audit.md has the kinds. It takes as long as the slowest
     host. 503: no conductor answers, or too many requests wait for workers.
     """
+    settled_s = float(req.query.get("settled", SETTLED_S))
+
     def look() -> Body:
-        found = [*req.rpc.conductor.audit(req.ctxt), *image_audit.check(open_store(req.conf), req.database, utcnow())]
+        found = [*req.rpc.conductor.audit(req.ctxt, settled_s=settled_s), *image_audit.check(open_store(req.conf), req.database, utcnow())]
         return {"findings": [view(FIELDS, finding, req) for finding in found]}
 
     return Deferred(look)
