@@ -33,7 +33,7 @@ def main() -> None:
         deploy.paste_file(conf)  # or each worker would fail on it, as on the database of another release
         migrate.open_upgraded(conf, limit_s=conf.api.database_timeout).close()
         listener = _listen(conf)
-    logging.getLogger(__name__).info("nova-api is up on %s:%s", conf.api.listen, conf.api.port)
+    logging.getLogger(__name__).info("nova-api is up on %s", concurrency.at(conf.api.listen, conf.api.port))
     Workers(conf, listener, logging.getLogger(__name__)).run()
 
 
@@ -41,7 +41,7 @@ def _listen(conf: Any) -> socket.socket:  # oslo.config is not imported when thi
     try:
         return concurrency.listen(conf.api.listen, conf.api.port)
     except OSError as error:
-        raise OSError(f"cannot listen on {conf.api.listen}:{conf.api.port}: {error.strerror}; set [api] listen and port") from error
+        raise OSError(f"cannot listen on {concurrency.at(conf.api.listen, conf.api.port)}: {error.strerror}; set [api] listen and port") from error
 
 
 class Workers:

@@ -60,9 +60,9 @@ def _run(name: str, summary: str, make: Make, address: tuple[str, str, str]) -> 
         try:
             listener = concurrency.listen(section[host], section[port])
         except OSError as error:
-            raise OSError(f"cannot listen on {section[host]}:{section[port]}: {error.strerror}; set [{group}] {host} and {port}") from error
+            raise OSError(f"cannot listen on {concurrency.at(section[host], section[port])}: {error.strerror}; set [{group}] {host} and {port}") from error
         service = make(conf, migrate.open_upgraded(conf), listener)
         service.start()
-    LOG.info("%s is up on %s:%s", name, section[host], section[port])
+    LOG.info("%s is up on %s", name, concurrency.at(section[host], section[port]))
     daemon.wait_for_signal()
     daemon.leave()

@@ -21,6 +21,7 @@ from oslo_log import log as logging
 
 from nova_lite import errors
 from nova_lite.rpc.compute import ConsoleAddress, ConsoleType
+from nova_lite.runtime import concurrency
 
 LOG = logging.getLogger(__name__)
 _TOKEN_S = 5.0
@@ -64,7 +65,7 @@ class ConsoleServer:
         try:
             self._listener = socket.create_server((self._address, self._port))
         except OSError as error:
-            self._reason = f"the worker cannot listen on {self._address}:{self._port} for them: {error.strerror}"
+            self._reason = f"the worker cannot listen on {concurrency.at(self._address, self._port)} for them: {error.strerror}"
             LOG.warning("no consoles: %s; see my_ip and [compute] console_port", self._reason)
             return
         threading.Thread(target=self._accept, args=(self._listener,), name="console-server", daemon=True).start()

@@ -210,6 +210,11 @@ def _native(name: str) -> Any:
     return importlib.import_module(name)
 
 
+def at(host: str, port: int) -> str:
+    """An address and port in one, for messages: `192.0.2.1:8774`, `[::1]:8774`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A listening TCP socket; on `::` for IPv4 too. :raises OSError: the port is taken or the address is not ours."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -157,7 +157,7 @@ def cloud(conf: cfg.ConfigOpts) -> Iterator[str]:
 
 
 def _listen(conf: cfg.ConfigOpts) -> socket.socket:
-    where = f"{conf.api.listen}:{conf.api.port}"
+    where = concurrency.at(conf.api.listen, conf.api.port)
     try:
         return concurrency.listen(conf.api.listen, conf.api.port)
     except OSError as error:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import webob
 
 from nova_lite.runtime import tokens
@@ -60,6 +61,35 @@ def refused(stage: Stage, method: str, path: str, body: Any = None, *, token: st
         assert fault.get("code", answer.status_int) == answer.status_int
         return answer.status_int, str(fault["message"])
     return answer.status_int, answer.text
+
+
+def test_a_full_disk_is_named_and_what_fits_again_is_taken(stage: Stage) -> None:
+    """SQLite's own limit of pages is what a full disk is to it."""
+    body = {"name": "large", "disk_format": "raw", "container_format": "bare", "a": "x" * 30_000, "b": "y" * 30_000}
+
+    def create() -> webob.Response:
+        return stage.cloud.request("POST", "/image/v2/images", body, token=stage.alice.token)
+
+    def limit(connection: sa.Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    def lift(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1073741823")
+
+    engine = stage.cloud.database.engine
+    sa.event.listen(engine, "begin", limit)
+    try:
+        refused = [create() for _ in range(3)][-1]  # pages that are free are used first
+    finally:
+        sa.event.remove(engine, "begin", limit)
+        sa.event.listen(engine, "begin", lift)
+    try:
+        assert (refused.status_int, refused.headers["Retry-After"]) == (503, "2")
+        assert "The database has no space left" in refused.text
+        assert create().status_int == 201
+    finally:
+        sa.event.remove(engine, "begin", lift)
 
 
 def test_the_good_server_is_accepted(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -18,8 +19,8 @@ from nova_lite.api.compute.microversions import HISTORY
 from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi import openapi
 from nova_lite.api.wsgi.request import Body, Deferred, Reply
-from nova_lite.api.wsgi.service import UNVERSIONED
-from nova_lite.api.wsgi.versions import parse
+from nova_lite.api.wsgi.service import UNVERSIONED, ApiService
+from nova_lite.api.wsgi.versions import Version, parse
 from tests.support.api import declared_responses
 from tests.support.api.paste_cloud import PasteCloud
 from tests.support.paths import ROOT
@@ -68,6 +69,33 @@ def test_the_document_is_of_the_requested_version_or_the_newest(cloud: PasteClou
     negotiation = SERVICES["compute"].negotiation
     assert negotiation is not None
     assert plain.json["info"]["version"] == str(negotiation.maximum)
+
+
+def test_a_document_is_made_once_and_names_the_host_of_each_request(
+    cloud: PasteCloud, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    make, made = openapi.document, []
+
+    def counted(service: ApiService, version: Version, url: str) -> Body:
+        made.append(str(version))
+        return make(service, version, url)
+
+    monkeypatch.setattr(openapi, "document", counted)
+    cloud.conf.set_override("public_url", "", group="api")
+    request.addfinalizer(functools.partial(cloud.conf.clear_override, "public_url", group="api"))
+
+    def fetch(host: str, version: str) -> webob.Response:
+        headers = {"OpenStack-API-Version": f"compute {version}"}
+        return cloud.send(webob.Request.blank("/v2.1/openapi.json", base_url=f"http://{host}", headers=headers))
+
+    for host in ("one.example", "two.example:8774", "[::1]:8774"):
+        answer = fetch(host, "2.41")
+        assert (answer.json["servers"], answer.json["info"]["version"]) == ([{"url": f"http://{host}/v2.1"}], "2.41")
+    assert made == ["2.41"]
+    for minor in range(42, 60):  # more than are kept
+        assert fetch("cloud", f"2.{minor}").json["info"]["version"] == f"2.{minor}"
+    assert fetch("cloud", "2.41").json["info"]["version"] == "2.41"
+    assert made == [f"2.{minor}" for minor in (*range(41, 60), 41)]
 
 
 def test_the_other_services_have_one_too(cloud: PasteCloud) -> None:

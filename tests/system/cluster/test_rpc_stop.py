@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC servers that are stopped and started under load, on a real broker: each call is answered, by one of them or by the next."""
+"""RPC on a real broker that is slow to take or lose things: servers that stop under load, and a broker that blocks publishers."""
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -15,9 +16,10 @@ from oslo_config import cfg
 
 from nova_lite import conf as options
 from nova_lite import errors
+from nova_lite.api.wsgi.deferred_casts import DeferredCasts
 from nova_lite.context import Context, system_context
 from nova_lite.rpc import stopping, transport
-from nova_lite.rpc.interface import Interface, call, serve
+from nova_lite.rpc.interface import Interface, call, cast, serve
 from nova_lite.rpc.scheduler import PlacementRequest, SchedulerRpc
 from tests.support.wait import wait_until
 from tools.lib.services import RabbitMQ
@@ -38,6 +40,25 @@ class EchoRpc(Interface):
     def echo(self, ctxt: Context, *, number: int) -> int:
         """The number."""
         ...
+
+
+class NoteRpc(Interface):
+    """Casts that are noted down."""
+
+    topic, version = "note", "1.0"
+
+    @cast(since="1.0")
+    def note(self, ctxt: Context, *, number: int) -> None:
+        """Note the number."""
+        ...
+
+
+class Note:
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def note(self, ctxt: Context, *, number: int) -> None:
+        self.numbers.append(number)
 
 
 class Echo:
@@ -136,3 +157,27 @@ def test_a_server_stops_though_its_broker_is_gone(tmp_path: Path) -> None:
         began = time.monotonic()
         stopping.stop(server)
         assert time.monotonic() - began < 12
+
+
+@pytest.mark.timed
+def test_requests_go_on_while_the_broker_blocks_publishers_and_their_casts_arrive_afterwards(broker: RabbitMQ, tmp_path: Path) -> None:
+    """As RabbitMQ does while its memory or disk is short."""
+    serving, sending, notes = connect(broker, tmp_path), connect(broker, tmp_path), Note()
+    server, client, casts = serve(NoteRpc, serving, "notes", [notes]), NoteRpc.client(sending), DeferredCasts(limit_s=1.0)
+    server.start()
+    casts.send(lambda: client.note(system_context(), number=0), request_id="req-0")
+    wait_until(lambda: notes.numbers == [0])
+    broker.ctl("set_vm_memory_high_watermark", "0.0000001")
+    try:
+        began = time.monotonic()
+        for number in (1, 2, 3):
+            casts.send(functools.partial(client.note, system_context(), number=number), request_id=f"req-{number}")
+        took_s, arrived = time.monotonic() - began, list(notes.numbers)
+    finally:
+        broker.ctl("set_vm_memory_high_watermark", "0.4")
+    assert arrived == [0]
+    assert took_s < 10
+    wait_until(lambda: list(dict.fromkeys(notes.numbers)) == [0, 1, 2, 3])
+    stopping.stop(server)
+    serving.cleanup()
+    sending.cleanup()

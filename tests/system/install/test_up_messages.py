@@ -33,6 +33,13 @@ def test_a_taken_port_is_named_with_what_to_do(tmp_path: Path) -> None:
     assert said == f"nova-lite: cannot listen on 127.0.0.1:{port}: Address already in use; choose another --port or --listen"
 
 
+def test_a_taken_port_of_ipv6_is_named_as_in_urls(tmp_path: Path) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        said = refused(tmp_path, listen="::1", port=port)
+    assert said.startswith(f"nova-lite: cannot listen on [::1]:{port}: Address already in use")
+
+
 def test_an_address_of_another_machine_is_named(tmp_path: Path) -> None:
     said = refused(tmp_path, listen="192.0.2.1", port=8774)  # RFC 5737: nobody's
     assert said == ("nova-lite: cannot listen on 192.0.2.1:8774: Cannot assign requested address; "

@@ -43,6 +43,11 @@ def test_without_my_ip_it_is_the_address_towards_the_outside() -> None:
     assert addresses.url_host(configured(), "0.0.0.0") == expected
 
 
+@pytest.mark.parametrize(("host", "shown"), [("::1", "[::1]:8774"), ("192.0.2.1", "192.0.2.1:8774"), ("localhost", "localhost:8774")])
+def test_messages_have_brackets_around_ipv6(host: str, shown: str) -> None:
+    assert concurrency.at(host, 8774) == shown
+
+
 @pytest.mark.parametrize(("listen", "clients"), [("127.0.0.1", ["127.0.0.1"]), ("::1", ["::1"]), ("::", ["::1", "127.0.0.1"]), ("localhost", ["127.0.0.1"])])
 def test_clients_of_both_families_connect(listen: str, clients: list[str]) -> None:
     with concurrency.listen(listen, 0) as listener:

@@ -24,7 +24,7 @@ _CLOCK_SKEW_S = 60.0
 
 
 def check_port(conf: cfg.ConfigOpts) -> Finding:
-    where = f"{conf.api.listen}:{conf.api.port}"
+    where = concurrency.at(conf.api.listen, conf.api.port)
     pid = pid_file.running(conf.state_path)
     if pid is not None and answers(conf):
         return ok(f"{where} belongs to this cloud, pid {pid}")
