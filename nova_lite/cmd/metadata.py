@@ -26,8 +26,8 @@ from nova_lite.runtime.http.head import Head
 from nova_lite.runtime.http.limits import Limits
 from nova_lite.runtime.http.policy import READS, WRITES, ByMethod
 from nova_lite.runtime.http.server import Server
+from nova_lite.worker import unprivileged
 
-_USER: Final = "nobody"
 # Of linux/sched.h and linux/prctl.h.
 _CLONE_NEWNET, _SET_DUMPABLE, _SET_NO_NEW_PRIVS = 0x40000000, 4, 38
 # Per network, so that one tenant's requests hold up nobody else's. cloud-init uses one connection at a time.
@@ -92,7 +92,7 @@ def _drop_rights() -> None:
     :raises OSError: the kernel refuses.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    user = pwd.getpwnam(_USER)
+    user = pwd.getpwnam(unprivileged.USER)
     if libc.unshare(_CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "unshare")
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)

@@ -21,23 +21,19 @@ from nova_lite.compute import image_format
 from nova_lite.compute.downloads import DownloadFailed, download
 from nova_lite.rpc.compute import Image
 from nova_lite.runtime.failpoints import fail
-from nova_lite.worker import commands, files
+from nova_lite.worker import commands, files, qemu_img
 from nova_lite.worker.locks import NamedLocks
 
 LOG = logging.getLogger(__name__)
 _META, _LOCK, _PART = ".json", ".lock", ".part"
 _TRIES = 3
 _WAIT_S = 1.0
-# Limits of qemu-img on a hostile file, as in Nova and Cinder.
-_INFO_MEMORY_MB, _INFO_CPU_S = 1024, 30
-_CONVERT_MEMORY_MB = 4096
-# Conversions at once; each may have that much memory.
+# Conversions at once; each may have 4 GiB of memory.
 _CONVERSIONS = 2
 # What bases leave free for the guests' own disks: a part of the file system, but at most so many bytes.
 _FREE_PART, _FREE_BYTES = 20, 4 << 30
 # A base that was used so lately may be one that a guest is about to need.
 _GRACE_S = 600.0
-_SLACK_BYTES = 1 << 20  # qemu-img rounds sizes up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +102,16 @@ class ImageCache:
             return None
         os.utime(metadata, (self._now(), self._now()))
         return Base(path, size)
+
+    def get(self, image: Image) -> Base:
+        """As `find`.
+
+        :raises errors.ImageFailed: it is not here.
+        """
+        base = self.find(image)
+        if base is None:
+            raise errors.ImageFailed(host=self._host, id=image.id, reason="its base file is not in the cache any more")
+        return base
 
     def used_bytes(self) -> int:
         """What the cache occupies on the file system, holes excluded."""
@@ -223,21 +229,9 @@ class ImageCache:
             self._conversions.release()
 
     def _convert(self, image: Image, source: Path, target: Path, size: int, check: Callable[[], None]) -> None:
-        """qemu-img reads a file of a user's, so it has no rights but to that file and to the one that it makes."""
-        with source.open("rb") as read, target.open("wb") as made:
-            text = commands.run(
-                ["qemu-img", "info", "--output=json", "-f", image.disk_format, f"/dev/fd/{read.fileno()}"], timeout_s=_INFO_CPU_S,
-                limits=commands.Limits(memory_mb=_INFO_MEMORY_MB, cpu_s=_INFO_CPU_S, file_bytes=0), confined_to=[read.fileno()],
-                check=check)
-            metadata = json.loads(text)
-            more = metadata.get("format-specific", {}).get("data", {})
-            if "backing-filename" in metadata or more.get("data-file"):
-                raise image_format.BadImage("it refers to another file")
-            commands.run(
-                ["qemu-img", "convert", "-f", image.disk_format, "-O", "raw", "-t", "writeback",
-                 f"/dev/fd/{read.fileno()}", f"/dev/fd/{made.fileno()}"],
-                timeout_s=self._convert_timeout_s, confined_to=[read.fileno(), made.fileno()], check=check,
-                limits=commands.Limits(memory_mb=_CONVERT_MEMORY_MB, cpu_s=int(self._convert_timeout_s), file_bytes=size + _SLACK_BYTES))
+        qemu_img.virtual_size(source, image.disk_format, check=check)
+        qemu_img.convert(
+            source, target, formats=(image.disk_format, "raw"), size=size, timeout_s=self._convert_timeout_s, check=check)
 
     def _commit(self, image: Image, key: str, raw: Path, size: int) -> None:
         """Make the base visible whole: its bytes on disk first, then its name, then the file of its size, which makes it valid."""

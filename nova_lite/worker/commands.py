@@ -6,15 +6,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import pwd
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from nova_lite.worker import unprivileged
+
 # How often the caller of a running program checks whether the result is still needed.
 _CHECK_EVERY_S = 0.2
 _OUTPUT_CHARACTERS = 600
-_UNPRIVILEGED = "nobody"
 
 
 class CommandFailed(Exception):
@@ -49,18 +49,18 @@ _NO_LIMITS = Limits()
 
 def run(
     arguments: Sequence[str], *, timeout_s: float, stdin: str = "", limits: Limits = _NO_LIMITS, confined_to: Sequence[int] = (),
-    check: Callable[[], None] | None = None,
+    readable: Sequence[int] = (), check: Callable[[], None] | None = None,
 ) -> str:
     """What the program prints to stdout.
 
     `confined_to`: descriptors of files, which are the program's for the while: under a root it runs as a user without
-    rights, and opens them as `/dev/fd/NUMBER`. `check` is called five times a second; when it raises, the program is killed.
+    rights, and opens them as `/dev/fd/NUMBER`. `readable`: more of them, of files that anyone may read. `check` is called five times a second; when it raises, the program is killed.
 
     :raises CommandFailed: any exit status but 0, or `timeout_s` is over.
     """
     command = limits.command(arguments)
-    with _input(stdin) as source, _given(confined_to) as prefix:
-        process = _start([*prefix, *command], stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, kept=confined_to)
+    with _input(stdin) as source, unprivileged.owning(confined_to) as prefix:
+        process = _start([*prefix, *command], stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, kept=(*confined_to, *readable))
         try:
             output, error_output = _finish(process, deadline=time.monotonic() + timeout_s, check=check)
         except subprocess.TimeoutExpired as late:
@@ -101,23 +101,6 @@ def _input(text: str) -> Iterator[int]:
         stream.write(text)
         stream.seek(0)
         yield stream.fileno()
-
-
-@contextlib.contextmanager
-def _given(descriptors: Sequence[int]) -> Iterator[list[str]]:
-    """Let the files belong to the user without rights for the while; the command that makes a program that user's."""
-    if not descriptors or os.geteuid() != 0:
-        yield []
-        return
-    user = pwd.getpwnam(_UNPRIVILEGED)
-    owners = [os.fstat(descriptor).st_uid for descriptor in descriptors]
-    try:
-        for descriptor in descriptors:
-            os.fchown(descriptor, user.pw_uid, -1)
-        yield ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--no-new-privs", "--"]
-    finally:
-        for descriptor, owner in zip(descriptors, owners, strict=True):
-            os.fchown(descriptor, owner, -1)
 
 
 def _start(

@@ -116,3 +116,14 @@ def test_nothing_is_called_by_a_computed_name() -> None:
              if (name := str(path.relative_to(PACKAGE))) not in _COMPUTED_NAMES
              and (lines := computed_calls(ast.parse(path.read_text())))}
     assert found == {}
+
+
+def test_qemu_img_is_run_in_one_place() -> None:
+    """Its parsers read what users and guests have written: worker/qemu_img.py bounds what it may do."""
+    users = {path.name for path in MODULES.values() if '["qemu-img"' in path.read_text()}
+    assert users == {"qemu_img.py"}
+
+
+def test_one_module_names_the_user_without_rights() -> None:
+    users = {path.name for path in MODULES.values() if '"nobody"' in path.read_text()}
+    assert users == {"unprivileged.py"}

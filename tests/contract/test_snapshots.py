@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
 from nova_lite.worker import commands
 from tests.contract.test_compute_driver import Subject, _nothing_left, subject  # noqa: F401 - fixtures
+from tests.support.private_libvirt import missing
 
 
 def take(subject: Subject, guest: Guest, tmp_path: Path) -> Path:  # noqa: F811
@@ -44,3 +46,24 @@ def test_a_snapshot_is_whole_and_leaves_the_guest_as_it_was(subject: Subject, tm
     copy = take(subject, guest, tmp_path)
     assert subject.driver.power.state(guest.server_id) is power
     assert copy.stat().st_size > 0
+
+
+@pytest.mark.skipif(bool(missing()), reason="needs libvirt")
+def test_a_header_that_names_a_file_of_the_host_is_not_followed(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    """As if the guest's QEMU, taken over, had written it: neither by libvirt, which would let QEMU read the file, nor by a snapshot."""
+    guest = subject.started()
+    if not subject.driver.capabilities.keeps_disks:
+        return
+    subject.driver.power.stop(guest.server_id, timeout_s=0)
+    secret, disk = tmp_path / "secret", subject.instances / guest.server_id / "disk"
+    secret.write_bytes(b"S" * (1 << 20))
+    secret.chmod(0o600)
+    commands.run(["qemu-img", "rebase", "-u", "-F", "raw", "-b", str(secret), str(disk)], timeout_s=10)
+    copy = take(subject, guest, tmp_path)
+    commands.run(["qemu-img", "convert", "-O", "raw", str(copy), str(tmp_path / "raw")], timeout_s=10)
+    assert b"S" not in (tmp_path / "raw").read_bytes()
+    subject.driver.power.start(guest)
+    pids = commands.run(["pgrep", "-f", f"^[^ ]*qemu-system.*{guest.server_id}"], timeout_s=10).split()
+    opened = [os.readlink(link) for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
+    assert str(disk) in opened
+    assert str(secret) not in opened

@@ -21,6 +21,7 @@ from nova_lite.network.linux.dhcp_release import send_release
 from nova_lite.network.linux.namespaces import inside, run
 from nova_lite.network.linux.processes import end, has_arguments
 from nova_lite.rpc.network import Network, Port, Subnet
+from nova_lite.worker import unprivileged
 
 LOG = logging.getLogger(__name__)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -31,7 +32,7 @@ _MADE_UP = re.compile(r"host-\d+-\d+-\d+-\d+", re.IGNORECASE)
 _OPTION = re.compile(r"\d+[smhdw]?|ignore|infinite", re.IGNORECASE)
 _MAX_LEASES = 65536
 # Whom dnsmasq becomes once its sockets are open: the user that Debian's package dnsmasq-base makes, else the one that has nothing.
-_USERS = ("dnsmasq", "nobody")
+_USERS = ("dnsmasq", unprivileged.USER)
 
 
 class Dhcp:

@@ -60,6 +60,8 @@ def test_ephemeral_and_swap_disks_carry_their_labels(tmp_path: Path) -> None:
 
 def test_a_tool_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(commands.CommandFailed):
+        disks.make_ephemeral(tmp_path / "eph", size_mb=0, label="ephemeral0")
+    with pytest.raises(FileNotFoundError):
         disks.make_root(Base(tmp_path / "missing", 1), tmp_path / "disk", size_mb=1024)
     assert list(tmp_path.iterdir()) == []
 

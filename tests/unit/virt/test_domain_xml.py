@@ -20,7 +20,7 @@ TCG = Machine(
     owner="node1:/instances", virt_type="qemu", arch="x86_64", machine="pc", emulator="/usr/bin/qemu-system-x86_64",
     tb_cache_mb=32,
 )
-ROOT = Disk(path=Path(f"/instances/{SERVER}/disk"), format="qcow2", serial="root")
+ROOT = Disk(path=Path(f"/instances/{SERVER}/disk"), format="qcow2", serial="root", backing=Path("/instances/_base/0123"))
 CONFIG = Disk(path=Path(f"/instances/{SERVER}/disk.config"), format="raw", serial="config-2", is_readonly=True)
 SWAP = Disk(path=Path(f"/instances/{SERVER}/disk.swap"), format="raw", serial="swap0")
 GUEST = Guest(

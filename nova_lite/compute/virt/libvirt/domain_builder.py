@@ -34,7 +34,7 @@ class DomainBuilder:
         )
         directory = env.directory(guest.server_id)
         return domain_xml(
-            guest, machine, disks=disk_list.disks_of(guest, directory, arch=env.arch, host=env.host),
+            guest, machine, disks=disk_list.disks_of(guest, directory, bases=env.bases, arch=env.arch, host=env.host),
             console_log=serial_files.log(directory), pins=pinning,
             name=name,
             page_kib=host_capabilities.page_kib(hardware_of(guest), ram_mb=guest.ram_mb),

@@ -35,7 +35,7 @@ class LibvirtDriver:
         self.builder = DomainBuilder(env)
         self.domains = Domains(env, connection, self.builder)
         cache = ImageCache(
-            env.instances / "_base", host=env.host, idle_timeout_s=conf.compute.image_timeout,
+            env.bases, host=env.host, idle_timeout_s=conf.compute.image_timeout,
             convert_timeout_s=conf.compute.image_convert_timeout)
         self.guests = LibvirtGuests(env, self.domains, events)
         self.power = LibvirtPower(self.domains, events)
@@ -43,5 +43,5 @@ class LibvirtDriver:
         self.disks = LibvirtDisks(env, cache, self.guests)
         self.nics = LibvirtNics(env, self.domains)
         self.consoles = LibvirtConsoles(env, self.domains)
-        self.snapshots = LibvirtSnapshots(env, self.domains)
+        self.snapshots = LibvirtSnapshots(env, self.domains, cache)
         self.host = LibvirtHost(env, connection, self.guests, events, cache, self.snapshots)

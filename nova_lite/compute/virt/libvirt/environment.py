@@ -24,6 +24,7 @@ class Environment:
         self.conf = conf
         self.host: str = conf.host
         self.instances = Path(conf.compute.instances_path or Path(conf.state_path) / "instances").absolute()
+        self.bases = self.instances / "_base"
         self.arch = platform.machine()
         self.emulator = shutil.which(f"qemu-system-{self.arch}") or f"/usr/bin/qemu-system-{self.arch}"
         self.virt = capability_probe.Virt(capability_probe.TCG, "not probed yet")

@@ -27,7 +27,8 @@ def make(documents: dict[str, str], path: Path) -> None:
             target.write_bytes(to_bytes(text))
         # Made anew each time: the documents may have changed since a build that was cut off.
         path.unlink(missing_ok=True)
-        disks.make_file(path, ["genisoimage", "-quiet", "-o", "{}", "-J", "-R", "-l", "-ldots", "-allow-lowercase",
-                                "-allow-multidot", "-V", "config-2", "-publisher", "nova_lite", str(tree)])
+        disks.make_file(path, lambda part: disks.run([
+            "genisoimage", "-quiet", "-o", str(part), "-J", "-R", "-l", "-ldots", "-allow-lowercase", "-allow-multidot",
+            "-V", "config-2", "-publisher", "nova_lite", str(tree)]))
     finally:
         shutil.rmtree(tree, ignore_errors=True)

@@ -5,34 +5,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nova_lite.compute.images import key_of
 from nova_lite.compute.virt import rescue
 from nova_lite.compute.virt.libvirt.storage import disks
 from nova_lite.compute.virt.libvirt.xml.domain import Disk
 from nova_lite.rpc.compute import Guest
+from nova_lite.values.guest_disk import DiskSource
 
 RESCUE, RESCUE_CONFIG = "disk.rescue", "disk.config.rescue"
 
 
-def disks_of(guest: Guest, directory: Path, *, arch: str, host: str) -> tuple[Disk, ...]:
-    """The guest's disks, in the order in which it sees them.
+def disks_of(guest: Guest, directory: Path, *, bases: Path, arch: str, host: str) -> tuple[Disk, ...]:
+    """The guest's disks, in the order in which it sees them; `bases`: where the cache has images.
 
     :raises errors.ImageFailed: the rescue image requires a device that no guest here can have.
     :raises ValueError: a disk is a volume.
     """
     own = [
-        Disk(path=directory / file.name, format=file.format, serial=file.serial, bus=file.disk.bus,
-             device=file.disk.device)
+        Disk(path=directory / file.name, format=file.format, serial=file.serial, bus=file.disk.bus, device=file.disk.device,
+             backing=bases / key_of(guest.image) if file.disk.source is DiskSource.IMAGE else None)
         for file in disks.files_of(guest.disks)]
     if guest.config_drive:
         own.append(Disk(path=_config_drive(guest, directory), format="raw", serial="config-2", is_readonly=True))
     if guest.rescue is None:
         return tuple(own)
     device, bus = rescue.device_of(guest.rescue, arch=arch, host=host)
-    path = directory / RESCUE
+    path, backing = directory / RESCUE, bases / key_of(guest.rescue)
     if not rescue.is_stable(guest.rescue):
-        return (Disk(path=path, format="qcow2", serial="rescue"), *own)
+        return (Disk(path=path, format="qcow2", serial="rescue", backing=backing), *own)
     # The guest's own disks keep their names, and the firmware boots the last one first.
-    return (*own, Disk(path=path, format="qcow2", serial="rescue", bus=bus, device=device, boots_first=True,
+    return (*own, Disk(path=path, format="qcow2", serial="rescue", bus=bus, device=device, boots_first=True, backing=backing,
                        is_readonly=device == "cdrom"))
 
 

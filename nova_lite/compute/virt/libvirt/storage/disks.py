@@ -7,12 +7,12 @@ import dataclasses
 import itertools
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nova_lite.compute.images import Base
 from nova_lite.values.guest_disk import DiskSource, GuestDisk
-from nova_lite.worker import commands
+from nova_lite.worker import commands, qemu_img
 
 ROOT, EPHEMERAL, SWAP, CONFIG = "disk", "disk.eph", "disk.swap", "disk.config"
 PART = ".part"
@@ -64,17 +64,17 @@ def make_blank(file: DiskFile, directory: Path) -> None:
 def make_root(base: Base, path: Path, *, size_mb: int) -> None:
     """An overlay on the base, grown to `size_mb` (0: as large as the base)."""
     size = size_mb << 20 or base.virtual_size
-    make_file(path, ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base.path), "{}", str(size)])
+    make_file(path, lambda part: qemu_img.make_overlay(part, size, backing=base.path))
 
 
 def make_ephemeral(path: Path, *, size_mb: int, label: str) -> None:
     """An empty ext4 file system; cloud-init looks for it by its label."""
-    make_file(path, ["mkfs.ext4", "-q", "-F", "-L", label, "{}", f"{size_mb}M"])
+    make_file(path, lambda part: run(["mkfs.ext4", "-q", "-F", "-L", label, str(part), f"{size_mb}M"]))
 
 
 def make_swap(path: Path, *, size_mb: int) -> None:
     """Swap space, ready for swapon."""
-    make_file(path, ["mkswap", "-q", "-L", "swap0", "{}"], size=size_mb << 20)
+    make_file(path, lambda part: run(["mkswap", "-q", "-L", "swap0", str(part)]), size=size_mb << 20)
 
 
 def cache_mode(instances: Path) -> str:
@@ -95,8 +95,8 @@ def remove(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def make_file(path: Path, arguments: list[str], *, size: int = 0, timeout_s: float = _TIMEOUT_S) -> None:
-    """Run a program on a temporary name, its `{}`, and rename; a file that exists is kept as it is."""
+def make_file(path: Path, make: Callable[[Path], object], *, size: int = 0) -> None:
+    """Make an empty file under a temporary name into what it is to be, and rename; a file that exists is kept as it is."""
     if path.exists():
         return
     part = path.with_name(path.name + PART)
@@ -105,7 +105,12 @@ def make_file(path: Path, arguments: list[str], *, size: int = 0, timeout_s: flo
         part.chmod(0o600)
         stream.truncate(size)
     try:
-        commands.run([str(part) if argument == "{}" else argument for argument in arguments], timeout_s=timeout_s)
+        make(part)
         part.rename(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def run(arguments: list[str], *, timeout_s: float = _TIMEOUT_S) -> None:
+    """:raises commands.CommandFailed: the program failed, or took too long."""
+    commands.run(arguments, timeout_s=timeout_s)

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from oslo_utils import uuidutils
 
-from nova_lite import errors
-from nova_lite.compute.images import Base, ImageCache
+from nova_lite.compute.images import ImageCache
 from nova_lite.compute.virt import rescue
 from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.compute.virt.libvirt.guests import LibvirtGuests
 from nova_lite.compute.virt.libvirt.storage import config_drive, disks, resized_disks
 from nova_lite.compute.virt.libvirt.storage.disk_list import RESCUE, RESCUE_CONFIG
-from nova_lite.rpc.compute import Guest, Image
+from nova_lite.rpc.compute import Guest
 from nova_lite.values.guest_disk import DiskSource
 from nova_lite.values.instance_metadata import names_devices, with_places, with_random_seed
 
@@ -32,7 +31,7 @@ class LibvirtDisks:
         with self._env.failing("make disks"):
             for file in disks.files_of(guest.disks):
                 if file.disk.source is DiskSource.IMAGE:
-                    disks.make_root(self._base(guest.image), directory / file.name, size_mb=file.disk.size_mb)
+                    disks.make_root(self._cache.get(guest.image), directory / file.name, size_mb=file.disk.size_mb)
                 else:
                     disks.make_blank(file, directory)
 
@@ -58,7 +57,7 @@ class LibvirtDisks:
     def make_rescue(self, guest: Guest) -> None:
         assert guest.rescue is not None
         rescue.device_of(guest.rescue, arch=self._env.arch, host=self._env.host)
-        base = self._base(guest.rescue)
+        base = self._cache.get(guest.rescue)
         with self._env.failing("make the rescue disk"):
             disks.make_root(base, self._env.make_directory(guest.server_id) / RESCUE, size_mb=0)
 
@@ -70,8 +69,9 @@ class LibvirtDisks:
             resized_disks.set_aside(self._env.directory(server_id))
 
     def resize(self, guest: Guest) -> None:
+        base = self._cache.get(guest.image)
         with self._env.failing("resize disks"):
-            resized_disks.make(self._env.directory(guest.server_id), guest)
+            resized_disks.make(self._env.directory(guest.server_id), guest, base=base.path)
 
     def restore(self, guest: Guest) -> None:
         with self._env.failing("restore disks"):
@@ -80,12 +80,6 @@ class LibvirtDisks:
     def discard(self, server_id: str) -> None:
         with self._env.failing("remove the disks set aside"):
             resized_disks.discard(self._env.directory(server_id))
-
-    def _base(self, image: Image) -> Base:
-        base = self._cache.find(image)
-        if base is None:
-            raise errors.ImageFailed(host=self._env.host, id=image.id, reason="its base file is not in the cache any more")
-        return base
 
     def _remove(self, server_id: str, *names: str) -> None:
         with self._env.failing("remove a disk"):

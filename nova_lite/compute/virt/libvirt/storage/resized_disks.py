@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 
 from nova_lite.compute.virt.libvirt.storage import disks
 from nova_lite.rpc.compute import Guest
-from nova_lite.worker import commands
+from nova_lite.worker import qemu_img
 from nova_lite.worker.files import sync_directory
 
 KEPT = "before-resize"
@@ -32,8 +31,10 @@ def set_aside(directory: Path) -> None:
     sync_directory(directory)
 
 
-def make(directory: Path, guest: Guest) -> None:
+def make(directory: Path, guest: Guest, *, base: Path) -> None:
     """Make disks in the guest's sizes with the content of the old ones; swap space is made empty.
+
+    `base`: the raw file that the root disk is an overlay on.
 
     :raises ValueError: a disk would have to shrink.
     """
@@ -42,7 +43,7 @@ def make(directory: Path, guest: Guest) -> None:
         if file.disk.is_root or (file.disk.is_ephemeral and old.exists()):
             _copy(old, path)
             if file.disk.size_mb:
-                _grow(path, size_mb=file.disk.size_mb, disk_format=file.format)
+                _grow(path, size=file.disk.size_mb << 20, base=base if file.format == "qcow2" else None)
         else:
             disks.make_blank(file, directory)
 
@@ -72,13 +73,18 @@ def discard(directory: Path) -> None:
 
 def _copy(source: Path, path: Path) -> None:
     """A copy that shares blocks where the file system can; it appears whole or not at all."""
-    disks.make_file(path, ["cp", "--reflink=auto", "--sparse=always", str(source), "{}"], timeout_s=_COPY_S)
+    disks.make_file(path, lambda part: disks.run(
+        ["cp", "--reflink=auto", "--sparse=always", str(source), str(part)], timeout_s=_COPY_S))
 
 
-def _grow(path: Path, *, size_mb: int, disk_format: str) -> None:
-    """:raises ValueError: it is larger already; the text is Nova's."""
-    facts = json.loads(commands.run(
-        ["qemu-img", "info", "--output=json", "-f", disk_format, str(path)], timeout_s=60.0))
-    if int(facts["virtual-size"]) > size_mb << 20:
+def _grow(path: Path, *, size: int, base: Path | None) -> None:
+    """`base`: of a qcow2 file; None: it is raw.
+
+    :raises ValueError: it is larger already; the text is Nova's.
+    """
+    if (path.stat().st_size if base is None else qemu_img.virtual_size(path, "qcow2", has_backing=True)) > size:
         raise ValueError("Unable to resize disk down.")
-    commands.run(["qemu-img", "resize", "-q", "-f", disk_format, str(path), f"{size_mb}M"], timeout_s=60.0)
+    if base is None:
+        os.truncate(path, size)
+    else:
+        qemu_img.resize(path, size, backing=base)

@@ -14,12 +14,13 @@ import libvirt
 from oslo_log import log as logging
 
 from nova_lite import errors
+from nova_lite.compute.images import Base, ImageCache
 from nova_lite.compute.virt.driver import Check
 from nova_lite.compute.virt.libvirt.domains import Domains, devices_of
 from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.compute.virt.libvirt.storage import disks
 from nova_lite.rpc.compute import Guest
-from nova_lite.worker import commands, files
+from nova_lite.worker import files, qemu_img
 
 LOG = logging.getLogger(__name__)
 _PREFIX = "snapshot."
@@ -33,8 +34,8 @@ _LIFETIME_S = 3 * 3600.0
 class LibvirtSnapshots:
     """See nova_lite.compute.virt.driver.snapshots. Copies are among the guest's files, so that they go with them."""
 
-    def __init__(self, env: Environment, domains: Domains) -> None:
-        self._env, self._domains = env, domains
+    def __init__(self, env: Environment, domains: Domains, cache: ImageCache) -> None:
+        self._env, self._domains, self._cache = env, domains, cache
 
     def take(self, guest: Guest, snapshot_id: str, *, check: Check) -> None:
         directory = self._env.make_directory(guest.server_id)
@@ -51,7 +52,7 @@ class LibvirtSnapshots:
                     "look at the guest", lambda conn: bool(self._domains.get(conn, guest.server_id).isActive())):
                     _LiveCopy(self._env, self._domains, guest, part).run(timeout_s=timeout_s, check=check)
                 else:
-                    _copy_file(directory / disks.ROOT, part, timeout_s=timeout_s, check=check)
+                    _copy_file(directory / disks.ROOT, part, base=self._cache.get(guest.image), timeout_s=timeout_s, check=check)
                 files.sync(part)
                 part.rename(target)
         finally:
@@ -78,10 +79,10 @@ def _path_of(directory: Path, snapshot_id: str) -> Path:
     return directory / f"{_PREFIX}{snapshot_id}"
 
 
-def _copy_file(source: Path, target: Path, *, timeout_s: float, check: Check) -> None:
-    """Copy the disk of a guest that is off."""
-    commands.run(["qemu-img", "convert", "-f", "qcow2", "-O", "qcow2", str(source), str(target)], timeout_s=timeout_s,
-                 check=check)
+def _copy_file(source: Path, target: Path, *, base: Base, timeout_s: float, check: Check) -> None:
+    """Copy the disk of a guest that is off, an overlay on `base`."""
+    size = qemu_img.virtual_size(source, "qcow2", has_backing=True, check=check)
+    qemu_img.convert(source, target, formats=("qcow2", "qcow2"), size=size, timeout_s=timeout_s, backing=base.path, check=check)
 
 
 class _LiveCopy:

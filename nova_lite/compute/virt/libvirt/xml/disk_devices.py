@@ -22,6 +22,8 @@ class Disk:
     """One disk file: `format` raw|qcow2; `serial` is what the guest sees in /sys/block/*/serial, 20 bytes.
 
     `bus` None: as the guest's image says. `device` disk|cdrom. `boots_first`: the firmware tries it before the others.
+    `backing`: the raw file that it is an overlay on. libvirt is told, as it would read that in the disk's header, which the
+    guest's QEMU can write, and would give QEMU access to whatever file is named there.
     """
 
     path: Path
@@ -31,6 +33,7 @@ class Disk:
     bus: str | None = None
     device: str = "disk"
     boots_first: bool = False
+    backing: Path | None = None
 
 
 def write(devices: ET.Element, disks: tuple[Disk, ...], hardware: Hardware, *, cache: str) -> None:
@@ -64,6 +67,11 @@ def _write(devices: ET.Element, disk: Disk, *, bus: str, device: str, name: str,
     element = ET.SubElement(devices, "disk", type="file", device=device)
     ET.SubElement(element, "driver", name="qemu", type=disk.format, cache=cache, discard="unmap")
     ET.SubElement(element, "source", file=str(disk.path))
+    if disk.backing is not None:
+        below = ET.SubElement(element, "backingStore", type="file")
+        ET.SubElement(below, "format", type="raw")
+        ET.SubElement(below, "source", file=str(disk.backing))
+        ET.SubElement(below, "backingStore")
     ET.SubElement(element, "target", dev=name, bus=bus)
     if disk.is_readonly:
         ET.SubElement(element, "readonly")
