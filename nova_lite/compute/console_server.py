@@ -14,7 +14,7 @@ import hmac
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from oslo_log import log as logging
@@ -32,11 +32,14 @@ _MAX_OPEN = 200
 _MAX_UNKNOWN = 32
 # A page that is loaded again opens the next one before the last has ended.
 _MAX_OF_SERVER = 4
+# A tenth of the host's, so that no project has them all.
+_MAX_OF_PROJECT = 20
 _CHUNK = 1 << 16
 
 
 class _Grant(NamedTuple):
     server_id: str
+    project_id: str
     type: ConsoleType
     until: float
 
@@ -54,7 +57,7 @@ class ConsoleServer:
         self._lock = threading.Lock()
         self._grants: dict[str, _Grant] = {}
         self._serials: dict[str, socket.socket] = {}
-        self._of_server: collections.Counter[str] = collections.Counter()
+        self._of_owner: collections.Counter[tuple[str, str]] = collections.Counter()
         self._unknown = threading.BoundedSemaphore(_MAX_UNKNOWN)
         self._open = threading.BoundedSemaphore(_MAX_OPEN)
         self._listener: socket.socket | None = None
@@ -78,7 +81,9 @@ class ConsoleServer:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
 
-    def announce(self, server_id: str, type: ConsoleType, *, token_hash: str, ttl_s: int) -> ConsoleAddress:  # noqa: A002
+    def announce(
+        self, server_id: str, type: ConsoleType, *, project_id: str, token_hash: str, ttl_s: int  # noqa: A002
+    ) -> ConsoleAddress:
         """Accept, for `ttl_s` seconds, the token with this SHA-256 in hex; the address to connect to.
 
         :raises errors.Unavailable: this worker cannot listen.
@@ -88,7 +93,7 @@ class ConsoleServer:
         now = self._clock()
         with self._lock:
             self._grants = {hash_: grant for hash_, grant in self._grants.items() if grant.until > now}
-            self._grants[token_hash] = _Grant(server_id, type, now + ttl_s)
+            self._grants[token_hash] = _Grant(server_id, project_id, type, now + ttl_s)
         return ConsoleAddress(host=self._address, port=int(self._listener.getsockname()[1]))
 
     def _accept(self, listener: socket.socket) -> None:
@@ -112,24 +117,33 @@ class ConsoleServer:
                 self._admit(proxy, grant)
 
     def _admit(self, proxy: socket.socket, grant: _Grant) -> None:
-        """Give the connection a place on this host, and one of its server's few."""
+        """Give the connection a place on this host, and one of the few of its project and of its server."""
         if not self._open.acquire(blocking=False):
             _answer(proxy, "no too many consoles are open on this host")
             return
-        with self._lock:
-            is_one_more = self._of_server[grant.server_id] < _MAX_OF_SERVER
-            self._of_server[grant.server_id] += is_one_more
         try:
-            if is_one_more:
-                self._relay(proxy, grant)
-            else:
-                _answer(proxy, "no too many consoles of this server are open")
+            with self._place_of(grant) as refusal:
+                if refusal is None:
+                    self._relay(proxy, grant)
+                else:
+                    _answer(proxy, f"no too many consoles of this {refusal} are open")
         finally:
             self._open.release()
+
+    @contextlib.contextmanager
+    def _place_of(self, grant: _Grant) -> Iterator[str | None]:
+        """Count the connection for its server and its project; whose limit is reached, if one is."""
+        owners = {("server", grant.server_id): _MAX_OF_SERVER, ("project on this host", grant.project_id): _MAX_OF_PROJECT}
+        with self._lock:
+            refusal = next((owner[0] for owner, limit in owners.items() if self._of_owner[owner] >= limit), None)
+            counted = [] if refusal else list(owners)
+            self._of_owner.update(counted)
+        try:
+            yield refusal
+        finally:
             with self._lock:
-                self._of_server[grant.server_id] -= is_one_more
-                if not self._of_server[grant.server_id]:
-                    del self._of_server[grant.server_id]
+                self._of_owner.subtract(counted)
+                self._of_owner = +self._of_owner
 
     def _check(self, proxy: socket.socket) -> _Grant | None:
         """What the token that the proxy sends grants; None: nothing, which the proxy has been sent."""

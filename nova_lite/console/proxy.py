@@ -11,6 +11,7 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log as oslo_logging
@@ -20,6 +21,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from nova_lite.console import pages
+from nova_lite.console.handshakes import Handshakes
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import consoles
 from nova_lite.db.engine import Database
@@ -56,13 +58,16 @@ class ConsoleProxy:
         self._database = database
         self._web = web
         self._allowed = frozenset(allowed_origins)
+        self._handshakes = Handshakes()
         # The library logs requests with their tokens at debug level.
         quiet = logging.getLogger("websockets.quiet")
         quiet.setLevel(logging.CRITICAL)
         self._server: Server = serve(
             self._relay, sock=listener, process_request=self._admit, select_subprotocol=_subprotocol, compression=None,
-            create_connection=Connection, max_size=_MAX_MESSAGE, logger=quiet, server_header=None,
+            create_connection=self._connection,  # type: ignore[arg-type]  # any callable will do
+            max_size=_MAX_MESSAGE, logger=quiet, server_header=None,
         )
+        self._server.handler = self._handshakes.bounding(self._server.handler)
 
     def start(self) -> None:
         threading.Thread(target=self._server.serve_forever, name=f"{self._type}-proxy", daemon=True).start()
@@ -71,8 +76,14 @@ class ConsoleProxy:
         """Stop, and close open consoles."""
         self._server.shutdown()
 
+    def _connection(self, *arguments: Any, **more: Any) -> Connection:  # those of the library's class
+        """:raises ConnectionRefusedError: too many have sent no request yet; the library closes the connection."""
+        self._handshakes.require_place()
+        return Connection(*arguments, **more)
+
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Open the console of a WebSocket and return None, or return the response to anything else."""
+        self._handshakes.end()
         is_websocket = request.headers.get("Upgrade", "").lower() == "websocket"
         token = pages.token_in(request.path)
         if not is_websocket:

@@ -34,4 +34,6 @@ class Console:
         self._host.driver.host.check("open a console")
         if self._host.driver.power.state(server_id) not in (Power.RUNNING, Power.PAUSED):
             raise errors.Conflict(reason=f"Instance {server_id} is not ready: it is not running")
-        return self._gate.announce(server_id, type, token_hash=token_hash, ttl_s=ttl_s)
+        record = self._host.records.get(server_id)
+        return self._gate.announce(
+            server_id, type, project_id=record.guest.project_id if record else "", token_hash=token_hash, ttl_s=ttl_s)

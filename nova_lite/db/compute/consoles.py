@@ -18,7 +18,10 @@ _UNTRACKED = {"synchronize_session": False}
 
 
 class ConsoleToken(Base):
-    """Permission to open one console. `token_hash` is `digest(token)`; `host` and `port`: where its worker accepts proxies."""
+    """Permission to open one console. `token_hash` is `digest(token)`; `host` and `port`: where its worker accepts proxies.
+
+    Port 0: the worker has not accepted the token yet.
+    """
 
     __tablename__ = "console_tokens"
 
@@ -39,7 +42,7 @@ def digest(token: str) -> str:
 def add(session: Session, token: ConsoleToken, *, now: datetime.datetime) -> None:
     """Store the token; those that have expired by `now` are deleted, and of the server's the oldest beyond MAX_OF_SERVER.
 
-    The caller has locked the server's row, so that none counts what another has not committed.
+    The caller holds the project's quota lock, so that none counts what another has not committed.
     """
     session.execute(sa.delete(ConsoleToken).where(ConsoleToken.expires_at <= now).execution_options(**_UNTRACKED))
     session.add(token)
@@ -51,13 +54,25 @@ def add(session: Session, token: ConsoleToken, *, now: datetime.datetime) -> Non
 
 
 def find(session: Session, token: str, *, now: datetime.datetime) -> ConsoleToken | None:
-    """What the token opens; None: nothing, it is unknown or has expired."""
+    """What the token opens; None: nothing, it is unknown, has expired, or is not accepted by its host yet."""
     token_hash = digest(token)
     row = session.scalars(sa.select(ConsoleToken).where(ConsoleToken.token_hash == token_hash)).one_or_none()
     # Looking up a hash by an index reveals nothing of the token; comparing takes the same time wherever they differ.
-    if row is None or not hmac.compare_digest(row.token_hash, token_hash) or row.expires_at <= now:
+    if row is None or not hmac.compare_digest(row.token_hash, token_hash) or row.expires_at <= now or not row.port:
         return None
     return row
+
+
+def accept(session: Session, token_hash: str, *, host: str, port: int) -> None:
+    """The server's worker accepts the token there."""
+    session.execute(
+        sa.update(ConsoleToken).where(ConsoleToken.token_hash == token_hash).values(host=host, port=port)
+        .execution_options(**_UNTRACKED))
+
+
+def revoke(session: Session, token_hash: str) -> None:
+    """The token opens nothing."""
+    session.execute(sa.delete(ConsoleToken).where(ConsoleToken.token_hash == token_hash).execution_options(**_UNTRACKED))
 
 
 def forget(session: Session, server_id: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from oslo_config import cfg
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite.db.base import Base
+from nova_lite.db.compute.consoles import ConsoleToken
 from nova_lite.db.compute.keypairs import Keypair
 from nova_lite.db.compute.server_groups import ServerGroup
 from nova_lite.db.compute.servers import COUNTED, Server
@@ -148,6 +150,13 @@ def used(session: Session, project_id: str, *, user_id: str | None = None) -> di
 def key_pairs_used(session: Session, user_id: str) -> int:
     """How many keypairs the user has."""
     return session.scalar(sa.select(sa.func.count()).select_from(Keypair).where(Keypair.user_id == user_id)) or 0
+
+
+def consoles_used(session: Session, project_id: str, *, now: datetime.datetime) -> int:
+    """How many tokens of consoles of the project's servers are valid."""
+    return session.scalar(
+        sa.select(sa.func.count()).select_from(ConsoleToken).join(Server, Server.id == ConsoleToken.server_id)
+        .where(Server.project_id == project_id, ConsoleToken.expires_at > now)) or 0
 
 
 def set_limits(session: Session, project_id: str, limits: Mapping[str, int], *, user_id: str | None = None) -> None:

@@ -154,3 +154,22 @@ def test_a_token_outlives_a_reboot(api: ComputeApi, server_id: str) -> None:
     request(api, server_id, NOVNC)
     api.change(lambda session: servers.finish(session, server_id, "reboot_hard", power_state=1))
     assert len(kept(api)) == 1
+
+
+def test_a_project_has_so_many_urls_and_others_have_theirs(api: ComputeApi, server_id: str) -> None:
+    """A refused one leaves nothing, neither here nor with the host; the newest of a server replace its oldest."""
+    api.conf.set_override("max_tokens_per_project", 2, group="consoleauth")
+    assert [request(api, server_id, NOVNC).status for _ in range(2)] == [200, 200]
+    sent = len(api.rpc.sent)
+    refused = act(api, server_id, "os-getVNCConsole", "novnc")
+    assert (refused.status, len(kept(api)), len(api.rpc.sent)) == (403, 2, sent)
+    assert "2 URLs of consoles of this project are valid" in refused.body["forbidden"]["message"]
+    past = utcnow() - datetime.timedelta(seconds=1)
+    api.change(lambda session: session.execute(sa.update(ConsoleToken).values(expires_at=past)))
+    assert request(api, server_id, NOVNC).status == 200
+
+
+def test_a_token_that_its_host_has_not_accepted_opens_nothing(api: ComputeApi, server_id: str) -> None:
+    token = token_of(request(api, server_id, SERIAL).body["remote_console"]["url"])
+    api.change(lambda session: session.execute(sa.update(ConsoleToken).values(port=0)))
+    assert api.get(f"/os-console-auth-tokens/{token}", user="admin", version="2.31").status == 404

@@ -16,6 +16,7 @@ from nova_lite.db.compute import usage
 from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.engine import Database
 from nova_lite.db.quotas.quotas import Quota
+from nova_lite.rpc.compute import ConsoleAddress
 from tests.support.api import compute_api
 from tests.support.api.compute_api import SERVER, ComputeApi, host, settle
 from tests.support.api.users import PROJECTS
@@ -58,6 +59,19 @@ def test_resizes_at_once_do_not_pass_the_quota_together(api: ComputeApi) -> None
         answers = list(threads.map(
             lambda one: api.post(f"/servers/{one}/action", {"resize": {"flavorRef": "2"}}).status, ids))
     assert sorted(answers) == [202, 403, 403]
+
+
+def test_consoles_opened_at_once_do_not_pass_their_limit_together(api: ComputeApi) -> None:
+    api.add(*host("h1"))
+    server_id = str(api.post("/servers", {"server": SERVER}).body["server"]["id"])
+    settle(api, server_id)
+    api.conf.set_override("max_tokens_per_project", LIMIT, group="consoleauth")
+    api.rpc.answers["open_console"] = ConsoleAddress(host="192.0.2.9", port=4321)
+    console = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
+    with futures.ThreadPoolExecutor(AT_ONCE) as threads:
+        answers = list(threads.map(
+            lambda _: api.post(f"/servers/{server_id}/remote-consoles", console, version="2.6").status, range(AT_ONCE)))
+    assert sorted(answers) == [200] * LIMIT + [403] * (AT_ONCE - LIMIT)
 
 
 def test_usage_of_more_servers_than_are_read_at_once(api: ComputeApi, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -45,7 +45,7 @@ class Consoles:
     now: list[float]
 
     def token(self, kind: ConsoleType, *, token: str = "token-1", ttl_s: int = 600, server_id: str = SERVER) -> str:
-        address = self.server.announce(server_id, kind, token_hash=consoles.digest(token), ttl_s=ttl_s)
+        address = self.server.announce(server_id, kind, project_id="p", token_hash=consoles.digest(token), ttl_s=ttl_s)
         with self.database.writer() as session:
             consoles.add(session, ConsoleToken(
                 token_hash=consoles.digest(token), server_id=server_id, type=kind.value, host=address.host,
@@ -202,18 +202,39 @@ def test_a_proxy_without_novnc_names_the_package(here: Consoles) -> None:
     assert (status, "Install the package novnc" in text) == (404, True)
 
 
+def test_silent_connections_to_a_proxy_are_few(here: Consoles) -> None:
+    """Those beyond the bound are closed at once, and an open console takes none of their places."""
+    with here.open(ConsoleType.SERIAL, here.token(ConsoleType.SERIAL)), contextlib.ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", here.ports[ConsoleType.SERIAL]), timeout=LIMIT_S))
+            for _ in range(33)]
+        assert silent[-1].recv(100) == b""
+        for one in silent:
+            one.close()
+        token = here.token(ConsoleType.SERIAL, token="token-2")
+        wait_until(lambda: _opens(here, token), "a place to be free")
+
+
+def _opens(here: Consoles, token: str) -> bool:
+    try:
+        here.open(ConsoleType.SERIAL, token).close()
+    except (EOFError, OSError, InvalidMessage):
+        return False
+    return True
+
+
 def test_a_console_server_that_cannot_listen_reports_it() -> None:
     occupied = socket.create_server(("127.0.0.1", 0))
     with occupied:
         server = ConsoleServer(address="127.0.0.1", port=occupied.getsockname()[1], connect=connect_fake)
         server.start()
         with pytest.raises(errors.Unavailable, match="cannot listen"):
-            server.announce(SERVER, ConsoleType.SERIAL, token_hash="x", ttl_s=1)
+            server.announce(SERVER, ConsoleType.SERIAL, project_id="p", token_hash="x", ttl_s=1)
 
 
 def test_connections_without_a_token_take_no_place_of_those_with_one(here: Consoles) -> None:
     token = here.token(ConsoleType.NOVNC)
-    row = here.server.announce(SERVER, ConsoleType.NOVNC, token_hash=consoles.digest(token), ttl_s=60)
+    row = here.server.announce(SERVER, ConsoleType.NOVNC, project_id="p", token_hash=consoles.digest(token), ttl_s=60)
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(socket.create_connection((row.host, row.port), timeout=LIMIT_S)) for _ in range(40)]
         assert silent[-1].recv(100) == b"no too many connections without a token\n"
@@ -224,7 +245,7 @@ def test_connections_without_a_token_take_no_place_of_those_with_one(here: Conso
 
 def test_one_token_opens_few_consoles_at_once(here: Consoles) -> None:
     token = here.token(ConsoleType.NOVNC)
-    row = here.server.announce(SERVER, ConsoleType.NOVNC, token_hash=consoles.digest(token), ttl_s=60)
+    row = here.server.announce(SERVER, ConsoleType.NOVNC, project_id="p", token_hash=consoles.digest(token), ttl_s=60)
     with contextlib.ExitStack() as stack:
         opened = []
         for _ in range(5):
@@ -232,6 +253,30 @@ def test_one_token_opens_few_consoles_at_once(here: Consoles) -> None:
             wire.sendall(f"{token}\n".encode())
             opened.append(wire.recv(3))
         assert opened == [b"ok\n"] * 4 + [b"no "]
+
+
+def test_a_project_with_many_servers_leaves_consoles_to_others() -> None:
+    """The bound is exact, and a place is free again when a console was closed."""
+    server = ConsoleServer(address="127.0.0.1", port=0, connect=lambda _, kind: fake_consoles.connect(kind, "web"))
+    server.start()
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.stop)
+
+        def opened(project_id: str, number: int) -> socket.socket:
+            token = f"{project_id}-{number}"
+            row = server.announce(
+                f"{project_id}-{number % 10}", ConsoleType.NOVNC, project_id=project_id, token_hash=consoles.digest(token), ttl_s=60)
+            wire = stack.enter_context(socket.create_connection((row.host, row.port), timeout=LIMIT_S))
+            wire.sendall(f"{token}\n".encode())
+            return wire
+
+        greedy = [opened("greedy", number) for number in range(25)]
+        answers = sorted(wire.recv(3) for wire in greedy)
+        assert answers == [b"no "] * 5 + [b"ok\n"] * 20
+        assert opened("modest", 0).recv(3) == b"ok\n"
+        for wire in greedy:
+            wire.close()
+        wait_until(lambda: opened("greedy", 30).recv(3) == b"ok\n", "a place to be free")
 
 
 def _greeting(row: ConsoleAddress, token: str) -> bytes:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import secrets
 import urllib.parse
+from collections.abc import Callable
 from typing import NoReturn
 
 from oslo_config import cfg
@@ -21,6 +22,7 @@ from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import consoles, servers
 from nova_lite.db.compute.servers import Server
+from nova_lite.db.quotas import quota_locks, quotas
 from nova_lite.rpc.compute import ConsoleType
 from nova_lite.runtime import addresses
 
@@ -54,14 +56,15 @@ def create(req: Request, body: Body, server_id: str) -> Deferred[Body]:
     """Open a console of the guest.
 
     200 with its URL. 400: the protocol has no such type, or this cloud does not offer it. 404: no such server in the
-    project. 409: the guest is not running. 503: its host does not respond.
+    project. 403: the project has as many consoles that may be opened as it may have. 409: the guest is not running.
+    503: its host does not respond.
     """
     protocol, kind = body["remote_console"]["protocol"], body["remote_console"]["type"]
     if kind not in _PROTOCOLS[protocol]:
         raise errors.BadRequest(reason=f"Invalid console type {kind}: protocol {protocol} has "
                                        f"{', '.join(_PROTOCOLS[protocol])}")
-    server, console = begin_action.find(req, server_id), _available(req.conf, kind)
-    return Deferred(lambda: {"remote_console": {"protocol": protocol, "type": kind, "url": _url(req, server, console)}})
+    url = _prepared(req, server_id, kind)
+    return Deferred(lambda: {"remote_console": {"protocol": protocol, "type": kind, "url": url()}})
 
 
 def _action_schema(name: str, *kinds: str) -> dict[str, schemas.Schema]:
@@ -71,7 +74,7 @@ def _action_schema(name: str, *kinds: str) -> dict[str, schemas.Schema]:
 @action("os-getVNCConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getVNCConsole", "novnc", "xvpvnc"),
         response=_CONSOLE, waits=True)
 def get_vnc_console(req: Request, body: Body, server_id: str) -> Deferred[Body]:
-    """Open the guest's screen. 200 with its URL. 400, 404, 409 and 503 as for `create`."""
+    """Open the guest's screen. 200 with its URL. 400, 403, 404, 409 and 503 as for `create`."""
     return _console(req, server_id, body["os-getVNCConsole"]["type"])
 
 
@@ -93,27 +96,48 @@ def get_rdp_console(req: Request, body: Body, server_id: str) -> NoReturn:
 @action("os-getSerialConsole", policy=OPEN, status=200, until="2.5", body=_action_schema("os-getSerialConsole", "serial"),
         response=_CONSOLE, waits=True)
 def get_serial_console(req: Request, body: Body, server_id: str) -> Deferred[Body]:
-    """Open the guest's first serial port. 200 with its URL. 400, 404, 409 and 503 as for `create`."""
+    """Open the guest's first serial port. 200 with its URL. 400, 403, 404, 409 and 503 as for `create`."""
     return _console(req, server_id, body["os-getSerialConsole"]["type"])
 
 
 def _console(req: Request, server_id: str, kind: str) -> Deferred[Body]:
+    url = _prepared(req, server_id, kind)
+    return Deferred(lambda: {"console": {"type": kind, "url": url()}})
+
+
+def _prepared(req: Request, server_id: str, kind: str) -> Callable[[], str]:
+    """Store a token for the console of the server; what has the server's host accept it after the commit, and makes the URL.
+
+    The token is counted before anything is requested of the host, and under the project's quota lock.
+
+    :raises errors.Forbidden: the project has too many.
+    """
     server, console = begin_action.find(req, server_id), _available(req.conf, kind)
-    return Deferred(lambda: {"console": {"type": kind, "url": _url(req, server, console)}})
+    token, now, limit = secrets.token_urlsafe(32), utcnow(), req.conf.consoleauth.max_tokens_per_project
+    quota_locks.take(req.db, server.project_id)
+    consoles.add(req.db, consoles.ConsoleToken(
+        token_hash=consoles.digest(token), server_id=server.id, type=console.value, host="", port=0,
+        expires_at=now + datetime.timedelta(seconds=req.conf.consoleauth.token_ttl)), now=now)
+    if quotas.consoles_used(req.db, server.project_id, now=now) > limit:
+        raise errors.Forbidden(reason=f"Quota exceeded for consoles: {limit} URLs of consoles of this project are valid. Each is "
+                                      f"for {req.conf.consoleauth.token_ttl} seconds.")
+    return lambda: _url(req, server, console, token)
 
 
-def _url(req: Request, server: Server, console: ConsoleType) -> str:
-    """Issue a token for the console, have the guest's host accept it, and make the URL."""
-    token, ttl_s = secrets.token_urlsafe(32), req.conf.consoleauth.token_ttl
-    address = call_host(req, server, lambda worker: worker.open_console(
-        req.ctxt, server_id=server.id, type=console, token_hash=consoles.digest(token), ttl_s=ttl_s))
-    now = utcnow()
+def _url(req: Request, server: Server, console: ConsoleType, token: str) -> str:
+    """Have the guest's host accept the token, and make the URL; the token goes if the host refuses."""
+    token_hash = consoles.digest(token)
+    try:
+        address = call_host(req, server, lambda worker: worker.open_console(
+            req.ctxt, server_id=server.id, type=console, token_hash=token_hash, ttl_s=req.conf.consoleauth.token_ttl))
+    except errors.NovaLiteError:
+        with req.database.writer() as session:
+            consoles.revoke(session, token_hash)
+        raise
     with req.database.writer() as session:
         # It may have been deleted meanwhile, and its tokens with it.
         session.refresh(servers.get(session, server.id), with_for_update=True)
-        consoles.add(session, consoles.ConsoleToken(
-            token_hash=consoles.digest(token), server_id=server.id, type=console.value, host=address.host,
-            port=address.port, expires_at=now + datetime.timedelta(seconds=ttl_s)), now=now)
+        consoles.accept(session, token_hash, host=address.host, port=address.port)
     return _with_token(_base_url(req.conf, console), console, token)
 
 

@@ -22,8 +22,8 @@ class Disk:
     """One disk file: `format` raw|qcow2; `serial` is what the guest sees in /sys/block/*/serial, 20 bytes.
 
     `bus` None: as the guest's image says. `device` disk|cdrom. `boots_first`: the firmware tries it before the others.
-    `backing`: the raw file that it is an overlay on. libvirt is told, as it would read that in the disk's header, which the
-    guest's QEMU can write, and would give QEMU access to whatever file is named there.
+    `backing`: the raw file that it is an overlay on. The domain names it: libvirt would read that in the disk's header, which
+    the guest's QEMU can write, and would give QEMU access to whatever file is named there.
     """
 
     path: Path
