@@ -14,6 +14,7 @@ from nova_lite import errors
 from nova_lite.conductor.reconcilers import orphans, purge
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.db.base import utcnow
+from nova_lite.db.compute import actions
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.hosts import claims
 from nova_lite.db.hosts.hosts import Host, Service
@@ -171,6 +172,24 @@ def test_servers_deleted_long_ago_are_purged_with_their_actions(cloud: OneProces
     with cloud.database.reader() as session:
         counts = [session.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in ("servers", "actions", "action_events")]
     assert counts == [0, 0, 0]
+
+
+def test_of_very_many_actions_of_a_server_the_newest_stay(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who locks and unlocks a server all day long fills no database."""
+    monkeypatch.setattr(purge, "KEPT_ACTIONS", 3)
+    monkeypatch.setattr(purge, "BATCH", 2)
+    server_id, action_id = cloud.create_server()
+    cloud.run(action_id)
+    other, _ = cloud.create_server()
+    with cloud.database.writer() as session:
+        added = [
+            actions.record(session, server_id=server_id, name="lock", request_id=f"r{number}", user_id="u", project_id="p",
+                           state=actions.DONE) for number in range(8)]
+    purge.purge(cloud.services)
+    with cloud.database.reader() as session:
+        kept = list(session.scalars(sa.select(Action.id).where(Action.resource_id == server_id).order_by(Action.id)))
+        of_other = session.scalar(sa.select(sa.func.count()).where(Action.resource_id == other))
+    assert (kept, of_other) == (added[-3:], 1)
 
 
 def password_in(documents: dict[str, str]) -> str | None:

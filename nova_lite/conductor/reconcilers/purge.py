@@ -1,26 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Purges what is only kept to be looked back at: servers that were deleted long ago, tokens revoked and expired."""
+"""Purges what is only kept to be looked back at: deleted servers, the oldest of very many actions, tokens revoked and expired."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 
 from oslo_log import log as logging
+from sqlalchemy.orm import Session
 
 from nova_lite.conductor.engine.services import Services
-from nova_lite.db.compute import server_migrations, servers
+from nova_lite.db.compute import actions, server_migrations, servers
 from nova_lite.db.identity import token_owners
 
 LOG = logging.getLogger(__name__)
 BATCH = 500
+# Of one run, so that other work goes on: half a million rows.
+_BATCHES = 1000
+# Ended actions of one server. Users begin as many as they like, and each is a row as long as the server lives.
+KEPT_ACTIONS = 1000
 
 
 def purge(services: Services) -> None:
     """Remove rows of servers deleted more than `[conductor] purge_deleted_after_days` ago, with their actions."""
     before = services.now() - datetime.timedelta(days=services.conf.conductor.purge_deleted_after_days)
+    purged = _in_batches(services, lambda session: servers.purge(session, deleted_before=before, limit=BATCH))
+    trimmed = _in_batches(services, lambda session: actions.trim(session, kept=KEPT_ACTIONS, limit=BATCH))
     with services.database.writer() as session:
-        purged = servers.purge(session, deleted_before=before, limit=BATCH)
         server_migrations.purge(session)
         token_owners.forget_revoked(session, expired_before=services.now())
-    if purged:
-        LOG.info("purged %s servers that were deleted before %s", purged, before.isoformat())
+    if purged or trimmed:
+        LOG.info("purged %s servers that were deleted before %s, and %s old actions of others", purged, before.isoformat(), trimmed)
+
+
+def _in_batches(services: Services, remove: Callable[[Session], int]) -> int:
+    """Call it, in a transaction each, until there is no more; how many rows went."""
+    total = 0
+    for _ in range(_BATCHES):
+        with services.database.writer() as session:
+            removed = remove(session)
+        total += removed
+        if not removed:
+            break
+    return total

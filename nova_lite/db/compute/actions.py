@@ -233,3 +233,18 @@ def events(session: Session, action: Action) -> list[ActionEvent]:
         action_id=action.id, attempt=action.attempt, name=action.awaiting_step, host=action.saved.get("host"),
         start_time=action.step_started_at or action.start_time, finish_time=None, result=None, details=None)
     return [*(event for event in ended if event.finish_time is not None), under_way]
+
+
+def trim(session: Session, *, kept: int, limit: int) -> int:
+    """Of a resource that has more than `kept` ended actions delete up to `limit` of the oldest, with their events; how many."""
+    has_ended = Action.state.in_((DONE, FAILED, CANCELLED))
+    crowded = session.scalar(
+        sa.select(Action.resource_id).where(has_ended).group_by(Action.resource_id).having(sa.func.count() > kept).limit(1))
+    if crowded is None:
+        return 0
+    ended = sa.select(Action.id).where(Action.resource_id == crowded, has_ended)
+    newest = session.scalar(ended.order_by(Action.id.desc()).offset(kept).limit(1))
+    gone = list(session.scalars(ended.where(Action.id <= newest).order_by(Action.id).limit(limit)))
+    for table, column in ((ActionEvent, ActionEvent.action_id), (Action, Action.id)):
+        session.execute(sa.delete(table).where(column.in_(gone)).execution_options(synchronize_session=False))
+    return len(gone)
