@@ -20,10 +20,19 @@ from nova_lite.conductor.engine.workflow import Run
 from nova_lite.context import Context, system_context
 from nova_lite.db.network import interfaces, network_changes, ports
 from nova_lite.db.network.network_changes import Kind
-from nova_lite.payloads import networks, security_groups
+from nova_lite.payloads import forwarding, networks, security_groups
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.payloads.cloud_addresses import cloud_addresses
-from nova_lite.rpc.network import Network, NetworkState, Revisions, SecurityGroupChange, ServerPorts, digest_of
+from nova_lite.rpc.network import (
+    Forwarding,
+    ForwardingChange,
+    Network,
+    NetworkState,
+    Revisions,
+    SecurityGroupChange,
+    ServerPorts,
+    digest_of,
+)
 
 LOG = logging.getLogger(__name__)
 # Changes of one pass: bounds the lists in its statements and the size of its messages.
@@ -39,6 +48,7 @@ class _Pushes:
 
     groups: dict[str, tuple[SecurityGroupChange, ...]]
     networks: dict[str, tuple[Network, ...]]
+    forwarding: dict[str, tuple[ForwardingChange, ...]]
     servers: list[tuple[str, ServerPorts]]
     deleted_networks: dict[str, list[str]]
     addresses: dict[str, str]
@@ -61,6 +71,10 @@ class NetworkSync:
                 groups=security_groups.groups(session, group_ids),
                 networks=networks.networks(session, network_ids, agent=agent),
                 servers=port_payloads.ports_of_servers(session, server_ids, agent=agent))
+
+    def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]:
+        with self._services.database.reader() as session:
+            return forwarding.forwarding(session, network_ids)
 
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
         with self._services.database.reader() as session:
@@ -87,12 +101,16 @@ class NetworkSync:
     def _take(self, session: Session, changes: Iterable[network_changes.Row]) -> _Pushes:
         """Give what changed its new revisions, and read it."""
         groups = security_groups.ChangedGroups()
+        places = forwarding.ChangedPlaces()
         ids: dict[str, set[str]] = {kind: set() for kind in Kind}
         for change in changes:
             if change.kind == Kind.MEMBER:
                 groups.members.add((change.resource_id, str(change.port_id), str(change.network_id), str(change.address)))
+            if change.kind == Kind.PLACE:
+                places.macs.add((change.resource_id, str(change.address)))
             ids[change.kind].add(change.resource_id)
         groups.rules, groups.reload = ids[Kind.RULES], ids[Kind.RELOAD]
+        places.reload = ids[Kind.RELOAD_PLACES]
         revision = (self._services.now() - _UNIX_EPOCH) // datetime.timedelta(microseconds=1)
         deleted = sorted(ids[Kind.NETWORK_DELETED])
         has_addresses = bool(ids[Kind.ADDRESSES])
@@ -101,6 +119,7 @@ class NetworkSync:
         return _Pushes(
             groups=security_groups.take_changes(session, groups, revision=revision),
             networks=networks.take_changes(session, ids[Kind.NETWORK], revision=revision),
+            forwarding=forwarding.take_changes(session, places, revision=revision),
             servers=port_payloads.take_changes(session, ids[Kind.SERVER], revision=revision),
             deleted_networks=dict.fromkeys(agents, deleted),
             addresses=dict.fromkeys(agents, digest) if has_addresses else {})
@@ -111,6 +130,8 @@ class NetworkSync:
             self._services.network(agent).change_groups(ctxt, changes=changes)
         for agent, of_agent in sorted(pushes.networks.items()):
             self._services.network(agent).update_networks(ctxt, networks=of_agent)
+        for agent, places in sorted(pushes.forwarding.items()):
+            self._services.network(agent).change_forwarding(ctxt, changes=places)
         for agent, of_server in pushes.servers:
             self._services.network(agent).refresh(ctxt, ports=of_server)
         for agent, network_ids in pushes.deleted_networks.items():
@@ -126,13 +147,14 @@ def check_revisions(services: Services) -> None:
     with services.database.reader() as session:
         groups = security_groups.revisions_of_agents(session)
         of_networks = networks.revisions_of_agents(session)
+        of_forwarding = forwarding.revisions_of_agents(session)
         of_servers = port_payloads.revisions_of_agents(session)
         addresses = digest_of(cloud_addresses(session, services.conf))
         alive = port_payloads.agents(session, down_time_s=services.conf.service_down_time)
     for agent in sorted({*groups, *of_networks, *of_servers, *alive}):
         services.network(agent).check_revisions(system_context(), revisions=Revisions(
             groups=groups.get(agent, {}), networks=of_networks.get(agent, {}), servers=of_servers.get(agent, {}),
-            cloud_addresses=addresses))
+            cloud_addresses=addresses, forwarding=of_forwarding.get(agent, {})))
 
 
 def refresh_servers(services: Services, server_ids: Iterable[str]) -> None:

@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from nova_lite.rpc.audit import AuditFinding
-from nova_lite.rpc.network import Network, OwnedNetworks, Revisions, SecurityGroup, SecurityGroupChange, ServerPorts
+from nova_lite.rpc.network import (
+    ForwardingChange,
+    Network,
+    OwnedNetworks,
+    Revisions,
+    SecurityGroup,
+    SecurityGroupChange,
+    ServerPorts,
+)
 from nova_lite.rpc.order import Order
 
 
@@ -38,6 +46,8 @@ class NetworkDriver(Protocol):
         """Close these IPv4 addresses and ranges, all of the cloud's own, to guests; those given before are replaced."""
 
     def update_networks(self, networks: Iterable[Network]) -> None: ...
+
+    def change_forwarding(self, changes: Iterable[ForwardingChange]) -> None: ...
 
     def check_revisions(self, revisions: Revisions) -> None: ...
 

@@ -12,6 +12,7 @@ from nova_lite.network.records import Records
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
 from nova_lite.rpc.audit import AuditFinding
 from nova_lite.rpc.network import (
+    ForwardingChange,
     Network,
     OwnedNetworks,
     Revisions,
@@ -92,6 +93,9 @@ class FakeNetwork:
         for network in networks:
             if network.id in self._records.networks:
                 self._records.add_network(self._records.newest(network))
+
+    def change_forwarding(self, changes: Iterable[ForwardingChange]) -> None:
+        """Frames go nowhere here."""
 
     def check_revisions(self, revisions: Revisions) -> None:
         if revisions.cloud_addresses not in ("", digest_of(self._records.protected or ())):

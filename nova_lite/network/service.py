@@ -17,12 +17,14 @@ from nova_lite.context import Context
 from nova_lite.network import names
 from nova_lite.network.driver import NetworkDriver
 from nova_lite.network.fake import FakeNetwork
+from nova_lite.network.forwarding_sync import ForwardingSync
 from nova_lite.network.instance_metadata import InstanceMetadata, MetadataBackend
 from nova_lite.network.linux.bridges import Bridges
 from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.driver import LinuxNetwork, Parts
 from nova_lite.network.linux.firewall import Firewall
 from nova_lite.network.linux.floating_ips import FloatingAddresses
+from nova_lite.network.linux.forwarding import Forwarding
 from nova_lite.network.linux.metadata_server import MetadataServer
 from nova_lite.network.records import Records
 from nova_lite.network.repair import PeriodicRepair
@@ -33,6 +35,7 @@ from nova_lite.rpc.conductor import ConductorRpc, Outcome, ServiceReport, StepRe
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import (
+    ForwardingChange,
     Network,
     NetworkRpc,
     OwnedNetworks,
@@ -132,6 +135,9 @@ class NetworkUpdates:
     def update_networks(self, ctxt: Context, *, networks: tuple[Network, ...]) -> None:
         self._driver.update_networks(networks)
 
+    def change_forwarding(self, ctxt: Context, *, changes: tuple[ForwardingChange, ...]) -> None:
+        self._driver.change_forwarding(changes)
+
     def check_revisions(self, ctxt: Context, *, revisions: Revisions) -> None:
         self._driver.check_revisions(revisions)
 
@@ -208,6 +214,7 @@ def make_driver(conf: cfg.ConfigOpts, *, source: StateSource | None = None) -> N
                           vxlan_port=options.vxlan_port, is_host_open=options.guests_reach_host),
         metadata=MetadataServer(MetadataBackend(InstanceMetadata(records), source), run_directory=run_directory),
         sync=StateSync(records, source, agent=conf.host),
+        forwarding=Forwarding(ForwardingSync(source), records, tunnel_ip=options.tunnel_ip),
         transit_cidr=options.transit_cidr,
     )
     return LinuxNetwork(conf.host, records, parts)

@@ -12,7 +12,15 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.context import Context, system_context
 from nova_lite.network.records import Records, needed_groups
-from nova_lite.rpc.network import NetworkState, Port, Revisions, SecurityGroup, SecurityGroupChange, ServerPorts
+from nova_lite.rpc.network import (
+    Forwarding,
+    NetworkState,
+    Port,
+    Revisions,
+    SecurityGroup,
+    SecurityGroupChange,
+    ServerPorts,
+)
 
 LOG = logging.getLogger(__name__)
 # A change may come while its group is being fetched, and another while it is fetched again.
@@ -27,6 +35,8 @@ class StateSource(Protocol):
         self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
     ) -> NetworkState: ...
 
+    def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]: ...
+
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]: ...
 
     def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None: ...
@@ -39,6 +49,9 @@ class NoSource:
         self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
     ) -> NetworkState:
         return NetworkState()
+
+    def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]:
+        return ()
 
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
         return ()

@@ -10,7 +10,7 @@ from typing import ClassVar
 from nova_lite.context import Context
 from nova_lite.rpc.audit import AuditFinding
 from nova_lite.rpc.interface import Interface, call, cast
-from nova_lite.rpc.network import NetworkState
+from nova_lite.rpc.network import Forwarding, NetworkState
 from nova_lite.rpc.order import Order
 from nova_lite.rpc.payload import payload, wire
 from nova_lite.rpc.signing import FromHosts
@@ -131,7 +131,7 @@ class ConductorRpc(Interface):
     from_hosts: ClassVar[FromHosts] = {
         "report": lambda wire: [wire["status"]["agent"], *(one["host"] for one in wire["status"]["inventories"])],
         "report_step": lambda wire: [wire["report"]["host"]], "power_changed": lambda wire: [wire["host"]],
-        "network_state": lambda wire: [wire["agent"]], "cloud_addresses": lambda wire: (), "post_password": lambda wire: (),
+        "network_state": lambda wire: [wire["agent"]], "cloud_addresses": lambda wire: (), "forwarding": lambda wire: (), "post_password": lambda wire: (),
     }
 
     @cast(since="1.0")
@@ -174,6 +174,11 @@ class ConductorRpc(Interface):
         self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
     ) -> NetworkState:
         """These groups, every group that their rules name, these networks and these servers' ports, for worker `agent`."""
+        ...
+
+    @call(since="1.7", timeout_s=30)
+    def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]:
+        """Where the ports of these networks are."""
         ...
 
     @call(since="1.6", timeout_s=30)

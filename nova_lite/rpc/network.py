@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable
 
@@ -95,17 +96,52 @@ class SecurityGroupChange:
     rules: tuple[Rule, ...] | None = None
 
 
-@payload(version=2)
+@payload(version=1)
+class PortPlace:
+    """The host that a port is on, by its tunnel address. `is_secured` False: its guest may send with other MACs too."""
+
+    mac: str
+    tunnel_ip: str
+    is_secured: bool = True
+
+
+@payload(version=1)
+class Forwarding:
+    """Where all ports of a network are that are on a host."""
+
+    network_id: str
+    revision: int
+    places: tuple[PortPlace, ...]
+
+
+@payload(version=1)
+class ForwardingChange:
+    """What changed of that from `base_revision` to `revision`: ports that came or changed, and MACs that are gone.
+
+    A host that has another revision than the base fetches the whole. Base and revision are equal when hosts are to do
+    that anyway.
+    """
+
+    network_id: str
+    base_revision: int
+    revision: int
+    places: tuple[PortPlace, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+@payload(version=3)
 class Revisions:
     """The revisions, by id, of the groups, networks and servers' ports that a host should have.
 
     `cloud_addresses`: the digest of the addresses that are closed to guests; empty: not compared.
+    `forwarding`: of the networks that are on other hosts too, where their ports are.
     """
 
     groups: dict[str, int]
     networks: dict[str, int]
     servers: dict[str, int]
     cloud_addresses: str = ""
+    forwarding: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @payload(version=1)
@@ -250,6 +286,10 @@ class NetworkRpc(Interface):
     @cast(since="1.2")
     def update_networks(self, ctxt: Context, *, networks: tuple[Network, ...]) -> None:
         """Replace subnets and peers of those of the networks that this host has at an older revision."""
+
+    @cast(since="1.5")
+    def change_forwarding(self, ctxt: Context, *, changes: tuple[ForwardingChange, ...]) -> None:
+        """Apply changes of where ports are to the networks that this host has; a missed one makes it fetch the whole."""
 
     @cast(since="1.1")
     def refresh(self, ctxt: Context, *, ports: ServerPorts) -> None:

@@ -210,7 +210,9 @@ def update(req: Request, port_id: str, body: Body) -> Body:
                 "MAC address cannot change."
             )
         ports.change_mac(req.db, port, _mac(changed["mac_address"]))
-    for name in ("name", "description", "port_security_enabled"):
+    if "port_security_enabled" in changed:
+        interfaces.secure(req.db, port, is_secured=changed["port_security_enabled"])
+    for name in ("name", "description"):
         if name in params:
             setattr(port, name, params[name])
     old_groups = {member.group_id for member in port.security_groups}

@@ -82,6 +82,13 @@ def take_back(session: Session, server_id: str, port_id: str) -> None:
         device_id="", device_owner="", host=None, status="DOWN", position=0, tag=None, updated_at=now))
 
 
+def secure(session: Session, port: Port, *, is_secured: bool) -> None:
+    """Security groups and anti-spoofing apply to the port, or do not; its network's hosts learn whether its MAC is its only one."""
+    if port.port_security_enabled != is_secured:
+        port.port_security_enabled = is_secured
+        session.execute(_RECORD_PLACE, {"port": port.id, "now": utcnow()})
+
+
 def give_up(session: Session, server_id: str, port_id: str) -> None:
     """The port's owner has deleted it: it goes when it has left the server."""
     session.execute(sa.update(Port).where(Port.id == port_id, Port.device_id == server_id).values(is_ours=True))
@@ -112,6 +119,14 @@ def _members(of: _Condition) -> sa.Select[Any]:
         of(port), member.c.port_id == port.c.id, address.c.port_id == port.c.id)
 
 
+def _places(of: _Condition) -> sa.Select[Any]:
+    """A row for each of the ports on a host whose network is on other hosts too: only these need to know where it is."""
+    port, peer = _TABLE.alias("placed"), _TABLE.alias("peer_port")
+    has_peer = sa.exists().where(peer.c.network_id == port.c.network_id, peer.c.host != port.c.host)
+    return sa.select(
+        sa.literal(str(Kind.PLACE)), port.c.network_id, port.c.id, port.c.network_id, port.c.mac_address, _NOW).where(of(port), has_peer)
+
+
 def _is_of_server(port: Any) -> sa.ColumnElement[bool]:  # an alias of the table
     return port.c.device_id == sa.bindparam("of")  # type: ignore[no-any-return]
 
@@ -125,22 +140,25 @@ def _record(rows: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Insert:
 
 
 _RECORD_JOIN = _record(sa.union_all(
-    _members(_is_of_server),
+    _members(_is_of_server), _places(_is_of_server),
     _networks(_is_of_server, still_there=lambda other: sa.and_(
         other.c.device_id != sa.bindparam("of"), other.c.status == "ACTIVE"))))
-_RECORD_LEAVE = _record(_networks(_is_of_server, still_there=lambda other: other.c.device_id != sa.bindparam("of")))
+_RECORD_LEAVE = _record(sa.union_all(
+    _places(_is_of_server), _networks(_is_of_server, still_there=lambda other: other.c.device_id != sa.bindparam("of"))))
 _RECORD_RELEASE = _record(sa.union_all(
-    _members(lambda port: sa.and_(_is_of_server(port), port.c.is_ours)),
+    _members(lambda port: sa.and_(_is_of_server(port), port.c.is_ours)), _places(_is_of_server),
     _networks(_is_of_server, still_there=lambda other: other.c.device_id != sa.bindparam("of"))))
 _RECORD_TAKE_BACK = _record(sa.union_all(
-    _members(lambda port: sa.and_(_is_it(port), port.c.is_ours)),
+    _members(lambda port: sa.and_(_is_it(port), port.c.is_ours)), _places(_is_it),
     _networks(_is_it, still_there=lambda other: other.c.id != sa.bindparam("port"))))
 _PEER, _OWN = _TABLE.alias("peer"), _TABLE.alias("own")
 _HAS_PEERS = sa.select(sa.exists().where(
     _is_of_server(_OWN), _PEER.c.network_id == _OWN.c.network_id, _PEER.c.host != _OWN.c.host))
-_RECORD_MOVE = _record(sa.select(
-    sa.literal(str(Kind.NETWORK)), _TABLE.c.network_id, _NO_ID, _NO_ID, _NO_ADDRESS, _NOW).distinct().where(
-    _TABLE.c.host == sa.bindparam("host")))
+_RECORD_MOVE = _record(sa.union_all(*(
+    sa.select(sa.literal(str(kind)), _TABLE.c.network_id, _NO_ID, _NO_ID, _NO_ADDRESS, _NOW).distinct().where(
+        _TABLE.c.host == sa.bindparam("host"))
+    for kind in (Kind.NETWORK, Kind.RELOAD_PLACES))))
+_RECORD_PLACE = _record(_places(lambda port: port.c.id == sa.bindparam("port")))
 _DELETE_OURS = sa.delete(_TABLE).where(_TABLE.c.device_id == sa.bindparam("of"), _TABLE.c.is_ours)
 _UNBIND = sa.update(_TABLE).where(_TABLE.c.device_id == sa.bindparam("of")).values(
     device_id="", device_owner="", host=None, status="DOWN", position=0, tag=None, updated_at=sa.bindparam("now"))

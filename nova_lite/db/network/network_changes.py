@@ -20,7 +20,8 @@ from nova_lite.db.base import Base, utcnow
 class Kind(StrEnum):
     """What is to be read again and pushed. RELOAD: hosts that have the group are to fetch it whole.
 
-    ADDRESSES: the cloud's own addresses, which are closed to guests.
+    ADDRESSES: the cloud's own addresses, which are closed to guests. PLACE: of a network's port, by its MAC; RELOAD_PLACES:
+    hosts that have the network are to fetch where all of its ports are.
     """
 
     MEMBER = "member"
@@ -30,10 +31,12 @@ class Kind(StrEnum):
     NETWORK_DELETED = "deleted"
     SERVER = "server"
     ADDRESSES = "addresses"
+    PLACE = "place"
+    RELOAD_PLACES = "places"
 
 
 class NetworkChange(Base):
-    """One change of a group, a network or a server's ports; of a MEMBER also the port and its address.
+    """One change of a group, a network or a server's ports; of a MEMBER also the port and its address, of a PLACE its MAC.
 
     It says only where to look: what is pushed is read from the rows.
     """

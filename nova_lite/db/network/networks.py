@@ -240,7 +240,7 @@ def delete(session: Session, network: Network) -> None:
         with session.begin_nested():
             session.execute(sa.delete(Subnet).where(Subnet.network_id == network.id))
             session.execute(sa.delete(Network).where(Network.id == network.id))
-            revisions.delete(session, [network.id])
+            revisions.delete(session, [network.id, revisions.of_forwarding(network.id)])
     except IntegrityError:
         raise errors.InUse(what="Network", id=network.id, reason="one or more ports are on it.") from None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The revisions of security groups, networks and servers' ports: numbers that order what hosts are sent of each.
+"""The revisions of security groups, networks, their forwarding, and servers' ports: numbers that order what hosts are sent of each.
 
 They are no columns of the groups and networks. On MariaDB each new port locks its group's and its network's row to check
 its foreign keys, so that who sets a revision there would wait for requests under way, and deadlock with some.
@@ -17,12 +17,20 @@ from nova_lite.db.base import Base, for_update
 
 
 class Revision(Base):
-    """The revision of one group or network, or of one server's ports; without a row it is 0."""
+    """The revision of one group, network, network's forwarding or server's ports; without a row it is 0."""
 
     __tablename__ = "network_revisions"
 
     resource_id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
     revision: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+FORWARDING = "fdb-"
+
+
+def of_forwarding(network_id: str) -> str:
+    """The `resource_id` of where the network's ports are: `FORWARDING` and the network's id without hyphens, as SQL makes it too."""
+    return FORWARDING + network_id.replace("-", "")
 
 
 # Statements are built once: building one costs several times what running it does.

@@ -17,12 +17,14 @@ from nova_lite.network.linux.bridges import Bridges, is_here, locked_links
 from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.firewall import Firewall, require_bridge_filter
 from nova_lite.network.linux.floating_ips import FloatingAddresses
+from nova_lite.network.linux.forwarding import Forwarding
 from nova_lite.network.linux.group_filters import GroupFilters
 from nova_lite.network.linux.metadata_server import MetadataServer
 from nova_lite.network.records import NetworkRecord, Records, order_of
 from nova_lite.network.state_sync import StateSync
 from nova_lite.rpc.audit import AuditFinding
 from nova_lite.rpc.network import (
+    ForwardingChange,
     Network,
     OwnedNetworks,
     Port,
@@ -51,6 +53,7 @@ class Parts:
     firewall: Firewall
     metadata: MetadataServer
     sync: StateSync
+    forwarding: Forwarding
     transit_cidr: str
 
 
@@ -109,6 +112,7 @@ class LinuxNetwork:
                 self.protect(self._parts.sync.fetch_addresses())
             for network in ports.networks:
                 self._ensure_network(network)
+            self._forward(self._parts.forwarding.fetch_missing(ports.networks))
             fail("network.prepare.filters")
             kept = {port.id for port in ports.ports}
             dropped = [port for port in (old.ports if old else ()) if port.id not in kept]
@@ -192,6 +196,11 @@ class LinuxNetwork:
                 if held is not None and not held.is_leaving and held.network.revision < network.revision:
                     self._ensure_held(network)
 
+    def change_forwarding(self, changes: Iterable[ForwardingChange]) -> None:
+        """See NetworkRpc.change_forwarding."""
+        with self._explained("change where frames go"):
+            self._forward(self._parts.forwarding.change(changes))
+
     def check_revisions(self, revisions: Revisions) -> None:
         """See NetworkRpc.check_revisions."""
         with self._explained("catch up with missed changes"):
@@ -206,6 +215,7 @@ class LinuxNetwork:
                     held = self._records.networks.get(network.id)
                     if held is not None and not held.is_leaving and held.network.revision == networks.get(network.id):
                         self._ensure_held(network)
+            self._forward(self._parts.forwarding.catch_up(revisions.forwarding))
         for ports in state.servers:
             self._replace(ports)
 
@@ -287,10 +297,18 @@ class LinuxNetwork:
             self._make_network(network)
         elif made != network:
             self._change_peers(network)
+        self._parts.forwarding.ensure(network.id)
         fail("network.prepare.dhcp")
         self._parts.dhcp.ensure(network, self._ports_on(network.id))
         fail("network.prepare.floating")
         self._set_floating(network)
+
+    def _forward(self, network_ids: Iterable[str]) -> None:
+        """Have the forwarding entries of these networks, where they are made, as is known."""
+        for network_id in network_ids:
+            with self._networks.hold(network_id):
+                if network_id in self._made:
+                    self._parts.forwarding.ensure(network_id)
 
     def _set_floating(self, network: Network) -> None:
         """Have the floating addresses of the network's ports here, and no others; quick when nothing changed."""
@@ -320,6 +338,7 @@ class LinuxNetwork:
         gateway.configure(network, index=held.index, transit_cidr=self._parts.transit_cidr)
         fail("network.prepare.metadata")
         self._parts.metadata.open(network.id)
+        self._parts.forwarding.renew(network.id)
         self._made[network.id] = network
 
     def _change_peers(self, network: Network) -> None:
@@ -334,6 +353,7 @@ class LinuxNetwork:
             with self._networks.hold(network_id):
                 held = self._records.networks.get(network_id)
                 if held is not None and network_id in self._made:
+                    self._parts.forwarding.ensure(network_id)
                     self._parts.dhcp.release(held.network, [p for p in ports if p.network_id == network_id])
                     self._parts.dhcp.ensure(held.network, self._ports_on(network_id))
                     self._set_floating(held.network)
@@ -345,6 +365,7 @@ class LinuxNetwork:
     def _remove_parts(self, network_id: str) -> None:
         self._made.pop(network_id, None)
         self._parts.floating.forget(network_id)
+        self._parts.forwarding.forget(network_id)
         self._parts.metadata.close(network_id)
         self._parts.dhcp.remove(network_id)
         fail("network.remove_network.dhcp")

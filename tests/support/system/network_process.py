@@ -13,7 +13,16 @@ from nova_lite import errors
 from nova_lite.context import Context
 from nova_lite.network.driver import NetworkDriver
 from nova_lite.network.service import make_driver
-from nova_lite.rpc.network import Network, NetworkState, SecurityGroup, SecurityGroupChange, ServerPorts
+from nova_lite.rpc.network import (
+    Forwarding,
+    ForwardingChange,
+    Network,
+    NetworkState,
+    Revisions,
+    SecurityGroup,
+    SecurityGroupChange,
+    ServerPorts,
+)
 from nova_lite.rpc.payload import from_wire, to_wire
 from nova_lite.worker.orders import order_of_fence
 
@@ -24,12 +33,19 @@ class Rows:
     def __init__(self) -> None:
         self._state = NetworkState()
         self._addresses: tuple[str, ...] = ()
+        self._forwarding: tuple[Forwarding, ...] = ()
 
     def set_rows(self, state: NetworkState) -> None:
         self._state = state
 
     def set_addresses(self, addresses: tuple[str, ...]) -> None:
         self._addresses = addresses
+
+    def set_forwarding(self, forwarding: tuple[Forwarding, ...]) -> None:
+        self._forwarding = forwarding
+
+    def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]:
+        return tuple(one for one in self._forwarding if one.network_id in network_ids)
 
     def network_state(
         self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
@@ -49,8 +65,8 @@ ROWS = Rows()
 def execute(argv: list[str]) -> int:
     """Recover, then answer one line `{"method", "arguments"}` after the other until stdin ends.
 
-    The method `at_once` takes a list of such requests and does them in eight threads, in any order; `set_rows` and
-    `set_addresses` say what the worker finds when it fetches.
+    The method `at_once` takes a list of such requests and does them in eight threads, in any order; `set_rows`,
+    `set_forwarding` and `set_addresses` say what the worker finds when it fetches.
     """
     conf = options.load(argv, files=[])
     driver = make_driver(conf, source=ROWS)
@@ -73,7 +89,8 @@ def answer(driver: NetworkDriver, request: dict[str, Any]) -> dict[str, Any]:
     types = {
         "prepare": ServerPorts, "refresh": ServerPorts, "update_groups": tuple[SecurityGroup, ...],
         "change_groups": tuple[SecurityGroupChange, ...], "update_networks": tuple[Network, ...], "set_rows": NetworkState,
-        "set_addresses": tuple[str, ...]}
+        "set_addresses": tuple[str, ...], "set_forwarding": tuple[Forwarding, ...],
+        "change_forwarding": tuple[ForwardingChange, ...], "check_revisions": Revisions}
     arguments = [from_wire(types.get(request["method"], Any), value) for value in request["arguments"]]
     named = dict(request.get("named", {}))
     if "fence" in named:

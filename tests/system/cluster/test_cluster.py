@@ -275,6 +275,17 @@ def test_the_gateway_is_not_seen_by_other_hosts(cloud: Cloud, pair: Pair, host: 
     assert f"00:00:00:00:00:00 dst {cloud.cluster.host(peer).settings.address} self permanent" in seen
 
 
+def test_each_host_has_entries_of_the_ports_on_the_other_and_floods_no_unknown_macs(cloud: Cloud, pair: Pair) -> None:
+    macs = {host: cloud.openstack("port", "list", "--server", server, "-f", "json")[0]["MAC Address"]
+            for host, server in (("h1", pair.a), ("h2", pair.b))}
+    for host, peer in (("h1", "h2"), ("h2", "h1")):
+        device = names.overlay_name(pair.network)
+        seen = cloud.on(host, "bridge", "fdb", "show", "dev", device)
+        assert f"{macs[peer]} dst {cloud.cluster.host(peer).settings.address} self permanent" in seen
+        assert macs[host] not in seen
+        assert "learning off flood off" in cloud.on(host, "bridge", "-d", "link", "show", "dev", device)
+
+
 def test_guests_on_two_hosts_reach_each_other(cloud: Cloud, pair: Pair) -> None:
     cloud.wait_for_peer(pair.a, ping="yes", http="yes", seconds=HEARD_S)
 

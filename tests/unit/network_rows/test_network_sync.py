@@ -198,7 +198,7 @@ def test_a_server_on_a_host_that_has_the_network_changes_no_peers(workers: Worke
     with workers.database.writer() as session:
         rows.server(session, "s3", only_network(session), at="a")
         interfaces.join_networks(session, "s3")
-    assert {method for _, method, _ in workers.push()} == {"change_groups"}
+    assert {method for _, method, _ in workers.push()} == {"change_groups", "change_forwarding"}
 
 
 def test_two_servers_that_join_at_once_are_both_recorded(workers: Workers) -> None:
@@ -227,7 +227,7 @@ def test_a_server_that_leaves_another_behind_changes_no_peers(workers: Workers) 
     workers.push()
     with workers.database.writer() as session:
         interfaces.release_for_server(session, "s2")
-    assert {method for _, method, _ in workers.push()} == {"change_groups"}
+    assert {method for _, method, _ in workers.push()} == {"change_groups", "change_forwarding"}
 
 
 def test_a_host_whose_tunnel_address_changes_is_reached_there(workers: Workers) -> None:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Forwarding entries of networks that other hosts have too: each frame for a known port goes to that port's host only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from nova_lite.network import names
+from nova_lite.network.forwarding_sync import ForwardingSync
+from nova_lite.network.linux.namespaces import run
+from nova_lite.network.records import Records
+from nova_lite.rpc.network import ForwardingChange, Network
+
+# With the first the bridge sends frames for unknown MACs to other hosts, and learns from theirs which MACs are there.
+_LEARNING, _KNOWING = "learning on flood on", "learning off flood off"
+
+
+class Forwarding:
+    """Entries of networks' VXLAN devices and bridges, changed by their differences from what was last set.
+
+    Entries of the bridge are sticky: a guest's frame with the MAC of a port on another host does not move them. The caller
+    holds the network's lock for `ensure`, `renew` and `forget`, and none for the others, which return the networks to `ensure`.
+    """
+
+    def __init__(self, sync: ForwardingSync, records: Records, *, tunnel_ip: str) -> None:
+        self._sync = sync
+        self._records = records
+        self._tunnel_ip = tunnel_ip
+        self._set: dict[str, tuple[str, dict[str, str]]] = {}  # by network: how unknown MACs are treated, and tunnel by MAC
+
+    def change(self, changes: Iterable[ForwardingChange]) -> set[str]:
+        """Take changes that were sent of networks that are here."""
+        return self._sync.change(change for change in changes if self._has(change.network_id))
+
+    def catch_up(self, revisions: Mapping[str, int]) -> set[str]:
+        """Fetch the networks that are here at another revision."""
+        return self._sync.fetch(self._sync.behind({one: revision for one, revision in revisions.items() if self._has(one)}))
+
+    def fetch_missing(self, networks: Iterable[Network]) -> set[str]:
+        """Fetch those of the networks that other hosts have too and of which nothing is known."""
+        return self._sync.fetch([network.id for network in networks if network.peers and self._has(network.id)
+                                 and self._sync.places(network.id) is None])
+
+    def ensure(self, network_id: str) -> None:
+        """Have exactly the entries of ports on other hosts; quick when nothing changed.
+
+        Frames for unknown MACs are flooded while not all are known: after a start, and while a port elsewhere is not secured,
+        whose guest may have others. Entries that were not known to change do not stay over a start.
+        """
+        if not self._tunnel_ip:
+            return
+        places = self._sync.places(network_id)
+        own = {port.mac for server in self._records.servers_on(network_id) for port in server.ports}
+        remote = {mac: place for mac, place in (places or {}).items() if place.tunnel_ip != self._tunnel_ip and mac not in own}
+        is_whole = places is not None and all(place.is_secured for place in remote.values())
+        mode = _KNOWING if is_whole else _LEARNING
+        required = {mac: place.tunnel_ip for mac, place in remote.items()}
+        if self._set.get(network_id) == (mode, required):
+            return
+        device = names.overlay_name(network_id)
+        old_mode, tunnels = self._set.get(network_id) or ("", {})
+        on_bridge = set(tunnels)
+        if network_id not in self._set:
+            tunnels, on_bridge = _present(device)
+        self._set.pop(network_id, None)  # until the kernel has taken it
+        lines = [f"fdb del {mac} dev {device} master" for mac in sorted(on_bridge - required.keys())]
+        lines += [f"fdb del {mac} dev {device} dst {tunnels[mac]} self" for mac in sorted(tunnels.keys() - required.keys())]
+        lines += [f"fdb replace {mac} dev {device} dst {tunnel} self permanent"
+                  for mac, tunnel in required.items() if tunnels.get(mac) != tunnel]
+        lines += [f"fdb replace {mac} dev {device} master static sticky" for mac in sorted(required.keys() - on_bridge)]
+        if mode != old_mode:
+            lines.append(f"link set dev {device} {mode}")
+        run(["bridge", "-batch", "-"], stdin="\n".join(lines) + "\n")
+        if mode == _KNOWING != old_mode:  # what was learned before may be wrong, and no frame corrects it now
+            run(["ip", "link", "set", "dev", device, "type", "bridge_slave", "fdb_flush"])
+        self._set[network_id] = mode, required
+
+    def renew(self, network_id: str) -> None:
+        """The network's devices were made anew, or looked at by somebody else."""
+        self._set.pop(network_id, None)
+
+    def forget(self, network_id: str) -> None:
+        """The network leaves this host."""
+        self.renew(network_id)
+        self._sync.forget(network_id)
+
+    def _has(self, network_id: str) -> bool:
+        return bool(self._tunnel_ip) and network_id in self._records.networks
+
+
+def _present(device: str) -> tuple[dict[str, str], set[str]]:
+    """What an earlier process has left: tunnel by MAC, and the MACs of the bridge's entries."""
+    entries = json.loads(run(["bridge", "-j", "fdb", "show", "dev", device]) or "[]")
+    tunnels = {entry["mac"]: entry["dst"] for entry in entries if "dst" in entry and entry["mac"] != "00:00:00:00:00:00"}
+    return tunnels, {entry["mac"] for entry in entries if "sticky" in entry.get("flags", ())}
