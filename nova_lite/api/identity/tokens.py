@@ -140,7 +140,7 @@ def delete(req: Request) -> None:
     _, token = _subject(req)
     if token.user_id != req.ctxt.user_id and context.ADMIN not in req.ctxt.roles:
         raise errors.PolicyForbids(rule=_REVOKE.name)
-    token_owners.revoke(req.db, audit_id=token.audit_ids[0], expires_at=_naive(token.expires_at))
+    token_owners.revoke(req.db, audit_id=token.audit_ids[0], expires_at=_naive(token.expires_at), user_id=token.user_id)
 
 
 @route("GET", "/auth/projects", policy=Rule("identity:get_auth_projects", ANYONE), response=listed("projects", PROJECT))

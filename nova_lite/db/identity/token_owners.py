@@ -16,6 +16,8 @@ from nova_lite.db.identity.application_credentials import ApplicationCredential
 from nova_lite.db.identity.passwords import mark
 from nova_lite.db.identity.users import Domain, Project, Role, RoleAssignment, User
 
+MAX_REVOKED = 10_000  # tokens of one user that have not expired
+
 
 class RevokedToken(Base):
     """A token that was revoked before it expired; kept until it would have expired."""
@@ -24,6 +26,7 @@ class RevokedToken(Base):
 
     audit_id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     expires_at: Mapped[datetime.datetime]
+    user_id: Mapped[str | None] = mapped_column(sa.String(64), index=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,11 +101,18 @@ def _roles_of(session: Session, credential: ApplicationCredential) -> frozenset[
     return frozenset(session.scalars(sa.select(Role.name).where(Role.id.in_(ids))))
 
 
-def revoke(session: Session, *, audit_id: str, expires_at: datetime.datetime) -> None:
-    """Revoke one token, and delete the rows of those that have expired. Idempotent."""
+def revoke(session: Session, *, audit_id: str, expires_at: datetime.datetime, user_id: str) -> None:
+    """Revoke one token, and delete the rows of those that have expired. Idempotent.
+
+    A user who has revoked MAX_REVOKED loses all tokens until now: these need no rows, so that logging in and out fills no table.
+    """
     session.execute(sa.delete(RevokedToken).where(RevokedToken.expires_at < utcnow()))
-    if session.get(RevokedToken, audit_id) is None:
-        session.add(RevokedToken(audit_id=audit_id, expires_at=expires_at))
+    own = RevokedToken.user_id == user_id
+    if (session.scalar(sa.select(sa.func.count()).where(own)) or 0) >= MAX_REVOKED:
+        session.execute(sa.update(User).where(User.id == user_id).values(revoked_before=utcnow()))
+        session.execute(sa.delete(RevokedToken).where(own))
+    elif session.get(RevokedToken, audit_id) is None:
+        session.add(RevokedToken(audit_id=audit_id, expires_at=expires_at, user_id=user_id))
 
 
 def forget_revoked(session: Session, *, expired_before: datetime.datetime) -> None:

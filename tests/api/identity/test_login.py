@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
-from nova_lite.db.identity import passwords
+from nova_lite.db.identity import passwords, token_owners
 from nova_lite.values.image_grant import Access, ImageGrant
 from tests.support.api.identity_cloud import IdentityCloud
 
@@ -177,6 +178,22 @@ def test_another_users_token_is_not_revoked_by_a_member(cloud: IdentityCloud, ad
     answer = cloud.call("DELETE", "/auth/tokens", token=mallory, headers={"X-Subject-Token": admin})
     assert answer.status_int == 403
     assert cloud.call("GET", "/users", token=admin).status_int == 200
+
+
+def test_a_user_who_revokes_very_many_tokens_loses_all_until_now(
+    cloud: IdentityCloud, alice: tuple[str, str], admin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that logging in and out fills no table, whatever was revoked stays so."""
+    monkeypatch.setattr(token_owners, "MAX_REVOKED", 2)
+    given = [cloud.log_in("alice", "alice secret", project=None).headers["X-Subject-Token"] for _ in range(4)]
+    for text in given[:3]:
+        assert cloud.call("DELETE", "/auth/tokens", token=admin, headers={"X-Subject-Token": text}).status_int == 204
+    shown = [cloud.call("GET", "/auth/tokens", token=admin, headers={"X-Subject-Token": text}).status_int for text in given]
+    assert shown == [404] * 4
+    later = cloud.log_in("alice", "alice secret", project=None).headers["X-Subject-Token"]
+    assert cloud.call("GET", "/auth/tokens", token=admin, headers={"X-Subject-Token": later}).status_int == 200
+    with cloud.database.reader() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(token_owners.RevokedToken)) == 0
 
 
 def test_an_invalid_subject_token_is_answered_404(cloud: IdentityCloud, admin: str) -> None:
