@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network service over SQLite, with the in-process message bus and a fake network worker."""
+"""The network service over SQLite or another database, with the in-process message bus and a fake network worker."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from nova_lite.api.wsgi.service import ApiService
 from nova_lite.conductor.network_sync import NetworkSync
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.servers import Server
+from nova_lite.db.engine import Database
 from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.db.network import networks, ports, security_groups
 from nova_lite.network.fake import FakeNetwork
@@ -52,11 +53,11 @@ class Answer:
 class NetworkCloud:
     """Sends requests to the service as one of its users; `worker` is the network worker of the only host."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, database: Database | None = None) -> None:
         file = directory / "nova.conf"
         file.write_text(f"[DEFAULT]\nstate_path = {directory}\ntransport_url = inprocess://\n")
         self.conf = options.load([], files=[str(file)])
-        self.database = databases.fresh(directory)
+        self.database = database or databases.fresh(directory)
         self.bus = transport.connect(self.conf)
         self.records = Records(None)
         services = SimpleNamespace(

@@ -19,6 +19,7 @@ from nova_lite.db.quotas.quotas import Quota
 from nova_lite.rpc.compute import ConsoleAddress
 from tests.support.api import compute_api
 from tests.support.api.compute_api import SERVER, ComputeApi, host, settle
+from tests.support.api.network_cloud import NetworkCloud
 from tests.support.api.users import PROJECTS
 from tools.lib.services import MariaDB, Postgres
 
@@ -32,14 +33,30 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def api(server: Postgres | MariaDB, tmp_path: Path) -> Iterator[ComputeApi]:
-    database = Database(server.create_database("race"))
-    Base.metadata.create_all(database.engine)
+def database(server: Postgres | MariaDB) -> Iterator[Database]:
+    made = Database(server.create_database("race"))
+    Base.metadata.create_all(made.engine)
+    yield made
+    made.close()
+    server.drop_database("race")
+
+
+@pytest.fixture
+def api(database: Database, tmp_path: Path) -> ComputeApi:
     conf = options.load([], conf=cfg.ConfigOpts(), files=[])
     conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="oslo_policy")
-    yield compute_api.furnish(ComputeApi(database, conf))
-    database.close()
-    server.drop_database("race")
+    return compute_api.furnish(ComputeApi(database, conf))
+
+
+@pytest.fixture
+def cloud(database: Database, tmp_path: Path) -> Iterator[NetworkCloud]:
+    """A project with a network and a subnet, and the default group with its rules; an external network."""
+    made = NetworkCloud(tmp_path, database=database)
+    made.network()
+    made.network(cidr="172.24.4.0/24", user="admin", **{"router:external": True})
+    assert made.get("/security-groups").body["security_groups"]
+    yield made
+    made.close()
 
 
 def test_boots_at_once_do_not_pass_the_quota_together(api: ComputeApi) -> None:
@@ -72,6 +89,47 @@ def test_consoles_opened_at_once_do_not_pass_their_limit_together(api: ComputeAp
         answers = list(threads.map(
             lambda _: api.post(f"/servers/{server_id}/remote-consoles", console, version="2.6").status, range(AT_ONCE)))
     assert sorted(answers) == [200] * LIMIT + [403] * (AT_ONCE - LIMIT)
+
+
+def test_keypairs_and_server_groups_made_at_once_do_not_pass_their_quotas(api: ComputeApi) -> None:
+    api.conf.set_override("key_pairs", LIMIT, group="quota")
+    api.conf.set_override("server_groups", LIMIT, group="quota")
+
+    def make(number: int) -> tuple[int, int]:
+        return (api.post("/os-keypairs", {"keypair": {"name": f"k{number}"}}, version="2.1").status,
+                api.post("/os-server-groups", {"server_group": {"name": f"g{number}", "policy": "affinity"}}, version="2.64").status)
+
+    with futures.ThreadPoolExecutor(AT_ONCE) as threads:
+        keypairs, groups = zip(*threads.map(make, range(AT_ONCE)), strict=True)
+    assert sorted(keypairs) == [200] * LIMIT + [403] * (AT_ONCE - LIMIT)
+    assert sorted(groups) == [200] * LIMIT + [403] * (AT_ONCE - LIMIT)
+
+
+# What a project has of each when the test begins.
+_NETWORK_RESOURCES = {
+    "networks": 1, "subnets": 1, "ports": 0, "security_groups": 1, "security_group_rules": 4, "routers": 0, "floating_ips": 0}
+
+
+@pytest.mark.parametrize("resource", _NETWORK_RESOURCES)
+def test_network_resources_made_at_once_do_not_pass_their_quotas(cloud: NetworkCloud, resource: str) -> None:
+    cloud.conf.set_override(resource, _NETWORK_RESOURCES[resource] + LIMIT, group="quota")
+    network_id, outside = (
+        str(cloud.get(f"/networks?router:external={is_external}").body["networks"][0]["id"]) for is_external in (False, True))
+    group_id = cloud.get("/security-groups").body["security_groups"][0]["id"]
+
+    def make(number: int) -> int:
+        fields: dict[str, dict[str, object]] = {
+            "networks": {}, "subnets": {"network_id": network_id, "cidr": f"10.{number + 1}.0.0/24"},
+            "ports": {"network_id": network_id}, "security_groups": {"name": f"g{number}"},
+            "security_group_rules": {"security_group_id": group_id, "direction": "ingress", "protocol": "tcp",
+                                     "port_range_min": number + 1, "port_range_max": number + 1},
+            "routers": {}, "floating_ips": {"floating_network_id": outside}}
+        kind = {"floating_ips": "floatingip"}.get(resource, resource.removesuffix("s"))
+        return cloud.create(kind, **fields[resource]).status
+
+    with futures.ThreadPoolExecutor(AT_ONCE) as threads:
+        answers = list(threads.map(make, range(AT_ONCE)))
+    assert sorted(answers) == [201] * LIMIT + [409] * (AT_ONCE - LIMIT)
 
 
 def test_usage_of_more_servers_than_are_read_at_once(api: ComputeApi, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,8 @@ def test_passwords_and_tokens_without_tls_are_noted(tmp_path: Path, lines: tuple
 @pytest.mark.parametrize(("lines", "result"), [
     ((), OK), (("[network]", "guests_reach_host = true"), NOTE), (("my_ip = 10.0.0.7",), PROBLEM), (("my_ip = 192.0.2.7",), OK), (("my_ip = compute1.example",), OK),
     (("my_ip = compute1.example", "[network]", "tunnel_ip = 192.0.2.1", "protected_cidrs = 0.0.0.0/0"), OK),
-    (("[network]", "tunnel_ip = 100.64.3.1"), PROBLEM), (("[network]", "tunnel_ip = 192.0.2.1", "protected_cidrs = 0.0.0.0/0"), OK)])
+    (("[network]", "tunnel_ip = 100.64.3.1"), PROBLEM), (("[network]", "tunnel_ip = 192.0.2.1", "protected_cidrs = 0.0.0.0/0"), OK),
+    (("[network]", "tunnel_ip = 9.9.9.9", "protected_cidrs = 0.0.0.0/0"), NOTE)])
 def test_what_guests_reach_of_the_cloud_is_named(tmp_path: Path, lines: tuple[str, ...], result: Result) -> None:
     assert exposure.check_guests(configured(tmp_path, *lines)).result is result
 

@@ -114,6 +114,9 @@ def check_guests(conf: cfg.ConfigOpts) -> Finding:
         reached = [f"{address} ({device})" for device, address in _addresses() if not any(address in one for one in known)]
         if reached:
             return note(f"guests on other hosts reach this machine at {', '.join(reached)}", "add them to [network] protected_cidrs on all hosts")
+        if own["tunnel_ip"].is_global:
+            return note(f"tunnel_ip {own['tunnel_ip']} is a public address, and VXLAN is neither encrypted nor authenticated",
+                        "an address of a network of the hosts alone")
     return ok("they reach their networks and the outside, and no address of the cloud")
 
 

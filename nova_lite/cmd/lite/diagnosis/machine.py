@@ -42,7 +42,7 @@ def programs() -> dict[str, str]:
         f"qemu-system-{arch}": "qemu-system-arm" if arch == "aarch64" else "qemu-system-x86", "qemu-img": "qemu-utils",
         "libvirtd": "libvirt-daemon-system", "virtlogd": "libvirt-daemon", "dnsmasq": "dnsmasq-base", "nft": "nftables",
         "ip": "iproute2", "bridge": "iproute2", "conntrack": "conntrack", "genisoimage": "genisoimage",
-        "mkfs.ext4": "e2fsprogs", "mkswap": "util-linux",
+        "mkfs.ext4": "e2fsprogs", "mkswap": "util-linux", "prlimit": "util-linux", "setpriv": "util-linux",
     }
 
 
@@ -115,7 +115,7 @@ def check_namespaces(_conf: cfg.ConfigOpts) -> Finding:
         return problem("cannot be checked without root", "sudo nova-lite doctor")
     name = f"nova-doctor-{os.getpid()}"
     devices = ("link add br-try type bridge", "link add up-try type veth peer name uplink",
-               "link add vx-try type vxlan id 1 local 127.0.0.1 dstport 4789 learning")
+               "link add vx-try type vxlan id 1 local 127.0.0.1 dstport 4789 nolearning")
     failure = _error_of(["ip", "netns", "add", name])
     if failure is None:
         try:
