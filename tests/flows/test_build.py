@@ -14,8 +14,10 @@ from nova_lite import errors
 from nova_lite.conductor.reconcilers import orphans, purge
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.db.base import utcnow
-from nova_lite.db.compute import actions
+from nova_lite.db.compute import actions, server_migrations, servers
 from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.server_migrations import ServerMigration
+from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import claims
 from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.rpc.compute import Guest
@@ -161,6 +163,18 @@ def test_what_no_row_knows_is_never_touched(cloud: OneProcess) -> None:
     assert server_id in cloud.build_endpoint.owned(CTXT).server_ids
 
 
+def test_a_deleted_server_keeps_neither_user_data_nor_files_nor_a_password(cloud: OneProcess) -> None:
+    """Its row is kept for a month: they may be secret, and large."""
+    server_id, action_id = cloud.create_server()
+    cloud.run(action_id)
+    with cloud.database.writer() as session:
+        row = session.get_one(Server, cloud.server(server_id).number)
+        row.user_data, row.files, row.posted_password = "eA==", [{"path": "/a", "contents": "eA=="}], "x"
+    cloud.run(cloud.begin_delete(server_id))
+    row = cloud.server(server_id)
+    assert (row.vm_state, row.user_data, row.files, row.posted_password) == ("deleted", None, None, None)
+
+
 def test_servers_deleted_long_ago_are_purged_with_their_actions(cloud: OneProcess) -> None:
     server_id, action_id = cloud.create_server()
     cloud.run(action_id)
@@ -174,9 +188,10 @@ def test_servers_deleted_long_ago_are_purged_with_their_actions(cloud: OneProces
     assert counts == [0, 0, 0]
 
 
-def test_of_very_many_actions_of_a_server_the_newest_stay(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_very_many_actions_and_migrations_of_a_server_the_newest_stay(cloud: OneProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who locks and unlocks a server all day long fills no database."""
     monkeypatch.setattr(purge, "KEPT_ACTIONS", 3)
+    monkeypatch.setattr(purge, "KEPT_MIGRATIONS", 1)
     monkeypatch.setattr(purge, "BATCH", 2)
     server_id, action_id = cloud.create_server()
     cloud.run(action_id)
@@ -185,11 +200,15 @@ def test_of_very_many_actions_of_a_server_the_newest_stay(cloud: OneProcess, mon
         added = [
             actions.record(session, server_id=server_id, name="lock", request_id=f"r{number}", user_id="u", project_id="p",
                            state=actions.DONE) for number in range(8)]
+        server = servers.get_any(session, server_id)
+        for status in ("confirmed", "reverted", "finished"):
+            server_migrations.begin(session, server, user_id="u", new_flavor=server.flavor, old_vm_state="active", old_disk_config="AUTO").status = status
     purge.purge(cloud.services)
     with cloud.database.reader() as session:
         kept = list(session.scalars(sa.select(Action.id).where(Action.resource_id == server_id).order_by(Action.id)))
+        migrations = list(session.scalars(sa.select(ServerMigration.status).order_by(ServerMigration.number)))
         of_other = session.scalar(sa.select(sa.func.count()).where(Action.resource_id == other))
-    assert (kept, of_other) == (added[-3:], 1)
+    assert (kept, of_other, migrations) == (added[-3:], 1, ["reverted", "finished"])
 
 
 def password_in(documents: dict[str, str]) -> str | None:

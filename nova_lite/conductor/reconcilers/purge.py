@@ -17,8 +17,8 @@ LOG = logging.getLogger(__name__)
 BATCH = 500
 # Of one run, so that other work goes on: half a million rows.
 _BATCHES = 1000
-# Ended actions of one server. Users begin as many as they like, and each is a row as long as the server lives.
-KEPT_ACTIONS = 1000
+# Ended actions and migrations of one server. Users begin as many as they like, and each is a row as long as the server lives.
+KEPT_ACTIONS, KEPT_MIGRATIONS = 1000, 100
 
 
 def purge(services: Services) -> None:
@@ -26,11 +26,12 @@ def purge(services: Services) -> None:
     before = services.now() - datetime.timedelta(days=services.conf.conductor.purge_deleted_after_days)
     purged = _in_batches(services, lambda session: servers.purge(session, deleted_before=before, limit=BATCH))
     trimmed = _in_batches(services, lambda session: actions.trim(session, kept=KEPT_ACTIONS, limit=BATCH))
+    trimmed += _in_batches(services, lambda session: server_migrations.trim(session, kept=KEPT_MIGRATIONS, limit=BATCH))
     with services.database.writer() as session:
         server_migrations.purge(session)
         token_owners.forget_revoked(session, expired_before=services.now())
     if purged or trimmed:
-        LOG.info("purged %s servers that were deleted before %s, and %s old actions of others", purged, before.isoformat(), trimmed)
+        LOG.info("purged %s servers that were deleted before %s, and %s old actions and migrations of others", purged, before.isoformat(), trimmed)
 
 
 def _in_batches(services: Services, remove: Callable[[Session], int]) -> int:

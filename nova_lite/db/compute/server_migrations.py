@@ -138,3 +138,18 @@ def purge(session: Session) -> None:
     """Delete the migrations of servers whose rows are gone."""
     session.execute(sa.delete(ServerMigration).where(ServerMigration.server_id.not_in(sa.select(Server.id))).execution_options(
         synchronize_session=False))
+
+
+def trim(session: Session, *, kept: int, limit: int) -> int:
+    """Of a server that has more than `kept` ended migrations delete up to `limit` of the oldest; how many."""
+    has_ended = ServerMigration.status.in_(ENDS)
+    crowded = session.scalar(
+        sa.select(ServerMigration.server_id).where(has_ended).group_by(ServerMigration.server_id)
+        .having(sa.func.count() > kept).limit(1))
+    if crowded is None:
+        return 0
+    ended = sa.select(ServerMigration.number).where(ServerMigration.server_id == crowded, has_ended)
+    newest = session.scalar(ended.order_by(ServerMigration.number.desc()).offset(kept).limit(1))
+    gone = list(session.scalars(ended.where(ServerMigration.number <= newest).limit(limit)))
+    session.execute(sa.delete(ServerMigration).where(ServerMigration.number.in_(gone)).execution_options(synchronize_session=False))
+    return len(gone)

@@ -245,7 +245,7 @@ def place(  # where, in the words of three resources, and the tasks before and a
 
 
 def mark_deleted(session: Session, server_id: str) -> bool:
-    """Mark the server deleted; its row stays for `deleted=True` queries. False: it was already."""
+    """Mark the server deleted; its row stays for `deleted=True` queries, without what may be large or secret. False: it was already."""
     now = utcnow()
     consoles.forget(session, server_id)
     return bool(session.connection().execute(_MARK_DELETED, {"of": server_id, "now": now}).rowcount)
@@ -341,7 +341,7 @@ def create(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
 _DELETED_AT = sa.bindparam("now", type_=_SERVERS.c.deleted_at.type)
 _MARK_DELETED = sa.update(_SERVERS).where(_SERVERS.c.id == sa.bindparam("of"), _SERVERS.c.deleted_at.is_(None)).values(
     vm_state=str(Vm.DELETED), task_state=None, power_state=int(Power.NOSTATE), terminated_at=_DELETED_AT,
-    deleted_at=_DELETED_AT, updated_at=_DELETED_AT)
+    deleted_at=_DELETED_AT, updated_at=_DELETED_AT, user_data=None, files=sa.null(), posted_password=None)
 _CREATE = sa.insert(_SERVERS).inline()  # their numbers are not needed
 
 

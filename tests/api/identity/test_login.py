@@ -180,6 +180,17 @@ def test_another_users_token_is_not_revoked_by_a_member(cloud: IdentityCloud, ad
     assert cloud.call("GET", "/users", token=admin).status_int == 200
 
 
+def test_a_service_validates_another_users_token_and_does_not_revoke_it(
+    cloud: IdentityCloud, alice: tuple[str, str], admin: str
+) -> None:
+    cloud.make_user("glance", project="services", role="service", admin=admin)
+    service = cloud.token("glance", "glance secret", project="services")
+    text = cloud.log_in("alice", "alice secret", project=None).headers["X-Subject-Token"]
+    answers = [cloud.call(method, "/auth/tokens", token=service, headers={"X-Subject-Token": text}).status_int
+               for method in ("GET", "DELETE", "GET")]
+    assert answers == [200, 403, 200]
+
+
 def test_a_user_who_revokes_very_many_tokens_loses_all_until_now(
     cloud: IdentityCloud, alice: tuple[str, str], admin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

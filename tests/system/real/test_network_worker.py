@@ -267,6 +267,19 @@ def test_filters_that_somebody_flushed_come_back_with_the_next_change(lab: Lab, 
     assert not pair[0].reaches("10.0.0.12")
 
 
+def test_a_rule_whose_removal_the_kernel_did_not_take_is_removed_by_the_next_look(lab: Lab, pair: tuple[Guest, Guest]) -> None:
+    lab.request("update_groups", (group(1, OUT, PING, revision=1),))
+    assert pair[0].reaches("10.0.0.12")
+    lab.sh("mount --bind /bin/false $(command -v nft)")
+    refused = lab.request("update_groups", (group(1, OUT, revision=2),))
+    lab.sh("umount $(command -v nft)")
+    assert refused["error"] == "NetworkFailed"
+
+    assert lab.request("resync") is None
+
+    assert not pair[0].reaches("10.0.0.12")
+
+
 def test_a_look_after_the_host_brings_back_dnsmasq_and_filters(lab: Lab, pair: tuple[Guest, Guest]) -> None:
     lab.sh("nft flush ruleset")
     (pid,) = lab.dnsmasq_pids()
