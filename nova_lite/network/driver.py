@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from nova_lite.rpc.audit import AuditFinding
+from nova_lite.rpc.audit import HostAudit
 from nova_lite.rpc.network import (
     ForwardingChange,
     Network,
@@ -55,7 +55,7 @@ class NetworkDriver(Protocol):
 
     def owned(self) -> OwnedNetworks: ...
 
-    def audit(self) -> tuple[AuditFinding, ...]:
+    def audit(self) -> HostAudit:
         """What disagrees between the records and the host."""
         ...
 

@@ -155,7 +155,7 @@ class Inventory:
         return self._driver.owned()
 
     def audit_host(self, ctxt: Context) -> HostAudit:
-        return HostAudit(findings=self._driver.audit())
+        return self._driver.audit()
 
 
 class NetworkService:

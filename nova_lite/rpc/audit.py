@@ -25,7 +25,11 @@ class AuditFinding:
 
 @payload(version=1)
 class HostAudit:
-    """What a worker found on its host; `powers`: a compute worker's guests by server id, as PowerState has them."""
+    """What a worker found on its host; `powers`: a compute worker's guests by server id, as PowerState has them.
+
+    `is_lasting` False: what it has ends with its process, as simulated networks do; that it lacks something means nothing.
+    """
 
     findings: tuple[AuditFinding, ...] = ()
     powers: dict[str, int] = dataclasses.field(default_factory=dict)
+    is_lasting: bool = True

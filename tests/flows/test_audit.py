@@ -32,7 +32,7 @@ from nova_lite.db.network.network_changes import NetworkChange
 from nova_lite.db.network.ports import SERVER_OWNER, Port
 from nova_lite.lifecycle.servers import Power
 from nova_lite.network.linux import audit as network_audit
-from nova_lite.rpc.audit import AuditFinding
+from nova_lite.rpc.audit import AuditFinding, HostAudit
 from nova_lite.rpc.network import FloatingIpAssociation
 from tests.support.flows.one_process import CTXT, OneProcess
 from tests.support.flows.scenarios import SCENARIOS, active
@@ -227,6 +227,7 @@ def guest_missing(cloud: OneProcess, server_id: str) -> tuple[str, str]:
 
 def network_missing(cloud: OneProcess, server_id: str) -> tuple[str, str]:
     cloud.network_records.drop_server(server_id)
+    cloud.network.audit = HostAudit  # type: ignore[method-assign]  # as of a worker whose networks outlive it
     return kinds.NETWORK_MISSING.name, server_id
 
 
@@ -319,6 +320,12 @@ def test_a_server_whose_own_host_does_not_have_it_is_found_on_the_other(cloud: O
                                    network=lambda agent: here.network(agent) if agent == "node" else elsewhere)
     beside = Audits(services, deadline_s=cloud.engine.deadline_s, look=lambda: None, wait=lambda seconds: None)
     assert {(one.kind, one.resource) for one in beside.audit(CTXT, settled_s=60)} == {(kinds.MISPLACED.name, server_id)}
+
+
+def test_simulated_networks_end_with_their_worker(cloud: OneProcess, server_id: str) -> None:
+    cloud.services.network_changed()
+    cloud.network_records.drop_server(server_id)
+    assert found(cloud) == set()
 
 
 def test_a_worker_that_is_down_is_not_checked(cloud: OneProcess, server_id: str) -> None:

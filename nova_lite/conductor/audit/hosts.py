@@ -74,9 +74,11 @@ def check(services: Services, limits: Limits) -> list[AuditFinding]:
             found.append(kinds.NOT_CHECKED.found(agent, f"{binary}: {reason}", host=agent))
             continue
         found += answer.audit.findings
-        found += _servers(services, limits, worker, answer.owned.server_ids)
+        found += _servers(services, worker, answer.owned.server_ids)
+        if answer.audit.is_lasting:
+            found += _missing(services, limits, worker, answer.owned.server_ids)
         if isinstance(answer.owned, OwnedNetworks):
-            found += _networks(services, agent, answer.owned)
+            found += _networks(services, agent, answer.owned, is_lasting=answer.audit.is_lasting)
         else:
             found += _powers(services, limits, agent, answer.audit.powers)
     return found
@@ -93,17 +95,14 @@ def _call(services: Services, answers: _Answers, worker: tuple[str, str]) -> Non
         answers.add(worker, None, str(error))
 
 
-def _servers(services: Services, limits: Limits, worker: tuple[str, str], held: tuple[str, ...]) -> Iterator[AuditFinding]:
-    """Servers that the worker has, against those that the rows have there."""
+def _servers(services: Services, worker: tuple[str, str], held: tuple[str, ...]) -> Iterator[AuditFinding]:
+    """Servers that the worker has and the rows do not have there."""
     binary, agent = worker
     with services.database.reader() as session:
         known = {row.id: row for row in session.execute(sa.select(
             Server.id, Server.agent, Server.host, Server.deleted_at).where(Server.id.in_(held)))}
         misplaced = set(session.scalars(sa.select(Server.id).where(
             *IS_THERE, Server.id.in_(held), sa.func.coalesce(Server.agent, "") != agent)))
-        expected = session.execute(sa.select(Server.id, Server.host).where(
-            *IS_THERE, Server.agent == agent, Server.updated_at < limits.settled,
-            Server.vm_state.not_in([str(Vm.ERROR), str(Vm.BUILDING)]))).all()
     gone = {server_id for server_id, _ in orphans.left_over(services, held, agent, binary)}
     for server_id in held:
         row = known.get(server_id)
@@ -114,17 +113,27 @@ def _servers(services: Services, limits: Limits, worker: tuple[str, str], held: 
             yield kinds.LEFT_OVER.found(server_id, f"{binary} has it, and the server is {where}", host=agent)
         elif server_id in misplaced:
             yield kinds.MISPLACED.found(server_id, f"{binary} has it, and the server is on {row.host}, which does not say that it has it", host=agent)
-    missing = kinds.GUEST_MISSING if binary == COMPUTE else kinds.NETWORK_MISSING
+
+
+def _missing(services: Services, limits: Limits, worker: tuple[str, str], held: tuple[str, ...]) -> Iterator[AuditFinding]:
+    """Servers that the rows have there and the worker does not."""
+    binary, agent = worker
+    with services.database.reader() as session:
+        expected = session.execute(sa.select(Server.id, Server.host).where(
+            *IS_THERE, Server.agent == agent, Server.updated_at < limits.settled,
+            Server.vm_state.not_in([str(Vm.ERROR), str(Vm.BUILDING)]))).all()
+    kind = kinds.GUEST_MISSING if binary == COMPUTE else kinds.NETWORK_MISSING
     for server_id, host in expected:
         if server_id not in held:
-            yield missing.found(server_id, f"the server is on this host, and {binary} does not have it", host=host or agent)
+            yield kind.found(server_id, f"the server is on this host, and {binary} does not have it", host=host or agent)
 
 
-def _networks(services: Services, agent: str, owned: OwnedNetworks) -> Iterator[AuditFinding]:
+def _networks(services: Services, agent: str, owned: OwnedNetworks, *, is_lasting: bool) -> Iterator[AuditFinding]:
     held = {(one.server_id, one.address, one.fixed_address) for one in owned.floating}
     with services.database.reader() as session:
         known = set(session.scalars(sa.select(Network.id).where(Network.id.in_(owned.network_ids))))
-        differing = held ^ floating_ips.leading_to(session, agent)
+        known_there = floating_ips.leading_to(session, agent)
+        differing = held ^ known_there if is_lasting else held - known_there
         at_rest = set(session.scalars(sa.select(Server.id).where(*IS_THERE, Server.id.in_([server_id for server_id, _, _ in differing]))))
     for network_id in sorted(set(owned.network_ids) - known):
         yield kinds.NETWORK_WITHOUT_ROW.found(network_id, "nova-network has it, and no row does", host=agent)

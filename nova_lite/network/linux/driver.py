@@ -22,7 +22,7 @@ from nova_lite.network.linux.group_filters import GroupFilters
 from nova_lite.network.linux.metadata_server import MetadataServer
 from nova_lite.network.records import NetworkRecord, Records, order_of
 from nova_lite.network.state_sync import StateSync
-from nova_lite.rpc.audit import AuditFinding
+from nova_lite.rpc.audit import HostAudit
 from nova_lite.rpc.network import (
     ForwardingChange,
     Network,
@@ -239,10 +239,10 @@ class LinuxNetwork:
         """See NetworkRpc.owned."""
         return self._records.owned()
 
-    def audit(self) -> tuple[AuditFinding, ...]:
+    def audit(self) -> HostAudit:
         """See NetworkDriver.audit."""
         with self._explained("compare networks with records"):
-            return tuple(audit.compare(self._records, host=self._host))
+            return HostAudit(findings=tuple(audit.compare(self._records, host=self._host)))
 
     def resync(self) -> None:
         """See NetworkDriver.resync; costs a few milliseconds when nothing is lost."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tools.lib.bench.cloud import Login
+from tools.lib.chaos.clock import Clocks
 from tools.lib.daemons import DAEMONS, Daemons, environment, program
 from tools.lib.services import Process, ServiceError, free_port
 from tools.lib.services.processes import descendants, wait_until
@@ -25,6 +26,7 @@ class Target(Protocol):
     """What faults and the load need of a cloud."""
 
     state: Path
+    clocks: Clocks
 
     @property
     def login(self) -> Login: ...
@@ -50,13 +52,26 @@ class Target(Protocol):
     def purge(self) -> None: ...
 
 
+class _Daemons(Daemons):
+    """Each is started with what makes its messages unreliable and its clock wrong, once that is wanted."""
+
+    def __init__(self, state: Path, *, rates: Path, clocks: Clocks) -> None:
+        super().__init__(state, hosts=HOSTS, options={"quota": _QUOTA})
+        self._rates, self._clocks = rates, clocks
+
+    def start_daemon(self, name: str) -> None:
+        path = os.pathsep.join([str(LOSSY), *filter(None, [os.environ.get("PYTHONPATH")])])
+        with _environment(PYTHONPATH=path, CHAOS_MESSAGE_RATES=str(self._rates), **self._clocks.environment(name)):
+            super().start_daemon(name)
+
+
 class SeparateDaemons:
     """RabbitMQ, PostgreSQL and one daemon of each kind; nova-compute has three simulated hosts."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self.cloud = Daemons(state, hosts=HOSTS, options={"quota": _QUOTA})
-        self.rates = state / "message-rates"
+        self.rates, self.clocks = state / "message-rates", Clocks(state / "clocks")
+        self.cloud = _Daemons(state, rates=self.rates, clocks=self.clocks)
 
     @property
     def login(self) -> Login:
@@ -67,12 +82,10 @@ class SeparateDaemons:
         return DAEMONS
 
     def start(self) -> None:
-        with _lossy(self.rates):
-            self.cloud.start()
+        self.cloud.start()
 
     def start_daemon(self, name: str) -> None:
-        with _lossy(self.rates):
-            self.cloud.start_daemon(name)
+        self.cloud.start_daemon(name)
 
     def process(self, name: str) -> Process:
         return self.cloud.processes[name]
@@ -95,6 +108,7 @@ class OneProcess:
         self._top = state
         self._up = Process("nova-lite", state)
         self._port = free_port()
+        self.clocks = Clocks(state / "clocks")
 
     @property
     def login(self) -> Login:
@@ -117,7 +131,7 @@ class OneProcess:
     def start_daemon(self, name: str) -> None:
         self.process(name).start(
             [program("nova-lite"), "up", "--fake", "--hosts", str(HOSTS), "--state", str(self.state), "--port", str(self._port),
-             "--config-file", str(self._top / "nova.conf")], env=environment())
+             "--config-file", str(self._top / "nova.conf")], env={**environment(), **self.clocks.environment(name)})
 
     def process(self, name: str) -> Process:
         assert name == "nova-lite"
@@ -157,11 +171,10 @@ def _audit(*arguments: str) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _lossy(rates: Path) -> Iterator[None]:
-    """What is started meanwhile loses and doubles messages, as far as the file `rates` says; see lossy/sitecustomize.py."""
-    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "CHAOS_MESSAGE_RATES")}
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(LOSSY), *filter(None, [before["PYTHONPATH"]])])
-    os.environ["CHAOS_MESSAGE_RATES"] = str(rates)
+def _environment(**values: str) -> Iterator[None]:
+    """With these environment variables."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

@@ -235,6 +235,25 @@ _faults_of("nova-network", hung=33, stopped=31)
 _faults_of("nova-api", hung=0, stopped=32)
 
 
+def _clock_fault(key: str, daemon: str, *, row: int, hours: int, shape: str = "daemons") -> None:
+    way = "an hour ahead" if hours > 0 else "an hour behind"
+
+    @fault(key, shape=shape, row=row, seconds=45, summary=f"The clock of {daemon} is set {way}, and back.")
+    def set_clock(cloud: Target, seconds: float, rng: random.Random) -> None:
+        cloud.clocks.set(daemon, hours * 3600)
+        try:
+            time.sleep(seconds)
+        finally:
+            cloud.clocks.set(daemon, 0)
+
+
+_clock_fault("conductor-clock-behind", "nova-conductor", row=36, hours=-1)
+_clock_fault("conductor-clock-ahead", "nova-conductor", row=37, hours=1)
+_clock_fault("compute-clock-ahead", "nova-compute", row=38, hours=1)
+_clock_fault("up-clock-ahead", "nova-lite", row=40, hours=1, shape="up")
+_clock_fault("up-clock-behind", "nova-lite", row=40, hours=-1, shape="up")
+
+
 @fault("api-worker-hung", row=24, seconds=30, cuts_reads=True)
 def api_worker_hung(cloud: Target, seconds: float, rng: random.Random) -> None:
     """One of the workers of nova-api is stopped by SIGSTOP."""

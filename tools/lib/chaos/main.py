@@ -13,6 +13,8 @@ import dataclasses
 import json
 import os
 import random
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -48,12 +50,14 @@ def main(argv: Sequence[str]) -> int:
     state = args.state or Path(tempfile.mkdtemp(prefix="nova-lite-chaos-"))
     target = SHAPES[args.shape](state)
     results: list[Result] = []
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(2))  # what is started is ended
     try:
         say(f"starting in {state}")
         target.start()
         runs = Runs(target)
         for number, fault in enumerate(_drawn(args)):
             results.append(runs.run(fault, seed=f"{args.seed}-{number}", seconds=args.length))
+            say("  ".join(_cells(results[-1])))
             for line in results[-1].wrong:
                 say(f"  {line}")
     except (ServiceError, BenchError) as error:
@@ -89,11 +93,15 @@ class _Until:
 
 def table(results: Sequence[Result]) -> str:
     """A row for each fault."""
-    rows = [_COLUMNS, *((
-        one.fault, str(one.row), f"{one.reads_failed}/{one.reads}", f"{one.longest_gap_s:.1f} s", f"{one.accepted_failed}/{one.accepted}",
-        str(one.refused), f"{one.slowest_s:.1f} s", "-" if one.recovered_s is None else f"{one.recovered_s:.1f} s", one.verdict) for one in results)]
+    rows = [_COLUMNS, *map(_cells, results)]
     widths = [max(len(row[number]) for row in rows) for number in range(len(_COLUMNS))]
     return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    recovered = "-" if result.recovered_s is None else f"{result.recovered_s:.1f} s"
+    return (result.fault, str(result.row), f"{result.reads_failed}/{result.reads}", f"{result.longest_gap_s:.1f} s",
+            f"{result.accepted_failed}/{result.accepted}", str(result.refused), f"{result.slowest_s:.1f} s", recovered, result.verdict)
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
