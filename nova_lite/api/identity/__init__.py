@@ -3,10 +3,20 @@
 
 import http
 
-from nova_lite.api.identity import application_credentials, catalog, domains, projects, roles, tags, tokens, users
+from nova_lite.api.identity import (
+    absent,
+    application_credentials,
+    catalog,
+    domains,
+    projects,
+    roles,
+    tags,
+    tokens,
+    users,
+)
 from nova_lite.api.wsgi.request import Body
 
-RESOURCES = (tokens, projects, tags, users, application_credentials, roles, domains, catalog)
+RESOURCES = (tokens, projects, tags, users, application_credentials, roles, domains, catalog, absent)
 
 
 def fault_body(status: int, text: str) -> Body:

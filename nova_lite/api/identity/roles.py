@@ -7,7 +7,7 @@ from nova_lite import context, errors
 from nova_lite.api.identity import attributes
 from nova_lite.api.identity.catalog import SELF, collection, listed
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import NULL, OBJECT, STRING, STRING_OR_NULL, Field, Property, closed
+from nova_lite.api.wsgi.responses import NULL, OBJECT, STRING, STRING_OR_NULL, Field, Property, closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, Rule
 from nova_lite.db.identity import users
@@ -30,6 +30,7 @@ FIELDS = (
     Field("domain_id", lambda _: None, NULL),
 )
 _ROLE = attributes.shown(*FIELDS, Property("options", OBJECT), Property("links", SELF))
+_INFERRED = closed(id=STRING, name=STRING, links=SELF)
 _DOMAIN = closed(id=STRING, name=STRING)
 # `name` and `domain` with include_names only.
 _ASSIGNMENT = closed(
@@ -90,6 +91,17 @@ def delete(req: Request, role_id: str) -> None:
     role = _changeable(req, role_id)
     users.revoke_by_assignments(req.db, role_id=role.id)
     users.delete(req.db, role)
+
+
+@route("GET", "/role_inferences", policy=Rule("identity:list_role_inference_rules", ADMIN),
+       response=closed(role_inferences=many(closed(prior_role=_INFERRED, implies=many(_INFERRED))), links=SELF))
+def list_inferences(req: Request) -> Body:
+    """List which roles imply which others. 200."""
+    roles = {role.name: {"id": role.id, "name": role.name, "links": role_view(req, role)["links"]} for role in users.find(req.db, users.Role)}
+    return {
+        "role_inferences": [{"prior_role": roles[name], "implies": [roles[one] for one in implied if one in roles]}
+                            for name, implied in context.IMPLIED_ROLES.items() if name in roles],
+        "links": {"self": f"{req.base_url}/role_inferences"}}
 
 
 @route("PUT", _GRANT, policy=Rule("identity:create_grant", ADMIN), status=204)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import http
 
-from nova_lite.api.image import images, schemas, transfer
+from nova_lite.api.image import images, info, schemas, transfer
 from nova_lite.api.wsgi.request import Body
 
-RESOURCES = (images, transfer, schemas)
+RESOURCES = (images, transfer, schemas, info)
 VERSION = "v2.9"  # in Glance: tags, hidden images, sha512 hashes and `in:` filters; no import, no tasks
 
 

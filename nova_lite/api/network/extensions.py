@@ -41,6 +41,7 @@ EXTENSIONS = {
     "port-security-groups-filtering": "Port filtering on security groups",
     "project-id": "project_id field enabled",
     "provider": "Provider Network",
+    "quota-check-limit": "Quota engine limit check",
     "quotas": "Quota management support",
     "quota_details": "Quota details management support",
     "router": "Neutron L3 Router",

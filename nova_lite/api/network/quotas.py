@@ -29,7 +29,8 @@ _INTEGERS = each(" ".join((*_QUOTAS, *_ABSENT)), INTEGER)
 _LIMITS = closed(quota=closed(**_INTEGERS))
 _DETAILS = closed(quota=closed(**each(" ".join((*_QUOTAS, *_ABSENT)), closed(limit=INTEGER, used=INTEGER, reserved=INTEGER))))
 _LIMIT = {"type": "integer", "minimum": -1, "maximum": MAX_INTEGER}
-UPDATE = schemas.body("quota", dict.fromkeys((*_QUOTAS, *_ABSENT), _LIMIT))
+UPDATE = schemas.body("quota", {
+    **dict.fromkeys((*_QUOTAS, *_ABSENT), _LIMIT), "check_limit": schemas.maybe(schemas.BOOL), "force": schemas.maybe(schemas.BOOL)})
 
 
 @route("GET", "/quotas", policy=Rule("get_quotas", ADMIN), response=closed(quotas=many(closed(**each("project_id tenant_id", STRING), **_INTEGERS))))
@@ -47,9 +48,19 @@ def show(req: Request, project_id: str) -> Body:
 
 @route("PUT", "/quotas/{project_id}", policy=Rule("update_quota", ADMIN), body={"2.0": UPDATE}, response=_LIMITS)
 def update(req: Request, project_id: str, body: Body) -> Body:
-    """Set limits of the project; -1: none. 200 with all of them. 400: an unknown one, or one of what does not exist here."""
-    authorization.refuse_unsupported(body["quota"], _ABSENT)
-    quotas.set_limits(req.db, project_id, {_QUOTAS[name]: limit for name, limit in body["quota"].items() if name in _QUOTAS})
+    """Set limits of the project; -1: none. With `check_limit`, which stock clients send, none below what it uses.
+
+    200 with all limits. 400: an unknown one, one of what does not exist here, or one below what is used.
+    """
+    params = body["quota"]
+    authorization.refuse_unsupported(params, _ABSENT)
+    limits = {name: limit for name, limit in params.items() if name in _QUOTAS}
+    used = _used(req, project_id) if params.get("check_limit") else {}
+    for name, limit in limits.items():
+        if 0 <= limit < used.get(name, 0):
+            raise errors.BadRequest(
+                reason=f"Quota limit {limit} for {name} must be greater than or equal to already used {used[name]}.")
+    quotas.set_limits(req.db, project_id, {_QUOTAS[name]: limit for name, limit in limits.items()})
     return {"quota": _limits(req, project_id)}
 
 
@@ -72,7 +83,18 @@ def show_default(req: Request, project_id: str) -> Body:
 def show_details(req: Request, project_id: str) -> Body:
     """Show the project's limits and usage. 200. 404: as for its limits."""
     limits = _limits(req, _own(req, project_id))
-    used = {
+    used = _used(req, project_id)
+    return {"quota": {name: {"limit": limit, "used": used.get(name, 0), "reserved": 0} for name, limit in limits.items()}}
+
+
+def _own(req: Request, project_id: str) -> str:
+    if not req.ctxt.is_admin and project_id != req.ctxt.project_id:
+        raise errors.NotFound(what="Quota of project", id=project_id)
+    return project_id
+
+
+def _used(req: Request, project_id: str) -> dict[str, int]:
+    return {
         "network": networks.count(req.db, project_id),
         "subnet": networks.count_subnets(req.db, project_id),
         "port": ports.count(req.db, project_id),
@@ -81,13 +103,6 @@ def show_details(req: Request, project_id: str) -> Body:
         "floatingip": floating_ips.count(req.db, project_id),
         "router": routers.count(req.db, project_id),
     }
-    return {"quota": {name: {"limit": limit, "used": used.get(name, 0), "reserved": 0} for name, limit in limits.items()}}
-
-
-def _own(req: Request, project_id: str) -> str:
-    if not req.ctxt.is_admin and project_id != req.ctxt.project_id:
-        raise errors.NotFound(what="Quota of project", id=project_id)
-    return project_id
 
 
 def _limits(req: Request, project_id: str) -> Body:

@@ -155,6 +155,21 @@ def test_the_domain_of_the_own_project_is_shown(cloud: IdentityCloud, alice: tup
     assert cloud.call("GET", "/domains", token=member).status_int == 403
 
 
+@pytest.mark.parametrize(("path", "key", "of_member"), [
+    ("/OS-TRUST/trusts", "trusts", 200), ("/credentials", "credentials", 200), ("/limits", "limits", 200),
+    ("/registered_limits", "registered_limits", 200), ("/policies", "policies", 403)])
+def test_what_every_keystone_lists_is_listed_empty(cloud: IdentityCloud, admin: str, mallory: str, path: str, key: str, of_member: int) -> None:
+    answer = cloud.call("GET", path, token=admin)
+    assert (answer.status_int, answer.json[key], answer.json["links"]["self"]) == (200, [], f"http://cloud/identity/v3{path}")
+    assert cloud.call("GET", path, token=mallory).status_int == of_member
+
+
+def test_role_inferences_are_those_that_tokens_have(cloud: IdentityCloud, admin: str) -> None:
+    listed = cloud.call("GET", "/role_inferences", token=admin).json["role_inferences"]
+    assert {one["prior_role"]["name"]: [role["name"] for role in one["implies"]] for one in listed} == {
+        "admin": ["manager", "member", "reader"], "manager": ["member", "reader"], "member": ["reader"]}
+
+
 def test_groups_are_listed_empty(cloud: IdentityCloud, admin: str, alice: tuple[str, str], mallory: str) -> None:
     own = cloud.token("alice", "alice secret", project="red")
     for token, path, status in ((admin, "/groups", 200), (mallory, "/groups", 403), (own, f"/users/{alice[0]}/groups", 200),

@@ -251,6 +251,13 @@ def test_an_image_has_no_members(service: ImageService) -> None:
     assert service.request("GET", f"/images/{service.create()['id']}/members").json["members"] == []
 
 
+@pytest.mark.parametrize(("path", "key"), [
+    ("/info/import", "import-methods"), ("/metadefs/namespaces", "namespaces"), ("/metadefs/resource_types", "resource_types"), ("/tasks", "tasks")])
+def test_what_every_glance_lists_is_listed_empty(service: ImageService, path: str, key: str) -> None:
+    listed = service.request("GET", path, user="root").json[key]
+    assert (listed["value"] if key == "import-methods" else listed) == []
+
+
 # -- lists
 
 

@@ -76,6 +76,16 @@ def _quotas(cloud: NetworkCloud) -> None:
     assert cloud.get(path).body["quota"] == limits == cloud.get(f"{path}/default").body["quota"]
 
 
+def _quota_check(cloud: NetworkCloud) -> None:
+    path = f"/quotas/{OWN}"
+    used = cloud.get(f"{path}/details").body["quota"]["subnet"]["used"]
+    for limit, more, status in ((used, {"check_limit": True}, 200), (used - 1, {"check_limit": True}, 400), (used - 1, {"force": True}, 200),
+                                (used - 1, {}, 200), (-1, {"check_limit": True}, 200)):
+        answer = cloud.request("PUT", path, {"quota": {"subnet": limit, **more}}, user="admin")
+        assert answer.status == status, (limit, more, answer.body)
+    cloud.delete(path, user="admin")
+
+
 def _port_security(cloud: NetworkCloud) -> None:
     port = cloud.create("port", network_id=_first(cloud, "networks")["id"], port_security_enabled=False).body
     assert (port["port_security_enabled"], port["security_groups"]) == (False, [])
@@ -144,6 +154,7 @@ PROBES: dict[str, Callable[[NetworkCloud], object]] = {
     "port-security-groups-filtering": _group_filter,
     "project-id": lambda cloud: _first(cloud, "networks")["project_id"] == OWN,
     "provider": _provider,
+    "quota-check-limit": _quota_check,
     "quota_details": lambda cloud: cloud.get(f"/quotas/{OWN}/details").body["quota"]["network"]["used"],
     "quotas": _quotas,
     "router": _router,

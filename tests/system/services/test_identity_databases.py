@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 
 import pytest
+import webob
 
 from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
@@ -59,6 +61,43 @@ def test_times_are_kept_finely_enough_to_distinguish_old_tokens_from_new(cloud: 
     new = cloud.token("alice", "alice secret", project="red")
     assert cloud.call("GET", "/auth/projects", token=old).status_int == 401
     assert cloud.call("GET", "/auth/projects", token=new).status_int == 200
+
+
+def test_attributes_and_tags_that_are_added_at_once_are_all_kept(cloud: IdentityCloud) -> None:
+    admin = cloud.token()
+    path = f"/projects/{cloud.make_user('alice', project='red', role='member', admin=admin)[1]}"
+    writes = [("PATCH", path, {"project": {f"a{number}": number, "options": {}}}) for number in range(8)]
+    writes += [("PUT", f"{path}/tags/t{number}", None) for number in range(8)]
+    with futures.ThreadPoolExecutor(8) as clients:
+        statuses = list(clients.map(lambda write: cloud.call(*write, token=admin).status_int, writes))
+    shown = cloud.call("GET", path, token=admin).json["project"]
+    assert sorted(statuses) == [200] * 8 + [201] * 8
+    assert ({shown[f"a{number}"] for number in range(8)}, set(shown["tags"])) == (set(range(8)), {f"t{number}" for number in range(8)})
+    found = cloud.call("GET", "/projects?tags=t1,t7&not-tags-any=t8", token=admin).json["projects"]
+    assert [project["name"] for project in found] == ["red"]
+
+
+def test_application_credentials_are_bounded_when_they_are_made_at_once_and_go_with_the_role(cloud: IdentityCloud) -> None:
+    admin = cloud.token()
+    user_id, project_id = cloud.make_user("alice", project="red", role="member", admin=admin)
+    token = cloud.token("alice", "alice secret", project="red")
+    path = f"/users/{user_id}/application_credentials"
+    cloud.conf.set_override("application_credentials_per_user", 2, group="identity")
+
+    def create(number: int) -> webob.Response:
+        return cloud.call("POST", path, {"application_credential": {"name": f"c{number}"}}, token=token)
+
+    with futures.ThreadPoolExecutor(5) as clients:
+        answers = list(clients.map(create, range(5)))
+    assert sorted(answer.status_int for answer in answers) == [201, 201, 403, 403, 403]
+    made = next(answer.json["application_credential"] for answer in answers if answer.status_int == 201)
+    login = {"auth": {"identity": {"methods": ["application_credential"], "application_credential": {
+        "id": made["id"], "secret": made["secret"]}}}}
+    assert cloud.call("POST", "/auth/tokens", login).json["token"]["application_credential"]["id"] == made["id"]
+    role = cloud.call("GET", "/roles?name=member", token=admin).json["roles"][0]["id"]
+    assert cloud.call("DELETE", f"/projects/{project_id}/users/{user_id}/roles/{role}", token=admin).status_int == 204
+    assert cloud.call("GET", path, token=admin).json["application_credentials"] == []
+    assert cloud.call("POST", "/auth/tokens", login).status_int == 401
 
 
 def test_a_revoked_token_is_refused(cloud: IdentityCloud) -> None:
