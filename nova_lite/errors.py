@@ -12,7 +12,7 @@ NovaLiteError
 ├─ TooLarge 413          UnsupportedMedia 415
 ├─ NotImplementedHere 501
 ├─ Unavailable 503       ServiceDown, TooBusy, TooOld
-├─ WrongPasteFile, WrongKeyFile, OlderDatabase, NewerDatabase, WrongHost: a process does not start
+├─ WrongPasteFile, WrongKeyFile, OlderDatabase, NewerDatabase, StateInUse, WrongHost: a process does not start
 └─ WorkerError 500       StaleRequest, NoValidHost, HypervisorFailed, NetworkFailed, ImageFailed
 """
 
@@ -176,6 +176,12 @@ class WrongHost(NovaLiteError):
     """A worker's state is another host's, or its own by another name."""
 
     message = "{directory} is in use by host {known}, and this host is called {host}: set [DEFAULT] host = {known}"
+
+
+class StateInUse(NovaLiteError):
+    """Another process of the same host has the worker's state."""
+
+    message = "{directory} is in use by process {pid}: stop it first, or give this host a name and a state_path of its own"
 
 
 class WorkerError(NovaLiteError):

@@ -38,6 +38,7 @@ from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 from nova_lite.worker import host_name
+from nova_lite.worker.state_lock import StateLock
 
 LOG = logging.getLogger(__name__)
 _CLEAN_EVERY_S = 300
@@ -52,6 +53,7 @@ class ComputeService:
         self._conf = conf
         self.driver: Driver = driver or drivers.make(conf)
         self._state = Path(conf.state_path) / "compute"
+        self._lock = StateLock(self._state)
         self._records = Records(self._state, is_durable=self.driver.capabilities.keeps_disks)
         self._conductor = ConductorRpc.client(transport)
         self.host = Host(conf=conf, driver=self.driver, records=self._records, conductor=self._conductor)
@@ -69,9 +71,10 @@ class ComputeService:
     def start(self) -> None:
         """Recover, then serve.
 
-        :raises errors.WrongHost: the state directory is another host's.
+        :raises errors.WrongHost: the state directory is another host's. :raises errors.StateInUse: another process has it.
         """
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock.take()
         self._records.load()
         self._claim_state()
         starts = self._conf.compute.resume_guests_state_on_host_boot and self._is_first_since_boot()
@@ -98,6 +101,7 @@ class ComputeService:
         self._consoles.stop()
         self.host.reports.stop()
         self.driver.host.close()
+        self._lock.release()
 
     def report(self) -> ServiceReport:
         """The heartbeat: that this worker lives and what its hosts offer, or why they can run no guests now."""

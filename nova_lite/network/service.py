@@ -46,6 +46,7 @@ from nova_lite.rpc.network import (
 )
 from nova_lite.rpc.order import Order
 from nova_lite.worker.orders import Superseded, Underway, order_of_fence
+from nova_lite.worker.state_lock import StateLock
 
 LOG = logging.getLogger(__name__)
 
@@ -171,12 +172,16 @@ class NetworkService:
             conductor, lambda: status, interval_s=conf.report_interval
         )
         self._repair = PeriodicRepair(self.driver, interval_s=conf.network.check_interval)
+        self._lock = StateLock(Path(conf.state_path) / "network") if conf.network.driver != "fake" else None
 
     def start(self) -> None:
         """Recover what the records say, then serve.
 
         :raises errors.NetworkFailed: the host cannot make networks; the reason says what it lacks.
+        :raises errors.StateInUse: another process has its records.
         """
+        if self._lock is not None:
+            self._lock.take()
         self.driver.recover()
         self._server.start()
         self._heartbeat.start()
@@ -188,6 +193,8 @@ class NetworkService:
         self._repair.stop()
         stopping.stop(self._server)
         self.driver.stop()
+        if self._lock is not None:
+            self._lock.release()
 
 
 def make_driver(conf: cfg.ConfigOpts, *, source: StateSource | None = None) -> NetworkDriver:

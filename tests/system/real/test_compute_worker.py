@@ -29,7 +29,7 @@ from nova_lite.rpc.audit import AuditFinding
 from nova_lite.rpc.compute import ComputeRpc, ConsoleType, Guest, RebootType
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.interface import serve
-from nova_lite.rpc.network import NetworkState
+from nova_lite.rpc.network import Forwarding, NetworkState
 from nova_lite.rpc.order import Order
 from tests.support.guests import ImageServer, guest_image, guest_of, image_server
 from tests.support.private_libvirt import PrivateLibvirt, missing, private_libvirt
@@ -74,6 +74,9 @@ class Conductor:
         return NetworkState()
 
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
+        return ()
+
+    def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]:
         return ()
 
     def audit(self, ctxt: Context, *, settled_s: float) -> tuple[AuditFinding, ...]:

@@ -21,7 +21,7 @@ from nova_lite.rpc.audit import AuditFinding
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.interface import serve
-from nova_lite.rpc.network import NetworkState
+from nova_lite.rpc.network import Forwarding, NetworkState
 from tests.support.wait import wait_until
 from tests.unit.compute.conftest import SERVER, at, make_guest
 
@@ -56,6 +56,9 @@ class Conductor:
         return NetworkState()
 
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
+        return ()
+
+    def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]:
         return ()
 
     def audit(self, ctxt: Context, *, settled_s: float) -> tuple[AuditFinding, ...]:
@@ -144,11 +147,18 @@ def test_owned_lists_what_is_here(bus: Bus) -> None:
     assert bus.compute.owned(Context()).server_ids == (SERVER,)
 
 
+def test_a_second_worker_of_the_same_host_does_not_start_beside_the_first(bus: Bus) -> None:
+    """They would take its requests in turns, and each would have half of the guests."""
+    with pytest.raises(errors.StateInUse):
+        ComputeService(bus.conf, transport.connect(bus.conf)).start()
+
+
 def test_a_worker_with_another_name_does_not_start_on_the_guests_of_a_host(bus: Bus) -> None:
     build(bus, host="fakes-1")
     renamed = options.load([], files=[])
     renamed.set_override("state_path", bus.conf.state_path)
     renamed.set_override("host", "others")
     renamed.set_override("driver", "fake", group="compute")
+    bus.service.stop()
     with pytest.raises(errors.WrongHost, match=r"by host fakes, and this host is called others: set \[DEFAULT\] host = fakes"):
         ComputeService(renamed, transport.connect(bus.conf)).start()

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 import psycopg2
 
 from tools.lib.chaos.clouds import SeparateDaemons, Target
-from tools.lib.services import Postgres, ServiceError
+from tools.lib.daemons import environment, program
+from tools.lib.services import Postgres, Process, ServiceError
 from tools.lib.services.processes import descendants
 
 Inject = Callable[..., None]
@@ -252,6 +253,20 @@ _clock_fault("conductor-clock-ahead", "nova-conductor", row=37, hours=1)
 _clock_fault("compute-clock-ahead", "nova-compute", row=38, hours=1)
 _clock_fault("up-clock-ahead", "nova-lite", row=40, hours=1, shape="up")
 _clock_fault("up-clock-behind", "nova-lite", row=40, hours=-1, shape="up")
+
+
+@fault("compute-twin", row=35, seconds=20)
+def compute_twin(cloud: SeparateDaemons, seconds: float, rng: random.Random) -> None:
+    """A second nova-compute of the same name runs, with a state directory of its own."""
+    own = cloud.state / "twin"
+    text = cloud.cloud.nova_conf.read_text().replace(f"state_path = {cloud.state / 'state'}", f"state_path = {own}")
+    (cloud.state / "twin.conf").write_text(text)
+    twin = Process("nova-compute-twin", cloud.state / "log")
+    twin.start([program("nova-compute"), "--config-file", str(cloud.state / "twin.conf")], env=environment())
+    try:
+        time.sleep(seconds)
+    finally:
+        twin.end()
 
 
 @fault("api-worker-hung", row=24, seconds=30, cuts_reads=True)
