@@ -208,7 +208,8 @@ def _views(req: Request, rows: list[ApplicationCredential]) -> list[Body]:
     return [{
         "id": row.id, "name": row.name, "description": row.description, "project_id": row.project_id, "user_id": row.user_id,
         "system": None, "roles": [view for role_id, view in roles.items() if role_id in ids[row.id]],
-        "expires_at": row.expires_at.isoformat(timespec="microseconds") + "Z" if row.expires_at else None,
+        # Without a zone, as Keystone's: gophercloud parses no other form.
+        "expires_at": row.expires_at.isoformat(timespec="microseconds") if row.expires_at else None,
         "unrestricted": row.unrestricted,
         "links": {"self": f"{req.base_url}/users/{row.user_id}/application_credentials/{row.id}"},
     } for row in rows]

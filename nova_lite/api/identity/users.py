@@ -11,7 +11,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import BOOLEAN, NULL, OBJECT, STRING, Field, Property, closed
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, PUBLIC, Rule
-from nova_lite.db.identity import passwords, users
+from nova_lite.db.identity import application_credentials, passwords, users
 
 _PASSWORD = {"type": ["string", "null"], "minLength": 1, "maxLength": 1024}
 _PROPERTIES = {
@@ -125,7 +125,7 @@ def show(req: Request, user_id: str) -> Body:
     response=closed(user=_USER),
 )
 def update(req: Request, body: Body, user_id: str) -> Body:
-    """Change a user; a new password, or `enabled` false, invalidates the user's tokens.
+    """Change a user; a new password invalidates the user's tokens, `enabled` false also deletes the application credentials.
 
     200. 400: `domain_id` and `id` cannot change, or an option that would have no effect. 404: no such user. 409: the name is in use in the domain.
     """
@@ -144,6 +144,7 @@ def update(req: Request, body: Body, user_id: str) -> Body:
         user.password_hash = password_hash  # invalidates the user's tokens: they have the old one's mark
     if not user.enabled:
         users.revoke_all(user)
+        application_credentials.forget(req.db, user_id=user.id)
     users.flush_unique(req.db, user)
     return {"user": user_view(req, user)}
 

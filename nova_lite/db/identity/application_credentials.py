@@ -91,10 +91,10 @@ def role_ids(session: Session, credential_ids: Sequence[str]) -> dict[str, set[s
     return found
 
 
-def forget(session: Session, *, user_id: str, project_id: str) -> None:
-    """Delete the user's credentials for the project."""
-    session.execute(sa.delete(ApplicationCredential).where(
-        ApplicationCredential.user_id == user_id, ApplicationCredential.project_id == project_id))
+def forget(session: Session, *, user_id: str, project_id: str | None = None) -> None:
+    """Delete the user's credentials, or only those for the project."""
+    query = sa.delete(ApplicationCredential).where(ApplicationCredential.user_id == user_id)
+    session.execute(query if project_id is None else query.where(ApplicationCredential.project_id == project_id))
 
 
 def forget_by_role(session: Session, role_id: str) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from nova_lite.api import identity
 from nova_lite.api.identity import catalog
+from nova_lite.api.wsgi.routing import routes_of
+from nova_lite.api.wsgi.rules import PUBLIC
 from nova_lite.db.identity import users
 from tests.support.api.identity_cloud import ADMIN_PASSWORD, IdentityCloud
 
@@ -164,3 +167,14 @@ def test_the_version_documents_name_v3() -> None:
 
 def test_the_version_document_needs_no_token(cloud: IdentityCloud) -> None:
     assert cloud.call("GET", "/").json["version"]["id"].startswith("v3.")
+
+
+# Keystone's rules (keystone/common/policies) that any token may pass, with what its owner, or its project, decides beyond.
+KEYSTONES_ANYONE = set(["create_application_credential", "delete_application_credential", "get_application_credential", "list_application_credentials", "list_access_rules", "get_auth_catalog", "get_auth_domains", "get_auth_projects", "get_auth_system", "get_domain", "get_project", "get_project_tag", "list_project_tags", "get_region", "list_regions", "get_user", "list_groups_for_user", "list_user_projects", "list_credentials", "list_limits", "list_registered_limits", "list_trusts", "revoke_token", "validate_token"])
+OURS = {"list_role_assignments"}  # users may list their own here
+
+
+def test_rules_are_no_tighter_than_keystones() -> None:
+    rules = {route.policy.name.removeprefix("identity:"): route.policy for route in routes_of(identity.RESOURCES) if route.policy is not PUBLIC}
+    assert {name for name, rule in rules.items() if not rule.role} == KEYSTONES_ANYONE | OURS
+    assert {rule.role for rule in rules.values()} == {"", "admin"}
