@@ -51,11 +51,8 @@ def check(session: Session, limits: Limits) -> Iterator[AuditFinding]:
 
 
 def _claim_sums(session: Session) -> Iterator[AuditFinding]:
-    for host in claims.inconsistent_hosts(session):
-        compared = claims.compare_sums(session, host)
-        if compared is not None:
-            before, after = compared
-            yield kinds.CLAIM_SUMS.found(host, f"its row has {claims.text(*before)}; its claims add up to {claims.text(*after)}", host=host)
+    for one in claims.inconsistent_hosts(session):
+        yield kinds.CLAIM_SUMS.found(one.host, f"its row has {one.row}; its claims add up to {one.claims}", host=one.host)
 
 
 def _claims_without_server(session: Session) -> Iterator[AuditFinding]:

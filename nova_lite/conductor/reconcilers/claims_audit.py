@@ -15,9 +15,8 @@ def repair(services: Services) -> None:
     """One query over all hosts; only those that look wrong are locked and compared again."""
     with services.database.reader() as session:
         suspects = claims.inconsistent_hosts(session)
-    for host in suspects:
+    for suspect in suspects:
         with services.database.writer() as session:
-            repaired = claims.repair_sums(session, host)
+            repaired = claims.repair_sums(session, suspect.host)
         if repaired is not None:
-            before, after = repaired
-            LOG.warning("host %s: its sums of claims were %s and are repaired to %s", host, claims.text(*before), claims.text(*after))
+            LOG.warning("host %s: its sums of claims were %s and are repaired to %s", repaired.host, repaired.row, repaired.claims)

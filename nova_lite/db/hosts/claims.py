@@ -143,43 +143,62 @@ def release(session: Session, *, server_id: str, host: str | None = None) -> Non
             connection.execute(_FREE, {**which, **{f"new_{name}": -getattr(claim, name) for name in _NAMES}})
 
 
-def inconsistent_hosts(session: Session) -> Sequence[str]:
-    """Names of the hosts whose sums differ from their claims, at a glance: claims may be in the middle of a commit."""
-    counted: dict[str, Any] = {
-        "servers_claimed": sa.func.count(Claim.server_id),
-        **{f"{name}_claimed": sa.func.coalesce(sa.func.sum(getattr(Claim, name)), 0) for name in _NAMES}}
-    query = sa.select(Host.name).outerjoin(Claim, Claim.host == Host.name).group_by(Host.number, Host.name).having(
-        sa.or_(*(sa.func.max(getattr(Host, name)) != total for name, total in counted.items())))
-    return session.scalars(query).all()
+@dataclasses.dataclass(frozen=True)
+class Sums:
+    """What hosts' rows have, or claims add up to."""
+
+    servers: int
+    resources: Resources
+
+    def __str__(self) -> str:
+        return text(self.resources, self.servers)
 
 
-def compare_sums(session: Session, host: str, *, is_locked: bool = False) -> tuple[tuple[Resources, int], tuple[Resources, int]] | None:
-    """What the host's sums are, and what its claims add up to, each with the number of servers; None: they agree.
+@dataclasses.dataclass(frozen=True)
+class Inconsistency:
+    """A host whose row has other sums than its claims add up to."""
 
-    `is_locked`: the host's row is, to the end of the transaction. Every change of a claim updates that row in the same
-    transaction, so while it is locked the claims do not change.
+    host: str
+    row: Sums
+    claims: Sums
+
+
+_SUMS = ("servers_claimed", *(f"{name}_claimed" for name in _NAMES))
+_TOTALS = (sa.func.count(Claim.server_id), *(sa.func.coalesce(sa.func.sum(getattr(Claim, name)), 0) for name in _NAMES))
+_INCONSISTENT: Any = sa.select(Host.name, *(sa.func.max(getattr(Host, name)) for name in _SUMS), *_TOTALS).outerjoin(
+    Claim, Claim.host == Host.name).group_by(Host.number, Host.name).having(
+    sa.or_(*(sa.func.max(getattr(Host, name)) != total for name, total in zip(_SUMS, _TOTALS, strict=True))))
+
+
+def inconsistent_hosts(session: Session) -> list[Inconsistency]:
+    """The hosts whose sums differ from their claims, by one statement, which sees each transaction whole."""
+    rows = session.execute(_INCONSISTENT).all()
+    return [Inconsistency(row[0], _as_sums(row[1:1 + len(_SUMS)]), _as_sums(row[1 + len(_SUMS):])) for row in rows]
+
+
+def _as_sums(numbers: Sequence[Any]) -> Sums:
+    return Sums(int(numbers[0]), Resources(**{name: int(number) for name, number in zip(_NAMES, numbers[1:], strict=True)}))
+
+
+def repair_sums(session: Session, host: str) -> Inconsistency | None:
+    """Set the host's sums to what its claims add up to, and say what they were. None: they agree.
+
+    Every change of a claim updates the host's row in the same transaction, so while that row is locked the claims do
+    not change.
     """
-    query = sa.select(Host).where(Host.name == host)
-    row = session.scalars(for_update(query) if is_locked else query).one_or_none()
+    row = session.scalars(for_update(sa.select(Host).where(Host.name == host))).one_or_none()
     if row is None:
         return None
     claims = session.scalars(sa.select(Claim).where(Claim.host == host).execution_options(populate_existing=True)).all()
-    before = row.allocated, row.servers_claimed
-    after = sum((claim.resources for claim in claims), Resources()), len(claims)
-    return None if before == after else (before, after)
-
-
-def repair_sums(session: Session, host: str) -> tuple[tuple[Resources, int], tuple[Resources, int]] | None:
-    """Set the host's sums to what its claims add up to; (sums before, sums after) with the numbers of servers. None: they agree."""
-    compared = compare_sums(session, host, is_locked=True)
-    if compared is not None:
-        resources, servers = compared[1]
-        row = session.scalars(sa.select(Host).where(Host.name == host)).one()
-        for name, amount in resources.amounts().items():
-            setattr(row, f"{name}_claimed", amount)
-        row.servers_claimed = servers
-        session.flush()
-    return compared
+    before = Sums(row.servers_claimed, row.allocated)
+    after = Sums(len(claims), sum((claim.resources for claim in claims), Resources()))
+    if before == after:
+        return None
+    for name, amount in after.resources.amounts().items():
+        setattr(row, f"{name}_claimed", amount)
+    row.servers_claimed = after.servers
+    session.flush()
+    return Inconsistency(host, before, after)
 
 
 def text(resources: Resources, servers: int | None = None) -> str:

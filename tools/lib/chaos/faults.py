@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -248,6 +249,23 @@ def _clock_fault(key: str, daemon: str, *, row: int, hours: int, shape: str = "d
             cloud.clocks.set(daemon, 0)
 
 
+def _few_files(key: str, daemon: str, *, row: int, shape: str = "daemons") -> None:
+    @fault(key, shape=shape, row=row, seconds=30, cuts_reads=True, summary=f"{daemon} may open no more files than it has now, and three.")
+    def limit(cloud: Target, seconds: float, rng: random.Random) -> None:
+        before = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in cloud.pids(daemon)}
+        for pid, (_, most) in before.items():
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(map(int, os.listdir(f"/proc/{pid}/fd"))) + 4, most))
+        try:
+            time.sleep(seconds)
+        finally:
+            for pid, limits in before.items():
+                with contextlib.suppress(ProcessLookupError):
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+
+_few_files("api-few-files", "nova-api", row=46)
+_few_files("conductor-few-files", "nova-conductor", row=46)
+_few_files("up-few-files", "nova-lite", row=44, shape="up")
 _clock_fault("conductor-clock-behind", "nova-conductor", row=36, hours=-1)
 _clock_fault("conductor-clock-ahead", "nova-conductor", row=37, hours=1)
 _clock_fault("compute-clock-ahead", "nova-compute", row=38, hours=1)
