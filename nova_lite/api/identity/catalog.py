@@ -195,8 +195,8 @@ def show_endpoint(req: Request, endpoint_id: str) -> Body:
 
 @route("GET", "/regions", policy=Rule("identity:list_regions", ANYONE), response=listed("regions", _REGION))
 def list_regions(req: Request) -> Body:
-    """List regions: there is one. 200."""
-    return collection(req, "regions", "/regions", _regions(req))
+    """List regions: there is one; `parent_region_id` filters. 200."""
+    return collection(req, "regions", "/regions", _matching(req, _regions(req), "parent_region_id"))
 
 
 @route("GET", "/regions/{region_id}", policy=Rule("identity:get_region", ANYONE), response=closed(region=_REGION))

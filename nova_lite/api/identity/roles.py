@@ -6,6 +6,7 @@ from __future__ import annotations
 from nova_lite import context, errors
 from nova_lite.api.identity import attributes
 from nova_lite.api.identity.catalog import SELF, collection, listed
+from nova_lite.api.identity.projects import refuse_comparators
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import NULL, OBJECT, STRING, STRING_OR_NULL, Field, Property, closed, many
 from nova_lite.api.wsgi.routing import route
@@ -48,8 +49,9 @@ def role_view(req: Request, role: users.Role) -> Body:
 
 @route("GET", "/roles", policy=Rule("identity:list_roles", ADMIN), response=listed("roles", _ROLE))
 def index(req: Request) -> Body:
-    """List roles; `name` filters. 200."""
-    rows = users.find(req.db, users.Role, name=req.query.get("name"))
+    """List roles; `name` and `domain_id` filter, of which no role has one. 200. 400: an inexact filter."""
+    refuse_comparators(req)
+    rows = [] if req.query.get("domain_id") else users.find(req.db, users.Role, name=req.query.get("name"))
     return collection(req, "roles", "/roles", [role_view(req, role) for role in rows])
 
 

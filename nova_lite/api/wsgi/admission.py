@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)
 _MAX_TOKENS = 10_000
 # SQLite's writers take turns anyway; more of them would only keep readers from the interpreter.
 _SQLITE_WRITES = 4
-_LOGIN_PATHS = ("/auth/tokens",)
+_LOGIN_PATHS = ("/auth/tokens", "/password", "/application_credentials")  # those that compute hashes
 _CREATE_PATH = "/servers"
 
 

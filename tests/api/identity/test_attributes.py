@@ -92,7 +92,9 @@ def test_lists_are_filtered_as_the_query_says(cloud: IdentityCloud, admin: str, 
     assert project["id"] in ids("parent_id=default") & ids("is_domain=false")
     assert ids(f"parent_id={project['id']}") | ids("is_domain=true") == set()
     assert cloud.call("GET", "/users?password_expires_at=lt:2030-01-01T00:00:00Z", token=admin).json["users"] == []
-    for path in ("/projects?name__contains=a", "/users?name__startswith=a"):
+    for path, key in (("/roles?domain_id=default", "roles"), ("/regions?parent_region_id=above", "regions")):
+        assert cloud.call("GET", path, token=admin).json[key] == []
+    for path in ("/projects?name__contains=a", "/users?name__startswith=a", "/roles?name__icontains=a"):
         refused = cloud.call("GET", path, token=admin)
         assert (refused.status_int, "name__" in refused.json["error"]["message"]) == (400, True)
 

@@ -31,6 +31,7 @@ def read_once(counts: Mapping[str, int], *, most: int) -> Backlog:
 @pytest.mark.parametrize(("line", "share"), [
     ("GET /v2.1/servers", "reads"), ("HEAD /v2.1/servers/x", "reads"), ("POST /v2.1/servers", "writes"), ("DELETE /v2.1/servers/x", "writes"),
     ("POST /identity/v3/auth/tokens", "logins"), ("GET /identity/v3/auth/tokens", "reads"),
+    ("POST /identity/v3/users/x/password", "logins"), ("POST /identity/v3/users/x/application_credentials", "logins"),
     ("PUT /image/v2/images/x/file", "transfers"), ("GET /image/v2/images/x/file", "transfers"),
 ])
 def test_each_request_has_a_share(line: str, share: str) -> None:
