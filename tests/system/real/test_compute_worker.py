@@ -73,9 +73,6 @@ class Conductor:
     ) -> NetworkState:
         return NetworkState()
 
-    def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]:
-        return ()
-
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
         return ()
 
