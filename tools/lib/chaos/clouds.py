@@ -16,6 +16,7 @@ from tools.lib.chaos.clock import Clocks
 from tools.lib.daemons import DAEMONS, Daemons, environment, program
 from tools.lib.services import Process, ServiceError, free_port
 from tools.lib.services.processes import descendants, wait_until
+from tools.lib.services.service import write_private
 
 HOSTS = 3
 _QUOTA = {"instances": -1, "cores": -1, "ram": -1, "ports": -1}
@@ -60,9 +61,15 @@ class _Daemons(Daemons):
         self._rates, self._clocks = rates, clocks
 
     def start_daemon(self, name: str) -> None:
+        with self.unreliable(name):
+            super().start_daemon(name)
+
+    @contextlib.contextmanager
+    def unreliable(self, name: str) -> Iterator[None]:
+        """What is started meanwhile is that daemon."""
         path = os.pathsep.join([str(LOSSY), *filter(None, [os.environ.get("PYTHONPATH")])])
         with _environment(PYTHONPATH=path, CHAOS_MESSAGE_RATES=str(self._rates), **self._clocks.environment(name)):
-            super().start_daemon(name)
+            yield
 
 
 class SeparateDaemons:
@@ -92,6 +99,22 @@ class SeparateDaemons:
 
     def pids(self, name: str) -> list[int]:
         return _pids(self.process(name))
+
+    @contextlib.contextmanager
+    def another(self, daemon: str, name: str, **options: str) -> Iterator[Process]:
+        """One more daemon of the kind, with other options of [DEFAULT]."""
+        lines = self.cloud.nova_conf.read_text().splitlines()
+        kept = [line for line in lines if line.partition(" = ")[0] not in options]
+        config = self.state / f"{daemon}-{name}.conf"
+        changed = "\n".join(f"{option} = {value}" for option, value in options.items())
+        write_private(config, "\n".join(kept).replace("[DEFAULT]", f"[DEFAULT]\n{changed}"))
+        process = Process(f"{daemon}-{name}", self.state / "log")
+        with self.cloud.unreliable(f"{daemon}-{name}"):
+            process.start([program(daemon), "--config-file", str(config)], env=environment())
+        try:
+            yield process
+        finally:
+            process.end()
 
     def audit(self, *arguments: str) -> list[dict[str, Any]]:
         return _audit("--config-file", str(self.cloud.nova_conf), *arguments)
