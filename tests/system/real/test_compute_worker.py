@@ -76,6 +76,9 @@ class Conductor:
     def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
         return ()
 
+    def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]:
+        return ()
+
     def audit(self, ctxt: Context, *, settled_s: float) -> tuple[AuditFinding, ...]:
         raise AssertionError("a worker does not call this")
 
