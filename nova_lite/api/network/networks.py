@@ -80,11 +80,11 @@ CREATE = schemas.new_body(
     {
         **_CHANGEABLE,
         **schemas.OWNER,
-        "mtu": {"type": "integer", "minimum": 0, "maximum": 65535},
+        "mtu": schemas.NUMBER,
         "availability_zone_hints": {"type": "array"},
         "provider:network_type": schemas.maybe(schemas.TEXT),
         "provider:physical_network": schemas.maybe(schemas.TEXT),
-        "provider:segmentation_id": schemas.maybe({"type": "integer", "minimum": 1, "maximum": 16777215}),
+        "provider:segmentation_id": schemas.maybe(schemas.NUMBER),
     },
 )
 UPDATE = schemas.body("network", _CHANGEABLE)
@@ -140,15 +140,15 @@ def _create(req: Request, params: Body) -> Body:
         port_security_enabled=params.get("port_security_enabled", True),
         mtu=_mtu(req, params),
     )
-    networks.create(req.db, network, segment=params.get("provider:segmentation_id"), rng=authorization.RNG)
+    networks.create(req.db, network, segment=schemas.number(params, "provider:segmentation_id", minimum=1, maximum=16777215), rng=authorization.RNG)
     return view(FIELDS, network, req)
 
 
 def _mtu(req: Request, params: Body) -> int:
     """The network's MTU in bytes; 0 or none means the maximum of the underlay, as in Neutron."""
     maximum = int(req.conf.network.mtu)
-    mtu = int(params.get("mtu") or maximum)
-    if not 576 <= mtu <= maximum:  # RFC 791: every host accepts 576 bytes
+    mtu = schemas.number(params, "mtu", minimum=0, maximum=maximum) or maximum
+    if mtu < 576:  # RFC 791: every host accepts 576 bytes
         raise errors.BadRequest(reason=f"Invalid input for mtu. Reason: {mtu} is not from 576 to {maximum}.")
     return mtu
 

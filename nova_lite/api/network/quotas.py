@@ -28,9 +28,8 @@ _ABSENT: dict[str, object] = {"subnetpool": 0, "rbac_policy": 0}
 _INTEGERS = each(" ".join((*_QUOTAS, *_ABSENT)), INTEGER)
 _LIMITS = closed(quota=closed(**_INTEGERS))
 _DETAILS = closed(quota=closed(**each(" ".join((*_QUOTAS, *_ABSENT)), closed(limit=INTEGER, used=INTEGER, reserved=INTEGER))))
-_LIMIT = {"type": "integer", "minimum": -1, "maximum": MAX_INTEGER}
 UPDATE = schemas.body("quota", {
-    **dict.fromkeys((*_QUOTAS, *_ABSENT), _LIMIT), "check_limit": schemas.maybe(schemas.BOOL), "force": schemas.maybe(schemas.BOOL)})
+    **dict.fromkeys((*_QUOTAS, *_ABSENT), schemas.NUMBER), "check_limit": schemas.maybe(schemas.BOOL), "force": schemas.maybe(schemas.BOOL)})
 
 
 @route("GET", "/quotas", policy=Rule("get_quotas", ADMIN), response=closed(quotas=many(closed(**each("project_id tenant_id", STRING), **_INTEGERS))))
@@ -53,14 +52,15 @@ def update(req: Request, project_id: str, body: Body) -> Body:
     200 with all limits. 400: an unknown one, one of what does not exist here, or one below what is used.
     """
     params = body["quota"]
-    authorization.refuse_unsupported(params, _ABSENT)
-    limits = {name: limit for name, limit in params.items() if name in _QUOTAS}
+    limits = {name: int(params[name]) if params[name] in (-1, "-1") else schemas.number(params, name, minimum=0, maximum=MAX_INTEGER) or 0
+              for name in (*_QUOTAS, *_ABSENT) if name in params}
+    authorization.refuse_unsupported(limits, _ABSENT)
     used = _used(req, project_id) if params.get("check_limit") else {}
     for name, limit in limits.items():
         if 0 <= limit < used.get(name, 0):
             raise errors.BadRequest(
                 reason=f"Quota limit {limit} for {name} must be greater than or equal to already used {used[name]}.")
-    quotas.set_limits(req.db, project_id, {_QUOTAS[name]: limit for name, limit in limits.items()})
+    quotas.set_limits(req.db, project_id, {_QUOTAS[name]: limit for name, limit in limits.items() if name in _QUOTAS})
     return {"quota": _limits(req, project_id)}
 
 

@@ -7,9 +7,11 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from nova_lite import errors
 from nova_lite.api.wsgi import responses
 from nova_lite.api.wsgi.request import Body
 from nova_lite.api.wsgi.responses import STRING, closed, many
+from nova_lite.api.wsgi.validation import integer
 
 Schema = Mapping[str, Any]
 TEXT: Schema = {"type": "string", "maxLength": 255}
@@ -17,6 +19,7 @@ BOOL: Schema = {"type": "boolean"}
 UUID: Schema = {"type": "string", "format": "uuid"}
 UUIDS: Schema = {"type": "array", "items": UUID, "maxItems": 100}
 NULL: Schema = {"type": "null"}
+NUMBER: Schema = {"type": ["integer", "string"]}  # stock clients send what was typed, and Neutron converts it: see `number`
 MAX_BULK = 100  # resources of one request; Neutron has no bound
 ADDRESS: Schema = {"type": "string", "maxLength": 64}
 # In responses.
@@ -25,6 +28,20 @@ OWNER: Schema = {
     "tenant_id": {"type": "string", "maxLength": 64},
     "project_id": {"type": "string", "maxLength": 64},
 }
+
+
+def number(params: Body, name: str, *, minimum: int, maximum: int) -> int | None:
+    """The whole number that the body has there, or that its digits write; None: there is none.
+
+    :raises errors.BadRequest: it is no number, or not within the bounds.
+    """
+    value = params.get(name)
+    if value is None:
+        return None
+    found = value if isinstance(value, int) else integer(value)
+    if found is None or not minimum <= found <= maximum:
+        raise errors.BadRequest(reason=f"Invalid input for {name}. Reason: '{value}' is not an integer from {minimum} to {maximum}.")
+    return found
 
 
 def maybe(schema: Schema) -> Schema:

@@ -92,11 +92,11 @@ CREATE = schemas.new_body(
         **_CHANGEABLE,
         **schemas.OWNER,
         "network_id": schemas.UUID,
-        "ip_version": {"type": "integer"},
+        "ip_version": schemas.NUMBER,
         "cidr": schemas.maybe(schemas.ADDRESS),
         "subnetpool_id": schemas.maybe(schemas.TEXT),
         "segment_id": schemas.maybe(schemas.TEXT),
-        "prefixlen": schemas.maybe({"type": "integer"}),
+        "prefixlen": schemas.maybe(schemas.NUMBER),
         "use_default_subnetpool": schemas.BOOL,
         "ipv6_ra_mode": schemas.maybe(schemas.TEXT),
         "ipv6_address_mode": schemas.maybe(schemas.TEXT),
@@ -147,7 +147,7 @@ def _create(req: Request, params: Body) -> Body:
     project_id = authorization.project_of(req, params)
     network = networks.get(req.db, params["network_id"], project_id=req.ctxt.visible_project)
     authorization.refuse_unless_owner(req, network.project_id, "create_subnet")
-    if params.get("ip_version", 4) != 4:
+    if schemas.number(params, "ip_version", minimum=4, maximum=6) not in (None, 4):
         raise errors.BadRequest(
             reason="Invalid input for ip_version. Reason: only IPv4 subnets are supported yet."
         )

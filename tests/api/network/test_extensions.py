@@ -65,7 +65,7 @@ def _quotas(cloud: NetworkCloud) -> None:
     path = f"/quotas/{OWN}"
     limits = cloud.get(path).body["quota"]
     assert cloud.get("/quotas", user="admin").body["quotas"] == []
-    changed = cloud.request("PUT", path, {"quota": {"router": 21, "floatingip": -1}}, user="admin").body["quota"]
+    changed = cloud.request("PUT", path, {"quota": {"router": "21", "floatingip": "-1"}}, user="admin").body["quota"]
     assert changed == {**limits, "router": 21, "floatingip": -1} == cloud.get(path).body["quota"]
     assert cloud.get("/quotas", user="admin").body["quotas"] == [{**changed, "project_id": OWN, "tenant_id": OWN}]
     for quota in ({"rbac_policy": 1}, {"bogus": 1}, {"router": -2}, {"router": "many"}):

@@ -36,6 +36,16 @@ def test_a_network_is_created_shown_listed_updated_and_deleted(cloud: NetworkClo
     assert cloud.get(f"/networks/{network['id']}").status == 404
 
 
+def test_numbers_may_be_written_in_digits(cloud: NetworkCloud) -> None:
+    """As the openstack client sends --mtu and --provider-segment."""
+    network = cloud.create("network", user="admin", mtu="1400", **{"provider:segmentation_id": "4711"}).body
+    assert (network["mtu"], network["provider:segmentation_id"]) == (1400, 4711)
+    assert cloud.create("subnet", user="admin", network_id=network["id"], cidr="10.1.0.0/24", ip_version="4").status == 201
+    for name, value in (("mtu", "many"), ("mtu", "-1"), ("mtu", "70000"), ("mtu", 575), ("provider:segmentation_id", "0")):
+        refused = cloud.request("POST", "/networks", {"network": {name: value}}, user="admin")
+        assert (refused.status, name in refused.fault) == (400, True), (name, value, refused.body)
+
+
 def test_a_subnet_gets_a_default_gateway_and_pool(cloud: NetworkCloud) -> None:
     network_id, subnet_id = cloud.network(cidr="10.7.0.0/24", name="n")
     subnet = cloud.get(f"/subnets/{subnet_id}").body["subnet"]
