@@ -48,6 +48,15 @@ def test_what_was_accepted_and_failed_is_a_broken_promise() -> None:
     assert "os-stop of s1" in broken.wrong[0]
 
 
+def test_creates_may_fail_while_the_only_worker_is_down() -> None:
+    assert result(fault="network-hung", failed="nova-network on fake is down").accepted_failed == 1, "a stop waits"
+    load = Load.__new__(Load)
+    load.operations, load.reads, load.refused = [Operation("create", "s1", 1.5, "nova-network on fake is down")], [], 0
+    found = _result(FAULTS["network-hung"], "1-0", load, 1.0, [], [], healed_at=0.0)
+    assert (found.verdict, found.refused) == ("pass", 1)
+    assert _result(FAULTS["broker-hung"], "1-0", load, 1.0, [], [], healed_at=0.0).verdict == "fail"
+
+
 def test_reads_fail_only_where_the_fault_cuts_them() -> None:
     assert result(reads=(True, False, True)).wrong == ["1 reads failed"]
     assert result(fault="database-killed", reads=(True, False, True)).wrong == []

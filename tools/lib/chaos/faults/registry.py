@@ -22,7 +22,8 @@ Inject = Callable[..., None]
 class Fault:
     """`inject(cloud, seconds, rng)` returns when all is whole again. `row`: its number in docs/reliability.md.
 
-    `cuts_reads`: reads may fail meanwhile, since what serves them is what is broken.
+    `cuts_reads`: reads may fail meanwhile, since what serves them is what is broken. `downs_hosts`: what needs
+    a host may end with the reason that its worker is down, since there is no other.
     """
 
     name: str
@@ -32,17 +33,18 @@ class Fault:
     summary: str
     inject: Inject
     cuts_reads: bool = False
+    downs_hosts: bool = False
 
 
 FAULTS: dict[str, Fault] = {}
 
 
 def fault(  # the columns of the table
-    name: str, *, shape: str = "daemons", row: int, seconds: float, cuts_reads: bool = False, summary: str = "",
+    name: str, *, shape: str = "daemons", row: int, seconds: float, cuts_reads: bool = False, downs_hosts: bool = False, summary: str = "",
 ) -> Callable[[Inject], Inject]:
     """Register the function; its docstring is the summary, unless one is given."""
     def register(inject: Inject) -> Inject:
-        FAULTS[name] = Fault(name, shape, row, seconds, summary or (inject.__doc__ or "").strip(), inject, cuts_reads)
+        FAULTS[name] = Fault(name, shape, row, seconds, summary or (inject.__doc__ or "").strip(), inject, cuts_reads, downs_hosts)
         return inject
 
     return register
