@@ -6,14 +6,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
+from oslo_log import log as logging
+
 from nova_lite.network import names
 from nova_lite.network.forwarding_sync import ForwardingSync
 from nova_lite.network.linux.namespaces import run
 from nova_lite.network.records import Records
 from nova_lite.rpc.network import ForwardingChange, Network
+from nova_lite.worker.commands import CommandFailed
 
 # With the first the bridge sends frames for unknown MACs to other hosts, and learns from theirs which MACs are there.
 _LEARNING, _KNOWING = "learning on flood on", "learning off flood off"
+_EVERYONE = "00:00:00:00:00:00"  # entries of this address say where frames for all go: see bridges.py
+_Entries = tuple[str, dict[str, str]]  # how unknown MACs are treated, and tunnel by MAC
+
+LOG = logging.getLogger(__name__)
 
 
 class Forwarding:
@@ -27,7 +34,7 @@ class Forwarding:
         self._sync = sync
         self._records = records
         self._tunnel_ip = tunnel_ip
-        self._set: dict[str, tuple[str, dict[str, str]]] = {}  # by network: how unknown MACs are treated, and tunnel by MAC
+        self._set: dict[str, _Entries] = {}  # by network
 
     def change(self, changes: Iterable[ForwardingChange]) -> set[str]:
         """Take changes that were sent of networks that are here."""
@@ -56,24 +63,15 @@ class Forwarding:
         is_whole = places is not None and all(place.is_secured for place in remote.values())
         mode = _KNOWING if is_whole else _LEARNING
         required = {mac: place.tunnel_ip for mac, place in remote.items()}
-        if self._set.get(network_id) == (mode, required):
-            return
-        device = names.overlay_name(network_id)
-        old_mode, tunnels = self._set.get(network_id) or ("", {})
-        on_bridge = set(tunnels)
-        if network_id not in self._set:
-            tunnels, on_bridge = _present(device)
-        self._set.pop(network_id, None)  # until the kernel has taken it
-        lines = [f"fdb del {mac} dev {device} master" for mac in sorted(on_bridge - required.keys())]
-        lines += [f"fdb del {mac} dev {device} dst {tunnels[mac]} self" for mac in sorted(tunnels.keys() - required.keys())]
-        lines += [f"fdb replace {mac} dev {device} dst {tunnel} self permanent"
-                  for mac, tunnel in required.items() if tunnels.get(mac) != tunnel]
-        lines += [f"fdb replace {mac} dev {device} master static sticky" for mac in sorted(required.keys() - on_bridge)]
-        if mode != old_mode:
-            lines.append(f"link set dev {device} {mode}")
-        run(["bridge", "-batch", "-"], stdin="\n".join(lines) + "\n")
-        if mode == _KNOWING != old_mode:  # what was learned before may be wrong, and no frame corrects it now
-            run(["ip", "link", "set", "dev", device, "type", "bridge_slave", "fdb_flush"])
+        known = self._set.pop(network_id, None)  # until the kernel has taken it
+        if known != (mode, required):
+            try:
+                _change(network_id, known or _present(network_id), (mode, required))
+            except CommandFailed as refused:
+                if known is None:
+                    raise
+                LOG.warning("network %s: somebody else changed its forwarding entries: %s", network_id, refused)
+                _change(network_id, _present(network_id), (mode, required))
         self._set[network_id] = mode, required
 
     def renew(self, network_id: str) -> None:
@@ -89,8 +87,29 @@ class Forwarding:
         return bool(self._tunnel_ip) and network_id in self._records.networks
 
 
-def _present(device: str) -> tuple[dict[str, str], set[str]]:
-    """What an earlier process has left: tunnel by MAC, and the MACs of the bridge's entries."""
+def _change(network_id: str, before: _Entries, after: _Entries) -> None:
+    """:raises CommandFailed: the kernel has not what `before` says."""
+    device = names.overlay_name(network_id)
+    (old_mode, old), (mode, new) = before, after
+    lines = [f"fdb del {mac} dev {device} master" for mac in sorted(old.keys() - new.keys())]
+    lines += [f"fdb del {mac} dev {device} dst {old[mac]} self" for mac in sorted(old.keys() - new.keys())]
+    lines += [f"fdb replace {mac} dev {device} dst {tunnel} self permanent" for mac, tunnel in new.items() if old.get(mac) != tunnel]
+    lines += [f"fdb replace {mac} dev {device} master static sticky" for mac in sorted(new.keys() - old.keys())]
+    if mode != old_mode:
+        lines.append(f"link set dev {device} {mode}")
+    run(["bridge", "-batch", "-"], stdin="\n".join(lines) + "\n")
+    if mode == _KNOWING != old_mode:  # what was learned before may be wrong, and no frame corrects it now
+        run(["ip", "link", "set", "dev", device, "type", "bridge_slave", "fdb_flush"])
+
+
+def _present(network_id: str) -> _Entries:
+    """What an earlier process has left, once half of an entry is made whole or removed; its mode is not known."""
+    device = names.overlay_name(network_id)
     entries = json.loads(run(["bridge", "-j", "fdb", "show", "dev", device]) or "[]")
-    tunnels = {entry["mac"]: entry["dst"] for entry in entries if "dst" in entry and entry["mac"] != "00:00:00:00:00:00"}
-    return tunnels, {entry["mac"] for entry in entries if "sticky" in entry.get("flags", ())}
+    tunnels = {entry["mac"]: entry["dst"] for entry in entries if "dst" in entry and entry["mac"] != _EVERYONE}
+    on_bridge = {entry["mac"] for entry in entries if "sticky" in entry.get("flags", ())}
+    halves = [f"fdb del {mac} dev {device} master" for mac in sorted(on_bridge - tunnels.keys())]
+    halves += [f"fdb replace {mac} dev {device} master static sticky" for mac in sorted(tunnels.keys() - on_bridge)]
+    if halves:
+        run(["bridge", "-batch", "-"], stdin="\n".join(halves) + "\n")
+    return "", tunnels

@@ -133,6 +133,17 @@ def test_a_port_that_is_gone_has_no_entry(hosts: Hosts) -> None:
     assert hosts.pings() == (True, 0)
 
 
+def test_entries_that_somebody_else_changed_are_made_right(hosts: Hosts) -> None:
+    """One that is to go is gone already, and another has lost its half in the bridge."""
+    hosts.know(5, (*PLACES, PortPlace(mac="fa:16:3e:00:00:77", tunnel_ip=BYSTANDER)))
+    device = names.overlay_name(NET.id)
+    hosts.one.sh(f"bridge fdb del fa:16:3e:00:00:77 dev {device} dst {BYSTANDER} self; bridge fdb del {PORTS[1].mac} dev {device} master")
+    hosts.change(5, gone=("fa:16:3e:00:00:77",))
+    assert hosts.entries().count(PORTS[1].mac) == 2
+    assert "fa:16:3e:00:00:77" not in hosts.entries()
+    assert hosts.pings() == (True, 0)
+
+
 def test_while_a_port_elsewhere_is_not_secured_unknown_macs_are_flooded(hosts: Hosts) -> None:
     hosts.know(5)
     hosts.change(5, PortPlace(mac="fa:16:3e:00:00:77", tunnel_ip=BYSTANDER, is_secured=False), gone=(PORTS[1].mac,))
