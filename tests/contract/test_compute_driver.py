@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import subprocess
 import threading
 import time
@@ -20,6 +21,7 @@ from nova_lite import errors
 from nova_lite.compute.virt.driver import Driver
 from nova_lite.compute.virt.fake.driver import FakeDriver
 from nova_lite.compute.virt.libvirt.driver import LibvirtDriver
+from nova_lite.compute.virt.libvirt.hardware import capability_probe
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import ConsoleType, Guest
 from tests.support.guests import ImageServer, guest_of, image_server
@@ -70,7 +72,16 @@ def _soon(is_true: Callable[[], bool]) -> bool:
 def _conf(directory: Path, text: str = "") -> cfg.ConfigOpts:
     file = directory / "nova.conf"
     file.write_text(f"[DEFAULT]\nhost = node1\nstate_path = {directory}/state\n{text}")
-    return options.load([], files=[str(file)])
+    conf = options.load([], files=[str(file)])
+    if missing() == []:
+        conf.set_default("virt_type", _virt_type(), "libvirt")
+    return conf
+
+
+@functools.cache
+def _virt_type() -> str:
+    """How guests run here: found out once, each worker on a fresh directory would run its test guest for a second."""
+    return capability_probe.probe("/usr/bin/qemu-system-x86_64").type
 
 
 @contextlib.contextmanager

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uploads and downloads of 300 MiB through real HTTP servers: memory stays constant, and what a crash leaves is cleaned."""
+"""Uploads and downloads of 100 MiB through real HTTP servers: memory stays constant, and what a crash leaves is cleaned."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.wait import wait_until
 
 MIB = 1024**2
 CHUNK = b"0123456789abcdef" * (MIB // 16)
-COUNT = 300
+COUNT = 100
 _START = """
 import sys
 from nova_lite.runtime import concurrency
@@ -91,7 +91,7 @@ def warm(server: Server) -> Server:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_an_upload_of_300_mib_takes_no_memory(warm: Server, *, chunked: bool) -> None:
+def test_an_upload_of_100_mib_takes_no_memory(warm: Server, *, chunked: bool) -> None:
     made, before = warm.create(), warm.peak()
     assert warm.put(made, chunked=chunked)[0] == 204
     assert warm.peak() - before < 20 * MIB
@@ -102,7 +102,7 @@ def test_an_upload_of_300_mib_takes_no_memory(warm: Server, *, chunked: bool) ->
     assert (shown["status"], shown["size"], shown["os_hash_value"]) == ("active", COUNT * MIB, expected.hexdigest())
 
 
-def test_a_download_of_300_mib_takes_no_memory(warm: Server) -> None:
+def test_a_download_of_100_mib_takes_no_memory(warm: Server) -> None:
     made = warm.create()
     assert warm.put(made, chunked=False)[0] == 204
     before, received = warm.peak(), 0
@@ -116,7 +116,7 @@ def test_a_download_of_300_mib_takes_no_memory(warm: Server) -> None:
     assert warm.peak() - before < 20 * MIB
 
 
-def test_a_refused_upload_of_300_mib_takes_no_memory_and_is_answered(warm: Server) -> None:
+def test_a_refused_upload_of_100_mib_takes_no_memory_and_is_answered(warm: Server) -> None:
     made = warm.create()
     assert warm.put(made, chunked=False, count=1)[0] == 204
     before = warm.peak()
