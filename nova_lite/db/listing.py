@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from nova_lite import errors
 
 _Row = TypeVar("_Row")
 Columns = Mapping[str, sa.ColumnElement[Any]]
+TAG_FILTERS = ("tags", "tags-any", "not-tags", "not-tags-any")  # each a list of tags
 CHANGED_SINCE = "changed_since"  # a filter on the time of the last change, or of the creation
 
 
@@ -34,13 +36,36 @@ ALL = Page()
 
 def matching(columns: Columns, filters: Mapping[str, Sequence[object]]) -> list[sa.ColumnElement[bool]]:
     """One condition per filter: the column is one of the filter's values; None means NULL. For CHANGED_SINCE see there."""
-    return [_changed_since(columns, values) if name == CHANGED_SINCE else _one_of(columns[name], values)
-            for name, values in filters.items()]
+    return [_condition(columns, name, values) for name, values in filters.items()]
+
+
+def _condition(columns: Columns, name: str, values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    if name == CHANGED_SINCE:
+        return _changed_since(columns, values)
+    return _tagged(columns, name, values) if name in TAG_FILTERS else _one_of(columns[name], values)
+
+
+def has_tags(columns: Columns) -> bool:
+    """Whether these resources have tags."""
+    return "tags" in _table(columns).c
+
+
+def _tagged(columns: Columns, name: str, lists: Sequence[Sequence[str]]) -> sa.ColumnElement[bool]:
+    # A JSON list is kept as its text on all three databases, a tag in it as its quoted text.
+    text = sa.func.coalesce(sa.cast(_table(columns).c.tags, sa.Text), "")
+    join = sa.or_ if name.endswith("-any") else sa.and_
+    found = sa.and_(*(join(*(text.contains(json.dumps(tag), autoescape=True) for tag in tags)) for tags in lists))
+    return sa.not_(found) if name.startswith("not-") else found
+
+
+def _table(columns: Columns) -> Any:  # SQLAlchemy types the columns of a table as any elements
+    created_at: Any = columns["created_at"]
+    return created_at.table
 
 
 def _changed_since(columns: Columns, values: Sequence[object]) -> sa.ColumnElement[bool]:
-    made: Any = columns["created_at"]  # a table's column
-    return sa.and_(*(sa.func.coalesce(made.table.c.updated_at, made) >= value for value in values))
+    changed_at = sa.func.coalesce(_table(columns).c.updated_at, columns["created_at"])
+    return sa.and_(*(changed_at >= value for value in values))
 
 
 def _one_of(column: sa.ColumnElement[Any], values: Sequence[object]) -> sa.ColumnElement[bool]:

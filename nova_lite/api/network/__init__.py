@@ -12,10 +12,11 @@ from nova_lite.api.network import (
     security_group_rules,
     security_groups,
     subnets,
+    tags,
 )
 from nova_lite.api.wsgi.request import Body
 
-RESOURCES = (networks, subnets, ports, security_groups, security_group_rules, floating_ips, routers, auto_topology, quotas, extensions)
+RESOURCES = (networks, subnets, ports, security_groups, security_group_rules, floating_ips, routers, tags, auto_topology, quotas, extensions)
 _TYPES = {
     400: "BadRequest",
     401: "Unauthorized",

@@ -52,6 +52,7 @@ EXTENSIONS = {
     "sort-key-validation": "Sort Key Validation",
     "sorting": "Sorting support",
     "standard-attr-description": "standard-attr-description",
+    "standard-attr-tag": "Tag support for resources with standard attribute",
     "standard-attr-timestamp": "Resource timestamps",
     "subnet-external-network": "Subnet belongs to external network",
 }

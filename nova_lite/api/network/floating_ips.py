@@ -11,7 +11,6 @@ from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import (
     BOOLEAN,
-    EMPTY_LIST,
     NULL,
     STRING,
     STRING_OR_NULL,
@@ -19,6 +18,7 @@ from nova_lite.api.wsgi.responses import (
     UUID,
     Field,
     closed,
+    many,
     nullable,
     view,
 )
@@ -64,7 +64,7 @@ FIELDS = (
     Field("status", lambda r: "ACTIVE" if r.port else "DOWN", STRING),
     Field("port_details", lambda r: r.port and {field.name: field.read(r.port) for field in _PORT_FIELDS}, nullable(_PORT_FIELDS)),
     Field("qos_policy_id", lambda _: None, NULL),
-    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("tags", lambda r: r.floating.tags or [], many(STRING)),
     Field("dns_name", lambda _: "", STRING),
     Field("dns_domain", lambda _: "", STRING),
     Field("created_at", lambda r: schemas.moment(r.floating.created_at), TIME),

@@ -56,6 +56,8 @@ def read(
             is_empty = is_empty or constants[name].lower() not in {value.lower() for value in values}
         elif name == listing.CHANGED_SINCE:
             filters[name] = [_time(name, value) for value in values]
+        elif name in listing.TAG_FILTERS and listing.has_tags(columns):
+            filters[name] = [value.split(",") for value in values]
         elif name in columns and name not in _NEVER_FILTERS:
             filters[name] = [_value(name, columns, value) for value in values]
         else:

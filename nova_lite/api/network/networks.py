@@ -44,7 +44,7 @@ FIELDS = (
     Field("availability_zones", lambda _: [], EMPTY_LIST),
     Field("ipv4_address_scope", lambda _: None, NULL),
     Field("ipv6_address_scope", lambda _: None, NULL),
-    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("tags", lambda n: n.tags or [], many(STRING)),
     Field("created_at", lambda n: schemas.moment(n.created_at), TIME),
     Field("updated_at", lambda n: schemas.moment(n.updated_at or n.created_at), TIME),
     Field("provider:network_type", lambda _: "vxlan", STRING, role=ADMIN),

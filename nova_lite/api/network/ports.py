@@ -37,7 +37,7 @@ FIELDS = (
     Field("binding:vnic_type", lambda _: "normal", STRING),
     Field("allowed_address_pairs", lambda _: [], EMPTY_LIST),
     Field("extra_dhcp_opts", lambda _: [], EMPTY_LIST),
-    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("tags", lambda p: p.tags or [], many(STRING)),
     Field("created_at", lambda p: schemas.moment(p.created_at), TIME),
     Field("updated_at", lambda p: schemas.moment(p.updated_at or p.created_at), TIME),
     Field("binding:host_id", lambda p: p.host or "", STRING, role=ADMIN),

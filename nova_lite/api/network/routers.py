@@ -56,7 +56,7 @@ FIELDS = (
     Field("flavor_id", lambda _: None, NULL),
     Field("availability_zones", lambda _: [], EMPTY_LIST),
     Field("availability_zone_hints", lambda _: [], EMPTY_LIST),
-    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("tags", lambda r: r.router.tags or [], many(STRING)),
     Field("created_at", lambda r: schemas.moment(r.router.created_at), TIME),
     Field("updated_at", lambda r: schemas.moment(r.router.updated_at or r.router.created_at), TIME),
 )

@@ -9,7 +9,7 @@ from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
 from nova_lite.api.network.security_group_rules import FIELDS as RULE_FIELDS
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import BOOLEAN, EMPTY_LIST, STRING, TIME, UUID, Field, Property, closed, many, view
+from nova_lite.api.wsgi.responses import BOOLEAN, STRING, TIME, UUID, Field, Property, closed, many, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.network import security_groups
@@ -23,7 +23,7 @@ FIELDS = (
     Field("project_id", lambda g: g.project_id, STRING),
     Field("stateful", lambda _: True, BOOLEAN),
     Field("shared", lambda _: False, BOOLEAN),
-    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("tags", lambda g: g.tags or [], many(STRING)),
     Field("created_at", lambda g: schemas.moment(g.created_at), TIME),
     Field("updated_at", lambda g: schemas.moment(g.updated_at or g.created_at), TIME),
 )

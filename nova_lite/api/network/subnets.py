@@ -47,7 +47,7 @@ FIELDS = (
     Field("ipv6_ra_mode", lambda _: None, NULL),
     Field("subnetpool_id", lambda _: None, NULL),
     Field("service_types", lambda _: [], EMPTY_LIST),
-    Field("tags", lambda _: [], EMPTY_LIST),
+    Field("tags", lambda s: s.tags or [], many(STRING)),
     Field("created_at", lambda s: schemas.moment(s.created_at), TIME),
     Field("updated_at", lambda s: schemas.moment(s.updated_at or s.created_at), TIME),
 )

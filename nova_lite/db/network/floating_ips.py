@@ -20,11 +20,12 @@ from nova_lite.db.network.ip_allocations import Address, Wanted
 from nova_lite.db.network.networks import Network
 from nova_lite.db.network.ports import Port
 from nova_lite.db.network.routers import Router
+from nova_lite.db.network.tags import Tagged
 
 OWNER = "network:floatingip"
 
 
-class FloatingIp(Timestamps, Base):
+class FloatingIp(Tagged, Timestamps, Base):
     """One floating address. `plug_id` is the port that holds it on the external network; `port_id` where it leads.
 
     Two leading to one fixed address must be of different networks: the unique key decides the race.

@@ -18,12 +18,13 @@ from nova_lite.db import listing
 from nova_lite.db.base import Base, Timestamps, for_update, new_id
 from nova_lite.db.network import revisions
 from nova_lite.db.network.security_groups import SecurityGroup
+from nova_lite.db.network.tags import Tagged
 
 _SEGMENTS = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348)
 _TRIES = 8
 
 
-class Network(Timestamps, Base):
+class Network(Tagged, Timestamps, Base):
     """One layer-2 network. `segment` is its VXLAN identifier, unique over the cloud."""
 
     __tablename__ = "networks"
@@ -46,7 +47,7 @@ class Network(Timestamps, Base):
         return self.shared or self.is_external
 
 
-class Subnet(Timestamps, Base):
+class Subnet(Tagged, Timestamps, Base):
     """One IPv4 range of a network. `pools` are [first, last] pairs that addresses are given from."""
 
     __tablename__ = "subnets"

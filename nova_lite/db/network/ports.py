@@ -19,12 +19,13 @@ from nova_lite.db.network.ip_allocations import Address as Address
 from nova_lite.db.network.ip_allocations import Wanted
 from nova_lite.db.network.networks import Network, Pluggable
 from nova_lite.db.network.security_groups import SecurityGroup
+from nova_lite.db.network.tags import Tagged
 
 SERVER_OWNER = "compute:nova"  # `device_owner` of a server's port, as Nova writes it
 _TRIES = 8
 
 
-class Port(Timestamps, Base):
+class Port(Tagged, Timestamps, Base):
     """One NIC's plug. `device_id` is the server's id once it is used; `host` where it is plugged.
 
     `is_ours`: made for a server by create-server, and deleted with it; a user's own port outlives the server.

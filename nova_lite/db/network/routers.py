@@ -20,11 +20,12 @@ from nova_lite.db.network import ports
 from nova_lite.db.network.ip_allocations import Address
 from nova_lite.db.network.networks import Network, Subnet
 from nova_lite.db.network.ports import Port
+from nova_lite.db.network.tags import Tagged
 
 INTERFACE, GATEWAY = "network:router_interface", "network:router_gateway"
 
 
-class Router(Timestamps, Base):
+class Router(Tagged, Timestamps, Base):
     """One router; `network_id` is the external network of its gateway, `gateway_port_id` its address there."""
 
     __tablename__ = "routers"

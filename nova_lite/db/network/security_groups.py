@@ -15,12 +15,13 @@ from nova_lite import errors
 from nova_lite.db import listing
 from nova_lite.db.base import Base, Timestamps, for_update, new_id
 from nova_lite.db.network import network_changes, revisions
+from nova_lite.db.network.tags import Tagged
 
 DEFAULT = "default"
 ETHERTYPES = ("IPv4", "IPv6")
 
 
-class SecurityGroup(Timestamps, Base):
+class SecurityGroup(Tagged, Timestamps, Base):
     """A named set of accept rules. Each project has one named `default`, made when first needed."""
 
     __tablename__ = "security_groups"

@@ -102,6 +102,9 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
     made("/network/v2.0/subnets", {"subnet": {"network_id": outside, "cidr": "172.24.4.0/24", "ip_version": 4}}, token=admin)
     router = made("/network/v2.0/routers", {"router": {"name": "alices-router"}})["id"]
     floating = made("/network/v2.0/floatingips", {"floatingip": {"floating_network_id": outside}})["id"]
+    for path in (f"networks/{network}", f"subnets/{subnet}", f"ports/{port}", f"security-groups/{group}", f"routers/{router}",
+                 f"floatingips/{floating}"):
+        cloud.request("PUT", f"/network/v2.0/{path}/tags/alices-tag", token=alice.token)
     return shared | {
         "credential_id": credential, "router_id": router, "floating_ip_id": floating,
         "node_id": "1", "token": "no-such-token", "share_id": "66666666-6666-4666-8666-666666666666", "migration_id": "1", "before": "2026-03-10%2012:00:00", "host_name": "h1", "class_name": "default", "compute key": "hw:cpu_policy",
@@ -187,6 +190,8 @@ def _body(stage: Stage, service: str, route: Route) -> Any:
         "network POST /security-group-rules": {"security_group_rule": {
             "security_group_id": value["group_id"], "direction": "ingress", "protocol": "tcp", "ethertype": "IPv4"}},
     }
+    if service == "network" and route.path.endswith("/tags"):
+        return {"tags": ["b"]}
     return bodies[f"{service} {route.method} {route.path}"]
 
 

@@ -124,6 +124,12 @@ def _changed_since(cloud: NetworkCloud) -> None:
         assert (refused.status, "changed_since" in refused.fault) == (400, True)
 
 
+def _tags(cloud: NetworkCloud) -> None:
+    network = cloud.create("network", name="tagged").body["id"]
+    assert cloud.request("PUT", f"/networks/{network}/tags/red").status == 201
+    assert _names(cloud, "/networks?tags=red") == ["tagged"]
+
+
 def _pages(cloud: NetworkCloud) -> None:
     page = cloud.get("/networks?limit=1&sort_key=name").body
     assert (len(page["networks"]), page["networks_links"][0]["rel"]) == (1, "next")
@@ -165,6 +171,7 @@ PROBES: dict[str, Callable[[NetworkCloud], object]] = {
     "sort-key-validation": lambda cloud: cloud.get("/networks?sort_key=bogus").status == 400,
     "sorting": _sorted,
     "standard-attr-description": lambda cloud: _names(cloud, "/networks?description=one") == ["base"],
+    "standard-attr-tag": _tags,
     "standard-attr-timestamp": _changed_since,
     "subnet-external-network": _external_subnets,
 }
