@@ -28,6 +28,7 @@ LOG = logging.getLogger(__name__)
 _UPTIME_S = 60
 # Those that have steps of actions.
 _WORKERS = ("nova-compute", "nova-network")
+_CONDUCTOR = "nova-conductor"
 
 
 class PowerChanges:
@@ -120,7 +121,9 @@ class Heartbeats:
             return
         news = {key for key, status in waiting.items() if not self._is_known(key, status)}
         with self._services.database.writer() as session:
-            observation.note(session, gap_s=2 * self._services.conf.report_interval)
+            # A conductor that hears of conductors alone may be cut off from the others, as by a clock that is wrong.
+            if any(binary != _CONDUCTOR for binary, _ in waiting):
+                observation.note(session, gap_s=2 * self._services.conf.report_interval)
             for key, status in waiting.items():
                 self._write(session, status, is_known=key not in news)
             moved = [key for key in news if _addresses(waiting[key]) != _addresses(self._known.get(key, (None, None))[1])]
