@@ -35,6 +35,14 @@ def test_quotas_of_both_services_are_set_and_deleted(cloud: Cloud) -> None:
     admin.openstack("project", "delete", "limited")
 
 
+def test_networks_are_made_with_an_mtu_and_tags(cloud: Cloud) -> None:
+    alice = cloud.alice
+    made = alice.json("network", "create", "--mtu", "1400", "--tag", "red", "tagged")
+    assert made["mtu"] == 1400
+    assert [row["Name"] for row in alice.json("network", "list", "--tags", "red")] == ["tagged"]
+    alice.openstack("network", "delete", "tagged")
+
+
 def test_a_program_logs_in_with_an_application_credential(cloud: Cloud) -> None:
     alice = cloud.alice
     made = alice.json("application", "credential", "create", "--role", "reader", "ci")
