@@ -111,7 +111,7 @@ class NftRules:
         """The port may send as itself, and its groups decide; unsecured: it may do anything."""
         tap, bridge, mac = names.tap_name(port.id), names.bridge_name(port.network_id), _mac(port.mac)
         if not port.is_secured:
-            return [*self._tap_elements(tap), *self.add_floating(port)]
+            return [*self._tap_elements(port), *self.add_floating(port)]
         into, out = f"pi-{port.id}", f"pe-{port.id}"
         lines = [
             f"add chain inet {self.table} {into}", f"flush chain inet {self.table} {into}",
@@ -149,7 +149,7 @@ class NftRules:
     def _port_elements(self, port: Port, tap: str, bridge: str, mac: str) -> list[str]:
         addresses = [_ip(address) for address in port.addresses]
         return [
-            *self._tap_elements(tap),
+            *self._tap_elements(port),
             self._add("bridge", "secured", f'"{tap}"'),
             self._add("bridge", "mac", f'"{tap}" . {mac}'),
             self._add("bridge", "chaddr", f'"{tap}" . 0x{mac.replace(":", "")}'),
@@ -160,8 +160,11 @@ class NftRules:
             *self.add_floating(port),
         ]
 
-    def _tap_elements(self, tap: str) -> list[str]:
-        return [self._add("bridge", "own", f'"{tap}"'), self._add("inet", "taps", f'"{tap}"')]
+    def _tap_elements(self, port: Port) -> list[str]:
+        tap = names.tap_name(port.id)
+        return [
+            self._add("bridge", "own", f'"{tap}"'), self._add("inet", "taps", f'"{tap}"'),
+            self._add("bridge", "here", f'"{names.overlay_name(port.network_id)}" . {_mac(port.mac)}')]
 
     def add_floating(self, port: Port) -> list[str]:
         """The port's floating addresses are reached from other networks, and it may send as them."""

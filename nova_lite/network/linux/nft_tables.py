@@ -104,6 +104,7 @@ table inet {table} {{
 # A frame stays on its bridge. So a tap without a record, if it is on one of our bridges, is known by the port of ours that
 # its frame goes to or comes from, and gets and sends nothing there: a guest that is started before its filters has no network.
 # Other clouds' frames have no port of ours on either side. (Not every kernel has `meta ibrname`, which says it at once.)
+# No frame of another host comes from a port that is `here`: the bridge, where it learns, would take that to have moved.
 # DHCP: op, htype and hlen, no relay (giaddr), and chaddr, by which dnsmasq knows clients, are the port's own (RFC 2131 section 2).
 _BRIDGE = """\
 table bridge {table} {{
@@ -114,6 +115,7 @@ table bridge {table} {{
  set source {{ type ifname . ether_addr . ipv4_addr; }}
  set address {{ type ifname . ipv4_addr; }}
  set gateway_mac {{ type ifname . ether_addr; }}
+ set here {{ type ifname . ether_addr; }}
  set gateway_address {{ type ifname . ipv4_addr; }}
  chain from_guest {{
   type filter hook prerouting priority -300; policy accept;
@@ -145,6 +147,7 @@ table bridge {table} {{
   oifname @own drop
  }}
  chain from_overlay {{
+  iifname . ether saddr @here drop
   iifname . ether saddr @gateway_mac drop
   iifname . ether daddr @gateway_mac drop
   ether type ip udp sport 67-68 udp dport 67-68 drop

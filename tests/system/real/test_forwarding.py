@@ -41,6 +41,7 @@ class Hosts:
     one: Lab
     two: Lab
     guest: Guest
+    revision: int = 0
 
     def pings(self) -> tuple[bool, int]:
         """Whether g1 reaches g2 by its MAC, and how many copies of its frames the third host gets."""
@@ -51,16 +52,18 @@ class Hosts:
     def _copies(self) -> int:
         return int(self.two.sh("nft list counter ip probe c").split("packets ")[1].split()[0])
 
-    def know(self, revision: int, places: tuple[PortPlace, ...] = PLACES) -> None:
+    def know(self, places: tuple[PortPlace, ...] = PLACES) -> None:
         """Both hosts find in the rows where the network's ports are."""
+        self.revision += 10
         for lab in (self.one, self.two):
-            lab.request("set_forwarding", (Forwarding(network_id=NET.id, revision=revision, places=places),))
-            lab.request("check_revisions", Revisions(groups={}, networks={}, servers={}, forwarding={NET.id: revision}))
+            lab.request("set_forwarding", (Forwarding(network_id=NET.id, revision=self.revision, places=places),))
+            lab.request("check_revisions", Revisions(groups={}, networks={}, servers={}, forwarding={NET.id: self.revision}))
 
-    def change(self, base: int, *places: PortPlace, gone: tuple[str, ...] = ()) -> None:
-        """Host one is sent a change, to the revision after `base`."""
+    def change(self, *places: PortPlace, gone: tuple[str, ...] = ()) -> None:
+        """Host one is sent the next change."""
+        self.revision += 1
         assert self.one.request("change_forwarding", (ForwardingChange(
-            network_id=NET.id, base_revision=base, revision=base + 1, places=places, gone=gone),)) is None
+            network_id=NET.id, base_revision=self.revision - 1, revision=self.revision, places=places, gone=gone),)) is None
 
     def entries(self) -> str:
         return self.one.sh(f"bridge fdb show dev {names.overlay_name(NET.id)}")
@@ -93,14 +96,14 @@ def test_frames_go_to_all_hosts_until_it_is_known_where_ports_are(hosts: Hosts) 
     """What a host has learned until then, true or not, it forgets."""
     assert hosts.pings() == (True, 1)
     hosts.two.sh(f"bridge fdb replace {PORTS[1].mac} dev {names.overlay_name(NET.id)} master dynamic")
-    hosts.know(5)
+    hosts.know()
     assert hosts.pings() == (True, 0)
     assert f"{PORTS[1].mac} dst {TWO} self permanent" in hosts.entries()
     assert PORTS[0].mac not in hosts.entries(), "its own port"
 
 
 def test_frames_for_unknown_macs_stay_on_the_host_and_broadcasts_leave_it(hosts: Hosts) -> None:
-    hosts.know(5)
+    hosts.know()
     hosts.guest.run("ip neigh replace 10.0.0.12 lladdr fa:16:3e:99:99:99 dev eth0 nud permanent")
     assert hosts.pings() == (False, 0)
     hosts.guest.run("ip neigh del 10.0.0.12 dev eth0")
@@ -112,7 +115,7 @@ def test_frames_for_unknown_macs_stay_on_the_host_and_broadcasts_leave_it(hosts:
 
 def test_a_guest_cannot_take_the_frames_of_a_port_on_another_host(hosts: Hosts) -> None:
     """A port of another server on host one, without port security, sends with the MAC of g2."""
-    hosts.know(5)
+    hosts.know()
     thief = port(3, NET, "10.0.0.13", is_secured=False)
     assert hosts.one.request("prepare", server(3, network(1, peers=(TWO, BYSTANDER)), thief)) is None
     try:
@@ -124,51 +127,67 @@ def test_a_guest_cannot_take_the_frames_of_a_port_on_another_host(hosts: Hosts) 
         hosts.one.request("release", server(3, NET).server_id, fence=2)
 
 
+@pytest.mark.parametrize(("number", "is_secured"), [(5, True), (6, False)], ids=["all known", "learning"])
+def test_a_guest_on_another_host_cannot_take_the_frames_of_a_port_here(hosts: Hosts, number: int, *, is_secured: bool) -> None:
+    """A port on host two, without port security, sends with the MAC of g1, whether host one learns from there or not."""
+    thief = port(number, NET, "10.0.0.13", is_secured=False)
+    hosts.know((*PLACES, PortPlace(mac=thief.mac, tunnel_ip=TWO, is_secured=is_secured)))
+    assert hosts.pings()[0]
+    assert hosts.two.request("prepare", server(number, network(1, peers=(ONE,)), thief)) is None
+    try:
+        guest = hosts.two.plug("thief", thief, mac=PORTS[0].mac)
+        guest.run("ip addr add 10.0.0.13/24 dev eth0; ping -n -c 1 -W 1 10.0.0.99; true")
+        assert f"{PORTS[0].mac} master" not in hosts.entries()
+        hosts.two.sh("ip netns del thief")
+    finally:
+        hosts.two.request("release", server(number, NET).server_id, fence=2)
+
+
 def test_a_port_that_is_gone_has_no_entry(hosts: Hosts) -> None:
-    hosts.know(5)
-    hosts.change(5, gone=(PORTS[1].mac,))
+    hosts.know()
+    hosts.change(gone=(PORTS[1].mac,))
     assert PORTS[1].mac not in hosts.entries()
     assert hosts.pings() == (False, 0)
-    hosts.change(6, PLACES[1])
+    hosts.change(PLACES[1])
     assert hosts.pings() == (True, 0)
 
 
 def test_entries_that_somebody_else_changed_are_made_right(hosts: Hosts) -> None:
     """One that is to go is gone already, and another has lost its half in the bridge."""
-    hosts.know(5, (*PLACES, PortPlace(mac="fa:16:3e:00:00:77", tunnel_ip=BYSTANDER)))
+    hosts.know((*PLACES, PortPlace(mac="fa:16:3e:00:00:77", tunnel_ip=BYSTANDER)))
     device = names.overlay_name(NET.id)
     hosts.one.sh(f"bridge fdb del fa:16:3e:00:00:77 dev {device} dst {BYSTANDER} self; bridge fdb del {PORTS[1].mac} dev {device} master")
-    hosts.change(5, gone=("fa:16:3e:00:00:77",))
+    hosts.change(gone=("fa:16:3e:00:00:77",))
     assert hosts.entries().count(PORTS[1].mac) == 2
     assert "fa:16:3e:00:00:77" not in hosts.entries()
     assert hosts.pings() == (True, 0)
 
 
 def test_while_a_port_elsewhere_is_not_secured_unknown_macs_are_flooded(hosts: Hosts) -> None:
-    hosts.know(5)
-    hosts.change(5, PortPlace(mac="fa:16:3e:00:00:77", tunnel_ip=BYSTANDER, is_secured=False), gone=(PORTS[1].mac,))
+    hosts.know()
+    hosts.change(PortPlace(mac="fa:16:3e:00:00:77", tunnel_ip=BYSTANDER, is_secured=False), gone=(PORTS[1].mac,))
     assert hosts.pings() == (True, 1)
-    hosts.change(6, PLACES[1], gone=("fa:16:3e:00:00:77",))
+    hosts.change(PLACES[1], gone=("fa:16:3e:00:00:77",))
     assert hosts.pings() == (True, 0)
 
 
 def test_a_port_that_comes_to_the_host_has_no_entry_whatever_the_rows_still_say(hosts: Hosts) -> None:
-    hosts.know(5)
+    hosts.know()
     coming = port(4, NET, "10.0.0.14")
-    hosts.change(5, PortPlace(mac=coming.mac, tunnel_ip=TWO))
+    hosts.change(PortPlace(mac=coming.mac, tunnel_ip=TWO))
     assert f"{coming.mac} dst {TWO}" in hosts.entries()
     assert hosts.one.request("prepare", server(4, network(1, peers=(TWO, BYSTANDER)), coming)) is None
     assert coming.mac not in hosts.entries()
     hosts.one.request("release", server(4, NET).server_id, fence=2)
-    hosts.know(7)
+    hosts.know()
     assert coming.mac not in hosts.entries()
 
 
 def test_traffic_goes_on_while_the_worker_is_down_and_after_it_is_back(hosts: Hosts) -> None:
-    hosts.know(8)
+    hosts.know()
     hosts.one.kill_worker()
     assert hosts.pings() == (True, 0)
     hosts.one.start_worker()
     assert hosts.pings() == (True, 1), "what it knew may have changed meanwhile"
-    hosts.know(9)
+    hosts.know()
     assert hosts.pings() == (True, 0)
