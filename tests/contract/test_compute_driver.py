@@ -120,6 +120,7 @@ def _nothing_left(subject: Subject) -> Iterator[None]:
     yield
     for server_id in subject.driver.guests.list_ours():
         subject.driver.guests.destroy(server_id)
+    for server_id in subject.driver.disks.owners():
         subject.driver.disks.remove(server_id)
 
 
