@@ -44,6 +44,7 @@ class Placements:
         self._lock = threading.Lock()
         self._hosts: dict[str, view.Host] = {}
         self._read_at = float("-inf")
+        self._began = monotonic()
         self._ratios = claims.allocation_ratios(conf)
 
     def pick_host(self, ctxt: Context, *, request: PlacementRequest) -> Placement:  # noqa: ARG002 - the contract's shape
@@ -83,9 +84,16 @@ class Placements:
                 # No host may fit because the server has its place already.
                 placement = self._claimed(session, request)
             if placement is None:
-                outcome = pipeline.choose(context.apply(self._fresh(session)), request, rng=self._rng)
+                candidates = self._fresh(session)
+                if not candidates and self._is_new():
+                    raise errors.Unavailable(reason="No compute host has reported yet")
+                outcome = pipeline.choose(context.apply(candidates), request, rng=self._rng)
                 raise errors.NoValidHost(reason=outcome.explain())
         return placement
+
+    def _is_new(self) -> bool:
+        """Whether hosts may just not have reported yet: the whole cloud may have started a moment ago, and builds wait for the first."""
+        return self._monotonic() - self._began < float(self._conf.service_down_time)
 
     def _existing(self, request: PlacementRequest) -> Placement:
         with self._database.reader() as session:

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A worker that lives on a host that can run no guests: the host is taken out with the reason, and comes back by itself."""
+"""Hosts that can run no guests, or have not reported yet: they are taken out with the reason, and come back by themselves."""
 
 from __future__ import annotations
 
 import datetime
+import random
 
+import pytest
+import sqlalchemy as sa
+
+from nova_lite import errors
 from nova_lite.db.hosts import hosts
 from nova_lite.rpc.conductor import ServiceReport
+from nova_lite.rpc.scheduler import PlacementRequest
+from nova_lite.scheduler.service import Placements
 from tests.support.flows.one_process import CTXT, OneProcess
 
 WHY = "host node: the hypervisor refused to describe the host: libvirt has not answered for 7 s"
@@ -66,3 +73,30 @@ def test_no_server_is_put_on_a_host_in_trouble(cloud: OneProcess) -> None:
     fault = cloud.server(server_id).fault
     assert fault is not None
     assert "2× its hypervisor does not answer" in fault["message"]
+
+
+def test_a_build_waits_for_the_first_host_of_a_cloud_that_has_just_started(cloud: OneProcess) -> None:
+    table = hosts.Host.__table__
+    with cloud.database.writer() as session:
+        rows = [dict(row) for row in session.execute(sa.select(table)).mappings()]
+        session.execute(sa.delete(hosts.Host))
+    server_id, action_id = cloud.create_server()
+    cloud.run(action_id)
+    assert cloud.server(server_id).vm_state == "building"
+    with cloud.database.writer() as session:
+        session.execute(sa.insert(table), rows)
+    cloud.go_on(action_id)
+    assert cloud.server(server_id).vm_state == "active"
+
+
+def test_a_cloud_without_hosts_says_so_once_they_have_had_time_to_report(cloud: OneProcess) -> None:
+    with cloud.database.writer() as session:
+        session.execute(sa.delete(hosts.Host))
+    now = 100.0
+    placements = Placements(cloud.conf, cloud.database, rng=random.Random(1), monotonic=lambda: now)
+    request = PlacementRequest(server_id="s", project_id="p", vcpus=1, ram_mb=1, disk_gb=1)
+    with pytest.raises(errors.Unavailable, match="No compute host has reported yet"):
+        placements.pick_host(CTXT, request=request)
+    now += cloud.conf.service_down_time
+    with pytest.raises(errors.NoValidHost, match="There is no compute host"):
+        placements.pick_host(CTXT, request=request)
