@@ -15,7 +15,6 @@ import functools
 import importlib
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any, BinaryIO, NoReturn
 
 from tests.support.paths import ROOT
+from tools.lib.services.processes import is_readable
 
 # Their modules, with a function `execute(argv)` that returns the exit code.
 NOVA_LITE = "nova_lite.cmd.lite.main"
@@ -59,7 +59,7 @@ class Fork:
         :raises subprocess.TimeoutExpired: it runs on for `timeout` seconds.
         """
         if self._code is None:
-            if not select.select([self._status], [], [], timeout)[0]:
+            if not is_readable(self._status.fileno(), timeout):
                 raise subprocess.TimeoutExpired("a fork", timeout or 0.0)
             self._code = int(self._status.readline())
             self._status.close()

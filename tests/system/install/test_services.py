@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -370,6 +371,18 @@ def test_hosts_reach_the_broker_on_the_machines_end_of_the_switch(state: Path, s
             host.run([sys.executable, "-c", program, broker.amqp_url()])
     finally:
         host.down()
+
+
+def test_a_process_is_ended_by_a_caller_with_more_open_files_than_select_takes(state: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
+    sleeper = Process("sleeper", state)
+    with contextlib.ExitStack() as held:
+        for _ in range(1100):
+            held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        sleeper.start(["sleep", "1000"])
+        sleeper.end()
+    assert not sleeper.is_alive()
 
 
 def test_a_process_that_ignores_sigterm_is_killed_at_the_deadline(state: Path) -> None:
