@@ -19,20 +19,21 @@ PIECES = (
     "tests/system/sweep/test_crash_sweep.py", "tests/system/sweep/test_crash_sweep_disks.py",
     "tests/system/sweep/test_crash_sweep_resize.py", "tests/system/cluster/test_daemons.py",
     "tests/system/sweep/test_crash_sweep_actions.py", "tests/system/sweep/test_crash_sweep_shelve.py",
-    "tests/recipes/", "tests/system/cluster/test_outages.py", "tests/system/services/test_tempest.py",
+    "tests/recipes/", "tests/system/cluster/test_outages.py", "tests/system/cluster/test_chaos.py", "tests/system/services/test_tempest.py",
     "tests/system/services/test_keystone.py", "tests/system/cluster/test_races.py", "tests/system/cluster/test_reconciler_shares.py",
-    "tests/system/cluster/test_hung_network.py", "tests/system/cluster/test_scheduler_restarts.py",
+    "tests/system/cluster/test_hung_network.py", "tests/system/cluster/test_rpc_stop.py", "tests/system/cluster/test_power_cut.py",
+    "tests/system/cluster/test_scheduler_restarts.py",
     "tests/system/cluster/test_api_workers.py", "tests/system/cluster/test_signed_bus.py", "tests/system/cluster/test_quota_races.py",
     "tests/system/cluster/test_quota_race.py", "tests/system/install/test_up_messages.py", "tests/system/install/test_package.py",
-    "tests/system/cluster/test_rpc_stop.py", "tests/system/services/test_identity_databases.py", "tests/migrations/",
+    "tests/system/services/test_identity_databases.py", "tests/migrations/",
     "tests/system/cluster/test_console_daemons.py", "tests/system/cluster/test_notifications.py",
     "tests/system/cluster/test_claim_races.py", "tests/system/cluster/test_hung_database.py",
     "tests/system/cluster/test_patterns.py", "tests/system/cluster/test_readers.py",
 )
 # Guests that are network namespaces: what they wait for is mostly time, such as a packet that must not come.
 PACKET_TESTS = tuple(f"tests/system/real/test_{name}.py" for name in (
-    "network_worker", "network_filters", "isolation", "isolation_services", "floating_ips", "metadata_server", "released_address",
-    "two_clouds_network"))
+    "network_worker", "network_filters", "isolation", "isolation_services", "floating_ips", "forwarding", "metadata_server",
+    "released_address", "two_clouds_network"))
 
 
 def piece_of(nodeid: str) -> str:
