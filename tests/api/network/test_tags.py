@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent import futures
 
 import pytest
 
@@ -71,6 +72,14 @@ def test_a_shared_networks_tags_are_read_by_others_and_changed_by_none_of_them(c
 def test_wrong_tags_are_refused(cloud: NetworkCloud, ids: dict[str, str], tags: object) -> None:
     refused = cloud.request("PUT", f"/networks/{ids['networks']}/tags", {"tags": tags})
     assert (refused.status, "tags" in refused.fault) == (400, True)
+
+
+def test_tags_that_are_added_at_once_are_all_kept(cloud: NetworkCloud, ids: dict[str, str]) -> None:
+    path = f"/networks/{ids['networks']}/tags"
+    with futures.ThreadPoolExecutor(8) as clients:
+        statuses = list(clients.map(lambda number: cloud.request("PUT", f"{path}/t{number}").status, range(16)))
+    assert (statuses, set(cloud.get(path).body["tags"])) == ([201] * 16, {f"t{number}" for number in range(16)})
+    assert cloud.delete(path).status == 204
 
 
 def test_a_resource_has_so_many_tags(cloud: NetworkCloud, ids: dict[str, str]) -> None:
