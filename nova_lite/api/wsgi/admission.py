@@ -43,17 +43,21 @@ class Backlog:
         self._is_reading = False
 
     def refusal(self, project_id: str) -> Refusal | None:
-        """Why one more action of the project is not taken now; None counts it as taken."""
+        """Why one more action of the project is not taken now."""
         self._refresh()
         with self._lock:
             own, total = self._counts.get(project_id, 0), sum(self._counts.values())
             tenants = len(self._counts) + (project_id not in self._counts)
             if total < self._most or own < self._most // tenants // 2:
-                self._counts[project_id] = own + 1
                 return None
         if own * tenants > total and tenants > 1:
             return Refusal(429, 5, "Too many requests of this project are queued; try again shortly.")
         return Refusal(503, 5, "Too many requests are queued; try again shortly.")
+
+    def taken(self, project_id: str) -> None:
+        """One more action of the project is to come, which the next look at the database finds."""
+        with self._lock:
+            self._counts[project_id] = self._counts.get(project_id, 0) + 1
 
     def _refresh(self) -> None:
         now = self._clock()
@@ -94,9 +98,11 @@ class ApiPolicy:
         return self._projects.get(head.fields.get("x-auth-token", ""), address)
 
     def refusal(self, head: Head) -> Refusal | None:
-        if head.method != "POST" or not head.path.endswith(_CREATE_PATH):
-            return None
-        return self._backlog.refusal(self.tenant(head, ""))
+        return self._backlog.refusal(self.tenant(head, "")) if _creates_servers(head) else None
+
+    def admitted(self, head: Head) -> None:
+        if _creates_servers(head):
+            self._backlog.taken(self.tenant(head, ""))
 
     def learn(self, head: Head, environ: dict[str, Any]) -> None:
         token, context = head.fields.get("x-auth-token"), environ.get("nova.context")
@@ -105,6 +111,10 @@ class ApiPolicy:
         if len(self._projects) >= _MAX_TOKENS:
             self._projects.clear()
         self._projects[token] = context.project_id
+
+
+def _creates_servers(head: Head) -> bool:
+    return head.method == "POST" and head.path.endswith(_CREATE_PATH)
 
 
 def http_server(parts: Parts, app: Callable[..., Any], listener: socket.socket) -> concurrency.HttpServer:

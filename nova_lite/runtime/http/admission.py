@@ -43,8 +43,9 @@ class Ticket:
 
 
 class _Share:
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, most_of_tenant: int) -> None:
         self.size = size
+        self.most_of_tenant = most_of_tenant
         self.inside = 0
         self.by_tenant: collections.Counter[str] = collections.Counter()  # inside
         self.queues: collections.OrderedDict[str, collections.deque[Ticket]] = collections.OrderedDict()
@@ -52,14 +53,14 @@ class _Share:
         self.service_s = _FIRST_SERVICE_S
 
     def wait_s(self, tenant: str) -> float:
-        """How long a request of the tenant that comes now will wait, since tenants take turns."""
+        """How long a request of the tenant that comes now will wait, since tenants take turns and have their part of the places."""
         own = self.queues.get(tenant)
         turns = len(own) + 1 if own else 1
         ahead = sum(min(len(queue), turns) for queue in self.queues.values()) + 1
-        return ahead * self.service_s / self.size
+        return max(ahead / self.size, turns / self.most_of_tenant) * self.service_s
 
-    def has_place_for(self, tenant: str, *, most: int) -> bool:
-        return self.inside < self.size and self.by_tenant[tenant] < most
+    def has_place_for(self, tenant: str) -> bool:
+        return self.inside < self.size and self.by_tenant[tenant] < self.most_of_tenant
 
 
 class Admission:
@@ -73,8 +74,7 @@ class Admission:
         self, sizes: Mapping[str, int], *, max_wait_s: float, max_queued: int = 1024,
         most_of_tenant: Mapping[str, int] | None = None, clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._shares = {name: _Share(size) for name, size in sizes.items()}
-        self._most = {name: (most_of_tenant or {}).get(name, size) for name, size in sizes.items()}
+        self._shares = {name: _Share(size, (most_of_tenant or {}).get(name, size)) for name, size in sizes.items()}
         self._max_wait_s = max_wait_s
         self._max_queued = max_queued
         self._clock = clock
@@ -85,10 +85,10 @@ class Admission:
         share = self._shares[ticket.share]
         with self._lock:
             ticket.came = ticket.began = self._clock()
-            if not share.queued and share.has_place_for(ticket.tenant, most=self._most[ticket.share]):
+            queue = share.queues.get(ticket.tenant)
+            if queue is None and share.has_place_for(ticket.tenant):  # no other tenant that waits could take it
                 self._begin(share, ticket, now=ticket.came)
                 return None
-            queue = share.queues.get(ticket.tenant)
             wait_s = share.wait_s(ticket.tenant)
             if (wait_s > self._max_wait_s and share.queued >= _ALWAYS) or share.queued >= self._max_queued:
                 return self._refuse(share, ticket.tenant, wait_s)
@@ -110,7 +110,7 @@ class Admission:
             if not share.by_tenant[ticket.tenant]:
                 del share.by_tenant[ticket.tenant]
             share.service_s += _WEIGHT * (self._clock() - ticket.began - share.service_s)
-            return self._let_in(ticket.share, share) if share.queued else []
+            return self._let_in(share) if share.queued else []
 
     def waited_s(self, ticket: Ticket) -> float:
         """How long the ticket has been waiting for its place."""
@@ -120,14 +120,14 @@ class Admission:
         """Whether requests wait in a share."""
         return bool(self._shares[name].queued)
 
-    def _let_in(self, name: str, share: _Share) -> list[Ticket]:
+    def _let_in(self, share: _Share) -> list[Ticket]:
         entered: list[Ticket] = []
         for _ in range(len(share.queues)):
             if share.inside >= share.size:
                 break
             tenant, queue = next(iter(share.queues.items()))
             share.queues.move_to_end(tenant)
-            if not share.has_place_for(tenant, most=self._most[name]):
+            if not share.has_place_for(tenant):
                 continue
             ticket = queue.popleft()
             share.queued -= 1

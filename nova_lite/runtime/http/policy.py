@@ -29,6 +29,9 @@ class Policy(Protocol):
     def refusal(self, head: Head) -> Refusal | None:
         """Why it cannot be taken now, whatever threads are free."""
 
+    def admitted(self, head: Head) -> None:
+        """It has a thread, or will have."""
+
     def learn(self, head: Head, environ: dict[str, Any]) -> None:
         """Look at what the application left in the environment of an answered request."""
 
@@ -44,6 +47,9 @@ class ByMethod:
 
     def refusal(self, head: Head) -> Refusal | None:  # noqa: ARG002 - the protocol's shape
         return None
+
+    def admitted(self, head: Head) -> None:
+        """Nothing is counted."""
 
     def learn(self, head: Head, environ: dict[str, Any]) -> None:
         """Nothing that the application says counts."""

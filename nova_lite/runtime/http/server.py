@@ -81,6 +81,7 @@ class Server:
             self._busy += 1
         refusal = self._policy.refusal(head) or self._admission.enter(ticket)
         if refusal is None:
+            self._policy.admitted(head)
             return ticket
         self._refuse(connection, refusal)
         return None

@@ -57,14 +57,21 @@ def test_new_servers_are_refused_while_the_line_is_full_and_nothing_else_is() ->
 def test_another_project_finds_a_place_beside_one_that_fills_the_line() -> None:
     queue = read_once({"greedy": 100}, most=100)
     assert queue.refusal("modest") is None
+    queue.taken("modest")
     refusal = queue.refusal("greedy")
     assert refusal is not None
     assert refusal.status == 429
 
 
 def test_what_was_let_in_since_the_last_look_counts() -> None:
-    queue = read_once({"p": 1}, most=3)
-    assert [queue.refusal("p") is None for _ in range(4)] == [True, True, False, False]
+    policy = ApiPolicy(read_once({"p": 1}, most=3))
+    create = request("POST /v2.1/servers", "t")
+    policy.learn(create, {"nova.context": Context(project_id="p")})
+    policy.admitted(request("POST /v2.1/servers/x/action", "t"))
+    policy.admitted(create)
+    assert policy.refusal(create) is None
+    policy.admitted(create)
+    assert policy.refusal(create) is not None
 
 
 def test_counts_that_are_too_old_refuse_nothing() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 from nova_lite.runtime.http.admission import Admission, Refusal, Ticket
+from nova_lite.runtime.http.head import Head
 from nova_lite.runtime.http.limits import Limits
+from nova_lite.runtime.http.policy import ByMethod
 from tests.support import http_wires
 from tests.support.wait import wait_until
 
@@ -32,14 +35,19 @@ def ticket(tenant: str = "a", share: str = "writes") -> Ticket:
     return Ticket(share, tenant, None)
 
 
-def busy(clock: Clock, *, service_s: float) -> tuple[Admission, Ticket]:
-    """An admission that has learnt that requests take `service_s`, with one inside."""
-    door = admission(clock)
+def learn(door: Admission, clock: Clock, *, service_s: float) -> None:
+    """Let the admission see that writes take so long."""
     for _ in range(200):
         one = ticket()
         door.enter(one)
         clock.now += service_s
         door.leave(one)
+
+
+def busy(clock: Clock, *, service_s: float) -> tuple[Admission, Ticket]:
+    """An admission that has learnt that requests take `service_s`, with one inside."""
+    door = admission(clock)
+    learn(door, clock, service_s=service_s)
     inside = ticket()
     door.enter(inside)
     return door, inside
@@ -89,9 +97,18 @@ def test_a_tenant_has_no_more_than_its_part_of_a_share() -> None:
         door.enter(one)
     other = ticket("b")
     door.enter(other)
-    assert [one.is_inside for one in tickets] == [True, True, False]
-    entered = door.leave(tickets[0])
-    assert {one.tenant for one in entered} == {"a", "b"}
+    assert [one.is_inside for one in (*tickets, other)] == [True, True, False, True]
+    assert door.leave(other) == []
+    assert door.leave(tickets[0]) == [tickets[2]]
+
+
+def test_a_tenant_waits_as_long_as_its_part_of_a_share_makes_it() -> None:
+    clock = Clock()
+    door = admission(clock, size=8, most_of_tenant={"writes": 2}, max_wait_s=1.0)
+    learn(door, clock, service_s=0.2)
+    refusals = [door.enter(ticket("greedy")) for _ in range(16)]
+    assert [refusal is None for refusal in refusals] == [True] * 12 + [False] * 4  # two inside, and ten of which two begin each 0.2 s
+    assert door.enter(ticket("modest")) is None
 
 
 def test_a_place_is_given_back_once() -> None:
@@ -143,6 +160,27 @@ def test_reads_are_answered_and_surplus_writes_refused_at_once_while_writes_hang
             http_wires.receive_until(wire, (b"done.", b"}}"))  # so that none waits any more, and the next is not refused
         wires[-1].sendall(post())  # the connection of a refused request goes on
         http_wires.receive_until(wires[-1], b"done.")
+
+
+class Counting(ByMethod):
+    """Counts the writes that are admitted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def admitted(self, head: Head) -> None:
+        self.count += head.method == "POST"
+
+
+def test_a_refused_request_does_not_count_as_admitted() -> None:
+    gate, policy = Gate(), Counting()
+    with http_wires.serving(gate, threads=2, limits=Limits(max_wait_s=0), policy=policy) as port, contextlib.ExitStack() as stack:
+        stack.callback(gate.opened.set)
+        wires = [stack.enter_context(http_wires.connect(port, post())) for _ in range(9)]
+        refused = [http_wires.receive_until(wire, b"}}") for wire in select.select(wires, [], [], 20)[0]]
+        wait_until(lambda: policy.count == 5, "one to begin and four to wait")
+        gate.opened.set()
+    assert all(b" 503 " in one for one in refused)
 
 
 def test_a_request_whose_client_has_gone_is_not_begun() -> None:
