@@ -176,13 +176,7 @@ def begin(session: Session, server: Server, action: str) -> None:
     :raises errors.WrongState: the action's row in lifecycle/servers.py forbids it now.
     :raises errors.NotFound: the server was deleted since it was read.
     """
-    row = ACTIONS[action]
-    statement = sa.update(Server).where(Server.id == server.id, Server.deleted_at.is_(None))
-    statement = statement.where(Server.vm_state.in_([str(vm) for vm in row.allowed_in]))
-    if not row.over_task:
-        is_free = Server.task_state.is_(None)
-        statement = statement.where(sa.or_(is_free, Server.task_state.in_(row.over_tasks)) if row.over_tasks else is_free)
-    won = session.execute(statement.values(task_state=row.task or Server.task_state, updated_at=utcnow()))
+    won = session.execute(_begin(action), {"of": server.id, "now": utcnow()})
     session.refresh(server)
     if won.rowcount != 1:  # type: ignore[attr-defined]
         raise _missing(server.id) if server.deleted_at is not None else wrong_state(server, action)
@@ -301,6 +295,17 @@ def _update_in_task(session: Session, server_id: str, task: str | None, values: 
     new = {f"new_{column}": value for column, value in values.items()}
     statement = _update_in(tasks, tuple(values), launches=values.get("vm_state") == Vm.ACTIVE)
     return _changed(session, statement, {"of": server_id, "now": utcnow()} | new)
+
+
+@functools.cache
+def _begin(action: str) -> sa.Update:
+    """The update that claims a server for the action; built once, and without lists, which would be rendered at every use."""
+    row, table = ACTIONS[action], _SERVERS.c
+    tasks = [table.task_state.is_(None), *(table.task_state == task for task in sorted(row.over_tasks))]
+    return sa.update(_SERVERS).where(
+        table.id == sa.bindparam("of"), table.deleted_at.is_(None), sa.or_(*(table.vm_state == str(vm) for vm in sorted(row.allowed_in))),
+        *(() if row.over_task else (sa.or_(*tasks),)),
+    ).values(task_state=row.task or table.task_state, updated_at=sa.bindparam("now"))
 
 
 @functools.cache

@@ -204,6 +204,15 @@ def test_a_list_takes_as_many_queries_for_many_servers_as_for_one(api: ComputeAp
     assert len(for_many) == len(for_one) <= 5
 
 
+def test_a_delete_reads_the_server_twice_and_writes_twice(api: ComputeApi) -> None:
+    server_id = boot(api)
+    settle(api, server_id)
+    with api.counted() as statements:
+        api.delete(f"/servers/{server_id}")
+    words = [text.split()[0] for text in statements]
+    assert [word for word in words if word in ("SELECT", "UPDATE", "INSERT")] == ["SELECT", "UPDATE", "SELECT", "INSERT"]
+
+
 def test_put_changes_the_fields_that_can_change(api: ComputeApi) -> None:
     server_id = boot(api)
     changed = api.put(f"/servers/{server_id}", {"server": {

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.wsgi.request import Request
+from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.db.compute import actions, servers
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.compute.servers import Server
@@ -35,6 +35,15 @@ def begin(req: Request, server: Server, name: str) -> Action:
     _claim(req, server, name)
     return actions.add(req.db, server_id=server.id, name=name, request_id=req.ctxt.request_id,
                        user_id=req.ctxt.user_id, project_id=req.ctxt.project_id)
+
+
+def begin_workflow(req: Request, server: Server, name: str, inputs: Body | None = None) -> int:
+    """As `begin`, for an action with nothing more to write: a conductor gets it after the commit; the action's id."""
+    _claim(req, server, name)
+    action_id = actions.record(req.db, server_id=server.id, name=name, request_id=req.ctxt.request_id,
+                               user_id=req.ctxt.user_id, project_id=req.ctxt.project_id, inputs=inputs)
+    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_id)
+    return action_id
 
 
 def begin_on_host(req: Request, server: Server, name: str) -> tuple[Action, str]:

@@ -49,8 +49,7 @@ def _can_be_restored(server: Server) -> bool:
 
 def _soft_delete(req: Request, server: Server) -> None:
     if server.agent is None:  # on no host there is nothing to be done but to record it
-        action_id = begin_action.begin(req, server, "soft_delete").id
-        req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_id)
+        action_id = begin_action.begin_workflow(req, server, "soft_delete")
     else:
         order, agent = begin_action.begin_host_step(req, server, "soft_delete")
         action_id = order.action
@@ -74,5 +73,4 @@ def delete_for_good(req: Request, server: Server) -> None:
     begin_action.refuse_locked(req, server)
     if server.task_state == ACTIONS["delete"].task:
         return
-    action = begin_action.begin(req, server, "delete")
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action.id)
+    begin_action.begin_workflow(req, server, "delete")

@@ -15,7 +15,6 @@ from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import ADMIN, MEMBER, Rule
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.compute import server_images, shelving
-from nova_lite.db.compute.servers import Server
 from nova_lite.lifecycle.servers import Vm
 
 TO_HOST = Rule("os_compute_api:os-shelve:unshelve_to_host", ADMIN)
@@ -26,12 +25,6 @@ _TO_ZONE = schemas.keyed("unshelve", {
     "anyOf": [{"type": "null"}, schemas.closed({"availability_zone": _ZONE}, required=("availability_zone",))]})
 _TO_HOST = schemas.keyed("unshelve", {"anyOf": [{"type": "null"}, schemas.closed({
     "availability_zone": {"anyOf": [{"type": "null"}, _ZONE]}, "host": schemas.HOST})]})
-
-
-def _begin_workflow(req: Request, server: Server, name: str, inputs: Body | None = None) -> None:
-    action_row = begin_action.begin(req, server, name)
-    action_row.inputs = inputs or {}
-    req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
 
 
 @action("shelve", policy=Rule("os_compute_api:os-shelve:shelve", MEMBER), body={"2.0": schemas.empty_action("shelve")})
@@ -62,7 +55,7 @@ def shelve_offload(req: Request, body: Body, server_id: str) -> None:
 
     202 with no body. 404: no such server. 409: it is locked, or not SHELVED.
     """
-    _begin_workflow(req, begin_action.find(req, server_id), "shelve_offload")
+    begin_action.begin_workflow(req, begin_action.find(req, server_id), "shelve_offload")
 
 
 @action("unshelve", policy=Rule("os_compute_api:os-shelve:unshelve", MEMBER),
@@ -86,4 +79,4 @@ def unshelve(req: Request, body: Body, server_id: str) -> None:
     requested_destination.check(req, zone=zone, host=host)
     if "availability_zone" in destination:
         server.requested_az = zone
-    _begin_workflow(req, server, "unshelve", {"host": host} if host else {})
+    begin_action.begin_workflow(req, server, "unshelve", {"host": host} if host else {})

@@ -21,8 +21,7 @@ def restore(req: Request, body: Body, server_id: str) -> None:
     """
     server = begin_action.find(req, server_id)
     if server.agent is None:  # on no host there is nothing to be done but to record it
-        action_id = begin_action.begin(req, server, "restore").id
-        req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_id)
+        begin_action.begin_workflow(req, server, "restore")
     else:
         order, agent = begin_action.begin_host_step(req, server, "restore")
         req.after_commit(req.rpc.compute(agent).restore, req.ctxt, server_id=server.id, order=order)
