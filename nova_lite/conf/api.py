@@ -45,7 +45,8 @@ ignores it and has one process.
     cfg.IntOpt("threads", default=32, min=2, help="""
 Number of requests that one process of nova-api handles at the same
 time: half of them reads, half of them writes, so that reads never
-wait behind writes.
+wait behind writes. Of one project four writes at the most: more
+would only wait for each other in the database.
 
 Beside these, half as many transfers of image data, four logins, and
 requests that wait for compute hosts (interface attach, passwords,
@@ -54,7 +55,7 @@ of their own. Threads beyond `[database] max_pool_size` for reads or
 for writes may wait for a database connection. With `concurrency =
 eventlet` all share this one number.
 """),
-    cfg.FloatOpt("max_wait", default=1.0, min=0, max=3, help="""
+    cfg.FloatOpt("max_wait", default=0.7, min=0, max=3, help="""
 Time that a request may have to wait for a thread, in seconds. One
 that would wait longer is answered at once with 503, or with 429 if
 its own project's requests are what fills the line, and Retry-After.

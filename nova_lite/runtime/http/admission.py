@@ -14,7 +14,7 @@ from typing import Any
 # A service time to begin with, and how fast the mean follows what is measured.
 _FIRST_SERVICE_S = 0.02
 _WEIGHT = 0.05
-# One waiting request in a share may always be: a long one before must not make all others be refused.
+# So many, and as many as a share serves at once, may always wait: long ones before must not make all others be refused.
 _ALWAYS = 4
 
 
@@ -90,7 +90,7 @@ class Admission:
                 self._begin(share, ticket, now=ticket.came)
                 return None
             wait_s = share.wait_s(ticket.tenant)
-            if (wait_s > self._max_wait_s and share.queued >= _ALWAYS) or share.queued >= self._max_queued:
+            if (wait_s > self._max_wait_s and share.queued >= max(_ALWAYS, share.size)) or share.queued >= self._max_queued:
                 return self._refuse(share, ticket.tenant, wait_s)
             if queue is None:
                 queue = share.queues[ticket.tenant] = collections.deque()
@@ -112,13 +112,23 @@ class Admission:
             share.service_s += _WEIGHT * (self._clock() - ticket.began - share.service_s)
             return self._let_in(share) if share.queued else []
 
+    def overdue(self, late_s: float) -> list[Ticket]:
+        """The tickets that have waited for longer; they wait no more."""
+        late: list[Ticket] = []
+        with self._lock:
+            since = self._clock() - late_s
+            for share in self._shares.values():
+                for tenant, queue in list(share.queues.items()):
+                    while queue and queue[0].came < since:
+                        late.append(queue.popleft())
+                        share.queued -= 1
+                    if not queue:
+                        del share.queues[tenant]
+        return late
+
     def waited_s(self, ticket: Ticket) -> float:
         """How long the ticket has been waiting for its place."""
         return ticket.began - ticket.came
-
-    def is_queued(self, name: str) -> bool:
-        """Whether requests wait in a share."""
-        return bool(self._shares[name].queued)
 
     def _let_in(self, share: _Share) -> list[Ticket]:
         entered: list[Ticket] = []

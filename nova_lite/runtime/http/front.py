@@ -25,12 +25,15 @@ _DRAINED_S: Final = 2.0
 
 
 class Front:
-    """Hands each connection whose next request is whole to `serve`; who has it gives it back with `wait_for_next`."""
+    """Hands each connection whose next request is whole to `serve`; who has it gives it back with `wait_for_next`.
 
-    def __init__(self, listener: socket.socket, limits: Limits, serve: Callable[[Connection], None]) -> None:
+    `look` is called from time to time, for what has waited too long elsewhere.
+    """
+
+    def __init__(self, listener: socket.socket, limits: Limits, serve: Callable[[Connection], None], *, look: Callable[[], None]) -> None:
         self._listener = listener
         self._limits = limits
-        self._serve = serve
+        self._serve, self._look = serve, look
         self._epoll = select.epoll()
         self._end = os.eventfd(0)
         self._lock = threading.Lock()
@@ -48,7 +51,7 @@ class Front:
         self._epoll.register(self._end, select.EPOLLIN)
         last_look = time.monotonic()
         while not self.is_ending:
-            events = self._epoll.poll(_LOOK_EVERY_S if self._deadlines else -1)
+            events = self._epoll.poll(_LOOK_EVERY_S)
             for number, event in events:
                 if number == listener.fileno():
                     self._accept()
@@ -58,6 +61,7 @@ class Front:
             if now - last_look >= _LOOK_EVERY_S:
                 last_look = now
                 self._end_overdue(now)
+                self._look()
         self._epoll.unregister(listener)
         with contextlib.suppress(OSError):
             listener.close()

@@ -16,7 +16,9 @@ def _connections() -> int:
 class Limits:
     """`head_s`: from the first byte (or the connection) to the whole head and small body. `rate`: least bytes per second.
 
-    `writes`: so many are answered at once at most; `waits`: so many more requests may wait for workers without a place.
+    `writes`: so many are answered at once at most, and `writes_of_tenant` of these for one tenant.
+    `waits`: so many more requests may wait for workers without a place.
+    `max_wait_s`: who would wait for longer is refused at once; `late_s`: who has waited for longer, whatever was expected.
     `grace_s`: for so long a client may be slower. `lingering`: threads that wait with an idle connection.
     """
 
@@ -28,6 +30,8 @@ class Limits:
     connections: int = dataclasses.field(default_factory=lambda: min(4096, _connections()))
     lingering: int = 16
     writes: int = 1000
+    writes_of_tenant: int = 4
     waits: int = 0
     max_wait_s: float = 1.0
+    late_s: float = 3.0
     end_s: float = 10.0

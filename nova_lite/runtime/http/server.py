@@ -26,9 +26,8 @@ LOG = logging.getLogger(__name__)
 # For this long a thread stays with a connection whose next request is likely to come soon: the way through the
 # front costs more than a small request does.
 _LINGER_MS: Final = 500
-# A request that waited for longer than this, whatever was expected, is refused after all.
-_TOO_LATE_S: Final = 3.0
 _SAID_EVERY_S: Final = 10.0
+_LATE: Final = Refusal(503, 2, "The request has waited for too long; try again shortly.")
 App = Callable[..., Iterable[bytes]]
 
 
@@ -40,7 +39,7 @@ class Server:
     ) -> None:
         self._app, self._admission, self._policy = app, admission, policy
         self._limits = limits or Limits()
-        self._front = Front(listener, self._limits, self._came)
+        self._front = Front(listener, self._limits, self._came, look=self._refuse_late)
         self._base = exchange.base_environ(*listener.getsockname()[:2])
         self._ready: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._lock = threading.Condition()
@@ -86,6 +85,11 @@ class Server:
         self._refuse(connection, refusal)
         return None
 
+    def _refuse_late(self) -> None:
+        """Refuse what has waited for too long, though nobody has left."""
+        for ticket in self._admission.overdue(self._limits.late_s):
+            self._refuse(ticket.job, _LATE)
+
     def _hand_over(self, ticket: Ticket) -> None:
         with self._lock:
             if self._idle:
@@ -107,8 +111,8 @@ class Server:
         """Answer one request; the next one for this thread, of the same connection or of another."""
         connection: Connection = ticket.job
         waited_s = self._admission.waited_s(ticket)
-        if waited_s > _TOO_LATE_S:
-            return self._refuse(connection, Refusal(503, 2, "The request has waited for too long; try again shortly."), ticket)
+        if waited_s > self._limits.late_s:
+            return self._refuse(connection, _LATE, ticket)
         keeps = False
         try:
             if not waited_s or not connection.wire.is_gone():

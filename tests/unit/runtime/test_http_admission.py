@@ -162,6 +162,20 @@ def test_reads_are_answered_and_surplus_writes_refused_at_once_while_writes_hang
         http_wires.receive_until(wires[-1], b"done.")
 
 
+def test_a_request_is_refused_that_has_waited_too_long_for_one_that_does_not_end() -> None:
+    gate = Gate()
+    with http_wires.serving(gate, threads=2, limits=Limits(max_wait_s=60, late_s=0.1)) as port, contextlib.ExitStack() as stack:
+        stack.callback(gate.opened.set)
+        stack.enter_context(http_wires.connect(port, post("/first")))
+        wait_until(lambda: gate.begun == ["/first"], "the first to begin")
+        waiting = stack.enter_context(http_wires.connect(port, post("/second")))
+        assert b" 503 " in http_wires.receive_until(waiting, b"}}")
+        gate.opened.set()
+        waiting.sendall(post("/third"))
+        http_wires.receive_until(waiting, b"done.")
+    assert gate.begun == ["/first", "/third"]
+
+
 class Counting(ByMethod):
     """Counts the writes that are admitted."""
 
@@ -181,6 +195,27 @@ def test_a_refused_request_does_not_count_as_admitted() -> None:
         wait_until(lambda: policy.count == 5, "one to begin and four to wait")
         gate.opened.set()
     assert all(b" 503 " in one for one in refused)
+
+
+class ByProject(ByMethod):
+    """Tenants are the first part of the path."""
+
+    def tenant(self, head: Head, address: str) -> str:
+        return head.path.split("/")[1]
+
+
+def test_the_writes_of_one_tenant_leave_threads_to_those_of_others() -> None:
+    gate = Gate()
+    with http_wires.serving(gate, threads=12, limits=Limits(writes_of_tenant=2), policy=ByProject()) as port, contextlib.ExitStack() as stack:
+        stack.callback(gate.opened.set)
+        wires = [stack.enter_context(http_wires.connect(port, post(f"/greedy/{number}"))) for number in range(6)]
+        wait_until(lambda: len(gate.begun) == 2, "two to begin")
+        wires.append(stack.enter_context(http_wires.connect(port, post("/modest/1"))))
+        wait_until(lambda: "/modest/1" in gate.begun, "another tenant's to begin")
+        assert len(gate.begun) == 3
+        gate.opened.set()
+        for wire in wires:
+            http_wires.receive_until(wire, b"done.")
 
 
 def test_a_request_whose_client_has_gone_is_not_begun() -> None:

@@ -204,7 +204,8 @@ class Bench:
                     server_id = waiting.pop()
                 start = time.monotonic()
                 url = f"{self.cloud.compute}/servers/{server_id}"
-                wire.request("DELETE", url)
+                while wire.request("DELETE", url)[0] in (429, 503):
+                    time.sleep(self.args.poll_many)
                 while wire.request("GET", url)[0] != 404:
                     if time.monotonic() > start + self.args.timeout:
                         lost.append(server_id)
