@@ -24,7 +24,7 @@ RECOVERS_S = 15.0
 # Servers that exist all the time, which no fault may touch.
 RESIDENTS = 3
 _CALM_S = 3.0
-# What ends with the reason when its host is known to be down; power actions wait.
+# What may end with a reason that a fault is known to give; power actions wait.
 _NEEDS_HOST = ("create", "resize", "rebuild")
 
 
@@ -137,7 +137,7 @@ def _result(  # what was measured
     good = [read.at for read in load.reads if read.is_good]
     gap_s = max((later - earlier for earlier, later in zip(good, good[1:], strict=False)), default=0.0)
     unserved = [operation for operation in load.operations
-                if fault.downs_hosts and operation.name in _NEEDS_HOST and " is down" in operation.failed]
+                if fault.may_end and operation.name in _NEEDS_HOST and fault.may_end in operation.failed]
     failed = [operation for operation in load.operations if operation.failed and operation not in unserved]
     bad_reads = [read for read in load.reads if not read.is_good]
     wrong = [f"{operation.name} of {operation.server_id} was accepted, and failed after {operation.seconds:.1f} s: {operation.failed}" for operation in failed]

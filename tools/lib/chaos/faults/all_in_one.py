@@ -23,7 +23,7 @@ def up_database_locked(cloud: Target, seconds: float, rng: random.Random) -> Non
         other.execute("ROLLBACK")
 
 
-@fault("up-disk-full", shape="up", row=19, seconds=40)
+@fault("up-disk-full", shape="up", row=19, seconds=40, may_end="No space left on device")
 def up_disk_full(cloud: Target, seconds: float, rng: random.Random) -> None:
     """The disk of the state directory is full."""
     if not cloud.state.is_mount():

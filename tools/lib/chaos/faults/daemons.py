@@ -16,7 +16,7 @@ def _faults_of(name: str, *, hung: int, stopped: int) -> None:
     part, cuts_reads = name.removeprefix("nova-"), name == "nova-api"
 
     if hung:
-        @fault(f"{part}-hung", row=hung, seconds=30, downs_hosts=part in ("compute", "network"), summary=f"{name} is stopped by SIGSTOP.")
+        @fault(f"{part}-hung", row=hung, seconds=30, may_end=" is down" if part in ("compute", "network") else "", summary=f"{name} is stopped by SIGSTOP.")
         def hang(cloud: Target, seconds: float, rng: random.Random) -> None:
             with frozen(cloud.pids(name)):
                 time.sleep(seconds)

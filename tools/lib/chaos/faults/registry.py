@@ -22,8 +22,8 @@ Inject = Callable[..., None]
 class Fault:
     """`inject(cloud, seconds, rng)` returns when all is whole again. `row`: its number in docs/reliability.md.
 
-    `cuts_reads`: reads may fail meanwhile, since what serves them is what is broken. `downs_hosts`: what needs
-    a host may end with the reason that its worker is down, since there is no other.
+    `cuts_reads`: reads may fail meanwhile, since what serves them is what is broken. `may_end`: what needs a
+    host may end with a reason that has these words, as it is promised.
     """
 
     name: str
@@ -33,18 +33,18 @@ class Fault:
     summary: str
     inject: Inject
     cuts_reads: bool = False
-    downs_hosts: bool = False
+    may_end: str = ""
 
 
 FAULTS: dict[str, Fault] = {}
 
 
 def fault(  # the columns of the table
-    name: str, *, shape: str = "daemons", row: int, seconds: float, cuts_reads: bool = False, downs_hosts: bool = False, summary: str = "",
+    name: str, *, shape: str = "daemons", row: int, seconds: float, cuts_reads: bool = False, may_end: str = "", summary: str = "",
 ) -> Callable[[Inject], Inject]:
     """Register the function; its docstring is the summary, unless one is given."""
     def register(inject: Inject) -> Inject:
-        FAULTS[name] = Fault(name, shape, row, seconds, summary or (inject.__doc__ or "").strip(), inject, cuts_reads, downs_hosts)
+        FAULTS[name] = Fault(name, shape, row, seconds, summary or (inject.__doc__ or "").strip(), inject, cuts_reads, may_end)
         return inject
 
     return register
@@ -79,7 +79,8 @@ def few_files(key: str, daemon: str, *, row: int, shape: str = "daemons") -> Non
 def clock_fault(key: str, daemon: str, *, row: int, hours: int, shape: str = "daemons") -> None:
     way = "an hour ahead" if hours > 0 else "an hour behind"
 
-    @fault(key, shape=shape, row=row, seconds=45, summary=f"The clock of {daemon} is set {way}, and back.")
+    # A token that is an hour old has expired, one from an hour ahead is refused: clients have to log in again.
+    @fault(key, shape=shape, row=row, seconds=45, cuts_reads=shape == "up", may_end=" is down", summary=f"The clock of {daemon} is set {way}, and back.")
     def set_clock(cloud: Target, seconds: float, rng: random.Random) -> None:
         cloud.clocks.set(daemon, hours * 3600)
         try:
