@@ -112,8 +112,9 @@ def test_a_broker_and_a_database_on_all_addresses_are_noted(tmp_path: Path, fami
     (("[vnc]", "novncproxy_host = 0.0.0.0"), "novncproxy on 0.0.0.0"),
     (("[serial_console]", "serialproxy_host = 0.0.0.0"), "serialproxy on 0.0.0.0"),
     (("[serial_console]", "serialproxy_host = 0.0.0.0", "base_url = wss://cloud.example/"), ""),
+    (("concurrency = eventlet", "[api]", "listen = 192.0.2.1", "public_url = https://cloud.example"), "no bounds on connections"),
 ])
-def test_passwords_and_tokens_without_tls_are_noted(tmp_path: Path, lines: tuple[str, ...], named: str) -> None:
+def test_an_api_that_is_open_to_readers_or_slow_senders_is_noted(tmp_path: Path, lines: tuple[str, ...], named: str) -> None:
     found = exposure.check_api_exposure(configured(tmp_path, *lines))
     assert shown(found) == ((NOTE, True) if named else (OK, False))
     assert named in found.reason

@@ -95,6 +95,9 @@ def check_api_exposure(conf: cfg.ConfigOpts) -> Finding:
              if not addresses.is_loopback(address) and not str(url).startswith(("https:", "wss:"))]
     if plain:
         return note(f"others reach it without TLS: {', '.join(plain)}", "a proxy with TLS in front, its URL in nova.conf, and listen = 127.0.0.1")
+    if conf.concurrency == "eventlet":
+        return note("concurrency is eventlet, whose HTTP server has no bounds on connections and slow senders",
+                    "concurrency = threads, or a proxy in front that has such bounds")
     return ok("reached from this machine alone, or by URLs with TLS")
 
 
