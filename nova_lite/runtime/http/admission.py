@@ -14,7 +14,7 @@ from typing import Any
 # A service time to begin with, and how fast the mean follows what is measured.
 _FIRST_SERVICE_S = 0.02
 _WEIGHT = 0.05
-# So many, and as many as a share serves at once, may always wait: long ones before must not make all others be refused.
+# So many, and half as many as a share serves at once, may always wait: long ones before must not make all others be refused.
 _ALWAYS = 4
 
 
@@ -90,7 +90,7 @@ class Admission:
                 self._begin(share, ticket, now=ticket.came)
                 return None
             wait_s = share.wait_s(ticket.tenant)
-            if (wait_s > self._max_wait_s and share.queued >= max(_ALWAYS, share.size)) or share.queued >= self._max_queued:
+            if (wait_s > self._max_wait_s and share.queued >= max(_ALWAYS, share.size // 2)) or share.queued >= self._max_queued:
                 return self._refuse(share, ticket.tenant, wait_s)
             if queue is None:
                 queue = share.queues[ticket.tenant] = collections.deque()
