@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from tools.lib.bench.arrivals import overload
 from tools.lib.bench.cloud import BenchError, Body, Cloud, say
+from tools.lib.bench.hostile import hostile
 from tools.lib.bench.load import Bench
 from tools.lib.bench.login import login
 from tools.lib.bench.machine import cpu_s, find_pids, noise, pss_mib
@@ -27,6 +28,7 @@ Examples:
   tools/bench --cloud nova-lite -n 200 -c 16
   tools/bench -n 50 -c 1 -f json          (OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME …)
   tools/bench --cloud nova-lite -n 200 -c 16 --overload 3 --overload-time 60
+  tools/bench --cloud nova-lite --state DIR -n 20 --hostile 30
   tools/bench --url http://127.0.0.1:8774/identity/v3 --state /var/lib/nova-lite
 
 What the numbers are: POST and time to ACTIVE are taken with one client first (latency of an idle cloud), then with
@@ -63,6 +65,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--capacity", type=float, metavar="N", help="servers per second to multiply by it (default: as measured with -c clients)")
     parser.add_argument("--overload-time", type=float, default=60, metavar="S", help="of the open loop (default 60)")
     parser.add_argument("--overload-gets", type=float, default=10, metavar="N", help="GETs per second beside it (default 10)")
+    parser.add_argument("--hostile", type=float, metavar="S",
+                        help="for so many seconds hold 1,000 silent connections and 100 slow uploads, and send heads of 300 MB, beside the GETs")
     parser.add_argument("--statements", metavar="COMMAND",
                         help="command that prints how many SQL statements the database has run; statements per server are reported")
     parser.add_argument("--pid", type=int, action="append", default=[], help="daemon to account CPU and memory of; repeat")
@@ -133,6 +137,10 @@ def run(cloud: Cloud, args: argparse.Namespace) -> Body:
             report["overload"] = overload(
                 bench, capacity=args.capacity or report["many_clients"]["servers_per_s"], factor=args.overload, seconds=args.overload_time,
                 get_rate=args.overload_gets)
+        if args.hostile:
+            say("silent connections, slow uploads and endless heads")
+            report["hostile"] = hostile(bench, seconds=args.hostile, get_rate=args.overload_gets, memory_mib=lambda: sum(
+                value for name, value in pss_mib(found).items() if name.startswith("nova")))
         before = cpu_s(found)
         report["list_detail"] = bench.list_times()
         report["list_detail"]["cpu_ms"] = per_server(before, cpu_s(found), args.lists)

@@ -45,6 +45,8 @@ def table(report: Body) -> str:
         lines.append((f"pause and unpause, {report['clients']} clients", f"{found['per_s']:.1f}/s; CPU {_cpu(found['cpu_ms'])}"))
     if "overload" in report:
         lines += _overload_lines(report["overload"])
+    if "hostile" in report:
+        lines += _hostile_lines(report["hostile"])
     if report.get("delete"):
         found = report["delete"]
         lines.append(("DELETE until 404", f"{_ms(found)}; {found.get('per_s', 0):.1f}/s, {found['lost']} lost; "
@@ -100,6 +102,16 @@ def _overload_lines(found: Body) -> list[tuple[str, str]]:
         ("  GET server beside it", f"{answers(found['gets'])}; {_ms(found['gets'])}"),
         ("  built", f"{found['active']} ACTIVE, {found['in_error']} ERROR, {found['accepted_but_lost']} accepted and lost, "
                     f"{found['built_but_not_accepted']} not accepted; all ended {found['built_after_s']:.1f} s after the last arrival"),
+    ]
+
+
+def _hostile_lines(found: Body) -> list[tuple[str, str]]:
+    gets = found["gets"]
+    return [
+        (f"{found['seconds']:.0f} s of hostile clients", f"{found['silent']} silent connections, {found['uploads']} slow uploads and "
+                                                         f"{found['heads']} heads of 300 MB were begun"),
+        ("  GET server beside them", f"{gets['answered']} of {gets['count']} answered; {_ms(gets)}"),
+        ("  memory of ours (PSS)", f"{found['memory_before_mib']:.0f} MiB before, {found['memory_growth_mib']:+.0f} MiB at the most"),
     ]
 
 
