@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from nova_lite.network import names
 from nova_lite.network.linux import namespaces
-from nova_lite.network.linux.bridges import is_here
+from nova_lite.network.linux.bridges import devices, is_here
 from nova_lite.network.records import Records
 from nova_lite.rpc.audit import AuditFinding
 
@@ -19,7 +18,6 @@ ADVICE = {
     NETWORK_NOT_MADE: "nova-network makes it again within [network] check_interval",
     DEVICE_WITHOUT_RECORD: "if no other cloud on this machine has the network: ip link delete NAME, ip netns delete NAME",
 }
-_DEVICES = Path("/sys/class/net")
 _DEVICE = re.compile(r"(br|gw|up|vx)-([0-9a-f]{8}-[0-9a-f]{2})")
 _NAMESPACE = re.compile(r"nova-([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
@@ -37,10 +35,10 @@ def compare(records: Records, *, host: str) -> Iterator[AuditFinding]:
         if missing and not record.is_leaving and network_id in records.networks:
             yield _found(NETWORK_NOT_MADE, network_id, host, f"the host lacks {', '.join(missing)}")
     known = {names.bridge_name(network_id).partition("-")[2] for network_id in records.networks}
-    for path in sorted(_DEVICES.iterdir()):
-        match = _DEVICE.fullmatch(path.name)
+    for name in devices():
+        match = _DEVICE.fullmatch(name)
         if match and match.group(2) not in known:
-            yield _found(DEVICE_WITHOUT_RECORD, path.name, host, "a device named as a network's, which this worker has no record of")
+            yield _found(DEVICE_WITHOUT_RECORD, name, host, "a device named as a network's, which this worker has no record of")
     for name in namespaces.names():
         match = _NAMESPACE.fullmatch(name)
         if match and match.group(1) not in records.networks:

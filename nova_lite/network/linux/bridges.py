@@ -32,6 +32,11 @@ def is_here(device: str) -> bool:
     return True
 
 
+def devices() -> list[str]:
+    """The names of all devices in the calling thread's network namespace."""
+    return sorted(name for _, name in socket.if_nameindex())
+
+
 @contextlib.contextmanager
 def locked_links() -> Iterator[None]:
     """Be alone on the host, among workers of all clouds, with the choice of a transit link's number."""

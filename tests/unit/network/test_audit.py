@@ -24,7 +24,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Records:
     monkeypatch.setattr(namespaces, "_DIRECTORY", tmp_path / "netns")
     monkeypatch.setattr(namespaces, "exists", lambda name: (tmp_path / "netns" / name).exists())
     monkeypatch.setattr(audit, "is_here", lambda name: (tmp_path / "net" / name).exists())
-    monkeypatch.setattr(audit, "_DEVICES", tmp_path / "net")
+    monkeypatch.setattr(audit, "devices", lambda: sorted(path.name for path in (tmp_path / "net").iterdir()))
     made = Records(None)
     made.add_network(Network(id=KNOWN, segment=1, mtu=1450, subnets=()))
     return made
