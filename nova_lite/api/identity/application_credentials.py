@@ -13,6 +13,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import BOOLEAN, EMPTY_LIST, NULL, STRING, TIME_OR_NULL, closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ANYONE, Rule
+from nova_lite.api.wsgi.validation import moment
 from nova_lite.db.base import utcnow
 from nova_lite.db.identity import application_credentials, passwords, users
 from nova_lite.db.identity.application_credentials import ApplicationCredential
@@ -177,14 +178,12 @@ def _expiry(text: str | None) -> datetime.datetime | None:
     if text is None:
         return None
     field = "application_credential/expires_at"
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise errors.InvalidField(field=field, reason=f"{text!r} is not a time in ISO 8601") from None
-    moment = moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
-    if moment <= utcnow():
+    expiry = moment(text)
+    if expiry is None:
+        raise errors.InvalidField(field=field, reason=f"{text!r} is not a time in ISO 8601")
+    if expiry <= utcnow():
         raise errors.InvalidField(field=field, reason="it is in the past")
-    return moment
+    return expiry
 
 
 def _refuse_restricted(req: Request) -> None:

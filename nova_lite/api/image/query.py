@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nova_lite import errors
+from nova_lite.api.wsgi.validation import moment
 from nova_lite.db.image.images import COMMUNITY, COMPARISONS, PRIVATE, PUBLIC, SHARED, SORTABLE, Filters
 
 HASH_ALGO = "sha512"  # of all images
@@ -101,12 +102,11 @@ def _moment(name: str, text: str) -> tuple[str, datetime.datetime]:
     operator, colon, value = text.partition(":")
     if not colon or operator not in COMPARISONS:
         operator, value = "eq", text
-    try:
-        moment = datetime.datetime.fromisoformat(value)
-    except ValueError:
+    found = moment(value)
+    if found is None:
         raise errors.BadRequest(
-            reason=f"{name} must be a time in ISO 8601, also after one of {', '.join(COMPARISONS)} and a colon, not {text!r}") from None
-    return operator, moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+            reason=f"{name} must be a time in ISO 8601, also after one of {', '.join(COMPARISONS)} and a colon, not {text!r}")
+    return operator, found
 
 
 def _optional_number(query: Any, name: str) -> int | None:

@@ -14,6 +14,7 @@ from typing import TypeVar
 from nova_lite import errors
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.validation import moment
 from nova_lite.db import listing
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -84,11 +85,10 @@ def _value(name: str, columns: listing.Columns, text: str) -> object:
 
 
 def _time(name: str, text: str) -> datetime.datetime:
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise errors.BadRequest(reason=f"Invalid input for {name}. Reason: '{text}' is not a time in ISO 8601.") from None
-    return moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    found = moment(text)
+    if found is None:
+        raise errors.BadRequest(reason=f"Invalid input for {name}. Reason: '{text}' is not a time in ISO 8601.")
+    return found
 
 
 def _canonical(name: str, text: str) -> str:

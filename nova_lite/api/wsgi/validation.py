@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import urllib.parse
@@ -44,6 +45,15 @@ MAX_INTEGER = 0x7FFFFFFF  # the maximum of an integer column
 def integer(text: str) -> int | None:
     """The number that these decimal digits write; None: they are not digits, or it is above MAX_INTEGER."""
     return int(text) if text.isdecimal() and len(text) <= len(str(MAX_INTEGER)) and int(text) <= MAX_INTEGER else None
+
+
+def moment(text: str) -> datetime.datetime | None:
+    """The time that this writes in ISO 8601, in UTC and without a zone as rows have it; None: it is none, or in UTC beyond the calendar."""
+    try:
+        found = datetime.datetime.fromisoformat(text)
+        return found.astimezone(datetime.UTC).replace(tzinfo=None) if found.tzinfo else found
+    except (ValueError, OverflowError):
+        return None
 
 
 # Formats beyond fastjsonschema's own: JSON Schema draft 7's, and of a number in digits.

@@ -293,14 +293,15 @@ def _listed(project_id: str | None, visibility: str | None) -> sa.ColumnElement[
 
 def _from(column: Any, moment: datetime.datetime) -> Any:
     whole = moment.replace(microsecond=0)
-    return column >= (whole if whole == moment else whole + _SECOND)
+    return column >= whole if whole == moment else _after_it(column, moment)
 
 
 def _after_it(column: Any, moment: datetime.datetime) -> Any:
-    return column >= moment.replace(microsecond=0) + _SECOND
+    return column >= min(moment, _LATEST).replace(microsecond=0) + _SECOND
 
 
 _SECOND = datetime.timedelta(seconds=1)
+_LATEST = datetime.datetime.max - _SECOND  # noqa: DTZ901 - as rows, without a zone; the last that has a second after it
 # Of a time with microseconds, cut to the whole second.
 COMPARISONS: Mapping[str, Callable[[Any, datetime.datetime], sa.ColumnElement[bool]]] = {
     "gte": _from, "gt": _after_it,

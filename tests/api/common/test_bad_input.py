@@ -192,6 +192,26 @@ def test_a_quota_that_is_too_large(stage: Stage, path: str, body: dict[str, Any]
     assert (status, "cores" in said) == (400, True)
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-10:00"])
+@pytest.mark.parametrize(("path", "version"), [
+    ("/v2.1/servers?changes-since=", NEWEST), ("/v2.1/servers?changes-before=", NEWEST), ("/v2.1/images?changes-since=", "2.1"),
+    ("/network/v2.0/networks?changed_since=", NEWEST), ("/image/v2/images?created_at=lt:", NEWEST)])
+def test_a_time_that_is_none_in_utc(stage: Stage, path: str, version: str, time: str) -> None:
+    assert refused(stage, "GET", path + time, version=version)[0] == 400
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-10:00"])
+def test_an_end_that_is_no_time_in_utc(stage: Stage, time: str) -> None:
+    path = f"/identity/v3/users/{stage.alice.user_id}/application_credentials"
+    assert refused(stage, "POST", path, {"application_credential": {"name": "c", "expires_at": time}})[0] == 400
+
+
+@pytest.mark.parametrize(("operator", "count"), [("", 0), ("gt:", 0), ("gte:", 0), ("lt:", 1), ("lte:", 1), ("neq:", 1)])
+def test_the_last_second_of_the_calendar_is_a_time(stage: Stage, operator: str, count: int) -> None:
+    answer = stage.cloud.request("GET", f"/image/v2/images?created_at={operator}9999-12-31T23:59:59Z", token=stage.alice.token)
+    assert (answer.status_int, len(answer.json["images"])) == (200, count)
+
+
 @pytest.mark.parametrize("name", ["caf\u00e9", "\U0001f600", "\u202e", "\ufffd"])
 def test_any_other_text_is_kept(stage: Stage, name: str) -> None:
     made = stage.cloud.made("/v2.1/servers", stage.server(description=name, metadata={"k": name}), token=stage.alice.token)

@@ -15,6 +15,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import INTEGER, LINKS, STRING, STRING_OR_NULL, STRINGS, closed, each, page
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ANYONE, Rule
+from nova_lite.api.wsgi.validation import moment
 from nova_lite.db.image import images
 from nova_lite.db.image.images import Filters, Image
 
@@ -116,11 +117,10 @@ def _since(req: Request) -> datetime.datetime | None:
     text = req.query.get("changes-since")
     if text is None:
         return None
-    try:
-        moment = datetime.datetime.fromisoformat(urllib.parse.unquote(text))
-    except ValueError:
-        raise errors.BadRequest(reason=f"Invalid changes-since filter [{text}]") from None
-    return moment if moment.tzinfo is None else moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    since = moment(urllib.parse.unquote(text))
+    if since is None:
+        raise errors.BadRequest(reason=f"Invalid changes-since filter [{text}]")
+    return since
 
 
 def _document(req: Request, image: Image) -> Body:

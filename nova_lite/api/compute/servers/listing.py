@@ -19,7 +19,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import page
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
-from nova_lite.api.wsgi.validation import integer
+from nova_lite.api.wsgi.validation import integer, moment
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.compute import server_lists
 from nova_lite.db.compute.server_lists import EQUAL_COLUMNS, PATTERN_COLUMNS, SORT_COLUMNS, Filters
@@ -235,13 +235,10 @@ def read_time(name: str, text: str) -> datetime.datetime:
 
     :raises errors.InvalidField: it is no such time.
     """
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise errors.InvalidField(field=name, reason=f"'{text}' is not a 'date-time'") from None
-    if name == "changes-before" and not moment.microsecond:
-        moment = moment.replace(microsecond=999_999)
-    return moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    found = moment(text)
+    if found is None:
+        raise errors.InvalidField(field=name, reason=f"'{text}' is not a 'date-time'")
+    return found.replace(microsecond=999_999) if name == "changes-before" and not found.microsecond else found
 
 
 def _power(name: str, values: list[str]) -> list[int]:
