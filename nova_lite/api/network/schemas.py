@@ -38,7 +38,7 @@ def number(params: Body, name: str, *, minimum: int, maximum: int) -> int | None
     value = params.get(name)
     if value is None:
         return None
-    found = value if isinstance(value, int) else integer(value)
+    found = integer(value) if isinstance(value, str) else int(value)  # 4.0 is an integer to a schema
     if found is None or not minimum <= found <= maximum:
         raise errors.BadRequest(reason=f"Invalid input for {name}. Reason: '{value}' is not an integer from {minimum} to {maximum}.")
     return found

@@ -249,6 +249,8 @@ OTHERS: tuple[tuple[str, str, Any, tuple[int, str]], ...] = (
         "security_group_id": NOWHERE, "direction": "sideways"}}, (400, "direction")),
     ("POST", "/image/v2/images", {"name": "i", "disk_format": "floppy"}, (400, "disk_format")),
     ("POST", "/image/v2/images", {"name": "i", "min_ram": -1}, (400, "min_ram")),
+    ("POST", "/network/v2.0/networks", {"network": {"mtu": 1e20}}, (400, "mtu")),
+    ("POST", "/network/v2.0/networks", {"network": {"mtu": 1400.5}}, (400, "mtu")),
     ("GET", f"/image/v2/images/{NOWHERE}", None, (404, NOWHERE)),
     ("GET", "/image/v2/images?sort_key=no_such", None, (400, "no_such")),
 )

@@ -41,6 +41,7 @@ def test_numbers_may_be_written_in_digits(cloud: NetworkCloud) -> None:
     network = cloud.create("network", user="admin", mtu="1400", **{"provider:segmentation_id": "4711"}).body
     assert (network["mtu"], network["provider:segmentation_id"]) == (1400, 4711)
     assert cloud.create("subnet", user="admin", network_id=network["id"], cidr="10.1.0.0/24", ip_version="4").status == 201
+    assert cloud.create("network", mtu=1400.0).body["mtu"] == 1400  # an integer too, to JSON
     for name, value in (("mtu", "many"), ("mtu", "-1"), ("mtu", "70000"), ("mtu", 575), ("provider:segmentation_id", "0")):
         refused = cloud.request("POST", "/networks", {"network": {name: value}}, user="admin")
         assert (refused.status, name in refused.fault) == (400, True), (name, value, refused.body)
