@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import json
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -202,8 +201,7 @@ def _tagged(filters: Filters) -> list[sa.ColumnElement[bool]]:
 
 
 def _has_tag(tag: str) -> sa.ColumnElement[bool]:
-    """The tag is an element of the list; as text, since the three dialects' JSON functions have nothing in common."""
-    return sa.cast(Server.__table__.c.tags, sa.Text).contains(json.dumps(tag), autoescape=True)
+    return listing.has_tag(Server.__table__.c.tags, tag)
 
 
 def _has_status(status: str) -> sa.ColumnElement[bool]:

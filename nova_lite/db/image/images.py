@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
 from nova_lite import errors
+from nova_lite.db import listing
 from nova_lite.db.base import Base, Timestamps, for_update, new_id, utcnow
 
 QUEUED, SAVING, ACTIVE, DELETED = "queued", "saving", "active", "deleted"
@@ -318,9 +318,7 @@ def _where(filters: Filters) -> list[sa.ColumnElement[bool]]:
     ]
     kept += [COMPARISONS[operator](SORTABLE[name], moment) for name, operator, moment in filters.moments]
     kept += [Image.properties[name].as_string() == value for name, value in filters.properties.items()]
-    # A JSON list is kept as its text on all three databases, a tag in it as its quoted text.
-    text = sa.cast(Image.tags, sa.Text)
-    kept += [text.contains(json.dumps(tag), autoescape=True) for tag in filters.tags]
+    kept += [listing.has_tag(Image.__table__.c.tags, tag) for tag in filters.tags]
     if filters.size_min is not None:
         kept.append(Image.size >= filters.size_min)
     if filters.size_max is not None:

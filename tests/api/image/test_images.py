@@ -271,7 +271,7 @@ def test_filters_select_images(service: ImageService) -> None:
     assert ids(service.request("GET", "/images?names=in:one,nothing")) == [one]
     assert ids(service.request("GET", "/images?tag=xy&tag=x")) == [two]
     assert ids(service.request("GET", f"/images?tag={urllib.parse.quote(chr(34).join(['q', 'u%']))}")) == [one]
-    assert ids(service.request("GET", "/images?tag=q%25")) == []
+    assert ids(service.request("GET", "/images?tag=q%25")) == ids(service.request("GET", "/images?tag=XY")) == []
     assert ids(service.request("GET", "/images?hw_disk_bus=virtio")) == [one]
     assert ids(service.request("GET", "/images?disk_format=qcow2&status=queued")) == [two]
     assert ids(service.request("GET", "/images?min_ram=5")) == [one]

@@ -136,7 +136,7 @@ def test_lists_have_the_servers_of_the_callers_project_only(api: ComputeApi) -> 
     ("name=web", ["web-2", "web-1"]), ("name=^web-1$", ["web-1"]), ("name=WEB", []), ("status=ACTIVE", ["web-1"]),
     ("status=ACTIVE&status=BUILD", ["db", "web-2", "web-1"]), ("image=" + IMAGE, ["db", "web-2", "web-1"]),
     ("image=none", []), ("flavor=1", ["db", "web-2", "web-1"]), ("flavor=9", []), ("ip=10.0.0", ["db", "web-2", "web-1"]),
-    ("ip=^192", []), ("tags=a", ["web-2", "web-1"]), ("tags=a,b", ["web-2"]), ("tags-any=a,c", ["web-2", "web-1"]),
+    ("ip=^192", []), ("tags=a", ["web-2", "web-1"]), ("tags=a,b", ["web-2"]), ("tags=A", []), ("tags-any=a,c", ["web-2", "web-1"]),
     ("not-tags=a", ["db"]), ("not-tags-any=b,c", ["db", "web-1"]), ("locked=True", []), ("locked=False&name=db", ["db"]),
     ("changes-since=2020-01-01T00:00:00Z", ["db", "web-2", "web-1"]), ("changes-before=2020-01-01T00:00:00Z", []),
     ("changes-since=2099-01-01T00:00:00", []), ("vm_state=active", ["web-1"]), ("power_state=RUNNING", ["web-1"]),
