@@ -192,6 +192,13 @@ def test_a_quota_that_is_too_large(stage: Stage, path: str, body: dict[str, Any]
     assert (status, "cores" in said) == (400, True)
 
 
+@pytest.mark.parametrize("path", ["/v2.1/servers?tags=", "/network/v2.0/ports?tags-any=", "/image/v2/images?tag=", "/identity/v3/projects?tags="])
+def test_a_filter_of_very_many_values(stage: Stage, path: str) -> None:
+    values = ("&tag=" if path.endswith("?tag=") else ",").join(["a"] * 1500)
+    status, said = refused(stage, "GET", path + values, token=stage.cloud.admin.token)
+    assert (status, "too many" in said) == (400, True)
+
+
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-10:00"])
 @pytest.mark.parametrize(("path", "version"), [
     ("/v2.1/servers?changes-since=", NEWEST), ("/v2.1/servers?changes-before=", NEWEST), ("/v2.1/images?changes-since=", "2.1"),
