@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loaded by Python in the daemons that tools/chaos starts: messages are lost, doubled or late, as a file says.
 
-The file that CHAOS_MESSAGE_RATES names has `{"drop": 0.1, "double": 0.3, "late_s": 2.0, "seed": 1}` while that is to happen.
+The file that CHAOS_MESSAGE_RATES names has `{"drop": 0.1, "double": 0.3, "late_rate": 0.2, "late_s": 2.0, "seed": 1}` while that is to happen.
 """
 
 from __future__ import annotations
