@@ -14,8 +14,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from nova_lite import errors
 from nova_lite.api.image import audit as image_audit
 from nova_lite.compute import audit as compute_audit
+from nova_lite.conductor import reconcilers
 from nova_lite.conductor.audit import kinds
 from nova_lite.conductor.audit.endpoint import Audits
 from nova_lite.conductor.audit.kinds import KINDS
@@ -110,6 +112,19 @@ def test_what_only_one_of_two_looks_sees_is_no_finding(cloud: OneProcess, server
     passing = audits(cloud)
     passing._wait = lambda seconds: repair(cloud)
     assert passing.audit(CTXT, settled_s=60) == ()
+
+
+def test_a_reconciler_that_fails_does_not_keep_the_others_from_repairing(
+    cloud: OneProcess, server_id: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(services: Any) -> None:  # Services
+        raise RuntimeError("broken")
+
+    change(cloud, sa.update(Host).values(ram_mb_claimed=9999))
+    monkeypatch.setattr(reconcilers, "RECONCILERS", (reconcilers.Reconciler(broken), *reconcilers.RECONCILERS))
+    with pytest.raises(errors.Unavailable, match="broken"):
+        repair(cloud)
+    assert findings(cloud) == ()
 
 
 # What is made, and the (kind, resource) that it is found as; reconcilers repair it.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from oslo_log import log as logging
 
+from nova_lite import errors
 from nova_lite.conductor import reconcilers
 from nova_lite.conductor.audit import hosts, rows
 from nova_lite.conductor.audit.rows import Limits
@@ -40,14 +41,21 @@ class Audits:
         return tuple(found)
 
     def repair(self, ctxt: Context) -> None:
+        failed = []
         for reconciler in reconcilers.RECONCILERS:
             LOG.info("audit: %s runs now", reconciler.name)
-            if isinstance(reconciler, HostReconciler):
-                reconciler.work(self._services, HostCalls())
-            else:
-                reconciler.work(self._services)
+            try:
+                if isinstance(reconciler, HostReconciler):
+                    reconciler.work(self._services, HostCalls())
+                else:
+                    reconciler.work(self._services)
+            except Exception:  # the others may repair what they can
+                LOG.exception("audit: %s failed", reconciler.name)
+                failed.append(reconciler.name)
         self._look()
         self._services.network_changed()
+        if failed:
+            raise errors.Unavailable(reason=f"These reconcilers failed, and the conductor's log says why: {', '.join(failed)}. The others have run.")
 
     def _once(self, settled_s: float) -> list[AuditFinding]:
         with self._services.database.reader() as session:

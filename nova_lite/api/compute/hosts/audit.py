@@ -46,7 +46,8 @@ def show(req: Request) -> Deferred[Body]:
 def repair(req: Request) -> Deferred[None]:
     """Run every reconciler and the cleaner of the image store now.
 
-    202: they ran; what they requested of hosts is done soon. 503: no conductor answers, or too many requests wait for workers.
+    202: they ran; what they requested of hosts is done soon. 503: one of them failed and the others ran, no conductor answers, or too
+    many requests wait for workers.
     """
     def run() -> None:
         req.rpc.conductor.repair(req.ctxt)
