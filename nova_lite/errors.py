@@ -184,6 +184,14 @@ class StateInUse(NovaLiteError):
     message = "{directory} is in use by process {pid}: stop it first, or give this host a name and a state_path of its own"
 
 
+class NameInUse(NovaLiteError):
+    """Another worker serves the requests of a host of this name."""
+
+    message = (
+        "another {binary} serves host {host}: that is worker {known}, this is worker {worker}. Give each host a [DEFAULT] host of its own; "
+        "if the other is no more, start this one when nothing was heard of it for service_down_time ({seconds} s)")
+
+
 class WorkerError(NovaLiteError):
     """A worker could not carry out a request; becomes the server's fault."""
 

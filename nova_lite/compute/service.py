@@ -38,6 +38,7 @@ from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 from nova_lite.worker import host_name
+from nova_lite.worker.admission import Admission
 from nova_lite.worker.state_lock import StateLock
 
 LOG = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class ComputeService:
         self.driver: Driver = driver or drivers.make(conf)
         self._state = Path(conf.state_path) / "compute"
         self._lock = StateLock(self._state)
+        self._admission = Admission(transport, binary="nova-compute", host=conf.host, directory=self._state)
         self._records = Records(self._state, is_durable=self.driver.capabilities.keeps_disks)
         self._conductor = ConductorRpc.client(transport)
         self.host = Host(conf=conf, driver=self.driver, records=self._records, conductor=self._conductor)
@@ -69,14 +71,16 @@ class ComputeService:
         self._housekeeper: threading.Thread | None = None
 
     def start(self) -> None:
-        """Recover, then serve.
+        """Recover, then serve, once a conductor has admitted this worker; guests do not wait for one.
 
         :raises errors.WrongHost: the state directory is another host's. :raises errors.StateInUse: another process has it.
+        :raises errors.NameInUse: another worker serves this host's name.
         """
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.take()
         self._records.load()
         self._claim_state()
+        self._admission.request()
         starts = self._conf.compute.resume_guests_state_on_host_boot and self._is_first_since_boot()
         recovery = Recovery(self.host, self._build, starts_guests=starts)
         recovery.clean()
@@ -85,12 +89,13 @@ class ComputeService:
         if not self.driver.capabilities.keeps_disks:
             self._recover(recovery)
         self._consoles.start()
-        self._server.start()
-        self._heartbeat.start()
         self._housekeeper = threading.Thread(
             target=self._keep_house, args=(recovery,), name="compute-housekeeper", daemon=True
         )
         self._housekeeper.start()
+        self._admission.obtain()
+        self._server.start()
+        self._heartbeat.start()
 
     def stop(self) -> None:
         self._is_stopping.set()

@@ -14,6 +14,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite.conductor import reconcilers
+from nova_lite.conductor.admissions import Admissions
 from nova_lite.conductor.audit.endpoint import Audits
 from nova_lite.conductor.endpoints import Workflows
 from nova_lite.conductor.engine import journal
@@ -79,7 +80,7 @@ class ConductorService:
         self._heartbeats = Heartbeats(services, started=worker_started)
         self._server = serve(ConductorRpc, transport, conf.host, [
             Workflows(self._engine), PowerChanges(services), Documents(services), ImageCaches(services),
-            network_sync, self._heartbeats, Audits(services, deadline_s=self._engine.deadline_s, look=look.call_soon)])
+            network_sync, Admissions(services), self._heartbeats, Audits(services, deadline_s=self._engine.deadline_s, look=look.call_soon)])
         status = ServiceReport(binary="nova-conductor", agent=conf.host, availability_zone="internal")
         self._heartbeat = Heartbeat(ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval)
         self._reconcilers = [Periodic(

@@ -3,7 +3,7 @@
 
 from nova_lite.db import database_epoch
 from nova_lite.db.compute import actions, consoles, flavors, keypairs, server_groups, server_migrations, servers
-from nova_lite.db.hosts import aggregates, conductor_leases, hosts, observation
+from nova_lite.db.hosts import aggregates, conductor_leases, hosts, observation, workers
 from nova_lite.db.identity import application_credentials, project_tags, token_owners, users
 from nova_lite.db.image import images
 from nova_lite.db.network import floating_ips, network_changes, networks, ports, revisions, routers, security_groups
@@ -12,4 +12,5 @@ from nova_lite.db.quotas import quota_locks, quotas
 RESOURCES = (
     actions, aggregates, application_credentials, conductor_leases, consoles, database_epoch, flavors, floating_ips, hosts, images, keypairs, server_migrations, network_changes, networks,
     observation, ports, project_tags, quota_locks, quotas, revisions, routers, security_groups, server_groups, servers, token_owners, users,
+    workers,
 )

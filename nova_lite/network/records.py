@@ -22,7 +22,7 @@ from nova_lite.rpc.network import (
     ServerPorts,
 )
 from nova_lite.rpc.order import NEVER, Order
-from nova_lite.worker import host_name
+from nova_lite.worker import admission, host_name
 from nova_lite.worker.orders import Superseded, Verdict, compare, order_of_fence
 from nova_lite.worker.records import RecordFiles
 from nova_lite.worker.tombstones import Tombstones
@@ -256,6 +256,7 @@ class Records:
             self._tombstones.clear()
             if self._directory is not None:
                 host_name.forget(self._directory)
+                admission.forget(self._directory)
 
     def _free_index(self, taken: Collection[int]) -> int:
         used = {*taken, *(held.index for held in self.networks.values())}

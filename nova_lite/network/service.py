@@ -45,6 +45,7 @@ from nova_lite.rpc.network import (
     ServerPorts,
 )
 from nova_lite.rpc.order import Order
+from nova_lite.worker.admission import Admission
 from nova_lite.worker.orders import Superseded, Underway, order_of_fence
 from nova_lite.worker.state_lock import StateLock
 
@@ -172,17 +173,21 @@ class NetworkService:
             conductor, lambda: status, interval_s=conf.report_interval
         )
         self._repair = PeriodicRepair(self.driver, interval_s=conf.network.check_interval)
-        self._lock = StateLock(Path(conf.state_path) / "network") if conf.network.driver != "fake" else None
+        directory = Path(conf.state_path) / "network"
+        self._admission = Admission(transport, binary="nova-network", host=conf.host, directory=directory)
+        self._lock = StateLock(directory) if conf.network.driver != "fake" else None
 
     def start(self) -> None:
-        """Recover what the records say, then serve.
+        """Recover what the records say, then serve, once a conductor has admitted this worker; guests do not wait for one.
 
         :raises errors.NetworkFailed: the host cannot make networks; the reason says what it lacks.
-        :raises errors.StateInUse: another process has its records.
+        :raises errors.StateInUse: another process has its records. :raises errors.NameInUse: another worker serves this host's name.
         """
         if self._lock is not None:
             self._lock.take()
+        self._admission.request()
         self.driver.recover()
+        self._admission.obtain()
         self._server.start()
         self._heartbeat.start()
         self._repair.start()

@@ -131,7 +131,7 @@ class ConductorRpc(Interface):
     from_hosts: ClassVar[FromHosts] = {
         "report": lambda wire: [wire["status"]["agent"], *(one["host"] for one in wire["status"]["inventories"])],
         "report_step": lambda wire: [wire["report"]["host"]], "power_changed": lambda wire: [wire["host"]],
-        "network_state": lambda wire: [wire["agent"]], "cloud_addresses": lambda wire: (), "forwarding": lambda wire: (), "post_password": lambda wire: (),
+        "admit_worker": lambda wire: [wire["agent"]], "network_state": lambda wire: [wire["agent"]], "cloud_addresses": lambda wire: (), "forwarding": lambda wire: (), "post_password": lambda wire: (),
     }
 
     @cast(since="1.0")
@@ -145,6 +145,13 @@ class ConductorRpc(Interface):
     @cast(since="1.0")
     def report(self, ctxt: Context, *, status: ServiceReport) -> None:
         """A daemon lives; written to the database in batches."""
+
+    @call(since="1.7", timeout_s=5)
+    def admit_worker(self, ctxt: Context, *, binary: str, agent: str, worker_id: str) -> None:
+        """A worker is about to serve the requests to `agent`; `worker_id` is kept with its state, and the same after a restart.
+
+        :raises errors.NameInUse: another worker does. :raises errors.Unavailable: the database does not answer now.
+        """
 
     @cast(since="1.5")
     def report_step(self, ctxt: Context, *, report: StepReport) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process at a time has a worker's state: two would answer the same requests in turns, and know half of the guests each."""
+"""One process of a machine at a time has a worker's state (see admission.py for other machines): two would answer the same requests in turns, and know half of the guests each."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ BOUNDS = {
     "quotas": _OPERATORS, "revoked_tokens": "10,000 of a user: db/identity/token_owners.py", "role_assignments": _OPERATORS,
     "roles": _OPERATORS, "routers": "routers", "security_group_rules": "security_group_rules", "security_groups": "security_groups",
     "server_groups": "server_groups", "servers": "instances", "services": _OPERATORS, "subnets": "subnets", "user_quotas": _OPERATORS,
-    "users": _OPERATORS,
+    "users": _OPERATORS, "workers": _OPERATORS,
 }
 OPTIONS = {option.name for option in (*quota.OPTIONS, *identity.OPTIONS)}
 

@@ -152,11 +152,11 @@ class Daemons:
         finally:
             wire.close()
 
-    def request(self, method: str, path: str, body: object = None, *, token: str = "") -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: object = None, *, token: str = "", microversion: str = "2.1") -> tuple[int, Any]:
         """One request: the status and the JSON of the answer ({} when there is none)."""
         wire = self._connect()
         try:
-            headers = {"Content-Type": "application/json"} | ({"X-Auth-Token": token} if token else {})
+            headers = {"Content-Type": "application/json", "X-OpenStack-Nova-API-Version": microversion} | ({"X-Auth-Token": token} if token else {})
             wire.request(method, path, None if body is None else json.dumps(body), headers)
             answer = wire.getresponse()
             text = answer.read()

@@ -22,9 +22,9 @@ class Cloud(Daemons):
         """One for all requests: a login costs more than most of them."""
         return self.token()
 
-    def call(self, method: str, path: str, body: object = None, *, expect: int = 200) -> Any:
+    def call(self, method: str, path: str, body: object = None, *, expect: int = 200, microversion: str = "2.1") -> Any:
         """The JSON of an answer that must have the status."""
-        status, answer = self.request(method, path, body, token=self._kept_token)
+        status, answer = self.request(method, path, body, token=self._kept_token, microversion=microversion)
         assert status == expect, (method, path, status, answer)
         return answer
 

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent import futures
@@ -15,6 +17,9 @@ import pytest
 
 from tests.support.system.daemons import MIB, Cloud, running
 from tests.support.wait import wait_until
+from tools.lib.daemons import environment
+from tools.lib.services import Process
+from tools.lib.services.service import write_private
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real parts run as their own users: needs root")
 HUGE = 10 * 1024**3
@@ -85,6 +90,56 @@ def test_workers_end_with_their_parent(cloud: Cloud, after_s: float | None) -> N
     wait_until(lambda: not any(_runs(pid) for pid in workers), seconds=20)
     cloud.start_daemon("nova-api")
     cloud.wait_until_up()
+
+
+def test_a_second_worker_of_the_same_name_ends_and_serves_only_when_the_first_is_down(cloud: Cloud, wanted: dict[str, object]) -> None:
+    for name in ("nova-network", "nova-compute"):
+        twin = subprocess.run([cloud.program(name), "--config-file", str(twin_conf(cloud))], env=environment(), capture_output=True, text=True, timeout=60, check=False)
+        last = twin.stderr.splitlines()[-1]
+        assert (twin.returncode, last.startswith(f"{name}: another {name} serves host fake: ")) == (1, True), twin.stderr
+        assert "Give each host a [DEFAULT] host of its own" in last
+    boots_and_deletes(cloud, wanted)
+    cloud.crash("nova-compute")
+    twin = Process("twin", cloud.state_dir / "twin")
+    with forced_down(cloud):
+        twin.start([cloud.program("nova-compute"), "--config-file", str(twin_conf(cloud))], env=environment())
+        wait_until(lambda: "is up on host fake" in twin.log.read_text())
+    cloud.wait_until_up()
+    boots_and_deletes(cloud, wanted)
+    twin.end()
+    first = cloud.processes["nova-compute"].log
+    starts = first.read_text().count("is up on host fake")
+    with forced_down(cloud):
+        cloud.start_daemon("nova-compute")
+        wait_until(lambda: first.read_text().count("is up on host fake") > starts)
+    cloud.wait_until_up()
+
+
+def twin_conf(cloud: Cloud) -> Path:
+    """The daemons' nova.conf with another state directory, as on another machine."""
+    path = cloud.state_dir / "twin.conf"
+    write_private(path, cloud.nova_conf.read_text().replace(f"state_path = {cloud.state_dir}/state", f"state_path = {cloud.state_dir}/twin"))
+    return path
+
+
+@contextlib.contextmanager
+def forced_down(cloud: Cloud) -> Iterator[None]:
+    """nova-compute, as by `openstack compute service set --down`: nobody need wait for service_down_time."""
+    hosts = [row["host"] for row in cloud.call("GET", "/v2.1/os-services?binary=nova-compute")["services"]]
+    for is_down in (True, False):
+        for host in hosts:
+            body = {"binary": "nova-compute", "host": host, "forced_down": is_down}
+            cloud.call("PUT", "/v2.1/os-services/force-down", body, microversion="2.11")
+        if is_down:
+            yield
+
+
+def boots_and_deletes(cloud: Cloud, wanted: dict[str, object]) -> None:
+    made = [cloud.boot(wanted, f"s{number}") for number in range(4)]
+    wait_until(lambda: all(cloud.is_active(server_id) for server_id in made))
+    for server_id in made:
+        cloud.call("DELETE", f"/v2.1/servers/{server_id}", expect=204)
+    wait_until(lambda: all(cloud.server(server_id) is None for server_id in made))
 
 
 @pytest.mark.timed

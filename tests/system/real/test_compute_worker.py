@@ -59,6 +59,9 @@ class Conductor:
     def report_step(self, ctxt: Context, *, report: StepReport) -> None:
         self.steps[report.order] = report
 
+    def admit_worker(self, ctxt: Context, *, binary: str, agent: str, worker_id: str) -> None:
+        """There is one worker."""
+
     def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:
         raise AssertionError("a worker does not call this")
 

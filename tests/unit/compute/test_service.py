@@ -33,6 +33,12 @@ class Conductor:
     reports: list[ServiceReport] = dataclasses.field(default_factory=list)
     steps: list[StepReport] = dataclasses.field(default_factory=list)
     news: threading.Event = dataclasses.field(default_factory=threading.Event)
+    admitted: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+
+    def admit_worker(self, ctxt: Context, *, binary: str, agent: str, worker_id: str) -> None:
+        known = self.admitted.setdefault((binary, agent), worker_id)
+        if known != worker_id:
+            raise errors.NameInUse(binary=binary, host=agent, known=known, worker=worker_id, seconds="60")
 
     def run(self, ctxt: Context, *, action_id: int) -> None:
         raise AssertionError("workers do not poll for work")
@@ -151,6 +157,21 @@ def test_a_second_worker_of_the_same_host_does_not_start_beside_the_first(bus: B
     """They would take its requests in turns, and each would have half of the guests."""
     with pytest.raises(errors.StateInUse):
         ComputeService(bus.conf, transport.connect(bus.conf)).start()
+
+
+def test_a_worker_of_the_same_name_does_not_start_on_another_machine(bus: Bus, tmp_path: Path) -> None:
+    """What it has on disk is as it was: it has not begun to look after guests."""
+    bus.conf.set_override("state_path", str(tmp_path / "other"))
+    with pytest.raises(errors.NameInUse, match=r"serves host fakes: .*\[DEFAULT\] host of its own"):
+        ComputeService(bus.conf, transport.connect(bus.conf)).start()
+    assert {path.name for path in (tmp_path / "other" / "compute").iterdir()} <= {"destroyed", "guests", "host", "lock", "worker"}
+
+
+def test_a_worker_is_the_same_after_a_restart(bus: Bus) -> None:
+    bus.service.stop()
+    again = ComputeService(bus.conf, transport.connect(bus.conf))
+    again.start()
+    again.stop()
 
 
 def test_a_worker_with_another_name_does_not_start_on_the_guests_of_a_host(bus: Bus) -> None:

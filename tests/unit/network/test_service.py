@@ -16,10 +16,12 @@ from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.context import Context, system_context
 from nova_lite.network.service import NetworkService
-from nova_lite.rpc.conductor import ServiceReport
+from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
+from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import Network, NetworkRpc, Port, ServerPorts
 from nova_lite.rpc.transport import connect
+from tests.unit.compute.test_service import Conductor
 
 NET = Network(id="n1", segment=1, mtu=1450, subnets=())
 
@@ -35,14 +37,21 @@ def rpc(tmp_path: Path) -> Iterator[NetworkRpc]:
     settings = tmp_path / "nova.conf"
     settings.write_text(
         f"[DEFAULT]\ntransport_url = inprocess:///{uuid.uuid4()}\nhost = node-{uuid.uuid4()}\n"
-        "[network]\ndriver = fake\n"
+        f"state_path = {tmp_path}\n[network]\ndriver = fake\n"
     )
     conf = options.load([], conf=cfg.ConfigOpts(), files=[str(settings)])
     transport = connect(conf)
+    conductor = serve(ConductorRpc, transport, "conductor1", [Conductor()])
+    conductor.start()
     service = NetworkService(conf, transport)
     service.start()
     yield NetworkRpc.client(transport, host=conf.host)
+    conf.set_override("state_path", str(tmp_path / "other"))
+    with pytest.raises(errors.NameInUse, match="another nova-network serves host"):
+        NetworkService(conf, transport).start()
     service.stop()
+    conductor.stop()
+    conductor.wait()
     transport.cleanup()
 
 

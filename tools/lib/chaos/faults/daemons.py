@@ -52,7 +52,7 @@ clock_fault("compute-clock-ahead", "nova-compute", row=38, hours=1)
 
 @fault("compute-twin", row=35, seconds=20)
 def compute_twin(cloud: SeparateDaemons, seconds: float, rng: random.Random) -> None:
-    """A second nova-compute of the same name runs, with a state directory of its own."""
+    """A second nova-compute of the same name is started, with a state directory of its own."""
     with cloud.another("nova-compute", "twin", state_path=str(cloud.state / "twin")):
         time.sleep(seconds)
 
