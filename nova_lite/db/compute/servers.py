@@ -303,7 +303,8 @@ def _begin(action: str) -> sa.Update:
     row, table = ACTIONS[action], _SERVERS.c
     tasks = [table.task_state.is_(None), *(table.task_state == task for task in sorted(row.over_tasks))]
     return sa.update(_SERVERS).where(
-        table.id == sa.bindparam("of"), table.deleted_at.is_(None), sa.or_(*(table.vm_state == str(vm) for vm in sorted(row.allowed_in))),
+        table.id == sa.bindparam("of"), table.deleted_at.is_(None),
+        sa.or_(sa.false(), *(table.vm_state == str(vm) for vm in sorted(row.allowed_in))),
         *(() if row.over_task else (sa.or_(*tasks),)),
     ).values(task_state=row.task or table.task_state, updated_at=sa.bindparam("now"))
 
