@@ -15,6 +15,8 @@ from nova_lite.db.identity import token_owners
 
 LOG = logging.getLogger(__name__)
 BATCH = 500
+# Actions and migrations that one transaction removes.
+_ROWS = 500
 # Of one run, so that other work goes on: half a million rows.
 _BATCHES = 1000
 # Ended actions and migrations of one server. Users begin as many as they like, and each is a row as long as the server lives.
@@ -25,8 +27,8 @@ def purge(services: Services) -> None:
     """Remove rows of servers deleted more than `[conductor] purge_deleted_after_days` ago, with their actions."""
     before = services.now() - datetime.timedelta(days=services.conf.conductor.purge_deleted_after_days)
     purged = _in_batches(services, lambda session: servers.purge(session, deleted_before=before, limit=BATCH))
-    trimmed = _in_batches(services, lambda session: actions.trim(session, kept=KEPT_ACTIONS, limit=BATCH))
-    trimmed += _in_batches(services, lambda session: server_migrations.trim(session, kept=KEPT_MIGRATIONS, limit=BATCH))
+    trimmed = _in_batches(services, lambda session: actions.trim(session, kept=KEPT_ACTIONS, limit=_ROWS))
+    trimmed += _in_batches(services, lambda session: server_migrations.trim(session, kept=KEPT_MIGRATIONS, limit=_ROWS))
     with services.database.writer() as session:
         server_migrations.purge(session)
         token_owners.forget_revoked(session, expired_before=services.now())

@@ -215,7 +215,7 @@ def test_an_image_that_is_not_active_is_refused(api: ComputeApi) -> None:
     ({"virtual_size": 2**30 + 1}, "Flavor's disk is too small for requested image."),
 ])
 def test_an_image_that_is_too_large_for_the_flavor_is_refused(api: ComputeApi, needs: dict[str, int], words: str) -> None:
-    api.add(Image(id=UNKNOWN, owner=PROJECTS["alice"], status="active", **needs))
+    api.add(Image(id=UNKNOWN, owner=PROJECTS["alice"], status="active", disk_format="raw", **needs))
     refused = create(api, imageRef=UNKNOWN)
     assert (refused.status, words in message(refused)) == (400, True)
 

@@ -99,6 +99,12 @@ class LibvirtDaemons:
         if not self.virtlogd.is_alive():
             self.virtlogd.start(self._enter(["virtlogd", "-p", str(own_pids / "virtlogd")]))
         flags = ["-l"] if listen else []
+        if not self.libvirtd.is_alive():
+            # QEMU 7.2 that has not yet seen the end of a crashed libvirtd cuts off the next one, which then ends the guest.
+            wait_until(
+                lambda: not any(_is_monitored(guest.pid) for guest in self.guests()),
+                deadline_s=30, what="the guests' notice of libvirtd's end",
+            )  # fmt: skip
         self.libvirtd.start_reaped(["libvirtd", *flags, "-p", str(own_pids / "libvirtd")], enter=self._enter)
         wait_until(is_ready, deadline_s=90, what="starting libvirtd", watch=(self.virtlogd, self.libvirtd))
 
@@ -206,6 +212,19 @@ def remove_cgroups(paths: Sequence[Path]) -> None:
         for below, _directories, _files in os.walk(path, topdown=False):
             with contextlib.suppress(OSError):  # libvirt may be removing it right now
                 Path(below).rmdir()
+
+
+def _is_monitored(pid: int) -> bool:
+    """Say whether QEMU holds a connection to its monitor; proc(5), /proc/net/unix: state 3 is connected."""
+    try:
+        held = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
+        sockets = [line.split() for line in Path(f"/proc/{pid}/net/unix").read_text().splitlines()[1:]]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(
+        len(fields) == 8 and fields[7].endswith("/monitor.sock") and fields[5] == "03" and f"socket:[{fields[6]}]" in held
+        for fields in sockets
+    )
 
 
 def _is_qemu(pid: int) -> bool:
