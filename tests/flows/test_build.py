@@ -192,7 +192,7 @@ def test_of_very_many_actions_and_migrations_of_a_server_the_newest_stay(cloud: 
     """A user who locks and unlocks a server all day long fills no database."""
     monkeypatch.setattr(purge, "KEPT_ACTIONS", 3)
     monkeypatch.setattr(purge, "KEPT_MIGRATIONS", 1)
-    monkeypatch.setattr(purge, "BATCH", 2)
+    monkeypatch.setattr(purge, "ROWS", 2)
     server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     other, _ = cloud.create_server()

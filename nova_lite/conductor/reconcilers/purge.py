@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable
 
 from oslo_log import log as logging
@@ -16,9 +17,9 @@ from nova_lite.db.identity import token_owners
 LOG = logging.getLogger(__name__)
 BATCH = 500
 # Actions and migrations that one transaction removes.
-_ROWS = 500
-# Of one run, so that other work goes on: half a million rows.
-_BATCHES = 1000
+ROWS = 500
+# Of one run, so that other work goes on: half a million rows, and the servers that have very many.
+_BATCHES, _CROWDED = 1000, 1000
 # Ended actions and migrations of one server. Users begin as many as they like, and each is a row as long as the server lives.
 KEPT_ACTIONS, KEPT_MIGRATIONS = 1000, 100
 
@@ -27,13 +28,20 @@ def purge(services: Services) -> None:
     """Remove rows of servers deleted more than `[conductor] purge_deleted_after_days` ago, with their actions."""
     before = services.now() - datetime.timedelta(days=services.conf.conductor.purge_deleted_after_days)
     purged = _in_batches(services, lambda session: servers.purge(session, deleted_before=before, limit=BATCH))
-    trimmed = _in_batches(services, lambda session: actions.trim(session, kept=KEPT_ACTIONS, limit=_ROWS))
-    trimmed += _in_batches(services, lambda session: server_migrations.trim(session, kept=KEPT_MIGRATIONS, limit=_ROWS))
+    trimmed = _trim(services, actions.crowded, actions.trim, kept=KEPT_ACTIONS)
+    trimmed += _trim(services, server_migrations.crowded, server_migrations.trim, kept=KEPT_MIGRATIONS)
     with services.database.writer() as session:
         server_migrations.purge(session)
         token_owners.forget_revoked(session, expired_before=services.now())
     if purged or trimmed:
         LOG.info("purged %s servers that were deleted before %s, and %s old actions and migrations of others", purged, before.isoformat(), trimmed)
+
+
+def _trim(services: Services, crowded: Callable[..., list[str]], trim: Callable[..., int], *, kept: int) -> int:
+    """Leave the newest `kept` rows of each owner that has more; how many went."""
+    with services.database.reader() as session:
+        owners = crowded(session, kept=kept, limit=_CROWDED)
+    return sum(_in_batches(services, functools.partial(trim, owner=owner, kept=kept, limit=ROWS)) for owner in owners)
 
 
 def _in_batches(services: Services, remove: Callable[[Session], int]) -> int:

@@ -235,15 +235,21 @@ def events(session: Session, action: Action) -> list[ActionEvent]:
     return [*(event for event in ended if event.finish_time is not None), under_way]
 
 
-def trim(session: Session, *, kept: int, limit: int) -> int:
-    """Of a resource that has more than `kept` ended actions delete up to `limit` of the oldest, with their events; how many."""
-    has_ended = Action.state.in_((DONE, FAILED, CANCELLED))
-    crowded = session.scalar(
-        sa.select(Action.resource_id).where(has_ended).group_by(Action.resource_id).having(sa.func.count() > kept).limit(1))
-    if crowded is None:
-        return 0
-    ended = sa.select(Action.id).where(Action.resource_id == crowded, has_ended)
+_HAS_ENDED = Action.state.in_((DONE, FAILED, CANCELLED))
+
+
+def crowded(session: Session, *, kept: int, limit: int) -> list[str]:
+    """Up to `limit` resources that have more than `kept` ended actions. It counts all ended ones: once a run."""
+    return list(session.scalars(
+        sa.select(Action.resource_id).where(_HAS_ENDED).group_by(Action.resource_id).having(sa.func.count() > kept).limit(limit)))
+
+
+def trim(session: Session, owner: str, *, kept: int, limit: int) -> int:
+    """Of the ended actions of the resource `owner` but for the newest `kept`, delete up to `limit` of the oldest, with their events; how many."""
+    ended = sa.select(Action.id).where(Action.resource_id == owner, _HAS_ENDED)
     newest = session.scalar(ended.order_by(Action.id.desc()).offset(kept).limit(1))
+    if newest is None:
+        return 0
     gone = list(session.scalars(ended.where(Action.id <= newest).order_by(Action.id).limit(limit)))
     for table, column in ((ActionEvent, ActionEvent.action_id), (Action, Action.id)):
         session.execute(sa.delete(table).where(column.in_(gone)).execution_options(synchronize_session=False))

@@ -140,16 +140,19 @@ def purge(session: Session) -> None:
         synchronize_session=False))
 
 
-def trim(session: Session, *, kept: int, limit: int) -> int:
-    """Of a server that has more than `kept` ended migrations delete up to `limit` of the oldest; how many."""
-    has_ended = ServerMigration.status.in_(ENDS)
-    crowded = session.scalar(
-        sa.select(ServerMigration.server_id).where(has_ended).group_by(ServerMigration.server_id)
-        .having(sa.func.count() > kept).limit(1))
-    if crowded is None:
-        return 0
-    ended = sa.select(ServerMigration.number).where(ServerMigration.server_id == crowded, has_ended)
+def crowded(session: Session, *, kept: int, limit: int) -> list[str]:
+    """Up to `limit` servers that have more than `kept` ended migrations. It counts all ended ones: once a run."""
+    return list(session.scalars(
+        sa.select(ServerMigration.server_id).where(ServerMigration.status.in_(ENDS)).group_by(ServerMigration.server_id)
+        .having(sa.func.count() > kept).limit(limit)))
+
+
+def trim(session: Session, owner: str, *, kept: int, limit: int) -> int:
+    """Of the ended migrations of the server `owner` but for the newest `kept`, delete up to `limit` of the oldest; how many."""
+    ended = sa.select(ServerMigration.number).where(ServerMigration.server_id == owner, ServerMigration.status.in_(ENDS))
     newest = session.scalar(ended.order_by(ServerMigration.number.desc()).offset(kept).limit(1))
-    gone = list(session.scalars(ended.where(ServerMigration.number <= newest).limit(limit)))
+    if newest is None:
+        return 0
+    gone = list(session.scalars(ended.where(ServerMigration.number <= newest).order_by(ServerMigration.number).limit(limit)))
     session.execute(sa.delete(ServerMigration).where(ServerMigration.number.in_(gone)).execution_options(synchronize_session=False))
     return len(gone)
