@@ -203,7 +203,7 @@ class Daemons:
     def _configure(self) -> None:
         """Write nova.conf and clouds.yaml; the port stays what it was."""
         if not self._port:
-            self._port = free_port(self._address)
+            self._port = free_port()
             self._kept_port.write_text(str(self._port))
         if not self.rpc_secret.exists():
             write_private(self.rpc_secret, f"{secrets.token_hex(32)}\n")

@@ -213,10 +213,11 @@ def test_an_end_that_is_no_time_in_utc(stage: Stage, time: str) -> None:
     assert refused(stage, "POST", path, {"application_credential": {"name": "c", "expires_at": time}})[0] == 400
 
 
-@pytest.mark.parametrize(("operator", "count"), [("", 0), ("gt:", 0), ("gte:", 0), ("lt:", 1), ("lte:", 1), ("neq:", 1)])
-def test_the_last_second_of_the_calendar_is_a_time(stage: Stage, operator: str, count: int) -> None:
+@pytest.mark.parametrize(("operator", "has_all"), [("", False), ("gt:", False), ("gte:", False), ("lt:", True), ("lte:", True), ("neq:", True)])
+def test_the_last_second_of_the_calendar_is_a_time(stage: Stage, operator: str, has_all: bool) -> None:
+    everything = stage.cloud.request("GET", "/image/v2/images", token=stage.alice.token).json["images"]
     answer = stage.cloud.request("GET", f"/image/v2/images?created_at={operator}9999-12-31T23:59:59Z", token=stage.alice.token)
-    assert (answer.status_int, len(answer.json["images"])) == (200, count)
+    assert (answer.status_int, answer.json["images"]) == (200, everything if has_all else [])
 
 
 @pytest.mark.parametrize("name", ["caf\u00e9", "\U0001f600", "\u202e", "\ufffd"])

@@ -29,7 +29,7 @@ class Api:
     """nova-api alone, over SQLite."""
 
     def __init__(self, directory: Path, *, concurrency: str) -> None:
-        self.port = free_port("127.0.0.1")
+        self.port = free_port()
         self._process = Process("nova-api", directory)
         conf = directory / "nova.conf"
         conf.write_text(f"""

@@ -35,7 +35,7 @@ class MariaDB(Service):
         kept = self._keep(
             {
                 "address": address,
-                "port": port or free_port(address),
+                "port": port or free_port(),
                 "user": user,
                 "password": random_password(),
             }

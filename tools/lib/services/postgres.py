@@ -44,7 +44,7 @@ class Postgres(Service):
         kept = self._keep(
             {
                 "address": address,
-                "port": port or free_port(address),
+                "port": port or free_port(),
                 "user": user,
                 "password": random_password(),
             }

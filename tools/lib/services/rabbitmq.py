@@ -28,7 +28,7 @@ class RabbitMQ(Service):
         kept = self._keep(
             {
                 "address": address,
-                "port": port or free_port(address),
+                "port": port or free_port(),
                 "dist_port": free_port(),
                 "epmd_port": free_port(),
                 "user": user,

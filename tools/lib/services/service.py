@@ -93,8 +93,8 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def free_port(address: str = "127.0.0.1") -> int:
-    """Return a TCP port that nobody listens on now.
+def free_port() -> int:
+    """Return a TCP port that nobody listens on now, on this address or another of the machine.
 
     From 20000 to 32767: below Linux's ephemeral range, so that no outgoing connection takes it while a service
     restarts.
@@ -104,11 +104,11 @@ def free_port(address: str = "127.0.0.1") -> int:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((address, port))
+                probe.bind(("0.0.0.0", port))
             except OSError:
                 continue
             return port
-    raise ServiceError(f"no free TCP port on {address} between 20000 and 32767")
+    raise ServiceError("no free TCP port between 20000 and 32767")
 
 
 def random_password() -> str:
