@@ -25,12 +25,11 @@ from nova_lite.compute.service import ComputeService
 from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc import payload, transport
-from nova_lite.rpc.audit import AuditFinding
 from nova_lite.rpc.compute import ComputeRpc, ConsoleType, Guest, RebootType
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.interface import serve
-from nova_lite.rpc.network import Forwarding, NetworkState
 from nova_lite.rpc.order import Order
+from tests.support.conductor import NotForCompute
 from tests.support.guests import ImageServer, guest_image, guest_of, image_server
 from tests.support.private_libvirt import PrivateLibvirt, missing, private_libvirt
 from tests.support.system import forks
@@ -46,7 +45,7 @@ DESTROY_STEPS = ("destroy.tombstone", "destroy.guest", "destroy.disks", "destroy
 
 
 @dataclasses.dataclass
-class Conductor:
+class Conductor(NotForCompute):
     """What the worker reported."""
 
     steps: dict[Order, StepReport] = dataclasses.field(default_factory=dict)
@@ -61,35 +60,6 @@ class Conductor:
 
     def admit_worker(self, ctxt: Context, *, binary: str, agent: str, worker_id: str) -> None:
         """There is one worker."""
-
-    def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:
-        raise AssertionError("a worker does not call this")
-
-    def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
-        raise AssertionError("a worker does not call this")
-
-    def push_network(self, ctxt: Context) -> None:
-        """A compute worker does not send this."""
-
-    def network_state(
-        self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
-    ) -> NetworkState:
-        return NetworkState()
-
-    def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
-        return ()
-
-    def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]:
-        return ()
-
-    def audit(self, ctxt: Context, *, settled_s: float) -> tuple[AuditFinding, ...]:
-        raise AssertionError("a worker does not call this")
-
-    def repair(self, ctxt: Context) -> None:
-        raise AssertionError("a worker does not call this")
-
-    def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
-        raise AssertionError("a worker does not call this")
 
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
         self.powers.extend((seen.server_id, seen.state) for seen in states)

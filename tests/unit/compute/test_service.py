@@ -17,17 +17,16 @@ from nova_lite.compute.service import ComputeService
 from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc import transport
-from nova_lite.rpc.audit import AuditFinding
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.interface import serve
-from nova_lite.rpc.network import Forwarding, NetworkState
+from tests.support.conductor import NotForCompute
 from tests.support.wait import wait_until
 from tests.unit.compute.conftest import SERVER, at, make_guest
 
 
 @dataclasses.dataclass
-class Conductor:
+class Conductor(NotForCompute):
     """What a real conductor's endpoints are given, kept for a test to look at."""
 
     reports: list[ServiceReport] = dataclasses.field(default_factory=list)
@@ -46,35 +45,6 @@ class Conductor:
     def report_step(self, ctxt: Context, *, report: StepReport) -> None:
         self.steps.append(report)
         self.news.set()
-
-    def refresh_documents(self, ctxt: Context, *, server_id: str) -> None:
-        raise AssertionError("a worker does not call this")
-
-    def cache_images(self, ctxt: Context, *, image_ids: tuple[str, ...], hosts: tuple[str, ...]) -> None:
-        raise AssertionError("a worker does not call this")
-
-    def push_network(self, ctxt: Context) -> None:
-        """A compute worker does not send this."""
-
-    def network_state(
-        self, ctxt: Context, *, agent: str, group_ids: tuple[str, ...], network_ids: tuple[str, ...], server_ids: tuple[str, ...]
-    ) -> NetworkState:
-        return NetworkState()
-
-    def cloud_addresses(self, ctxt: Context) -> tuple[str, ...]:
-        return ()
-
-    def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]:
-        return ()
-
-    def audit(self, ctxt: Context, *, settled_s: float) -> tuple[AuditFinding, ...]:
-        raise AssertionError("a worker does not call this")
-
-    def repair(self, ctxt: Context) -> None:
-        raise AssertionError("a worker does not call this")
-
-    def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
-        raise AssertionError("a worker does not call this")
 
     def power_changed(self, ctxt: Context, *, host: str, states: tuple[PowerState, ...]) -> None:
         """Not looked at here."""
