@@ -18,7 +18,7 @@ from nova_lite.context import Context
 from nova_lite.db import clock
 from nova_lite.db.compute import servers
 from nova_lite.db.compute.actions import DONE, Action
-from nova_lite.db.hosts import observation
+from nova_lite.db.hosts import hosts, observation
 from nova_lite.db.network import network_changes
 from nova_lite.lifecycle.servers import vm_state_of
 from nova_lite.payloads import service_reports
@@ -26,8 +26,6 @@ from nova_lite.rpc.conductor import Inventory, PowerState, ServiceReport
 
 LOG = logging.getLogger(__name__)
 _UPTIME_S = 60
-# Those that have steps of actions.
-_WORKERS = ("nova-compute", "nova-network")
 _CONDUCTOR = "nova-conductor"
 
 
@@ -86,10 +84,12 @@ class Heartbeats:
             silent_s = now - self._heard_at.get(key, float("-inf"))
             self._heard_at[key] = now
             self._waiting[key] = status
-        if (status.is_first or silent_s > self._services.conf.service_down_time) and status.binary in _WORKERS and not status.trouble:
+        if (status.is_first or silent_s > self._services.conf.service_down_time) and status.binary in service_reports.WORKERS and not status.trouble:
             self._started(status.binary, status.agent)
         if key not in self._known:
             self._no_delay.set()
+            if service_reports.is_outdated(status):
+                LOG.warning("%s on %s: %s. Its hosts get no new servers, and actions on those that it has wait", *key, hosts.OUTDATED)
         self._wake.set()
 
     def start(self) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from nova_lite.db.hosts import hosts
-from nova_lite.rpc.conductor import Inventory, ServiceReport
+from nova_lite.rpc.conductor import GENERATION, Inventory, ServiceReport
 from nova_lite.rpc.payload import to_wire
 
+# Those that have steps of actions.
+WORKERS = ("nova-compute", "nova-network")
 _SAME_NAMES = (
     "vcpus", "ram_mb", "disk_gb", "reserved_ram_mb", "reserved_disk_gb", "disk_free_gb", "architecture", "hypervisor_type",
     "hypervisor_version", "hypervisor_hostname", "virt_type", "virt_reason", "cpu_info", "host_ip", "tunnel_ip", "uptime",
@@ -21,15 +23,24 @@ _SAME_NAMES = (
 
 def beat(session: Session, report: ServiceReport) -> int:
     """Record the heartbeat of a service; how many rows it has."""
-    return hosts.beat(session, binary=report.binary, agent=report.agent, trouble=report.trouble)
+    return hosts.beat(session, binary=report.binary, agent=report.agent, unfit=_unfit(report), counts=not report.trouble)
 
 
 def register(session: Session, report: ServiceReport, *, names: list[str], now: datetime.datetime) -> None:
     """Add or update the rows of a service and of its compute hosts; three queries and what is new."""
     hosts.register_service(session, binary=report.binary, agent=report.agent, availability_zone=report.availability_zone,
-                           trouble=report.trouble, names=names, now=now)
+                           unfit=_unfit(report), names=names, now=now)
     hosts.register_hosts(session, agent=report.agent, availability_zone=report.availability_zone,
                          columns={inventory.host: _columns(inventory) for inventory in report.inventories})
+
+
+def is_outdated(report: ServiceReport) -> bool:
+    """Whether it is a worker of an earlier release, to which requests cannot be sent."""
+    return report.binary in WORKERS and report.generation < GENERATION
+
+
+def _unfit(report: ServiceReport) -> str:
+    return report.trouble or (hosts.OUTDATED if is_outdated(report) else "")
 
 
 def _columns(inventory: Inventory) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nova_lite.context import Context
 from nova_lite.rpc.audit import AuditFinding
@@ -69,12 +69,17 @@ class Inventory:
     capabilities: HostCapabilities = dataclasses.field(default_factory=HostCapabilities, metadata=wire("offers"))
 
 
-@payload(version=2)
+# Of the requests that workers understand: 1 were those of release 0.1, which waited for answers.
+GENERATION = 2
+
+
+@payload(version=3)
 class ServiceReport:
     """One daemon's heartbeat. `agent` is its name on the bus; a compute worker adds the hosts it runs.
 
     `availability_zone` is the zone that the worker's hosts are in. `trouble`: why they can run no guests now, though
     their worker lives; such a beat keeps nobody up. `is_first`: of this process, which has begun just now.
+    `generation`: of the requests that it understands.
     """
 
     binary: str
@@ -83,6 +88,12 @@ class ServiceReport:
     inventories: tuple[Inventory, ...] = ()
     trouble: str = ""
     is_first: bool = False
+    generation: int = GENERATION
+
+    @staticmethod
+    def upgrade(fields: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
+        """Release 0.1 did not say what its daemons understand."""
+        return {"generation": 1, **fields}
 
 
 @payload(version=2)

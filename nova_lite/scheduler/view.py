@@ -35,6 +35,7 @@ NO_AFFINITY, NO_CAPABILITIES = HostAffinity(), HostCapabilities()
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Host:
     """One compute host. `capacity`: what may be allocated, inventory less reserve, times the ratios. `vcpus`: its CPUs.
+    `outdated`: which of its workers is of an earlier release.
 
     `aggregates`: all values of each key in the metadata of the aggregates that it is in.
     """
@@ -47,6 +48,7 @@ class Host:
     is_alive: bool
     is_disabled: bool
     disabled_reason: str | None
+    outdated: str | None = None
     vcpus: int
     capacity: Resources
     allocated: Resources = Resources()
@@ -74,21 +76,23 @@ class Host:
 
 def read(session: Session, conf: cfg.ConfigOpts, *, now: Observed) -> list[Host]:
     """All compute hosts as they are in the database."""
-    services = {service.host: service for service in hosts.services(session, binary="nova-compute")}
+    found = hosts.services_for_placement(session)
+    services = {service.host: service for service in found if service.binary == "nova-compute"}
+    outdated = {service.agent: service.binary for service in found if service.disabled_reason == hosts.AUTO + hosts.OUTDATED}
     metadata = aggregates.metadata_by_host(session)
     ratios = claims.allocation_ratios(conf)
-    return [_host(row, services[row.name], conf, ratios, now, metadata.get(row.name, {}))
+    return [_host(row, services[row.name], conf, ratios, now, metadata.get(row.name, {}), outdated.get(row.agent))
             for row in hosts.hosts(session) if row.name in services]
 
 
 def _host(  # the parts of one value
     row: hosts.Host, service: hosts.Service, conf: cfg.ConfigOpts, ratios: AllocationRatios, now: Observed,
-    metadata: Mapping[str, frozenset[str]],
+    metadata: Mapping[str, frozenset[str]], outdated: str | None,
 ) -> Host:
     return Host(
         name=row.name, agent=row.agent, availability_zone=row.availability_zone, architecture=row.architecture,
         virt_type=row.virt_type, is_alive=hosts.is_alive(service, now=now, down_time_s=conf.service_down_time),
-        is_disabled=service.disabled, disabled_reason=service.disabled_reason, vcpus=row.vcpus,
+        is_disabled=service.disabled, disabled_reason=service.disabled_reason, outdated=outdated, vcpus=row.vcpus,
         capacity=ratios.capacity(row.inventory), allocated=row.allocated, servers=row.servers_claimed, aggregates=metadata,
         capabilities=from_wire(HostCapabilities, row.capabilities) if row.capabilities else NO_CAPABILITIES,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import random
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from nova_lite import errors
 from nova_lite.db.hosts import hosts
 from nova_lite.rpc.conductor import ServiceReport
+from nova_lite.rpc.payload import from_wire, to_wire
 from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.scheduler.service import Placements
 from tests.support.flows.one_process import CTXT, OneProcess
@@ -27,11 +29,11 @@ def beat(cloud: OneProcess, *, trouble: str = "") -> None:
     cloud.heartbeats.flush()
 
 
-def seen(cloud: OneProcess) -> set[tuple[bool, str | None, bool]]:
-    """Of the compute workers: is it disabled, why, is it alive."""
+def seen(cloud: OneProcess, binary: str = "nova-compute") -> set[tuple[bool, str | None, bool]]:
+    """Of the workers: is it disabled, why, is it alive."""
     with cloud.database.reader() as session:
         return {(service.disabled, service.disabled_reason, hosts.is_alive(service, now=cloud.now_is(), down_time_s=20))
-                for service in hosts.services(session, binary="nova-compute")}
+                for service in hosts.services(session, binary=binary)}
 
 
 def test_trouble_disables_a_host_at_once_lets_it_be_down_later_and_ends_with_the_next_good_word(cloud: OneProcess) -> None:
@@ -73,6 +75,30 @@ def test_no_server_is_put_on_a_host_in_trouble(cloud: OneProcess) -> None:
     fault = cloud.server(server_id).fault
     assert fault is not None
     assert "2× its hypervisor does not answer" in fault["message"]
+
+
+def report_of_release_0_1(binary: str) -> ServiceReport:
+    """As the conductor reads what such a worker sends, which has neither of the two fields."""
+    fields: dict[str, Any] = to_wire(ServiceReport(binary=binary, agent="node"))
+    report: ServiceReport = from_wire(ServiceReport, {name: value for name, value in fields.items() if name not in ("is_first", "generation")})
+    return report
+
+
+@pytest.mark.parametrize("binary", ["nova-compute", "nova-network"])
+def test_a_host_whose_worker_is_of_an_earlier_release_is_up_and_gets_no_servers(cloud: OneProcess, binary: str) -> None:
+    cloud.heartbeats.report(CTXT, status=report_of_release_0_1(binary))
+    cloud.heartbeats.flush()
+    assert seen(cloud, binary) == {(True, f"AUTO: {hosts.OUTDATED}", True)}
+    server_id, action_id = cloud.create_server()
+    cloud.run(action_id)
+    fault = cloud.server(server_id).fault
+    assert fault is not None
+    assert f"2× {binary} is of an earlier release" in fault["message"]
+    cloud.heartbeats.report(CTXT, status=ServiceReport(binary=binary, agent="node"))
+    cloud.heartbeats.flush()
+    server_id, action_id = cloud.create_server()
+    cloud.run(action_id)
+    assert cloud.server(server_id).vm_state == "active"
 
 
 def test_a_build_waits_for_the_first_host_of_a_cloud_that_has_just_started(cloud: OneProcess) -> None:

@@ -108,9 +108,12 @@ class Claim(Base):
 
 
 AUTO = "AUTO: "  # prefix of the reason when a service disabled itself
+OUTDATED = "it is of an earlier release, which does not understand the requests of this one: upgrade it"
 _REASON_LETTERS = 255
 _ALL_SERVICES = sa.select(Service).order_by(Service.binary, Service.host)
 _ALL_HOSTS = sa.select(Host).order_by(Host.number)
+_FOR_PLACEMENT = sa.select(Service).where(sa.or_(
+    Service.binary == "nova-compute", Service.disabled_reason == AUTO + OUTDATED))
 
 
 def is_alive(service: Service, *, now: datetime.datetime | Observed, down_time_s: float) -> bool:
@@ -130,6 +133,11 @@ def services(session: Session, *, binary: str | None = None, host: str | None = 
     if host:
         query = query.where(Service.host == host)
     return list(session.scalars(query))
+
+
+def services_for_placement(session: Session) -> list[Service]:
+    """Every nova-compute, and of the others those that are of an earlier release."""
+    return list(session.scalars(_FOR_PLACEMENT))
 
 
 def get_service(session: Session, service_id: str) -> Service:
@@ -166,30 +174,35 @@ _BEAT = _to_service(
     (_SERVICES.c.disabled, sa.case((_DISABLES_ITSELF, sa.false()), else_=_SERVICES.c.disabled)),
     (_SERVICES.c.disabled_reason, sa.case((_DISABLES_ITSELF, sa.null()), else_=_SERVICES.c.disabled_reason)),
     (_SERVICES.c.seen_at, clock.now()))
-_TROUBLE = _to_service(
+_UNFIT = (
     (_SERVICES.c.disabled_reason, sa.case(
         (_SERVICES.c.disabled & sa.not_(_DISABLES_ITSELF), _SERVICES.c.disabled_reason), else_=sa.bindparam("auto_reason", type_=sa.String))),
     (_SERVICES.c.disabled, sa.true()))
+_UNFIT_AND_UP = _to_service(*_UNFIT, (_SERVICES.c.seen_at, clock.now()))
+_UNFIT_ONLY = _to_service(*_UNFIT)
 
 
-def beat(session: Session, *, binary: str, agent: str, trouble: str) -> int:
+def beat(session: Session, *, binary: str, agent: str, unfit: str = "", counts: bool = True) -> int:
     """Record a heartbeat of a service; how many rows it has.
 
-    With `trouble` its hosts can run no guests: the heartbeat does not count, so that it is down soon, and it is disabled
-    at once, unless an operator has disabled it. As in Nova, such a reason begins with "AUTO: ", and goes with the trouble.
+    `unfit`: why its hosts can take no new guests. It is disabled at once, unless an operator has disabled it; as in Nova, such a
+    reason begins with "AUTO: ", and goes with its cause. A heartbeat that does not count keeps nobody up.
     """
-    statement, reason = (_TROUBLE, {"auto_reason": _auto_reason(trouble)}) if trouble else (_BEAT, {})
+    if not unfit:
+        statement, reason = _BEAT, {}
+    else:
+        statement, reason = _UNFIT_AND_UP if counts else _UNFIT_ONLY, {"auto_reason": _auto_reason(unfit)}
     return session.connection().execute(statement, {"of_binary": binary, "of_agent": agent, **reason}).rowcount
 
 
 def register_service(  # the columns of a service
-    session: Session, *, binary: str, agent: str, availability_zone: str, trouble: str, names: list[str], now: datetime.datetime,
+    session: Session, *, binary: str, agent: str, availability_zone: str, unfit: str, names: list[str], now: datetime.datetime,
 ) -> None:
     """Add the rows of a service that are not there yet, one for each of the hosts `names` that it runs on."""
     present = set(session.scalars(sa.select(Service.host).where(Service.binary == binary, Service.host.in_(names))))
     session.add_all(
         Service(binary=binary, host=name, agent=agent, availability_zone=availability_zone, seen_at=now,
-                disabled=bool(trouble), disabled_reason=_auto_reason(trouble) if trouble else None)
+                disabled=bool(unfit), disabled_reason=_auto_reason(unfit) if unfit else None)
         for name in names if name not in present)
 
 
@@ -211,5 +224,5 @@ def register_hosts(
                 setattr(row, column, value)
 
 
-def _auto_reason(trouble: str) -> str:
-    return f"{AUTO}{trouble}"[:_REASON_LETTERS]
+def _auto_reason(unfit: str) -> str:
+    return f"{AUTO}{unfit}"[:_REASON_LETTERS]

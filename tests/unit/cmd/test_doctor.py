@@ -162,19 +162,22 @@ def test_no_cloud_is_a_note_that_says_how_to_start_one(conf: cfg.ConfigOpts, sta
     assert "nova-lite up" in found.remedy
 
 
-def test_a_host_whose_hypervisor_does_not_answer_is_a_problem_with_its_reason(
-    conf: cfg.ConfigOpts, state: Path, monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("report", "reason"), [
+    (ServiceReport(binary="nova-compute", agent="h1", trouble="libvirt has not answered for 7 s"), "h1: AUTO: libvirt has not answered for 7 s"),
+    (ServiceReport(binary="nova-network", agent="h1", generation=1), "of an earlier release, which does not understand requests: nova-network on h1"),
+])
+def test_a_host_that_can_get_no_servers_is_a_problem_with_its_reason(
+    conf: cfg.ConfigOpts, state: Path, monkeypatch: pytest.MonkeyPatch, report: ServiceReport, reason: str,
 ) -> None:
     monkeypatch.setattr(cloud, "answers", lambda _conf: True)
     database = open_database(conf)
     migrate.upgrade(database.engine)
     with database.writer() as session:
-        service_reports.register(session, ServiceReport(binary="nova-compute", agent="h1", trouble="libvirt has not answered for 7 s"),
-                       names=["h1"], now=utcnow())
+        service_reports.register(session, report, names=["h1"], now=utcnow())
     database.close()
     found = cloud.check_services(conf)
     assert found.result is Result.PROBLEM
-    assert "h1: AUTO: libvirt has not answered for 7 s" in found.reason
+    assert reason in found.reason
     assert found.remedy
 
 

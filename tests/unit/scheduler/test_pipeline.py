@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from nova_lite.db.hosts import hosts
 from nova_lite.rpc.conductor import HostCapabilities, HostNumaNode
 from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.scheduler import pipeline
@@ -70,6 +71,11 @@ def test_a_host_with_free_capacity_fits() -> None:
     assert choose([HOST]).fitting == (HOST,)
 
 
+def test_a_host_of_an_earlier_release_is_refused_as_such_and_not_as_disabled() -> None:
+    old = dataclasses.replace(HOST, is_disabled=True, disabled_reason=hosts.AUTO + hosts.OUTDATED, outdated="nova-network")
+    assert choose([old]).explain().startswith("1 host: 1× nova-network is of an earlier release.")
+
+
 @pytest.mark.parametrize("name", sorted(ONLY))
 def test_a_refusal_names_the_filter_what_is_requested_and_what_is_free(name: str) -> None:
     host_change, request_change, reason = ONLY[name]
@@ -102,8 +108,8 @@ def test_the_emptier_host_comes_first() -> None:
 
 
 def test_equal_hosts_are_chosen_at_random_so_that_schedulers_do_not_collide() -> None:
-    hosts = [dataclasses.replace(HOST, name=f"h{n}") for n in range(10)]
-    firsts = {pipeline.choose(hosts, REQUEST, rng=random.Random(seed)).fitting[0].name for seed in range(40)}
+    equal = [dataclasses.replace(HOST, name=f"h{n}") for n in range(10)]
+    firsts = {pipeline.choose(equal, REQUEST, rng=random.Random(seed)).fitting[0].name for seed in range(40)}
     assert len(firsts) > 5
 
 
