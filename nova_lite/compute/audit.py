@@ -9,7 +9,9 @@ from nova_lite.compute.host import Host
 from nova_lite.compute.records import Phase
 from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
-from nova_lite.rpc.audit import AuditFinding, HostAudit
+from nova_lite.rpc.audit import PAGE, AuditFinding, AuditReport, Findings
+from nova_lite.rpc.compute import GuestAudit
+from nova_lite.worker.pages import page
 
 GUEST_WITHOUT_RECORD, GUEST_NOT_DEFINED, DISKS_WITHOUT_RECORD = "guest_without_record", "guest_not_defined", "disks_without_record"
 # By kind: what the operator can do; nothing of it is repaired by itself.
@@ -26,10 +28,13 @@ class Audit:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def audit_host(self, ctxt: Context) -> HostAudit:
+    def audit_host(self, ctxt: Context, *, after: str) -> GuestAudit:
         self._host.driver.host.check("compare guests with records")
         powers = self._host.driver.guests.list_ours()
-        return HostAudit(findings=tuple(self._compare(powers)), powers={server_id: int(power) for server_id, power in powers.items()})
+        here, following = page([*powers, *(record.server_id for record in self._host.records.all())], after=after, size=PAGE)
+        return GuestAudit(
+            server_ids=tuple(sorted(here)), powers={server_id: int(power) for server_id, power in powers.items() if server_id in here},
+            found=AuditReport() if after else Findings(self._compare(powers)).report(), next=following)
 
     def _compare(self, powers: dict[str, Power]) -> Iterator[AuditFinding]:
         directories = self._host.driver.disks.owners()

@@ -111,7 +111,7 @@ class NetworkSync:
             ids[change.kind].add(change.resource_id)
         groups.rules, groups.reload = ids[Kind.RULES], ids[Kind.RELOAD]
         places.reload = ids[Kind.RELOAD_PLACES]
-        revision = (self._services.now() - _UNIX_EPOCH) // datetime.timedelta(microseconds=1)
+        revision = revision_of(self._services.now())
         deleted = sorted(ids[Kind.NETWORK_DELETED])
         has_addresses = bool(ids[Kind.ADDRESSES])
         agents = port_payloads.agents(session, down_time_s=self._services.conf.service_down_time) if deleted or has_addresses else []
@@ -140,6 +140,11 @@ class NetworkSync:
         for agent, digest in pushes.addresses.items():
             self._services.network(agent).check_revisions(
                 ctxt, revisions=Revisions(groups={}, networks={}, servers={}, cloud_addresses=digest))
+
+
+def revision_of(moment: datetime.datetime) -> int:
+    """The revision that what is pushed then gets, or a later one if it has that already."""
+    return (moment - _UNIX_EPOCH) // datetime.timedelta(microseconds=1)
 
 
 def check_revisions(services: Services) -> None:

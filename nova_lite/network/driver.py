@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from nova_lite.rpc.audit import HostAudit
 from nova_lite.rpc.network import (
     ForwardingChange,
     Network,
+    NetworkAudit,
     OwnedNetworks,
     Revisions,
     SecurityGroup,
@@ -22,7 +22,7 @@ from nova_lite.rpc.order import Order
 class NetworkDriver(Protocol):
     """Each method does what NetworkRpc says of the one of its name, and may be called again with the same effect.
 
-    `prepare` and `release` are its `prepare_server` and `release_server`.
+    `prepare`, `release` and `audit` are its `prepare_server`, `release_server` and `audit_host`.
     """
 
     def recover(self) -> None:
@@ -55,9 +55,7 @@ class NetworkDriver(Protocol):
 
     def owned(self) -> OwnedNetworks: ...
 
-    def audit(self) -> HostAudit:
-        """What disagrees between the records and the host."""
-        ...
+    def audit(self, *, after: str) -> NetworkAudit: ...
 
     def resync(self) -> None:
         """Make again what the host has lost: devices, a dnsmasq that died, filters that were flushed."""

@@ -10,10 +10,10 @@ from oslo_log import log as logging
 
 from nova_lite.network.records import Records
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
-from nova_lite.rpc.audit import HostAudit
 from nova_lite.rpc.network import (
     ForwardingChange,
     Network,
+    NetworkAudit,
     OwnedNetworks,
     Revisions,
     SecurityGroup,
@@ -126,9 +126,9 @@ class FakeNetwork:
     def owned(self) -> OwnedNetworks:
         return self._records.owned()
 
-    def audit(self) -> HostAudit:
+    def audit(self, *, after: str) -> NetworkAudit:
         """There is nothing beside the records, which are in memory."""
-        return HostAudit(is_lasting=False)
+        return dataclasses.replace(self._records.page(after), is_lasting=False)
 
     def resync(self) -> None:
         """There is nothing that could be lost."""

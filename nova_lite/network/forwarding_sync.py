@@ -50,6 +50,12 @@ class ForwardingSync:
             table = self._tables.get(network_id)
             return None if table is None else dict(table.places)
 
+    def revision(self, network_id: str) -> int | None:
+        """At which that is known; None: it is not."""
+        with self._guard:
+            table = self._tables.get(network_id)
+            return None if table is None else table.revision
+
     def change(self, changes: Iterable[ForwardingChange]) -> set[str]:
         """Apply what follows the revision that is here, ignore what is older, fetch the others; the networks that changed."""
         changed, missed = set[str](), set[str]()

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from nova_lite.rpc import payload
+from nova_lite.rpc.audit import PAGE
 from nova_lite.rpc.network import (
     FloatingIpAssociation,
     Member,
     Network,
+    NetworkAudit,
     OwnedNetworks,
     Port,
     SecurityGroup,
@@ -24,6 +26,7 @@ from nova_lite.rpc.network import (
 from nova_lite.rpc.order import NEVER, Order
 from nova_lite.worker import admission, host_name
 from nova_lite.worker.orders import Superseded, Verdict, compare, order_of_fence
+from nova_lite.worker.pages import page
 from nova_lite.worker.records import RecordFiles
 from nova_lite.worker.tombstones import Tombstones
 
@@ -85,9 +88,16 @@ class Records:
         """What there are records of."""
         with self._guard:
             return OwnedNetworks(
-                network_ids=tuple(self.networks), server_ids=tuple(self.servers), floating=tuple(
-                    FloatingIpAssociation(server_id=server.server_id, address=one.address, fixed_address=one.fixed_address)
-                    for server in self.servers.values() for port in server.ports for one in port.floating))
+                network_ids=tuple(self.networks), server_ids=tuple(self.servers), floating=_floating(self.servers.values()))
+
+    def page(self, after: str) -> NetworkAudit:
+        """As much of it as an answer for the audit has."""
+        with self._guard:
+            here, following = page([*self.networks, *self.servers], after=after, size=PAGE)
+            servers = sorted(here & self.servers.keys())
+            return NetworkAudit(
+                network_ids=tuple(sorted(here & self.networks.keys())), server_ids=tuple(servers),
+                floating=_floating(self.servers[server_id] for server_id in servers), next=following)
 
     def add_network(self, network: Network, *, taken: Collection[int] = ()) -> NetworkRecord:
         """The network's record, new or replaced; a new one gets the lowest free index that is not `taken` by others."""
@@ -285,6 +295,11 @@ class Records:
     def _unlink(self, kind: str, key: str) -> None:
         if kind in self._files:
             self._files[kind].remove(key)
+
+
+def _floating(servers: Iterable[ServerPorts]) -> tuple[FloatingIpAssociation, ...]:
+    return tuple(FloatingIpAssociation(server_id=server.server_id, address=one.address, fixed_address=one.fixed_address)
+                 for server in servers for port in server.ports for one in port.floating)
 
 
 def order_of(ports: ServerPorts) -> Order:

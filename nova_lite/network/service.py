@@ -30,13 +30,13 @@ from nova_lite.network.records import Records
 from nova_lite.network.repair import PeriodicRepair
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
 from nova_lite.rpc import stopping
-from nova_lite.rpc.audit import HostAudit
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, ServiceReport, StepReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import (
     ForwardingChange,
     Network,
+    NetworkAudit,
     NetworkRpc,
     OwnedNetworks,
     Revisions,
@@ -156,8 +156,11 @@ class Inventory:
     def owned(self, ctxt: Context) -> OwnedNetworks:
         return self._driver.owned()
 
-    def audit_host(self, ctxt: Context) -> HostAudit:
-        return self._driver.audit()
+    def owned_among(self, ctxt: Context, *, server_ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(self._driver.owned().server_ids).intersection(server_ids)))
+
+    def audit_host(self, ctxt: Context, *, after: str) -> NetworkAudit:
+        return self._driver.audit(after=after)
 
 
 class NetworkService:

@@ -7,7 +7,7 @@ import dataclasses
 from enum import StrEnum
 
 from nova_lite.context import Context
-from nova_lite.rpc.audit import HostAudit
+from nova_lite.rpc.audit import AuditReport
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.order import Order
@@ -128,9 +128,22 @@ class GuestPlacement:
 
 @payload(version=1)
 class OwnedGuests:
-    """What a compute worker has made and not yet removed: server ids, for the audit."""
+    """What a compute worker has made and not yet removed: server ids, for comparison with the rows."""
 
     server_ids: tuple[str, ...]
+
+
+@payload(version=1)
+class GuestAudit:
+    """A page of the servers that a compute worker has made and not yet removed, by id. `powers`: of their guests, as PowerState has them.
+
+    `next`: what the next page comes after; empty: this is the last one. `found`: what the worker found on its host, with the first page.
+    """
+
+    server_ids: tuple[str, ...] = ()
+    powers: dict[str, int] = dataclasses.field(default_factory=dict)
+    found: AuditReport = AuditReport()
+    next: str = ""
 
 
 class ComputeRpc(Interface):
@@ -168,12 +181,17 @@ class ComputeRpc(Interface):
 
     @call(since="2.0", timeout_s=10)
     def owned(self, ctxt: Context) -> OwnedGuests:
-        """What this worker has, for the audit."""
+        """What this worker has, for comparison with the rows."""
+        ...
+
+    @call(since="2.1", timeout_s=10)
+    def owned_among(self, ctxt: Context, *, server_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the servers that this worker has made and not yet removed."""
         ...
 
     @call(since="2.1", timeout_s=30)
-    def audit_host(self, ctxt: Context) -> HostAudit:
-        """What disagrees between this worker's records and what is on its host.
+    def audit_host(self, ctxt: Context, *, after: str) -> GuestAudit:
+        """What this worker has after that id, and on its first page what disagrees between its records and its host.
 
         :raises errors.HypervisorFailed: the hypervisor does not answer.
         """

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from nova_lite.context import Context
-from nova_lite.rpc.audit import AuditFinding
+from nova_lite.rpc.audit import AuditReport
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.network import Forwarding, NetworkState
 from nova_lite.rpc.order import Order
@@ -205,7 +205,7 @@ class ConductorRpc(Interface):
         ...
 
     @call(since="1.7", timeout_s=120, monitor_s=20)
-    def audit(self, ctxt: Context, *, settled_s: float) -> tuple[AuditFinding, ...]:
+    def audit(self, ctxt: Context, *, settled_s: float) -> AuditReport:
         """What disagrees between the database, the hosts and their guests, seen twice; not what changed within `settled_s`."""
         ...
 

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable
 
 from nova_lite.context import Context
-from nova_lite.rpc.audit import HostAudit
+from nova_lite.rpc.audit import AuditReport
 from nova_lite.rpc.interface import Interface, call, cast
 from nova_lite.rpc.order import NEVER, Order
 from nova_lite.rpc.payload import payload
@@ -221,6 +221,24 @@ class OwnedNetworks:
     floating: tuple[FloatingIpAssociation, ...] = ()
 
 
+@payload(version=1)
+class NetworkAudit:
+    """A page of the servers and networks that a network worker has made and not yet removed, by id, and the servers' floating addresses.
+
+    `next`: what the next page comes after; empty: this is the last one. `found`: what the worker found on its host, with the first page.
+    `forwarding`: the revisions at which it knows where these networks' ports are. `is_lasting` False: what it has ends with its
+    process, as simulated networks do; that it lacks something means nothing.
+    """
+
+    server_ids: tuple[str, ...] = ()
+    network_ids: tuple[str, ...] = ()
+    floating: tuple[FloatingIpAssociation, ...] = ()
+    forwarding: dict[str, int] = dataclasses.field(default_factory=dict)
+    is_lasting: bool = True
+    found: AuditReport = AuditReport()
+    next: str = ""
+
+
 def digest_of(addresses: Iterable[str]) -> str:
     """Differs when the addresses do, whatever their order."""
     return hashlib.sha256(" ".join(sorted(set(addresses))).encode()).hexdigest()[:32]
@@ -311,7 +329,12 @@ class NetworkRpc(Interface):
         """What this host has made, for comparison with the rows."""
         ...
 
+    @call(since="1.5", timeout_s=10)
+    def owned_among(self, ctxt: Context, *, server_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the servers that this host has made something of and not yet removed it."""
+        ...
+
     @call(since="1.5", timeout_s=30)
-    def audit_host(self, ctxt: Context) -> HostAudit:
-        """What disagrees between this worker's records and what is on its host."""
+    def audit_host(self, ctxt: Context, *, after: str) -> NetworkAudit:
+        """What this worker has after that id, and on its first page what disagrees between its records and its host."""
         ...

@@ -18,9 +18,10 @@ from nova_lite import errors
 from nova_lite.api.image import audit as image_audit
 from nova_lite.compute import audit as compute_audit
 from nova_lite.conductor import reconcilers
-from nova_lite.conductor.audit import kinds
+from nova_lite.conductor.audit import hosts, kinds, look, rows
 from nova_lite.conductor.audit.endpoint import Audits
 from nova_lite.conductor.audit.kinds import KINDS
+from nova_lite.conductor.audit.look import Look
 from nova_lite.conductor.reconcilers.stalled_actions import StalledActions
 from nova_lite.db.base import new_id, utcnow
 from nova_lite.db.compute import actions
@@ -32,10 +33,12 @@ from nova_lite.db.network.floating_ips import OWNER, FloatingIp
 from nova_lite.db.network.ip_allocations import Address
 from nova_lite.db.network.network_changes import NetworkChange
 from nova_lite.db.network.ports import SERVER_OWNER, Port
+from nova_lite.db.network.revisions import Revision, of_forwarding
 from nova_lite.lifecycle.servers import Power
+from nova_lite.network import records as network_records
 from nova_lite.network.linux import audit as network_audit
-from nova_lite.rpc.audit import AuditFinding, HostAudit
-from nova_lite.rpc.network import FloatingIpAssociation
+from nova_lite.rpc.audit import MOST_LISTED, AuditFinding, AuditReport
+from nova_lite.rpc.network import FloatingIpAssociation, NetworkAudit
 from tests.support.flows.one_process import CTXT, OneProcess
 from tests.support.flows.scenarios import SCENARIOS, active
 from tests.support.paths import ROOT
@@ -55,7 +58,7 @@ def found(cloud: OneProcess) -> set[tuple[str, str]]:
 
 def findings(cloud: OneProcess) -> tuple[AuditFinding, ...]:
     cloud.report_services()
-    return audits(cloud).audit(CTXT, settled_s=60)
+    return audits(cloud).audit(CTXT, settled_s=60).findings
 
 
 def repair(cloud: OneProcess) -> None:
@@ -80,6 +83,12 @@ def change(cloud: OneProcess, *statements: Any) -> None:  # SQLAlchemy's stateme
 def write(cloud: OneProcess, work: Callable[[Session], None]) -> None:
     with cloud.database.writer() as session:
         work(session)
+
+
+def answer_audits(cloud: OneProcess, change: Callable[[NetworkAudit], NetworkAudit]) -> None:
+    """As of a worker whose networks outlive it, which has something else."""
+    audit = cloud.network.audit
+    cloud.network.audit = lambda *, after: change(audit(after=after))  # type: ignore[method-assign]
 
 
 def port_of(cloud: OneProcess, server_id: str) -> str:
@@ -111,7 +120,7 @@ def test_what_only_one_of_two_looks_sees_is_no_finding(cloud: OneProcess, server
     change(cloud, sa.update(Host).values(ram_mb_claimed=9999))
     passing = audits(cloud)
     passing._wait = lambda seconds: repair(cloud)
-    assert passing.audit(CTXT, settled_s=60) == ()
+    assert passing.audit(CTXT, settled_s=60) == AuditReport()
 
 
 def test_a_reconciler_that_fails_does_not_keep_the_others_from_repairing(
@@ -160,14 +169,26 @@ def floating_ip_on_host(cloud: OneProcess, server_id: str) -> tuple[str, str]:
     """The host has an association that was ended while it was away."""
     owned = cloud.network_records.owned
     kept = [FloatingIpAssociation(server_id=server_id, address="203.0.113.9", fixed_address="10.0.0.9")]
-
-    def with_one_more() -> Any:
-        return type(owned())(network_ids=owned().network_ids, server_ids=owned().server_ids, floating=tuple(kept))
-
-    cloud.network_records.owned = with_one_more  # type: ignore[method-assign]
+    cloud.network_records.owned = lambda: dataclasses.replace(owned(), floating=tuple(kept))  # type: ignore[method-assign]
+    answer_audits(cloud, lambda held: dataclasses.replace(held, floating=tuple(kept)))
     refresh = cloud.network.refresh
     cloud.network.refresh = lambda ports: (kept.clear(), refresh(ports))  # type: ignore[assignment,method-assign]
     return kinds.FLOATING_IP_ON_HOST.name, server_id
+
+
+def forwarding_behind(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """The host has missed changes of where the network's ports are, which are on another host too."""
+    del server_id
+    known, check = {cloud.network_id: 7}, cloud.network.check_revisions
+    write(cloud, lambda session: session.add(Host(
+        name="elsewhere", agent="elsewhere", vcpus=1, ram_mb=1, disk_gb=1, architecture="x86_64", hypervisor_type="QEMU", hypervisor_version=1,
+        hypervisor_hostname="elsewhere", virt_type="qemu")))
+    change(cloud, sa.insert(Port).values(
+        id=new_id(), project_id="", network_id=cloud.network_id, mac_address="fa:16:3e:00:00:04", host="elsewhere"),
+        sa.insert(Revision).values(resource_id=of_forwarding(cloud.network_id), revision=9))
+    answer_audits(cloud, lambda held: dataclasses.replace(held, is_lasting=False, forwarding=known))
+    cloud.network.check_revisions = lambda revisions: (known.update(revisions.forwarding), check(revisions))  # type: ignore[assignment,method-assign]
+    return kinds.FORWARDING_BEHIND.name, cloud.network_id
 
 
 def network_change_unsent(cloud: OneProcess, server_id: str) -> tuple[str, str]:
@@ -201,7 +222,7 @@ def action_waiting(cloud: OneProcess, server_id: str) -> tuple[str, str]:
     return kinds.ACTION_WAITING.name, server_id
 
 
-REPAIRED = (claim_sums, claim_without_server, left_over, network_without_row, floating_ip_on_host, network_change_unsent, action_abandoned,
+REPAIRED = (claim_sums, claim_without_server, left_over, network_without_row, floating_ip_on_host, forwarding_behind, network_change_unsent, action_abandoned,
             action_late, action_waiting)
 
 
@@ -242,7 +263,7 @@ def guest_missing(cloud: OneProcess, server_id: str) -> tuple[str, str]:
 
 def network_missing(cloud: OneProcess, server_id: str) -> tuple[str, str]:
     cloud.network_records.drop_server(server_id)
-    cloud.network.audit = HostAudit  # type: ignore[method-assign]  # as of a worker whose networks outlive it
+    answer_audits(cloud, lambda held: dataclasses.replace(held, is_lasting=True))
     return kinds.NETWORK_MISSING.name, server_id
 
 
@@ -330,11 +351,11 @@ def test_a_disagreement_that_nobody_repairs_is_found(cloud: OneProcess, server_i
 def test_a_server_whose_own_host_does_not_have_it_is_found_on_the_other(cloud: OneProcess, server_id: str) -> None:
     """Nothing is removed from this host: it may be the same one by a new name."""
     change(cloud, sa.update(Server).values(agent="other"))
-    here, elsewhere = cloud.services, SimpleNamespace(owned=lambda ctxt: SimpleNamespace(server_ids=()))
+    here, elsewhere = cloud.services, SimpleNamespace(owned_among=lambda ctxt, server_ids: ())
     services = dataclasses.replace(here, compute=lambda agent: here.compute(agent) if agent == "node" else elsewhere,
                                    network=lambda agent: here.network(agent) if agent == "node" else elsewhere)
     beside = Audits(services, deadline_s=cloud.engine.deadline_s, look=lambda: None, wait=lambda seconds: None)
-    assert {(one.kind, one.resource) for one in beside.audit(CTXT, settled_s=60)} == {(kinds.MISPLACED.name, server_id)}
+    assert {(one.kind, one.resource) for one in beside.audit(CTXT, settled_s=60).findings} == {(kinds.MISPLACED.name, server_id)}
 
 
 def test_simulated_networks_end_with_their_worker(cloud: OneProcess, server_id: str) -> None:
@@ -347,7 +368,60 @@ def test_a_worker_that_is_down_is_not_checked(cloud: OneProcess, server_id: str)
     del server_id
     cloud.services.network_changed()
     change(cloud, sa.update(Service).values(forced_down=True))
-    assert {(one.kind, one.host) for one in audits(cloud).audit(CTXT, settled_s=60)} == {(kinds.NOT_CHECKED.name, "node")}
+    assert {(one.kind, one.host) for one in audits(cloud).audit(CTXT, settled_s=60).findings} == {(kinds.NOT_CHECKED.name, "node")}
+
+
+def test_all_of_a_kind_are_counted_and_some_listed(cloud: OneProcess, server_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are read in pages; whether the first look knows all that it has found or not."""
+    del server_id
+    cloud.services.network_changed()
+    lost = [new_id() for _ in range(MOST_LISTED + 5)]
+    change(cloud, *(sa.insert(Port).values(id=port_id, project_id="", network_id=cloud.network_id, mac_address=f"fa:16:3e:00:01:{number:02x}",
+                                           device_id=new_id(), device_owner=SERVER_OWNER) for number, port_id in enumerate(lost)))
+    monkeypatch.setattr(rows, "_PAGE", 7)
+    for most_compared in (1000, 10):
+        monkeypatch.setattr(look, "MOST_COMPARED", most_compared)
+        report = audits(cloud).audit(CTXT, settled_s=60)
+        assert [one.resource for one in report.findings] == sorted(lost)[:MOST_LISTED]
+        assert report.omitted == {kinds.PORT_OWNER.name: 5}
+
+
+def test_what_workers_do_not_list_is_counted_when_both_looks_have_it() -> None:
+    finding = kinds.GUEST_MISSING.found("s", "gone", host="node1")
+    of_worker = AuditReport(findings=(finding,), omitted={finding.kind: 7})
+    first = Look()
+    first.add_report(of_worker)
+    both, only_second = Look(first), Look(Look())
+    for second in (both, only_second):
+        second.add_report(of_worker)
+    assert (both.report(), only_second.report()) == (of_worker, AuditReport())
+
+
+def test_workers_are_compared_page_by_page_with_one_session_for_each(cloud: OneProcess, server_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.services.network_changed()
+    missing, off, _ = sorted([server_id, active(cloud), active(cloud)])
+    guest_missing(cloud, missing)
+    power(cloud, off)
+    change(cloud, sa.update(Server).values(updated_at=utcnow() - HOUR_AGO))
+    cloud.report_services()
+    for page, sessions in ((1000, 2 + 2), (1, 2 + 2 + 4)):  # for the rows and the services; of two guests, and of three servers and their network
+        monkeypatch.setattr(compute_audit, "PAGE", page)
+        monkeypatch.setattr(network_records, "PAGE", page)
+        opened, reader = [], cloud.database.reader
+        monkeypatch.setattr(cloud.database, "reader", lambda opened=opened, reader=reader: opened.append(1) or reader())
+        assert {(one.kind, one.resource) for one in audits(cloud).audit(CTXT, settled_s=60).findings} == {
+            (kinds.GUEST_MISSING.name, missing), (kinds.POWER.name, off)}
+        assert len(opened) == 2 * sessions
+        monkeypatch.setattr(cloud.database, "reader", reader)
+
+
+def test_a_worker_whose_pages_do_not_end_is_not_checked(cloud: OneProcess, server_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    del server_id
+    cloud.services.network_changed()
+    cloud.report_services()
+    monkeypatch.setattr(hosts, "MOST_PAGES", 5)
+    answer_audits(cloud, lambda held: dataclasses.replace(held, server_ids=(), next="z"))
+    assert {(one.kind, one.host) for one in audits(cloud).audit(CTXT, settled_s=60).findings} == {(kinds.NOT_CHECKED.name, "node")}
 
 
 def test_docs_describe_every_kind() -> None:

@@ -32,15 +32,15 @@ def server_id(cloud: OneProcess) -> str:
 
 def beside(cloud: OneProcess, *server_ids: str) -> Services:
     """The cloud's services, with another host that has these servers."""
-    worker = SimpleNamespace(owned=lambda ctxt: SimpleNamespace(server_ids=server_ids))
-    return _with_other(cloud, worker)
+    known = set(server_ids)
+    return _with_other(cloud, SimpleNamespace(owned_among=lambda ctxt, server_ids: tuple(known.intersection(server_ids))))
 
 
 def silent(cloud: OneProcess) -> Services:
-    def owned(_ctxt: object) -> None:
+    def owned_among(_ctxt: object, *, server_ids: tuple[str, ...]) -> None:
         raise errors.ServiceDown(service="nova-compute", host=OTHER, reason="no answer in time")
 
-    return _with_other(cloud, SimpleNamespace(owned=owned))
+    return _with_other(cloud, SimpleNamespace(owned_among=owned_among))
 
 
 def _with_other(cloud: OneProcess, worker: Any) -> Services:

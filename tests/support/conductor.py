@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from nova_lite.context import Context
-from nova_lite.rpc.audit import AuditFinding
+from nova_lite.rpc.audit import AuditReport
 from nova_lite.rpc.network import Forwarding, NetworkState
 
 
@@ -31,7 +31,7 @@ class NotForCompute:
     def forwarding(self, ctxt: Context, *, network_ids: tuple[str, ...]) -> tuple[Forwarding, ...]:
         return ()
 
-    def audit(self, ctxt: Context, *, settled_s: float) -> tuple[AuditFinding, ...]:
+    def audit(self, ctxt: Context, *, settled_s: float) -> AuditReport:
         raise AssertionError("a worker does not call this")
 
     def repair(self, ctxt: Context) -> None:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import collections
+import dataclasses
 import itertools
 import json
 import textwrap
@@ -46,46 +48,80 @@ def run(arguments: argparse.Namespace) -> int:
     found = look(api, settled_s=arguments.settled)
     if arguments.repair:
         found = repair(api, found, settled_s=arguments.settled)
-    print(json.dumps({"findings": found}, indent=2) if arguments.format == "json" else "\n".join(table(found)))
-    return int(any(finding["result"] != REPAIRED for finding in found))
+    shown = {"findings": found.findings, "omitted": found.omitted}
+    print(json.dumps(shown, indent=2) if arguments.format == "json" else "\n".join(table(found)))
+    return int(any(one["result"] != REPAIRED for one in (*found.findings, *found.omitted)))
 
 
-def look(api: AdminApi, *, settled_s: int) -> list[Finding]:
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Findings, and counts of those of each kind that are not listed; each with its `result`."""
+
+    findings: Sequence[Finding]
+    omitted: Sequence[Finding] = ()
+
+
+def look(api: AdminApi, *, settled_s: int) -> Report:
     """What the cloud finds now."""
-    return [{"result": FOUND, **finding} for finding in api.request("GET", f"/os-audit?settled={settled_s}")["findings"]]
+    answer = api.request("GET", f"/os-audit?settled={settled_s}")
+    return Report(**{name: [{"result": FOUND, **one} for one in answer[name]] for name in ("findings", "omitted")})
 
 
 def repair(
-    api: AdminApi, found: Sequence[Finding], *, settled_s: int, monotonic: Callable[[], float] = time.monotonic, wait: Callable[[float], None] = time.sleep,
-) -> list[Finding]:
+    api: AdminApi, found: Report, *, settled_s: int, monotonic: Callable[[], float] = time.monotonic, wait: Callable[[float], None] = time.sleep,
+) -> Report:
     """Have repaired what can be; the findings with what became of each, and those that came since."""
-    left = {_key(finding): finding for finding in found}
-    if any(finding["is_repairable"] for finding in found):
+    left = found
+    if any(finding["is_repairable"] for finding in found.findings):
         api.request("POST", "/os-audit/repair")
         deadline = monotonic() + REPAIR_S
         while True:
-            left = {_key(finding): finding for finding in look(api, settled_s=settled_s)}
-            if not any(finding["is_repairable"] for finding in left.values()) or monotonic() > deadline:
+            left = look(api, settled_s=settled_s)
+            if not any(finding["is_repairable"] for finding in left.findings) or monotonic() > deadline:
                 break
             wait(_POLL_S)
-    before = [{**finding, "result": REMAINS if _key(finding) in left else REPAIRED} for finding in found]
-    return [*before, *(finding for key, finding in left.items() if key not in {_key(one) for one in found})]
+    return _compared(found, left)
+
+
+def _compared(found: Report, left: Report) -> Report:
+    """What became of each. One that is no longer listed is repaired, unless it may be among those of its kind that are left and not listed."""
+    remaining, known = {_key(finding) for finding in left.findings}, {_key(finding) for finding in found.findings}
+    unlisted = {one["kind"]: one["count"] for one in left.omitted}
+    before = [{**finding, "result": REMAINS if _key(finding) in remaining else REPAIRED} for finding in found.findings
+              if _key(finding) in remaining or finding["kind"] not in unlisted]
+    listed = [*before, *(finding for finding in left.findings if _key(finding) not in known)]
+    omitted = [{**one, "result": REMAINS if any(one["kind"] == finding["kind"] for finding in found.findings) else FOUND} for one in left.omitted]
+    for kind, count in _totals(found).items():
+        repaired = count - _totals(left)[kind] - sum(one["kind"] == kind and one["result"] == REPAIRED for one in before)
+        if repaired > 0:
+            omitted.append({"kind": kind, "count": repaired, "result": REPAIRED})
+    return Report(listed, omitted)
+
+
+def _totals(report: Report) -> collections.Counter[str]:
+    """Findings by kind, listed or not."""
+    totals = collections.Counter(finding["kind"] for finding in report.findings)
+    totals.update({one["kind"]: one["count"] for one in report.omitted})
+    return totals
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:
     return finding["kind"], finding["resource"], finding["host"]
 
 
-def table(found: Sequence[Finding]) -> list[str]:
-    """A row for each finding, cells wrapped, and the totals."""
+def table(found: Report) -> list[str]:
+    """A row for each finding, cells wrapped, how many more of a kind there are, and the totals."""
     lines = []
-    if found:
+    if found.findings:
         lines += [_line({name: name for name in _COLUMNS}), _line({name: "-" * width for name, width in _COLUMNS.items()})]
-    for finding in found:
+    for finding in found.findings:
         advice = ("" if finding["is_repairable"] else "by hand: ") + finding["repair"]
         cells = {name: textwrap.wrap(str(advice if name == "repair" else finding[name]), width) for name, width in _COLUMNS.items()}
         lines += [_line(dict(zip(cells, row, strict=True))) for row in itertools.zip_longest(*cells.values(), fillvalue="")]
-    counts = {result: sum(finding["result"] == result for finding in found) for result in (FOUND, REPAIRED, REMAINS)}
+    lines += [_line({**dict.fromkeys(_COLUMNS, ""), "result": one["result"], "kind": one["kind"], "resource": f"{one['count']} more, not listed"})
+              for one in found.omitted]
+    counts = {result: sum(one.get("count", 1) for one in (*found.findings, *found.omitted) if one["result"] == result)
+              for result in (FOUND, REPAIRED, REMAINS)}
     lines.append(", ".join(f"{count} {result}" for result, count in counts.items() if count) or "nothing found")
     return lines
 

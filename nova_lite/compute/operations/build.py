@@ -43,9 +43,14 @@ class Build:
         return self._host.underway.among(orders)
 
     def owned(self, ctxt: Context) -> OwnedGuests:
+        return OwnedGuests(server_ids=tuple(sorted(self._owned())))
+
+    def owned_among(self, ctxt: Context, *, server_ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(self._owned().intersection(server_ids)))
+
+    def _owned(self) -> set[str]:
         self._host.driver.host.check("list guests")
-        known = {record.server_id for record in self._host.records.all()} | set(self._host.driver.guests.list_ours())
-        return OwnedGuests(server_ids=tuple(sorted(known)))
+        return {record.server_id for record in self._host.records.all()} | set(self._host.driver.guests.list_ours())
 
     def remove(self, server_id: str, record: Record | None) -> None:
         """Remove all that the server has on this host; the caller holds its lock."""

@@ -12,13 +12,14 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.conductor import reconcilers
 from nova_lite.conductor.audit import hosts, rows
+from nova_lite.conductor.audit.look import Look
 from nova_lite.conductor.audit.rows import Limits
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.reconcilers import HostReconciler
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.context import Context
 from nova_lite.db import clock
-from nova_lite.rpc.audit import AuditFinding
+from nova_lite.rpc.audit import AuditReport
 
 LOG = logging.getLogger(__name__)
 # Between the two looks; rows and hosts are not read at one moment.
@@ -32,13 +33,14 @@ class Audits:
                  wait: Callable[[float], None] = time.sleep) -> None:
         self._services, self._deadline_s, self._look, self._wait = services, deadline_s, look, wait
 
-    def audit(self, ctxt: Context, *, settled_s: float) -> tuple[AuditFinding, ...]:
-        found = self._once(settled_s)
-        if found:
+    def audit(self, ctxt: Context, *, settled_s: float) -> AuditReport:
+        first = self._look_once(Look(), settled_s)
+        report = first.report()
+        if report.findings:
             self._wait(CONFIRM_S)
-            found = hosts.merged(found, self._once(settled_s))
-        LOG.info("audit: %d findings", len(found))
-        return tuple(found)
+            report = self._look_once(Look(first), settled_s).report()
+        LOG.info("audit: %d findings", len(report.findings) + sum(report.omitted.values()))
+        return report
 
     def repair(self, ctxt: Context) -> None:
         failed = []
@@ -57,12 +59,14 @@ class Audits:
         if failed:
             raise errors.Unavailable(reason=f"These reconcilers failed, and the conductor's log says why: {', '.join(failed)}. The others have run.")
 
-    def _once(self, settled_s: float) -> list[AuditFinding]:
+    def _look_once(self, look: Look, settled_s: float) -> Look:
         with self._services.database.reader() as session:
             now = clock.read(session)
             limits = Limits(now=now, settled=now - datetime.timedelta(seconds=settled_s), deadline_s=self._latest_s)
-            found = list(rows.check(session, limits))
-        return found + hosts.check(self._services, limits)
+            for finding in rows.check(session, limits):
+                look.add(finding)
+        hosts.check(self._services, limits, look)
+        return look
 
     def _latest_s(self, name: str) -> float:
         """What a worker is at work on may take longer than its deadline; see reconcilers/stalled_actions.py."""

@@ -51,6 +51,7 @@ NETWORK_MISSING = _reported("network_missing", "shelve and unshelve the server: 
 POWER = _reported("power", "nova-compute reports it again within [compute] sync_power_state_interval; else restart nova-compute on that host")
 NETWORK_WITHOUT_ROW = _repaired("network_without_row", "orphans removes the network from the host")
 FLOATING_IP_ON_HOST = _repaired("floating_ip_on_host", "orphans has the host read the server's ports again")
+FORWARDING_BEHIND = _repaired("forwarding_behind", "network_resync has the host fetch where the network's ports are")
 NOT_CHECKED = _reported(
     "not_checked", "start the worker, or upgrade it; if the host is gone for good: openstack compute service delete")
 

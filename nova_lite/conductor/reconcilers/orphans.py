@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from oslo_log import log as logging
-from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor import network_sync
@@ -28,6 +28,10 @@ from nova_lite.rpc.order import LAST_SEQUENCE, Order
 
 # An attempt that no action has.
 _AFTER_ALL = 9999
+# Claims without a server, or of one that is elsewhere, with no action open that may be about to use them.
+STRAY_CLAIMS: Any = sa.select(Claim).outerjoin(Server, Server.id == Claim.server_id).where(
+    ~sa.exists().where(Action.resource_id == Claim.server_id, Action.state.in_(OPEN)),
+    sa.or_(Server.id.is_(None), Server.deleted_at.is_not(None), Server.host.is_(None), Server.host != Claim.host))
 LOG = logging.getLogger(__name__)
 
 
@@ -43,19 +47,11 @@ def remove(services: Services, host_calls: HostCalls) -> None:
 
 
 def release_claims(services: Services) -> None:
-    """Give back claims without a server, or of one that is elsewhere, with no action open that may be about to use them."""
+    """Give back the stray claims."""
     with services.database.writer() as session:
-        for claim in stray_claims(session):
+        for claim in session.scalars(STRAY_CLAIMS).all():
             LOG.warning("server %s: its claim on host %s was left over and is given back", claim.server_id, claim.host)
             claims.release(session, server_id=claim.server_id, host=claim.host)
-
-
-def stray_claims(session: Session) -> Sequence[Claim]:
-    """Claims without a server, or of one that is elsewhere, with no action open that may be about to use them."""
-    is_open = sa.exists().where(Action.resource_id == Claim.server_id, Action.state.in_(OPEN))
-    return session.execute(sa.select(Claim).outerjoin(Server, Server.id == Claim.server_id).where(
-        ~is_open, sa.or_(Server.id.is_(None), Server.deleted_at.is_not(None), Server.host.is_(None),
-                         Server.host != Claim.host))).scalars().all()
 
 
 def _clean_host(services: Services, agent: str, binaries: Sequence[str]) -> None:
@@ -121,15 +117,19 @@ def left_over(services: Services, server_ids: tuple[str, ...], agent: str, binar
             sa.or_(Server.deleted_at.is_not(None), Server.agent.is_(None), Server.agent != agent))
         epoch = database_epoch.current(session)
         found = session.execute(query).all()
-    held = {elsewhere: _held(services, elsewhere, binary) for elsewhere in {elsewhere for _, elsewhere, _ in found if elsewhere}}
+    placed: dict[str, list[str]] = {}
+    for server_id, elsewhere, _ in found:
+        if elsewhere:
+            placed.setdefault(elsewhere, []).append(server_id)
+    there = {elsewhere: held(services, elsewhere, binary, of_host) for elsewhere, of_host in placed.items()}
     return [(server_id, Order(epoch=epoch, action=int(last_id or 0), attempt=_AFTER_ALL, sequence=LAST_SEQUENCE))
-            for server_id, elsewhere, last_id in found if elsewhere is None or server_id in held[elsewhere]]
+            for server_id, elsewhere, last_id in found if elsewhere is None or server_id in there[elsewhere]]
 
 
-def _held(services: Services, agent: str, binary: str) -> frozenset[str]:
-    """The servers that the host has; none if it does not answer."""
+def held(services: Services, agent: str, binary: str, server_ids: Iterable[str]) -> frozenset[str]:
+    """Those of the servers that the host has; none if it does not answer."""
     try:
-        return frozenset(_worker(services, agent, binary).owned(system_context()).server_ids)
+        return frozenset(_worker(services, agent, binary).owned_among(system_context(), server_ids=tuple(server_ids)))
     except errors.NovaLiteError as error:
         LOG.info("%s on %s: servers that it should have stay where they are: %s", binary, agent, error.text)
         return frozenset()

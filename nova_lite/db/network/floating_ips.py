@@ -181,9 +181,9 @@ def is_address_of(session: Session, port_id: str, address: str) -> bool:
     return session.scalar(query) is not None
 
 
-def leading_to(session: Session, agent: str) -> set[tuple[str, str, str]]:
-    """(server id, floating address, fixed address) of each that leads to a server of this worker's hosts."""
+def leading_to(session: Session, agent: str, *criteria: sa.ColumnElement[bool]) -> set[tuple[str, str, str]]:
+    """(server id, floating address, fixed address) of each that leads to a server of this worker's hosts, and of a port that meets the criteria."""
     query = sa.select(Port.device_id, FloatingIp.address, FloatingIp.fixed_address).join(
         Port, Port.id == FloatingIp.port_id).join(Host, Host.name == Port.host)
     return {(str(server_id), address, str(fixed)) for server_id, address, fixed in session.execute(query.where(
-        Host.agent == agent, Port.device_id.is_not(None), FloatingIp.fixed_address.is_not(None)))}
+        Host.agent == agent, Port.device_id.is_not(None), FloatingIp.fixed_address.is_not(None), *criteria))}

@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares this worker's records with the namespaces and devices on its host."""
+"""Compares this worker's records with the namespaces, devices and forwarding entries on its host."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from nova_lite.network import names
 from nova_lite.network.linux import namespaces
 from nova_lite.network.linux.bridges import devices, is_here
+from nova_lite.network.linux.forwarding import Forwarding
 from nova_lite.network.records import Records
 from nova_lite.rpc.audit import AuditFinding
 
-NETWORK_NOT_MADE, DEVICE_WITHOUT_RECORD = "network_not_made", "device_without_record"
+NETWORK_NOT_MADE, DEVICE_WITHOUT_RECORD, FORWARDING_ENTRIES = "network_not_made", "device_without_record", "forwarding_entries"
 # By kind: what repairs it, or what the operator can do.
 ADVICE = {
     NETWORK_NOT_MADE: "nova-network makes it again within [network] check_interval",
     DEVICE_WITHOUT_RECORD: "if no other cloud on this machine has the network: ip link delete NAME, ip netns delete NAME",
+    FORWARDING_ENTRIES: "nova-network makes them right within [network] check_interval",
 }
 _DEVICE = re.compile(r"(br|gw|up|vx)-([0-9a-f]{8}-[0-9a-f]{2})")
 _NAMESPACE = re.compile(r"nova-([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -43,6 +46,15 @@ def compare(records: Records, *, host: str) -> Iterator[AuditFinding]:
         match = _NAMESPACE.fullmatch(name)
         if match and match.group(1) not in records.networks:
             yield _found(DEVICE_WITHOUT_RECORD, name, host, "a namespace named as a network's, which this worker has no record of")
+
+
+def compare_forwarding(forwarding: Forwarding, hold: Callable[[str], AbstractContextManager[object]], *, host: str) -> Iterator[AuditFinding]:
+    """Networks whose forwarding entries somebody else changed. `hold` takes a network's lock: then they are not about to change."""
+    for network_id in forwarding.differing():
+        with hold(network_id):
+            is_altered = forwarding.is_altered(network_id)
+        if is_altered:
+            yield _found(FORWARDING_ENTRIES, network_id, host, "its forwarding entries are not those that nova-network has set")
 
 
 def _found(kind: str, resource: str, host: str, problem: str) -> AuditFinding:

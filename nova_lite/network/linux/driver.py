@@ -22,10 +22,11 @@ from nova_lite.network.linux.group_filters import GroupFilters
 from nova_lite.network.linux.metadata_server import MetadataServer
 from nova_lite.network.records import NetworkRecord, Records, order_of
 from nova_lite.network.state_sync import StateSync
-from nova_lite.rpc.audit import HostAudit
+from nova_lite.rpc.audit import Findings
 from nova_lite.rpc.network import (
     ForwardingChange,
     Network,
+    NetworkAudit,
     OwnedNetworks,
     Port,
     Revisions,
@@ -239,10 +240,16 @@ class LinuxNetwork:
         """See NetworkRpc.owned."""
         return self._records.owned()
 
-    def audit(self) -> HostAudit:
-        """See NetworkDriver.audit."""
+    def audit(self, *, after: str) -> NetworkAudit:
+        """See NetworkRpc.audit_host."""
+        held = self._records.page(after)
+        held = dataclasses.replace(held, forwarding=self._parts.forwarding.revisions(held.network_ids))
+        if after:
+            return held
         with self._explained("compare networks with records"):
-            return HostAudit(findings=tuple(audit.compare(self._records, host=self._host)))
+            found = Findings([*audit.compare(self._records, host=self._host),
+                              *audit.compare_forwarding(self._parts.forwarding, self._networks.hold, host=self._host)])
+        return dataclasses.replace(held, found=found.report())
 
     def resync(self) -> None:
         """See NetworkDriver.resync; costs a few milliseconds when nothing is lost."""

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import collections
 import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from oslo_log import log as logging
 
 from nova_lite.network import names
 from nova_lite.network.forwarding_sync import ForwardingSync
+from nova_lite.network.linux.bridges import is_here
 from nova_lite.network.linux.namespaces import run
 from nova_lite.network.records import Records
 from nova_lite.rpc.network import ForwardingChange, Network
@@ -19,6 +22,7 @@ from nova_lite.worker.commands import CommandFailed
 _LEARNING, _KNOWING = "learning on flood on", "learning off flood off"
 _EVERYONE = "00:00:00:00:00:00"  # entries of this address say where frames for all go: see bridges.py
 _Entries = tuple[str, dict[str, str]]  # how unknown MACs are treated, and tunnel by MAC
+_Entry = dict[str, Any]  # as iproute2 has it in JSON
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +39,7 @@ class Forwarding:
         self._records = records
         self._tunnel_ip = tunnel_ip
         self._set: dict[str, _Entries] = {}  # by network
+        self._doubted = set[str]()  # networks whose entries the kernel has otherwise
 
     def change(self, changes: Iterable[ForwardingChange]) -> set[str]:
         """Take changes that were sent of networks that are here."""
@@ -64,6 +69,8 @@ class Forwarding:
         mode = _KNOWING if is_whole else _LEARNING
         required = {mac: place.tunnel_ip for mac, place in remote.items()}
         known = self._set.pop(network_id, None)  # until the kernel has taken it
+        if network_id in self._doubted:
+            known = None
         if known != (mode, required):
             try:
                 _change(network_id, known or _present(network_id), (mode, required))
@@ -73,10 +80,34 @@ class Forwarding:
                 LOG.warning("network %s: somebody else changed its forwarding entries: %s", network_id, refused)
                 _change(network_id, _present(network_id), (mode, required))
         self._set[network_id] = mode, required
+        self._doubted.discard(network_id)
+
+    def revisions(self, network_ids: Iterable[str]) -> dict[str, int]:
+        """At which it is known where the networks' ports are; of those left out it is not."""
+        known = ((network_id, self._sync.revision(network_id)) for network_id in network_ids if self._tunnel_ip)
+        return {network_id: revision for network_id, revision in known if revision is not None}
+
+    def differing(self) -> list[str]:
+        """The networks that seem to have other entries than were set: one command for all, while they may be about to change."""
+        known = dict(self._set)
+        present = collections.defaultdict[str, list[_Entry]](list)
+        for entry in json.loads(run(["bridge", "-j", "fdb", "show"]) or "[]") if known else ():
+            present[entry["ifname"]].append(entry)
+        return sorted(network_id for network_id, (_, required) in known.items()
+                      if not _is_exactly(present[names.overlay_name(network_id)], required))
+
+    def is_altered(self, network_id: str) -> bool:
+        """Whether somebody else has changed the network's entries; then `ensure` makes them right. The caller holds its lock."""
+        known = self._set.get(network_id)
+        if known is None or not is_here(names.overlay_name(network_id)) or _is_exactly(_shown(network_id), known[1]):
+            return False
+        self._doubted.add(network_id)
+        return True
 
     def renew(self, network_id: str) -> None:
         """The network's devices were made anew, or looked at by somebody else."""
         self._set.pop(network_id, None)
+        self._doubted.discard(network_id)
 
     def forget(self, network_id: str) -> None:
         """The network leaves this host."""
@@ -105,11 +136,26 @@ def _change(network_id: str, before: _Entries, after: _Entries) -> None:
 def _present(network_id: str) -> _Entries:
     """What an earlier process has left, once half of an entry is made whole or removed; its mode is not known."""
     device = names.overlay_name(network_id)
-    entries = json.loads(run(["bridge", "-j", "fdb", "show", "dev", device]) or "[]")
-    tunnels = {entry["mac"]: entry["dst"] for entry in entries if "dst" in entry and entry["mac"] != _EVERYONE}
-    on_bridge = {entry["mac"] for entry in entries if "sticky" in entry.get("flags", ())}
+    tunnels, on_bridge = _halves(_shown(network_id))
     halves = [f"fdb del {mac} dev {device} master" for mac in sorted(on_bridge - tunnels.keys())]
     halves += [f"fdb replace {mac} dev {device} master static sticky" for mac in sorted(tunnels.keys() - on_bridge)]
     if halves:
         run(["bridge", "-batch", "-"], stdin="\n".join(halves) + "\n")
     return "", tunnels
+
+
+def _shown(network_id: str) -> list[_Entry]:
+    shown: list[_Entry] = json.loads(run(["bridge", "-j", "fdb", "show", "dev", names.overlay_name(network_id)]) or "[]")
+    return shown
+
+
+def _halves(entries: Iterable[_Entry]) -> tuple[dict[str, str], set[str]]:
+    """Of a VXLAN device: tunnel by MAC, and the MACs that its bridge sends there."""
+    listed = list(entries)
+    return ({entry["mac"]: entry["dst"] for entry in listed if "dst" in entry and entry["mac"] != _EVERYONE},
+            {entry["mac"] for entry in listed if "sticky" in entry.get("flags", ())})
+
+
+def _is_exactly(entries: Iterable[_Entry], required: Mapping[str, str]) -> bool:
+    tunnels, on_bridge = _halves(entries)
+    return tunnels == required and on_bridge == set(required)

@@ -14,7 +14,7 @@ from nova_lite import errors
 from nova_lite.api.image.store import open_store
 from nova_lite.db.base import new_id, utcnow
 from nova_lite.db.image.images import Image
-from nova_lite.rpc.audit import AuditFinding
+from nova_lite.rpc.audit import MOST_LISTED, AuditFinding, AuditReport
 from tests.support.api.compute_api import ComputeApi
 
 TWO_HOURS_S = 7200.0
@@ -23,7 +23,7 @@ FOUND = AuditFinding(kind="claim_sums", resource="node1", host="node1", problem=
 
 @pytest.fixture
 def healthy(api: ComputeApi) -> ComputeApi:
-    api.rpc.answers |= {"audit": (), "repair": None}
+    api.rpc.answers |= {"audit": AuditReport(), "repair": None}
     return api
 
 
@@ -46,9 +46,10 @@ def test_a_healthy_cloud_has_no_findings(healthy: ComputeApi) -> None:
 
 
 def test_what_the_conductor_finds_is_shown_whole(healthy: ComputeApi) -> None:
-    healthy.rpc.answers["audit"] = (FOUND,)
+    healthy.rpc.answers["audit"] = AuditReport(findings=(FOUND,), omitted={"claim_sums": 41})
     assert healthy.get("/os-audit", user="admin").body == {"findings": [{
-        "kind": "claim_sums", "resource": "node1", "host": "node1", "problem": "9 ram_mb", "repair": "claims_audit", "is_repairable": True}]}
+        "kind": "claim_sums", "resource": "node1", "host": "node1", "problem": "9 ram_mb", "repair": "claims_audit", "is_repairable": True}],
+        "omitted": [{"kind": "claim_sums", "count": 41}]}
 
 
 def test_how_long_things_must_have_been_at_rest_is_a_parameter(healthy: ComputeApi) -> None:
@@ -84,6 +85,13 @@ def test_a_stalled_upload_is_found_and_reset(healthy: ComputeApi) -> None:
     assert found(healthy) == {("upload_stalled", image_id)}
     healthy.post("/os-audit/repair", None, user="admin")
     assert found(healthy) == set()
+
+
+def test_of_very_many_files_without_an_image_some_are_listed_and_all_counted(healthy: ComputeApi) -> None:
+    for _ in range(MOST_LISTED + 3):
+        stray_file(healthy, new_id())
+    answer = healthy.get("/os-audit", user="admin").body
+    assert (len(answer["findings"]), answer["omitted"]) == (MOST_LISTED, [{"kind": "file_without_image", "count": 3}])
 
 
 def test_an_active_image_without_its_file_is_found_and_stays(healthy: ComputeApi) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from nova_lite.network import names
+from nova_lite.network.linux.audit import FORWARDING_ENTRIES
 from nova_lite.rpc.network import Forwarding, ForwardingChange, PortPlace, Revisions
 from tests.support.system.network_lab import (
     NET,
@@ -160,6 +161,23 @@ def test_entries_that_somebody_else_changed_are_made_right(hosts: Hosts) -> None
     hosts.change(gone=("fa:16:3e:00:00:77",))
     assert hosts.entries().count(PORTS[1].mac) == 2
     assert "fa:16:3e:00:00:77" not in hosts.entries()
+    assert hosts.pings() == (True, 0)
+
+
+def altered(hosts: Hosts) -> list[str]:
+    """The networks whose entries somebody else has changed on host one, as its worker answers the audit."""
+    findings = hosts.one.request("audit", after="")["found"]["findings"]
+    return [one["resource"] for one in findings if one["kind"] == FORWARDING_ENTRIES]
+
+
+def test_the_audit_finds_entries_that_somebody_else_changed_and_the_next_repair_makes_them_right(hosts: Hosts) -> None:
+    hosts.know()
+    assert hosts.one.request("audit", after="")["forwarding"] == {NET.id: hosts.revision}
+    assert altered(hosts) == []
+    hosts.one.sh(f"bridge fdb del {PORTS[1].mac} dev {names.overlay_name(NET.id)} dst {TWO} self")
+    assert altered(hosts) == altered(hosts) == [NET.id]
+    assert hosts.one.request("resync") is None
+    assert altered(hosts) == []
     assert hosts.pings() == (True, 0)
 
 

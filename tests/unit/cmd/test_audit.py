@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -16,10 +17,10 @@ LOST = {"kind": "guest_missing", "resource": "s1", "host": "node2", "problem": "
 
 
 class Api:
-    """Answers with the next of these findings; the last one stays."""
+    """Answers with the next of these findings; the last one stays. `omitted`: what each look has found more, by kind."""
 
-    def __init__(self, *looks: list[dict[str, Any]]) -> None:
-        self._looks, self.repairs = list(looks), 0
+    def __init__(self, *looks: list[dict[str, Any]], omitted: tuple[dict[str, int], ...] = ()) -> None:
+        self._looks, self.repairs = list(itertools.zip_longest(looks, omitted, fillvalue={})), 0
 
     def request(self, method: str, path: str) -> Any:
         if method == "POST":
@@ -27,7 +28,8 @@ class Api:
             self.repairs += 1
             return None
         assert path == "/os-audit?settled=60"
-        return {"findings": self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]}
+        findings, omitted = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
+        return {"findings": findings, "omitted": [{"kind": kind, "count": count} for kind, count in omitted.items()]}
 
 
 def nova_lite(monkeypatch: pytest.MonkeyPatch, api: Api, *arguments: str) -> int:
@@ -52,16 +54,40 @@ def test_a_finding_is_status_1_and_a_row_of_the_table(monkeypatch: pytest.Monkey
 
 def test_json_has_all_of_each_finding(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert nova_lite(monkeypatch, Api([SUMS]), "-f", "json") == 1
-    assert json.loads(capsys.readouterr().out) == {"findings": [{"result": "found", **SUMS}]}
+    assert json.loads(capsys.readouterr().out) == {"findings": [{"result": "found", **SUMS}], "omitted": []}
 
 
-def results(found: list[dict[str, Any]]) -> dict[str, str]:
-    return {one["kind"]: one["result"] for one in found}
+def test_how_many_more_there_are_of_a_kind_is_said_and_counts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert nova_lite(monkeypatch, Api([LOST], omitted=({"guest_missing": 99_999},))) == 1
+    *_, more, totals = capsys.readouterr().out.splitlines()
+    assert more.split() == ["found", "guest_missing", "99999", "more,", "not", "listed"]
+    assert totals == "100000 found"
+
+
+def repair(api: Any) -> audit.Report:
+    clock = iter(range(10_000))
+    return audit.repair(api, audit.look(api, settled_s=60), settled_s=60, monotonic=lambda: next(clock), wait=lambda seconds: None)
 
 
 def repaired(api: Api) -> dict[str, str]:
-    clock = iter(range(10_000))
-    return results(audit.repair(api, audit.look(api, settled_s=60), settled_s=60, monotonic=lambda: next(clock), wait=lambda seconds: None))  # type: ignore[arg-type]
+    return {one["kind"]: one["result"] for one in repair(api).findings}
+
+
+def counts(api: Api) -> dict[str, int]:
+    """By result, of those that are not listed."""
+    return {one["result"]: one["count"] for one in repair(api).omitted}
+
+
+def test_those_that_are_not_listed_are_repaired_too() -> None:
+    assert counts(Api([SUMS], [], omitted=({"claim_sums": 99},))) == {"repaired": 99}
+
+
+def test_one_that_is_not_listed_any_more_is_not_repaired_while_others_are_not_listed() -> None:
+    other = {**SUMS, "resource": "node2", "host": "node2"}
+    api = Api([SUMS], [other], omitted=({"claim_sums": 99}, {"claim_sums": 39}))
+    report = repair(api)
+    assert [(one["resource"], one["result"]) for one in report.findings] == [("node2", "found")]
+    assert {one["result"]: one["count"] for one in report.omitted} == {"remains": 39, "repaired": 60}
 
 
 def test_repair_waits_until_what_can_be_is_repaired() -> None:

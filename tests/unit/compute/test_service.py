@@ -121,6 +121,9 @@ def test_the_console_carries_the_servers_name(bus: Bus) -> None:
 def test_owned_lists_what_is_here(bus: Bus) -> None:
     build(bus, host="fakes-1")
     assert bus.compute.owned(Context()).server_ids == (SERVER,)
+    assert bus.compute.owned_among(Context(), server_ids=("another", SERVER)) == (SERVER,)
+    assert bus.compute.audit_host(Context(), after="").server_ids == (SERVER,)
+    assert bus.compute.audit_host(Context(), after=SERVER).server_ids == ()
 
 
 def test_a_second_worker_of_the_same_host_does_not_start_beside_the_first(bus: Bus) -> None:

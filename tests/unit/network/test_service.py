@@ -60,7 +60,8 @@ def test_what_was_prepared_is_owned_until_it_is_released(rpc: NetworkRpc) -> Non
 
     rpc.prepare(ctxt, ports=ports(fence=1))
     rpc.prepare(ctxt, ports=ports(fence=1))
-    assert rpc.owned(ctxt).server_ids == ("b1",)
+    assert rpc.owned(ctxt).server_ids == rpc.owned_among(ctxt, server_ids=("a1", "b1")) == ("b1",)
+    assert (rpc.audit_host(ctxt, after="").server_ids, rpc.audit_host(ctxt, after="b1").network_ids) == (("b1",), ("n1",))
     rpc.release(ctxt, server_id="b1", fence=2)
 
     assert rpc.owned(ctxt).server_ids == ()
