@@ -127,8 +127,8 @@ class HttpServer:
         limits = self._limits or Limits()
         half = max(1, self._threads // 2)
         sizes = {READS: half, WRITES: min(half, limits.writes), TRANSFERS: half, LOGINS: min(half, _LOGINS)}
-        admission = Admission(sizes, max_wait_s=limits.max_wait_s, most_of_tenant={
-            TRANSFERS: max(1, half // 2), WRITES: min(sizes[WRITES], limits.writes_of_tenant)})
+        admission = Admission(sizes, max_wait_s=limits.max_wait_s, most_of_tenant={  # one place at least is others', where there are two
+            TRANSFERS: max(1, half // 2), WRITES: max(1, min(sizes[WRITES] - 1, limits.writes_of_tenant))})
         return Server(
             self._app, self._listener, admission=admission, policy=self._policy or ByMethod(), threads=sum(sizes.values()) + limits.waits,
             limits=limits)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 import logging
 import socket
 import threading
@@ -18,18 +20,19 @@ from nova_lite.runtime import concurrency
 from nova_lite.runtime.http.admission import Refusal
 from nova_lite.runtime.http.head import Head
 from nova_lite.runtime.http.limits import Limits
-from nova_lite.runtime.http.policy import LOGINS, READS, TRANSFERS, WRITES
+from nova_lite.runtime.http.policy import LOGINS, READS, TRANSFERS, WRITES, uncounted
 
 LOG = logging.getLogger(__name__)
 _MAX_TOKENS = 10_000
-# SQLite's writers take turns anyway; more of them would only keep readers from the interpreter.
-_SQLITE_WRITES = 4
+# SQLite's writers take turns anyway; more of them would only keep readers from the interpreter. One more than a project has.
+_SQLITE_WRITES = Limits.writes_of_tenant + 1
 _LOGIN_PATHS = ("/auth/tokens", "/password", "/application_credentials")  # those that compute hashes
 _CREATE_PATH = "/servers"
 
 
 class Backlog:
-    """How many actions of each project no conductor has begun yet, read from time to time by a thread of its own.
+    """How many actions of each project no conductor has begun yet: those that are in the database, read from time to time by a
+    thread of its own, and those of requests that are under way or were answered since.
 
     `most` of all projects together may be queued, a project alone having no more than its part while others wait.
     """
@@ -38,7 +41,9 @@ class Backlog:
                  clock: Callable[[], float] = time.monotonic) -> None:
         self._count, self._most, self._fresh_s, self._valid_s, self._clock = count, most, fresh_s, valid_s, clock
         self._lock = threading.Lock()
-        self._counts: dict[str, int] = {}
+        self._counts = collections.Counter[str]()
+        self._coming = collections.Counter[str]()
+        self._made = collections.Counter[str]()  # since the database was read
         self._read_at = float("-inf")
         self._is_reading = False
 
@@ -46,38 +51,49 @@ class Backlog:
         """Why one more action of the project is not taken now."""
         self._refresh()
         with self._lock:
-            own, total = self._counts.get(project_id, 0), sum(self._counts.values())
-            tenants = len(self._counts) + (project_id not in self._counts)
-            if total < self._most or own < self._most // tenants // 2:
-                return None
+            counts = self._counts + self._coming + self._made
+        own, total = counts[project_id], counts.total()
+        tenants = len(counts) + (project_id not in counts)
+        if total < self._most or own < self._most // tenants // 2:
+            return None
         if own * tenants > total and tenants > 1:
             return Refusal(429, 5, "Too many requests of this project are queued; try again shortly.")
         return Refusal(503, 5, "Too many requests are queued; try again shortly.")
 
-    def taken(self, project_id: str) -> None:
-        """One more action of the project is to come, which the next look at the database finds."""
+    def taken(self, project_id: str) -> Callable[[bool], None]:
+        """A request of the project is under way that may make one more action; to be called when it is over, with whether it has."""
         with self._lock:
-            self._counts[project_id] = self._counts.get(project_id, 0) + 1
+            self._coming[project_id] += 1
+        return functools.partial(self._over, project_id)
+
+    def _over(self, project_id: str, has_made: bool) -> None:  # noqa: FBT001 - called by the server, which knows of one thing only
+        with self._lock:
+            self._coming[project_id] -= 1
+            self._coming = +self._coming
+            self._made[project_id] += has_made
 
     def _refresh(self) -> None:
         now = self._clock()
         with self._lock:
             if now - self._read_at > self._valid_s:
-                self._counts = {}  # nothing is known: the database decides
+                self._counts, self._made = collections.Counter(), collections.Counter()  # nothing is known: the database decides
             if self._is_reading or now - self._read_at < self._fresh_s:
                 return
             self._is_reading = True
         threading.Thread(target=self.read, name="backlog", daemon=True).start()
 
     def read(self) -> None:
-        """Read the counts now."""
+        """Read the counts now. An action that is made meanwhile may count twice until the next time, and never not at all."""
+        with self._lock:
+            before = self._made.copy()
+        counts = collections.Counter[str]()
         try:
-            counts = dict(self._count())
+            counts.update(self._count())
         except sqlalchemy.exc.SQLAlchemyError as error:
             LOG.debug("the backlog cannot be read: %s", error)
-            counts = {}
         with self._lock:
-            self._counts, self._read_at, self._is_reading = counts, self._clock(), False
+            self._counts, self._made = counts, self._made - before
+            self._read_at, self._is_reading = self._clock(), False
 
 
 class ApiPolicy:
@@ -100,9 +116,8 @@ class ApiPolicy:
     def refusal(self, head: Head) -> Refusal | None:
         return self._backlog.refusal(self.tenant(head, "")) if _creates_servers(head) else None
 
-    def admitted(self, head: Head) -> None:
-        if _creates_servers(head):
-            self._backlog.taken(self.tenant(head, ""))
+    def admitted(self, head: Head) -> Callable[[bool], None]:
+        return self._backlog.taken(self.tenant(head, "")) if _creates_servers(head) else uncounted
 
     def learn(self, head: Head, environ: dict[str, Any]) -> None:
         token, context = head.fields.get("x-auth-token"), environ.get("nova.context")

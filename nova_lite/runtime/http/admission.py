@@ -32,11 +32,16 @@ class Refusal:
 
 @dataclasses.dataclass
 class Ticket:
-    """A request's place in a share; `job` is whatever the server keeps of it."""
+    """A request's place in a share; `job` is whatever the server keeps of it.
+
+    `over` is called once, when the request has ended in whatever way, with whether it succeeded.
+    """
 
     share: str
     tenant: str
     job: Any
+    over: Callable[[bool], None] = lambda _has_succeeded: None
+    has_succeeded: bool = False
     came: float = 0.0
     began: float = 0.0
     is_inside: bool = False

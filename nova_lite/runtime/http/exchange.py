@@ -43,6 +43,11 @@ class Exchange:
         self._out: list[bytes] = []
         self._size = 0
 
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the application has said so."""
+        return self._status.startswith("2")
+
     def environ(self, base: dict[str, Any], address: tuple[str, int]) -> dict[str, Any]:
         """The WSGI environment (PEP 3333) on top of the server's part of it."""
         head = self._head

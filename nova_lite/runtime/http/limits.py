@@ -16,7 +16,7 @@ def _connections() -> int:
 class Limits:
     """`head_s`: from the first byte (or the connection) to the whole head and small body. `rate`: least bytes per second.
 
-    `writes`: so many are answered at once at most, and `writes_of_tenant` of these for one tenant.
+    `writes`: so many are answered at once at most, and `writes_of_tenant` of these for one tenant, but never all.
     `waits`: so many more requests may wait for workers without a place.
     `max_wait_s`: who would wait for longer is refused at once; `late_s`: who has waited for longer, whatever was expected.
     `grace_s`: for so long a client may be slower. `lingering`: threads that wait with an idle connection.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from nova_lite.runtime.http.admission import Refusal
@@ -29,11 +30,15 @@ class Policy(Protocol):
     def refusal(self, head: Head) -> Refusal | None:
         """Why it cannot be taken now, whatever threads are free."""
 
-    def admitted(self, head: Head) -> None:
-        """It has a thread, or will have."""
+    def admitted(self, head: Head) -> Callable[[bool], None]:
+        """It has come. What is returned is called once, with whether it succeeded, when it is over: answered, refused or given up."""
 
     def learn(self, head: Head, environ: dict[str, Any]) -> None:
         """Look at what the application left in the environment of an answered request."""
+
+
+def uncounted(_has_succeeded: bool) -> None:  # noqa: FBT001 - the protocol's shape
+    """For requests that nobody counts."""
 
 
 class ByMethod:
@@ -48,8 +53,8 @@ class ByMethod:
     def refusal(self, head: Head) -> Refusal | None:  # noqa: ARG002 - the protocol's shape
         return None
 
-    def admitted(self, head: Head) -> None:
-        """Nothing is counted."""
+    def admitted(self, head: Head) -> Callable[[bool], None]:  # noqa: ARG002 - the protocol's shape
+        return uncounted
 
     def learn(self, head: Head, environ: dict[str, Any]) -> None:
         """Nothing that the application says counts."""

@@ -78,17 +78,19 @@ class Server:
         ticket = Ticket(share, self._policy.tenant(head, connection.address[0]), connection)
         with self._lock:
             self._busy += 1
-        refusal = self._policy.refusal(head) or self._admission.enter(ticket)
+        refusal = self._policy.refusal(head)
         if refusal is None:
-            self._policy.admitted(head)
+            ticket.over = self._policy.admitted(head)  # before it enters: then another thread may answer it at once
+            refusal = self._admission.enter(ticket)
+        if refusal is None:
             return ticket
-        self._refuse(connection, refusal)
+        self._refuse(ticket, refusal)
         return None
 
     def _refuse_late(self) -> None:
         """Refuse what has waited for too long, though nobody has left."""
         for ticket in self._admission.overdue(self._limits.late_s):
-            self._refuse(ticket.job, _LATE)
+            self._refuse(ticket, _LATE)
 
     def _hand_over(self, ticket: Ticket) -> None:
         with self._lock:
@@ -112,7 +114,7 @@ class Server:
         connection: Connection = ticket.job
         waited_s = self._admission.waited_s(ticket)
         if waited_s > self._limits.late_s:
-            return self._refuse(connection, _LATE, ticket)
+            return self._refuse(ticket, _LATE)
         keeps = False
         try:
             if not waited_s or not connection.wire.is_gone():
@@ -121,7 +123,7 @@ class Server:
             LOG.exception("a connection failed")
         following = self._leave(ticket)
         connection.served += 1
-        self._settle()
+        self._settle(ticket)
         if not keeps:
             self._front.close(connection)
             return following
@@ -147,6 +149,8 @@ class Server:
         except Exception:
             LOG.exception("%s %s failed", head.method, head.path)
             rest, keeps = one.fail(), False
+        finally:
+            ticket.has_succeeded = one.has_succeeded
         self._policy.learn(head, environ)
         if rest and not keeps:
             self._send_last(connection, rest)
@@ -210,22 +214,25 @@ class Server:
         for other in self._admission.leave(ticket):
             self._hand_over(other)
 
-    def _settle(self) -> None:
+    def _settle(self, ticket: Ticket) -> None:
+        """The request is over."""
+        ticket.over(ticket.has_succeeded)
         with self._lock:
             self._busy -= 1
             if not self._busy:
                 self._lock.notify_all()
 
-    def _refuse(self, connection: Connection, refusal: Refusal, ticket: Ticket | None = None) -> Ticket | None:
+    def _refuse(self, ticket: Ticket, refusal: Refusal) -> Ticket | None:
         """Answer 429 or 503 without the application, and go on with the connection if its body has been read."""
-        following = self._leave(ticket) if ticket else None
+        connection: Connection = ticket.job
+        following = self._leave(ticket)
         self._count_refusal(refusal)
         status = http.HTTPStatus(refusal.status)
         head = connection.head
         keeps = head is not None and head.keeps_alive and not connection.streams and not connection.wire.ahead
         answer = exchange.simple(
             f"{refusal.status} {status.phrase}", refusal.reason, keeps=keeps, retry_after_s=refusal.retry_after_s)
-        self._settle()
+        self._settle(ticket)
         if not keeps:
             self._front.end_with(connection, answer)
             return following

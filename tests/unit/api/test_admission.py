@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -72,6 +72,47 @@ def test_what_was_let_in_since_the_last_look_counts() -> None:
     assert policy.refusal(create) is None
     policy.admitted(create)
     assert policy.refusal(create) is not None
+
+
+def test_a_request_that_ends_without_an_action_counts_no_more() -> None:
+    queue = read_once({"p": 1}, most=2)
+    over = queue.taken("p")
+    assert queue.refusal("p") is not None
+    over(False)
+    assert queue.refusal("p") is None
+
+
+def test_an_action_counts_from_its_request_until_a_conductor_has_begun_it() -> None:
+    """Under way, answered, and found by the next look at the database; each once."""
+    rows: dict[str, int] = {}
+    queue = Backlog(lambda: rows, most=1, fresh_s=1e6, valid_s=1e6)
+    queue.read()
+    over = queue.taken("p")
+    queue.read()
+    assert queue.refusal("p") is not None, "under way"
+    over(True)
+    assert queue.refusal("p") is not None, "answered"
+    rows["p"] = 1
+    queue.read()
+    assert queue.refusal("p") is not None, "in the database"
+    rows.clear()
+    queue.read()
+    assert queue.refusal("p") is None, "begun"
+
+
+def test_an_action_that_is_made_while_the_rows_are_read_is_not_forgotten() -> None:
+    ended: list[Callable[[bool], None]] = []
+
+    def count() -> Mapping[str, int]:
+        for over in ended:
+            over(True)
+        return {}
+
+    queue = Backlog(count, most=1, fresh_s=1e6, valid_s=1e6)
+    queue.read()
+    ended.append(queue.taken("p"))
+    queue.read()
+    assert queue.refusal("p") is not None
 
 
 def test_counts_that_are_too_old_refuse_nothing() -> None:

@@ -15,7 +15,7 @@ import pytest
 from nova_lite.runtime.http.admission import Admission, Refusal, Ticket
 from nova_lite.runtime.http.head import Head
 from nova_lite.runtime.http.limits import Limits
-from nova_lite.runtime.http.policy import ByMethod
+from nova_lite.runtime.http.policy import ByMethod, uncounted
 from tests.support import http_wires
 from tests.support.wait import wait_until
 
@@ -177,13 +177,17 @@ def test_a_request_is_refused_that_has_waited_too_long_for_one_that_does_not_end
 
 
 class Counting(ByMethod):
-    """Counts the writes that are admitted."""
+    """Counts the writes that have come, and how they ended: whether they succeeded."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.came = 0
+        self.ended: list[bool] = []
 
-    def admitted(self, head: Head) -> None:
-        self.count += head.method == "POST"
+    def admitted(self, head: Head) -> Callable[[bool], None]:
+        if head.method != "POST":
+            return uncounted
+        self.came += 1
+        return self.ended.append
 
 
 def test_a_refused_request_does_not_count_as_admitted() -> None:
@@ -191,14 +195,49 @@ def test_a_refused_request_does_not_count_as_admitted() -> None:
     with http_wires.serving(gate, threads=2, limits=Limits(max_wait_s=0), policy=policy) as port, contextlib.ExitStack() as stack:
         stack.callback(gate.opened.set)
         wires = [stack.enter_context(http_wires.connect(port, post())) for _ in range(9)]
+        wait_until(lambda: (policy.came, policy.ended) == (9, [False] * 4), "one to begin and four to wait")
         answered = select.poll()
         for wire in wires:
             answered.register(wire, select.POLLIN)
         ready = {number for number, _ in answered.poll(20_000)}
         refused = [http_wires.receive_until(wire, b"}}") for wire in wires if wire.fileno() in ready]
-        wait_until(lambda: policy.count == 5, "one to begin and four to wait")
         gate.opened.set()
+        wait_until(lambda: policy.ended == [False] * 4 + [True] * 5, "the others to be answered")
     assert all(b" 503 " in one for one in refused)
+
+
+def test_a_request_that_is_refused_late_counts_no_more() -> None:
+    """By the front, or by the thread that it gets then."""
+    gate, policy = Gate(), Counting()
+    limits = Limits(max_wait_s=60, late_s=0)
+    with http_wires.serving(gate, threads=2, limits=limits, policy=policy) as port, contextlib.ExitStack() as stack:
+        stack.callback(gate.opened.set)
+        stack.enter_context(http_wires.connect(port, post("/first")))
+        wait_until(lambda: gate.begun == ["/first"], "the first to begin")
+        late = stack.enter_context(http_wires.connect(port, post("/late")))
+        assert b" 503 " in http_wires.receive_until(late, b"}}")
+        wait_until(lambda: (policy.came, policy.ended) == (2, [False]), "the late one to be over")
+        behind = stack.enter_context(http_wires.connect(port, post("/behind")))
+        wait_until(lambda: policy.came == 3, "another to wait")
+        gate.opened.set()
+        assert b" 503 " in http_wires.receive_until(behind, b"}}")
+        wait_until(lambda: sorted(policy.ended) == [False, False, True], "all to be over")
+    assert gate.begun == ["/first"]
+
+
+def test_a_request_that_fails_counts_no_more() -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/broken":
+            raise RuntimeError("broken")
+        start_response({"/conflict": "409 Conflict", "/done": "202 Accepted"}[environ["PATH_INFO"]], [])
+        return [b"."]
+
+    policy = Counting()
+    with http_wires.serving(app, policy=policy) as port:
+        for count, path in enumerate(("/broken", "/conflict", "/done"), start=1):
+            with http_wires.connect(port, post(path)):
+                wait_until(lambda count=count: len(policy.ended) == count, path)  # type: ignore[misc]
+    assert (policy.came, policy.ended) == (3, [False, False, True])
 
 
 class ByProject(ByMethod):
@@ -222,9 +261,24 @@ def test_the_writes_of_one_tenant_leave_threads_to_those_of_others() -> None:
             http_wires.receive_until(wire, b"done.")
 
 
-def test_a_request_whose_client_has_gone_is_not_begun() -> None:
+def test_one_tenant_alone_never_has_all_places() -> None:
+    """However few there are: its own others wait, and one of another tenant begins."""
     gate = Gate()
-    with http_wires.serving(gate, threads=2, limits=Limits(max_wait_s=60)) as port, http_wires.connect(port, post("/first")) as first:
+    limits = Limits(writes=4, writes_of_tenant=4)
+    with http_wires.serving(gate, threads=8, limits=limits, policy=ByProject()) as port, contextlib.ExitStack() as stack:
+        stack.callback(gate.opened.set)
+        for number in range(6):
+            stack.enter_context(http_wires.connect(port, post(f"/greedy/{number}")))
+        wait_until(lambda: len(gate.begun) == 3, "three to begin")
+        stack.enter_context(http_wires.connect(port, post("/modest/1")))
+        wait_until(lambda: "/modest/1" in gate.begun, "another tenant's to begin")
+        assert len(gate.begun) == 4
+
+
+def test_a_request_whose_client_has_gone_is_not_begun() -> None:
+    gate, policy = Gate(), Counting()
+    with (http_wires.serving(gate, threads=2, limits=Limits(max_wait_s=60), policy=policy) as port,
+          http_wires.connect(port, post("/first")) as first):
         wait_until(lambda: gate.begun == ["/first"], "the first to begin")
         gone = http_wires.connect(port, post("/gone"))
         with http_wires.connect(port, post("/last")) as last:
@@ -233,6 +287,7 @@ def test_a_request_whose_client_has_gone_is_not_begun() -> None:
             gate.opened.set()
             http_wires.receive_until(last, b"done.")
             http_wires.receive_until(first, b"done.")
+        wait_until(lambda: sorted(policy.ended) == [False, True, True], "all to be over")
     assert "/gone" not in gate.begun
 
 
