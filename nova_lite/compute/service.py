@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable
@@ -68,45 +69,50 @@ class ComputeService:
         self._heartbeat = Heartbeat(self._conductor, self.report, interval_s=conf.report_interval)
         self._build = build
         self._is_stopping = threading.Event()
-        self._housekeeper: threading.Thread | None = None
+        self._begun = contextlib.ExitStack()
 
     def start(self) -> None:
-        """Recover, then serve, once a conductor has admitted this worker; guests do not wait for one.
+        """Recover, then serve, once a conductor has admitted this worker; guests do not wait for one. If it fails, nothing of it goes on.
 
         :raises errors.WrongHost: the state directory is another host's. :raises errors.StateInUse: another process has it.
         :raises errors.NameInUse: another worker serves this host's name.
         """
+        with contextlib.ExitStack() as begun:
+            self._begin(begun)
+            self._begun = begun.pop_all()
+
+    def _begin(self, begun: contextlib.ExitStack) -> None:
+        """Each thing that begins says how it ends, also when a later one fails."""
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.take()
+        begun.callback(self._lock.release)
         self._records.load()
         self._claim_state()
         self._admission.request()
         starts = self._conf.compute.resume_guests_state_on_host_boot and self._is_first_since_boot()
         recovery = Recovery(self.host, self._build, starts_guests=starts)
         recovery.clean()
+        begun.callback(self.driver.host.close)
         self.driver.host.open(self.host.reports.see)
+        begun.callback(self.host.reports.stop)
         self.host.reports.start()
         if not self.driver.capabilities.keeps_disks:
             self._recover(recovery)
+        begun.callback(self._consoles.stop)
         self._consoles.start()
-        self._housekeeper = threading.Thread(
-            target=self._keep_house, args=(recovery,), name="compute-housekeeper", daemon=True
-        )
-        self._housekeeper.start()
+        housekeeper = threading.Thread(target=self._keep_house, args=(recovery,), name="compute-housekeeper", daemon=True)
+        housekeeper.start()
+        begun.callback(housekeeper.join, timeout=5)
+        begun.callback(self._is_stopping.set)
         self._admission.obtain()
         self._server.start()
+        begun.callback(stopping.stop, self._server)
         self._heartbeat.start()
+        begun.callback(self._heartbeat.stop)
 
     def stop(self) -> None:
         self._is_stopping.set()
-        self._heartbeat.stop()
-        stopping.stop(self._server)
-        if self._housekeeper:
-            self._housekeeper.join(timeout=5)
-        self._consoles.stop()
-        self.host.reports.stop()
-        self.driver.host.close()
-        self._lock.release()
+        self._begun.close()
 
     def report(self) -> ServiceReport:
         """The heartbeat: that this worker lives and what its hosts offer, or why they can run no guests now."""

@@ -179,30 +179,34 @@ class NetworkService:
         directory = Path(conf.state_path) / "network"
         self._admission = Admission(transport, binary="nova-network", host=conf.host, directory=directory)
         self._lock = StateLock(directory) if conf.network.driver != "fake" else None
+        self._begun = contextlib.ExitStack()
 
     def start(self) -> None:
-        """Recover what the records say, then serve, once a conductor has admitted this worker; guests do not wait for one.
+        """Recover what the records say, then serve, once a conductor has admitted this worker; guests do not wait for one. If it fails,
+        nothing of it goes on.
 
         :raises errors.NetworkFailed: the host cannot make networks; the reason says what it lacks.
         :raises errors.StateInUse: another process has its records. :raises errors.NameInUse: another worker serves this host's name.
         """
-        if self._lock is not None:
-            self._lock.take()
-        self._admission.request()
-        self.driver.recover()
-        self._admission.obtain()
-        self._server.start()
-        self._heartbeat.start()
-        self._repair.start()
+        with contextlib.ExitStack() as begun:
+            if self._lock is not None:
+                self._lock.take()
+                begun.callback(self._lock.release)
+            self._admission.request()
+            begun.callback(self.driver.stop)
+            self.driver.recover()
+            self._admission.obtain()
+            self._server.start()
+            begun.callback(stopping.stop, self._server)
+            self._repair.start()
+            begun.callback(self._repair.stop)
+            self._heartbeat.start()
+            begun.callback(self._heartbeat.stop)
+            self._begun = begun.pop_all()
 
     def stop(self) -> None:
         """Finish requests under way and end; guests keep their network."""
-        self._heartbeat.stop()
-        self._repair.stop()
-        stopping.stop(self._server)
-        self.driver.stop()
-        if self._lock is not None:
-            self._lock.release()
+        self._begun.close()
 
 
 def make_driver(conf: cfg.ConfigOpts, *, source: StateSource | None = None) -> NetworkDriver:

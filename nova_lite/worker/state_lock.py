@@ -28,20 +28,25 @@ class StateLock:
         """:raises errors.StateInUse: another process has it, also after a while."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self._directory / _FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        deadline = monotonic() + WAIT_S
+        try:
+            self._wait_for(handle, wait=wait, deadline=monotonic() + WAIT_S, monotonic=monotonic)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        except BaseException:
+            os.close(handle)
+            raise
+        self._handle = handle
+
+    def _wait_for(self, handle: int, *, wait: Callable[[float], None], deadline: float, monotonic: Callable[[], float]) -> None:
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                return
             except BlockingIOError:
                 if monotonic() > deadline:
                     pid = os.pread(handle, 20, 0).decode().strip()
-                    os.close(handle)
                     raise errors.StateInUse(directory=self._directory, pid=pid) from None
                 wait(_POLL_S)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        self._handle = handle
 
     def release(self) -> None:
         """Another process may have it; nothing when it is not held."""

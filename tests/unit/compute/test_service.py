@@ -33,8 +33,11 @@ class Conductor(NotForCompute):
     steps: list[StepReport] = dataclasses.field(default_factory=list)
     news: threading.Event = dataclasses.field(default_factory=threading.Event)
     admitted: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    absences: list[errors.Unavailable] = dataclasses.field(default_factory=list)
 
     def admit_worker(self, ctxt: Context, *, binary: str, agent: str, worker_id: str) -> None:
+        if self.absences:
+            raise self.absences.pop()
         known = self.admitted.setdefault((binary, agent), worker_id)
         if known != worker_id:
             raise errors.NameInUse(binary=binary, host=agent, known=known, worker=worker_id, seconds="60")
@@ -138,6 +141,20 @@ def test_a_worker_of_the_same_name_does_not_start_on_another_machine(bus: Bus, t
     with pytest.raises(errors.NameInUse, match=r"serves host fakes: .*\[DEFAULT\] host of its own"):
         ComputeService(bus.conf, transport.connect(bus.conf)).start()
     assert {path.name for path in (tmp_path / "other" / "compute").iterdir()} <= {"destroyed", "guests", "host", "lock", "worker"}
+
+
+@pytest.mark.parametrize("absences", [0, 1], ids=["before it recovers", "when it has recovered"])
+def test_a_worker_that_does_not_start_leaves_its_state_and_no_thread(bus: Bus, tmp_path: Path, absences: int) -> None:
+    """In the same process the next try is refused for the same reason, and not because the first one still had the state."""
+    bus.conf.set_override("state_path", str(tmp_path / "other"))
+    for _ in range(2):
+        bus.conductor.absences = [errors.Unavailable(reason="it restarts")] * absences
+        worker = ComputeService(bus.conf, transport.connect(bus.conf))
+        worker._admission._wait = lambda seconds: None
+        with pytest.raises(errors.NameInUse):
+            worker.start()
+        names = [thread.name for thread in threading.enumerate()]
+        assert (names.count("compute-housekeeper"), names.count("power-reports")) == (1, 1), "of the one that serves"
 
 
 def test_a_worker_is_the_same_after_a_restart(bus: Bus) -> None:

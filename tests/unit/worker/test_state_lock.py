@@ -33,6 +33,19 @@ def test_a_second_worker_is_refused_by_the_first_ones_pid(tmp_path: Path) -> Non
     take(tmp_path / "compute").release()
 
 
+@pytest.mark.parametrize("is_at_end", [True, False], ids=["refused", "interrupted"])
+def test_who_did_not_get_it_has_no_file_open(tmp_path: Path, *, is_at_end: bool) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    first = take(tmp_path)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises((errors.StateInUse, KeyboardInterrupt)):
+        StateLock(tmp_path).take(wait=interrupt, monotonic=itertools.count(step=9.0 if is_at_end else 0.0).__next__)
+    assert os.listdir("/proc/self/fd") == before
+    first.release()
+
+
 def test_a_worker_that_was_killed_has_nothing(tmp_path: Path) -> None:
     other = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdin
