@@ -14,7 +14,12 @@ USER: Final = "nobody"
 
 @contextlib.contextmanager
 def owning(descriptors: Sequence[int]) -> Iterator[list[str]]:
-    """Let the files belong to the user for the while; the command that makes a program that user's, and none for who is not root."""
+    """Let the files belong to the user for the while; the command that makes a program that user's, and none for who is not root.
+
+    The caller has the files alone, by the lock of their server or as it has just made them: of two at once on one file the first to
+    end would take it from the other, and who opens it by name meanwhile may be refused. A file that is open already, as of a
+    guest that runs, stays so.
+    """
     if not descriptors or os.geteuid() != 0:
         yield []
         return
