@@ -61,7 +61,7 @@ How nova-api waits for the database and the message bus; all other
 daemons always use native threads.
 
 The default was measured faster
-(docs/decisions/0002-concurrency.md). Choose eventlet only where a
+(docs/decisions/0002-native-threads-by-default.md). Choose eventlet only where a
 site's own WSGI middleware depends on it.
 """),
     cfg.StrOpt("failpoints", default="", advanced=True, help="""
