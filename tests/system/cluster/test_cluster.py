@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import ipaddress
 import json
-import os
 import re
 import subprocess
 import sys
@@ -22,10 +21,10 @@ from nova_lite.network import names
 from tests.support.paths import ROOT
 from tests.support.system.outside import outside_at
 from tests.support.system.stock import Warm
+from tests.support.system.traces import Traces
 from tests.support.wait import wait_until
 from tools.lib.cluster.cluster import Cluster
 from tools.lib.cluster.cluster import find as find_cluster
-from tools.lib.services.libvirtd import guest_cgroups
 
 UP_S = 400
 # 45 s with two guests on two cores without KVM, several times that beside other work.
@@ -340,7 +339,7 @@ def test_down_leaves_nothing_not_even_of_a_running_guest(cloud: Cloud, guest_ima
     cloud.make("network", "create", "last")
     cloud.make("subnet", "create", "--network", "last", "--subnet-range", "10.21.0.0/24", "last")
     cloud.make("server", "create", "--image", "guest", "--flavor", "m1.nano", "--network", "last", "--wait", "last")
-    traces = Traces(cloud)
+    traces = Traces(cloud.cluster, cloud.state)
     assert traces.left() != []
     tool("down", "--state", cloud.state)
     wait(traces.left, [])
@@ -364,41 +363,3 @@ def test_the_same_daemons_work_with_mariadb(tmp_path: Path, image: Path) -> None
 def wait(read: Callable[[], object], expected: object, *, seconds: float = 60) -> None:
     """Until what is read is as expected."""
     wait_until(lambda: read() == expected, str(expected), seconds=seconds, details=lambda: str(read()))
-
-
-class Traces:
-    """By what a cluster can be known on the machine, noted while it runs; other clouds beside it do not count."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._needle = str(cloud.state)
-        self._switch = cloud.cluster.switch.name
-        pids = [host.real.pid for host in cloud.cluster.hosts]
-        self._namespaces = {os.readlink(f"/proc/{pid}/ns/{kind}") for pid in pids for kind in ("net", "mnt", "uts")}
-        inside = [who.pid for host in cloud.cluster.hosts for who in host.real.processes()]
-        self._cgroups = [path for pid in inside for path in guest_cgroups(pid)]
-        assert self._cgroups, "no guest runs"
-
-    def left(self) -> list[str]:
-        """What is still there."""
-        links = [f"device {path.name}" for path in Path("/sys/class/net").iterdir() if path.name.startswith(self._switch)]
-        rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, timeout=20, check=True).stdout
-        return [
-            *links, *(f"cgroup {path}" for path in self._cgroups if path.exists()), *self._processes(),
-            *(["packet filter"] if self._switch in rules else []),
-            *(f"file {path}" for path in [Path(self._needle)] if path.exists()),
-        ]
-
-    def _processes(self) -> Iterator[str]:
-        for process in Path("/proc").glob("[0-9]*"):
-            if process.name == str(os.getpid()):
-                continue
-            with contextlib.suppress(OSError):
-                text = (process / "cmdline").read_text(errors="replace").replace("\0", " ")
-                spaces = {os.readlink(place) for place in (process / "ns").iterdir()}
-                files = [os.readlink(handle) for handle in (process / "fd").iterdir()]
-                if (
-                    self._needle in text or self._namespaces & spaces
-                    or self._needle in (process / "mountinfo").read_text()
-                    or any(name.startswith(self._needle) for name in files)
-                ):
-                    yield f"process {process.name}: {text}"
