@@ -230,7 +230,7 @@ class Application:
             reply = route.handler(req, **arguments)
             if not is_read and http.environ.get("nova.is_client_gone", _nothing)():
                 raise _ClientGone()  # before the commit: nobody would know what was made
-        for cast in req.after:
+        for cast in req.after.values():
             self._casts.send(cast, request_id=ctxt.request_id)
         return reply
 

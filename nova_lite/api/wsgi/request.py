@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
 import oslo_messaging as messaging
@@ -124,13 +124,16 @@ class Request:
         self.policy = policy
         self.waiting = parts.waiting
         self.began = time.monotonic()  # kept when the handler of a waiting route runs again
-        self.after: list[Callable[[], None]] = []
+        self.after: dict[Hashable, Callable[[], None]] = {}
 
     @property
     def query(self) -> Any:
         """The query parameters, a webob MultiDict: `get`, `getall`."""
         return self.http.GET
 
-    def after_commit(self, call: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        """Call this once the transaction is committed; its failure is logged, and a reconciler sends it again."""
-        self.after.append(lambda: call(*args, **kwargs))
+    def after_commit(self, call: Callable[..., None], *args: Hashable, **kwargs: Hashable) -> None:
+        """Call this once the transaction is committed, and once however often it is requested.
+
+        Its failure is logged, and a reconciler sends it again.
+        """
+        self.after.setdefault((call, args, frozenset(kwargs.items())), lambda: call(*args, **kwargs))

@@ -80,3 +80,26 @@ def test_a_quota_counts_those_of_the_same_request(cloud: NetworkCloud) -> None:
     refused = cloud.request("POST", "/networks", {"networks": items}, user="admin")
     assert (refused.status, refused.body["NeutronError"]["type"]) == (409, "OverQuota")
     assert cloud.get(f"/networks?project_id={project}", user="admin").body["networks"] == []
+
+
+@pytest.mark.parametrize(("key", "items"), [
+    ("subnet", [{"network_id": "$network", "cidr": f"10.3{number}.0.0/24"} for number in range(3)]),
+    ("port", [{"network_id": "$network"}] * 3),
+    ("security_group_rule", [{"security_group_id": "$group", "direction": "egress", "protocol": "udp", "port_range_min": port,
+                              "port_range_max": port} for port in range(1, 4)]),
+])
+def test_a_conductor_is_woken_once_by_each_request(
+    cloud: NetworkCloud, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch, key: str, items: list[dict[str, Any]]
+) -> None:
+    casts: list[str] = []
+    monkeypatch.setattr(cloud.rpc.conductor, "push_network", lambda ctxt: casts.append(ctxt.request_id))
+    assert cloud.request("POST", f"/{key.replace('_', '-')}s", {f"{key}s": [_fill(item, ids) for item in items]}).status == 201
+    assert len(casts) == 1
+
+
+def test_a_change_of_several_kinds_wakes_a_conductor_once(cloud: NetworkCloud, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    port_id = cloud.boot("woken", ids["network"])
+    casts: list[str] = []
+    monkeypatch.setattr(cloud.rpc.conductor, "push_network", lambda ctxt: casts.append(ctxt.request_id))
+    assert cloud.update("port", port_id, name="n", security_groups=[ids["group"]]).status == 200
+    assert len(casts) == 1

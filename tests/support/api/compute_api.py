@@ -52,6 +52,7 @@ class Sender:
                 raise answer
             return answer() if callable(answer) else answer
 
+        self.__dict__[method] = send  # one object per method, as the real client has
         return send
 
 

@@ -71,7 +71,8 @@ class NetworkCloud:
         self._server.start()
         self._push.start()
         rules = [route.policy for route in routes_of(network.RESOURCES)]
-        parts = Parts(self.conf, self.database, RpcClients(self.bus))
+        self.rpc = RpcClients(self.bus)
+        parts = Parts(self.conf, self.database, self.rpc)
         self._application = Application(ApiService("network", network.RESOURCES, network.fault_body), parts, Policy(self.conf, rules))
         self._add_host()
 
