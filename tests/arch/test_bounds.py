@@ -19,7 +19,7 @@ BOUNDS = {
     "heartbeat_observation": _OPERATORS, "hosts": _OPERATORS, "images": "image_count_total", "keypairs": "key_pairs",
     "moves": "the newest 100 of a server: conductor/reconcilers/purge.py", "network_changes": "until a conductor has pushed it",
     "network_revisions": _WITH, "networks": "networks", "port_security_groups": "100 of a port", "ports": "ports",
-    "project_tags": _OPERATORS, "projects": _OPERATORS, "quota_classes": _OPERATORS, "quota_locks": "one of a project or user",
+    "project_tags": _OPERATORS, "projects": _OPERATORS, "quota_classes": _OPERATORS, "quota_locks": "one of a project, user or network",
     "quotas": _OPERATORS, "revoked_tokens": "10,000 of a user: db/identity/token_owners.py", "role_assignments": _OPERATORS,
     "roles": _OPERATORS, "routers": "routers", "security_group_rules": "security_group_rules", "security_groups": "security_groups",
     "server_groups": "server_groups", "servers": "instances", "services": _OPERATORS, "subnets": "subnets", "user_quotas": _OPERATORS,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -67,10 +67,21 @@ def refuse_unsupported(params: Body, supported: Mapping[str, object]) -> None:
             )
 
 
+def lock_quotas(req: Request, items: Sequence[Body]) -> None:
+    """Take the quota locks of the projects of all new resources of a request; errors as for `project_of`."""
+    lock_quotas_of(req, (project_of(req, params) for params in items))
+
+
+def lock_quotas_of(req: Request, project_ids: Iterable[str]) -> None:
+    """Take the projects' quota locks, in one order whatever the request's: docs/decisions/0024."""
+    for project_id in sorted(set(project_ids)):
+        quota_locks.take(req.db, project_id)
+
+
 def check_quota(
-    req: Request, project_id: str, resource: str, *, used: Callable[[Session, str], int], requested: int = 1
+    req: Request, project_id: str, resource: str, *, used: Callable[[Session, str], int], made: int = 0
 ) -> None:
-    """Refuse more than the project's quota, with Neutron's text and status (409).
+    """Refuse one more than the project's quota, or the `made` ones that this transaction has made, with Neutron's text and status (409).
 
     `used` counts under the project's quota lock, which is kept until the commit, so that two requests cannot both take the last.
 
@@ -80,19 +91,19 @@ def check_quota(
     limit = quotas.limits(req.db, req.conf, project_id)[resource]
     if limit < 0:
         return
-    count = used(req.db, project_id)
-    if limit < count + requested:
+    count = used(req.db, project_id) - made
+    if limit < count + (made or 1):
         raise errors.Conflict(
             reason=f"Quota exceeded for resources: ['{resource.removesuffix('s')}']. {count} of {limit} are used."
         )
 
 
 def check_port_quota(req: Request, project_id: str) -> None:
-    """Refuse a port beyond the quota as the compute API does, with 403.
+    """Refuse a port that was just made and is beyond the quota as the compute API does, with 403.
 
     :raises errors.Forbidden: the quota would be exceeded.
     """
     quota_locks.take(req.db, project_id)
     limit = quotas.limits(req.db, req.conf, project_id)["ports"]
-    if 0 <= limit <= ports.count(req.db, project_id):
+    if 0 <= limit < ports.count(req.db, project_id):
         raise errors.Forbidden(reason="Maximum number of ports exceeded")

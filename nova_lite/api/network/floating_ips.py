@@ -135,7 +135,9 @@ def create(req: Request, body: Body) -> Body:
     or another project by a caller who is no admin. 404: no such network, subnet or port. 409: the quota is exceeded, no
     address is free, or the fixed IP has a floating IP of the network already.
     """
-    return schemas.create(body, "floatingip", functools.partial(_create, req))
+    return schemas.create(
+        body, "floatingip", functools.partial(_create, req), lock=functools.partial(authorization.lock_quotas, req),
+        order=lambda params: (params.get("port_id") or "", params.get("floating_ip_address") or ""))
 
 
 def _create(req: Request, params: Body) -> Body:

@@ -123,7 +123,9 @@ def create(req: Request, body: Body) -> Body:
     201. 400: an attribute or MTU that is not supported. 403: `shared`, `router:external` or `provider:*` by a caller who is no
     admin. 409: the quota is exceeded, or the segment is in use.
     """
-    return schemas.create(body, "network", functools.partial(_create, req))
+    return schemas.create(
+        body, "network", functools.partial(_create, req), lock=functools.partial(authorization.lock_quotas, req),
+        order=lambda params: str(params.get("provider:segmentation_id")))
 
 
 def _create(req: Request, params: Body) -> Body:
@@ -168,10 +170,12 @@ def update(req: Request, network_id: str, body: Body) -> Body:
         req, params, "update_network", {"shared": network.shared, "router:external": network.is_external}
     )
     authorization.refuse_unsupported(params, _SUPPORTED)
+    if "shared" in params or "router:external" in params:
+        networks.lock_ranges(req.db, [network])
     was_routed = network.is_routed
     is_routed = bool(params.get("shared", network.shared) or params.get("router:external", network.is_external))
     if is_routed and not was_routed:
-        networks.lock_routed(req.db, network)
+        networks.lock_routed(req.db)
     if network.shared and params.get("shared") is False and networks.is_used_by_others(req.db, network):
         raise errors.Conflict(
             reason=f"Unable to reconfigure sharing settings for network {network.id}. Multiple projects are using it."

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import re
 from collections.abc import Sequence
@@ -153,7 +154,24 @@ def create(req: Request, body: Body) -> Body:
     port security on a shared one. 404: no such network or security group. 409: the quota is exceeded, the MAC or address is
     in use, or none is free.
     """
-    return schemas.create(body, "port", functools.partial(_create, req))
+    made = schemas.create(body, "port", functools.partial(_create, req), lock=functools.partial(_lock, req), order=_unique_values)
+    # After the rows, as creates of servers have it: who waits for an address that another is about to get has no quota lock.
+    items = [made["port"]] if "port" in made else made["ports"]
+    for project_id, number in sorted(collections.Counter(port["project_id"] for port in items).items()):
+        authorization.check_quota(req, project_id, "ports", used=ports.count, made=number)
+    return made
+
+
+def _lock(req: Request, items: Sequence[Body]) -> None:
+    security_groups.make_defaults(req.db, (
+        authorization.project_of(req, params) for params in items
+        if params.get("security_groups") is None and params.get("port_security_enabled", True)))
+
+
+def _unique_values(params: Body) -> tuple[list[str], str]:
+    """What no two ports of a network have."""
+    addresses = sorted(item.get("ip_address", "") for item in params.get("fixed_ips") or ())
+    return addresses, params.get("mac_address", "").lower()
 
 
 def _create(req: Request, params: Body) -> Body:
@@ -163,7 +181,6 @@ def _create(req: Request, params: Body) -> Body:
     _refuse_owners_only(req, network, params, "create_port")
     authorization.refuse_unsupported(params, _SUPPORTED)
     _refuse_device(params, "")
-    authorization.check_quota(req, project_id, "ports", used=ports.count)
     is_secured = params.get("port_security_enabled", network.port_security_enabled)
     group_ids = _groups(req, project_id, params.get("security_groups"), is_secured=is_secured)
     values = {

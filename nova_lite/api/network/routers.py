@@ -124,7 +124,8 @@ def create(req: Request, body: Body) -> Body:
     201. 400: the network is not external, or an attribute that is not supported. 403: another project's by a caller who is no
     admin. 404: no such network. 409: the quota is exceeded, or the network has no free address.
     """
-    return schemas.create(body, "router", functools.partial(_create, req))
+    return schemas.create(
+        body, "router", functools.partial(_create, req), lock=functools.partial(authorization.lock_quotas, req))
 
 
 def _create(req: Request, params: Body) -> Body:

@@ -74,11 +74,21 @@ def made(key: str, fields: responses.Fields) -> responses.Schema:
     return {"anyOf": [closed(**{key: fields}), closed(**{f"{key}s": many(fields)})]}
 
 
-def create(body: Body, key: str, one: Callable[[Body], Body]) -> Body:
-    """What a create answers: `one` makes each resource of the body, in their order, and all or none are kept."""
+def create(
+    body: Body, key: str, one: Callable[[Body], Body], *, lock: Callable[[Sequence[Body]], None],
+    order: Callable[[Body], Any] = lambda _: 0,
+) -> Body:
+    """What a create answers: `one` makes each resource of the body; all or none are kept, and they are answered in the body's order.
+
+    Two requests that name the same in opposite orders would wait for each other: `lock` first takes what several resources
+    lock, in one order, and they are made by `order`, a key of what else they take.
+    """
     if key in body:
         return {key: one(body[key])}
-    return {f"{key}s": [one(params) for params in body[f"{key}s"]]}
+    items = body[f"{key}s"]
+    lock(items)
+    made = {number: one(items[number]) for number in sorted(range(len(items)), key=lambda number: order(items[number]))}
+    return {f"{key}s": [made[number] for number in range(len(items))]}
 
 
 def shown(key: str, fields: responses.Fields) -> responses.Schema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from collections.abc import Sequence
 
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
@@ -131,7 +132,12 @@ def create(req: Request, body: Body) -> Body:
     201. 400: a protocol, port range, prefix or combination of them that is not valid. 403: another project's by a caller who is
     no admin. 404: no such group or remote group. 409: the quota is exceeded, or the rule exists.
     """
-    return schemas.create(body, "security_group_rule", functools.partial(_create, req))
+    return schemas.create(body, "security_group_rule", functools.partial(_create, req), lock=functools.partial(_lock, req))
+
+
+def _lock(req: Request, items: Sequence[Body]) -> None:
+    group_ids = [params["security_group_id"] for params in items]
+    authorization.lock_quotas_of(req, security_groups.projects_of(req.db, group_ids, project_id=req.ctxt.visible_project))
 
 
 def _create(req: Request, params: Body) -> Body:

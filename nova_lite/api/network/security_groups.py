@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
@@ -93,7 +94,12 @@ def create(req: Request, body: Body) -> Body:
     201. 400: an attribute that is not supported. 403: another project's by a caller who is no admin. 409: the quota is
     exceeded, or the name is `default`.
     """
-    return schemas.create(body, "security_group", functools.partial(_create, req))
+    return schemas.create(body, "security_group", functools.partial(_create, req), lock=functools.partial(_lock, req))
+
+
+def _lock(req: Request, items: Sequence[Body]) -> None:
+    security_groups.make_defaults(req.db, (authorization.project_of(req, params) for params in items))
+    authorization.lock_quotas(req, items)
 
 
 def _create(req: Request, params: Body) -> Body:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from collections.abc import Sequence
 
 from nova_lite import errors
 from nova_lite.api.network import authorization, listing, network_sync, schemas
@@ -27,7 +28,7 @@ from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.base import new_id
 from nova_lite.db.network import ip_allocations, networks
-from nova_lite.db.network.networks import Subnet
+from nova_lite.db.network.networks import Network, Subnet
 
 FIELDS = (
     Field("id", lambda s: s.id, UUID),
@@ -140,18 +141,29 @@ def create(req: Request, body: Body) -> Body:
     supported. 403: not the network's owner. 404: no such network. 409: the quota is exceeded, or pools overlap each other or
     the gateway.
     """
-    return schemas.create(body, "subnet", functools.partial(_create, req))
+    return schemas.create(body, "subnet", functools.partial(_create, req), lock=functools.partial(_lock, req))
+
+
+def _lock(req: Request, items: Sequence[Body]) -> None:
+    networks.lock_ranges(req.db, [_own_network(req, network_id) for network_id in {params["network_id"] for params in items}])
+    authorization.lock_quotas(req, items)
+
+
+def _own_network(req: Request, network_id: str) -> Network:
+    network = networks.get(req.db, network_id, project_id=req.ctxt.visible_project)
+    authorization.refuse_unless_owner(req, network.project_id, "create_subnet")
+    return network
 
 
 def _create(req: Request, params: Body) -> Body:
     project_id = authorization.project_of(req, params)
-    network = networks.get(req.db, params["network_id"], project_id=req.ctxt.visible_project)
-    authorization.refuse_unless_owner(req, network.project_id, "create_subnet")
+    network = _own_network(req, params["network_id"])
     if schemas.number(params, "ip_version", minimum=4, maximum=6) not in (None, 4):
         raise errors.BadRequest(
             reason="Invalid input for ip_version. Reason: only IPv4 subnets are supported yet."
         )
     authorization.refuse_unsupported(params, _SUPPORTED)
+    networks.lock_ranges(req.db, [network])
     authorization.check_quota(req, project_id, "subnets", used=networks.count_subnets)
     block = _block(req, params.get("cidr"))
     gateway = _gateway(block, params["gateway_ip"]) if "gateway_ip" in params else block.network_address + 1

@@ -19,9 +19,11 @@ from nova_lite.db.base import Base, Timestamps, for_update, new_id
 from nova_lite.db.network import revisions
 from nova_lite.db.network.security_groups import SecurityGroup
 from nova_lite.db.network.tags import Tagged
+from nova_lite.db.quotas import quota_locks
 
 _SEGMENTS = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348)
 _TRIES = 8
+_ROUTED = "routed networks"  # the name of a lock
 
 
 class Network(Tagged, Timestamps, Base):
@@ -237,13 +239,17 @@ def delete(session: Session, network: Network) -> None:
 
     :raises errors.InUse: a port is on it; the foreign key also sees one that is being made meanwhile.
     """
+    quota_locks.take(session, network.id)
     try:
         with session.begin_nested():
+            # The network before its subnets, in the order in which a new port refers to them.
+            session.execute(for_update(sa.select(Network.id).where(Network.id == network.id))).all()
             session.execute(sa.delete(Subnet).where(Subnet.network_id == network.id))
             session.execute(sa.delete(Network).where(Network.id == network.id))
             revisions.delete(session, [network.id, revisions.of_forwarding(network.id)])
     except IntegrityError:
         raise errors.InUse(what="Network", id=network.id, reason="one or more ports are on it.") from None
+    quota_locks.forget(session, network.id)
 
 
 def is_used_by_others(session: Session, network: Network) -> bool:
@@ -255,18 +261,28 @@ def is_used_by_others(session: Session, network: Network) -> bool:
     return session.execute(query.limit(1)).first() is not None
 
 
-def lock(session: Session, network: Network) -> None:
-    """Hold the network's row to the end of the transaction and read it again: one changes its subnets."""
-    query = for_update(sa.select(Network).where(Network.id == network.id), key_share=True)
-    query = query.options(selectinload(Network.subnets))
-    if session.scalars(query).one_or_none() is None:
-        raise errors.NotFound(what="Network", id=network.id)
+def lock_ranges(session: Session, networks: Sequence[Network]) -> None:
+    """Keep others from changing the ranges of these networks until the transaction ends, and read them again. Before any quota lock.
+
+    By locks of their own: on MariaDB a new port locks its network's row, and waits for its project's quota lock with it.
+
+    :raises errors.NotFound: one was deleted meanwhile.
+    """
+    ids = sorted({network.id for network in networks})
+    for network_id in ids:
+        quota_locks.take(session, network_id)
+    query = sa.select(Network).where(Network.id.in_(ids)).options(selectinload(Network.subnets))
+    found = {network.id: network for network in session.scalars(query.execution_options(populate_existing=True))}
+    for network_id in ids:
+        if network_id not in found:
+            raise errors.NotFound(what="Network", id=network_id)
+    if any(network.is_routed for network in found.values()):
+        lock_routed(session)
 
 
-def lock_routed(session: Session, network: Network) -> None:
-    """Hold every network's row: routed ranges are compared over all of them. Admins' work, rare."""
-    session.execute(for_update(sa.select(Network.id).order_by(Network.id), key_share=True)).all()
-    lock(session, network)
+def lock_routed(session: Session) -> None:
+    """Keep others from changing the ranges of routed networks, which are compared over all of them. Admins' work, rare."""
+    quota_locks.take(session, _ROUTED)
 
 
 def find_subnets(
@@ -303,11 +319,10 @@ def count_subnets(session: Session, project_id: str) -> int:
 
 
 def add_subnet(session: Session, network: Network, subnet: Subnet) -> Subnet:
-    """Keep a new subnet of the network.
+    """Keep a new subnet of the network, which is new or has its ranges locked.
 
     :raises errors.BadRequest: it overlaps another of the network, or one that the hosts route.
     """
-    (lock_routed if network.is_routed else lock)(session, network)
     _refuse_overlap(session, network, [subnet.cidr], others=network.subnets)
     session.add(subnet)
     session.flush()

@@ -233,7 +233,8 @@ def _insert(
                 else f"network {network.id} was deleted, or its MAC addresses run out"))
         addresses = ip_allocations.allocate(session, network, chosen, port_id=port_id, rng=rng)
         if group_ids:
-            connection.execute(_ADD_MEMBER, [{"port_id": port_id, "group_id": group_id} for group_id in group_ids])
+            # In one order: each locks its group against deletion.
+            connection.execute(_ADD_MEMBER, [{"port_id": port_id, "group_id": group_id} for group_id in sorted(group_ids)])
     except IntegrityError:
         raise errors.Conflict(reason=f"network {network.id} or a security group was deleted") from None
     return port_id, addresses

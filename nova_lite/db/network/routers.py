@@ -104,9 +104,11 @@ def set_gateway(session: Session, router: Router, network: Network | None, *, rn
     """
     if (network and network.id) == router.network_id:
         return
-    if router.gateway_port_id is not None:
-        session.execute(sa.delete(Port).where(Port.id == router.gateway_port_id))
+    old_port_id = router.gateway_port_id
     router.network_id, router.gateway_port_id = None, None
+    session.flush()  # the router before its port, as `delete` has them: of two at once one waits
+    if old_port_id is not None:
+        session.execute(sa.delete(Port).where(Port.id == old_port_id))
     if network is not None:
         router.network_id, router.gateway_port_id = network.id, ports.create(
             session, {"project_id": "", "device_id": router.id, "device_owner": GATEWAY, "port_security_enabled": False},

@@ -166,6 +166,12 @@ def default(session: Session, project_id: str) -> SecurityGroup:
         return session.scalars(_DEFAULT_OF, {"project": project_id}).one()
 
 
+def make_defaults(session: Session, project_ids: Iterable[str]) -> None:
+    """Make the default groups that these projects lack, in one order; before any quota lock, as where one is made alone."""
+    for project_id in sorted(set(project_ids)):
+        default_id(session, project_id)
+
+
 _DEFAULT_OF = sa.select(SecurityGroup).where(SecurityGroup.default_of == sa.bindparam("project"))
 _DEFAULT_ID_OF = sa.select(SecurityGroup.id).where(SecurityGroup.default_of == sa.bindparam("project"))
 
@@ -212,6 +218,9 @@ def delete(session: Session, group: SecurityGroup) -> None:
     :raises errors.InUse: a port is in it.
     """
     naming = SecurityGroupRule.remote_group_id == group.id
+    # All rules that go, in one order: two groups whose rules name each other may be deleted at once.
+    going = sa.select(SecurityGroupRule.id).where(sa.or_(naming, SecurityGroupRule.group_id == group.id))
+    session.execute(for_update(going.order_by(SecurityGroupRule.id))).all()
     losers = list(session.scalars(sa.select(SecurityGroupRule.group_id).where(naming).distinct()))
     try:
         with session.begin_nested():
@@ -265,13 +274,10 @@ def count_rules(session: Session, project_id: str) -> int:
 
 
 def add_rule(session: Session, rule: SecurityGroupRule) -> SecurityGroupRule:
-    """Keep a new rule. Its group's row is held, so that two like rules cannot pass each other.
+    """Keep a new rule. The caller has the quota lock of the group's project, so that two like rules cannot pass each other.
 
     :raises errors.Conflict: the group has the same rule already.
     """
-    session.execute(
-        for_update(sa.select(SecurityGroup.id).where(SecurityGroup.id == rule.group_id), key_share=True)
-    ).all()
     same = [getattr(SecurityGroupRule, name).is_not_distinct_from(getattr(rule, name)) for name in _SAMENESS]
     for twin in session.scalars(sa.select(SecurityGroupRule).where(*same)):
         if _meaning(twin) == _meaning(rule):
@@ -311,6 +317,12 @@ def delete_rule(session: Session, rule: SecurityGroupRule) -> None:
     """Remove the rule."""
     session.execute(sa.delete(SecurityGroupRule).where(SecurityGroupRule.id == rule.id))
     network_changes.record(session, network_changes.Kind.RULES, [rule.group_id])
+
+
+def projects_of(session: Session, group_ids: Iterable[str], *, project_id: str | None) -> list[str]:
+    """The projects of those of the groups that the project (None: an admin) has."""
+    query = _of(sa.select(SecurityGroup).where(SecurityGroup.id.in_(set(group_ids))), SecurityGroup, project_id)
+    return sorted({group.project_id for group in session.scalars(query)})
 
 
 def missing(session: Session, group_ids: Iterable[str], *, project_id: str | None) -> list[str]:

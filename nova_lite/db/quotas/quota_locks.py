@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row per project that is locked while its quotas are counted and used, so that two requests cannot both pass."""
+"""One row per project that is locked while its quotas are counted and used, so that two requests cannot both pass.
+
+Networks have one too, for their ranges, and users, for their keypairs. docs/decisions/0024 has the order in which they are taken.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,11 @@ _VALUES = {"project_id": sa.bindparam("project"), "times": 1}
 _ON_POSTGRESQL = postgresql.insert(QuotaLock).values(_VALUES).on_conflict_do_update(
     index_elements=["project_id"], set_={"times": QuotaLock.times + 1})
 _ON_MARIADB = mysql.insert(QuotaLock).values(_VALUES).on_duplicate_key_update(times=QuotaLock.times + 1)
+
+
+def forget(session: Session, name: str) -> None:
+    """What the lock was of is deleted. The caller has it."""
+    session.execute(sa.delete(QuotaLock).where(QuotaLock.project_id == name))
 
 
 def take(session: Session, project_id: str) -> None:

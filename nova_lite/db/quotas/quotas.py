@@ -160,8 +160,8 @@ def consoles_used(session: Session, project_id: str, *, now: datetime.datetime) 
 
 
 def set_limits(session: Session, project_id: str, limits: Mapping[str, int], *, user_id: str | None = None) -> None:
-    """Set limits of the project, or of one user in it."""
-    for resource, limit in limits.items():
+    """Set limits of the project, or of one user in it; in one order, since others may set the same."""
+    for resource, limit in sorted(limits.items()):
         session.merge(
             Quota(project_id=project_id, resource=resource, hard_limit=limit) if user_id is None else
             UserQuota(project_id=project_id, user_id=user_id, resource=resource, hard_limit=limit))
@@ -169,8 +169,8 @@ def set_limits(session: Session, project_id: str, limits: Mapping[str, int], *, 
 
 
 def set_class(session: Session, class_name: str, limits: Mapping[str, int]) -> None:
-    """Set limits of the class."""
-    for resource, limit in limits.items():
+    """Set limits of the class; in one order, as above."""
+    for resource, limit in sorted(limits.items()):
         session.merge(QuotaClass(class_name=class_name, resource=resource, hard_limit=limit))
     session.flush()
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
+import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
@@ -20,7 +22,7 @@ from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts
-from nova_lite.context import MEMBER, Context, expand_roles
+from nova_lite.context import ADMIN, MEMBER, Context, expand_roles
 from nova_lite.db.base import Base, utcnow
 from nova_lite.db.compute import consoles, servers
 from nova_lite.db.compute.consoles import ConsoleToken
@@ -34,6 +36,7 @@ from tests.support.api.compute_api import Rpc
 
 AT_ONCE, ROOM = 16, 3
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPHYQbtJIs1rC8zXzTKRAeYN1DoUHxkDGKHTWtvGGHHr a"
+PROJECTS = [f"several-{number}" for number in range(6)]
 EXTERNAL, OWN, SECOND = ("0" * 7 + f"{number}-0000-4000-8000-000000000000" for number in (1, 2, 3))
 
 
@@ -57,7 +60,8 @@ class Cloud:
         if body is not None:
             http.body, http.content_type = json.dumps(body).encode(), "application/json"
         http.headers["OpenStack-API-Version"] = "compute 2.64"
-        http.environ["nova.context"] = Context(user_id=project_id, project_id=project_id, roles=expand_roles({MEMBER}))
+        role = ADMIN if project_id == "admin" else MEMBER
+        http.environ["nova.context"] = Context(user_id=project_id, project_id=project_id, roles=expand_roles({role}))
         return http.get_response(self._apps[service])
 
     def server(self, project_id: str, **columns: Any) -> str:
@@ -94,6 +98,9 @@ def _furnish(cloud: Cloud) -> None:
             Network(id=OWN, project_id="ports", name="own", segment=2, mtu=1450, subnets=[Subnet(
                 project_id="ports", cidr="10.0.0.0/24", gateway="10.0.0.1", pools=[["10.0.0.2", "10.0.0.254"]])]),
             Network(id=SECOND, project_id="subnets", name="n", segment=3, mtu=1450)])
+    for project_id in ("admin", *PROJECTS):
+        cloud.used(project_id, **dict.fromkeys(
+            ("networks", "subnets", "ports", "routers", "security_groups", "security_group_rules", "floating_ips"), -1))
 
 
 # By quota: the service, the path, the body of request `number`, and how many the project has before.
@@ -157,3 +164,91 @@ def test_every_item_that_is_written_at_once_is_kept(cloud: Cloud, what: str) -> 
     kept = cloud.request("GET", "items", "compute", f"/servers/{server_id}/{what}").json[what]
     assert len(kept) == 11
     assert "old" not in kept
+
+
+def _made(cloud: Cloud, plural: str, items: list[dict[str, Any]]) -> list[str]:
+    """What an admin makes of these by one request: their ids."""
+    made = cloud.request("POST", "admin", "network", f"/{plural.replace('_', '-')}", {plural: items})
+    assert made.status_int == 201, made.text
+    return [row["id"] for row in made.json[plural]]
+
+
+def _at_once(calls: list[Callable[[], webob.Response]]) -> list[int]:
+    """The statuses of requests that begin at the same moment."""
+    start = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], webob.Response]) -> int:
+        start.wait(60)
+        return int(call().status_int)
+
+    with futures.ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def _networks(cloud: Cloud) -> list[str]:
+    return _made(cloud, "networks", [{"project_id": project_id} for project_id in PROJECTS])
+
+
+def _groups(cloud: Cloud) -> list[str]:
+    return _made(cloud, "security_groups", [{"project_id": project_id, "name": "g"} for project_id in PROJECTS])
+
+
+# By what is made: the items of request `number`, one in each of several projects, and what they need.
+LISTS: dict[str, tuple[Callable[[Cloud], list[str]], Callable[[str, str, int], dict[str, Any]]]] = {
+    "networks": (lambda _: PROJECTS, lambda project_id, _, __: {"project_id": project_id}),
+    "subnets": (_networks, lambda _, network_id, number: {"network_id": network_id, "cidr": f"10.{number}.0.0/24"}),
+    "ports": (lambda _: PROJECTS, lambda project_id, _, __: {"project_id": project_id, "network_id": OWN}),
+    "routers": (lambda _: PROJECTS, lambda project_id, _, __: {"project_id": project_id}),
+    "security_groups": (lambda _: PROJECTS, lambda project_id, _, __: {"project_id": project_id, "name": "g"}),
+    "security_group_rules": (_groups, lambda _, group_id, number: {
+        "security_group_id": group_id, "direction": "ingress", "protocol": "tcp", "port_range_min": number + 1, "port_range_max": number + 1}),
+    "floatingips": (lambda _: PROJECTS, lambda project_id, _, __: {"project_id": project_id, "floating_network_id": EXTERNAL}),
+}
+
+
+@pytest.mark.parametrize("plural", LISTS)
+def test_lists_in_opposite_orders_wait_in_one_order(cloud: Cloud, plural: str) -> None:
+    needs, item = LISTS[plural]
+    needed = needs(cloud)
+
+    def post(number: int) -> webob.Response:
+        items = [item(project_id, one, number) for project_id, one in zip(PROJECTS, needed, strict=True)]
+        return cloud.request("POST", "admin", "network", f"/{plural.replace('_', '-')}", {plural: items if number % 2 else items[::-1]})
+
+    for first in (0, 4, 8):
+        assert _at_once([functools.partial(post, number) for number in range(first, first + 4)]) == [201] * 4
+
+
+def test_groups_that_name_each_other_are_deleted_at_once(cloud: Cloud) -> None:
+    for _ in range(5):
+        groups = _made(cloud, "security_groups", [{"name": "one"}, {"name": "other"}])
+        _made(cloud, "security_group_rules", [
+            {"security_group_id": group, "remote_group_id": remote, "direction": "ingress", "protocol": protocol}
+            for group, remote in (groups, groups[::-1]) for protocol in ("tcp", "udp", "icmp")])
+        deletes = [functools.partial(cloud.request, "DELETE", "admin", "network", f"/security-groups/{group}") for group in groups]
+        assert _at_once(deletes) == [204] * 2
+
+
+def test_a_network_is_deleted_beside_new_ports(cloud: Cloud) -> None:
+    for _ in range(5):
+        (network_id,) = _made(cloud, "networks", [{"name": "goes"}])
+        _made(cloud, "subnets", [{"network_id": network_id, "cidr": "10.7.0.0/24"}])
+        new_ports = functools.partial(cloud.request, "POST", "admin", "network", "/ports", {"port": {"network_id": network_id}})
+        deleted, *made = _at_once([functools.partial(cloud.request, "DELETE", "admin", "network", f"/networks/{network_id}"), *[new_ports] * 3])
+        assert (deleted, set(made) <= {404, 409}) == (204, True) or (deleted, 201 in made, set(made) <= {201, 404, 409}) == (409, True, True)
+
+
+def test_new_rules_subnets_and_ports_do_not_wait_for_each_other_in_a_circle(cloud: Cloud) -> None:
+    (network_id,), (group_id,) = _made(cloud, "networks", [{}]), _made(cloud, "security_groups", [{"name": "busy"}])
+    _made(cloud, "subnets", [{"network_id": network_id, "cidr": "10.8.0.0/24"}])
+
+    def post(number: int) -> webob.Response:
+        kind, body = (
+            ("subnet", {"network_id": network_id, "cidr": f"10.9.{number}.0/24"}),
+            ("security_group_rule", {"security_group_id": group_id, "direction": "ingress", "protocol": str(number)}),
+            ("port", {"network_id": network_id, "security_groups": [group_id]}),
+            ("port", {"network_id": network_id, "security_groups": [group_id]}))[number % 4]
+        return cloud.request("POST", "admin", "network", f"/{kind.replace('_', '-')}s", {kind: body})
+
+    for first in (0, 12, 24):
+        assert _at_once([functools.partial(post, number) for number in range(first, first + 12)]) == [201] * 12

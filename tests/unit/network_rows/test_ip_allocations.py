@@ -74,7 +74,7 @@ def test_two_subnets_serve_when_the_first_is_full(database: Database) -> None:
         networks.add_subnet(session, network, networks.Subnet(
             network_id=network.id, project_id=rows.PROJECT, cidr="10.0.1.0/24", gateway="10.0.1.1",
             pools=[["10.0.1.2", "10.0.1.9"]]))
-        networks.lock(session, network)
+        networks.lock_ranges(session, [network])
         assert rows.port(session, "s1", network).addresses[0].address == "10.0.0.2"
         assert rows.port(session, "s2", network).addresses[0].address.startswith("10.0.1.")
 

@@ -156,15 +156,16 @@ def _existing_port(req: Request, server: Server, port_id: str, *, position: int)
 
 def _new_port(req: Request, server: Server, params: dict[str, Any], *, position: int) -> Port:
     network = _network(req, server, params.get("net_id"))
-    authorization.check_port_quota(req, server.project_id)
     groups = [security_groups.default_id(req.db, server.project_id)] if network.port_security_enabled else []
     fixed_ip = params["fixed_ips"][0]["ip_address"] if params.get("fixed_ips") else None
     try:
-        return ports.get(req.db, ports.make_for_server(
+        port_id = ports.make_for_server(
             req.db, server_id=server.id, project_id=server.project_id, network=network, fixed_ip=fixed_ip,
-            group_ids=groups, position=position, rng=_RANDOM))
+            group_ids=groups, position=position, rng=_RANDOM)
     except errors.NoCapacity as error:
         raise errors.BadRequest(reason=f"No fixed IP addresses available for network: {network.id}") from error
+    authorization.check_port_quota(req, server.project_id)  # after the rows: docs/decisions/0024
+    return ports.get(req.db, port_id)
 
 
 def _network(req: Request, server: Server, network_id: str | None) -> Pluggable:
