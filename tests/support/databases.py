@@ -14,6 +14,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,28 @@ def fresh(directory: Path) -> Database:
     with database.engine.begin() as connection:
         _empty(connection)
     return database
+
+
+@contextlib.contextmanager
+def counted(database: Database) -> Iterator[list[str]]:
+    """The statements that this thread sends to the database meanwhile; SQLite's BEGIN is none elsewhere."""
+    statements: list[str] = []
+    thread = threading.get_ident()
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if threading.get_ident() == thread and statement.split()[0] != "BEGIN":
+            statements.append(statement)
+
+    engines = [database.engine]
+    if database.reading.pool is not database.engine.pool:
+        engines.append(database.reading)
+    for engine in engines:
+        sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        for engine in engines:
+            sa.event.remove(engine, "before_cursor_execute", note)
 
 
 def _share_compiled(database: Database) -> Database:

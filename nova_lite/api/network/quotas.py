@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nova_lite import errors
 from nova_lite.api.network import authorization, schemas
 from nova_lite.api.wsgi.request import Body, Request
@@ -35,8 +37,9 @@ UPDATE = schemas.body("quota", {
 @route("GET", "/quotas", policy=Rule("get_quotas", ADMIN), response=closed(quotas=many(closed(**each("project_id tenant_id", STRING), **_INTEGERS))))
 def index(req: Request) -> Body:
     """List the limits of the projects that have some of their own. 200."""
-    return {"quotas": [{"project_id": project_id, "tenant_id": project_id, **_limits(req, project_id)}
-                       for project_id in quotas.projects(req.db, list(_QUOTAS.values()))]}
+    defaults = quotas.defaults(req.db, req.conf)
+    return {"quotas": [{"project_id": project_id, "tenant_id": project_id, **_view({**defaults, **own})}
+                       for project_id, own in quotas.of_projects(req.db, list(_QUOTAS.values())).items()]}
 
 
 @route("GET", "/quotas/{project_id}", policy=Rule("get_quota", READER), response=_LIMITS)
@@ -74,8 +77,7 @@ def delete(req: Request, project_id: str) -> None:
 def show_default(req: Request, project_id: str) -> Body:
     """Show the limits of a project that has none of its own. 200. 404: as for its limits."""
     _own(req, project_id)
-    defaults = quotas.defaults(req.db, req.conf)
-    return {"quota": {**{name: defaults[ours] for name, ours in _QUOTAS.items()}, **_ABSENT}}
+    return {"quota": _view(quotas.defaults(req.db, req.conf))}
 
 
 @route("GET", "/quotas/{project_id}/details", policy=Rule("get_quota", READER), response=_DETAILS)
@@ -106,5 +108,8 @@ def _used(req: Request, project_id: str) -> dict[str, int]:
 
 
 def _limits(req: Request, project_id: str) -> Body:
-    limits = quotas.limits(req.db, req.conf, project_id)
+    return _view(quotas.limits(req.db, req.conf, project_id))
+
+
+def _view(limits: Mapping[str, int]) -> Body:
     return {**{name: limits[ours] for name, ours in _QUOTAS.items()}, **_ABSENT}

@@ -175,10 +175,13 @@ def set_class(session: Session, class_name: str, limits: Mapping[str, int]) -> N
     session.flush()
 
 
-def projects(session: Session, resources: Sequence[str]) -> list[str]:
-    """The projects that have a limit of their own on one of these resources."""
-    query = sa.select(Quota.project_id).where(Quota.resource.in_(resources)).distinct()
-    return list(session.scalars(query.order_by(Quota.project_id)))
+def of_projects(session: Session, resources: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The own limits on these resources of each project that has one; one query."""
+    query = sa.select(Quota.project_id, Quota.resource, Quota.hard_limit).where(Quota.resource.in_(resources))
+    found: dict[str, dict[str, int]] = {}
+    for project_id, resource, limit in session.execute(query.order_by(Quota.project_id)):
+        found.setdefault(project_id, {})[resource] = limit
+    return found
 
 
 def reset(

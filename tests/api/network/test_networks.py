@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import databases
 from tests.support.api.network_cloud import NetworkCloud
 from tests.support.api.users import PROJECTS
 
@@ -272,3 +273,16 @@ def test_a_project_sees_its_quotas_and_no_others(cloud: NetworkCloud) -> None:
         assert cloud.get(path, user="bob").status == 404
         assert cloud.get(path, user="admin").status == 200
     assert cloud.get(f"/quotas/{own}", user="bob").status == 404
+
+
+def test_the_quotas_of_many_projects_take_as_many_statements_as_those_of_two(cloud: NetworkCloud) -> None:
+    counts = []
+    for number in range(20):
+        assert cloud.request("PUT", f"/quotas/project-{number:02}", {"quota": {"network": number}}, user="admin").status == 200
+        if number in (1, 19):
+            with databases.counted(cloud.database) as statements:
+                listed = cloud.get("/quotas", user="admin").body["quotas"]
+            counts.append(len(statements))
+            assert [(one["project_id"], one["network"], one["port"]) for one in listed] == [
+                (f"project-{one:02}", one, 500) for one in range(number + 1)]
+    assert counts == [2, 2]

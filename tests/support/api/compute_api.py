@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -146,24 +146,9 @@ class ComputeApi:
         services = SimpleNamespace(database=self.database, conf=self.conf, now=utcnow, network=self.rpc.network)
         NetworkSync(cast(Any, services)).push()
 
-    @contextmanager
-    def counted(self) -> Iterator[list[str]]:
+    def counted(self) -> AbstractContextManager[list[str]]:
         """The statements sent to the database meanwhile."""
-        statements: list[str] = []
-
-        def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            statements.append(statement)
-
-        engines = [self.database.engine]
-        if self.database.reading.pool is not self.database.engine.pool:
-            engines.append(self.database.reading)
-        for engine in engines:
-            sa.event.listen(engine, "before_cursor_execute", note)
-        try:
-            yield statements
-        finally:
-            for engine in engines:
-                sa.event.remove(engine, "before_cursor_execute", note)
+        return databases.counted(self.database)
 
 
 def make(tmp_path: Path) -> ComputeApi:

@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
-from collections.abc import Iterator
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite.db.compute.servers import Server
-from nova_lite.db.engine import Database
 from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.db.network import networks, ports, security_groups
 from nova_lite.db.network.networks import Network, Subnet
@@ -57,19 +53,3 @@ def port(session: Session, server_id: str, on: Network, *, fixed_ip: str | None 
     return ports.get(session, ports.make_for_server(
         session, server_id=server_id, project_id=project_id, network=on, fixed_ip=fixed_ip, position=0,
         group_ids=[security_groups.default(session, project_id).id], rng=random.Random(str(seed or server_id))))
-
-
-@contextlib.contextmanager
-def counted(database: Database) -> Iterator[list[str]]:
-    """The statements sent to the database meanwhile; SQLite's BEGIN is no statement elsewhere."""
-    statements: list[str] = []
-
-    def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement.split()[0] != "BEGIN":
-            statements.append(statement)
-
-    sa.event.listen(database.engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        sa.event.remove(database.engine, "before_cursor_execute", note)

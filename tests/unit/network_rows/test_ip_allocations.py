@@ -14,6 +14,7 @@ from nova_lite.db.engine import Database
 from nova_lite.db.network import interfaces, networks, ports, security_groups
 from nova_lite.db.network.ip_allocations import Address, Wanted
 from nova_lite.db.network.ports import Port
+from tests.support import databases
 from tests.unit.network_rows import rows
 
 
@@ -22,7 +23,7 @@ def test_a_server_s_port_costs_three_inserts_and_no_query(database: Database) ->
         network = rows.network(session)
         group_id = security_groups.default(session, rows.PROJECT).id
         session.flush()
-        with rows.counted(database) as statements:
+        with databases.counted(database) as statements:
             ports.make_for_server(
                 session, server_id="s", project_id=rows.PROJECT, network=network, fixed_ip=None,
                 group_ids=[group_id], position=0, rng=random.Random(1))
@@ -124,7 +125,7 @@ def test_ports_of_many_servers_cost_three_queries(database: Database) -> None:
         network = rows.network(session)
         for number in range(5):
             rows.port(session, f"s{number}", network)
-    with database.reader() as session, rows.counted(database) as statements:
+    with database.reader() as session, databases.counted(database) as statements:
         found = ports.of_servers(session, [f"s{number}" for number in range(6)])
     assert len(statements) == 3
     assert [len(found[f"s{number}"]) for number in range(6)] == [1, 1, 1, 1, 1, 0]

@@ -27,6 +27,7 @@ from nova_lite.payloads.cloud_addresses import cloud_addresses
 from nova_lite.rpc.conductor import Inventory, ServiceReport
 from nova_lite.rpc.network import Network as SentNetwork
 from nova_lite.rpc.network import Revisions, SecurityGroupChange, digest_of
+from tests.support import databases
 from tests.unit.network_rows import rows
 
 CTXT = system_context()
@@ -281,7 +282,7 @@ def test_a_deleted_network_is_removed_from_every_host_that_is_up(workers: Worker
 def test_a_push_of_one_boot_takes_few_statements(workers: Workers) -> None:
     with workers.database.writer() as session:
         rows.port(session, "s3", only_network(session))
-    with rows.counted(workers.database) as statements:
+    with databases.counted(workers.database) as statements:
         workers.push()
     assert len(statements) <= 7, statements
 

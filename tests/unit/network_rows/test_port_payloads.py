@@ -17,6 +17,7 @@ from nova_lite.payloads import ports as port_payloads
 from nova_lite.payloads import security_groups as group_payloads
 from nova_lite.rpc import network as network_rpc
 from nova_lite.rpc.order import Order
+from tests.support import databases
 from tests.unit.network_rows import rows
 
 ORDER = Order(epoch=1, action=5)
@@ -30,7 +31,7 @@ def test_a_server_is_described_in_three_queries(database: Database) -> None:
         network = rows.network(session, shared=True)
         server = rows.server(session, "s1", network, at="a")
         rows.server(session, "s2", network, at="b")
-    with database.reader() as session, rows.counted(database) as statements:
+    with database.reader() as session, databases.counted(database) as statements:
         sent = port_payloads.server_ports(session, server, order=ORDER, documents={"x": "y"})
     assert len(statements) <= 3
     assert (sent.server_id, sent.order, sent.documents) == ("s1", ORDER, {"x": "y"})
