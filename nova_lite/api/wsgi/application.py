@@ -36,6 +36,8 @@ DOCUMENT = "/openapi.json"
 _MAX_DOCUMENTS = 16  # 270 KB each
 _URL = "http://url.of.the.request.invalid"
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+# Our HTTP server leaves the escaped slashes of a path as they are; others write them as slashes.
+_TAG, _SLASH = {"tag": r"[\s\S]+"}, "%2F"
 _PROJECT = re.compile(r"^/[0-9a-f][0-9a-f-]{31,35}(?=/|$)")
 
 
@@ -58,7 +60,7 @@ class Application:
         for route in sorted(service.routes, key=lambda route: route.path.count("{")):
             if route.path not in self._by_path:
                 self._by_path[route.path] = []
-                self._mapper.connect(route.path, route.path, route_path=route.path)
+                self._mapper.connect(route.path, route.path, route_path=route.path, requirements=_TAG if "{tag}" in route.path else {})
             self._by_path[route.path].append(route)
         self._mapper.create_regs()
 
@@ -113,6 +115,8 @@ class Application:
             raise errors.NotFound("The resource could not be found: the path ends where an id is expected.")
         candidates = self._by_path[match.pop("route_path")]
         variables = {name: value for name, value in match.items() if name not in ("controller", "action")}
+        if "tag" in variables:
+            variables["tag"] = variables["tag"].replace(_SLASH, "/")
         return self._dispatch(http, version, base_url, candidates, variables)
 
     def _document(self, version: Version, base_url: str) -> webob.Response:

@@ -135,7 +135,7 @@ def _success(status: int, bodies: list[Schema], *, is_complete: bool) -> dict[st
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
-    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/]+$"}}
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": "^.+$" if name == "tag" else "^[^/]+$"}}
             for name in re.findall(r"{(\w+)}", path)]
 
 

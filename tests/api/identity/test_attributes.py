@@ -117,6 +117,9 @@ def test_wrong_tags_are_refused(cloud: IdentityCloud, admin: str, project: dict[
     path = f"/projects/{project['id']}/tags"
     for tags in (["a,b"], ["a/b"], ["same", "same"], ["x" * 256], [str(number) for number in range(81)]):
         assert cloud.call("PUT", path, {"tags": tags}, token=admin).status_int == 400
+    for escaped in ("a%2Fb", "a%252Fb"):  # as a slash, and as our HTTP server leaves it
+        refused = cloud.call("PUT", f"{path}/{escaped}", token=admin)
+        assert (refused.status_int, "'a/b'" in refused.json["error"]["message"]) == (400, True)
     assert cloud.call("PUT", path, {"tags": [str(number) for number in range(80)]}, token=admin).status_int == 200
     assert cloud.call("PUT", f"{path}/one-more", token=admin).status_int == 400
 

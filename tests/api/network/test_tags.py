@@ -74,6 +74,16 @@ def test_wrong_tags_are_refused(cloud: NetworkCloud, ids: dict[str, str], tags: 
     assert (refused.status, "tags" in refused.fault) == (400, True)
 
 
+@pytest.mark.parametrize("escaped", ["a%2Fb%2F%2Fc", "a%252Fb%252F%252Fc"], ids=["as slashes", "as our server leaves them"])
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_a_tag_with_slashes_is_added_and_removed_alone(cloud: NetworkCloud, ids: dict[str, str], collection: str, escaped: str) -> None:
+    path = f"/{collection}/{ids[collection]}/tags"
+    assert cloud.request("PUT", path, {"tags": ["a", "a/b//c"]}).status == 200
+    assert [cloud.get(f"{path}/{escaped}").status, cloud.delete(f"{path}/{escaped}").status, cloud.get(f"{path}/{escaped}").status] == [204, 204, 404]
+    assert [cloud.request("PUT", f"{path}/{escaped}").status, cloud.get(path).body["tags"]] == [201, ["a", "a/b//c"]]
+    assert cloud.delete(path).status == 204
+
+
 def test_tags_that_are_added_at_once_are_all_kept(cloud: NetworkCloud, ids: dict[str, str]) -> None:
     path = f"/networks/{ids['networks']}/tags"
     with futures.ThreadPoolExecutor(8) as clients:
