@@ -90,7 +90,7 @@ class Host:
         """Seconds that the guest has to power off by itself: as its image says, up to ten minutes, else as this host does."""
         record = self.records.get(server_id)
         text = record.guest.image.properties.get("os_shutdown_timeout", "") if record else ""
-        if not text.isdecimal():
+        if not (text.isascii() and text.isdecimal()):
             return self._shutdown_timeout_s
         return float(min(int(text[:9]), MAX_SHUTDOWN_S))
 

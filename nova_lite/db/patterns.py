@@ -25,13 +25,13 @@ TOO_COMPLEX = "the pattern is too complex for the names that it is compared with
 _MATCH = 1  # the set of only the first state, which is "match"
 
 _CLASSES: dict[str, Callable[[str], bool]] = {
-    "d": str.isdigit, "w": lambda char: char.isalnum() or char == "_", "s": str.isspace,
-    "alpha": str.isalpha, "digit": str.isdigit, "alnum": str.isalnum, "upper": str.isupper, "lower": str.islower,
+    "d": "0123456789".__contains__, "w": lambda char: char.isalnum() or char == "_", "s": str.isspace,
+    "alpha": str.isalpha, "digit": "0123456789".__contains__, "alnum": str.isalnum, "upper": str.isupper, "lower": str.islower,
     "space": str.isspace, "blank": lambda char: char in " \t", "xdigit": lambda char: char in "0123456789abcdefABCDEF",
     "punct": lambda char: char.isascii() and char.isprintable() and not char.isalnum() and char != " ",
 }
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
-_COUNTS = re.compile(r"\{(\d{1,3})(,(\d{0,3}))?\}")
+_COUNTS = re.compile(r"\{([0-9]{1,3})(,([0-9]{0,3}))?\}")
 _Test = Callable[[str], bool]
 
 

@@ -132,7 +132,7 @@ def page_kib(name: str, value: str) -> int | str:
         raise refuse(name, value, "use small, large, any, or a size such as 2048 (KiB) or 2MB")
     if not value[0].isdigit():
         return value.lower()
-    digits = re.match(r"\d+", value)
+    digits = re.match(r"[0-9]+", value)
     assert digits is not None
     unit = value[digits.end():].lower().rstrip("b").rstrip("i")
     return int(digits.group()) * _UNITS_KIB[unit]

@@ -90,7 +90,7 @@ def parse_cpus(name: str, text: str) -> tuple[int, ...]:
     for part in text.replace(" ", "").split(","):
         bare = part.removeprefix("^")
         first, dash, last = bare.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or len(bare) > 11:
+        if not bare.isascii() or not first.isdecimal() or (dash and not last.isdecimal()) or len(bare) > 11:
             raise extra_specs.refuse(name, text, "use a list of CPU numbers such as 0-3,^2,8")
         low, high = int(first), int(last or first)
         if high >= extra_specs.MAX_CPUS:  # the list is built in memory

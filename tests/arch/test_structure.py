@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,13 @@ _COMPUTED_NAMES = {"rpc/interface.py", "conductor/reconcilers/stalled_actions.py
 def test_a_folder_has_few_modules(folder: Path) -> None:
     modules = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
     assert len(modules) <= _MORE_SIBLINGS.get(str(folder.relative_to(PACKAGE)), SIBLINGS)
+
+
+def test_numbers_of_clients_are_read_in_one_place() -> None:
+    """`isdecimal` and `isdigit` take the digits of all scripts: `validation.integer` only 0 to 9."""
+    reads = re.compile(r"\.is(decimal|digit|numeric)\(")
+    found = {str(path.relative_to(PACKAGE)) for path in (PACKAGE / "api").rglob("*.py") if reads.search(path.read_text())}
+    assert found == {"api/wsgi/validation.py", "api/wsgi/filters/size_limit.py"}  # the latter of headers, which are Latin-1
 
 
 def _module(path: Path) -> str:

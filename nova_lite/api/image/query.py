@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.api.wsgi.validation import moment
+from nova_lite.api.wsgi.validation import integer, moment
 from nova_lite.db.image.images import COMMUNITY, COMPARISONS, PRIVATE, PUBLIC, SHARED, SORTABLE, Filters
 
 HASH_ALGO = "sha512"  # of all images
 _NEWEST_FIRST = (("created_at", True),)
+_MAX_SIZE = 10**18 - 1  # bytes
 _PAGING = ("limit", "marker", "sort", "sort_key", "sort_dir", "member_status")
 
 
@@ -92,9 +93,10 @@ def _boolean(name: str, text: str) -> bool:
 
 
 def _number(name: str, text: str) -> int:
-    if not text.isdecimal() or len(text) > 18:
+    number = integer(text, maximum=_MAX_SIZE)
+    if number is None:
         raise errors.BadRequest(reason=f"{name} must be a whole number, not {text!r}")
-    return int(text)
+    return number
 
 
 def _moment(name: str, text: str) -> tuple[str, datetime.datetime]:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from nova_lite import errors
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.validation import moment
+from nova_lite.api.wsgi.validation import integer, moment
 from nova_lite.db import listing
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -78,9 +78,10 @@ def _value(name: str, columns: listing.Columns, text: str) -> object:
     if kind is int:
         if text in ("", "null", "None"):
             return None
-        if not text.isdecimal() or len(text) > 9:
+        number = integer(text)
+        if number is None:
             raise errors.BadRequest(reason=f"Invalid input for {name}. Reason: '{text}' is not an integer.")
-        return int(text)
+        return number
     return None if text == "" and columns[name].nullable else _canonical(name, text)
 
 

@@ -23,6 +23,7 @@ from nova_lite.api.wsgi.responses import (
 )
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
+from nova_lite.api.wsgi.validation import integer
 from nova_lite.db.base import new_id
 from nova_lite.db.network import security_groups
 from nova_lite.db.network.security_groups import ETHERTYPES, SecurityGroupRule
@@ -201,7 +202,7 @@ def _protocol(value: str | int | None, ethertype: str) -> str | None:
     name = str(value if value is not None else "any").lower()
     if name in ("any", "", "-1"):
         return None
-    if name in _NAMES or (name.isdecimal() and len(name) <= 3 and int(name) <= 255):
+    if name in _NAMES or (len(name) <= 3 and integer(name, maximum=255) is not None):
         if ethertype == "IPv4" and name in ("icmpv6", "ipv6-icmp", "58"):
             raise errors.BadRequest(reason=f"Invalid ethertype {ethertype} for protocol {value}.")
         # As Neutron: of IPv6, ICMP is ICMPv6.
@@ -216,10 +217,10 @@ def _number(name: str, params: Body) -> int | None:
     value = params.get(name)
     if value is None:
         return None
-    text = str(value)
-    if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
+    number = integer(str(value), maximum=65535)
+    if number is None:
         raise errors.BadRequest(reason=f"Invalid value for port {value} in {name}: 0 to 65535 is allowed.")
-    return int(text)
+    return number
 
 
 def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int | None, int | None]:

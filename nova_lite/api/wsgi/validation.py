@@ -44,9 +44,10 @@ MAX_QUERY_VALUES = 300
 MAX_INTEGER = 0x7FFFFFFF  # the maximum of an integer column
 
 
-def integer(text: str) -> int | None:
-    """The number that these decimal digits write; None: they are not digits, or it is above MAX_INTEGER."""
-    return int(text) if text.isdecimal() and len(text) <= len(str(MAX_INTEGER)) and int(text) <= MAX_INTEGER else None
+def integer(text: str, *, maximum: int = MAX_INTEGER) -> int | None:
+    """The number that these digits 0 to 9 write; None: they are not digits, or it is above the maximum."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(maximum))
+    return int(text) if is_number and int(text) <= maximum else None
 
 
 def moment(text: str) -> datetime.datetime | None:

@@ -183,6 +183,17 @@ def test_a_number_that_is_too_large(stage: Stage, method: str, path: str, versio
     assert (status, number[:9] in said) == (404 if "hypervisors" in path else 400, True)
 
 
+@pytest.mark.parametrize(("method", "path", "body"), [
+    ("GET", "/v2.1/servers?limit=", None), ("GET", "/v2.1/flavors?minRam=", None), ("GET", "/v2.1/os-aggregates/", None),
+    ("GET", "/network/v2.0/networks?limit=", None), ("GET", "/network/v2.0/networks?mtu=", None), ("GET", "/image/v2/images?limit=", None),
+    ("GET", "/image/v2/images?size_min=", None), ("POST", "/network/v2.0/networks", {"network": {"mtu": "\u0661\u0664\u0660\u0660"}}),
+    ("PUT", "/network/v2.0/quotas/p", {"quota": {"port": "\u0663"}}), ("PUT", "/v2.1/os-quota-sets/p", {"quota_set": {"cores": "\u0663"}})])
+def test_digits_of_other_scripts_are_no_number(stage: Stage, method: str, path: str, body: Any) -> None:
+    """Python's int and isdecimal take them."""
+    status, _ = refused(stage, method, path if body else f"{path}%D9%A3", body, token=stage.cloud.admin.token)
+    assert status == 400
+
+
 @pytest.mark.parametrize(("path", "body"), [
     ("/v2.1/os-quota-sets/p", {"quota_set": {"cores": ...}}), ("/v2.1/os-quota-class-sets/default", {"quota_class_set": {"cores": ...}})])
 @pytest.mark.parametrize("number", [2**31, str(2**31), "9999999999"])

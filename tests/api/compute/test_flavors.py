@@ -155,7 +155,7 @@ def test_extra_specs_are_set_shown_and_removed(api: ComputeApi) -> None:
 
 
 @pytest.mark.parametrize(("spec", "status"), [
-    ({"hw:cpu_policy": "dedicated"}, 200), ({"hw:cpu_policy": "sharrred"}, 400), ({"hw:colour": "red"}, 400),
+    ({"hw:cpu_policy": "dedicated"}, 200), ({"hw:cpu_policy": "sharrred"}, 400), ({"hw:colour": "red"}, 400), ({"quota:cpu_shares": "\u0662"}, 400),
     ({"colour": "red"}, 200), ({"mine:colour": "red"}, 200), ({"quota:cpu_shares": "100"}, 200),
     ({"resources:VCPU": "x"}, 400), ({"trait:HW_CPU_X86_AVX": "required"}, 200),
 ])

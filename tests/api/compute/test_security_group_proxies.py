@@ -129,7 +129,7 @@ def test_a_rule_that_names_a_group_opens_every_port(api: ComputeApi) -> None:
 @pytest.mark.parametrize("fields", [
     {}, {"ip_protocol": "tcp"}, {"ip_protocol": "gre", "from_port": 1, "to_port": 2},
     {"ip_protocol": "tcp", "from_port": 90, "to_port": 80}, {"ip_protocol": "udp", "from_port": 0, "to_port": 80},
-    {"ip_protocol": "tcp", "from_port": "x", "to_port": 80}, {"ip_protocol": "icmp", "from_port": 256, "to_port": 1},
+    {"ip_protocol": "tcp", "from_port": "x", "to_port": 80}, {"ip_protocol": "tcp", "from_port": "\u0661", "to_port": 80}, {"ip_protocol": "icmp", "from_port": 256, "to_port": 1},
     {"ip_protocol": "tcp", "from_port": 1, "to_port": 2, "cidr": "10.0.0.0/99"},
     {"ip_protocol": "tcp", "from_port": 1, "to_port": 2, "group_id": "x"},
     {"ip_protocol": "tcp", "from_port": 1, "to_port": None, "cidr": "10.0.0.0/8"},

@@ -81,6 +81,8 @@ def test_the_same_rule_twice_is_refused(cloud: NetworkCloud) -> None:
     ({"direction": "sideways"}, "direction"),
     ({"protocol": "carrier-pigeon"}, "carrier-pigeon"),
     ({"protocol": 256}, "256"),
+    ({"protocol": "\u0666"}, "\u0666"),
+    ({"protocol": "tcp", "port_range_min": "\u0662\u0662", "port_range_max": 22}, "port_range_min"),
     ({"port_range_min": 22, "port_range_max": 22}, "protocol"),
     ({"protocol": "tcp", "port_range_min": 23, "port_range_max": 22}, "port_range_min"),
     ({"protocol": "tcp", "port_range_min": 22}, "port_range_min"),

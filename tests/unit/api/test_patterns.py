@@ -36,10 +36,15 @@ def test_posix_classes_and_negations_in_brackets() -> None:
     assert patterns.compiled(r"^[^\d]+$").matches("abc")
 
 
+@pytest.mark.parametrize("pattern", [r"\d", "[[:digit:]]", r"[\d]"])
+def test_a_digit_is_one_of_ten(pattern: str) -> None:
+    assert [char for char in "09a\u0663\u00b2" if patterns.compiled(pattern).matches(char)] == ["0", "9"]
+
+
 @pytest.mark.parametrize("pattern", [
     "(", ")", "a)", "*a", "+", "a**", "a*+", "a?+", "[", "[a", "[z-a]", "\\", r"(a)\1", r"\bweb", "(?=a)", "(?!a)", "(?<=a)b",
     "(?P<n>a)", "(?x)a", "a{", "a{2,1}", "a{256}", "a{9999999999}", "{2}", "^*", "a" * 256, "(" * 200, "(" * 51 + "a" + ")" * 51, "(?i:" * 60,
-    "((a{255}){255}){255}", "(((){255}){255}){255}", "[[:nothing:]]",
+    "a{\u0663}", "((a{255}){255}){255}", "(((){255}){255}){255}", "[[:nothing:]]",
 ])
 def test_a_pattern_that_is_not_valid_or_needs_backtracking_or_memory_is_refused(pattern: str) -> None:
     with pytest.raises(PatternError):

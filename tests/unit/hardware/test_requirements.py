@@ -86,6 +86,7 @@ def test_an_extra_spec_or_property_is_read(specs: Words, image: Words, field: st
     ({"hw:numa_nodes": "3"}, {}, "hw:numa_nodes=3"), ({"hw:numa_nodes": "1", "hw:numa_cpus.0": "0-3"}, {}, "hw:numa_mem"),
     ({"hw:numa_nodes": "1", "hw:numa_cpus.0": "0-2", "hw:numa_mem.0": "1024"}, {}, "hw:numa_cpus"),
     ({"hw:numa_nodes": "1", "hw:numa_cpus.0": "zero", "hw:numa_mem.0": "1024"}, {}, "hw:numa_cpus.0"),
+    ({"hw:numa_nodes": "1", "hw:numa_cpus.0": "\u0660-\u0663", "hw:numa_mem.0": "1024"}, {}, "hw:numa_cpus.0"),
     ({"hw:numa_nodes": "1", "hw:numa_cpus.0": "0-3", "hw:numa_mem.0": "1"}, {}, "hw:numa_mem"),
     ({}, {"hw_firmware_type": "coreboot"}, "hw_firmware_type"), ({}, {"os_secure_boot": "required"}, "hw_firmware_type=uefi"),
     ({"hw:tpm_model": "tpm-tis"}, {}, "hw:tpm_version"), ({"hw:tpm_version": "3"}, {}, "hw:tpm_version"),

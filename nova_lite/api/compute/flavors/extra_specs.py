@@ -64,11 +64,11 @@ _CHECKED_NAMESPACES = ("hw", "hw_rng", "hw_video", "os", "quota", "resources", "
 def _check(specs: dict[str, str]) -> None:
     """:raises errors.BadRequest: a key in one of Nova's namespaces is not defined, or its value is invalid."""
     for key, value in specs.items():
-        value_pattern = next((values for keys, values in _DEFINED if re.fullmatch(keys, key)), None)
+        value_pattern = next((values for keys, values in _DEFINED if re.fullmatch(keys, key, re.ASCII)), None)
         if value_pattern is None and ":" in key and key.split(":")[0] in _CHECKED_NAMESPACES:
             raise errors.BadRequest(reason=f"Validation failed; extra spec '{key}' does not appear to be a valid "
                                            "extra spec.")
-        if value_pattern is not None and not re.fullmatch(value_pattern, value):
+        if value_pattern is not None and not re.fullmatch(value_pattern, value, re.ASCII):
             raise errors.BadRequest(reason=f"Validation failed; '{value}' is not a valid value of extra spec '{key}'.")
 
 

@@ -16,6 +16,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import closed, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
+from nova_lite.api.wsgi.validation import integer
 from nova_lite.db.network import security_groups
 from nova_lite.db.network.security_groups import SecurityGroup
 
@@ -155,10 +156,7 @@ def _range(protocol: str, low: Any, high: Any) -> Body:
         raise errors.BadRequest(reason=f"Invalid IP protocol {protocol}.")
     if low is None and high is None:
         return {}
-    try:
-        first, last = int(low), int(high)
-    except (TypeError, ValueError):
-        raise errors.BadRequest(reason="To and From ports must be integers") from None
+    first, last = _integer(low), _integer(high)
     if protocol == "ICMP":
         if not (-1 <= first <= 255 and -1 <= last <= 255):
             raise errors.BadRequest(reason=f"Invalid port range {first}:{last}. For ICMP, the type:code must be valid")
@@ -170,6 +168,15 @@ def _range(protocol: str, low: Any, high: Any) -> Body:
         raise errors.BadRequest(
             reason=f"Invalid port range {first}:{last}. Valid {protocol} ports should be between 1-65535")
     return {"port_range_min": first, "port_range_max": last}
+
+
+def _integer(value: Any) -> int:
+    """:raises errors.BadRequest: it is neither an integer nor its digits."""
+    text = str(value)
+    number = integer(text.removeprefix("-"))
+    if number is None:
+        raise errors.BadRequest(reason="To and From ports must be integers")
+    return -number if text.startswith("-") else number
 
 
 def _proxied(request: Callable[[], Body]) -> Body:
