@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 from nova_lite.network import names
 from nova_lite.network.linux import namespaces
-from nova_lite.network.linux.bridges import devices, is_here
+from nova_lite.network.linux.bridges import Bridges, devices
 from nova_lite.network.linux.forwarding import Forwarding
 from nova_lite.network.records import Records
 from nova_lite.rpc.audit import AuditFinding
@@ -25,14 +25,14 @@ _DEVICE = re.compile(r"(br|gw|up|vx)-([0-9a-f]{8}-[0-9a-f]{2})")
 _NAMESPACE = re.compile(r"nova-([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
-def compare(records: Records, *, host: str) -> Iterator[AuditFinding]:
+def compare(records: Records, bridges: Bridges, *, host: str) -> Iterator[AuditFinding]:
     """Networks that are not whole, and devices and namespaces named as ours that no record has.
 
     Another cloud's worker on the machine names its own in the same way, so those are only reported.
     """
     held = {record.network.id: record for record in list(records.networks.values())}
     for network_id, record in sorted(held.items()):
-        missing = [name for name in (names.bridge_name(network_id), names.veth_name(network_id), names.uplink_name(network_id)) if not is_here(name)]
+        missing = bridges.missing(network_id)
         if not namespaces.exists(names.namespace_name(network_id)):
             missing.append(names.namespace_name(network_id))
         if missing and not record.is_leaving and network_id in records.networks:

@@ -63,6 +63,12 @@ class Bridges:
         addresses = [ipaddress.IPv4Address(one["local"]) for device in shown for one in device.get("addr_info", ())]
         return {(int(address) - int(transit.network_address)) // 2 for address in addresses if address in transit}
 
+    def missing(self, network_id: str) -> list[str]:
+        """The network's devices that are not there."""
+        overlays = [names.overlay_name(network_id)] if self._tunnel_ip else []
+        own = [names.bridge_name(network_id), names.veth_name(network_id), names.uplink_name(network_id), *overlays]
+        return [device for device in own if not is_here(device)]
+
     def ensure(self, network: Network, *, index: int) -> None:
         """Make what is missing and set the rest right; the namespace must be there.
 

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.network import names
 from nova_lite.network.linux import audit, gateway, namespaces
-from nova_lite.network.linux.bridges import Bridges, is_here, locked_links
+from nova_lite.network.linux.bridges import Bridges, locked_links
 from nova_lite.network.linux.dhcp import Dhcp
 from nova_lite.network.linux.firewall import Firewall, require_bridge_filter
 from nova_lite.network.linux.floating_ips import FloatingAddresses
@@ -247,7 +247,7 @@ class LinuxNetwork:
         if after:
             return held
         with self._explained("compare networks with records"):
-            found = Findings([*audit.compare(self._records, host=self._host),
+            found = Findings([*audit.compare(self._records, self._parts.bridges, host=self._host),
                               *audit.compare_forwarding(self._parts.forwarding, self._networks.hold, host=self._host)])
         return dataclasses.replace(held, found=found.report())
 
@@ -300,7 +300,7 @@ class LinuxNetwork:
     def _ensure_held(self, network: Network) -> None:
         """Have exactly this here, with DHCP for every port that the records know; its lock is held."""
         made = self._made.get(network.id)
-        if made is None or not _is_same(made, network) or not _is_alive(network.id):
+        if made is None or not _is_same(made, network) or not self._is_whole(network.id):
             self._make_network(network)
         elif made != network:
             self._change_peers(network)
@@ -309,6 +309,9 @@ class LinuxNetwork:
         self._parts.dhcp.ensure(network, self._ports_on(network.id))
         fail("network.prepare.floating")
         self._set_floating(network)
+
+    def _is_whole(self, network_id: str) -> bool:
+        return not self._parts.bridges.missing(network_id) and namespaces.exists(names.namespace_name(network_id))
 
     def _forward(self, network_ids: Iterable[str]) -> None:
         """Have the forwarding entries of these networks, where they are made, as is known."""
@@ -332,8 +335,9 @@ class LinuxNetwork:
     def _make_devices(self, held: NetworkRecord) -> None:
         network = held.network
         fail("network.prepare.namespace")
-        if gateway.create(network.id):
-            # What belongs to a namespace whose name was removed lives on unseen.
+        lost = {names.veth_name(network.id), names.uplink_name(network.id)}.intersection(self._parts.bridges.missing(network.id))
+        if gateway.create(network.id) or lost:
+            # What belongs to a namespace whose name was removed lives on unseen, and dnsmasq knows devices by their numbers.
             self._parts.bridges.remove_veths(network.id)
             self._parts.floating.forget(network.id)
             self._parts.metadata.close(network.id)
@@ -393,7 +397,3 @@ class LinuxNetwork:
 def _is_same(one: Network, other: Network) -> bool:
     """Whether the two differ in their peers and revisions at most."""
     return dataclasses.replace(one, peers=(), revision=0) == dataclasses.replace(other, peers=(), revision=0)
-
-
-def _is_alive(network_id: str) -> bool:
-    return is_here(names.bridge_name(network_id)) and namespaces.exists(names.namespace_name(network_id))

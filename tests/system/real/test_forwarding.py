@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from nova_lite.network import names
-from nova_lite.network.linux.audit import FORWARDING_ENTRIES
+from nova_lite.network.linux.audit import FORWARDING_ENTRIES, NETWORK_NOT_MADE
 from nova_lite.rpc.network import Forwarding, ForwardingChange, PortPlace, Revisions
 from tests.support.system.network_lab import (
     NET,
@@ -178,6 +178,17 @@ def test_the_audit_finds_entries_that_somebody_else_changed_and_the_next_repair_
     assert altered(hosts) == altered(hosts) == [NET.id]
     assert hosts.one.request("resync") is None
     assert altered(hosts) == []
+    assert hosts.pings() == (True, 0)
+
+
+def test_a_vxlan_device_that_is_gone_is_found_and_made_again_with_its_entries(hosts: Hosts) -> None:
+    hosts.know()
+    hosts.one.sh(f"ip link del {names.overlay_name(NET.id)}")
+    found = hosts.one.request("audit", after="")["found"]["findings"]
+    assert [one["kind"] for one in found] == [NETWORK_NOT_MADE]
+    assert names.overlay_name(NET.id) in found[0]["problem"]
+    assert hosts.one.request("resync") is None
+    assert hosts.one.request("audit", after="")["found"]["findings"] == []
     assert hosts.pings() == (True, 0)
 
 

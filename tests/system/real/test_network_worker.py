@@ -7,11 +7,13 @@ import dataclasses
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nova_lite.network import names
+from nova_lite.network.linux.audit import NETWORK_NOT_MADE
 from nova_lite.rpc.payload import to_wire
 from tests.support.system.network_lab import (
     NET,
@@ -299,6 +301,20 @@ def test_a_look_after_the_host_brings_back_a_bridge_and_a_namespace(lab: Lab, pa
         tap = names.tap_name(guest.port.id)
         lab.sh(f"ip link set {tap} master {names.bridge_name(NET.id)}")  # as libvirt would on a new start
 
+    assert pair[0].dhcp().startswith("10.0.0.11/24")
+    assert pair[0].metadata("who") == "server 1"
+
+
+@pytest.mark.parametrize("name_of", [names.veth_name, names.uplink_name])
+def test_a_look_after_the_host_brings_back_a_device_between_bridge_namespace_and_host(
+    lab: Lab, pair: tuple[Guest, Guest], name_of: Callable[[str], str],
+) -> None:
+    lab.sh(f"ip link del {name_of(NET.id)}")
+    assert [(one["kind"], one["resource"]) for one in lab.request("audit", after="")["found"]["findings"]] == [(NETWORK_NOT_MADE, NET.id)]
+
+    assert lab.request("resync") is None
+
+    assert lab.request("audit", after="")["found"]["findings"] == []
     assert pair[0].dhcp().startswith("10.0.0.11/24")
     assert pair[0].metadata("who") == "server 1"
 

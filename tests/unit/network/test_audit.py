@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from nova_lite.network.linux import audit, namespaces
+from nova_lite.network.linux import audit, bridges, namespaces
 from nova_lite.network.records import Records
 from nova_lite.rpc.network import Network
 
 KNOWN, OTHER = "6c9b1a52-0000-4000-8000-000000000001", "7d9b1a52-0000-4000-8000-000000000002"
+
+BRIDGES = bridges.Bridges(tunnel_ip="", vxlan_port=4789, transit_cidr="198.18.0.0/16")
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Records:
             (tmp_path / place / name).touch()
     monkeypatch.setattr(namespaces, "_DIRECTORY", tmp_path / "netns")
     monkeypatch.setattr(namespaces, "exists", lambda name: (tmp_path / "netns" / name).exists())
-    monkeypatch.setattr(audit, "is_here", lambda name: (tmp_path / "net" / name).exists())
+    monkeypatch.setattr(bridges, "is_here", lambda name: (tmp_path / "net" / name).exists())
     monkeypatch.setattr(audit, "devices", lambda: sorted(path.name for path in (tmp_path / "net").iterdir()))
     made = Records(None)
     made.add_network(Network(id=KNOWN, segment=1, mtu=1450, subnets=()))
@@ -31,7 +33,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Records:
 
 
 def found(records: Records) -> list[tuple[str, str]]:
-    return [(one.kind, one.resource) for one in audit.compare(records, host="node1")]
+    return [(one.kind, one.resource) for one in audit.compare(records, BRIDGES, host="node1")]
 
 
 def test_a_host_that_has_its_networks_has_no_findings(records: Records) -> None:
