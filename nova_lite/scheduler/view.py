@@ -78,7 +78,7 @@ def read(session: Session, conf: cfg.ConfigOpts, *, now: Observed) -> list[Host]
     """All compute hosts as they are in the database."""
     found = hosts.services_for_placement(session)
     services = {service.host: service for service in found if service.binary == "nova-compute"}
-    outdated = {service.agent: service.binary for service in found if service.disabled_reason == hosts.AUTO + hosts.OUTDATED}
+    outdated = {service.agent: service.binary for service in found if service.is_outdated}
     metadata = aggregates.metadata_by_host(session)
     ratios = claims.allocation_ratios(conf)
     return [_host(row, services[row.name], conf, ratios, now, metadata.get(row.name, {}), outdated.get(row.agent))

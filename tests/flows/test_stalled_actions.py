@@ -93,6 +93,22 @@ def test_all_that_nobody_works_on_is_started_in_turn(cloud: OneProcess) -> None:
     assert started == awaiting
 
 
+def test_a_worker_of_an_earlier_release_is_sent_nothing_and_its_actions_end_in_time_with_that_reason(cloud: OneProcess) -> None:
+    [action_id] = await_reports(cloud, 1)
+    sent: list[object] = []
+    reconciler = with_worker(cloud, lambda ctxt, *, orders: sent.extend(orders))
+    cloud.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", generation=1))
+    cloud.heartbeats.flush()
+    reconciler.look()
+    cloud.advance(seconds=cloud.conf.conductor.long_action_timeout + 1)
+    cloud.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", generation=1))
+    cloud.heartbeats.flush()
+    reconciler.look()
+    assert sent == []
+    with cloud.database.reader() as session:
+        assert "nova-compute on node is of an earlier release, and was not upgraded within" in str(session.get_one(actions.Action, action_id).message)
+
+
 class Restarted:
     """A cloud whose conductor looks when it is woken, and else once an hour; its worker forgets all when it restarts."""
 

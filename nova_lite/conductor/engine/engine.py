@@ -17,6 +17,7 @@ from nova_lite.conductor.engine.execution import Execution, Progress, Remembered
 from nova_lite.conductor.engine.journal import Entry, LeaseLost
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import (
+    COMPUTE,
     ControlStep,
     HostStep,
     HostUndo,
@@ -367,8 +368,9 @@ class Engine:
             return
         _, step = execution.awaited()
         seconds = self.deadline_s(execution.entry.name)
-        self._step_failed(execution, step, execution.silence(
-            f"has not reported within {seconds:.0f} s; whether it was done is not known"))
+        is_outdated = self._services.is_outdated(step.binary if isinstance(step, HostStep) else COMPUTE, str(execution.entry.awaiting_host))
+        why = "is of an earlier release, and was not upgraded" if is_outdated else "has not reported"
+        self._step_failed(execution, step, execution.silence(f"{why} within {seconds:.0f} s; whether it was done is not known"))
         self._go_on(execution)
 
     def _host_is_down(self, action_id: int) -> None:

@@ -31,11 +31,13 @@ from nova_lite.rpc.order import Order
 from nova_lite.rpc.scheduler import SchedulerRpc
 from nova_lite.runtime.ttl_cache import TtlCache
 
-# How long it is believed which daemons are down.
-_DOWN_AGE_S = 1.0
+# How long it is believed which daemons are down, or of an earlier release.
+_KNOWN_FOR_S = 1.0
 # Servers whose description is remembered between two steps.
 _DESCRIBED = 500
 LOG = logging.getLogger(__name__)
+# By binary and name on the bus.
+_Workers = frozenset[tuple[str, str]]
 
 
 class Described:
@@ -91,15 +93,16 @@ class Services:
     network_changed: Callable[[], None]
 
     @functools.cached_property
-    def _down(self) -> TtlCache[frozenset[tuple[str, str]]]:
-        def read() -> frozenset[tuple[str, str]]:
+    def _unusable(self) -> TtlCache[tuple[_Workers, _Workers]]:
+        """The daemons that are down, and the workers of an earlier release."""
+        def read() -> tuple[_Workers, _Workers]:
             down_time_s = self.conf.service_down_time
             with self.database.reader() as session:
-                now = observation.observed(session, down_time_s=down_time_s)
-                return frozenset((service.binary, service.agent) for service in hosts.services(session) if not hosts.is_alive(
-                    service, now=now, down_time_s=down_time_s))
+                now, found = observation.observed(session, down_time_s=down_time_s), hosts.services(session)
+                return (frozenset((service.binary, service.agent) for service in found if not hosts.is_alive(service, now=now, down_time_s=down_time_s)),
+                        frozenset((service.binary, service.agent) for service in found if service.is_outdated))
 
-        return TtlCache(read, seconds=_DOWN_AGE_S)
+        return TtlCache(read, seconds=_KNOWN_FOR_S)
 
     @functools.cached_property
     def described(self) -> Described:
@@ -108,7 +111,11 @@ class Services:
 
     def is_down(self, binary: str, agent: str) -> bool:
         """Whether the daemon is known to be down; one that never reported is not."""
-        return (binary, agent) in self._down.get()
+        return (binary, agent) in self._unusable.get()[0]
+
+    def is_outdated(self, binary: str, agent: str) -> bool:
+        """Whether the worker is of an earlier release, which does not understand requests."""
+        return (binary, agent) in self._unusable.get()[1]
 
     def set_fault(self, session: Session, resource_type: str, resource_id: str, error: errors.NovaLiteError) -> None:
         """The resource cannot be brought to rest: it shows ERROR and why."""

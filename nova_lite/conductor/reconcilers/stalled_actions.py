@@ -156,6 +156,9 @@ class StalledActions:
                 if self._fails_when_down(action):
                     self._engine.host_is_down(action.id)
             return
+        if not is_up and self._services.is_outdated(binary, host):
+            self._expire_late(actions, now)  # its upgraded successor is sent them when it starts
+            return
         due = [action for action in actions if abs((now - self._confirmed.get(action.id, _LONG_AGO)).total_seconds()) > _CALM_S]
         orders = {action.id: order for action in due if (order := self._engine.order_of(action.id)) is not None}
         if not orders:
@@ -163,7 +166,7 @@ class StalledActions:
         try:
             client = self._services.network(host) if binary == NETWORK else self._services.compute(host)
             known = client.known_orders(system_context(), orders=tuple(orders.values()))
-        except (errors.NovaLiteError, messaging.MessagingException) as error:  # the latter: a worker of release 0.1
+        except (errors.NovaLiteError, messaging.MessagingException) as error:
             LOG.info("%s on %s does not say which steps it has: %s", binary, host, error)
             silent = datetime.timedelta(seconds=3 * _CALM_S)
             self._expire_late((action for action in due if now - self._confirmed.get(action.id, _LONG_AGO) > silent), now)

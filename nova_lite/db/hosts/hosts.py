@@ -17,6 +17,9 @@ from nova_lite.db.hosts.observation import Observed
 from nova_lite.db.network import interfaces
 from nova_lite.values.resources import Resources
 
+AUTO = "AUTO: "  # prefix of the reason when a service disabled itself
+OUTDATED = "it is of an earlier release, which does not understand the requests of this one: upgrade it"
+
 
 class Service(Timestamps, Base):
     """One service as os-services shows it; up while `seen_at` is younger than `service_down_time`."""
@@ -34,6 +37,11 @@ class Service(Timestamps, Base):
     disabled_reason: Mapped[str | None]
     forced_down: Mapped[bool] = mapped_column(default=False)
     seen_at: Mapped[datetime.datetime] = mapped_column(default=utcnow)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it is a worker of an earlier release, which does not understand requests."""
+        return self.disabled_reason == AUTO + OUTDATED
 
 
 class Host(Timestamps, Base):
@@ -107,8 +115,6 @@ class Claim(Base):
                          hugepages_mb=self.hugepages_mb)
 
 
-AUTO = "AUTO: "  # prefix of the reason when a service disabled itself
-OUTDATED = "it is of an earlier release, which does not understand the requests of this one: upgrade it"
 _REASON_LETTERS = 255
 _ALL_SERVICES = sa.select(Service).order_by(Service.binary, Service.host)
 _ALL_HOSTS = sa.select(Host).order_by(Host.number)
@@ -138,6 +144,11 @@ def services(session: Session, *, binary: str | None = None, host: str | None = 
 def services_for_placement(session: Session) -> list[Service]:
     """Every nova-compute, and of the others those that are of an earlier release."""
     return list(session.scalars(_FOR_PLACEMENT))
+
+
+def outdated_worker(session: Session, agent: str) -> str | None:
+    """The binary of a worker of that name that is of an earlier release; None: there is none."""
+    return session.scalar(sa.select(Service.binary).where(Service.agent == agent, Service.disabled_reason == AUTO + OUTDATED).limit(1))
 
 
 def get_service(session: Session, service_id: str) -> Service:

@@ -14,9 +14,11 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite.api.compute.servers.subresources import interfaces as interface_api
+from nova_lite.db.base import utcnow
 from nova_lite.db.compute import actions, servers
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts import hosts
 from nova_lite.db.network import interfaces, ports, security_groups
 from nova_lite.db.network.networks import Network
 from nova_lite.db.network.ports import Port
@@ -221,6 +223,17 @@ def test_a_failed_attach_is_an_error_and_leaves_no_port(api: ComputeApi, server_
     answer = attach(api, server_id)
     assert (answer.status, "no room for a NIC" in str(answer.body)) == (500, True)
     assert len(nics(api, server_id)) == 1
+
+
+@pytest.mark.parametrize("binary", ["nova-compute", "nova-network"])
+def test_an_attach_on_a_host_of_an_earlier_release_is_refused_at_once(api: ComputeApi, server_id: str, binary: str) -> None:
+    api.change(lambda session: hosts.register_service(
+        session, binary=binary, agent="h1", availability_zone="nova", unfit=hosts.OUTDATED, names=["h1"], now=utcnow()))
+    api.change(lambda session: hosts.beat(session, binary=binary, agent="h1", unfit=hosts.OUTDATED))
+    answer = attach(api, server_id)
+    assert (answer.status, f"{binary} on h1 is of an earlier release" in str(answer.body)) == (503, True)
+    assert len(nics(api, server_id)) == 1
+    assert api.get(f"/servers/{server_id}").body["server"]["OS-EXT-STS:task_state"] is None
 
 
 def test_a_detach_of_an_unknown_port_is_not_found(api: ComputeApi, server_id: str) -> None:

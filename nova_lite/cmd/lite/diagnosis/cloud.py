@@ -99,7 +99,7 @@ def check_services(conf: cfg.ConfigOpts) -> Finding:
     if any((service.seen_at - now).total_seconds() > _CLOCK_SKEW_S for service in services):
         return problem("a heartbeat has a time in the future: the database's clock was set back",
                        "set all clocks by NTP, then restart the services")
-    outdated = [f"{service.binary} on {service.host}" for service in services if service.disabled_reason == hosts.AUTO + hosts.OUTDATED]
+    outdated = [f"{service.binary} on {service.host}" for service in services if service.is_outdated]
     if outdated:
         return problem(f"of an earlier release, which does not understand requests: {', '.join(outdated)}",
                        "install this release there, and restart them (docs/operating.md, Upgrades)")

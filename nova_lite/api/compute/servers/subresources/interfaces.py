@@ -18,6 +18,7 @@ from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.compute import actions
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts import hosts
 from nova_lite.db.network import auto_networks, interfaces, networks, ports, security_groups
 from nova_lite.db.network.networks import Pluggable
 from nova_lite.db.network.ports import Port
@@ -88,7 +89,7 @@ def create(req: Request, server_id: str, body: Body) -> Deferred[Body]:
     200 with the interface. 400: net_id, port_id and fixed_ips contradict, several networks to choose from or none, or no free
     address. 403: over quota. 404: no such server, network or port in the project. 409: the server is locked, on no host, its
     state forbids it, or a port or address is in use. 500: the host could not attach it, and nothing of it remains. 503: too
-    many requests wait for workers.
+    many requests wait for workers, or a worker of the host is of an earlier release.
     """
     params = body["interfaceAttachment"]
     if params.get("net_id") and params.get("port_id"):
@@ -97,6 +98,7 @@ def create(req: Request, server_id: str, body: Body) -> Deferred[Body]:
         raise errors.BadRequest(reason="Must input network_id when request IP address")
     server = begin_action.find(req, server_id)
     action = _begin_in_turn(req, server, "attach_interface")
+    _refuse_outdated_host(req, server)
     port_id = _bind_port(req, server, params)
     action.inputs = {"port_id": port_id}
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action.id)
@@ -116,6 +118,17 @@ def _begin_in_turn(req: Request, server: Server, name: str) -> Action:
         first = actions.open_action(req.db, server.id, names=_TAKE_TURNS)
         raise TurnTaken(lambda: req.waiting.wait_for_end(first, deadline=req.began + WAIT_S)) from None
     return action
+
+
+def _refuse_outdated_host(req: Request, server: Server) -> None:
+    """Other actions wait for the host's upgrade; this request's caller would.
+
+    :raises errors.TooOld: a worker of the server's host does not understand requests.
+    """
+    agent = str(server.agent)
+    outdated = hosts.outdated_worker(req.db, agent)
+    if outdated is not None:
+        raise errors.TooOld(service=outdated, host=agent, method="attach_interface")
 
 
 def _attached(req: Request, action: Action, port_id: str) -> Body:
