@@ -28,6 +28,7 @@ class AdminApi:
     """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._if_stopped = f"a cloud of one process is started by `nova-lite up --background --state {conf.state_path}`; see `nova-lite doctor` too"
         self._auth_url = os.environ.get("OS_AUTH_URL") or f"{addresses.api_url(conf)}/identity/v3"
         self._token, catalog = self._login(conf)
         self._compute = _public_url(catalog, "compute")
@@ -57,7 +58,8 @@ class AdminApi:
             refusal = errors.Unavailable if error.code >= 500 else errors.Forbidden
             raise refusal(reason=f"{method} {url}: {error.code} {_reason(error)}") from error
         except urllib.error.URLError as error:
-            raise errors.Unavailable(reason=f"{url} does not answer: {error.reason}") from error
+            reason = getattr(error.reason, "strerror", None) or error.reason
+            raise errors.Unavailable(reason=f"{url} does not answer: {reason}; {self._if_stopped}") from error
 
 
 def _password(conf: cfg.ConfigOpts) -> str:
@@ -69,7 +71,9 @@ def _password(conf: cfg.ConfigOpts) -> str:
             with open(path) as file:
                 password = file.read().strip()
         except OSError as error:
-            raise errors.Unavailable(reason=f"set the OS_ variables of an admin (openrc): {path}: {error.strerror}") from error
+            raise errors.Unavailable(reason=(
+                f"no admin's password in {path}: {error.strerror}. Name the cloud's state directory (--state DIR), or set the OS_ variables of an admin, "
+                "as in its openrc")) from error
     return password
 
 

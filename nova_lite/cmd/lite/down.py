@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     stopped = stop(conf.state_path)
     print(f"stopped the cloud (pid {stopped})" if stopped else f"no cloud of {conf.state_path} runs in the background")
     if not arguments.purge:
+        if stopped:
+            print("its guests keep running; nova-lite up --background brings it back, nova-lite down --purge removes all of it")
         return 0
     if not os.path.isdir(conf.state_path):
         print(f"there is no {conf.state_path}: nothing to remove")
@@ -57,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
               file=sys.stderr)
         return 1
     foreign = remove_state(conf.state_path)
-    print(f"destroyed {guests} guests; removed the networks of this host, and the state in {conf.state_path}")
+    print(f"destroyed {guests} guest{'' if guests == 1 else 's'}; removed the networks of this host, and the state in {conf.state_path}")
     if foreign:
         print(f"kept, since no service created it: {', '.join(foreign)}; tools/down --purge removes what the quickstart created")
     return 0

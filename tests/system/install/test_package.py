@@ -141,7 +141,7 @@ def test_an_installed_cloud_with_the_extra_libvirt_boots_a_guest(bin_directory: 
             assert server["OS-EXT-SRV-ATTR:instance_name"] in host.run(["virsh", "list", "--name"]).stdout
         finally:
             output = run(*host.command([f"{bin_directory}/nova-lite", "down", "--purge", "--state", str(state)]))
-        assert "destroyed 1 guests" in output
+        assert "destroyed 1 guest;" in output
 
 
 def boot(url: str, *, state: Path) -> dict[str, Any]:

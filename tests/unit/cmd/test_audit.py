@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nova_lite.cmd.lite import admin_api, audit, main
+from tools.lib.services import free_port
 
 SUMS = {"kind": "claim_sums", "resource": "node1", "host": "node1", "problem": "its row has 9 ram_mb", "repair": "claims_audit", "is_repairable": True}
 LOST = {"kind": "guest_missing", "resource": "s1", "host": "node2", "problem": "it is not there", "repair": "restore it", "is_repairable": False}
@@ -120,7 +121,19 @@ def test_a_cloud_without_a_password_is_one_line(tmp_path: Any, monkeypatch: pyte
         monkeypatch.delenv(name, raising=False)
     assert main.execute(["audit", "--state", str(tmp_path)]) == 1
     [line] = capsys.readouterr().err.splitlines()
+    assert "--state DIR" in line
     assert "set the OS_ variables of an admin" in line
+
+
+def test_a_cloud_that_is_stopped_is_one_line_with_how_to_start_it(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("OS_PASSWORD", "OS_AUTH_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "admin-password").write_text("secret")
+    assert main.execute(["audit", "--state", str(tmp_path), "--port", str(free_port())]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "does not answer: Connection refused" in line
+    assert f"nova-lite up --background --state {tmp_path}" in line
+    assert "nova-lite doctor" in line
 
 
 def test_the_endpoint_is_that_of_the_region(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,8 +41,12 @@ def main(arguments: Sequence[str]) -> int:
     if options.purge and libvirtd is not None:
         libvirtd.start()               # what it runs can be removed only through it
     status = _stop(options.venv.absolute(), state, purges=options.purge)
-    if status or not options.purge:
+    if status:
         return status
+    if not options.purge:
+        where = "" if state == DEFAULT_STATE else f" --state {state}"
+        print(f"guests keep running; tools/quickstart{where} brings the cloud back, tools/down --purge{where} removes all of it")
+        return 0
     if libvirtd is not None:
         libvirtd.purge()
         print("ended the libvirtd of the quickstart")
@@ -73,5 +77,5 @@ def _stop(venv: Path, state: Path, *, purges: bool) -> int:
         return 1
     command = [str(program), "down", "--state", str(state), *(["--purge"] if purges else [])]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
-    print("".join(line for line in done.stdout.splitlines(keepends=True) if not line.startswith("kept,")), end="")
+    print("".join(line for line in done.stdout.splitlines(keepends=True) if not line.startswith(("kept,", "its guests"))), end="")
     return done.returncode

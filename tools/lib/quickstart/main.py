@@ -100,7 +100,7 @@ def _examine(setup: Setup, screen: Screen, step: Step) -> None:
         if finding.result is Result.PROBLEM:
             problems.append(finding)
         elif finding.result is Result.NOTE and finding.remedy:
-            screen.note(f"{finding.name}: {finding.reason}")
+            screen.note(f"{finding.name}: {finding.reason}. Remedy: {finding.remedy}")
     if problems:
         raise Failed("; ".join(f"{found.name}: {found.reason}" for found in problems),
                      remedy="; ".join(found.remedy for found in problems))  # fmt: skip
@@ -154,5 +154,6 @@ To go on:
   export OS_CLIENT_CONFIG_FILE={shlex.quote(str(setup.clouds_file))} OS_CLOUD={CLOUD} PATH={bin_directory}:$PATH
   openstack server list
   {shlex.join(ssh)}
-  nova-lite doctor{state}
+  nova-lite doctor{state}     # what this machine lacks
+  nova-lite audit{state}      # what the cloud's parts disagree about
 To stop: tools/down{state}   and to remove everything: tools/down --purge{state}""", flush=True)

@@ -53,12 +53,12 @@ def check_passwords(conf: cfg.ConfigOpts) -> Finding:
         return problem(f"nova.conf logs in with a password that anybody would try: {', '.join(guessed)}",
                        "choose another, such as that of `openssl rand -hex 24`, there and in nova.conf; RabbitMQ: rabbitmqctl change_password, "
                        "and rabbitmqctl delete_user guest")
-    return ok("those of nova.conf are not ones that anybody would try")
+    return ok("those of nova.conf are not ones that anybody would try" if list(_logins(conf)) else "there are none: no broker and no database server")
 
 
 def check_message_bus(conf: cfg.ConfigOpts) -> Finding:
     if not _brokers(conf):
-        return ok("nova.conf names no broker; nova-lite up keeps messages in its process")
+        return ok("no broker: nova-lite up keeps messages in its process")
     if not conf.rpc.secret_file:
         return note("messages are not signed: who can log in to the broker commands every host",
                     "nova-lite keys rpc, and [rpc] secret_file on all hosts: docs/operating.md")
@@ -98,7 +98,7 @@ def check_api_exposure(conf: cfg.ConfigOpts) -> Finding:
     if conf.concurrency == "eventlet":
         return note("concurrency is eventlet, whose HTTP server has no bounds on connections and slow senders",
                     "concurrency = threads, or a proxy in front that has such bounds")
-    return ok("reached from this machine alone, or by URLs with TLS")
+    return ok("API and consoles are reached from this machine alone, or by URLs with TLS")
 
 
 def check_guests(conf: cfg.ConfigOpts) -> Finding:
@@ -130,9 +130,9 @@ def check_kernel(_conf: cfg.ConfigOpts) -> Finding:
         return problem("net.ipv4.conf.{all,default}.route_localnet is 1: others reach what listens on 127.0.0.1",
                        "sysctl -w net.ipv4.conf.all.route_localnet=0 net.ipv4.conf.default.route_localnet=0")
     if not (_setting("all", "rp_filter") or _setting("default", "rp_filter")):
-        return note("rp_filter is 0: this machine takes packets whose source is elsewhere; those of guests are filtered all the same. "
-                    "To refuse others too: net.ipv4.conf.{all,default}.rp_filter=2 in /etc/sysctl.d")
-    return ok("packets with a source from elsewhere are refused (rp_filter)")
+        return note("rp_filter is 0: this machine accepts packets with forged source addresses from its networks; those of guests are filtered in any "
+                    "case. To drop others too: net.ipv4.conf.{all,default}.rp_filter=2 in /etc/sysctl.d")
+    return ok("packets with forged source addresses are dropped (rp_filter)")
 
 
 def _has_password(conf: cfg.ConfigOpts) -> bool:
