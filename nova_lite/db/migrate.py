@@ -50,6 +50,8 @@ def upgrade(engine: sa.Engine, revision: str | None = None) -> None:
         _lock(connection)
         if _commits_ddl(connection):
             sa.event.listen(connection, "before_cursor_execute", _repeatable, retval=True)
+            if not sa.inspect(connection).get_table_names():
+                connection.exec_driver_sql("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")  # as 0017 has it
         command.upgrade(config(connection), target)
         connection.commit()
 

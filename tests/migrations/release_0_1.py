@@ -32,7 +32,11 @@ CASES: dict[str, dict[str, Any]] = RECORDED["cases"]
 
 
 def load(database: Database) -> None:
-    """The rows as release 0.1 left them."""
+    """The rows as release 0.1 left them, on MariaDB in tables of its default collation."""
+    if database.url.get_backend_name() == "mysql":
+        with database.engine.connect() as connection:
+            connection.exec_driver_sql("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+            connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
     migrate.upgrade(database.engine, REVISION)
     with database.engine.begin() as connection:
         for statement in (_HERE / "release_0_1.sql").read_text().split(";\n"):

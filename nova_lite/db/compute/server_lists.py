@@ -115,7 +115,7 @@ def find(
     """
     skipped = _NOT_LISTED.difference(texts)
     columns = [column for column in Server.__table__.c if column.name not in skipped]
-    query: sa.Select[Any] = sa.select(*columns).where(*_conditions(session, filters))
+    query: sa.Select[Any] = sa.select(*columns).where(*_conditions(filters))
     # A marker may have been deleted since its page was shown, as in Nova.
     seen: sa.Select[Any] = sa.select(Server.__table__.c.id)
     if filters.project_id is not None:
@@ -141,16 +141,13 @@ def _bounded(session: Session, filters: Filters) -> Iterator[None]:
             session.execute(sa.text("SET max_statement_time = DEFAULT"))
 
 
-def _conditions(session: Session, filters: Filters) -> list[sa.ColumnElement[bool]]:
+def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
     found: list[sa.ColumnElement[bool]] = []
     if filters.project_id is not None:
         found.append(Server.project_id == filters.project_id)
     found += _living(filters)
     found += [_equal(name, value) for name, value in filters.equal.items()]
-    # MariaDB folds case, as its collation says; the others do not.
-    case = "(?-i)" if session.get_bind().dialect.name in ("mysql", "mariadb") else ""
-    found += [Server.__table__.c[PATTERN_COLUMNS[name]].regexp_match(case + pattern)
-              for name, pattern in filters.patterns.items()]
+    found += [Server.__table__.c[PATTERN_COLUMNS[name]].regexp_match(pattern) for name, pattern in filters.patterns.items()]
     if filters.statuses:
         found.append(sa.or_(*(_has_status(status) for status in filters.statuses)))
     if filters.flavor_id is not None:

@@ -51,7 +51,7 @@ class MariaDB(Service):
 
     def create_database(self, name: str) -> str:
         """Make an empty database, or keep the one of that name, and return its URL."""
-        self.sql(f"CREATE DATABASE IF NOT EXISTS {check_identifier(name)} CHARACTER SET utf8mb4")
+        self.sql(f"CREATE DATABASE IF NOT EXISTS {check_identifier(name)} CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
