@@ -31,10 +31,13 @@ class Database:
     """Sessions of one database. `reader()` sees committed rows; `writer()` is one transaction.
 
     `limit_s`: a statement, or a wait for a connection, ends with an OperationalError after so long; None: never. SQLite
-    has limits of its own. `listeners` get, after each commit, the changes that changes.note() has recorded in it; they must not raise.
+    has limits of its own. `prepares`: PostgreSQL plans once what a connection runs often. `listeners` get, after each
+    commit, the changes that changes.note() has recorded in it; they must not raise.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 16, limit_s: float | None = None, connect_s: int = 5, lost_s: int = 20) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 16, limit_s: float | None = None, connect_s: int = 5, lost_s: int = 20, prepares: bool = True,
+    ) -> None:
         self.url = sa.engine.make_url(url)
         self.listeners: list[Callable[[Sequence[Change]], None]] = []
         # SQLite has no server whose clock would be the one: it is this process's, and a test may set it.
@@ -46,6 +49,10 @@ class Database:
         if not self.is_sqlite:
             options |= {"pool_size": pool_size, "max_overflow": 0, "isolation_level": "READ COMMITTED", "pool_timeout": limit_s or 30,
                         "connect_args": deadlines.connect_args(self.url, connect_s=connect_s, lost_s=lost_s)}
+        if prepares and self.url.get_driver_name() == "psycopg2":
+            from nova_lite.db import prepared  # noqa: PLC0415 - loads the driver, which other databases do not need
+
+            options["connect_args"]["connection_factory"] = prepared.Connection
         self.engine = sa.create_engine(self.url, **options)
         if not self.is_sqlite:
             _ping_idle_connections(self.engine)
@@ -135,7 +142,7 @@ def open_database(conf: cfg.ConfigOpts, *, limit_s: float | None = None) -> Data
         os.close(os.open(os.path.join(conf.state_path, "nova-lite.sqlite"), os.O_CREAT | os.O_RDWR, 0o600))
     return Database(
         url_of(conf), pool_size=conf.database.max_pool_size, limit_s=limit_s, connect_s=conf.database.connect_timeout,
-        lost_s=conf.database.tcp_user_timeout)
+        lost_s=conf.database.tcp_user_timeout, prepares=conf.database.prepared_statements)
 
 
 def _ping_idle_connections(engine: sa.Engine) -> None:
