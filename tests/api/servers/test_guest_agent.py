@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from nova_lite import errors
+from nova_lite.db.base import utcnow
+from nova_lite.db.hosts import hosts
 from nova_lite.rpc.compute import GuestPlacement
 from nova_lite.rpc.diagnostics import DiskUse, GuestDiagnostics, NicUse
 from nova_lite.values.flavor import Flavor
@@ -37,6 +39,14 @@ def test_a_password_is_refused_if_the_guest_agent_does_not_answer(api: ComputeAp
     refused = act(api, server_id, "changePassword", {"adminPass": "x"})
     assert refused.status == 409
     assert "no agent" in refused.body["conflictingRequest"]["message"]
+
+
+def test_a_password_on_a_host_of_an_earlier_release_is_refused_and_leaves_no_action(api: ComputeApi, server_id: str) -> None:
+    api.change(lambda session: hosts.register_service(
+        session, binary="nova-compute", agent="h1", availability_zone="nova", unfit=hosts.OUTDATED, names=["h1"], now=utcnow()))
+    refused = act(api, server_id, "changePassword", {"adminPass": "x"})
+    assert (refused.status, "nova-compute on h1 is of an earlier release" in str(refused.body)) == (503, True)
+    assert api.get(f"/servers/{server_id}").body["server"]["status"] == "ACTIVE"
 
 
 def test_no_transaction_is_open_while_the_worker_sets_a_password(api: ComputeApi, server_id: str) -> None:

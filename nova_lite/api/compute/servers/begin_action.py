@@ -8,6 +8,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.db.compute import actions, servers
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts import hosts
 from nova_lite.lifecycle.servers import ACTIONS, FIND_SERVER, HOST_STEP_SEQUENCE
 from nova_lite.rpc.order import Order
 
@@ -66,6 +67,17 @@ def _worker_of(server: Server, name: str) -> str:
     if server.agent is None:
         raise errors.Conflict(reason=f"Cannot '{name}' server {server.id}: it is on no host, since its build failed")
     return server.agent
+
+
+def refuse_outdated_host(req: Request, server: Server, name: str) -> None:
+    """For an action whose caller waits; others wait for the host's upgrade.
+
+    :raises errors.TooOld: a worker of the server's host is of an earlier release, and does not understand requests.
+    """
+    agent = str(server.agent)
+    outdated = hosts.outdated_worker(req.db, agent)
+    if outdated is not None:
+        raise errors.TooOld(service=outdated, host=agent, method=name)
 
 
 def refuse_vtpm(server: Server, operation: str) -> None:

@@ -20,9 +20,10 @@ def change_password(req: Request, body: Body, server_id: str) -> Deferred[None]:
     """Set the administrator's password through the guest agent, and wait for it.
 
     202 with no body once it is set. 404: no such server in the project. 409: it is locked or not ACTIVE, or the guest agent
-    does not answer or refuses. 503: the host's nova-compute does not answer, or too many requests wait for workers.
+    does not answer or refuses. 503: the host's nova-compute does not answer or is of an earlier release, or too many requests wait for workers.
     """
     server = begin_action.find(req, server_id)
+    begin_action.refuse_outdated_host(req, server, "change_password")
     order, agent = begin_action.begin_host_step(req, server, "change_password")
 
     def change() -> None:

@@ -18,7 +18,6 @@ from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.compute import actions
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.compute.servers import Server
-from nova_lite.db.hosts import hosts
 from nova_lite.db.network import auto_networks, interfaces, networks, ports, security_groups
 from nova_lite.db.network.networks import Pluggable
 from nova_lite.db.network.ports import Port
@@ -98,7 +97,7 @@ def create(req: Request, server_id: str, body: Body) -> Deferred[Body]:
         raise errors.BadRequest(reason="Must input network_id when request IP address")
     server = begin_action.find(req, server_id)
     action = _begin_in_turn(req, server, "attach_interface")
-    _refuse_outdated_host(req, server)
+    begin_action.refuse_outdated_host(req, server, "attach_interface")
     port_id = _bind_port(req, server, params)
     action.inputs = {"port_id": port_id}
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action.id)
@@ -118,17 +117,6 @@ def _begin_in_turn(req: Request, server: Server, name: str) -> Action:
         first = actions.open_action(req.db, server.id, names=_TAKE_TURNS)
         raise TurnTaken(lambda: req.waiting.wait_for_end(first, deadline=req.began + WAIT_S)) from None
     return action
-
-
-def _refuse_outdated_host(req: Request, server: Server) -> None:
-    """Other actions wait for the host's upgrade; this request's caller would.
-
-    :raises errors.TooOld: a worker of the server's host does not understand requests.
-    """
-    agent = str(server.agent)
-    outdated = hosts.outdated_worker(req.db, agent)
-    if outdated is not None:
-        raise errors.TooOld(service=outdated, host=agent, method="attach_interface")
 
 
 def _attached(req: Request, action: Action, port_id: str) -> Body:
