@@ -155,7 +155,7 @@ def create(req: Request, body: Body) -> Body:
     in use, or none is free.
     """
     made = schemas.create(body, "port", functools.partial(_create, req), lock=functools.partial(_lock, req), order=_unique_values)
-    # After the rows, as creates of servers have it: who waits for an address that another is about to get has no quota lock.
+    # After the row of one port, as a create of one server has it: who waits for an address that another is about to get has no quota lock.
     items = [made["port"]] if "port" in made else made["ports"]
     for project_id, number in sorted(collections.Counter(port["project_id"] for port in items).items()):
         authorization.check_quota(req, project_id, "ports", used=ports.count, made=number)
@@ -166,6 +166,8 @@ def _lock(req: Request, items: Sequence[Body]) -> None:
     security_groups.make_defaults(req.db, (
         authorization.project_of(req, params) for params in items
         if params.get("security_groups") is None and params.get("port_security_enabled", True)))
+    # Before the rows: two lists of one project would else wait for random addresses of each other.
+    authorization.lock_quotas(req, items)
 
 
 def _unique_values(params: Body) -> tuple[list[str], str]:
