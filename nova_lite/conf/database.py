@@ -45,7 +45,7 @@ runs often, so that the server plans them once and not at each use.
 SQLite and MariaDB ignore it.
 
 It saves about a third of PostgreSQL's CPU per boot and two thirds
-per GET, and costs PostgreSQL about half a MiB of memory for each
+per GET, and costs PostgreSQL about 0.6 MiB of memory for each
 connection. Set it to false behind a pooler that lends its
 connections for a transaction or a statement, such as PgBouncer with
 `pool_mode = transaction`: it does not keep what PREPARE makes, and
