@@ -31,27 +31,47 @@ class NoTokenError(OSError):
     """The identity service answered a login with this."""
 
 
+class Programs:
+    """How ours are started: as pip installs them in `directory`, or beside this Python. Tests have another way."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+
+    def path(self, name: str) -> str:
+        return program(name) if self._directory is None else str(self._directory / name)
+
+    def process(self, name: str, state_dir: Path) -> Process:
+        """One that is not started yet."""
+        return Process(name, state_dir)
+
+    def output(self, name: str, *words: str) -> str:
+        """What one prints that ends by itself within a minute.
+
+        :raises ServiceError: it fails; with its exit code and what it said.
+        """
+        return output_of([self.path(name), *words], env=environment())
+
+
 class Daemons:
     """One cloud of separate daemons; `with` starts and stops it, `purge()` removes its directory.
 
     `hosts`: simulated hosts in one nova-compute. `options` go on top of the written nova.conf. `address`: where
-    the broker and the API listen; the database stays on the loopback. `programs`: the directory with our programs, if not
-    beside this Python.
+    the broker and the API listen; the database stays on the loopback. `programs`: how ours are started.
     """
 
     def __init__(
         self, state_dir: Path, *, database: str = "postgres", hosts: int = 10, options: Options | None = None,
-        daemons: tuple[str, ...] = DAEMONS, address: str = "127.0.0.1", programs: Path | None = None,
+        daemons: tuple[str, ...] = DAEMONS, address: str = "127.0.0.1", programs: Programs | None = None,
     ) -> None:
         self.state_dir = state_dir.absolute()
         self.broker = RabbitMQ(self.state_dir / "rabbitmq", address=address)
         place = self.state_dir / database
         self.database: Postgres | MariaDB = MariaDB(place) if database == "mariadb" else Postgres(place)
-        self.processes = {name: Process(name, self.state_dir / "log") for name in daemons}
+        self.programs = programs or Programs()
+        self.processes = {name: self.programs.process(name, self.state_dir / "log") for name in daemons}
         self._hosts = hosts
         self.options = dict(options or {})  # read when it starts
         self._address = address
-        self._programs = programs or Path(sys.executable).parent
         self._kept_port = self.state_dir / "api-port"
         self._port = int(self._kept_port.read_text()) if self._kept_port.exists() else 0
 
@@ -91,7 +111,7 @@ class Daemons:
                 for part in [pool.submit(self.broker.start), pool.submit(self.database.start)]:
                     part.result()
             self._configure()
-            output_of([self.program("nova-lite"), "db", "sync", "--config-file", str(self.nova_conf)], env=environment())
+            self.programs.output("nova-lite", "db", "sync", "--config-file", str(self.nova_conf))
             for name in self.processes:
                 self.start_daemon(name)
             self.wait_until_up()
@@ -103,22 +123,19 @@ class Daemons:
 
     def rpc_key(self, host: str) -> str:
         """The line for `[rpc] secret_file` of a host's workers."""
-        return output_of([self.program("nova-lite"), "keys", "rpc", "--config-file", str(self.nova_conf), "--host", host], env=environment())
-
-    def program(self, name: str) -> str:
-        return str(self._programs / name)
+        return self.programs.output("nova-lite", "keys", "rpc", "--config-file", str(self.nova_conf), "--host", host)
 
     def start_daemon(self, name: str) -> None:
         """Start one of them; returns at once."""
-        argv = [self.program(name), "--config-file", str(self.nova_conf)]
+        argv = [self.programs.path(name), "--config-file", str(self.nova_conf)]
         self.processes[name].start(argv, env=environment())
 
     def wait_until_up(self, *, deadline_s: float = 60) -> None:
         """Until the API answers and every daemon that reports is up."""
         watch = tuple(self.processes.values())
         wait_until(self.is_answering, deadline_s=deadline_s, what="starting nova-api", watch=watch)
-        expected = set(self.processes) - _SILENT
-        wait_until(lambda: self.alive() >= expected, deadline_s=deadline_s, what="hearing of all daemons", watch=watch)
+        expected, token = set(self.processes) - _SILENT, self.token()
+        wait_until(lambda: self.alive(token) >= expected, deadline_s=deadline_s, what="hearing of all daemons", watch=watch)
 
     def is_answering(self) -> bool:
         """Get the API's versions."""
@@ -127,9 +144,9 @@ class Daemons:
         except (OSError, http.client.HTTPException):
             return False
 
-    def alive(self) -> set[str]:
+    def alive(self, token: str) -> set[str]:
         """The kinds of daemons of which one at least is up."""
-        status, body = self.request("GET", "/v2.1/os-services", token=self.token())
+        status, body = self.request("GET", "/v2.1/os-services", token=token)
         return {row["binary"] for row in body["services"] if row["state"] == "up"} if status == 200 else set()
 
     def token(self) -> str:

@@ -27,9 +27,9 @@ class Silent(ConductorRpc):
         """The parent looks at the host itself."""
 
 
-def execute(argv: list[str]) -> int:
+def main() -> int:
     """CONF build|destroy|recover GUEST; what it owns afterwards, on standard output."""
-    file, what, guest_file = argv
+    file, what, guest_file = sys.argv[1:]
     conf = options.load([], files=[file])
     guest = payload.from_wire(Guest, json.loads(Path(guest_file).read_text()))
     driver = drivers.make(conf)

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tools.lib.daemons import Daemons, Options
+from tests.support.system.forks import ForkedPrograms
+from tools.lib.daemons import Daemons, Options, Programs
 
 MIB = 1024 * 1024
 
 
 class Cloud(Daemons):
-    """Daemons, with what a test does through their API as the admin."""
+    """Daemons, with what a test does through their API as the admin. Forks, unless `programs` says else."""
+
+    def __init__(self, directory: Path, *, programs: Programs | None = None, **options: Any) -> None:  # of Daemons
+        super().__init__(directory, programs=programs or ForkedPrograms(), **options)
 
     @functools.cached_property
     def _kept_token(self) -> str:
@@ -63,9 +67,11 @@ class Cloud(Daemons):
 
 
 @contextlib.contextmanager
-def running(directory: Path, *, database: str = "postgres", options: Options | None = None) -> Iterator[Cloud]:
+def running(
+    directory: Path, *, database: str = "postgres", hosts: int = 3, options: Options | None = None, programs: Programs | None = None,
+) -> Iterator[Cloud]:
     """A cloud that is up; ended and removed afterwards."""
-    cloud = Cloud(directory, database=database, hosts=3, options=options)
+    cloud = Cloud(directory, database=database, hosts=hosts, options=options, programs=programs)
     try:
         cloud.start()
         yield cloud

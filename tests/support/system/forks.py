@@ -2,7 +2,7 @@
 """Runs our programs as forks of one process that has imported them: a start, of which tests make hundreds, costs no imports.
 
 Run as a program with the number of an inherited socket, it answers one message after the other until the other side
-closes: JSON `{"program", "words", "environment", "namespaces"}` with four file descriptors: standard input, output and
+closes: JSON `{"program", "words", "environment", "namespaces", "has_session"}` with four file descriptors: standard input, output and
 error, and a pipe that gets two lines: the pid, and later the exit code.
 """
 
@@ -12,30 +12,37 @@ import atexit
 import contextlib
 import ctypes
 import functools
+import gc
 import importlib
+import importlib.metadata
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any, BinaryIO, NoReturn
 
 from tests.support.paths import ROOT
+from tools.lib.daemons import Programs, environment, program
+from tools.lib.services import Process, ServiceError
 from tools.lib.services.processes import is_readable
 
-# Their modules, with a function `execute(argv)` that returns the exit code.
-NOVA_LITE = "nova_lite.cmd.lite.main"
+NOVA_LITE = "nova-lite"
+# Modules whose `main()` is run as those that pip makes programs of.
 COMPUTE, NETWORK = "tests.support.system.compute_child", "tests.support.system.network_process"
-_PROGRAMS = (NOVA_LITE, COMPUTE, NETWORK)
 # What they import later, in every process anew.
 _LATER = ("alembic.command", "nova_lite.compute.virt.libvirt.driver", "nova_lite.network.linux.driver", "oslo_policy._external",
-          "futurist", "nova_lite.rpc.inprocess", "nova_lite.runtime.http.server", "paste.urlmap", "sqlalchemy.dialects.sqlite", "sqlite3")
+          "futurist", "nova_lite.rpc.inprocess", "nova_lite.runtime.http.server", "paste.urlmap", "psycopg2.extras", "pymysql",
+          "sqlalchemy.dialects.mysql.pymysql", "sqlalchemy.dialects.postgresql.psycopg2", "sqlalchemy.dialects.sqlite", "sqlite3")
 _NAMESPACES = ("net", "uts", "mnt")
 _END_S = 60.0
+_OUTPUT_S = 60.0
 
 
 class Fork:
@@ -80,14 +87,45 @@ class Fork:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
+    def forget(self) -> None:
+        """Let it run on; nobody needs its exit code."""
+        self._status.close()
+
+
+class Daemon(Process):
+    """A fork that is found and ended by its record, as other daemons are."""
+
+    def _spawn(self, argv: Sequence[str], *, env: Mapping[str, str] | None) -> int:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "ab") as log:
+            fork = start(Path(argv[0]).name, argv[1:], environment=os.environ if env is None else env, log=log, has_session=True)
+        fork.forget()
+        return fork.pid
+
+
+class ForkedPrograms(Programs):
+    """Our programs on native threads: eventlet must be chosen before what forks share is imported."""
+
+    def process(self, name: str, state_dir: Path) -> Process:
+        return Daemon(name, state_dir)
+
+    def output(self, name: str, *words: str) -> str:
+        with tempfile.TemporaryFile("w+") as log:
+            code, printed = start(name, words, environment=environment(), log=log, is_piped=True).communicate(_OUTPUT_S)
+            log.seek(0)
+            if code != 0:
+                raise ServiceError(f"{name} failed ({code}): {log.read().strip()}")
+        return printed
+
 
 def start(
     program: str, words: Sequence[str], *, environment: Mapping[str, str], log: IO[Any], namespaces_of: int | None = None,
-    is_piped: bool = False,
+    is_piped: bool = False, has_session: bool = False,
 ) -> Fork:
-    """`python -m PROGRAM WORDS…` in `/`; in the network, mount and UTS namespace of the process `namespaces_of`.
+    """`PROGRAM WORDS…` in `/`; in the network, mount and UTS namespace of the process `namespaces_of`.
 
-    Its output is in `log`; `is_piped`: only standard error is, the other two are the fork's `stdin` and `stdout`.
+    `program`: one that pip installs, or a module of the above. Its output is in `log`; `is_piped`: only standard error is,
+    the other two are the fork's `stdin` and `stdout`. `has_session`: it leads one of its own.
     """
     with contextlib.ExitStack() as theirs:
         reading, status = _pipe(theirs, ours=0)
@@ -99,7 +137,8 @@ def start(
         else:
             inner_in, inner_out = os.open(os.devnull, os.O_RDONLY), log.fileno()
             theirs.callback(os.close, inner_in)
-        request = {"program": program, "words": list(words), "environment": dict(environment), "namespaces": namespaces_of}
+        request = {"program": program, "words": list(words), "environment": dict(environment), "namespaces": namespaces_of,
+                   "has_session": has_session}
         socket.send_fds(_server(), [json.dumps(request).encode()], [inner_in, inner_out, log.fileno(), status])
     return Fork(os.fdopen(reading, "rb", buffering=0), stdin, stdout)
 
@@ -124,11 +163,15 @@ def _server() -> socket.socket:
 
 
 def _serve(requests: socket.socket) -> None:
-    modules = {name: importlib.import_module(name) for name in _PROGRAMS}
+    mains: dict[str, Callable[[], int | None]] = {
+        entry.name: entry.load() for entry in importlib.metadata.entry_points(group="console_scripts") if entry.module.startswith("nova_lite.")}
+    mains |= {name: importlib.import_module(name).main for name in (COMPUTE, NETWORK)}
     for name in _LATER:
         with contextlib.suppress(ModuleNotFoundError):  # libvirt, on a machine that has none
             importlib.import_module(name)
     assert threading.active_count() == 1, "a fork has only the thread that forks"
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy every page
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that look after a fork
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 4)
@@ -136,12 +179,12 @@ def _serve(requests: socket.socket) -> None:
             return
         if not os.fork():
             requests.close()
-            _look_after(json.loads(message), modules, *descriptors)
+            _look_after(json.loads(message), mains, *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _look_after(request: dict[str, Any], modules: Mapping[str, Any], stdin: int, stdout: int, stderr: int, status: int) -> NoReturn:
+def _look_after(request: dict[str, Any], mains: Mapping[str, Callable[[], int | None]], stdin: int, stdout: int, stderr: int, status: int) -> NoReturn:
     """Start it, report its pid, and its exit code in the end."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     child = os.fork()
@@ -150,7 +193,7 @@ def _look_after(request: dict[str, Any], modules: Mapping[str, Any], stdin: int,
         for number, descriptor in enumerate((stdin, stdout, stderr)):
             os.dup2(descriptor, number)
             os.close(descriptor)
-        _become(request, modules[request["program"]])
+        _become(request, mains[request["program"]])
     for descriptor in (0, 1, 2, stdin, stdout, stderr):
         os.close(descriptor)
     os.write(status, f"{child}\n".encode())
@@ -160,20 +203,22 @@ def _look_after(request: dict[str, Any], modules: Mapping[str, Any], stdin: int,
     os._exit(0)
 
 
-def _become(request: dict[str, Any], module: Any) -> NoReturn:
+def _become(request: dict[str, Any], main: Callable[[], int | None]) -> NoReturn:
     """The program: its namespaces, environment and exit code."""
     code = 1
     try:
         if request["namespaces"] is not None:
             _enter(request["namespaces"])
+        if request["has_session"]:
+            os.setsid()
         os.chdir("/")
         os.environ.clear()
         os.environ.update(request["environment"])
         from nova_lite.runtime import failpoints
 
         importlib.reload(failpoints)  # it reads the environment when it is imported
-        sys.argv = [request["program"], *request["words"]]
-        code = module.execute(request["words"])
+        sys.argv = [program(request["program"]), *request["words"]]
+        code = main() or 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     except BaseException:

@@ -62,13 +62,13 @@ class Rows:
 ROWS = Rows()
 
 
-def execute(argv: list[str]) -> int:
+def main() -> int:
     """Recover, then answer one line `{"method", "arguments"}` after the other until stdin ends.
 
     The method `at_once` takes a list of such requests and does them in eight threads, in any order; `set_rows`,
     `set_forwarding` and `set_addresses` say what the worker finds when it fetches.
     """
-    conf = options.load(argv, files=[])
+    conf = options.load(sys.argv[1:], files=[])
     driver = make_driver(conf, source=ROWS)
     driver.recover()
     print(json.dumps({"ready": True}), flush=True)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.support.system.all_in_one import AllInOne
+from tests.support.system.daemons import running
 from tests.support.system.stock import User, Warm
-from tools.lib.daemons import Daemons
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,12 +71,8 @@ def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         finally:
             process.stop()
         return
-    daemons = Daemons(directory / "cloud", hosts=1)
-    try:
-        daemons.start()
+    with running(directory / "cloud", hosts=1) as daemons:
         yield _furnish(warm, directory, daemons.clouds_yaml, daemons.url)
-    finally:
-        daemons.purge()
 
 
 def _furnish(warm: Warm, directory: Path, clouds_yaml: Path, url: str) -> Cloud:

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.system.forks import ForkedPrograms
 from tests.support.wait import wait_until
-from tools.lib.daemons import environment, program
-from tools.lib.services import Process, free_port
+from tools.lib.daemons import Programs, environment
+from tools.lib.services import free_port
 from tools.lib.services.processes import descendants
-from tools.lib.services.service import output_of
 
 WORKERS = 2
 ANSWERED_S = 15
@@ -30,7 +30,8 @@ class Api:
 
     def __init__(self, directory: Path, *, concurrency: str) -> None:
         self.port = free_port()
-        self._process = Process("nova-api", directory)
+        self._programs = Programs() if concurrency == "eventlet" else ForkedPrograms()
+        self._process = self._programs.process("nova-api", directory)
         conf = directory / "nova.conf"
         conf.write_text(f"""
 [DEFAULT]
@@ -48,8 +49,8 @@ connection = sqlite:///{directory}/nova.sqlite
         self._conf = str(conf)
 
     def start(self) -> None:
-        output_of([program("nova-lite"), "db", "sync", "--config-file", self._conf], env=environment())
-        self._process.start([program("nova-api"), "--config-file", self._conf], env=environment())
+        self._programs.output("nova-lite", "db", "sync", "--config-file", self._conf)
+        self._process.start([self._programs.path("nova-api"), "--config-file", self._conf], env=environment())
         wait_until(self.is_answering)
         wait_until(lambda: len(self.workers()) == WORKERS)
 

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import signal
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,33 +12,30 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.support.system import forks
 from tests.support.system.all_in_one import AllInOne
+from tests.support.system.daemons import running
 from tests.support.wait import wait_until
-from tools.lib.daemons import Daemons
+from tools.lib.daemons import environment
 from tools.lib.services import free_port
-
-_RUN = "import sys; from nova_lite.cmd import console_proxies; getattr(console_proxies, sys.argv.pop(1))()"
 
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[AllInOne]:
     tmp_path.chmod(0o755)  # PostgreSQL and RabbitMQ run as users of their own
     ports = {"vnc": {"novncproxy_port": free_port()}, "serial_console": {"serialproxy_port": free_port()}}
-    daemons = Daemons(tmp_path / "cloud", hosts=1, options=ports)
-    proxies = []
-    try:
-        daemons.start()
-        for name in ("novncproxy", "serialproxy"):
-            proxies.append(subprocess.Popen([sys.executable, "-c", _RUN, name, "--config-file", str(daemons.nova_conf)]))
-        client = AllInOne(tmp_path)
-        client.url, client.state = daemons.url, daemons.state_dir / "state"
-        client.log_in()
-        yield client
-    finally:
-        for proxy in proxies:
-            proxy.terminate()
-        codes = [proxy.wait(10) for proxy in proxies]
-        daemons.purge()
+    with running(tmp_path / "cloud", hosts=1, options=ports) as daemons, open(tmp_path / "proxies.log", "ab") as log:
+        proxies = [forks.start(name, ["--config-file", str(daemons.nova_conf)], environment=environment(), log=log)
+                   for name in ("nova-novncproxy", "nova-serialproxy")]
+        try:
+            client = AllInOne(tmp_path)
+            client.url, client.state = daemons.url, daemons.state_dir / "state"
+            client.log_in()
+            yield client
+        finally:
+            for proxy in proxies:
+                proxy.send_signal(signal.SIGTERM)
+            codes = [proxy.wait(10) for proxy in proxies]
     assert codes == [0, 0]
 
 

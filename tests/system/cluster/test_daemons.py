@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent import futures
@@ -16,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.system.daemons import MIB, Cloud, running
+from tests.support.system.forks import ForkedPrograms
 from tests.support.wait import wait_until
-from tools.lib.daemons import environment
-from tools.lib.services import Process
+from tools.lib.daemons import Programs, environment
+from tools.lib.services import ServiceError
 from tools.lib.services.service import write_private
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real parts run as their own users: needs root")
@@ -29,7 +29,8 @@ HUGE = 10 * 1024**3
 def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     database, concurrency = request.param
     directory: Path = tmp_path_factory.mktemp(f"daemons-{database}")
-    with running(directory, database=database, options={"DEFAULT": {"concurrency": concurrency}}) as started:
+    programs = Programs() if concurrency == "eventlet" else ForkedPrograms()
+    with running(directory, database=database, options={"DEFAULT": {"concurrency": concurrency}}, programs=programs) as started:
         yield started
 
 
@@ -94,15 +95,14 @@ def test_workers_end_with_their_parent(cloud: Cloud, after_s: float | None) -> N
 
 def test_a_second_worker_of_the_same_name_ends_and_serves_only_when_the_first_is_down(cloud: Cloud, wanted: dict[str, object]) -> None:
     for name in ("nova-network", "nova-compute"):
-        twin = subprocess.run([cloud.program(name), "--config-file", str(twin_conf(cloud))], env=environment(), capture_output=True, text=True, timeout=60, check=False)
-        last = twin.stderr.splitlines()[-1]
-        assert (twin.returncode, last.startswith(f"{name}: another {name} serves host fake: ")) == (1, True), twin.stderr
-        assert "Give each host a [DEFAULT] host of its own" in last
+        last_line = rf"{name}: another {name} serves host fake: [^\n]*Give each host a \[DEFAULT\] host of its own[^\n]*"
+        with pytest.raises(ServiceError, match=rf"(?s) failed \(1\): (.*\n)?{last_line}\Z"):
+            cloud.programs.output(name, "--config-file", str(twin_conf(cloud)))
     boots_and_deletes(cloud, wanted)
     cloud.crash("nova-compute")
-    twin = Process("twin", cloud.state_dir / "twin")
+    twin = cloud.programs.process("twin", cloud.state_dir / "twin")
     with forced_down(cloud):
-        twin.start([cloud.program("nova-compute"), "--config-file", str(twin_conf(cloud))], env=environment())
+        twin.start([cloud.programs.path("nova-compute"), "--config-file", str(twin_conf(cloud))], env=environment())
         wait_until(lambda: "is up on host fake" in twin.log.read_text())
     cloud.wait_until_up()
     boots_and_deletes(cloud, wanted)

@@ -14,7 +14,6 @@ import pytest
 from tests.support.system.daemons import Cloud, running
 from tests.support.wait import wait_until
 from tools.lib.daemons import environment
-from tools.lib.services import Process
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real parts run as their own users: needs root")
 NUMBER = 20
@@ -35,9 +34,9 @@ def second_host(cloud: Cloud) -> Iterator[None]:
     conf = cloud.state_dir / "other.conf"
     conf.write_text(cloud.nova_conf.read_text().replace("host = fake\n", f"host = {OTHER}\n").replace(
         f"state_path = {cloud.state_dir}/state", f"state_path = {cloud.state_dir}/{OTHER}").replace("fake_hosts = 3", "fake_hosts = 1"))
-    workers = {name: Process(f"{name}-{OTHER}", cloud.state_dir / "log") for name in ("nova-compute", "nova-network")}
+    workers = {name: cloud.programs.process(f"{name}-{OTHER}", cloud.state_dir / "log") for name in ("nova-compute", "nova-network")}
     for name, process in workers.items():
-        process.start([cloud.program(name), "--config-file", str(conf)], env=environment())
+        process.start([cloud.programs.path(name), "--config-file", str(conf)], env=environment())
     try:
         yield
     finally:
