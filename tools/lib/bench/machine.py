@@ -33,10 +33,16 @@ def find_pids(args: argparse.Namespace) -> dict[int, str]:
         for pid in pids():
             if pid != os.getpid() and _uses(pid, directory):
                 found[pid] = name_of(pid)
-    for pid in pids():  # workers of those
-        if stat_of(pid) and int(stat_of(pid)[1]) in found:
-            found.setdefault(pid, name_of(pid))
+    add_children(found)
     return dict(sorted(found.items()))
+
+
+def add_children(found: dict[int, str]) -> None:
+    """Take in what the daemons have started since: PostgreSQL has a process for each connection."""
+    for pid in pids():
+        fields = stat_of(pid)
+        if fields and int(fields[1]) in found:
+            found.setdefault(pid, name_of(pid))
 
 
 def pids() -> Iterator[int]:
@@ -75,7 +81,8 @@ def name_of(pid: int) -> str:
 
 
 def cpu_s(found: dict[int, str]) -> dict[str, float]:
-    """User and system seconds so far, by name."""
+    """User and system seconds so far, by name; what was started since it was found is added to it."""
+    add_children(found)
     tick, sums = os.sysconf("SC_CLK_TCK"), dict.fromkeys(found.values(), 0.0)
     for pid, name in found.items():
         fields = stat_of(pid)
