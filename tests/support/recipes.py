@@ -75,9 +75,10 @@ class Copy:
             if (ROOT / name).is_file():
                 (directory / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, directory / name, follow_symlinks=False)
-        # What mypy knows of the tree: it looks at the files that a recipe changes, instead of all.
-        if (ROOT / ".mypy_cache").is_dir():
-            shutil.copytree(ROOT / ".mypy_cache", directory / ".mypy_cache")
+        # What Python has compiled and mypy knows of the tree: each check would do it anew for all files, not only for those that a recipe changes.
+        for cache in (ROOT / ".mypy_cache", *(cache for part in ("nova_lite", "tests", "tools") for cache in (ROOT / part).rglob("__pycache__"))):
+            if cache.is_dir():
+                shutil.copytree(cache, directory / cache.relative_to(ROOT))
         # Tests of the tree read which files there are from git.
         subprocess.run(["git", "init", "-q", "."], cwd=directory, check=True)
 

@@ -18,7 +18,8 @@ def test_a_child_that_started_since_is_counted_from_its_start() -> None:
     with subprocess.Popen([sys.executable, "-c", _PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         found = {parent.pid: "postgres"}
         before = machine.cpu_s(found)
-        assert parent.stdin is not None and parent.stdout is not None
+        assert parent.stdin is not None
+        assert parent.stdout is not None
         parent.stdin.write(b"\n")
         parent.stdin.flush()
         assert parent.stdout.readline() == b"done\n"
