@@ -351,13 +351,20 @@ def test_the_same_daemons_work_with_mariadb(tmp_path: Path, image: Path) -> None
     with running(tmp_path / "state", "--db", "mariadb", "--hosts", "1") as cloud:
         assert "mariadb " in tool("status", "--state", cloud.state).stdout
         cloud.make("image", "create", "--file", str(image), "--disk-format", "qcow2", "guest")
-        cloud.make("network", "create", "net")
+        network = cloud.make("network", "create", "net")
         cloud.make("subnet", "create", "--network", "net", "--subnet-range", "10.20.0.0/24", "subnet")
         server = cloud.make("server", "create", "--image", "guest", "--flavor", "m1.nano", "--network", "net", "--wait", "s")
-        assert cloud.openstack("server", "show", server, "-f", "json")["status"] == "ACTIVE"
-        cloud.wait_for_line(server, "READY", seconds=BOOT_S)
+        shown = cloud.openstack("server", "show", server, "-f", "json")
+        assert (shown["status"], shown["OS-EXT-SRV-ATTR:host"]) == ("ACTIVE", "h1")
+        found = cloud.inventory("h1")
+        assert re.fullmatch(r"\d+ +instance-\S+ +running", str(found["guests"]))
+        assert (found["instances"], found["networks"]) == ([server], [f"{network}.json"])
+        assert found["namespaces"] != []
+        assert found["filters"] != []
         cloud.openstack("server", "delete", "--wait", server)
         assert cloud.openstack("server", "list", "-f", "json") == []
+        cloud.openstack("network", "delete", network)
+        wait(functools.partial(cloud.inventory, "h1"), NOTHING)
 
 
 def wait(read: Callable[[], object], expected: object, *, seconds: float = 60) -> None:
