@@ -42,7 +42,7 @@ _LATER = ("alembic.command", "nova_lite.compute.virt.libvirt.driver", "nova_lite
           "sqlalchemy.dialects.mysql.pymysql", "sqlalchemy.dialects.postgresql.psycopg2", "sqlalchemy.dialects.sqlite", "sqlite3")
 _NAMESPACES = ("net", "uts", "mnt")
 _END_S = 60.0
-_OUTPUT_S = 60.0
+_RUN_S = 60.0
 
 
 class Fork:
@@ -110,12 +110,18 @@ class ForkedPrograms(Programs):
         return Daemon(name, state_dir)
 
     def output(self, name: str, *words: str) -> str:
-        with tempfile.TemporaryFile("w+") as log:
-            code, printed = start(name, words, environment=environment(), log=log, is_piped=True).communicate(_OUTPUT_S)
-            log.seek(0)
-            if code != 0:
-                raise ServiceError(f"{name} failed ({code}): {log.read().strip()}")
-        return printed
+        done = run(name, *words)
+        if done.returncode != 0:
+            raise ServiceError(f"{name} failed ({done.returncode}): {done.stderr.strip()}")
+        return done.stdout
+
+
+def run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """One that ends by itself, in the environment of tests."""
+    with tempfile.TemporaryFile("w+") as log:
+        code, printed = start(program, words, environment={**environment(), "PYTHONPATH": str(ROOT)}, log=log, is_piped=True).communicate(_RUN_S)
+        log.seek(0)
+        return subprocess.CompletedProcess([program, *words], code, printed, log.read())
 
 
 def start(

@@ -16,26 +16,11 @@ import nova_lite
 from nova_lite.cmd.lite.main import parser
 from nova_lite.db import migrate
 from nova_lite.db.engine import Database
+from tests.support.system.forks import run
 from tools.lib.services import free_port
 
 [SUBCOMMANDS] = [action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
-DAEMONS = {"nova-api": "nova_lite.cmd.api:main", "nova-conductor": "nova_lite.cmd.conductor:main",
-           "nova-serialproxy": "nova_lite.cmd.console_proxies:serialproxy"}
-OTHERS = {"nova-compute": "nova_lite.cmd.compute:main", "nova-novncproxy": "nova_lite.cmd.console_proxies:novncproxy",
-          "nova-scheduler": "nova_lite.cmd.scheduler:main"}
-
-
-def nova_lite_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-W", "ignore", "-m", "nova_lite.cmd.lite", *arguments], capture_output=True, text=True,
-                          timeout=60, check=False)
-
-
-def daemon(name: str, *arguments: str, without: str = "") -> subprocess.CompletedProcess[str]:
-    """Run it on a machine that lacks the Python package `without`."""
-    module, _, function = {**DAEMONS, **OTHERS}[name].partition(":")
-    program = f"import sys; sys.argv[0] = {name!r}; sys.modules[{without!r}] = None; from {module} import {function}; {function}()"
-    return subprocess.run([sys.executable, "-W", "ignore", "-c", program, *arguments], capture_output=True, text=True,
-                          timeout=60, check=False)
+WITHOUT_LIBVIRT = "import sys; sys.modules['libvirt'] = None; from nova_lite.cmd.compute import main; main()"
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
@@ -56,12 +41,12 @@ def test_every_argument_of_a_command_is_explained() -> None:
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    assert nova_lite_command("--version").stdout == f"nova_lite {nova_lite.__version__}\n"
-    assert daemon("nova-conductor", "--version").stdout == f"nova_lite {nova_lite.__version__}\n"
+    assert run("nova-lite", "--version").stdout == f"nova_lite {nova_lite.__version__}\n"
+    assert run("nova-conductor", "--version").stdout == f"nova_lite {nova_lite.__version__}\n"
 
 
 def test_a_missing_nova_conf_is_status_2_and_one_line() -> None:
-    process = nova_lite_command("db", "sync", "--config-file", "/nowhere/nova.conf")
+    process = run("nova-lite", "db", "sync", "--config-file", "/nowhere/nova.conf")
     assert process.returncode == 2
     [line] = process.stderr.splitlines()
     assert line.startswith("nova-lite: ")
@@ -71,7 +56,7 @@ def test_a_missing_nova_conf_is_status_2_and_one_line() -> None:
 def test_a_database_that_does_not_answer_is_status_1_and_one_line(tmp_path: Path) -> None:
     config = tmp_path / "nova.conf"
     config.write_text("[database]\nconnection = postgresql+psycopg2://nova:secret@127.0.0.1:1/nova\n")
-    process = nova_lite_command("db", "sync", "--state", str(tmp_path), "--config-file", str(config))
+    process = run("nova-lite", "db", "sync", "--state", str(tmp_path), "--config-file", str(config))
     assert process.returncode == 1
     [line] = process.stderr.splitlines()
     assert line.startswith("nova-lite: database: ")
@@ -79,7 +64,7 @@ def test_a_database_that_does_not_answer_is_status_1_and_one_line(tmp_path: Path
 
 
 def test_a_state_directory_that_cannot_be_made_is_status_1_and_one_line() -> None:
-    process = nova_lite_command("db", "sync", "--state", "/dev/null/state")
+    process = run("nova-lite", "db", "sync", "--state", "/dev/null/state")
     assert process.returncode == 1
     assert len(process.stderr.splitlines()) == 1
     assert "/dev/null/state" in process.stderr
@@ -92,11 +77,11 @@ def test_output_that_nobody_reads_on_is_no_traceback() -> None:
     assert process.stderr == ""
 
 
-@pytest.mark.parametrize("name", DAEMONS)
+@pytest.mark.parametrize("name", ["nova-api", "nova-conductor", "nova-serialproxy"])
 def test_a_daemon_with_an_invalid_nova_conf_ends_with_status_2_and_its_name(name: str, tmp_path: Path) -> None:
     config = tmp_path / "nova.conf"
     config.write_text("[DEFAULT]\nreport_interval = often\n")
-    process = daemon(name, "--config-file", str(config))
+    process = run(name, "--config-file", str(config))
     assert process.returncode == 2
     [line] = process.stderr.splitlines()
     assert line.startswith(f"{name}: ")
@@ -106,7 +91,7 @@ def test_a_daemon_with_an_invalid_nova_conf_ends_with_status_2_and_its_name(name
 def test_an_api_without_its_paste_file_ends_with_status_1_and_says_so_last(tmp_path: Path) -> None:
     config = tmp_path / "nova.conf"
     config.write_text(f"[DEFAULT]\npaste_config = missing.ini\nstate_path = {tmp_path}\n[api]\nport = {free_port()}\n")
-    process = daemon("nova-api", "--config-file", str(config))
+    process = run("nova-api", "--config-file", str(config))
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith("nova-api: paste file missing.ini ")
 
@@ -115,8 +100,8 @@ def test_a_paste_file_of_release_0_1_is_one_line_that_names_the_new_one_and_the_
     stale, config = tmp_path / "api-paste.ini", tmp_path / "nova.conf"
     stale.write_text("[app:api]\npaste.app_factory = nova_lite.api.wsgi.paste:versions\n")
     config.write_text(f"[DEFAULT]\nstate_path = {tmp_path}\n[api]\nport = {free_port()}\n")
-    processes = {"nova-api": daemon("nova-api", "--config-file", str(config))}
-    processes["nova-lite"] = nova_lite_command("up", "--fake", "--config-file", str(config))
+    processes = {"nova-api": run("nova-api", "--config-file", str(config))}
+    processes["nova-lite"] = run("nova-lite", "up", "--fake", "--config-file", str(config))
     assert [process.returncode for process in processes.values()] == [1, 1]
     packaged = Path(nova_lite.__file__).parent / "etc" / "api-paste.ini"
     assert [process.stderr.splitlines()[-1] for process in processes.values()] == [
@@ -137,7 +122,7 @@ def _make_database(state: Path, revision: str | None) -> None:
 
 def test_a_database_of_a_newer_release_is_status_1_and_one_line(tmp_path: Path) -> None:
     _make_database(tmp_path, "9999")
-    process = nova_lite_command("db", "sync", "--state", str(tmp_path))
+    process = run("nova-lite", "db", "sync", "--state", str(tmp_path))
     assert process.returncode == 1
     [line] = process.stderr.splitlines()
     assert line == (f"nova-lite: the database is at revision 9999, and this release knows {migrate.head()} at most: "
@@ -146,7 +131,7 @@ def test_a_database_of_a_newer_release_is_status_1_and_one_line(tmp_path: Path) 
 
 def test_a_cloud_that_does_not_start_in_the_background_says_why(tmp_path: Path) -> None:
     _make_database(tmp_path, "9999")
-    process = nova_lite_command("up", "--fake", "--background", "--state", str(tmp_path), "--port", str(free_port()))
+    process = run("nova-lite", "up", "--fake", "--background", "--state", str(tmp_path), "--port", str(free_port()))
     assert process.returncode == 1
     [line] = process.stderr.splitlines()
     assert line.startswith("nova-lite: the cloud did not start; ")
@@ -161,7 +146,7 @@ def test_a_daemon_on_the_database_of_another_release_says_last_what_to_do(name: 
     _make_database(tmp_path, revision)
     config.write_text(f"[DEFAULT]\nstate_path = {tmp_path}\ntransport_url = inprocess://\n[api]\nport = {free_port()}\n"
                       f"[vnc]\nnovncproxy_port = {free_port()}\n[serial_console]\nserialproxy_port = {free_port()}\n")
-    process = daemon(name, "--config-file", str(config))
+    process = run(name, "--config-file", str(config))
     assert process.returncode == 1
     assert "Traceback" not in process.stderr
     needed = f"and this release needs {migrate.head()}: run nova-lite db sync --config-file {config}"
@@ -173,7 +158,8 @@ def test_a_daemon_on_the_database_of_another_release_says_last_what_to_do(name: 
 def test_a_compute_worker_without_libvirts_package_ends_with_status_1_and_names_it(tmp_path: Path) -> None:
     config = tmp_path / "nova.conf"
     config.write_text(f"[DEFAULT]\nstate_path = {tmp_path}\n")
-    process = daemon("nova-compute", "--config-file", str(config), without="libvirt")
+    process = subprocess.run([sys.executable, "-W", "ignore", "-c", WITHOUT_LIBVIRT, "--config-file", str(config)],
+                             capture_output=True, text=True, timeout=60, check=False)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1] == (
         "nova-compute: [compute] driver is libvirt, and the Python package libvirt-python is not installed: "
@@ -181,7 +167,7 @@ def test_a_compute_worker_without_libvirts_package_ends_with_status_1_and_names_
 
 
 def test_the_help_of_a_daemon_has_an_example_and_its_exit_statuses() -> None:
-    text = " ".join(daemon("nova-conductor", "--help").stdout.split())
+    text = " ".join(run("nova-conductor", "--help").stdout.split())
     assert "Run the workflows of servers and the reconcilers." in text
     assert "Example: nova-conductor --config-file /etc/nova/nova.conf." in text
     assert "Exit status: 0 " in text
