@@ -47,8 +47,9 @@ class Database:
         # Parameters of a statement that failed, such as user data, do not reach the log.
         options: dict[str, Any] = {"hide_parameters": True}
         if not self.is_sqlite:
-            options |= {"pool_size": pool_size, "max_overflow": 0, "isolation_level": "READ COMMITTED", "pool_timeout": limit_s or 30,
-                        "connect_args": deadlines.connect_args(self.url, connect_s=connect_s, lost_s=lost_s)}
+            # The connection used last first: what it runs often is prepared, and those that only a rush needed stay small.
+            options |= {"pool_size": pool_size, "max_overflow": 0, "pool_use_lifo": True, "pool_timeout": limit_s or 30,
+                        "isolation_level": "READ COMMITTED", "connect_args": deadlines.connect_args(self.url, connect_s=connect_s, lost_s=lost_s)}
         if prepares and self.url.get_driver_name() == "psycopg2":
             from nova_lite.db import prepared  # noqa: PLC0415 - loads the driver, which other databases do not need
 

@@ -28,7 +28,7 @@ MANY = 4
 ADMIN = PROJECTS["admin"]
 # Routes whose path has at most a server's id: lists, and what a server has once.
 LISTS = [route for route in SERVICES["compute"].routes
-         if route.method == "GET" and route.status == 200 and not route.path.endswith("/diagnostics")  # calls a worker
+         if route.method == "GET" and route.status == 200 and not route.path.endswith(("/diagnostics", "/os-audit"))  # call workers
          and set(re.findall(r"{(\w+)}", route.path)) <= {"server_id"}]
 
 
