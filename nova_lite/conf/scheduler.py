@@ -34,8 +34,9 @@ Maximum age of the scheduler's view of hosts, in seconds; 0 reads
 all hosts for each placement.
 
 A claim is checked by the database in any case, so an old view costs
-a second choice and never overcommits. Raise it in a cloud of
-thousands of hosts to save reads; new or enabled hosts are then used
-later.
+a second choice and never overcommits. A host that was disabled just
+now may still get servers for so long. Raise it in a cloud of
+thousands of hosts to save reads; new, enabled and disabled hosts are
+then noticed later.
 """),
 ]
