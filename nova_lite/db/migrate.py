@@ -126,6 +126,7 @@ def _lock(connection: sa.Connection) -> None:
     if backend == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(823540017)"))
     elif _commits_ddl(connection):
-        connection.execute(sa.text("SELECT GET_LOCK('nova_lite_migrate', 60)"))
+        while connection.scalar(sa.text("SELECT GET_LOCK('nova_lite_migrate', 60)")) != 1:
+            LOG.info("another process upgrades the database; waiting for it")
     else:
         connection.execute(sa.text("SELECT 1"))  # begins a transaction, which takes SQLite's one writer lock

@@ -121,6 +121,10 @@ class Connection(psycopg2.extensions.connection):  # type: ignore[misc]  # as ab
                     cursor.execute(f"ROLLBACK TO {made.name}; RELEASE {made.name}")
                 # Its name says that it is the same.
                 is_there = isinstance(error, psycopg2.errors.DuplicatePreparedStatement)
+            except psycopg2.Error:  # such as a timeout: a statement that was given up here may be gone or not
+                self._kept.clear()
+                self._cleanup = "DEALLOCATE ALL; "
+                raise
         self._cleanup = ""
         return is_there
 

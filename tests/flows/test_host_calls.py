@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -96,6 +97,19 @@ def test_no_more_hosts_are_called_at_once_than_the_bound() -> None:
 
     HostCalls(at_once=4, round_s=30).run({f"host-{number}": call for number in range(12)})
     assert (len(seen), max(seen)) == (12, 4)
+
+
+def test_no_thread_stays_when_all_calls_have_ended() -> None:
+    """An audit makes its calls anew each time."""
+    before = set(threading.enumerate())
+    calls = HostCalls(at_once=4)
+    for _ in range(2):
+        done: list[str] = []
+        calls.run({f"host-{number}": functools.partial(done.append, str(number)) for number in range(6)})
+        assert len(done) == 6
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_call_that_breaks_ends_no_thread() -> None:

@@ -25,8 +25,8 @@ def parse(text: str) -> Version:
 
     :raises errors.BadRequest: not a version string.
     """
-    if not re.fullmatch(r"[1-9][0-9]*\.(0|[1-9][0-9]*)", text):
-        raise errors.BadRequest(reason=f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.")
+    if not re.fullmatch(r"[1-9][0-9]{0,5}\.(0|[1-9][0-9]{0,5})", text):
+        raise errors.BadRequest(reason=f"API Version String {text[:40]} is of invalid format. Must be of format MajorNum.MinorNum.")
     major, minor = text.split(".")
     return Version(int(major), int(minor))
 

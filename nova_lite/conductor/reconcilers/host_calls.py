@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import queue
+import collections
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ class HostCalls:
     ) -> None:
         self.owns = owns
         self._at_once, self._round_s = at_once, round_s
-        self._queue: queue.SimpleQueue[tuple[str, Callable[[], None]]] = queue.SimpleQueue()
+        self._queue: collections.deque[tuple[str, Callable[[], None]]] = collections.deque()
         self._changed = threading.Condition()
         self._busy: set[str] = set()
         self._threads = 0
@@ -39,7 +39,7 @@ class HostCalls:
             free = [host for host in calls if host not in self._busy]
             self._busy.update(free)
             for host in free:
-                self._queue.put((host, calls[host]))
+                self._queue.append((host, calls[host]))
             while self._threads < min(self._at_once, len(self._busy)):
                 self._threads += 1
                 threading.Thread(target=self._work, name=f"host-calls-{self._threads}", daemon=True).start()
@@ -48,8 +48,8 @@ class HostCalls:
                 self._changed.wait(left_s)
 
     def _work(self) -> None:
-        while True:
-            host, call = self._queue.get()
+        while (queued := self._next()) is not None:
+            host, call = queued
             try:
                 call()
             except Exception:  # whatever broke, the next round may succeed
@@ -57,3 +57,11 @@ class HostCalls:
             with self._changed:
                 self._busy.discard(host)
                 self._changed.notify_all()
+
+    def _next(self) -> tuple[str, Callable[[], None]] | None:
+        """The next call; None: there is none, and the thread ends, since nobody ends these calls."""
+        with self._changed:
+            if self._queue:
+                return self._queue.popleft()
+            self._threads -= 1
+            return None

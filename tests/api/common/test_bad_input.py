@@ -286,7 +286,8 @@ def test_another_flaw(stage: Stage, method: str, path: str, body: Any, expected:
 
 
 @pytest.mark.parametrize(("headers", "status"), [({"Content-Type": "text/plain"}, 415), ({"OpenStack-API-Version": "compute 9.9"}, 406),
-                                                 ({"OpenStack-API-Version": "compute newest"}, 400)])
+                                                 ({"OpenStack-API-Version": "compute newest"}, 400),
+                                                 ({"OpenStack-API-Version": f"compute 2.{'9' * 5000}"}, 400)])
 def test_a_form_that_the_api_does_not_speak(stage: Stage, headers: dict[str, str], status: int) -> None:
     assert refused(stage, "POST", "/v2.1/servers", stage.server(), headers=headers)[0] == status
 

@@ -176,6 +176,27 @@ def test_what_is_kept_is_bounded(database: Database) -> None:
         assert len(connection._uses) <= 1000
 
 
+def test_a_timeout_while_one_is_prepared_for_another_does_not_spoil_the_connection(postgres: Postgres, database: Database) -> None:
+    other = Database(postgres.url(), pool_size=1)
+    with database.reader() as session:
+        connection: Any = session.connection().connection.dbapi_connection
+        with connection.cursor() as cursor:
+            for number in range(100 * OFTEN):
+                cursor.execute(f"SELECT 1 AS n{number // OFTEN}", {})
+        for _ in range(OFTEN - 1):
+            session.execute(FIND, {"i": 1})
+        session.execute(sa.text("SET statement_timeout = 50"))
+        with other.writer() as holder:
+            holder.execute(sa.text("LOCK TABLE t"))
+            with pytest.raises(sa.exc.OperationalError, match="timeout"):
+                session.execute(FIND, {"i": 1})
+        for number in range(2):
+            assert often(session, sa.text(f"SELECT i + {number} FROM t WHERE i = :i"), i=1) == [[(1 + number,)]] * OFTEN
+        assert often(session, i=1) == [[(1, "1")]] * OFTEN
+        assert len(prepared(session)) == 3
+    other.close()
+
+
 def test_a_long_list_is_not_prepared(database: Database) -> None:
     some = sa.text("SELECT s FROM t WHERE i IN :some").bindparams(sa.bindparam("some", expanding=True))
     with database.reader() as session:

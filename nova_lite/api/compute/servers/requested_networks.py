@@ -41,6 +41,7 @@ def resolve(req: Request, params: str | list[dict[str, Any]] | None, *, rng: ran
         if len(usable) > 1:
             raise errors.Conflict(reason=auto_networks.AMBIGUOUS)
         if params == "auto" and not usable:
+            security_groups.default_id(req.db, req.ctxt.project_id)  # before the quota lock, as decisions/0024 has it
             usable = [auto_networks.obtain(req.db, req.conf, req.ctxt.project_id, rng=rng)]
         return [Nic(network) for network in usable]
     assert not isinstance(params, str)  # the schema allows no other text

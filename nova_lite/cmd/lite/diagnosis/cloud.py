@@ -99,7 +99,8 @@ def check_services(conf: cfg.ConfigOpts) -> Finding:
     if any((service.seen_at - now).total_seconds() > _CLOCK_SKEW_S for service in services):
         return problem("a heartbeat has a time in the future: the database's clock was set back",
                        "set all clocks by NTP, then restart the services")
-    outdated = [f"{service.binary} on {service.host}" for service in services if service.is_outdated]
+    dead = [service for service in services if not hosts.is_alive(service, now=now, down_time_s=conf.service_down_time)]
+    outdated = [f"{service.binary} on {service.host}" for service in services if service.is_outdated and service not in dead]
     if outdated:
         return problem(f"of an earlier release, which does not understand requests: {', '.join(outdated)}",
                        "install this release there, and restart them (docs/operating.md, Upgrades)")
@@ -108,8 +109,7 @@ def check_services(conf: cfg.ConfigOpts) -> Finding:
     if disabled:
         return problem(f"no guests can be created on {'; '.join(disabled)}",
                        "see the check of libvirt on that host; it is enabled again once libvirt answers")
-    down = [f"{service.binary} on {service.host}" for service in services
-            if not hosts.is_alive(service, now=now, down_time_s=conf.service_down_time)]
+    down = [f"{service.binary} on {service.host}" for service in dead]
     if down:
         return problem(f"no heartbeat for {conf.service_down_time} s: {', '.join(down)}",
                        "restart them; remove rows of hosts that are gone: openstack compute service delete")

@@ -30,6 +30,10 @@ _ALL_KEYS = (
     ("subnets", "network_id", "networks", ""), ("users", "domain_id", "domains", ""),
 )
 
+# Ids that no foreign key holds to.
+_WITHOUT_KEY = (("security_group_rules", "remote_group_id", "security_groups"), *(
+    (table, "project_id", "projects") for table in ("networks", "subnets", "ports", "security_groups", "security_group_rules", "floating_ips", "routers")))
+
 
 def upgrade() -> None:
     """Writes each table anew, without the foreign keys, which MariaDB lets nobody change; each statement commits by itself.
@@ -41,6 +45,11 @@ def upgrade() -> None:
         return
     op.execute(f"ALTER DATABASE {_TO}")
     tables = connection.scalars(sa.text(_FOLDING)).all()
+    for table, column, referred in (*((table, column, referred) for table, column, referred, _ in _ALL_KEYS), *_WITHOUT_KEY):
+        # What named a row in other letters, as clients did, shall name it afterwards too. A cut run had done all of this before it wrote a table.
+        if {table, referred} <= set(tables):
+            op.execute(f"UPDATE `{table}` AS t JOIN `{referred}` AS r ON t.`{column}` = r.id SET t.`{column}` = r.id "
+                       f"WHERE BINARY t.`{column}` <> BINARY r.id")
     if tables:
         for table, key in connection.execute(sa.text(_KEYS)).all():
             op.execute(f"ALTER TABLE `{table}` DROP FOREIGN KEY IF EXISTS `{key}`")
