@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.lib.quickstart.setup import DEFAULT_STATE, ROOT
+from tools.lib.quickstart.setup import DEFAULT_STATE, DEFAULT_VENV, options_of
 from tools.lib.services import Libvirtd
 
 _EPILOG = """\
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="tools/down", description="Stop what tools/quickstart started.",
                                      epilog=_EPILOG)  # fmt: skip
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE, metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", metavar="DIR", help="default: .venv in the clone")
+    parser.add_argument("--venv", type=Path, default=DEFAULT_VENV, metavar="DIR", help="default: .venv in the clone")
     parser.add_argument("--purge", action="store_true",
                         help="also remove guests, networks, the libvirtd that was started for them, and all state")  # fmt: skip
     options = parser.parse_args(arguments)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     if status:
         return status
     if not options.purge:
-        where = "" if state == DEFAULT_STATE else f" --state {state}"
+        where = options_of(state, options.venv.absolute())
         print(f"guests keep running; tools/quickstart{where} brings the cloud back, tools/down --purge{where} removes all of it")
         return 0
     if libvirtd is not None:

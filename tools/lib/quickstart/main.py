@@ -14,7 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.lib.quickstart.screen import Failed, Screen, Step
-from tools.lib.quickstart.setup import CLOUD, DEFAULT_PORT, DEFAULT_STATE, ROOT, Setup, prepare
+from tools.lib.quickstart.setup import (
+    CLOUD,
+    DEFAULT_PORT,
+    DEFAULT_STATE,
+    DEFAULT_VENV,
+    ROOT,
+    Setup,
+    options_of,
+    prepare,
+)
 
 # How the second half, which runs in the virtualenv, learns of the first.
 _RESUME = "NOVA_LITE_QUICKSTART"
@@ -36,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
                         help="where everything is kept (default: %(default)s)")  # fmt: skip
     parser.add_argument("--port", type=int, metavar="N",
                         help=f"port of the API (default: as before, else {DEFAULT_PORT})")  # fmt: skip
-    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", metavar="DIR",
+    parser.add_argument("--venv", type=Path, default=DEFAULT_VENV, metavar="DIR",
                         help="the virtualenv (default: .venv in the clone)")  # fmt: skip
     options = parser.parse_args(arguments)
     setup = Setup(state=options.state.absolute(), port=options.port, venv=options.venv.absolute())
@@ -147,7 +156,7 @@ def _boot_first(setup: Setup, screen: Screen) -> None:
 
 
 def _how_to_go_on(setup: Setup, ssh: list[str]) -> None:
-    state = "" if setup.state == DEFAULT_STATE else f" --state {shlex.quote(str(setup.state))}"
+    state, both = options_of(setup.state), options_of(setup.state, setup.venv)
     bin_directory = setup.venv / "bin"
     print(f"""
 To go on:
@@ -156,4 +165,4 @@ To go on:
   {shlex.join(ssh)}
   nova-lite doctor{state}     # what this machine lacks
   nova-lite audit{state}      # what the cloud's parts disagree about
-To stop: tools/down{state}   and to remove everything: tools/down --purge{state}""", flush=True)
+To stop: tools/down{both}   and to remove everything: tools/down --purge{both}""", flush=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -18,11 +19,18 @@ from tools.lib.services.processes import identify
 ROOT = Path(__file__).resolve().parents[3]
 CLOUD = "nova-lite"
 DEFAULT_STATE = Path("/var/lib/nova-lite")
+DEFAULT_VENV = ROOT / ".venv"
 DEFAULT_PORT = 8774
 # Packages take 1.2 GB on a bare Debian, the virtualenv 0.3, the image with its parts 0.3.
 _LEAST_FREE_MB = 1024
 _SYSTEMD = Path("/run/systemd/system")
 _OWN_LINE = re.compile(r"(?:tools/install: |guest-image +[0-9.]+ s +)(.*)")
+
+
+def options_of(state: Path, venv: Path | None = None) -> str:
+    """Options by which our commands work on this cloud, each with a space before it; none for what is the default."""
+    given = {"--state": (state, DEFAULT_STATE), "--venv": (venv or DEFAULT_VENV, DEFAULT_VENV)}
+    return "".join(f" {name} {shlex.quote(str(value))}" for name, (value, default) in given.items() if value != default)
 
 
 class Setup:
@@ -61,7 +69,7 @@ class Setup:
             self._require_free_port()
         elif self._known_port not in (None, self.port):
             raise Failed(f"the cloud of {self.state} runs on port {self._known_port} (pid {pid})",
-                         remedy=f"leave --port away, or stop it first: tools/down --state {self.state}")  # fmt: skip
+                         remedy=f"leave --port away, or stop it first: tools/down{options_of(self.state, self.venv)}")  # fmt: skip
         step.did = f"root on {release['PRETTY_NAME']}, {free_mb // 1024} GB free, port {self.port}"
         step.did += " is our cloud's" if pid else " is free"
 
