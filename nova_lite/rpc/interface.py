@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import threading
 import time
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, Self, TypeVar
 
 import oslo_messaging as messaging
@@ -130,7 +131,8 @@ class _Sender:
                 return None
             try:
                 result = prepared.call(ctxt.to_wire(), name, **wire) if request is None else self._call_signed(prepared, name, request)
-                return payload.from_wire(returns, result)
+                with self._reading():
+                    return payload.from_wire(returns, result)
             except messaging.MessagingTimeout as late:
                 where = self._host or "any host"
                 raise errors.ServiceDown(service=self._name, host=where, reason="no answer in time") from late
@@ -166,14 +168,30 @@ class _Sender:
             if not self._signer.is_required and not isinstance(error, signing.Refused):
                 raise
             raise errors.ServiceDown(service=self._name, host=where, reason=f"an answer that is not signed is refused: {error}") from error
-        if "error" in answer:
-            kind, text, fields = answer["error"]
-            refusal = getattr(errors, kind, errors.NovaLiteError)(text)
-            refusal.kwargs = fields
-            raise refusal
-        if "exception" in answer:
-            raise messaging.RemoteError(*answer["exception"])
-        return answer["result"]
+        with self._reading():
+            raised = _raised(answer)
+            if raised is None:
+                return answer["result"]
+        raise raised
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """:raises errors.ServiceDown: what was answered is nothing that the method answers."""
+        try:
+            yield
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise errors.ServiceDown(service=self._name, host=self._host or "any host", reason="its answer cannot be read") from error
+
+
+def _raised(answer: dict[str, Any]) -> Exception | None:
+    """The error in a signed answer; None: it has a result."""
+    if "error" in answer:
+        kind, text, fields = answer["error"]
+        refusal: errors.NovaLiteError = getattr(errors, kind, errors.NovaLiteError)(str(text))
+        refusal.kwargs = dict(fields)
+        return refusal
+    failure: Exception | None = messaging.RemoteError(*answer["exception"]) if "exception" in answer else None
+    return failure
 
 
 def _kind(error: Exception) -> str:

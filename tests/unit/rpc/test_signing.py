@@ -18,6 +18,7 @@ from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.context import Context
 from nova_lite.rpc import signing, transport
+from nova_lite.rpc.compute import OwnedGuests
 from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.interface import Interface, call, cast, serve
 from nova_lite.rpc.signing import Refused, Signer, host_key
@@ -46,6 +47,15 @@ class NewProbe(Interface):
 
     @call(since="1.0", timeout_s=5)
     def measure(self, ctxt: Context) -> int: ...
+
+
+class Listing(Interface):
+    """With an answer that is made of payloads."""
+
+    topic, version = "probe", "1.0"
+
+    @call(since="1.0", timeout_s=5)
+    def list(self, ctxt: Context) -> tuple[OwnedGuests, ...]: ...
 
 
 class Endpoint:
@@ -217,6 +227,20 @@ def test_an_answer_that_the_server_did_not_sign_is_refused(bus: Bus, answer: Cal
         bus.client(Signer(SECRET)).request(CTXT, word="x")
     forger.stop()
     forger.wait()
+
+
+@pytest.mark.parametrize("answer", [
+    {}, {"error": []}, {"error": ["annotations", "x", {}]}, {"error": [5, "x", {}]}, {"error": ["NotFound", "x", 5]},
+    {"exception": ["a", "b", "c", "d", "e"]}, {"result": 5}, {"result": [[]]}], ids=str)
+def test_an_answer_that_cannot_be_read_is_one_of_a_service_that_is_down(bus: Bus, answer: dict[str, Any]) -> None:
+    """As of a host that was taken over, with its key."""
+    server = messaging.get_rpc_server(bus.connect(None), messaging.Target(topic="probe", server="h1", version="1.0"),
+                                      [Forger(lambda wire: Signer(SECRET).answer(wire, answer))], executor="threading")
+    server.start()
+    with pytest.raises(errors.ServiceDown, match="cannot be read"):
+        Listing.client(bus.connect(Signer(SECRET)), host="h1").list(CTXT)
+    server.stop()
+    server.wait()
 
 
 @pytest.mark.parametrize(("client", "server"), [
