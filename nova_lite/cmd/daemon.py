@@ -18,6 +18,7 @@ from oslo_log import log as logging
 
 from nova_lite import conf as options
 from nova_lite import errors
+from nova_lite.cmd.terminal import printable
 from nova_lite.rpc import transport
 from nova_lite.runtime import failpoints
 
@@ -96,7 +97,8 @@ def starting(name: str) -> Iterator[None]:
     try:
         yield
     except (errors.NovaLiteError, OSError) as error:
-        print(f"{name}: {error.text if isinstance(error, errors.NovaLiteError) else error}", file=sys.stderr, flush=True)
+        reason = error.text if isinstance(error, errors.NovaLiteError) else error
+        print(f"{name}: {printable(reason)}", file=sys.stderr, flush=True)
         leave(1)
 
 

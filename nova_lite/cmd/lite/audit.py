@@ -18,6 +18,7 @@ from oslo_config import types
 from nova_lite.cmd import settings
 from nova_lite.cmd.lite import doctor
 from nova_lite.cmd.lite.admin_api import AdminApi
+from nova_lite.cmd.terminal import printable
 
 # What reconcilers request of hosts is done within so long, as a rule in a second.
 REPAIR_S = 60.0
@@ -116,9 +117,9 @@ def table(found: Report) -> list[str]:
         lines += [_line({name: name for name in _COLUMNS}), _line({name: "-" * width for name, width in _COLUMNS.items()})]
     for finding in found.findings:
         advice = ("" if finding["is_repairable"] else "by hand: ") + finding["repair"]
-        cells = {name: textwrap.wrap(str(advice if name == "repair" else finding[name]), width) for name, width in _COLUMNS.items()}
+        cells = {name: textwrap.wrap(printable(advice if name == "repair" else finding[name]), width) for name, width in _COLUMNS.items()}
         lines += [_line(dict(zip(cells, row, strict=True))) for row in itertools.zip_longest(*cells.values(), fillvalue="")]
-    lines += [_line({**dict.fromkeys(_COLUMNS, ""), "result": one["result"], "kind": one["kind"], "resource": f"{one['count']} more, not listed"})
+    lines += [_line({**dict.fromkeys(_COLUMNS, ""), "result": one["result"], "kind": printable(one["kind"]), "resource": f"{one['count']} more, not listed"})
               for one in found.omitted]
     counts = {result: sum(one.get("count", 1) for one in (*found.findings, *found.omitted) if one["result"] == result)
               for result in (FOUND, REPAIRED, REMAINS)}

@@ -18,6 +18,7 @@ from nova_lite.cmd import settings
 from nova_lite.cmd.lite import cloud_file
 from nova_lite.cmd.lite.diagnosis import cloud, exposure, machine
 from nova_lite.cmd.lite.diagnosis.finding import Check, Finding, Result
+from nova_lite.cmd.terminal import printable
 
 # In the order in which a machine is prepared: later checks depend on what earlier ones look at.
 CHECKS: tuple[Check, ...] = (
@@ -105,11 +106,11 @@ def table(findings: list[Finding], *, is_coloured: bool) -> list[str]:
         result = f"{finding.result:<7}"
         shown = f"\033[{_COLOURS[finding.result]}m{result}\033[0m" if is_coloured else result
         indent = " " * (len(result) + name_width + 4)
-        reason = textwrap.wrap(finding.reason, _WIDTH - len(indent)) or [""]
+        reason = textwrap.wrap(printable(finding.reason), _WIDTH - len(indent)) or [""]
         lines.append(f"{shown}  {finding.name:<{name_width}}  {reason[0]}")
         lines += [indent + line for line in reason[1:]]
         if finding.remedy:
-            lines += [indent + line for line in textwrap.wrap(f"remedy: {finding.remedy}", _WIDTH - len(indent))]
+            lines += [indent + line for line in textwrap.wrap(printable(f"remedy: {finding.remedy}"), _WIDTH - len(indent))]
     counts = {result: sum(finding.result is result for finding in findings) for result in Result}
     lines.append(f"on {os.uname().nodename}: {counts[Result.OK]} ok, {_counted(counts[Result.NOTE], 'note')}, "
                  f"{_counted(counts[Result.PROBLEM], 'problem')}")

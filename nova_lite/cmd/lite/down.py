@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from nova_lite import errors
 from nova_lite.cmd import pid_file, settings
+from nova_lite.cmd.terminal import printable
 
 _TERMINATE_S = 30.0
 _KILL_S = 10.0
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         guests = remove_guests(conf)
         remove_networks(conf)
     except errors.NovaLiteError as error:
-        print(f"nova-lite: {error.text}\n  the state in {conf.state_path} is kept; run this again when that is fixed",
+        print(f"nova-lite: {printable(error.text)}\n  the state in {conf.state_path} is kept; run this again when that is fixed",
               file=sys.stderr)
         return 1
     foreign = remove_state(conf.state_path)

@@ -15,6 +15,7 @@ import nova_lite
 from nova_lite import errors
 from nova_lite.cmd import settings
 from nova_lite.cmd.lite import audit, db, doctor, down, keys, policy, up
+from nova_lite.cmd.terminal import printable
 
 COMMANDS = (up, down, doctor, audit, db, keys, policy)
 _EXAMPLES = (
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _fail(status: int, reason: str) -> int:
-    print(f"nova-lite: {reason}", file=sys.stderr)
+    print(f"nova-lite: {printable(reason)}", file=sys.stderr)
     return status
 
 

@@ -27,6 +27,7 @@ from nova_lite.api.wsgi.admission import http_server
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.cmd import console_proxies, daemon, pid_file, settings
 from nova_lite.cmd.lite import cloud_file, db
+from nova_lite.cmd.terminal import printable
 from nova_lite.compute.service import ComputeService
 from nova_lite.conductor.service import ConductorService
 from nova_lite.db import migrate
@@ -204,7 +205,7 @@ def _start_in_background(conf: cfg.ConfigOpts) -> int:
             return 0
         time.sleep(0.1)
     child.terminate()
-    print(f"nova-lite: the cloud did not start; {log} ends with: {_last_line(log)}", file=sys.stderr)
+    print(f"nova-lite: the cloud did not start; {log} ends with: {printable(_last_line(log))}", file=sys.stderr)
     return 1
 
 

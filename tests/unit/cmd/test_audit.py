@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nova_lite import errors
 from nova_lite.cmd.lite import admin_api, audit, main
 from tools.lib.services import free_port
 
@@ -141,3 +142,27 @@ def test_the_endpoint_is_that_of_the_region(monkeypatch: pytest.MonkeyPatch) -> 
         {"interface": "public", "region_id": region, "url": f"http://{region}/v2.1/"} for region in ("one", "two")]}]
     monkeypatch.setenv("OS_REGION_NAME", "two")
     assert admin_api._public_url(catalog, "compute") == "http://two/v2.1"
+
+
+HOSTILE = "\x1b]0;title\x07\x1b[2J\n\u202e\x9bm\ud800 end"
+
+
+def shows_plainly(text: str) -> bool:
+    """Whether a terminal shows it, and carries out nothing."""
+    return all(letter.isprintable() for line in text.splitlines() for letter in line) and "\\x1b[2J" in text
+
+
+def test_names_and_reasons_do_nothing_to_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = {name: HOSTILE if isinstance(value, str) else value for name, value in LOST.items()}
+    assert nova_lite(monkeypatch, Api([hostile], omitted=({HOSTILE: 3},))) == 1
+    assert shows_plainly(capsys.readouterr().out)
+
+
+def test_the_reason_of_a_refusal_does_nothing_to_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(conf: Any) -> Any:
+        raise errors.Forbidden(reason=HOSTILE)
+
+    monkeypatch.setattr(audit, "AdminApi", refused)
+    assert main.execute(["audit"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert shows_plainly(line)

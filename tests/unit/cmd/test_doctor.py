@@ -204,6 +204,13 @@ def test_the_table_has_a_line_per_check_and_the_remedy_below_its_reason() -> Non
     assert lines[5].endswith(": 1 ok, 1 note, 1 problem")
 
 
+def test_what_services_report_does_nothing_to_the_terminal() -> None:
+    """Their names and reasons are written by hosts."""
+    found = [problem("\x1b[2Jbad\nworse", "\x9b31m").named("a"), note("\u202eslow").named("b")]
+    shown = doctor.table(found, is_coloured=False)
+    assert shown[:3] == ["problem  a  \\x1b[2Jbad worse", "            remedy: \\x9b31m", "note     b  \\u202eslow"]
+
+
 def test_the_api_is_looked_for_on_the_port_of_the_cloud_that_was_started_here(conf: cfg.ConfigOpts, state: Path) -> None:
     clouds = {"clouds": {"nova-lite": {"auth": {"auth_url": "http://127.0.0.1:4711/identity/v3"}}}}
     (state / "clouds.yaml").write_text(json.dumps(clouds))
