@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cloud's Compute API as the operator's command reaches it: with the OS_ variables of an openrc, else as nova.conf says."""
+"""The cloud's Compute API as the operator's command reaches it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,8 +13,7 @@ from typing import Any
 from oslo_config import cfg
 
 from nova_lite import errors
-from nova_lite.cmd.lite import db
-from nova_lite.runtime import addresses
+from nova_lite.cmd.lite import credentials
 
 # An audit waits for the slowest host.
 _TIMEOUT_S = 180.0
@@ -27,23 +25,18 @@ class AdminApi:
     :raises errors.Unavailable: the cloud does not answer. :raises errors.Forbidden: it refuses.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, *, cloud: str | None = None) -> None:
+        """`cloud`: of clouds.yaml, see credentials.find."""
         self._if_stopped = f"a cloud of one process is started by `nova-lite up --background --state {conf.state_path}`; see `nova-lite doctor` too"
-        self._auth_url = os.environ.get("OS_AUTH_URL") or f"{addresses.api_url(conf)}/identity/v3"
-        self._token, catalog = self._login(conf)
-        self._compute = _public_url(catalog, "compute")
+        known = credentials.find(conf, cloud=cloud)
+        self._tls = known.tls
+        answer, headers = self._send("POST", f"{known.auth_url.rstrip('/')}/auth/tokens", known.auth)
+        self._token = headers["X-Subject-Token"]
+        self._compute = _public_url(answer["token"].get("catalog", []), "compute", region=known.region)
 
     def request(self, method: str, path: str) -> Any:  # JSON
         """The JSON of the answer; None: it has none."""
         return self._send(method, f"{self._compute}{path}", token=self._token)[0]
-
-    def _login(self, conf: cfg.ConfigOpts) -> tuple[str, list[dict[str, Any]]]:
-        user_domain, project_domain = (os.environ.get(f"OS_{kind}_DOMAIN_NAME", "Default") for kind in ("USER", "PROJECT"))
-        user = {"name": os.environ.get("OS_USERNAME", "admin"), "domain": {"name": user_domain}, "password": _password(conf)}
-        scope = {"project": {"name": os.environ.get("OS_PROJECT_NAME", "admin"), "domain": {"name": project_domain}}}
-        body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-        answer, headers = self._send("POST", f"{self._auth_url.rstrip('/')}/auth/tokens", body)
-        return headers["X-Subject-Token"], answer["token"]["catalog"]
 
     def _send(self, method: str, url: str, body: object = None, *, token: str = "") -> tuple[Any, Any]:  # JSON and headers
         """:raises OSError: nobody answers."""
@@ -51,7 +44,7 @@ class AdminApi:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, headers, method=method)  # of nova.conf, OS_AUTH_URL or the catalog
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=self._tls) as response:
                 text = response.read()
                 return json.loads(text) if text else None, response.headers
         except urllib.error.HTTPError as error:
@@ -62,23 +55,7 @@ class AdminApi:
             raise errors.Unavailable(reason=f"{url} does not answer: {reason}; {self._if_stopped}") from error
 
 
-def _password(conf: cfg.ConfigOpts) -> str:
-    """:raises errors.Unavailable: it is not known."""
-    password = os.environ.get("OS_PASSWORD")
-    if password is None:
-        path = db.password_file(conf)
-        try:
-            with open(path) as file:
-                password = file.read().strip()
-        except OSError as error:
-            raise errors.Unavailable(reason=(
-                f"no admin's password in {path}: {error.strerror}. Name the cloud's state directory (--state DIR), or set the OS_ variables of an admin, "
-                "as in its openrc")) from error
-    return password
-
-
-def _public_url(catalog: list[dict[str, Any]], kind: str) -> str:
-    region = os.environ.get("OS_REGION_NAME")
+def _public_url(catalog: list[dict[str, Any]], kind: str, *, region: str | None) -> str:
     for service in catalog:
         for endpoint in service["endpoints"]:
             if service["type"] == kind and endpoint["interface"] == "public" and region in (None, endpoint.get("region_id")):

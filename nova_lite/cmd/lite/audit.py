@@ -31,12 +31,14 @@ _COLUMNS = {"result": 8, "kind": 21, "resource": 36, "host": 16, "problem": 48, 
 def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
     parser = settings.add_command(
         subcommands, "audit", run, summary="find leftovers and disagreements between the database, hosts and guests",
-        examples=["nova-lite audit", "nova-lite audit --config-file /etc/nova/nova.conf -f json", "nova-lite audit --repair"],
+        examples=["nova-lite audit", "nova-lite audit --config-file /etc/nova/nova.conf -f json", "nova-lite audit --os-cloud production --repair"],
         statuses=("0  nothing was found, or all of it is repaired",
                   "1  something was found, or remains with --repair; or the audit failed, and the last line on stderr says why"))
     parser.add_argument("--repair", action="store_true", help="run all reconcilers now, and wait until what they can repair is repaired")
     parser.add_argument("--settled", type=settings.argument(types.Integer(min=0, max=999_999)), default=60, metavar="SECONDS",
                         help="leave out what changed within so many seconds (default: 60); 0 in a cloud at rest")
+    parser.add_argument("--os-cloud", metavar="NAME", help=(
+        "cloud of clouds.yaml whose admin it is (default: OS_CLOUD, else the OS_ variables, else the cloud of nova.conf)"))
     parser.add_argument("--port", type=int, help="port of the API (default: that of the running cloud, else of nova.conf)")
     parser.add_argument("-f", "--format", choices=["table", "json"], default="table", help="default: table")
 
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 1 if one is not repaired."""
     conf = settings.load(arguments)
     doctor.find_api(conf, port=arguments.port)
-    api = AdminApi(conf)
+    api = AdminApi(conf, cloud=arguments.os_cloud)
     found = look(api, settled_s=arguments.settled)
     if arguments.repair:
         found = repair(api, found, settled_s=arguments.settled)

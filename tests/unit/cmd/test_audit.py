@@ -35,7 +35,7 @@ class Api:
 
 
 def nova_lite(monkeypatch: pytest.MonkeyPatch, api: Api, *arguments: str) -> int:
-    monkeypatch.setattr(audit, "AdminApi", lambda conf: api)
+    monkeypatch.setattr(audit, "AdminApi", lambda conf, *, cloud: api)
     clock: Iterator[float] = iter(range(10_000))
     monkeypatch.setattr(audit.time, "monotonic", lambda: next(clock))
     return main.execute(["audit", *arguments])
@@ -118,7 +118,7 @@ def test_all_repaired_is_status_0(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 
 def test_a_cloud_without_a_password_is_one_line(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("OS_PASSWORD", "OS_AUTH_URL"):
+    for name in ("OS_PASSWORD", "OS_AUTH_URL", "OS_CLOUD"):
         monkeypatch.delenv(name, raising=False)
     assert main.execute(["audit", "--state", str(tmp_path)]) == 1
     [line] = capsys.readouterr().err.splitlines()
@@ -127,7 +127,7 @@ def test_a_cloud_without_a_password_is_one_line(tmp_path: Any, monkeypatch: pyte
 
 
 def test_a_cloud_that_is_stopped_is_one_line_with_how_to_start_it(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("OS_PASSWORD", "OS_AUTH_URL"):
+    for name in ("OS_PASSWORD", "OS_AUTH_URL", "OS_CLOUD"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "admin-password").write_text("secret")
     assert main.execute(["audit", "--state", str(tmp_path), "--port", str(free_port())]) == 1
@@ -137,11 +137,11 @@ def test_a_cloud_that_is_stopped_is_one_line_with_how_to_start_it(tmp_path: Any,
     assert "nova-lite doctor" in line
 
 
-def test_the_endpoint_is_that_of_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_endpoint_is_that_of_the_region() -> None:
     catalog = [{"type": "compute", "endpoints": [
         {"interface": "public", "region_id": region, "url": f"http://{region}/v2.1/"} for region in ("one", "two")]}]
-    monkeypatch.setenv("OS_REGION_NAME", "two")
-    assert admin_api._public_url(catalog, "compute") == "http://two/v2.1"
+    assert admin_api._public_url(catalog, "compute", region="two") == "http://two/v2.1"
+    assert admin_api._public_url(catalog, "compute", region=None) == "http://one/v2.1"
 
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\n\u202e\x9bm\ud800 end"
@@ -159,7 +159,7 @@ def test_names_and_reasons_do_nothing_to_the_terminal(monkeypatch: pytest.Monkey
 
 
 def test_the_reason_of_a_refusal_does_nothing_to_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def refused(conf: Any) -> Any:
+    def refused(conf: Any, *, cloud: str | None) -> Any:
         raise errors.Forbidden(reason=HOSTILE)
 
     monkeypatch.setattr(audit, "AdminApi", refused)
