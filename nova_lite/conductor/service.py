@@ -24,7 +24,7 @@ from nova_lite.conductor.engine.threads import Threads
 from nova_lite.conductor.image_caches import ImageCaches
 from nova_lite.conductor.instance_metadata import Documents
 from nova_lite.conductor.network_sync import COALESCE_S, NetworkSync
-from nova_lite.conductor.reconcilers import ownership
+from nova_lite.conductor.reconcilers import orphans, ownership
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.conductor.reconcilers.lost_rows import LostRows
 from nova_lite.conductor.reconcilers.ownership import Ownership
@@ -76,6 +76,7 @@ class ConductorService:
         def worker_started(binary: str, agent: str) -> None:
             stalled_actions.worker_started(binary, agent)
             look.call_soon()
+            left_overs.call_soon()  # of what was deleted while the worker was away
 
         self._heartbeats = Heartbeats(services, started=worker_started)
         self._server = serve(ConductorRpc, transport, conf.host, [
@@ -86,6 +87,8 @@ class ConductorService:
         self._reconcilers = [Periodic(
             reconciler.name, functools.partial(reconcilers.run, reconciler, services, HostCalls(owns=self._ownership.owns)),
             interval_s=conf.conductor.reconcile_interval * reconciler.every) for reconciler in reconcilers.RECONCILERS]
+        left_overs = next(periodic for periodic, reconciler in zip(self._reconcilers, reconcilers.RECONCILERS, strict=True)
+                          if reconciler.work is orphans.remove)
         self._periodics = [
             network_push, look,
             Periodic("lost rows", LostRows(services).look, interval_s=LOOK_S),

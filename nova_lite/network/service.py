@@ -156,6 +156,10 @@ class Inventory:
     def owned(self, ctxt: Context) -> OwnedNetworks:
         return self._driver.owned()
 
+    def owned_unless(self, ctxt: Context, *, digest: str) -> OwnedNetworks:
+        owned = self._driver.owned()
+        return dataclasses.replace(owned, server_ids=(), floating=(), is_as_expected=True) if owned.digest == digest else owned
+
     def owned_among(self, ctxt: Context, *, server_ids: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted(set(self._driver.owned().server_ids).intersection(server_ids)))
 

@@ -10,6 +10,7 @@ from nova_lite.context import Context
 from nova_lite.rpc.audit import AuditReport
 from nova_lite.rpc.diagnostics import GuestDiagnostics
 from nova_lite.rpc.interface import Interface, call, cast
+from nova_lite.rpc.network import digest_of
 from nova_lite.rpc.order import Order
 from nova_lite.rpc.payload import payload
 from nova_lite.values import guest_disk
@@ -126,11 +127,20 @@ class GuestPlacement:
     nics: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-@payload(version=1)
+@payload(version=2)
 class OwnedGuests:
-    """What a compute worker has made and not yet removed: server ids, for comparison with the rows."""
+    """What a compute worker has made and not yet removed: server ids, for comparison with the rows.
+
+    `is_as_expected`: the servers are those of the digest that was sent, and are left out.
+    """
 
     server_ids: tuple[str, ...]
+    is_as_expected: bool = False
+
+    @property
+    def digest(self) -> str:
+        """The same for the same servers only."""
+        return digest_of(self.server_ids)
 
 
 @payload(version=1)
@@ -179,9 +189,9 @@ class ComputeRpc(Interface):
         """
         ...
 
-    @call(since="2.0", timeout_s=10)
-    def owned(self, ctxt: Context) -> OwnedGuests:
-        """What this worker has, for comparison with the rows."""
+    @call(since="2.1", timeout_s=10)
+    def owned_unless(self, ctxt: Context, *, digest: str) -> OwnedGuests:
+        """What this worker has, for comparison with the rows: nothing more than that, if it has what the digest is of."""
         ...
 
     @call(since="2.1", timeout_s=10)

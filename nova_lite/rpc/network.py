@@ -212,13 +212,22 @@ class FloatingIpAssociation:
     fixed_address: str
 
 
-@payload(version=2)
+@payload(version=3)
 class OwnedNetworks:
-    """What a host's network worker has made and not yet removed: ids, and floating addresses, for comparison with the rows."""
+    """What a host's network worker has made and not yet removed: ids, and floating addresses, for comparison with the rows.
+
+    `is_as_expected`: servers and floating addresses are those of the digest that was sent, and are left out.
+    """
 
     network_ids: tuple[str, ...]
     server_ids: tuple[str, ...]
     floating: tuple[FloatingIpAssociation, ...] = ()
+    is_as_expected: bool = False
+
+    @property
+    def digest(self) -> str:
+        """The same for the same servers and floating addresses only; networks stay on a host when it has no server of theirs any more."""
+        return digest_of([*self.server_ids, *(f"{one.server_id}/{one.address}/{one.fixed_address}" for one in self.floating)])
 
 
 @payload(version=1)
@@ -239,9 +248,9 @@ class NetworkAudit:
     next: str = ""
 
 
-def digest_of(addresses: Iterable[str]) -> str:
-    """Differs when the addresses do, whatever their order."""
-    return hashlib.sha256(" ".join(sorted(set(addresses))).encode()).hexdigest()[:32]
+def digest_of(names: Iterable[str]) -> str:
+    """Differs when the names (ids, addresses: they have no spaces) do, whatever their order."""
+    return hashlib.sha256(" ".join(sorted(set(names))).encode()).hexdigest()[:32]
 
 
 def bridge_name(network_id: str) -> str:
@@ -326,7 +335,12 @@ class NetworkRpc(Interface):
 
     @call(since="1.0", timeout_s=10)
     def owned(self, ctxt: Context) -> OwnedNetworks:
-        """What this host has made, for comparison with the rows."""
+        """What this host has made, for comparison with the rows. Sent by release 0.1 only; see `owned_unless`."""
+        ...
+
+    @call(since="1.5", timeout_s=10)
+    def owned_unless(self, ctxt: Context, *, digest: str) -> OwnedNetworks:
+        """What this host has made, for comparison with the rows: of it the networks only, if it has what the digest is of."""
         ...
 
     @call(since="1.5", timeout_s=10)

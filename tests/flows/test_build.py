@@ -23,7 +23,7 @@ from nova_lite.db.hosts.hosts import Host, Service
 from nova_lite.rpc.compute import Guest
 from nova_lite.runtime import tokens
 from nova_lite.values.resources import Resources
-from tests.support.flows.one_process import CTXT, OneProcess
+from tests.support.flows.one_process import OneProcess
 
 
 def test_build_journals_each_step_as_an_event(cloud: OneProcess) -> None:
@@ -160,7 +160,7 @@ def test_what_no_row_knows_is_never_touched(cloud: OneProcess) -> None:
         for table in ("action_events", "actions", "addresses", "port_security_groups", "ports", "servers"):
             session.execute(sa.text(f"DELETE FROM {table}"))  # names from this line
     orphans.remove(cloud.services, HostCalls())
-    assert server_id in cloud.build_endpoint.owned(CTXT).server_ids
+    assert server_id in cloud.guests()
 
 
 def test_a_deleted_server_keeps_neither_user_data_nor_files_nor_a_password(cloud: OneProcess) -> None:

@@ -48,7 +48,7 @@ class Hosts:
             return value
 
         return lambda agent: SimpleNamespace(
-            owned=lambda ctxt: answer(agent, owned), known_orders=lambda ctxt, *, orders: answer(agent, orders))
+            owned_unless=lambda ctxt, *, digest: answer(agent, owned), known_orders=lambda ctxt, *, orders: answer(agent, orders))
 
 
 @pytest.fixture

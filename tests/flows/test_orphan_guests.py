@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
+from nova_lite.conductor.answers import MOST_OWNED
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.reconcilers import orphans
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.db.compute.servers import Server
-from tests.support.flows.one_process import CTXT, OneProcess
+from nova_lite.rpc.compute import OwnedGuests
+from nova_lite.rpc.network import OwnedNetworks
+from tests.support.flows.one_process import OneProcess
 
 OTHER = "other"
 
@@ -50,7 +54,7 @@ def _with_other(cloud: OneProcess, worker: Any) -> Services:
 
 
 def held(cloud: OneProcess) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return cloud.build_endpoint.owned(CTXT).server_ids, cloud.network.owned().server_ids
+    return cloud.guests(), cloud.network.owned().server_ids
 
 
 def test_a_server_that_moved_is_removed_from_the_host_that_it_left(cloud: OneProcess, server_id: str) -> None:
@@ -76,4 +80,66 @@ def test_what_deleted_servers_left_goes_though_another_hosts_server_is_in_doubt(
     with cloud.database.writer() as session:
         session.execute(sa.update(Server).where(Server.id == deleted).values(deleted_at=Server.created_at))
     orphans.remove(silent(cloud), HostCalls())
+    assert held(cloud) == ((server_id,), (server_id,))
+
+
+def changing(cloud: OneProcess, change: Callable[[Any], Any]) -> tuple[Services, list[Any]]:
+    """The cloud's services, whose workers answer otherwise what they have; and what they answered."""
+    here, answers = cloud.services, list[Any]()
+
+    def of(workers: Callable[[str], Any]) -> Callable[[str], Any]:
+        def worker(agent: str) -> Any:
+            there = workers(agent)
+
+            def owned_unless(ctxt: Any, *, digest: str) -> Any:
+                answers.append(change(there.owned_unless(ctxt, digest=digest)))
+                return answers[-1]
+
+            return Overriding(there, owned_unless=owned_unless)
+
+        return worker
+
+    return dataclasses.replace(here, compute=of(here.compute), network=of(here.network)), answers
+
+
+class Overriding:
+    """A worker some of whose methods are others."""
+
+    def __init__(self, worker: Any, **methods: Any) -> None:
+        self._worker = worker
+        self.__dict__ |= methods
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._worker, name)
+
+
+def test_a_host_that_has_what_the_rows_have_sends_no_ids(cloud: OneProcess) -> None:
+    made, action_id = cloud.create_server()
+    cloud.run(action_id)
+    services, answers = changing(cloud, lambda answer: answer)
+    orphans.remove(services, HostCalls())
+    assert answers == [OwnedGuests(server_ids=(), is_as_expected=True),
+                       OwnedNetworks(network_ids=(cloud.network_id,), server_ids=(), is_as_expected=True)]
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Server).where(Server.id == made).values(deleted_at=Server.created_at))
+    orphans.remove(services, HostCalls())
+    cloud.bus.deliver()
+    assert held(cloud) == ((), ())
+    assert [answer.server_ids for answer in answers[2:]] == [(made,), (made,)]
+
+
+@pytest.mark.parametrize("server_ids", [("\0" * 36,), ([],), tuple("a" * MOST_OWNED) + ("a",), "abc"], ids=["NUL", "a list", "too many", "a text"])
+def test_an_answer_that_no_worker_has_changes_nothing(cloud: OneProcess, server_id: str, server_ids: Any) -> None:
+    """As of a host that was taken over; the other worker's is compared."""
+    here = beside(cloud, server_id)
+    there = dataclasses.replace(here, compute=lambda agent: Overriding(
+        here.compute(agent), owned_unless=lambda ctxt, *, digest: OwnedGuests(server_ids=server_ids)))
+    orphans.remove(there, HostCalls())
+    cloud.bus.deliver()
+    assert held(cloud) == ((server_id,), ())
+
+
+def test_a_host_that_says_to_have_what_is_no_id_has_nothing(cloud: OneProcess, server_id: str) -> None:
+    worker = SimpleNamespace(owned_among=lambda ctxt, *, server_ids: [["x"]])
+    orphans.remove(_with_other(cloud, worker), HostCalls())
     assert held(cloud) == ((server_id,), (server_id,))

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from nova_lite.conductor.reconcilers import orphans
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
-from tests.support.flows.one_process import CTXT, OneProcess
+from tests.support.flows.one_process import OneProcess
 
 
 def forget_networks(cloud: OneProcess) -> None:
@@ -38,4 +38,4 @@ def test_a_network_that_a_server_on_the_host_uses_stays(cloud: OneProcess) -> No
     orphans.remove(cloud.services, HostCalls())
     assert held(cloud) == (cloud.network_id,)
     assert cloud.network.owned().server_ids
-    assert cloud.build_endpoint.owned(CTXT).server_ids
+    assert cloud.guests()

@@ -42,8 +42,9 @@ class Build:
     def known_orders(self, ctxt: Context, *, orders: tuple[Order, ...]) -> tuple[Order, ...]:
         return self._host.underway.among(orders)
 
-    def owned(self, ctxt: Context) -> OwnedGuests:
-        return OwnedGuests(server_ids=tuple(sorted(self._owned())))
+    def owned_unless(self, ctxt: Context, *, digest: str) -> OwnedGuests:
+        owned = OwnedGuests(server_ids=tuple(sorted(self._owned())))
+        return OwnedGuests(server_ids=(), is_as_expected=True) if owned.digest == digest else owned
 
     def owned_among(self, ctxt: Context, *, server_ids: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted(self._owned().intersection(server_ids)))

@@ -43,7 +43,7 @@ class HostReconciler:
 
 
 RECONCILERS: tuple[Reconciler | HostReconciler, ...] = (
-    HostReconciler(orphans.remove, every=2),
+    HostReconciler(orphans.remove, every=6),
     Reconciler(claims_audit.repair, every=12),
     Reconciler(confirm_resizes.confirm, every=2),
     Reconciler(deferred_deletes.begin),

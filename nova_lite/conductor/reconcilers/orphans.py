@@ -11,18 +11,19 @@ import sqlalchemy as sa
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.conductor import network_sync
+from nova_lite.conductor import answers, network_sync
 from nova_lite.conductor.engine.services import Services
+from nova_lite.conductor.engine.workflow import COMPUTE, NETWORK
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.context import system_context
 from nova_lite.db import database_epoch
 from nova_lite.db.compute.actions import OPEN, Action
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import claims, hosts, observation
-from nova_lite.db.hosts.hosts import Claim
+from nova_lite.db.hosts.hosts import Claim, Host
 from nova_lite.db.network import floating_ips
 from nova_lite.db.network.networks import Network
-from nova_lite.rpc.compute import ComputeRpc
+from nova_lite.rpc.compute import ComputeRpc, OwnedGuests
 from nova_lite.rpc.network import FloatingIpAssociation, NetworkRpc, OwnedNetworks
 from nova_lite.rpc.order import LAST_SEQUENCE, Order
 
@@ -41,7 +42,7 @@ def remove(services: Services, host_calls: HostCalls) -> None:
         now = observation.observed(session, down_time_s=services.conf.service_down_time)
         alive = [service for service in hosts.services(session) if hosts.is_alive(
             service, now=now, down_time_s=services.conf.service_down_time)]
-    workers = {(service.agent, service.binary) for service in alive if service.binary in ("nova-compute", "nova-network")}
+    workers = {(service.agent, service.binary) for service in alive if service.binary in (COMPUTE, NETWORK)}
     host_calls.run({agent: functools.partial(_clean_host, services, agent, sorted(binary for name, binary in workers if name == agent))
                     for agent in sorted({agent for agent, _ in workers}) if host_calls.owns(agent)})
 
@@ -62,18 +63,36 @@ def _clean_host(services: Services, agent: str, binaries: Sequence[str]) -> None
 def _clean(services: Services, agent: str, binary: str) -> None:
     ctxt = system_context()
     try:
-        owned = _worker(services, agent, binary).owned(ctxt)
+        owned = _worker(services, agent, binary).owned_unless(ctxt, digest=_expected(services, agent, binary).digest)
+        answers.check_owned(owned)
         for server_id, order in left_over(services, owned.server_ids, agent, binary):
             LOG.warning("server %s: %s on %s still has it and removes it now", server_id, binary, agent)
-            if binary == "nova-compute":
+            if binary == COMPUTE:
                 services.compute(agent).destroy(ctxt, server_id=server_id, order=order)
             else:
                 services.network(agent).release_server(ctxt, server_id=server_id, order=order)
         if isinstance(owned, OwnedNetworks):
             _clean_networks(services, agent, owned.network_ids)
-            _correct_floating(services, agent, owned.floating)
+            if not owned.is_as_expected:
+                _correct_floating(services, agent, owned.floating)
     except errors.NovaLiteError as error:
         LOG.info("%s on %s could not be compared now: %s", binary, agent, error.text)
+
+
+def _expected(services: Services, agent: str, binary: str) -> OwnedGuests | OwnedNetworks:
+    """What the worker has when it has all that the rows have there, and nothing else; then there is nothing to remove or correct.
+
+    Networks are not in it: a host keeps them when their last server has gone.
+    """
+    of_worker = sa.select(Host.name).where(Host.agent == agent)
+    with services.database.reader() as session:
+        server_ids = tuple(session.scalars(sa.select(Server.id).where(
+            Server.host.in_(of_worker), Server.deleted_at.is_(None), Server.agent == agent)))
+        if binary == COMPUTE:
+            return OwnedGuests(server_ids=server_ids)
+        floating = floating_ips.leading_to(session, agent)
+    return OwnedNetworks(network_ids=(), server_ids=server_ids, floating=tuple(
+        FloatingIpAssociation(server_id=server_id, address=address, fixed_address=fixed) for server_id, address, fixed in floating))
 
 
 def _clean_networks(services: Services, agent: str, held: tuple[str, ...]) -> None:
@@ -127,13 +146,18 @@ def left_over(services: Services, server_ids: tuple[str, ...], agent: str, binar
 
 
 def held(services: Services, agent: str, binary: str, server_ids: Iterable[str]) -> frozenset[str]:
-    """Those of the servers that the host has; none if it does not answer."""
+    """Those of the servers that the host has; none if it is down, or does not answer."""
+    requested = tuple(server_ids)
+    if services.is_down(binary, agent):
+        return frozenset()
     try:
-        return frozenset(_worker(services, agent, binary).owned_among(system_context(), server_ids=tuple(server_ids)))
+        there = _worker(services, agent, binary).owned_among(system_context(), server_ids=requested)
+        answers.check_ids(there, most=len(requested))
+        return frozenset(requested).intersection(there)
     except errors.NovaLiteError as error:
         LOG.info("%s on %s: servers that it should have stay where they are: %s", binary, agent, error.text)
         return frozenset()
 
 
 def _worker(services: Services, agent: str, binary: str) -> ComputeRpc | NetworkRpc:
-    return services.compute(agent) if binary == "nova-compute" else services.network(agent)
+    return services.compute(agent) if binary == COMPUTE else services.network(agent)

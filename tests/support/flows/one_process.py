@@ -330,6 +330,10 @@ class OneProcess:
         with self.database.reader() as session:
             return actions.events(session, session.get_one(actions.Action, action_id))
 
+    def guests(self) -> tuple[str, ...]:
+        """What nova-compute has."""
+        return self.build_endpoint.owned_unless(CTXT, digest="").server_ids
+
     def leftovers(self, server_id: str) -> dict[str, object]:
         """What anybody still holds for the server; all empty when nothing is left."""
         with self.database.reader() as session:
@@ -337,7 +341,7 @@ class OneProcess:
             plugged = session.scalars(sa.select(Port).where(Port.device_id == server_id, Port.host.is_not(None))).all()
             sums = session.execute(sa.text("SELECT sum(vcpus_claimed), sum(ram_mb_claimed), sum(disk_gb_claimed), "
                                            "sum(servers_claimed) FROM hosts")).one()
-        held = self.build_endpoint.owned(CTXT).server_ids + self.network.owned().server_ids
+        held = self.guests() + self.network.owned().server_ids
         found = {"claims": list(claims), "plugged": list(plugged), "sums": [n for n in sums if n],
                  "held": [held_id for held_id in held if held_id == server_id]}
         return {name: value for name, value in found.items() if value}

@@ -17,7 +17,7 @@ from nova_lite.compute.service import ComputeService
 from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc import transport
-from nova_lite.rpc.compute import ComputeRpc
+from nova_lite.rpc.compute import ComputeRpc, OwnedGuests
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.interface import serve
 from tests.support.conductor import NotForCompute
@@ -123,7 +123,9 @@ def test_the_console_carries_the_servers_name(bus: Bus) -> None:
 
 def test_owned_lists_what_is_here(bus: Bus) -> None:
     build(bus, host="fakes-1")
-    assert bus.compute.owned(Context()).server_ids == (SERVER,)
+    owned = bus.compute.owned_unless(Context(), digest="")
+    assert owned.server_ids == (SERVER,)
+    assert bus.compute.owned_unless(Context(), digest=owned.digest) == OwnedGuests(server_ids=(), is_as_expected=True)
     assert bus.compute.owned_among(Context(), server_ids=("another", SERVER)) == (SERVER,)
     assert bus.compute.audit_host(Context(), after="").server_ids == (SERVER,)
     assert bus.compute.audit_host(Context(), after=SERVER).server_ids == ()

@@ -19,7 +19,7 @@ from nova_lite.network.service import NetworkService
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
-from nova_lite.rpc.network import Network, NetworkRpc, Port, ServerPorts
+from nova_lite.rpc.network import Network, NetworkRpc, OwnedNetworks, Port, ServerPorts
 from nova_lite.rpc.transport import connect
 from tests.unit.compute.test_service import Conductor
 
@@ -61,6 +61,8 @@ def test_what_was_prepared_is_owned_until_it_is_released(rpc: NetworkRpc) -> Non
     rpc.prepare(ctxt, ports=ports(fence=1))
     rpc.prepare(ctxt, ports=ports(fence=1))
     assert rpc.owned(ctxt).server_ids == rpc.owned_among(ctxt, server_ids=("a1", "b1")) == ("b1",)
+    assert rpc.owned_unless(ctxt, digest="") == rpc.owned(ctxt)
+    assert rpc.owned_unless(ctxt, digest=rpc.owned(ctxt).digest) == OwnedNetworks(network_ids=("n1",), server_ids=(), is_as_expected=True)
     assert (rpc.audit_host(ctxt, after="").server_ids, rpc.audit_host(ctxt, after="b1").network_ids) == (("b1",), ("n1",))
     rpc.release(ctxt, server_id="b1", fence=2)
 
