@@ -14,12 +14,6 @@ from nova_lite.rpc.compute import GuestAudit
 from nova_lite.worker.pages import page
 
 GUEST_WITHOUT_RECORD, GUEST_NOT_DEFINED, DISKS_WITHOUT_RECORD = "guest_without_record", "guest_not_defined", "disks_without_record"
-# By kind: what the operator can do; nothing of it is repaired by itself.
-ADVICE = {
-    GUEST_WITHOUT_RECORD: "delete the server if a row has it; else end the guest with virsh destroy and undefine, once its disks are saved",
-    GUEST_NOT_DEFINED: "openstack server reboot --hard SERVER defines the guest again, and so does a restart of nova-compute",
-    DISKS_WITHOUT_RECORD: "save the files if a server may need them, then remove the directory",
-}
 
 
 class Audit:
@@ -49,4 +43,4 @@ class Audit:
 
     def _found(self, kind: str, server_id: str, problem: str) -> Iterator[AuditFinding]:
         if not self._host.locks.is_held(server_id):
-            yield AuditFinding(kind=kind, resource=server_id, host=self._host.name, problem=problem, repair=ADVICE[kind])
+            yield AuditFinding(kind=kind, resource=server_id, host=self._host.name, problem=problem)

@@ -16,18 +16,18 @@ MOST_LISTED = 100
 PAGE = 1000
 
 
-@payload(version=1)
+@payload(version=2)
 class AuditFinding:
     """`kind` names the check; `resource` is the id of what is wrong, `host` where; `problem` says what disagrees.
 
-    `repair` is what repairs it; when not `is_repairable`, what the operator can do about it.
+    `repair` is what repairs it; when not `is_repairable`, what the operator can do about it. Workers leave both to the conductor.
     """
 
     kind: str
     resource: str
     host: str
     problem: str
-    repair: str
+    repair: str = ""
     is_repairable: bool = False
 
 

@@ -199,7 +199,7 @@ class ComputeRpc(Interface):
         """Those of the servers that this worker has made and not yet removed."""
         ...
 
-    @call(since="2.1", timeout_s=30)
+    @call(since="2.1", timeout_s=30, monitor_s=10)
     def audit_host(self, ctxt: Context, *, after: str) -> GuestAudit:
         """What this worker has after that id, and on its first page what disagrees between its records and its host.
 

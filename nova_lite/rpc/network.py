@@ -348,7 +348,7 @@ class NetworkRpc(Interface):
         """Those of the servers that this host has made something of and not yet removed it."""
         ...
 
-    @call(since="1.5", timeout_s=30)
+    @call(since="1.5", timeout_s=30, monitor_s=10)
     def audit_host(self, ctxt: Context, *, after: str) -> NetworkAudit:
         """What this worker has after that id, and on its first page what disagrees between its records and its host."""
         ...

@@ -18,7 +18,7 @@ from nova_lite import errors
 from nova_lite.api.image import audit as image_audit
 from nova_lite.compute import audit as compute_audit
 from nova_lite.conductor import reconcilers
-from nova_lite.conductor.audit import hosts, kinds, look, rows
+from nova_lite.conductor.audit import kinds, look, rows
 from nova_lite.conductor.audit.endpoint import Audits
 from nova_lite.conductor.audit.kinds import KINDS
 from nova_lite.conductor.audit.look import Look
@@ -415,15 +415,12 @@ def test_workers_are_compared_page_by_page_with_one_session_for_each(cloud: OneP
         monkeypatch.setattr(cloud.database, "reader", reader)
 
 
-def test_a_worker_whose_pages_do_not_end_is_not_checked(cloud: OneProcess, server_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    del server_id
-    cloud.services.network_changed()
-    cloud.report_services()
-    monkeypatch.setattr(hosts, "MOST_PAGES", 5)
-    answer_audits(cloud, lambda held: dataclasses.replace(held, server_ids=(), next="z"))
-    assert {(one.kind, one.host) for one in audits(cloud).audit(CTXT, settled_s=60).findings} == {(kinds.NOT_CHECKED.name, "node")}
-
-
 def test_docs_describe_every_kind() -> None:
     described = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "audit.md").read_text(), re.MULTILINE))
-    assert described == {*(kind.name for kind in KINDS), *compute_audit.ADVICE, *network_audit.ADVICE, *image_audit.ADVICE}
+    assert described == {*(kind.name for kind in KINDS), *image_audit.ADVICE}
+
+
+def test_the_conductor_knows_every_kind_that_workers_find() -> None:
+    assert {binary: set(of_worker) for binary, of_worker in kinds.OF_WORKERS.items()} == {
+        "nova-compute": {compute_audit.GUEST_WITHOUT_RECORD, compute_audit.GUEST_NOT_DEFINED, compute_audit.DISKS_WITHOUT_RECORD},
+        "nova-network": {network_audit.NETWORK_NOT_MADE, network_audit.DEVICE_WITHOUT_RECORD, network_audit.FORWARDING_ENTRIES}}

@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
+from collections.abc import Iterable
 
 import oslo_messaging as messaging
+import sqlalchemy as sa
+from oslo_log import log as logging
 
 from nova_lite import errors
+from nova_lite.conductor import answers
 from nova_lite.conductor.audit import kinds, pages
 from nova_lite.conductor.audit.look import Look
 from nova_lite.conductor.audit.rows import Limits
+from nova_lite.conductor.engine import passing
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import COMPUTE, NETWORK
 from nova_lite.conductor.reconcilers import orphans
@@ -19,48 +25,75 @@ from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.context import system_context
 from nova_lite.db.hosts import hosts, observation
 
-# A worker that has not answered by then is not checked.
+LOG = logging.getLogger(__name__)
+# A worker that has not been compared by then is not checked.
 ROUND_S = 40.0
 # Pages of one worker: one that goes on for ever is not checked.
 MOST_PAGES = 1000
+# Of an error that a worker sends.
+_MOST_LETTERS = 300
+# Why a worker is not checked when the round ends before it is.
+_NOT_CALLED = "it was not called, since workers before it did not answer in time"
 _LATE = "no answer in time"
+_NOT_COMPARED = "its answer was not compared in time, or could not be: then the conductor's log says why"
+_LATE_ELSEWHERE = "it has servers of other hosts, which did not answer in time"
+# Binary and agent.
+_Worker = tuple[str, str]
+
+
+class _Over(Exception):
+    """The round has ended."""
 
 
 class _Round:
-    """The calls of one look. What comes after its end is left out."""
+    """The calls of one look. After its end no call and no comparison begins."""
 
-    def __init__(self, services: Services, limits: Limits, look: Look) -> None:
+    def __init__(self, services: Services, limits: Limits, look: Look, workers: Iterable[_Worker]) -> None:
         self._services, self._limits, self._look = services, limits, look
         self._lock = threading.Lock()
         self._is_over = False
-        self.reasons: dict[tuple[str, str], str] = {}  # by worker that answered: why it is not checked, or nothing
+        self._reasons = dict.fromkeys(workers, _NOT_CALLED)
 
-    def compare(self, worker: tuple[str, str]) -> None:
+    def compare(self, worker: _Worker) -> None:
         """Compare all that the worker has; one page at a time is held, and one session is opened for each."""
         reason = ""
-        try:
-            self._compare_pages(worker)
-        except errors.NovaLiteError as error:
-            reason = error.text
-        except messaging.MessagingException as error:
-            reason = str(error)
-        with self._lock:
-            if not self._is_over:
-                self.reasons[worker] = reason
+        with contextlib.suppress(_Over):
+            try:
+                self._compare_pages(worker)
+            except errors.NovaLiteError as error:
+                reason = error.text
+            except messaging.MessagingException as error:
+                reason = f"it failed: {error.exc_type}" if isinstance(error, messaging.RemoteError) else str(error)
+            except sa.exc.SQLAlchemyError as error:
+                LOG.warning("audit: %s on %s could not be compared with the rows: %s", *worker, error)
+                reason = passing.text_of(error, "comparing it with the rows").text
+            self._go_on(worker, reason[:_MOST_LETTERS])
 
-    def end(self) -> None:
-        """Those that have not answered are late."""
+    def end(self) -> dict[_Worker, str]:
+        """By worker why it is not checked; empty: it is."""
         with self._lock:
             self._is_over = True
+            return self._reasons
 
-    def _compare_pages(self, worker: tuple[str, str]) -> None:
+    def _go_on(self, worker: _Worker, reason: str) -> None:
+        """Begin what is next. `reason`: why the worker is not checked if the round ends meanwhile.
+
+        :raises _Over: it has ended.
+        """
+        with self._lock:
+            if self._is_over:
+                raise _Over
+            self._reasons[worker] = reason
+
+    def _compare_pages(self, worker: _Worker) -> None:
         binary, agent = worker
+        client = self._services.compute(agent) if binary == COMPUTE else self._services.network(agent)
         after = ""
         for _ in range(MOST_PAGES):
-            client = self._services.compute(agent) if binary == COMPUTE else self._services.network(agent)
+            self._go_on(worker, _LATE)
             page = client.audit_host(system_context(), after=after)
-            if self._is_over:
-                return
+            self._go_on(worker, _NOT_COMPARED)
+            answers.check_page(page, agent=agent, after=after, kinds=kinds.OF_WORKERS[binary])
             self._compare_page(pages.Page(agent=agent, after=after, holds=page))
             if not page.next:
                 return
@@ -69,28 +102,29 @@ class _Round:
 
     def _compare_page(self, page: pages.Page) -> None:
         if not page.after:
-            self._look.add_report(page.holds.found)
+            self._look.add_report(kinds.of_worker(page.binary, page.agent, page.holds.found))
         with self._services.database.reader() as session:
             compared = pages.compare(session, page, self._limits)
         for finding in compared.findings:
             self._look.add(finding)
         for elsewhere, placed in compared.elsewhere.items():
+            self._go_on((page.binary, page.agent), _LATE_ELSEWHERE)
             is_there = orphans.held(self._services, elsewhere, page.binary, placed)
             for server_id, host in placed.items():
                 self._look.add(pages.left_over(page, server_id, host) if server_id in is_there else pages.misplaced(page, server_id, host))
 
 
 def check(services: Services, limits: Limits, look: Look) -> None:
-    """Compare what every worker has that lives, side by side; those that are not heard are findings too."""
+    """Compare what every worker has that lives, side by side; those that are not compared are findings too."""
     with services.database.reader() as session:
         now = observation.observed(session, down_time_s=services.conf.service_down_time)
         workers = {(service.binary, service.agent): hosts.is_alive(service, now=now, down_time_s=services.conf.service_down_time)
                    for service in hosts.services(session) if service.binary in (COMPUTE, NETWORK)}
-    one = _Round(services, limits, look)
     alive = [worker for worker, is_alive in sorted(workers.items()) if is_alive]
+    one = _Round(services, limits, look, alive)
     HostCalls(round_s=ROUND_S).run({" on ".join(worker): functools.partial(one.compare, worker) for worker in alive})
-    one.end()
-    for (binary, agent), is_alive in sorted(workers.items()):
-        reason = one.reasons.get((binary, agent), _LATE) if is_alive else "it is down"
+    reasons = one.end()
+    for binary, agent in sorted(workers):
+        reason = reasons.get((binary, agent), "it is down")
         if reason:
             look.add(kinds.NOT_CHECKED.found(agent, f"{binary}: {reason}", host=agent))

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an audit can find between rows and hosts: each kind with what repairs it, or what the operator can do."""
+"""What an audit can find between rows and hosts, and on hosts: each kind with what repairs it, or what the operator can do."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from nova_lite.rpc.audit import AuditFinding
+from nova_lite.conductor.engine.workflow import COMPUTE, NETWORK
+from nova_lite.rpc.audit import AuditFinding, AuditReport
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,4 +69,23 @@ ACTION_ABANDONED = _repaired("action_abandoned", "stalled_actions has a conducto
 ACTION_WAITING = _repaired("action_waiting", "deferred_deletes begins it")
 TASK_WITHOUT_ACTION = _reported("task_without_action", _FREED)
 
-KINDS = tuple(kind for kind in list(globals().values()) if isinstance(kind, Kind))
+# On hosts, by binary: what workers find themselves (compute/audit.py, network/linux/audit.py). They send the names of these kinds.
+OF_WORKERS = {
+    COMPUTE: {kind.name: kind for kind in (
+        _reported("guest_without_record", "delete the server if a row has it; else end the guest with virsh destroy and undefine, once its disks are saved"),
+        _reported("guest_not_defined", "openstack server reboot --hard SERVER defines the guest again, and so does a restart of nova-compute"),
+        _reported("disks_without_record", "save the files if a server may need them, then remove the directory"))},
+    NETWORK: {kind.name: kind for kind in (
+        _reported("network_not_made", "nova-network makes it again within [network] check_interval"),
+        _reported("device_without_record", "if no other cloud on this machine has the network: ip link delete NAME, ip netns delete NAME"),
+        _reported("forwarding_entries", "nova-network makes them right within [network] check_interval"))},
+}
+
+KINDS = (*(kind for kind in list(globals().values()) if isinstance(kind, Kind)), *(kind for kinds in OF_WORKERS.values() for kind in kinds.values()))
+
+
+def of_worker(binary: str, agent: str, report: AuditReport) -> AuditReport:
+    """What the worker has found, with the conductor's own advice: an operator who is in trouble follows it."""
+    known = OF_WORKERS[binary]
+    return AuditReport(findings=tuple(known[one.kind].found(one.resource, one.problem, host=agent) for one in report.findings),
+                       omitted=report.omitted)

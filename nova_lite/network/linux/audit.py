@@ -15,12 +15,6 @@ from nova_lite.network.records import Records
 from nova_lite.rpc.audit import AuditFinding
 
 NETWORK_NOT_MADE, DEVICE_WITHOUT_RECORD, FORWARDING_ENTRIES = "network_not_made", "device_without_record", "forwarding_entries"
-# By kind: what repairs it, or what the operator can do.
-ADVICE = {
-    NETWORK_NOT_MADE: "nova-network makes it again within [network] check_interval",
-    DEVICE_WITHOUT_RECORD: "if no other cloud on this machine has the network: ip link delete NAME, ip netns delete NAME",
-    FORWARDING_ENTRIES: "nova-network makes them right within [network] check_interval",
-}
 _DEVICE = re.compile(r"(br|gw|up|vx)-([0-9a-f]{8}-[0-9a-f]{2})")
 _NAMESPACE = re.compile(r"nova-([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
@@ -58,4 +52,4 @@ def compare_forwarding(forwarding: Forwarding, hold: Callable[[str], AbstractCon
 
 
 def _found(kind: str, resource: str, host: str, problem: str) -> AuditFinding:
-    return AuditFinding(kind=kind, resource=resource, host=host, problem=problem, repair=ADVICE[kind])
+    return AuditFinding(kind=kind, resource=resource, host=host, problem=problem)
