@@ -24,7 +24,7 @@ from nova_lite.conductor.engine.threads import Threads
 from nova_lite.conductor.image_caches import ImageCaches
 from nova_lite.conductor.instance_metadata import Documents
 from nova_lite.conductor.network_sync import COALESCE_S, NetworkSync
-from nova_lite.conductor.reconcilers import orphans, ownership
+from nova_lite.conductor.reconcilers import HostReconciler, orphans, ownership
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.conductor.reconcilers.lost_rows import LostRows
 from nova_lite.conductor.reconcilers.ownership import Ownership
@@ -48,6 +48,8 @@ LOG = logging.getLogger(__name__)
 HAND_OVER_S = 3.0
 # Threads that handle messages; more would only wait for a database connection, and each idle one wakes once a second.
 THREADS = 16
+# So long after a worker's heartbeat its row shows that it lives: they are written once a second.
+WRITTEN_S = 2.0
 # Seconds between two looks for actions that nobody works on and reports that were lost.
 LOOK_S = 2.0
 
@@ -86,7 +88,8 @@ class ConductorService:
         self._heartbeat = Heartbeat(ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval)
         self._reconcilers = [Periodic(
             reconciler.name, functools.partial(reconcilers.run, reconciler, services, HostCalls(owns=self._ownership.owns)),
-            interval_s=conf.conductor.reconcile_interval * reconciler.every) for reconciler in reconcilers.RECONCILERS]
+            interval_s=conf.conductor.reconcile_interval * reconciler.every,
+            settle_s=WRITTEN_S if isinstance(reconciler, HostReconciler) else 0.0) for reconciler in reconcilers.RECONCILERS]
         left_overs = next(periodic for periodic, reconciler in zip(self._reconcilers, reconcilers.RECONCILERS, strict=True)
                           if reconciler.work is orphans.remove)
         self._periodics = [

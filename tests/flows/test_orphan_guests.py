@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import oslo_messaging as messaging
 import pytest
 import sqlalchemy as sa
 
@@ -16,10 +20,16 @@ from nova_lite.conductor.answers import MOST_OWNED
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.reconcilers import orphans
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
+from nova_lite.conductor.service import ConductorService
+from nova_lite.db.base import utcnow
 from nova_lite.db.compute.servers import Server
-from nova_lite.rpc.compute import OwnedGuests
+from nova_lite.db.hosts.hosts import Service
+from nova_lite.rpc import transport
+from nova_lite.rpc.compute import ComputeRpc, OwnedGuests
+from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.network import OwnedNetworks
-from tests.support.flows.one_process import OneProcess
+from tests.support.flows.one_process import CTXT, OneProcess
+from tests.support.wait import wait_until
 
 OTHER = "other"
 
@@ -143,3 +153,37 @@ def test_a_host_that_says_to_have_what_is_no_id_has_nothing(cloud: OneProcess, s
     worker = SimpleNamespace(owned_among=lambda ctxt, *, server_ids: [["x"]])
     orphans.remove(_with_other(cloud, worker), HostCalls())
     assert held(cloud) == ((server_id,), (server_id,))
+
+
+class Worker:
+    """A nova-compute that has nothing; it notes that it is called."""
+
+    def __init__(self) -> None:
+        self.target, self.called = messaging.Target(version=ComputeRpc.version), threading.Event()
+
+    @messaging.expose  # type: ignore[untyped-decorator]
+    def owned_unless(self, ctxt: dict[str, Any], digest: str) -> dict[str, Any]:
+        self.called.set()
+        return {"server_ids": []}
+
+
+def test_a_worker_that_starts_is_compared_before_the_next_period(cloud: OneProcess) -> None:
+    """What was deleted while it was away is still there. Its row shows that it is down until its heartbeat is written."""
+    cloud.conf.register_opts(messaging.transport._transport_opts)
+    cloud.conf.set_override("transport_url", f"inprocess:///{uuid.uuid4()}")
+    cloud.conf.set_override("reconcile_interval", 3600, group="conductor")
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Service).values(seen_at=utcnow() - timedelta(hours=1)))
+    bus, worker = transport.connect(cloud.conf), Worker()
+    server = messaging.get_rpc_server(bus, messaging.Target(topic="compute", server="node", version=ComputeRpc.version), [worker],
+                                      executor="threading", access_policy=messaging.ExplicitRPCAccessPolicy)
+    server.start()
+    conductor = ConductorService(cloud.conf, bus, cloud.database)
+    conductor.start()
+    ConductorRpc.client(bus).report(CTXT, status=ServiceReport(
+        binary="nova-compute", agent="node", inventories=cloud.driver.host.inventory(), is_first=True))
+    wait_until(worker.called.is_set, "the worker to be called")
+    assert not cloud.services.is_down("nova-compute", "node")
+    conductor.stop()
+    server.stop()
+    server.wait()
