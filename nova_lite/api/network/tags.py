@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """/networks/{network_id}/tags and the same of subnets, ports, security groups, routers and floating IPs.
 
-As in Neutron a tag may have slashes; alone it is named by its path with `%2F` for each.
+As in Neutron a tag may have slashes; alone it is named by its path, escaped once: `%2F` for a slash, `%25` for a percent sign.
 """
 
 from __future__ import annotations

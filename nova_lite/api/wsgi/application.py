@@ -36,8 +36,8 @@ DOCUMENT = "/openapi.json"
 _MAX_DOCUMENTS = 16  # 270 KB each
 _URL = "http://url.of.the.request.invalid"
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
-# Our HTTP server leaves the escaped slashes of a path as they are; others write them as slashes.
-_TAG, _SLASH = {"tag": r"[\s\S]+"}, "%2F"
+# WSGI servers have decoded the path: in a tag, which is the last of its path, slashes are as they were escaped.
+_TAG = {"tag": r"[\s\S]+"}
 _PROJECT = re.compile(r"^/[0-9a-f][0-9a-f-]{31,35}(?=/|$)")
 
 
@@ -106,18 +106,26 @@ class Application:
             return _json_response(200, self._service.version_document(base_url))
         if path == DOCUMENT and http.method == "GET":
             return self._document(self._document_version(http, version), base_url)
-        if self._service.has_project_path:
-            path = _PROJECT.sub("", path, count=1) or "/"
-        match = self._mapper.match(path)
-        if match is None:
-            raise errors.NotFound("The resource could not be found.")
-        if not self._service.takes_trailing_slash and http.path_info.endswith("/"):
-            raise errors.NotFound("The resource could not be found: the path ends where an id is expected.")
+        match = self._match(http.path_info)
         candidates = self._by_path[match.pop("route_path")]
         variables = {name: value for name, value in match.items() if name not in ("controller", "action")}
-        if "tag" in variables:
-            variables["tag"] = variables["tag"].replace(_SLASH, "/")
         return self._dispatch(http, version, base_url, candidates, variables)
+
+    def _match(self, path: str) -> dict[str, str]:
+        """The path of the route, as `route_path`, and its variables.
+
+        :raises errors.NotFound: there is none, or the path ends with a slash that is no part of a name.
+        """
+        if self._service.has_project_path:
+            path = _PROJECT.sub("", path, count=1) or "/"
+        match: dict[str, str] | None = self._mapper.match(path)
+        if match is None and path.endswith("/"):
+            match = self._mapper.match(path.rstrip("/") or "/")
+            if match is not None and not self._service.takes_trailing_slash:
+                raise errors.NotFound("The resource could not be found: the path ends where an id is expected.")
+        if match is None:
+            raise errors.NotFound("The resource could not be found.")
+        return match
 
     def _document(self, version: Version, base_url: str) -> webob.Response:
         """The OpenAPI document; making one takes 50 ms, and everybody may have it."""

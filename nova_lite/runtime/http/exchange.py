@@ -8,7 +8,6 @@ import io
 import json
 import sys
 import time
-import urllib.parse
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -53,12 +52,7 @@ class Exchange:
         head = self._head
         environ = base.copy()
         environ["REQUEST_METHOD"] = head.method
-        # An escaped slash stays one: it is part of a name.
-        path = head.path
-        if "%" in path:
-            parts = path.replace("%2f", "%2F").split("%2F")
-            path = "%2F".join(urllib.parse.unquote(part, "latin-1") for part in parts)
-        environ["PATH_INFO"] = path
+        environ["PATH_INFO"] = head.path
         environ["QUERY_STRING"] = head.query
         environ["SERVER_PROTOCOL"] = f"HTTP/1.{head.minor}"
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = address[0], str(address[1])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import urllib.parse
 from typing import Final
 
 MAX_HEAD: Final = 64 * 1024
@@ -31,7 +32,7 @@ class BadHead(Exception):  # an answer to the client
 
 
 class Head:
-    """A request's line and fields; names are lower case, values latin-1."""
+    """A request's line and fields; names are lower case, values latin-1. The path's escapes are decoded, here and nowhere else."""
 
     __slots__ = ("content_length", "expects_continue", "fields", "is_chunked", "keeps_alive", "method", "minor", "path", "query")
 
@@ -90,7 +91,7 @@ def _fields(lines: list[bytes]) -> dict[str, str]:
 
 
 def _split_target(method: str, target: str) -> tuple[str, str]:
-    """Path and query as they were sent."""
+    """The path, decoded as in a WSGI environment, and the query as it was sent."""
     if target[:7].lower() == "http://" or target[:8].lower() == "https://":
         rest = target.partition("://")[2]
         slash = rest.find("/")
@@ -100,7 +101,7 @@ def _split_target(method: str, target: str) -> tuple[str, str]:
     path, _, query = target.partition("?")
     if "#" in target:
         raise BadHead("400 Bad Request", "the request target has a fragment")
-    return path, query
+    return urllib.parse.unquote(path, "latin-1") if "%" in path else path, query
 
 
 def _framing(fields: dict[str, str], minor: int) -> tuple[bool, int]:

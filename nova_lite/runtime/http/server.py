@@ -10,6 +10,7 @@ import queue
 import socket
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -147,7 +148,7 @@ class Server:
             LOG.debug("%s: %s", connection.address[0], error)
             return False
         except Exception:
-            LOG.exception("%s %s failed", head.method, head.path)
+            LOG.exception("%s %s failed", head.method, urllib.parse.quote(head.path, encoding="latin-1"))
             rest, keeps = one.fail(), False
         finally:
             ticket.has_succeeded = one.has_succeeded

@@ -245,9 +245,9 @@ def test_tags_are_added_and_removed(service: ImageService) -> None:
     assert service.request("DELETE", f"/images/{made}/tags/x").status_int == 204
     assert service.request("DELETE", f"/images/{made}/tags/x").status_int == 404
     assert service.request("PUT", f"/images/{made}/tags/{'x' * 256}").status_int == 400
-    for escaped in ("a%2Fb", "a%252Fb"):  # as a slash, and as our HTTP server leaves it
+    for escaped, tag in (("a%2Fb", "a/b"), ("a%252Fb", "a%2Fb")):
         assert service.request("PUT", f"/images/{made}/tags/{escaped}").status_int == 204
-        assert service.request("GET", f"/images/{made}").json["tags"] == ["a/b"]
+        assert service.request("GET", f"/images/{made}").json["tags"] == [tag]
         assert service.request("DELETE", f"/images/{made}/tags/{escaped}").status_int == 204
 
 

@@ -212,9 +212,13 @@ def test_tags_are_a_set(api: ComputeApi, server_id: str) -> None:
     assert request("GET").body == {"tags": ["b", "c"]}
     assert [request("PUT", "/x,y").status, request("PUT", "/" + "x" * 61).status] == [400, 400]
     assert request("PUT", body={"tags": ["x/y"]}).status == 400
-    for escaped in ("x%2Fy", "x%252Fy"):  # as a slash, and as our HTTP server leaves it
+    for escaped, tag in (("x%2Fy", "x/y"), ("x%2F", "x/")):
         refused = request("PUT", f"/{escaped}")
-        assert (refused.status, "'x/y'" in message(refused)) == (400, True)
+        assert (refused.status, f"'{tag}'" in message(refused)) == (400, True)
+    added = request("PUT", "/x%252F%E2%98%83")
+    assert (added.status, added.headers["Location"].rpartition("/tags/")[2]) == (201, "x%252F%E2%98%83")
+    assert request("GET").body == {"tags": ["b", "c", "x%2F☃"]}
+    assert [request("DELETE", f"/{escaped}").status for escaped in ("x%2F%E2%98%83", "x%252F%E2%98%83")] == [404, 204]
     assert request("PUT", body={"tags": [f"t{number}" for number in range(51)]}).status == 400
     assert request("DELETE").status == 204
     assert request("GET").body == {"tags": []}

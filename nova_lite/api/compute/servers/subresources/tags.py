@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import urllib.parse
 
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
@@ -79,7 +80,7 @@ def update(req: Request, server_id: str, tag: str) -> Reply:
     if len(server.tags) >= _MAX:
         raise errors.BadRequest(reason=f"The number of tags exceeded the per-server limit {_MAX}")
     server.tags = [*server.tags, tag]
-    return Reply(headers={"Location": f"{req.base_url}/servers/{server.id}/tags/{tag}"})
+    return Reply(headers={"Location": f"{req.base_url}/servers/{server.id}/tags/{urllib.parse.quote(tag)}"})
 
 
 @route("DELETE", "/servers/{server_id}/tags/{tag}", since="2.26", status=204,
