@@ -14,6 +14,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import oslo_messaging as messaging
 from oslo_log import log as logging
+from oslo_messaging.rpc.server import RPCServer
 
 from nova_lite import errors
 from nova_lite.context import Context
@@ -201,17 +202,29 @@ def _kind(error: Exception) -> str:
 
 def serve(
     interface: type[Interface], transport: messaging.transport.RPCTransport, host: str, endpoints: Sequence[object],
-) -> messaging.RPCServer:
+) -> RPCServer:
     """A server of the interface, not yet started: call `start()`, later `stop()` and `wait()`.
 
     :raises TypeError: a method has no endpoint, two, or one of another signature.
     """
     dispatch = _Dispatch(interface, endpoints, host=host, signer=signing.of(transport))
     target = messaging.Target(topic=interface.topic, server=host, version=interface.version)
-    return messaging.get_rpc_server(
-        transport, target, [dispatch], executor="threading",
-        access_policy=messaging.ExplicitRPCAccessPolicy,
-    )
+    return RPCServer(transport, target, _QuietDispatcher(dispatch), executor="threading")
+
+
+class _QuietDispatcher(messaging.RPCDispatcher):  # type: ignore[misc]
+    """oslo.messaging's, which would log a traceback for each request of another release."""
+
+    def __init__(self, endpoint: _Dispatch) -> None:
+        super().__init__([endpoint], None, messaging.ExplicitRPCAccessPolicy)
+        self._endpoint = endpoint
+
+    def dispatch(self, incoming: Any) -> Any:  # oslo.messaging's
+        try:
+            return super().dispatch(incoming)
+        except (messaging.NoSuchMethod, messaging.UnsupportedVersion) as unknown:
+            self._endpoint.note_unknown(str(incoming.message.get("method")), version=str(incoming.message.get("version")))
+            raise messaging.ExpectedException() from unknown
 
 
 class _Dispatch:
@@ -261,6 +274,7 @@ class _Dispatch:
         """`result`, or what was raised, as it travels."""
         name = request.method
         if name not in self._handlers:
+            self.note_unknown(name)
             return {"exception": ["NoSuchMethod", name]}
         try:
             return {"result": self._handlers[name](Context.from_wire(request.ctxt), request.arguments)}
@@ -270,6 +284,11 @@ class _Dispatch:
         except Exception as error:  # what oslo.messaging does with it
             LOG.exception("%s failed", name)
             return {"exception": [type(error).__name__, str(error)]}
+
+    def note_unknown(self, method: str, *, version: str | None = None) -> None:
+        """Say that a daemon of another release has sent what this one does not know."""
+        self._refusals.note(self._interface.topic, f"{method}{f' of version {version}' if version else ''} is a request of another release: upgrade "
+                                                   "the daemon that sent it")
 
     def _refuse(self, reason: str) -> NoReturn:
         """Say why to the caller too, who may be one of ours with another key.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import logging
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -107,6 +108,24 @@ def test_a_worker_of_an_earlier_release_is_sent_nothing_and_its_actions_end_in_t
     assert sent == []
     with cloud.database.reader() as session:
         assert "nova-compute on node is of an earlier release, and was not upgraded within" in str(session.get_one(actions.Action, action_id).message)
+
+
+def test_a_lost_request_that_nobody_can_make_again_is_logged_once_and_not_sent(
+    cloud: OneProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:
+    [password, pause] = await_reports(cloud, 2)
+    with cloud.database.writer() as session:
+        session.execute(sa.update(actions.Action).where(actions.Action.id == password).values(
+            name="change_password", awaiting_step=ACTIONS["change_password"].host_step))
+    sent: list[int] = []
+    monkeypatch.setattr(cloud.engine, "resend", sent.append)
+    reconciler = with_worker(cloud, lambda ctxt, *, orders: ())
+    with caplog.at_level(logging.INFO, stalled_actions.__name__):
+        for _ in range(3):
+            reconciler.look()
+    assert sent == [pause] * 3
+    assert [line.split(": ")[0] for line in caplog.messages] == [f"action {password}", f"action {pause}"]
+    assert "can be sent by nobody again" in caplog.messages[0]
 
 
 class Restarted:

@@ -92,6 +92,7 @@ class StalledActions:
     def __init__(self, services: Services, engine: Engine, host_calls: HostCalls | None = None) -> None:
         self._services, self._engine, self._host_calls = services, engine, host_calls or HostCalls()
         self._confirmed: dict[int, datetime.datetime] = {}
+        self._lost: set[int] = set()  # what has been logged
         self._started_up_to = 0
         self._lock = threading.Lock()
         self._workers_started: set[Worker] = set()
@@ -112,6 +113,7 @@ class StalledActions:
             awaiting = [action for page in _awaiting(session, now, agents) for action in page]
         self._confirmed = {action.id: at for action in awaiting
                            if action.awaiting_host not in agents and (at := self._confirmed.get(action.id)) is not None}
+        self._lost.intersection_update(action.id for action in awaiting)
         for action_id in free:
             LOG.info("action %s is taken up again", action_id)
             self._services.conductor.run(system_context(), action_id=action_id)
@@ -174,8 +176,18 @@ class StalledActions:
         at_work = {action_id for action_id, order in orders.items() if order in known}
         self._confirmed.update(dict.fromkeys(at_work, now))
         for action in self._expire_late((action for action in due if action.id in orders.keys() - at_work), now):
-            LOG.info("action %s: its step is sent to %s on %s again", action.id, binary, host)
-            self._engine.resend(action.id)
+            can_be_sent = self._can_be_sent(action)
+            if action.id not in self._lost:
+                self._lost.add(action.id)
+                what_then = "is sent again" if can_be_sent else "can be sent by nobody again: it ends by its deadline"
+                LOG.info("action %s: its step %s is not with %s on %s, and %s", action.id, action.awaiting_step, binary, host, what_then)
+            if can_be_sent:
+                self._engine.resend(action.id)
+
+    def _can_be_sent(self, action: _Awaiting) -> bool:
+        """Whether the step's request can be made again from what is kept."""
+        step = self._awaited(action)
+        return action.state == UNDOING or not isinstance(step, HostStep) or step.send is not None
 
     def _fails_when_down(self, action: _Awaiting) -> bool:
         step = self._awaited(action)

@@ -147,11 +147,13 @@ def test_the_contract_is_checked_when_serving_starts(bus: Bus) -> None:
 
 
 @pytest.mark.parametrize("interface", [NewProbe, OtherProbe], ids=["minor version", "major version"])
-def test_a_server_of_an_earlier_release_is_named_as_too_old(bus: Bus, interface: Any) -> None:
+def test_a_server_of_an_earlier_release_is_named_as_too_old_and_logs_one_line(bus: Bus, interface: Any, caplog: pytest.LogCaptureFixture) -> None:
     made, start = bus
     start("a")
     with pytest.raises(errors.TooOld) as refused:
         interface.client(made, host="a").measure(CTXT)
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("WARNING", None)]
+    assert f"measure of version {interface.version} is a request of another release: upgrade the daemon that sent it" in caplog.text
     assert refused.value.text == "nova-probe on a is of an earlier release and does not know measure: it is to be upgraded"
     assert (refused.value.http_status, passing.is_passing(refused.value)) == (503, True)
 
