@@ -34,9 +34,8 @@ Maximum age of the scheduler's view of hosts, in seconds; 0 reads
 all hosts for each placement.
 
 A claim is checked by the database in any case, so an old view costs
-a second choice and never overcommits. A host that was disabled just
-now may still get servers for so long. Raise it in a cloud of
-thousands of hosts to save reads; new, enabled and disabled hosts are
-then noticed later.
+a second choice, never overcommits, and puts no server on a host that
+was disabled or forced down. Raise it in a cloud of thousands of hosts
+to save reads; new hosts and those in trouble are then noticed later.
 """),
 ]

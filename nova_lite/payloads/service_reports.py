@@ -13,7 +13,7 @@ from nova_lite.rpc.conductor import GENERATION, Inventory, ServiceReport
 from nova_lite.rpc.payload import to_wire
 
 # Those that have steps of actions.
-WORKERS = ("nova-compute", "nova-network")
+WORKERS = (hosts.COMPUTE, hosts.NETWORK)
 _SAME_NAMES = (
     "vcpus", "ram_mb", "disk_gb", "reserved_ram_mb", "reserved_disk_gb", "disk_free_gb", "architecture", "hypervisor_type",
     "hypervisor_version", "hypervisor_hostname", "virt_type", "virt_reason", "cpu_info", "host_ip", "tunnel_ip", "uptime",
@@ -23,13 +23,13 @@ _SAME_NAMES = (
 
 def beat(session: Session, report: ServiceReport) -> int:
     """Record the heartbeat of a service; how many rows it has."""
-    return hosts.beat(session, binary=report.binary, agent=report.agent, unfit=_unfit(report), counts=not report.trouble)
+    return hosts.beat(session, binary=report.binary, agent=report.agent, trouble=report.trouble, is_outdated=is_outdated(report))
 
 
 def register(session: Session, report: ServiceReport, *, names: list[str], now: datetime.datetime) -> None:
     """Add or update the rows of a service and of its compute hosts; three queries and what is new."""
     hosts.register_service(session, binary=report.binary, agent=report.agent, availability_zone=report.availability_zone,
-                           unfit=_unfit(report), names=names, now=now)
+                           names=names, now=now, trouble=report.trouble, is_outdated=is_outdated(report))
     hosts.register_hosts(session, agent=report.agent, availability_zone=report.availability_zone,
                          columns={inventory.host: _columns(inventory) for inventory in report.inventories})
 
@@ -37,10 +37,6 @@ def register(session: Session, report: ServiceReport, *, names: list[str], now: 
 def is_outdated(report: ServiceReport) -> bool:
     """Whether it is a worker of an earlier release, to which requests cannot be sent."""
     return report.binary in WORKERS and report.generation < GENERATION
-
-
-def _unfit(report: ServiceReport) -> str:
-    return report.trouble or (hosts.OUTDATED if is_outdated(report) else "")
 
 
 def _columns(inventory: Inventory) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from nova_lite.conductor.engine.threads import Threads
 from nova_lite.conductor.reconcilers.stalled_actions import GRACE_S, StalledActions
 from nova_lite.db import database_epoch
 from nova_lite.db.compute.actions import DONE, FAILED
-from nova_lite.db.hosts.hosts import Service
+from nova_lite.db.hosts import hosts
 from nova_lite.rpc.network import ServerPorts
 from nova_lite.rpc.order import Order
 from tests.support.flows.one_process import NETWORK_STEPS, OneProcess
@@ -144,7 +144,8 @@ def test_an_attach_to_a_server_without_a_host_gives_its_port_back(cloud: OneProc
 def use_only(cloud: OneProcess, host: str) -> None:
     """New servers are placed on this host."""
     with cloud.database.writer() as session:
-        session.execute(sa.update(Service).where(Service.binary == "nova-compute").values(disabled=Service.host != host))
+        for service in hosts.services(session, binary="nova-compute"):
+            hosts.set_disabled(session, service, disabled=service.host != host)
 
 
 def test_a_boot_goes_through_beside_forty_actions_that_wait_for_another_hosts_nova_network(
@@ -160,7 +161,6 @@ def test_a_boot_goes_through_beside_forty_actions_that_wait_for_another_hosts_no
 
     monkeypatch.setattr(cloud.network, "prepare", lambda ports: (wait_on_first_host(ports.server_id), prepare(ports)))
     monkeypatch.setattr(cloud.network, "release", lambda server_id, order: (wait_on_first_host(server_id), release(server_id, order=order)))
-    cloud.conf.set_override("view_age_s", 0, group="scheduler")
     use_only(cloud, "node-1")
     go_on.set()
     deletes = [cloud.begin_delete(server_id) for server_id in built(cloud, 20)]

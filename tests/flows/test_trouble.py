@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import random
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from nova_lite import errors
+from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import hosts
 from nova_lite.rpc.conductor import ServiceReport
 from nova_lite.rpc.payload import from_wire, to_wire
@@ -99,6 +101,70 @@ def test_a_host_whose_worker_is_of_an_earlier_release_is_up_and_gets_no_servers(
     server_id, action_id = cloud.create_server()
     cloud.run(action_id)
     assert cloud.server(server_id).vm_state == "active"
+
+
+def set_disabled(cloud: OneProcess, *, disabled: bool, reason: str | None = None) -> None:
+    """An operator's request to each compute host."""
+    with cloud.database.writer() as session:
+        for service in hosts.services(session, binary="nova-compute"):
+            hosts.set_disabled(session, service, disabled=disabled, reason=reason)
+
+
+@pytest.mark.parametrize("reason", [None, "new disks"])
+def test_a_worker_of_an_earlier_release_is_known_as_such_whatever_an_operator_does(cloud: OneProcess, reason: str | None) -> None:
+    def heard() -> set[tuple[bool, str | None, bool]]:
+        cloud.heartbeats.report(CTXT, status=report_of_release_0_1("nova-compute"))
+        cloud.heartbeats.flush()
+        return seen(cloud)
+
+    assert heard() == {(True, f"AUTO: {hosts.OUTDATED}", True)}
+    set_disabled(cloud, disabled=True, reason=reason)
+    assert heard() == {(True, reason, True)}
+    assert cloud.services.is_outdated("nova-compute", "node")
+    server_id, action_id = cloud.create_server()
+    cloud.run(action_id)
+    assert "2× nova-compute is of an earlier release" in str(cloud.server(server_id).fault)
+    set_disabled(cloud, disabled=False)
+    assert heard() == {(True, f"AUTO: {hosts.OUTDATED}", True)}
+    set_disabled(cloud, disabled=True, reason=reason)
+    beat(cloud)
+    assert seen(cloud) == {(True, reason, True)}
+    with cloud.database.reader() as session:
+        assert not any(service.is_outdated for service in hosts.services(session))
+
+
+def test_a_host_that_an_operator_disabled_gets_no_server_though_the_scheduler_has_read_it_before(cloud: OneProcess) -> None:
+    cloud.conf.set_override("view_age_s", 3600, group="scheduler")
+
+    def built() -> Server:
+        server_id, action_id = cloud.create_server()
+        cloud.run(action_id)
+        return cloud.server(server_id)
+
+    first = built()
+    with cloud.database.writer() as session:
+        for service in hosts.services(session, binary="nova-compute", host=first.host):
+            hosts.set_disabled(session, service, disabled=True)
+    others = [built().host for _ in range(4)]
+    assert len({first.host, *others}) == 2
+    assert first.host not in others
+    set_disabled(cloud, disabled=True)
+    assert "2 hosts: 2× disabled by an operator" in str(built().fault)
+    set_disabled(cloud, disabled=False)
+    assert built().vm_state == "active"
+
+
+def test_a_new_host_of_a_service_that_an_operator_disabled_gets_no_server(cloud: OneProcess) -> None:
+    cloud.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="new", trouble=WHY))
+    cloud.heartbeats.flush()
+    with cloud.database.writer() as session:
+        [service] = hosts.services(session, binary="nova-compute", host="new")
+        hosts.set_disabled(session, service, disabled=True)
+    inventory = dataclasses.replace(cloud.driver.host.inventory()[0], host="new", hypervisor_hostname="new")
+    cloud.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="new", inventories=(inventory,)))
+    cloud.heartbeats.flush()
+    with cloud.database.reader() as session:
+        assert {host.name: host.closed for host in hosts.hosts(session)} == {"node-1": False, "node-2": False, "new": True}
 
 
 def test_a_build_waits_for_the_first_host_of_a_cloud_that_has_just_started(cloud: OneProcess) -> None:

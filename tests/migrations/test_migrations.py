@@ -260,8 +260,15 @@ def test_builds_of_one_group_that_race_never_land_wrongly(database: Database, po
 
 
 def test_open_actions_of_release_0_1_get_orders_and_the_state_that_their_steps_read(database: Database) -> None:
+    """And the hosts that an operator had disabled get no claims."""
     release_0_1.load(database)
+    with database.engine.begin() as connection:
+        for host, reason in (("node-1", "AUTO: libvirt is silent"), ("node-2", None)):
+            connection.execute(sa.text("UPDATE services SET disabled = :yes, disabled_reason = :reason WHERE host = :host").bindparams(
+                sa.bindparam("yes", value=True, type_=sa.Boolean), host=host, reason=reason))
     migrate.upgrade(database.engine)
+    with database.reader() as session:
+        assert {host.name: host.closed for host in session.scalars(sa.select(Host)) if host.name in ("node-1", "node-2")} == {"node-1": False, "node-2": True}
     with database.reader() as session:
         rows = list(session.scalars(sa.select(actions.Action).where(actions.Action.state.in_(actions.OPEN))))
         agents = {server.id: server.agent for server in session.scalars(sa.select(servers.Server))}

@@ -42,6 +42,7 @@ _TAKE = sa.update(_HOSTS).where(
         Server.id == sa.bindparam("of"), Server.deleted_at.is_(None), sa.func.coalesce(Server.task_state, "") != "deleting",
     ), key_share=True).exists(),
     sa.func.coalesce(sa.bindparam("in_az", type_=sa.String), _HOSTS.c.availability_zone) == _HOSTS.c.availability_zone,
+    sa.not_(_HOSTS.c.closed),
     # Nothing of a resource fits also where an operator took away what is claimed.
     *(sa.or_(_NEW[name] == 0, fits) for name, fits in _fits(_HOSTS.c, _NEW, _RATIOS).items()),
 ).values({"servers_claimed": _HOSTS.c.servers_claimed + 1,
@@ -85,8 +86,8 @@ def take(
 ) -> bool:
     """Claim the resources by one guarded UPDATE.
 
-    False: the host has not enough free capacity (any more), is not in `availability_zone` any more, or the server is
-    deleted or being deleted.
+    False: the host has not enough free capacity (any more), is not in `availability_zone` any more, an operator has closed
+    it, or the server is deleted or being deleted.
 
     :raises AlreadyClaimedError: the server has a claim on a host that is not `excluded`.
     """

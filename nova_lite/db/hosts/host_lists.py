@@ -15,9 +15,8 @@ from nova_lite import errors
 from nova_lite.db import clock
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import aggregates
-from nova_lite.db.hosts.hosts import Claim, Host, Service, is_alive
+from nova_lite.db.hosts.hosts import COMPUTE, Claim, Host, Service, is_alive
 
-COMPUTE = "nova-compute"
 INTERNAL = "internal"  # the availability zone of services that run no guests, as in Nova
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,8 @@ from nova_lite.db.hosts.observation import Observed
 from nova_lite.db.network import interfaces
 from nova_lite.values.resources import Resources
 
+# The daemons that have hosts.
+COMPUTE, NETWORK = "nova-compute", "nova-network"
 AUTO = "AUTO: "  # prefix of the reason when a service disabled itself
 OUTDATED = "it is of an earlier release, which does not understand the requests of this one: upgrade it"
 
@@ -36,12 +38,8 @@ class Service(Timestamps, Base):
     disabled: Mapped[bool] = mapped_column(default=False)
     disabled_reason: Mapped[str | None]
     forced_down: Mapped[bool] = mapped_column(default=False)
+    is_outdated: Mapped[bool] = mapped_column(default=False, server_default=sa.false())  # of an earlier release: it does not understand requests
     seen_at: Mapped[datetime.datetime] = mapped_column(default=utcnow)
-
-    @property
-    def is_outdated(self) -> bool:
-        """Whether it is a worker of an earlier release, which does not understand requests."""
-        return self.disabled_reason == AUTO + OUTDATED
 
 
 class Host(Timestamps, Base):
@@ -54,6 +52,7 @@ class Host(Timestamps, Base):
     name: Mapped[str] = mapped_column(unique=True)
     agent: Mapped[str]
     availability_zone: Mapped[str] = mapped_column(default="nova")  # its aggregate's, else its worker's
+    closed: Mapped[bool] = mapped_column(default=False, server_default=sa.false())  # by an operator, who disabled its nova-compute or forced it down
     aggregate_az: Mapped[str | None] = mapped_column("aggregate_zone", key="aggregate_az")
     vcpus: Mapped[int]
     ram_mb: Mapped[int]
@@ -119,7 +118,7 @@ _REASON_LETTERS = 255
 _ALL_SERVICES = sa.select(Service).order_by(Service.binary, Service.host)
 _ALL_HOSTS = sa.select(Host).order_by(Host.number)
 _FOR_PLACEMENT = sa.select(Service).where(sa.or_(
-    Service.binary == "nova-compute", Service.disabled_reason == AUTO + OUTDATED))
+    Service.binary == COMPUTE, Service.is_outdated))
 
 
 def is_alive(service: Service, *, now: datetime.datetime | Observed, down_time_s: float) -> bool:
@@ -146,9 +145,10 @@ def services_for_placement(session: Session) -> list[Service]:
     return list(session.scalars(_FOR_PLACEMENT))
 
 
-def outdated_worker(session: Session, agent: str) -> str | None:
-    """The binary of a worker of that name that is of an earlier release; None: there is none."""
-    return session.scalar(sa.select(Service.binary).where(Service.agent == agent, Service.disabled_reason == AUTO + OUTDATED).limit(1))
+def outdated_worker(session: Session, agent: str, *, binaries: Collection[str]) -> str | None:
+    """Which of the workers of that name is of an earlier release; None: none of them."""
+    return session.scalar(sa.select(Service.binary).where(
+        Service.agent == agent, Service.binary.in_(binaries), Service.is_outdated).limit(1))
 
 
 def get_service(session: Session, service_id: str) -> Service:
@@ -181,40 +181,71 @@ def _to_service(*change: tuple[Any, Any]) -> sa.Update:
 # Built once: building a statement costs several times what running it does, and each daemon has one every few seconds.
 _SERVICES: Any = Service.__table__
 _DISABLES_ITSELF = sa.func.coalesce(_SERVICES.c.disabled_reason, "").startswith(AUTO)
+_IS_OUTDATED = (_SERVICES.c.is_outdated, sa.bindparam("outdated", type_=sa.Boolean))
 _BEAT = _to_service(
+    _IS_OUTDATED,
     (_SERVICES.c.disabled, sa.case((_DISABLES_ITSELF, sa.false()), else_=_SERVICES.c.disabled)),
     (_SERVICES.c.disabled_reason, sa.case((_DISABLES_ITSELF, sa.null()), else_=_SERVICES.c.disabled_reason)),
     (_SERVICES.c.seen_at, clock.now()))
 _UNFIT = (
+    _IS_OUTDATED,
     (_SERVICES.c.disabled_reason, sa.case(
         (_SERVICES.c.disabled & sa.not_(_DISABLES_ITSELF), _SERVICES.c.disabled_reason), else_=sa.bindparam("auto_reason", type_=sa.String))),
     (_SERVICES.c.disabled, sa.true()))
 _UNFIT_AND_UP = _to_service(*_UNFIT, (_SERVICES.c.seen_at, clock.now()))
 _UNFIT_ONLY = _to_service(*_UNFIT)
+_HOSTS: Any = Host.__table__
+_CLOSE = sa.update(_HOSTS).where(_HOSTS.c.name == sa.bindparam("of_host")).values(closed=sa.func.coalesce(
+    sa.select(_SERVICES.c.forced_down | (_SERVICES.c.disabled & sa.not_(_DISABLES_ITSELF))).where(
+        _SERVICES.c.binary == COMPUTE, _SERVICES.c.host == sa.bindparam("of_host")).scalar_subquery(), sa.false()))
 
 
-def beat(session: Session, *, binary: str, agent: str, unfit: str = "", counts: bool = True) -> int:
+def beat(session: Session, *, binary: str, agent: str, trouble: str = "", is_outdated: bool = False) -> int:
     """Record a heartbeat of a service; how many rows it has.
 
-    `unfit`: why its hosts can take no new guests. It is disabled at once, unless an operator has disabled it; as in Nova, such a
-    reason begins with "AUTO: ", and goes with its cause. A heartbeat that does not count keeps nobody up.
+    With `trouble`, which hinders it, or an earlier release its hosts can take no new guests. It is disabled at once, unless an
+    operator has disabled it; as in Nova, such a reason begins with "AUTO: ", and goes with its cause. In trouble it is not kept up.
     """
-    if not unfit:
-        statement, reason = _BEAT, {}
-    else:
-        statement, reason = _UNFIT_AND_UP if counts else _UNFIT_ONLY, {"auto_reason": _auto_reason(unfit)}
-    return session.connection().execute(statement, {"of_binary": binary, "of_agent": agent, **reason}).rowcount
+    which = {"of_binary": binary, "of_agent": agent, "outdated": is_outdated}
+    reason = _auto_reason(trouble, is_outdated=is_outdated)
+    if reason is None:
+        return session.connection().execute(_BEAT, which).rowcount
+    return session.connection().execute(_UNFIT_ONLY if trouble else _UNFIT_AND_UP, {**which, "auto_reason": reason}).rowcount
 
 
 def register_service(  # the columns of a service
-    session: Session, *, binary: str, agent: str, availability_zone: str, unfit: str, names: list[str], now: datetime.datetime,
+    session: Session, *, binary: str, agent: str, availability_zone: str, names: list[str], now: datetime.datetime,
+    trouble: str = "", is_outdated: bool = False,
 ) -> None:
     """Add the rows of a service that are not there yet, one for each of the hosts `names` that it runs on."""
     present = set(session.scalars(sa.select(Service.host).where(Service.binary == binary, Service.host.in_(names))))
+    reason = _auto_reason(trouble, is_outdated=is_outdated)
     session.add_all(
         Service(binary=binary, host=name, agent=agent, availability_zone=availability_zone, seen_at=now,
-                disabled=bool(unfit), disabled_reason=_auto_reason(unfit) if unfit else None)
+                disabled=reason is not None, disabled_reason=reason, is_outdated=is_outdated)
         for name in names if name not in present)
+
+
+def set_disabled(session: Session, service: Service, *, disabled: bool, reason: str | None = None) -> None:
+    """As an operator's request: a nova-compute that is disabled gets no server from the end of this transaction on."""
+    _change_service(session, service, disabled=disabled, disabled_reason=reason)
+
+
+def set_forced_down(session: Session, service: Service, *, forced_down: bool) -> None:
+    """As an operator's request: a nova-compute that is forced down gets no server from the end of this transaction on."""
+    _change_service(session, service, forced_down=forced_down)
+
+
+def _change_service(session: Session, service: Service, **columns: Any) -> None:
+    # All columns, whatever was read: a heartbeat may have changed them since.
+    session.execute(sa.update(Service).where(Service.number == service.number).values(columns))
+    if service.binary == COMPUTE:
+        _close(session, service.host)
+
+
+def _close(session: Session, host: str) -> None:
+    """Let the host's row say what an operator wants of it: claims change that row, so that they wait for this, and see it."""
+    session.connection().execute(_CLOSE, {"of_host": host})
 
 
 def register_hosts(
@@ -222,18 +253,26 @@ def register_hosts(
 ) -> None:
     """Add or update the rows of compute hosts; `columns`: their values by host name. An aggregate's zone takes precedence."""
     rows = {row.name: row for row in session.scalars(sa.select(Host).where(Host.name.in_(columns)))}
+    new: list[str] = []
     for name, values in columns.items():
         row = rows.get(name)
         if row is None:
             row = Host(name=name)
             session.add(row)
+            new.append(name)
         elif row.tunnel_ip != values.get("tunnel_ip", row.tunnel_ip):
             interfaces.move_tunnel(session, row.name)
         row.agent, row.availability_zone = agent, row.aggregate_az or availability_zone
         for column, value in values.items():
             if getattr(row, column) != value:
                 setattr(row, column, value)
+    if new:
+        session.flush()
+    for name in new:
+        _close(session, name)
 
 
-def _auto_reason(unfit: str) -> str:
-    return f"{AUTO}{unfit}"[:_REASON_LETTERS]
+def _auto_reason(trouble: str, *, is_outdated: bool) -> str | None:
+    """Why the service disables itself; None: it does not."""
+    unfit = trouble or (OUTDATED if is_outdated else "")
+    return f"{AUTO}{unfit}"[:_REASON_LETTERS] if unfit else None

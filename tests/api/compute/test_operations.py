@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from nova_lite.api.compute.microversions import HISTORY
+from nova_lite.db.hosts import claims, hosts
 from nova_lite.db.hosts.hosts import Service
+from nova_lite.values.resources import AllocationRatios, Resources
 from tests.support.api import compute_api
 from tests.support.api.compute_api import Answer, ComputeApi, boot, settle
 from tests.support.api.users import PROJECTS
@@ -159,6 +161,37 @@ def test_a_service_is_disabled_and_enabled_by_name_before_2_53(api: ComputeApi) 
     assert put("force-down", forced_down=True).body == {"service": {**which, "forced_down": True}}
     assert [put("burn").status, put("force-down").status, put("disable-log-reason").status, put("enable", host="h9").status,
             put("force-down", "2.10", forced_down=True).status] == [404, 400, 400, 404, 400]
+
+
+@pytest.mark.parametrize(("path", "version", "closes", "opens"), [
+    ("/os-services/{id}", "2.53", {"status": "disabled"}, {"status": "enabled"}),
+    ("/os-services/{id}", "2.53", {"forced_down": True}, {"forced_down": False}),
+    ("/os-services/disable", "2.1", {"host": "h1", "binary": "nova-compute"}, None),
+    ("/os-services/disable-log-reason", "2.1", {"host": "h1", "binary": "nova-compute", "disabled_reason": "fan"}, None),
+    ("/os-services/force-down", "2.11", {"host": "h1", "binary": "nova-compute", "forced_down": True},
+     {"host": "h1", "binary": "nova-compute", "forced_down": False}),
+    ("/os-hosts/h1", "2.1", {"status": "disable"}, {"status": "enable"}),
+])
+def test_no_claim_is_made_on_a_host_that_an_operator_has_closed(
+    api: ComputeApi, path: str, version: str, closes: dict[str, Any], opens: dict[str, Any] | None,
+) -> None:
+    """Nor does it stay closed when its worker, which was in trouble meanwhile, has recovered."""
+    path = path.replace("{id}", get(api, "/os-services?binary=nova-compute&host=h1", "2.53").body["services"][0]["id"])
+    server_id = boot(api)
+
+    def is_claimed() -> bool:
+        taken: bool = api.change(lambda session: claims.take(
+            session, server_id=server_id, host="h1", resources=Resources(vcpus=1), ratios=AllocationRatios()))
+        return taken
+
+    api.change(lambda session: hosts.beat(session, binary="nova-compute", agent="h1", trouble="libvirt is silent"))
+    assert api.put(path, closes, user="admin", version=version).status == 200
+    assert not is_claimed()
+    if opens is None:
+        path, opens = "/os-services/enable", {"host": "h1", "binary": "nova-compute"}
+    assert api.put(path, opens, user="admin", version=version).status == 200
+    api.change(lambda session: hosts.beat(session, binary="nova-compute", agent="h1"))
+    assert is_claimed()
 
 
 def test_a_service_is_deleted_with_its_empty_host(api: ComputeApi) -> None:

@@ -41,9 +41,19 @@ def test_a_password_is_refused_if_the_guest_agent_does_not_answer(api: ComputeAp
     assert "no agent" in refused.body["conflictingRequest"]["message"]
 
 
-def test_a_password_on_a_host_of_an_earlier_release_is_refused_and_leaves_no_action(api: ComputeApi, server_id: str) -> None:
+def outdated(api: ComputeApi, binary: str) -> None:
+    """This worker of the server's host is of an earlier release."""
     api.change(lambda session: hosts.register_service(
-        session, binary="nova-compute", agent="h1", availability_zone="nova", unfit=hosts.OUTDATED, names=["h1"], now=utcnow()))
+        session, binary=binary, agent="h1", availability_zone="nova", names=["h1"], now=utcnow(), is_outdated=True))
+
+
+def test_a_password_needs_no_nova_network_of_this_release(api: ComputeApi, server_id: str) -> None:
+    outdated(api, "nova-network")
+    assert act(api, server_id, "changePassword", {"adminPass": "x"}).status == 202
+
+
+def test_a_password_on_a_host_of_an_earlier_release_is_refused_and_leaves_no_action(api: ComputeApi, server_id: str) -> None:
+    outdated(api, "nova-compute")
     refused = act(api, server_id, "changePassword", {"adminPass": "x"})
     assert (refused.status, "nova-compute on h1 is of an earlier release" in str(refused.body)) == (503, True)
     assert api.get(f"/servers/{server_id}").body["server"]["status"] == "ACTIVE"

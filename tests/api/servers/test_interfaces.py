@@ -225,11 +225,14 @@ def test_a_failed_attach_is_an_error_and_leaves_no_port(api: ComputeApi, server_
     assert len(nics(api, server_id)) == 1
 
 
+@pytest.mark.parametrize("is_disabled", [False, True], ids=["", "disabled by an operator"])
 @pytest.mark.parametrize("binary", ["nova-compute", "nova-network"])
-def test_an_attach_on_a_host_of_an_earlier_release_is_refused_at_once(api: ComputeApi, server_id: str, binary: str) -> None:
+def test_an_attach_on_a_host_of_an_earlier_release_is_refused_at_once(api: ComputeApi, server_id: str, binary: str, is_disabled: bool) -> None:
     api.change(lambda session: hosts.register_service(
-        session, binary=binary, agent="h1", availability_zone="nova", unfit=hosts.OUTDATED, names=["h1"], now=utcnow()))
-    api.change(lambda session: hosts.beat(session, binary=binary, agent="h1", unfit=hosts.OUTDATED))
+        session, binary=binary, agent="h1", availability_zone="nova", names=["h1"], now=utcnow()))
+    if is_disabled:
+        api.change(lambda session: hosts.set_disabled(session, hosts.services(session, binary=binary, host="h1")[0], disabled=True))
+    api.change(lambda session: hosts.beat(session, binary=binary, agent="h1", is_outdated=True))
     answer = attach(api, server_id)
     assert (answer.status, f"{binary} on h1 is of an earlier release" in str(answer.body)) == (503, True)
     assert len(nics(api, server_id)) == 1

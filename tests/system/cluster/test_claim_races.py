@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.engine import Database
-from nova_lite.db.hosts import claims
-from nova_lite.db.hosts.hosts import Claim, Host
+from nova_lite.db.hosts import claims, hosts
+from nova_lite.db.hosts.hosts import Claim, Host, Service
 from nova_lite.payloads.placement import request as placement_request
 from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.values.flavor import Flavor
@@ -78,12 +78,37 @@ def test_the_last_of_a_host_is_given_once(clients: list[Database], least: str) -
         assert _sums(clients[0], host) == (2 * ROOM - 2, 64 * ROOM - 64, 2 * ROOM - 2, 64 * ROOM - 64)
 
 
+def test_no_host_gets_a_claim_once_its_operator_has_the_answer_that_it_is_disabled(clients: list[Database]) -> None:
+    """Not from a scheduler either whose claim had begun, and waited for another's."""
+    for number in range(ROUNDS):
+        host = f"disabled-{number}"
+        _host(clients[0], host)
+        with clients[0].writer() as session:
+            session.add(Service(binary="nova-compute", host=host, agent=host))
+        wanting = [_wanting(database)[1] for database in clients[1:ROOM + 1]]
+        answered: list[tuple[int, int, int, int]] = []
+
+        def disable(host: str = host, answered: list[tuple[int, int, int, int]] = answered) -> None:
+            with clients[0].writer() as session:
+                [service] = hosts.services(session, host=host)
+                hosts.set_disabled(session, service, disabled=True)
+            answered.append(_sums(clients[0], host))
+
+        _race([disable, *(functools.partial(_claim, database, host, request)
+                          for database, request in zip(clients[1:ROOM + 1], wanting, strict=True))])
+        assert answered == [_sums(clients[0], host)]
+
+
+def _claim(database: Database, host: str, request: PlacementRequest) -> None:
+    _take(database, host, request)
+
+
 def test_a_request_that_is_delivered_to_several_schedulers_claims_once(clients: list[Database]) -> None:
     """Each picks another host; the first claim to be committed is the server's, and the others learn of it."""
     for number in range(ROUNDS):
         _, request = _wanting(clients[0])
-        hosts = [f"each-{number}-{index}" for index in range(len(clients))]
-        for host in hosts:
+        names = [f"each-{number}-{index}" for index in range(len(clients))]
+        for host in names:
             _host(clients[0], host)
         outcomes: list[str] = []
 
@@ -93,11 +118,11 @@ def test_a_request_that_is_delivered_to_several_schedulers_claims_once(clients: 
             except claims.AlreadyClaimedError:
                 outcomes.append("claimed already")
 
-        _race([functools.partial(claim, database, host) for database, host in zip(clients, hosts, strict=True)])
-        won = [outcome for outcome in outcomes if outcome in hosts]
+        _race([functools.partial(claim, database, host) for database, host in zip(clients, names, strict=True)])
+        won = [outcome for outcome in outcomes if outcome in names]
         assert len(won) == 1
         assert outcomes.count("claimed already") == len(clients) - 1
-        assert [_sums(clients[0], host) for host in hosts if host not in won] == [(0, 0, 0, 0)] * (len(clients) - 1)
+        assert [_sums(clients[0], host) for host in names if host not in won] == [(0, 0, 0, 0)] * (len(clients) - 1)
         assert _sums(clients[0], won[0]) == (2, 64, 2, 64)
 
 

@@ -17,10 +17,8 @@ from tools.lib.daemons import environment
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real parts run as their own users: needs root")
 NUMBER = 20
-# So few threads that hung calls would hold all of them; the daemon that hangs is never known as down. A host that is disabled
-# gets no server from then on, not only once the scheduler reads the hosts again.
-OPTIONS = {"DEFAULT": {"service_down_time": 3600}, "conductor": {"workers": 2}, "quota": {"instances": 200, "cores": 200},
-           "scheduler": {"view_age_s": 0}}
+# So few threads that hung calls would hold all of them; the daemon that hangs is never known as down.
+OPTIONS = {"DEFAULT": {"service_down_time": 3600}, "conductor": {"workers": 2}, "quota": {"instances": 200, "cores": 200}}
 OTHER = "other"
 
 

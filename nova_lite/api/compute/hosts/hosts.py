@@ -12,7 +12,6 @@ from nova_lite.api.wsgi.responses import INTEGER, STRING, closed, each, many
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.hosts import host_lists, hosts
-from nova_lite.db.hosts.host_lists import COMPUTE
 
 _RULE = "os_compute_api:os-hosts"
 _LAST = "2.42"
@@ -58,9 +57,8 @@ def update(req: Request, body: Body, host_name: str) -> Body:
     _host(req, host_name)
     if "maintenance_mode" in body:
         raise errors.NotImplementedHere(reason="Hosts have no maintenance mode here; disable the service, or migrate.")
-    service = host_lists.service(req.db, host=host_name, binary=COMPUTE)
-    service.disabled = body["status"].lower() == "disable"
-    service.disabled_reason = None
+    service = host_lists.service(req.db, host=host_name, binary=hosts.COMPUTE)
+    hosts.set_disabled(req.db, service, disabled=body["status"].lower() == "disable")
     return {"host": host_name, "status": "disabled" if service.disabled else "enabled"}
 
 

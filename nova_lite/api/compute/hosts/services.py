@@ -98,12 +98,12 @@ def update_by_name(req: Request, body: Body, service_id: str) -> Body:
     if command == "force-down":
         if "forced_down" not in body:
             raise errors.BadRequest(reason="Missing forced_down field")
-        service.forced_down = schemas.is_true(body["forced_down"])
+        hosts.set_forced_down(req.db, service, forced_down=schemas.is_true(body["forced_down"]))
         return {"service": {**change, "forced_down": service.forced_down}}
     if command == "disable-log-reason" and "disabled_reason" not in body:
         raise errors.BadRequest(reason="Missing disabled reason field")
-    service.disabled = command != "enable"
-    service.disabled_reason = body["disabled_reason"] if command == "disable-log-reason" else None
+    hosts.set_disabled(req.db, service, disabled=command != "enable",
+                       reason=body["disabled_reason"] if command == "disable-log-reason" else None)
     change["status"] = "disabled" if service.disabled else "enabled"
     if command == "disable-log-reason":
         change["disabled_reason"] = service.disabled_reason
@@ -125,10 +125,9 @@ def update(req: Request, body: Body, service_id: str) -> Body:
     if "disabled_reason" in body and body.get("status") != "disabled":
         raise errors.BadRequest(reason='Specifying disabled_reason requires that status is "disabled".')
     if "status" in body:
-        service.disabled = body["status"] == "disabled"
-        service.disabled_reason = body.get("disabled_reason")
+        hosts.set_disabled(req.db, service, disabled=body["status"] == "disabled", reason=body.get("disabled_reason"))
     if "forced_down" in body:
-        service.forced_down = schemas.is_true(body["forced_down"])
+        hosts.set_forced_down(req.db, service, forced_down=schemas.is_true(body["forced_down"]))
     return {"service": _documents(req, [service])[0]}
 
 
@@ -160,6 +159,6 @@ def _find(req: Request, service_id: str) -> Service:
 
 
 def _require_compute(service: Service) -> None:
-    if service.binary != host_lists.COMPUTE:
+    if service.binary != hosts.COMPUTE:
         raise errors.BadRequest(reason=f"Updating a {service.binary} service is not supported. Only nova-compute "
                                        "services can be updated.")

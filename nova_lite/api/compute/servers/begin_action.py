@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from nova_lite import errors
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.db.compute import actions, servers
@@ -69,13 +71,13 @@ def _worker_of(server: Server, name: str) -> str:
     return server.agent
 
 
-def refuse_outdated_host(req: Request, server: Server, name: str) -> None:
-    """For an action whose caller waits; others wait for the host's upgrade.
+def refuse_outdated_host(req: Request, server: Server, name: str, *, needs: Collection[str]) -> None:
+    """For an action whose caller waits; others wait for the host's upgrade. `needs`: the workers that do it.
 
-    :raises errors.TooOld: a worker of the server's host is of an earlier release, and does not understand requests.
+    :raises errors.TooOld: one of them on the server's host is of an earlier release, and does not understand requests.
     """
     agent = str(server.agent)
-    outdated = hosts.outdated_worker(req.db, agent)
+    outdated = hosts.outdated_worker(req.db, agent, binaries=needs)
     if outdated is not None:
         raise errors.TooOld(service=outdated, host=agent, method=name)
 

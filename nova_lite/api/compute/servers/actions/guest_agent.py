@@ -9,6 +9,7 @@ from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Body, Deferred, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, MEMBER, Rule
+from nova_lite.db.hosts import hosts
 
 _PASSWORD = schemas.keyed("changePassword", schemas.closed(
     {"adminPass": {"type": "string", "maxLength": 255}}, required=("adminPass",)))
@@ -23,7 +24,7 @@ def change_password(req: Request, body: Body, server_id: str) -> Deferred[None]:
     does not answer or refuses. 503: the host's nova-compute does not answer or is of an earlier release, or too many requests wait for workers.
     """
     server = begin_action.find(req, server_id)
-    begin_action.refuse_outdated_host(req, server, "change_password")
+    begin_action.refuse_outdated_host(req, server, "change_password", needs=(hosts.COMPUTE,))
     order, agent = begin_action.begin_host_step(req, server, "change_password")
 
     def change() -> None:

@@ -18,6 +18,7 @@ from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.db.compute import actions
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.compute.servers import Server
+from nova_lite.db.hosts import hosts
 from nova_lite.db.network import auto_networks, interfaces, networks, ports, security_groups
 from nova_lite.db.network.networks import Pluggable
 from nova_lite.db.network.ports import Port
@@ -97,7 +98,7 @@ def create(req: Request, server_id: str, body: Body) -> Deferred[Body]:
         raise errors.BadRequest(reason="Must input network_id when request IP address")
     server = begin_action.find(req, server_id)
     action = _begin_in_turn(req, server, "attach_interface")
-    begin_action.refuse_outdated_host(req, server, "attach_interface")
+    begin_action.refuse_outdated_host(req, server, "attach_interface", needs=(hosts.COMPUTE, hosts.NETWORK))
     port_id = _bind_port(req, server, params)
     action.inputs = {"port_id": port_id}
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action.id)
