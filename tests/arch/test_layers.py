@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import functools
 import sys
 from pathlib import Path
 
@@ -36,15 +38,39 @@ def top(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-def imports(tree: ast.AST) -> set[str]:
-    """The modules of nova_lite that the tree imports, without the package's own name."""
-    found: set[str] = set()
+@dataclasses.dataclass
+class Source:
+    """What the rules read of a file. `imports`: what it imports of nova_lite, without the package's own name; `modules`: all
+    that its import statements name; `assigned`: attributes that it assigns.
+    """
+
+    text: str
+    docstring: str | None
+    imports: set[str] = dataclasses.field(default_factory=set)
+    modules: set[str] = dataclasses.field(default_factory=set)
+    assigned: set[str] = dataclasses.field(default_factory=set)
+    long_functions: list[str] = dataclasses.field(default_factory=list)
+
+
+@functools.cache
+def source(path: Path) -> Source:
+    """Read once: to parse and walk all files takes seconds."""
+    text = path.read_text()
+    tree = ast.parse(text)
+    found = Source(text, ast.get_docstring(tree))
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "nova_lite":
-            rest = node.module.split(".")[1:]
-            found |= {rest[0]} if rest else {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            found.modules.add(node.module or "")
+            if node.module and node.module.split(".")[0] == "nova_lite":
+                rest = node.module.split(".")[1:]
+                found.imports |= {rest[0]} if rest else {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("nova_lite.")}
+            found.modules |= {alias.name for alias in node.names}
+            found.imports |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("nova_lite.")}
+        elif isinstance(node, ast.Assign):
+            found.assigned |= {target.attr for target in node.targets if isinstance(target, ast.Attribute)}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES:
+            found.long_functions.append(node.name)
     return found
 
 
@@ -53,66 +79,53 @@ def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
     layer = top(path)
     if layer in ("cmd", "__init__"):
         return
-    assert imports(ast.parse(path.read_text())) <= MAY_IMPORT[layer], f"{path} crosses its layer"
+    assert source(path).imports <= MAY_IMPORT[layer], f"{path} crosses its layer"
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_a_module_is_within_its_budget_and_says_why_it_exists(path: Path) -> None:
-    text = path.read_text()
-    tree = ast.parse(text)
+    text = source(path).text
     assert text.startswith("# SPDX-License-Identifier: Apache-2.0\n")
     if path.name != "__init__.py" or len(text.splitlines()) > 1:
-        assert ast.get_docstring(tree), "no docstring"
+        assert source(path).docstring, "no docstring"
     assert len(text.splitlines()) <= LINES
-    too_long = [
-        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.end_lineno and node.end_lineno - node.lineno + 1 > FUNCTION_LINES]
-    assert too_long == []
+    assert source(path).long_functions == []
 
 
 def test_hands_have_no_database() -> None:
     for path in FILES:
         if top(path) in ("worker", "compute", "network", "volume"):
-            assert "sqlalchemy" not in path.read_text(), f"{path} reaches for a database"
+            assert "sqlalchemy" not in source(path).text, f"{path} reaches for a database"
 
 
 def test_only_db_servers_assigns_a_servers_state() -> None:
     for path in FILES:
         if path == ROOT / "db" / "compute" / "servers.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            targets = node.targets if isinstance(node, ast.Assign) else []
-            assert not [t for t in targets if isinstance(t, ast.Attribute) and t.attr in ("vm_state", "task_state")], path
+        assert not source(path).assigned & {"vm_state", "task_state"}, path
 
 
 def test_values_import_the_standard_library_alone() -> None:
     for path in FILES:
         if top(path) != "values":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert {name.split(".")[0] for name in names} <= {*sys.stdlib_module_names, "nova_lite"}, path
+        assert {name.split(".")[0] for name in source(path).modules} <= {*sys.stdlib_module_names, "nova_lite"}, path
 
 
 def test_rows_are_locked_by_the_helper_that_reads_them_anew() -> None:
     for path in FILES:
         if top(path) == "db" and path != ROOT / "db" / "base.py":
-            assert "with_for_update" not in path.read_text(), f"{path}: use db.base.for_update"
+            assert "with_for_update" not in source(path).text, f"{path}: use db.base.for_update"
 
 
 def test_only_concurrency_imports_eventlet() -> None:
     for path in FILES:
         if path.name == "concurrency.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not [name for name in names if name.split(".")[0] == "eventlet"], path
+        assert not [name for name in source(path).modules if name.split(".")[0] == "eventlet"], path
 
 
 def test_no_subprocess_is_given_a_shell() -> None:
     for path in FILES:
-        text = path.read_text()
-        assert "shell=True" not in text, path
-        assert "os.system(" not in text, path
+        assert "shell=True" not in source(path).text, path
+        assert "os.system(" not in source(path).text, path

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,7 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
         yield from _imports(child)
 
 
+@functools.cache
 def imports_of(module: str) -> set[str]:
     """The package's modules that are imported when this one is."""
     found: set[str] = set()
@@ -122,7 +124,7 @@ def test_a_computed_call_is_noticed() -> None:
 def test_nothing_is_called_by_a_computed_name() -> None:
     found = {name: lines for module, path in MODULES.items()
              if (name := str(path.relative_to(PACKAGE))) not in _COMPUTED_NAMES
-             and (lines := computed_calls(ast.parse(path.read_text())))}
+             and "getattr(" in (text := path.read_text()) and (lines := computed_calls(ast.parse(text)))}
     assert found == {}
 
 

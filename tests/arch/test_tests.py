@@ -44,10 +44,10 @@ def silent_tests(trees: dict[str, ast.Module]) -> list[str]:
     """Tests that assert nothing, neither themselves nor by a function of the tests that they call."""
     every = [(name, function) for name, tree in trees.items() for function in functions(tree)]
     asserting = {function.name for _, function in every if _asserts(function)}
-    while more := {function.name for _, function in every if function.name not in asserting and _calls(function) & asserting}:
+    silent = [(name, function.name, _calls(function)) for name, function in every if not _asserts(function)]
+    while more := {function for _, function, calls in silent if function not in asserting and calls & asserting}:
         asserting |= more
-    return [f"{name}: {function.name}" for name, function in every
-            if function.name.startswith("test_") and not _asserts(function) and not _calls(function) & asserting]
+    return [f"{name}: {function}" for name, function, calls in silent if function.startswith("test_") and not calls & asserting]
 
 
 def sleeps(tree: ast.AST) -> list[int]:

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from nova_lite import conf as options
 from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi.application import Application
-from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts
 from nova_lite.api.wsgi.validation import Validator
 from nova_lite.conductor.network_sync import NetworkSync
@@ -32,6 +31,7 @@ from nova_lite.db.network.networks import Network, Subnet
 from nova_lite.runtime import tokens
 from tests.support import databases
 from tests.support.api import declared_responses
+from tests.support.api.policies import SharedPolicy
 from tests.support.api.users import PROJECTS, request_as
 
 
@@ -105,7 +105,7 @@ class ComputeApi:
         self.database, self.conf, self.rpc = database, conf, Rpc()
         self.server_environ: dict[str, Any] = {}  # what the HTTP server adds to each request's environment
         service, self.parts = SERVICES["compute"], Parts(conf, database, self.rpc)  # type: ignore[arg-type]
-        self._application = Application(service, self.parts, Policy(conf, service.rules))
+        self._application = Application(service, self.parts, SharedPolicy(conf, service.rules))
         self._application._validator = _VALIDATOR
 
     def request(

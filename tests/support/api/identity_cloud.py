@@ -18,7 +18,6 @@ from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.filters.auth import LocalAuth
 from nova_lite.api.wsgi.filters.request_id import RequestId
 from nova_lite.api.wsgi.filters.size_limit import SizeLimit
-from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.service import ApiService
@@ -28,6 +27,7 @@ from nova_lite.rpc import transport
 from nova_lite.runtime import tokens
 from tests.support import databases
 from tests.support.api import declared_responses
+from tests.support.api.policies import SharedPolicy
 
 ADMIN_PASSWORD = "first secret"
 LIMIT = 2000
@@ -57,7 +57,7 @@ class IdentityCloud:
         self.clock = Clock()
         self.tokens = tokens.open_tokens(self.conf)
         parts = Parts(self.conf, self.database, RpcClients(transport.connect(self.conf)))
-        policy = Policy(self.conf, [route.policy for route in routes_of(identity.RESOURCES)])
+        policy = SharedPolicy(self.conf, [route.policy for route in routes_of(identity.RESOURCES)])
         spec = ApiService("identity", identity.RESOURCES, identity.fault_body, version_document=catalog.version)
         keys = tokens.KeyRepository(tokens.directory_of(self.conf))
         issuer = tokens.Tokens(keys, lifetime_s=3600, clock=self.clock)

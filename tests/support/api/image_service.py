@@ -17,7 +17,6 @@ from nova_lite import conf as options
 from nova_lite.api import image
 from nova_lite.api.wsgi import routing
 from nova_lite.api.wsgi.application import Application
-from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.service import ApiService
 from nova_lite.context import ADMIN, MEMBER, READER, SERVICE, Context, expand_roles
@@ -25,6 +24,7 @@ from nova_lite.rpc import transport
 from nova_lite.runtime import concurrency
 from tests.support import databases
 from tests.support.api import declared_responses
+from tests.support.api.policies import SharedPolicy
 
 DATA = os.urandom(3 * 1024**2 + 17)
 CALLERS = {
@@ -49,7 +49,7 @@ class ImageService:
         spec = ApiService("image", image.RESOURCES, image.fault_body)
         rules = {route.policy for route in routing.routes_of(image.RESOURCES)}
         parts = Parts(self.conf, self.database, RpcClients(transport.connect(self.conf)))
-        self._application = Application(spec, parts, Policy(self.conf, rules))
+        self._application = Application(spec, parts, SharedPolicy(self.conf, rules))
         self.files = directory / "images"
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

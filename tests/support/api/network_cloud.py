@@ -13,7 +13,6 @@ from typing import Any, cast
 from nova_lite import conf as options
 from nova_lite.api import network
 from nova_lite.api.wsgi.application import Application
-from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.service import ApiService
@@ -36,6 +35,7 @@ from nova_lite.runtime.periodic import Periodic
 from nova_lite.values.flavor import Flavor
 from tests.support import databases
 from tests.support.api import declared_responses
+from tests.support.api.policies import SharedPolicy
 from tests.support.api.users import PROJECTS, request_as
 from tests.support.wait import wait_until
 
@@ -73,7 +73,7 @@ class NetworkCloud:
         rules = [route.policy for route in routes_of(network.RESOURCES)]
         self.rpc = RpcClients(self.bus)
         parts = Parts(self.conf, self.database, self.rpc)
-        self._application = Application(ApiService("network", network.RESOURCES, network.fault_body), parts, Policy(self.conf, rules))
+        self._application = Application(ApiService("network", network.RESOURCES, network.fault_body), parts, SharedPolicy(self.conf, rules))
         self._add_host()
 
     def close(self) -> None:
