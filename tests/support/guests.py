@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import http.server
 import os
@@ -11,6 +12,8 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from nova_lite.rpc.compute import Guest, Image
 from nova_lite.values import guest_disk
@@ -87,12 +90,18 @@ def guest_of(image: Image, *, server_id: str, host: str, number: int = 1, disk_g
     )
 
 
-def guest_image(directory: Path) -> Path:
-    """The small guest that boots by itself; made once below `directory` unless NOVA_LITE_GUEST_IMAGE names one."""
+def guest_image(factory: pytest.TempPathFactory) -> Path:
+    """The small guest that boots by itself; made once by all processes of a run unless NOVA_LITE_GUEST_IMAGE names one."""
     given = os.environ.get("NOVA_LITE_GUEST_IMAGE")
     if given:
         return Path(given)
-    made = directory / "guest.qcow2"
-    if not made.exists():
-        subprocess.run([str(_TOOL), str(made)], check=True, timeout=300, stdout=subprocess.DEVNULL)
-    return made
+    directory = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        directory = directory.parent  # which its processes share; the tool waits for another one's build, and keeps what is made
+    return _built(directory / "guest.qcow2")
+
+
+@functools.cache
+def _built(image: Path) -> Path:
+    subprocess.run([str(_TOOL), str(image)], check=True, timeout=300, stdout=subprocess.DEVNULL)
+    return image

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from nova_lite.network import names
+from tests.support import guests
 from tests.support.paths import ROOT
 from tests.support.system.outside import outside_at
 from tests.support.system.stock import Warm
@@ -125,13 +126,6 @@ class Pair:
     group_b: str
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("cluster-image") / "guest.qcow2"
-    subprocess.run([str(ROOT / "tools" / "guest-image"), str(out)], check=True, timeout=280, stdout=subprocess.DEVNULL)
-    return out
-
-
 @contextlib.contextmanager
 def running(state: Path, *options: str) -> Iterator[Cloud]:
     """A cluster, and nothing of it afterwards."""
@@ -152,9 +146,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 
 @pytest.fixture(scope="module")
-def guest_image(cloud: Cloud, image: Path) -> str:
+def guest_image(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The image's id; its name is guest."""
-    return cloud.make("image", "create", "--file", str(image), "--disk-format", "qcow2", "guest")
+    return cloud.make("image", "create", "--file", str(guests.guest_image(tmp_path_factory)), "--disk-format", "qcow2", "guest")
 
 
 @pytest.fixture(scope="module")
@@ -347,10 +341,10 @@ def test_down_leaves_nothing_not_even_of_a_running_guest(cloud: Cloud, guest_ima
     assert "nothing to do" in tool("down", "--state", cloud.state).stdout
 
 
-def test_the_same_daemons_work_with_mariadb(tmp_path: Path, image: Path) -> None:
+def test_the_same_daemons_work_with_mariadb(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     with running(tmp_path / "state", "--db", "mariadb", "--hosts", "1") as cloud:
         assert "mariadb " in tool("status", "--state", cloud.state).stdout
-        cloud.make("image", "create", "--file", str(image), "--disk-format", "qcow2", "guest")
+        cloud.make("image", "create", "--file", str(guests.guest_image(tmp_path_factory)), "--disk-format", "qcow2", "guest")
         network = cloud.make("network", "create", "net")
         cloud.make("subnet", "create", "--network", "net", "--subnet-range", "10.20.0.0/24", "subnet")
         server = cloud.make("server", "create", "--image", "guest", "--flavor", "m1.nano", "--network", "net", "--wait", "s")

@@ -137,7 +137,7 @@ def configure(directory: Path, uri: str) -> Path:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory = tmp_path_factory.mktemp("worker")
-    image = guest_image(tmp_path_factory.getbasetemp())
+    image = guest_image(tmp_path_factory)
     with private_libvirt(directory / "libvirt") as libvirt, image_server(image) as images:
         conf = options.load([], files=[str(configure(directory, libvirt.uri))])
         wire = transport.connect(conf)

@@ -78,7 +78,7 @@ def until(line: ClientConnection, wanted: bytes, *, typing: str) -> None:
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     directory = tmp_path_factory.mktemp("consoles")
-    image = guest_image(tmp_path_factory.getbasetemp())
+    image = guest_image(tmp_path_factory)
     with private_libvirt(directory / "libvirt") as libvirt, image_server(image) as images:
         conf = options.load([], files=[str(configure(directory, libvirt.uri))])
         wire = transport.connect(conf)

@@ -40,7 +40,7 @@ def network(cloud: AllInOne) -> str:
 @pytest.fixture(scope="module")
 def image(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A small guest that boots by itself."""
-    return cloud.make_image(guest_image(tmp_path_factory.getbasetemp()), "qcow2")
+    return cloud.make_image(guest_image(tmp_path_factory), "qcow2")
 
 
 def booted(count: int, disks: str) -> str:

@@ -41,7 +41,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
 
 @pytest.fixture(scope="module")
 def server_id(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
-    image = cloud.make_image(guest_image(tmp_path_factory.getbasetemp()), "qcow2")
+    image = cloud.make_image(guest_image(tmp_path_factory), "qcow2")
     network = cloud.make_network("inside", "10.85.0.0/24")
     given = [{"path": "/etc/given", "contents": base64.b64encode(WORDS).decode()}]
     cloud.request("POST", "/v2.1/flavors", {"flavor": {"id": "78", "name": "inside", "ram": 128, "vcpus": 1, "disk": 1}})

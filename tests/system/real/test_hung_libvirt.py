@@ -35,7 +35,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
 
 @pytest.fixture(scope="module")
 def wanted(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    image = cloud.make_image(guest_image(tmp_path_factory.getbasetemp()), "qcow2")
+    image = cloud.make_image(guest_image(tmp_path_factory), "qcow2")
     cloud.request("POST", "/v2.1/flavors", {"flavor": {"id": "77", "name": "small", "ram": 128, "vcpus": 1, "disk": 1}})
     return {"image": image, "network": cloud.make_network("n", "10.77.0.0/24"), "flavorRef": "77"}
 

@@ -26,7 +26,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
 
 @pytest.fixture(scope="module")
 def server_id(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> str:
-    image = cloud.make_image(guest_image(tmp_path_factory.getbasetemp()), "qcow2", hw_qemu_guest_agent="yes")
+    image = cloud.make_image(guest_image(tmp_path_factory), "qcow2", hw_qemu_guest_agent="yes")
     network = cloud.make_network("shelves", "10.78.0.0/24")
     cloud.request("POST", "/v2.1/flavors", {"flavor": {"id": "77", "name": "small", "ram": 128, "vcpus": 1, "disk": 1}})
     made = cloud.boot("shelf", image=image, network=network, flavorRef="77", user_data=base64.b64encode(LOOK).decode())

@@ -59,7 +59,7 @@ def networks(cloud: AllInOne) -> tuple[str, str, str]:
 @pytest.fixture(scope="module")
 def guest(cloud: AllInOne, networks: tuple[str, str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
     """A server with a system that lets go of NICs; all tests of the module use it, and the last deletes it."""
-    image = cloud.make_image(guest_image(tmp_path_factory.mktemp("image")), "qcow2")
+    image = cloud.make_image(guest_image(tmp_path_factory), "qcow2")
     server_id = cloud.boot("swept", image=image, network=networks[0])
     cloud.wait_for_status(server_id, "ACTIVE")
     cloud.wait(lambda: "@@ " in console(cloud, server_id), "the guest's system to be up", seconds=180)
