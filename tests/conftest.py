@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import collections
+import gc
 from collections.abc import Iterable
 from typing import Any
 
@@ -52,6 +53,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """In a process of pytest-xdist, pieces are handed out in this order."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: _turn(piece_of(item.nodeid)))
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported and collected stays to the end: the garbage collector need not look at it again and again."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
