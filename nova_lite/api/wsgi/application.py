@@ -7,6 +7,7 @@ import functools
 import json
 import re
 import time
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -36,8 +37,11 @@ DOCUMENT = "/openapi.json"
 _MAX_DOCUMENTS = 16  # 270 KB each
 _URL = "http://url.of.the.request.invalid"
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
-# WSGI servers have decoded the path: in a tag, which is the last of its path, slashes are as they were escaped.
+# Where the WSGI server does not give the path as it was sent, slashes of a tag are among those of the path.
 _TAG = {"tag": r"[\s\S]+"}
+# The path as it was sent, from our server and eventlet's, gunicorn and uWSGI; the last two with the query.
+_RAW = ("RAW_PATH_INFO", "RAW_URI", "REQUEST_URI")
+_SLASHES = re.compile("//+")
 _PROJECT = re.compile(r"^/[0-9a-f][0-9a-f-]{31,35}(?=/|$)")
 
 
@@ -106,13 +110,13 @@ class Application:
             return _json_response(200, self._service.version_document(base_url))
         if path == DOCUMENT and http.method == "GET":
             return self._document(self._document_version(http, version), base_url)
-        match = self._match(http.path_info)
+        match = self._match(escaped_path(http))
         candidates = self._by_path[match.pop("route_path")]
-        variables = {name: value for name, value in match.items() if name not in ("controller", "action")}
+        variables = {name: value.replace("%2F", "/").replace("%25", "%") for name, value in match.items() if name not in ("controller", "action")}
         return self._dispatch(http, version, base_url, candidates, variables)
 
     def _match(self, path: str) -> dict[str, str]:
-        """The path of the route, as `route_path`, and its variables.
+        """The path of the route, as `route_path`, and its variables, escaped as in `path`.
 
         :raises errors.NotFound: there is none, or the path ends with a slash that is no part of a name.
         """
@@ -262,6 +266,19 @@ class Application:
 
     def _fault(self, status: int, text: str) -> webob.Response:
         return _json_response(status, self._service.fault_body(status, text))
+
+
+def escaped_path(http: webob.Request) -> str:
+    """The path below the service's root, decoded but for the slashes and percent signs of names: `%2F` and `%25`.
+
+    PATH_INFO is decoded wholly, and paste's urlmap makes one slash of two: a DELETE of `…/tags/%2F` would be one of all tags.
+    """
+    raw = next((str(http.environ[name]) for name in _RAW if name in http.environ), "").partition("?")[0]
+    raw = _SLASHES.sub("/", raw)
+    if "%" not in raw or not raw.startswith(f"{http.script_name}/"):
+        return str(http.path_info.replace("%", "%25"))
+    names = raw.removeprefix(http.script_name).split("/")
+    return "/".join(urllib.parse.unquote(name).replace("%", "%25").replace("/", "%2F") for name in names)
 
 
 def _nothing() -> None:

@@ -53,6 +53,7 @@ class Exchange:
         environ = base.copy()
         environ["REQUEST_METHOD"] = head.method
         environ["PATH_INFO"] = head.path
+        environ["RAW_PATH_INFO"] = head.raw_path  # eventlet's name: in PATH_INFO slashes of names are lost
         environ["QUERY_STRING"] = head.query
         environ["SERVER_PROTOCOL"] = f"HTTP/1.{head.minor}"
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = address[0], str(address[1])

@@ -32,15 +32,16 @@ class BadHead(Exception):  # an answer to the client
 
 
 class Head:
-    """A request's line and fields; names are lower case, values latin-1. The path's escapes are decoded, here and nowhere else."""
+    """A request's line and fields; names are lower case, values latin-1. `raw_path` is as it was sent, `path` decoded."""
 
-    __slots__ = ("content_length", "expects_continue", "fields", "is_chunked", "keeps_alive", "method", "minor", "path", "query")
+    __slots__ = ("content_length", "expects_continue", "fields", "is_chunked", "keeps_alive", "method", "minor", "path", "query", "raw_path")
 
     def __init__(self, method: str, target: str, minor: int, fields: dict[str, str]) -> None:
         self.method = method
         self.minor = minor
         self.fields = fields
-        self.path, self.query = _split_target(method, target)
+        self.raw_path, self.query = _split_target(method, target)
+        self.path = urllib.parse.unquote(self.raw_path, "latin-1") if "%" in self.raw_path else self.raw_path
         self.is_chunked, self.content_length = _framing(fields, minor)
         tokens = [token.strip().lower() for token in fields.get("connection", "").split(",")]
         self.keeps_alive = "close" not in tokens if minor else "keep-alive" in tokens
@@ -91,7 +92,7 @@ def _fields(lines: list[bytes]) -> dict[str, str]:
 
 
 def _split_target(method: str, target: str) -> tuple[str, str]:
-    """The path, decoded as in a WSGI environment, and the query as it was sent."""
+    """Path and query as they were sent."""
     if target[:7].lower() == "http://" or target[:8].lower() == "https://":
         rest = target.partition("://")[2]
         slash = rest.find("/")
@@ -101,7 +102,7 @@ def _split_target(method: str, target: str) -> tuple[str, str]:
     path, _, query = target.partition("?")
     if "#" in target:
         raise BadHead("400 Bad Request", "the request target has a fragment")
-    return urllib.parse.unquote(path, "latin-1") if "%" in path else path, query
+    return path, query
 
 
 def _framing(fields: dict[str, str], minor: int) -> tuple[bool, int]:

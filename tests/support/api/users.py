@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import webob
@@ -18,6 +19,9 @@ ROLES = {"alice": {"member"}, "manager": {"manager"}, "service": {"service"}, "b
 def request_as(user: str, method: str, path: str, body: Any, *, base_url: str) -> webob.Request:
     """One with this JSON, as the middleware hands it on for the user; "": for nobody."""
     http = webob.Request.blank(path, method=method, base_url=base_url)
+    # As our HTTP server and paste's urlmap leave it.
+    http.environ["RAW_PATH_INFO"] = http.environ["SCRIPT_NAME"] + path.partition("?")[0]
+    http.environ["PATH_INFO"] = re.sub("//+", "/", http.environ["PATH_INFO"])
     if body is not None:
         http.body, http.content_type = json.dumps(body).encode(), "application/json"
     if user:

@@ -126,5 +126,5 @@ def test_names_and_values_reach_the_application_as_sent() -> None:
     with http_wires.serving(look) as port:
         exchange(port, b"\r\nDELETE http://h:1/a%2Fb/%41%252F?q=%20x HTTP/1.1\r\nHost: h:1\r\nCookie: a=1\r\nCookie: b=2\r\nAccept: x\r\nAccept: y\r\n"
                        b"X-Auth-Token:  t \r\nConnection: close\r\n\r\n")
-    assert (seen["REQUEST_METHOD"], seen["PATH_INFO"], seen["QUERY_STRING"]) == ("DELETE", "/a/b/A%2F", "q=%20x")
+    assert (seen["REQUEST_METHOD"], seen["PATH_INFO"], seen["RAW_PATH_INFO"], seen["QUERY_STRING"]) == ("DELETE", "/a/b/A%2F", "/a%2Fb/%41%252F", "q=%20x")
     assert (seen["HTTP_COOKIE"], seen["HTTP_ACCEPT"], seen["HTTP_X_AUTH_TOKEN"]) == ("a=1; b=2", "x, y", "t")

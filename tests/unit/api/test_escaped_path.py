@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names in paths are decoded once, however the WSGI server gives the path."""
+
+from __future__ import annotations
+
+import pytest
+import webob
+
+from nova_lite.api.wsgi.application import escaped_path
+
+ROOT = "/network/v2.0"
+
+
+@pytest.mark.parametrize(("server", "sent", "escaped"), [
+    ({"RAW_PATH_INFO": f"{ROOT}/networks/n/tags/%2f"}, "//", "/networks/n/tags/%2F"),
+    ({"RAW_URI": f"{ROOT}//networks/n/tags/a%252Fb?x=/"}, "/a%2Fb", "/networks/n/tags/a%252Fb"),
+    ({"REQUEST_URI": f"{ROOT}/network%73/n/tags/%E2%98%83"}, "/☃", "/networks/n/tags/☃"),
+    ({"RAW_URI": f"{ROOT}/networks/n/tags/"}, "/", "/networks/n/tags/"),
+    ({"RAW_URI": "/networ%6B/v2.0/networks/n/tags/a%25"}, "/a%", "/networks/n/tags/a%25"),
+    ({}, "/a/b%", "/networks/n/tags/a/b%25"),
+])
+def test_slashes_and_percent_signs_of_names_stay_escaped(server: dict[str, str], sent: str, escaped: str) -> None:
+    environ = {"SCRIPT_NAME": ROOT, "PATH_INFO": f"/networks/n/tags{sent}".encode().decode("latin-1"), "REQUEST_METHOD": "DELETE", **server}
+    assert escaped_path(webob.Request(environ)) == escaped
