@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nova_lite.runtime import concurrency
+from nova_lite.runtime.http.peers import Peer, Peers
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _RESTART_DELAY_S = 0.2  # a worker that cannot start must not be started again in a busy loop
@@ -51,52 +52,53 @@ class Workers:
         self._conf = conf
         self._listener = listener
         self._log = log
-        self._pids: set[int] = set()
+        self._numbers: dict[int, int] = {}  # of the workers that run, by pid
+        self._peers = Peers(conf.api.workers)
         self._is_stopping = False
         # Only this process has the writing end: its workers see EOF when it ends, in whatever way.
         self._lifeline, self._writing_end = os.pipe()
 
     def run(self) -> None:
         """Block until SIGTERM or SIGINT, and until all workers have ended."""
-        for number in _STOP_SIGNALS:
-            signal.signal(number, self._stop)
+        for stop in _STOP_SIGNALS:
+            signal.signal(stop, self._stop)
         gc.collect()
         gc.freeze()  # a collection in a worker would copy every page that it shares with the others
-        for _ in range(self._conf.api.workers):
-            self._fork()
-        while self._pids and (pid := concurrency.wait_for_child()):
-            self._pids.discard(pid)
+        for number in range(self._conf.api.workers):
+            self._fork(number)
+        while self._numbers and (pid := concurrency.wait_for_child()):
+            number = self._numbers.pop(pid)
             if not self._is_stopping:
                 self._log.error("worker %d has ended; starting another one", pid)
                 concurrency.block(_RESTART_DELAY_S)
-                self._fork()
+                self._fork(number)
 
-    def _fork(self) -> None:
+    def _fork(self, number: int) -> None:
         with _signals_blocked():
             if self._is_stopping:
                 return
             pid = os.fork()
             if pid == 0:
-                self._work()
-            self._pids.add(pid)
+                self._work(number)
+            self._numbers[pid] = number
 
-    def _work(self) -> None:
+    def _work(self, number: int) -> None:
         """Run a worker; never returns. It ends with its parent, so that the next parent finds the port free."""
         status = 1
         try:
             concurrency.part_from_parent()
             os.close(self._writing_end)
-            for number in _STOP_SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
+            for stop in _STOP_SIGNALS:
+                signal.signal(stop, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-            serve(self._conf, self._listener, lifeline=self._lifeline)
+            serve(self._conf, self._listener, lifeline=self._lifeline, peer=self._peers.peer(number))
             status = 0
         finally:
             os._exit(status)
 
     def _stop(self, _number: int, _frame: Any) -> None:  # the signal module's types
         self._is_stopping = True
-        for pid in self._pids:
+        for pid in self._numbers:
             os.kill(pid, signal.SIGTERM)
 
 
@@ -110,7 +112,7 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
 
-def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # as above
+def serve(conf: Any, listener: socket.socket, *, lifeline: int, peer: Peer) -> None:  # as above
     """One worker: its own database pool and message bus, opened after the fork."""
     from nova_lite.api import deploy
     from nova_lite.api.image.cleanup import store_cleaner
@@ -124,7 +126,7 @@ def serve(conf: Any, listener: socket.socket, *, lifeline: int) -> None:  # as a
     database = open_database(conf, limit_s=conf.api.database_timeout)
     notifier = emitter.attach(conf, database, binary="nova-api")
     parts = Parts(conf, database, RpcClients(daemon.connect(conf)))
-    server = http_server(parts, deploy.load(parts), listener)
+    server = http_server(parts, deploy.load(parts), listener, peer=peer)
     store_cleaner(parts).start()
     server.end_by(_STOP_SIGNALS, grace_s=_GRACE_S)
     server.serve()

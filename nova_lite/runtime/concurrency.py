@@ -19,6 +19,7 @@ from nova_lite.runtime.discard import discard_body
 
 if TYPE_CHECKING:
     from nova_lite.runtime.http.limits import Limits
+    from nova_lite.runtime.http.peers import Peer
     from nova_lite.runtime.http.policy import Policy
     from nova_lite.runtime.http.server import Server
 
@@ -62,13 +63,15 @@ class HttpServer:
 
     `threads`: requests that are answered at once, half of them reads and half writes; beside these, half as many transfers,
     a few logins, and requests that have given their place back. eventlet has one pool of `threads` for all.
+    `peer`: other processes accept from `listener` too, and native threads share the connections with them.
     """
 
     def __init__(
         self, app: Callable[..., Any], listener: socket.socket, *, threads: int, policy: Policy | None = None, limits: Limits | None = None,
+        peer: Peer | None = None,
     ) -> None:
         self._app, self._listener, self._threads = app, listener, threads
-        self._policy, self._limits = policy, limits
+        self._policy, self._limits, self._peer = policy, limits, peer
         # A byte in a pipe ends it, since that is all that a signal handler may safely do.
         self._end_requested, self._request_end = os.pipe()
         os.set_blocking(self._request_end, False)
@@ -131,7 +134,7 @@ class HttpServer:
             TRANSFERS: max(1, half // 2), WRITES: max(1, min(sizes[WRITES] - 1, limits.writes_of_tenant))})
         return Server(
             self._app, self._listener, admission=admission, policy=self._policy or ByMethod(), threads=sum(sizes.values()) + limits.waits,
-            limits=limits)
+            limits=limits, peer=self._peer)
 
 
 class _Silent:

@@ -20,6 +20,7 @@ from nova_lite.runtime import concurrency
 from nova_lite.runtime.http.admission import Refusal
 from nova_lite.runtime.http.head import Head
 from nova_lite.runtime.http.limits import Limits
+from nova_lite.runtime.http.peers import Peer
 from nova_lite.runtime.http.policy import LOGINS, READS, TRANSFERS, WRITES, uncounted
 
 LOG = logging.getLogger(__name__)
@@ -132,8 +133,8 @@ def _creates_servers(head: Head) -> bool:
     return head.method == "POST" and head.path.endswith(_CREATE_PATH)
 
 
-def http_server(parts: Parts, app: Callable[..., Any], listener: socket.socket) -> concurrency.HttpServer:
-    """The server of nova-api in front of `app`, with the bounds of section [api]."""
+def http_server(parts: Parts, app: Callable[..., Any], listener: socket.socket, *, peer: Peer | None = None) -> concurrency.HttpServer:
+    """The server of nova-api in front of `app`, with the bounds of section [api]. `peer`: when several processes serve `listener`."""
     def count() -> Mapping[str, int]:
         with parts.database.reader() as session:
             return backlog.count_by_project(session)
@@ -143,4 +144,4 @@ def http_server(parts: Parts, app: Callable[..., Any], listener: socket.socket) 
         head_s=api.head_timeout, rate=api.min_transfer_rate, connections_of_address=api.max_connections_per_address,
         writes=_SQLITE_WRITES if parts.database.is_sqlite else api.threads, waits=parts.waiting.limit, max_wait_s=api.max_wait)
     return concurrency.HttpServer(
-        app, listener, threads=api.threads, limits=limits, policy=ApiPolicy(Backlog(count, most=api.max_queued_actions)))
+        app, listener, threads=api.threads, limits=limits, policy=ApiPolicy(Backlog(count, most=api.max_queued_actions)), peer=peer)

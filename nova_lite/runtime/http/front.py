@@ -16,6 +16,7 @@ from nova_lite.runtime.http import exchange
 from nova_lite.runtime.http.connection import Connection
 from nova_lite.runtime.http.head import BadHead
 from nova_lite.runtime.http.limits import Limits
+from nova_lite.runtime.http.peers import Peer
 
 _READ: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 _WRITE: Final = select.EPOLLOUT | select.EPOLLONESHOT
@@ -27,11 +28,13 @@ _DRAINED_S: Final = 2.0
 class Front:
     """Hands each connection whose next request is whole to `serve`; who has it gives it back with `wait_for_next`.
 
-    `look` is called from time to time, for what has waited too long elsewhere.
+    `look` is called from time to time, for what has waited too long elsewhere. `peer`: others accept from `listener` too.
     """
 
-    def __init__(self, listener: socket.socket, limits: Limits, serve: Callable[[Connection], None], *, look: Callable[[], None]) -> None:
-        self._listener = listener
+    def __init__(
+        self, listener: socket.socket, limits: Limits, serve: Callable[[Connection], None], *, look: Callable[[], None], peer: Peer | None = None,
+    ) -> None:
+        self._listener, self._peer = listener, peer
         self._limits = limits
         self._serve, self._look = serve, look
         self._epoll = select.epoll()
@@ -49,12 +52,16 @@ class Front:
         # Of several processes on one socket, one is woken for one connection.
         self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self._epoll.register(self._end, select.EPOLLIN)
+        taking = self._register_peer()
         last_look = time.monotonic()
         while not self.is_ending:
+            self._say()
             events = self._epoll.poll(_LOOK_EVERY_S)
             for number, event in events:
                 if number == listener.fileno():
                     self._accept()
+                elif number == taking:
+                    self._take()
                 elif number != self._end:
                     self._happened(number, event)
             now = time.monotonic()
@@ -118,6 +125,17 @@ class Front:
         connection.wire.ahead.clear()
         self._arm(connection, _DRAINED_S)
 
+    def _register_peer(self) -> int:
+        """The file descriptor that is readable when a peer has handed on a connection; -1: there are no peers."""
+        if self._peer is None:
+            return -1
+        self._epoll.register(self._peer, select.EPOLLIN)
+        return self._peer.fileno()
+
+    def _say(self) -> None:
+        if self._peer is not None:
+            self._peer.say(len(self._open))
+
     def _accept(self) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
@@ -127,18 +145,34 @@ class Front:
             except OSError:  # no file descriptor is free, or the client was quicker to go
                 self._make_room(self._oldest_silent(self._deadlines))
                 return
-            connection = Connection(accepted, address[:2])
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if not self._has_room(connection):
-                with contextlib.suppress(OSError):
-                    connection.wire.send_now(exchange.simple("503 Service Unavailable", "too many connections", retry_after_s=2))
-                connection.wire.close()
-                continue
-            with self._lock:
-                self._open[accepted.fileno()] = connection
-                self._of_address.setdefault(address[0], set()).add(connection)
-                self._deadlines[connection] = time.monotonic() + self._limits.head_s
-                self._epoll.register(accepted, _READ)
+            if self._peer is None or not self._peer.hand_on(accepted, len(self._open)):
+                self._begin(accepted, address)
+
+    def _take(self) -> None:
+        """Take what peers have accepted for this process."""
+        assert self._peer is not None
+        while (accepted := self._peer.take()) is not None:
+            try:
+                address = accepted.getpeername()
+            except OSError:  # its client has gone
+                accepted.close()
+            else:
+                self._begin(accepted, address)
+
+    def _begin(self, accepted: socket.socket, address: tuple[str, int]) -> None:
+        connection = Connection(accepted, address[:2])
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self._has_room(connection):
+            with contextlib.suppress(OSError):
+                connection.wire.send_now(exchange.simple("503 Service Unavailable", "too many connections", retry_after_s=2))
+            connection.wire.close()
+            return
+        with self._lock:
+            self._open[accepted.fileno()] = connection
+            self._of_address.setdefault(address[0], set()).add(connection)
+            self._deadlines[connection] = time.monotonic() + self._limits.head_s
+            self._epoll.register(accepted, _READ)
+        self._say()
 
     def _has_room(self, connection: Connection) -> bool:
         """Make room for one more: the connection that has been silent for longest goes."""

@@ -20,6 +20,7 @@ from nova_lite.runtime.http.connection import Connection
 from nova_lite.runtime.http.front import Front
 from nova_lite.runtime.http.head import BadHead
 from nova_lite.runtime.http.limits import Limits
+from nova_lite.runtime.http.peers import Peer
 from nova_lite.runtime.http.policy import TRANSFERS, Policy
 from nova_lite.runtime.http.wire import Allowance
 
@@ -37,10 +38,11 @@ class Server:
 
     def __init__(
         self, app: App, listener: socket.socket, *, admission: Admission, policy: Policy, threads: int, limits: Limits | None = None,
+        peer: Peer | None = None,
     ) -> None:
         self._app, self._admission, self._policy = app, admission, policy
         self._limits = limits or Limits()
-        self._front = Front(listener, self._limits, self._came, look=self._refuse_late)
+        self._front = Front(listener, self._limits, self._came, look=self._refuse_late, peer=peer)
         self._base = exchange.base_environ(*listener.getsockname()[:2])
         self._ready: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._lock = threading.Condition()
