@@ -52,23 +52,21 @@ class Front:
         # Of several processes on one socket, one is woken for one connection.
         self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self._epoll.register(self._end, select.EPOLLIN)
-        taking = self._register_peer()
+        if self._peer is not None:
+            self._epoll.register(self._peer, select.EPOLLIN)
         last_look = time.monotonic()
         while not self.is_ending:
             self._say()
             events = self._epoll.poll(_LOOK_EVERY_S)
             for number, event in events:
-                if number == listener.fileno():
-                    self._accept()
-                elif number == taking:
-                    self._take()
-                elif number != self._end:
-                    self._happened(number, event)
+                self._came(number, event)
             now = time.monotonic()
             if now - last_look >= _LOOK_EVERY_S:
                 last_look = now
                 self._end_overdue(now)
                 self._look()
+                if self._peer is not None:
+                    self._take(self._peer.take_back)
         self._epoll.unregister(listener)
         with contextlib.suppress(OSError):
             listener.close()
@@ -125,12 +123,14 @@ class Front:
         connection.wire.ahead.clear()
         self._arm(connection, _DRAINED_S)
 
-    def _register_peer(self) -> int:
-        """The file descriptor that is readable when a peer has handed on a connection; -1: there are no peers."""
-        if self._peer is None:
-            return -1
-        self._epoll.register(self._peer, select.EPOLLIN)
-        return self._peer.fileno()
+    def _came(self, number: int, event: int) -> None:
+        """Something has happened to this file descriptor."""
+        if number == self._listener.fileno():
+            self._accept()
+        elif self._peer is not None and number == self._peer.fileno():
+            self._take(self._peer.take)
+        elif number != self._end:
+            self._happened(number, event)
 
     def _say(self) -> None:
         if self._peer is not None:
@@ -148,10 +148,9 @@ class Front:
             if self._peer is None or not self._peer.hand_on(accepted, len(self._open)):
                 self._begin(accepted, address)
 
-    def _take(self) -> None:
-        """Take what peers have accepted for this process."""
-        assert self._peer is not None
-        while (accepted := self._peer.take()) is not None:
+    def _take(self, take: Callable[[], socket.socket | None]) -> None:
+        """Take what peers have accepted for this process, or what a peer that is stopped does not take."""
+        while (accepted := take()) is not None:
             try:
                 address = accepted.getpeername()
             except OSError:  # its client has gone

@@ -15,7 +15,8 @@ from typing import Final
 # Numbers of each process, in memory that all share and only that process writes: how many connections it has, when its front
 # thread said so, how many it has taken that others accepted, and how many it has handed on to each of them.
 _COUNT, _SAID_AT, _TAKEN, _HANDED_ON = range(4)
-# A process that has not said so for longer is stopped or overwhelmed, and gets none from others. Its front says it twice a second.
+# A process that has not said so for longer is stopped or overwhelmed: it gets none from others, and they take back what lies before it.
+# Its front says it twice a second.
 _FRESH_S: Final = 1.0
 
 
@@ -76,16 +77,32 @@ class Peer:
 
     def take(self) -> socket.socket | None:
         """A connection that another process has handed on; None: there is none."""
-        try:
-            numbers = socket.recv_fds(self._inbox, 1, 1)[1]
-        except OSError:
-            return None
-        self._taken += 1
-        return socket.socket(fileno=numbers[0]) if numbers else None
+        accepted = _receive(self._inbox)
+        self._taken += accepted is not None
+        return accepted
+
+    def take_back(self) -> socket.socket | None:
+        """A connection that lies before a process which takes none; None: there is none."""
+        for other in self._others:
+            if self._is_silent(other) and (accepted := _receive(self._ways[other][0])) is not None:
+                self._own[_HANDED_ON + other] -= 1
+                return accepted
+        return None
 
     def connections(self, number: int) -> float:
         """How many process `number` has or will have when it takes what is on its way; infinitely many: it takes none."""
         row = self._rows[number]
-        if time.monotonic() - row[_SAID_AT] > _FRESH_S:
+        if self._is_silent(number):
             return float("inf")
         return row[_COUNT] - row[_TAKEN] + sum(one[_HANDED_ON + number] for one in self._rows)
+
+    def _is_silent(self, number: int) -> bool:
+        return time.monotonic() - self._rows[number][_SAID_AT] > _FRESH_S
+
+
+def _receive(inbox: socket.socket) -> socket.socket | None:
+    try:
+        numbers = socket.recv_fds(inbox, 1, 1)[1]
+    except OSError:
+        return None
+    return socket.socket(fileno=numbers[0]) if numbers else None

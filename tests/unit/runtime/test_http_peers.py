@@ -88,3 +88,18 @@ def test_who_has_not_more_than_the_others_keeps_it() -> None:
         assert not peers.peer(0).hand_on(ours, 2)
         assert peers.peer(2).hand_on(ours, 5)
         assert [peers.peer(0).connections(number) for number in range(3)] == [3, 2, 5], "it counts while it is on its way"
+
+
+def test_what_lies_before_a_process_that_is_stopped_is_taken_back() -> None:
+    listener = concurrency.listen("127.0.0.1", 0)
+    with contextlib.closing(Peers(2)) as peers, contextlib.closing(connect(listener.getsockname()[1])) as wire:
+        peers.peer(1).say(0)
+        peers.peer(0).say(3)
+        accepted, _ = listener.accept()
+        assert peers.peer(0).hand_on(accepted, 3)
+        assert peers.peer(0).take_back() is None, "it has just said that it lives"
+        with _serving(listener, "A", peers.peer(0)):
+            assert _answer(wire) == "A"
+        peers.peer(1).say(0)
+        assert peers.peer(0).connections(1) == 0
+    listener.close()
