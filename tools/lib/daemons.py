@@ -130,6 +130,10 @@ class Daemons:
         argv = [self.programs.path(name), "--config-file", str(self.nova_conf)]
         self.processes[name].start(argv, env=environment())
 
+    def set_share(self, name: str, *, nice: int) -> None:
+        """Give a daemon more or less of the processors than the others: autogroup of sched(7), which counts each daemon's session as one."""
+        Path(f"/proc/{self.processes[name].pid}/autogroup").write_text(str(nice))
+
     def wait_until_up(self, *, deadline_s: float = 60) -> None:
         """Until the API answers and every daemon that reports is up."""
         watch = tuple(self.processes.values())
