@@ -6,6 +6,7 @@ from __future__ import annotations
 import email.utils
 import io
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ _SENT_AT_ONCE: Final = 64 * 1024
 # Of an unread body as much is read away to keep the connection.
 _SMALL: Final = 128 * 1024
 _HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "keep-alive"})
+_NOT_OF_A_HEADER: Final = re.compile(r"[\r\n\0]|[^\x00-\xff]")
 _date: tuple[int, str] = (0, "")
 
 
@@ -103,8 +105,8 @@ class Exchange:
         elif self._status:
             raise AssertionError("start_response was called twice")
         for name, value in headers:
-            if "\r" in value or "\n" in value or "\0" in value:
-                raise ValueError(f"the header {name} has a control character")
+            if _NOT_OF_A_HEADER.search(value):
+                raise ValueError(f"the header {name} has a control character, or one beyond latin-1 (PEP 3333)")
         self._status, self._headers = status, headers
         return self._write
 

@@ -100,3 +100,14 @@ def test_a_server_ends_soon_though_a_client_keeps_its_connection() -> None:
         server.stop()
         serving.join(timeout=8)
         assert not serving.is_alive()
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: 1", "a\0", "\u0142"])
+def test_a_header_that_cannot_be_sent_is_a_failure_of_the_application_with_an_answer(value: str) -> None:
+    def app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("201 Created", [("Location", value)])
+        return [b"made"]
+
+    with http_wires.serving(app) as port:
+        wire = http_wires.connect(port, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert http_wires.receive_all(wire).startswith(b"HTTP/1.1 500 ")
