@@ -20,13 +20,14 @@ from nova_lite.conductor.answers import MOST_OWNED
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.reconcilers import orphans
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
+from nova_lite.conductor.reports import PowerChanges
 from nova_lite.conductor.service import ConductorService
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Service
 from nova_lite.rpc import transport
 from nova_lite.rpc.compute import ComputeRpc, OwnedGuests
-from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
+from nova_lite.rpc.conductor import ConductorRpc, PowerState, ServiceReport
 from nova_lite.rpc.network import OwnedNetworks
 from tests.support.flows.one_process import CTXT, OneProcess
 from tests.support.wait import wait_until
@@ -121,6 +122,19 @@ class Overriding:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._worker, name)
+
+
+@pytest.mark.parametrize(("age_s", "power_state"), [(60, 0), (0, 1)])
+def test_a_server_whose_guest_its_host_has_not_shows_no_power_once_its_row_is_settled(cloud: OneProcess, age_s: int, power_state: int) -> None:
+    made, action_id = cloud.create_server()
+    cloud.run(action_id)
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Server).where(Server.id == made).values(updated_at=utcnow() - timedelta(seconds=age_s)))
+    services, _ = changing(cloud, lambda answer: dataclasses.replace(answer, server_ids=(), is_as_expected=False))
+    orphans.remove(services, HostCalls())
+    assert (cloud.server(made).vm_state, cloud.server(made).power_state) == ("active", power_state)
+    PowerChanges(cloud.services).power_changed(CTXT, host="node-1", states=(PowerState(server_id=made, state=1),))
+    assert cloud.server(made).power_state == 1, "the guest is there again"
 
 
 def test_a_host_that_has_what_the_rows_have_sends_no_ids(cloud: OneProcess) -> None:

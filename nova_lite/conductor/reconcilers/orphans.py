@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares what hosts hold and what is claimed with the servers there are, and removes what nobody owns."""
+"""Compares what hosts hold and what is claimed with the servers there are; removes what nobody owns, and shows which guests are gone."""
 
 from __future__ import annotations
 
+import datetime
 import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,18 +18,23 @@ from nova_lite.conductor.engine.workflow import COMPUTE, NETWORK
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.context import system_context
 from nova_lite.db import database_epoch
+from nova_lite.db.base import utcnow
+from nova_lite.db.compute import servers
 from nova_lite.db.compute.actions import OPEN, Action
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import claims, hosts, observation
 from nova_lite.db.hosts.hosts import Claim, Host
 from nova_lite.db.network import floating_ips
 from nova_lite.db.network.networks import Network
+from nova_lite.lifecycle.servers import Power, Vm
 from nova_lite.rpc.compute import ComputeRpc, OwnedGuests
 from nova_lite.rpc.network import FloatingIpAssociation, NetworkRpc, OwnedNetworks
 from nova_lite.rpc.order import LAST_SEQUENCE, Order
 
 # An attempt that no action has.
 _AFTER_ALL = 9999
+# Of a server that has changed since, the host's answer may be older than the row.
+_SETTLED = datetime.timedelta(seconds=20)
 # Claims without a server, or of one that is elsewhere, with no action open that may be about to use them.
 STRAY_CLAIMS: Any = sa.select(Claim).outerjoin(Server, Server.id == Claim.server_id).where(
     ~sa.exists().where(Action.resource_id == Claim.server_id, Action.state.in_(OPEN)),
@@ -63,8 +69,11 @@ def _clean_host(services: Services, agent: str, binaries: Sequence[str]) -> None
 def _clean(services: Services, agent: str, binary: str) -> None:
     ctxt = system_context()
     try:
-        owned = _worker(services, agent, binary).owned_unless(ctxt, digest=_expected(services, agent, binary).digest)
+        expected = _expected(services, agent, binary)
+        owned = _worker(services, agent, binary).owned_unless(ctxt, digest=expected.digest)
         answers.check_owned(owned)
+        if isinstance(owned, OwnedGuests) and not owned.is_as_expected:
+            _show_missing(services, agent, set(expected.server_ids).difference(owned.server_ids))
         for server_id, order in left_over(services, owned.server_ids, agent, binary):
             LOG.warning("server %s: %s on %s still has it and removes it now", server_id, binary, agent)
             if binary == COMPUTE:
@@ -93,6 +102,20 @@ def _expected(services: Services, agent: str, binary: str) -> OwnedGuests | Owne
         floating = floating_ips.leading_to(session, agent)
     return OwnedNetworks(network_ids=(), server_ids=server_ids, floating=tuple(
         FloatingIpAssociation(server_id=server_id, address=address, fixed_address=fixed) for server_id, address, fixed in floating))
+
+
+def _show_missing(services: Services, agent: str, server_ids: set[str]) -> None:
+    """Show NOSTATE, as Nova does, of servers at rest that the rows have there and the host does not. A power report of the guest ends it."""
+    if not server_ids:
+        return
+    is_open = sa.exists().where(Action.resource_id == Server.id, Action.state.in_(OPEN))
+    with services.database.writer() as session:
+        missing = session.scalars(sa.select(Server.id).where(
+            Server.id.in_(server_ids), Server.agent == agent, Server.vm_state.not_in([str(Vm.ERROR), str(Vm.BUILDING)]),
+            Server.power_state != int(Power.NOSTATE), Server.updated_at < utcnow() - _SETTLED, ~is_open)).all()
+        for server_id in missing:
+            if servers.sync_power(session, server_id, power_state=int(Power.NOSTATE), vm_state=None):
+                LOG.warning("server %s: nova-compute on %s does not have its guest; see nova-lite audit", server_id, agent)
 
 
 def _clean_networks(services: Services, agent: str, held: tuple[str, ...]) -> None:
