@@ -67,11 +67,14 @@ class Workers:
         for number in range(self._conf.api.workers):
             self._fork(number)
         while self._numbers and (pid := concurrency.wait_for_child()):
-            number = self._numbers.pop(pid)
+            ended = self._numbers.pop(pid, None)
+            if ended is None:  # whoever started this process had children, or it is the first one of a container
+                continue
+            self._peers.peer(ended).leave()
             if not self._is_stopping:
                 self._log.error("worker %d has ended; starting another one", pid)
                 concurrency.block(_RESTART_DELAY_S)
-                self._fork(number)
+                self._fork(ended)
 
     def _fork(self, number: int) -> None:
         with _signals_blocked():

@@ -14,7 +14,7 @@ from nova_lite.rpc.compute import GuestAudit, OwnedGuests
 from nova_lite.rpc.network import NetworkAudit, OwnedNetworks
 
 # Servers, networks and floating addresses of one host.
-MOST_OWNED = 10_000
+MOST_OWNED = 30_000
 _MOST_LETTERS = 500
 _MOST_OMITTED = 1_000_000
 _MOST_REVISION = 2**63 - 1

@@ -24,6 +24,7 @@ LOG = logging.getLogger(__name__)
 # What a server raises that does not know the method, or its version.
 _UNKNOWN = frozenset({"UnsupportedVersion", "NoSuchMethod"})
 _LOGGED_EVERY_S = 60.0
+_SHOWN = 60  # letters of a name that anybody may have sent
 _Handler = Callable[[Context, dict[str, Any]], Any]
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -220,10 +221,14 @@ class _QuietDispatcher(messaging.RPCDispatcher):  # type: ignore[misc]
         self._endpoint = endpoint
 
     def dispatch(self, incoming: Any) -> Any:  # oslo.messaging's
+        method, version = str(incoming.message.get("method")), str(incoming.message.get("version", "1.0"))
+        if not (self._endpoint.knows(method) and incoming.message.get("namespace") is None and self._is_compatible(self._endpoint.target, version)):
+            # oslo.messaging 18.3 would go on to tell the caller that it is at work, for ever and by a thread for each such request.
+            incoming.client_timeout = None
         try:
             return super().dispatch(incoming)
         except (messaging.NoSuchMethod, messaging.UnsupportedVersion) as unknown:
-            self._endpoint.note_unknown(str(incoming.message.get("method")), version=str(incoming.message.get("version")))
+            self._endpoint.note_unknown(method, version=version)
             raise messaging.ExpectedException() from unknown
 
 
@@ -285,9 +290,13 @@ class _Dispatch:
             LOG.exception("%s failed", name)
             return {"exception": [type(error).__name__, str(error)]}
 
+    def knows(self, method: str) -> bool:
+        """Whether requests may come by this name."""
+        return method in self._handlers or method == "signed"
+
     def note_unknown(self, method: str, *, version: str | None = None) -> None:
         """Say that a daemon of another release has sent what this one does not know."""
-        self._refusals.note(self._interface.topic, f"{method}{f' of version {version}' if version else ''} is a request of another release: upgrade "
+        self._refusals.note(self._interface.topic, f"{method[:_SHOWN]!r}{f' of version {version[:_SHOWN]!r}' if version else ''} is a request of another release: upgrade "
                                                    "the daemon that sent it")
 
     def _refuse(self, reason: str) -> NoReturn:

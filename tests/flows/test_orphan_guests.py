@@ -85,6 +85,20 @@ def test_a_server_whose_host_does_not_answer_stays_where_it_is(cloud: OneProcess
     assert held(cloud) == ((server_id,), (server_id,))
 
 
+@pytest.mark.parametrize("error", [messaging.RemoteError("OSError", "no such file"), OSError("no such file")], ids=["signed", "unsigned"])
+def test_a_server_whose_host_fails_keeps_nothing_else_from_being_removed(cloud: OneProcess, server_id: str, error: Exception) -> None:
+    deleted, action_id = cloud.create_server()
+    cloud.run(action_id)
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Server).where(Server.id == deleted).values(deleted_at=Server.created_at))
+
+    def owned_among(_ctxt: object, *, server_ids: tuple[str, ...]) -> None:
+        raise error
+
+    orphans.remove(_with_other(cloud, SimpleNamespace(owned_among=owned_among)), HostCalls())
+    assert held(cloud) == ((server_id,), (server_id,))
+
+
 def test_what_deleted_servers_left_goes_though_another_hosts_server_is_in_doubt(cloud: OneProcess, server_id: str) -> None:
     deleted, action_id = cloud.create_server()
     cloud.run(action_id)
@@ -201,3 +215,11 @@ def test_a_worker_that_starts_is_compared_before_the_next_period(cloud: OneProce
     conductor.stop()
     server.stop()
     server.wait()
+
+
+def test_a_worker_of_an_earlier_release_is_not_called(cloud: OneProcess) -> None:
+    with cloud.database.writer() as session:
+        session.execute(sa.update(Service).values(is_outdated=True))
+    services, answers = changing(cloud, lambda answer: answer)
+    orphans.remove(services, HostCalls())
+    assert answers == []

@@ -167,6 +167,16 @@ def test_a_new_host_of_a_service_that_an_operator_disabled_gets_no_server(cloud:
         assert {host.name: host.closed for host in hosts.hosts(session)} == {"node-1": False, "node-2": False, "new": True}
 
 
+def test_a_host_follows_its_service_that_an_earlier_release_enabled_once_the_worker_reports_anew(cloud: OneProcess) -> None:
+    with cloud.database.writer() as session:
+        session.execute(sa.update(hosts.Host).where(hosts.Host.name == "node-1").values(closed=True))
+    inventory = dataclasses.replace(cloud.driver.host.inventory()[0], vcpus=3)
+    cloud.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node-1", inventories=(inventory,)))
+    cloud.heartbeats.flush()
+    with cloud.database.reader() as session:
+        assert not any(host.closed for host in hosts.hosts(session))
+
+
 def test_a_build_waits_for_the_first_host_of_a_cloud_that_has_just_started(cloud: OneProcess) -> None:
     table = hosts.Host.__table__
     with cloud.database.writer() as session:

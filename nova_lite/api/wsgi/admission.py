@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 import functools
 import logging
+import re
 import socket
 import threading
 import time
@@ -29,6 +30,7 @@ _MAX_TOKENS = 10_000
 _SQLITE_WRITES = Limits.writes_of_tenant + 1
 _LOGIN_PATHS = ("/auth/tokens", "/password", "/application_credentials")  # those that compute hashes
 _CREATE_PATH = "/servers"
+_SLASHES = re.compile("//+")
 
 
 class Backlog:
@@ -109,7 +111,7 @@ class ApiPolicy:
             return TRANSFERS
         if head.method in ("GET", "HEAD"):
             return READS
-        return LOGINS if head.method == "POST" and head.path.endswith(_LOGIN_PATHS) else WRITES
+        return LOGINS if head.method == "POST" and _routed(head.path).endswith(_LOGIN_PATHS) else WRITES
 
     def tenant(self, head: Head, address: str) -> str:
         return self._projects.get(head.fields.get("x-auth-token", ""), address)
@@ -130,7 +132,12 @@ class ApiPolicy:
 
 
 def _creates_servers(head: Head) -> bool:
-    return head.method == "POST" and head.path.endswith(_CREATE_PATH)
+    return head.method == "POST" and _routed(head.path).endswith(_CREATE_PATH)
+
+
+def _routed(path: str) -> str:
+    """As the routes take it: with one slash for several, and without those at the end."""
+    return _SLASHES.sub("/", path).rstrip("/")
 
 
 def http_server(parts: Parts, app: Callable[..., Any], listener: socket.socket, *, peer: Peer | None = None) -> concurrency.HttpServer:

@@ -41,6 +41,7 @@ _FLAWS = {
 }
 # As many ids as a request line has place for, and some. Each may be a condition of a statement, which takes half a millisecond to build.
 MAX_QUERY_VALUES = 300
+_CONTROL = re.compile(rb"[\x01-\x1f\x7f]")
 MAX_INTEGER = 0x7FFFFFFF  # the maximum of an integer column
 
 
@@ -176,11 +177,13 @@ def _check_text(value: Any, path: tuple[str, ...]) -> None:
 
 
 def check_address(http: webob.Request) -> None:
-    """:raises errors.BadRequest: path or query are not UTF-8, or have a NUL; or the query has too many values."""
+    """:raises errors.BadRequest: path or query are not UTF-8, or have a NUL; the path has another control character; or the query has too many values."""
     query = urllib.parse.unquote_to_bytes(http.environ.get("QUERY_STRING", ""))
     if query.count(b"&") + query.count(b",") >= MAX_QUERY_VALUES:
         raise errors.BadRequest(reason=f"The query has too many values: {MAX_QUERY_VALUES} are allowed")
     for what, raw in (("path", http.environ["PATH_INFO"].encode("latin-1")), ("query", query)):
+        if what == "path" and _CONTROL.search(raw):  # a pattern's `$` matches before a newline at the end
+            raise errors.BadRequest(reason="The path has a control character")
         if raw.isascii() and b"\0" not in raw:
             continue
         try:

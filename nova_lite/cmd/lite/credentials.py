@@ -43,11 +43,15 @@ def find(conf: cfg.ConfigOpts, *, cloud: str | None) -> Credentials:
     """
     name = cloud or os.environ.get("OS_CLOUD")
     known = _variables(_ADDED) | _cloud(name) if name else _variables((*_ADDED, *_OPENRC))
+    if "auth_type" not in known and "application_credential_secret" in known:
+        known["auth_type"] = _APPLICATION_CREDENTIAL
     if known.get("auth_type", "") not in _TYPES:
         raise errors.Unavailable(reason=f"auth_type {known['auth_type']} is none that nova-lite uses: {', '.join(filter(None, _TYPES))}")
     if "password" not in known and known.get("auth_type") != _APPLICATION_CREDENTIAL:
         if name:
             raise errors.Unavailable(reason=f"cloud {name} has no password in clouds.yaml or secure.yaml, and OS_PASSWORD is not set")
+        if "auth_url" in known:  # another cloud does not get this one's
+            raise errors.Unavailable(reason="OS_AUTH_URL is set, and OS_PASSWORD is not")
         known["password"] = _admin_password(conf)
     auth_url = str(known.get("auth_url", f"{addresses.api_url(conf)}/identity")).rstrip("/")
     return Credentials(auth_url=auth_url if auth_url.endswith("/v3") else f"{auth_url}/v3", auth=_login(known),
@@ -77,10 +81,13 @@ def _clouds(kind: str, named: str | None) -> dict[str, Any]:
         return {}
     try:
         with open(path) as file:
-            clouds = yaml.safe_load(file)["clouds"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+            content = yaml.safe_load(file) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise errors.Unavailable(reason=f"{path} is no file of clouds: {error}") from error
-    return clouds if isinstance(clouds, dict) else {}
+    clouds = (content.get("clouds") or {}) if isinstance(content, dict) else None
+    if not isinstance(clouds, dict) or not all(isinstance(entry, dict) and isinstance(entry.get("auth") or {}, dict) for entry in clouds.values()):
+        raise errors.Unavailable(reason=f"{path} is no file of clouds: it needs a mapping `clouds` of mappings")
+    return clouds
 
 
 def _login(known: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +106,7 @@ def _login(known: Mapping[str, Any]) -> dict[str, Any]:
 
 def _domain(known: Mapping[str, Any], kind: str) -> dict[str, str]:
     domain_id = known.get(f"{kind}_domain_id")
-    return {"id": domain_id} if domain_id else {"name": known.get(f"{kind}_domain_name", "Default")}
+    return {"id": domain_id} if domain_id else {"name": known.get(f"{kind}_domain_name") or known.get("domain_name", "Default")}
 
 
 def _tls(known: Mapping[str, Any]) -> ssl.SSLContext | None:

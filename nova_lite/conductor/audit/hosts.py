@@ -24,6 +24,9 @@ from nova_lite.conductor.reconcilers import orphans
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.context import system_context
 from nova_lite.db.hosts import hosts, observation
+from nova_lite.db.hosts.hosts import Service
+from nova_lite.rpc.compute import ComputeRpc, GuestAudit
+from nova_lite.rpc.network import NetworkAudit, NetworkRpc
 
 LOG = logging.getLogger(__name__)
 # A worker that has not been compared by then is not checked.
@@ -91,7 +94,7 @@ class _Round:
         after = ""
         for _ in range(MOST_PAGES):
             self._go_on(worker, _LATE)
-            page = client.audit_host(system_context(), after=after)
+            page = _page(client, after)
             self._go_on(worker, _NOT_COMPARED)
             answers.check_page(page, agent=agent, after=after, kinds=kinds.OF_WORKERS[binary])
             self._compare_page(pages.Page(agent=agent, after=after, holds=page))
@@ -114,17 +117,35 @@ class _Round:
                 self._look.add(pages.left_over(page, server_id, host) if server_id in is_there else pages.misplaced(page, server_id, host))
 
 
+def _page(client: ComputeRpc | NetworkRpc, after: str) -> GuestAudit | NetworkAudit:
+    """:raises errors.Unavailable: the worker failed, in whatever way."""
+    try:
+        return client.audit_host(system_context(), after=after)
+    except (errors.NovaLiteError, messaging.MessagingException):
+        raise
+    except Exception as error:  # in one process, and unsigned, errors come as they are
+        LOG.warning("audit: a worker failed: %r", error)
+        raise errors.Unavailable(reason=f"it failed: {type(error).__name__}") from error
+
+
 def check(services: Services, limits: Limits, look: Look) -> None:
     """Compare what every worker has that lives, side by side; those that are not compared are findings too."""
     with services.database.reader() as session:
         now = observation.observed(session, down_time_s=services.conf.service_down_time)
-        workers = {(service.binary, service.agent): hosts.is_alive(service, now=now, down_time_s=services.conf.service_down_time)
+        workers = {(service.binary, service.agent): _why_not(service, now, services.conf.service_down_time)
                    for service in hosts.services(session) if service.binary in (COMPUTE, NETWORK)}
-    alive = [worker for worker, is_alive in sorted(workers.items()) if is_alive]
+    alive = [worker for worker, why_not in sorted(workers.items()) if not why_not]
     one = _Round(services, limits, look, alive)
     HostCalls(round_s=ROUND_S).run({" on ".join(worker): functools.partial(one.compare, worker) for worker in alive})
     reasons = one.end()
-    for binary, agent in sorted(workers):
-        reason = reasons.get((binary, agent), "it is down")
+    for (binary, agent), why_not in sorted(workers.items()):
+        reason = why_not or reasons[binary, agent]
         if reason:
             look.add(kinds.NOT_CHECKED.found(agent, f"{binary}: {reason}", host=agent))
+
+
+def _why_not(service: Service, now: observation.Observed, down_time_s: float) -> str:
+    """Why the worker is not called; empty: it is."""
+    if not hosts.is_alive(service, now=now, down_time_s=down_time_s):
+        return "it is down"
+    return "it is of an earlier release" if service.is_outdated else ""

@@ -48,7 +48,8 @@ def remove(services: Services, host_calls: HostCalls) -> None:
         now = observation.observed(session, down_time_s=services.conf.service_down_time)
         alive = [service for service in hosts.services(session) if hosts.is_alive(
             service, now=now, down_time_s=services.conf.service_down_time)]
-    workers = {(service.agent, service.binary) for service in alive if service.binary in (COMPUTE, NETWORK)}
+    # One of an earlier release does not know the request.
+    workers = {(service.agent, service.binary) for service in alive if service.binary in (COMPUTE, NETWORK) and not service.is_outdated}
     host_calls.run({agent: functools.partial(_clean_host, services, agent, sorted(binary for name, binary in workers if name == agent))
                     for agent in sorted({agent for agent, _ in workers}) if host_calls.owns(agent)})
 
@@ -63,7 +64,10 @@ def release_claims(services: Services) -> None:
 
 def _clean_host(services: Services, agent: str, binaries: Sequence[str]) -> None:
     for binary in binaries:
-        _clean(services, agent, binary)
+        try:
+            _clean(services, agent, binary)
+        except Exception:  # what breaks with one worker keeps nothing from the others
+            LOG.exception("%s on %s could not be compared", binary, agent)
 
 
 def _clean(services: Services, agent: str, binary: str) -> None:
@@ -179,6 +183,9 @@ def held(services: Services, agent: str, binary: str, server_ids: Iterable[str])
         return frozenset(requested).intersection(there)
     except errors.NovaLiteError as error:
         LOG.info("%s on %s: servers that it should have stay where they are: %s", binary, agent, error.text)
+        return frozenset()
+    except Exception as error:  # what a worker raises comes as it is or as RemoteError, and is no reason to leave out those that ask
+        LOG.warning("%s on %s: servers that it should have stay where they are, since it failed", binary, agent, exc_info=error)
         return frozenset()
 
 

@@ -125,11 +125,12 @@ def remove_service(session: Session, daemon: Service) -> None:
 
     :raises errors.Conflict: its host has servers.
     """
+    if daemon.binary == COMPUTE and _loads(session, [daemon.host]):
+        raise errors.Conflict(reason="Unable to delete compute service that is hosting instances. Migrate or "
+                                     "delete the instances first.")
+    session.delete(daemon)
+    session.flush()  # a heartbeat and an operator's change take the service's row before its host's too
     if daemon.binary == COMPUTE:
-        if _loads(session, [daemon.host]):
-            raise errors.Conflict(reason="Unable to delete compute service that is hosting instances. Migrate or "
-                                         "delete the instances first.")
         session.execute(sa.delete(Claim).where(Claim.host == daemon.host))
         session.execute(sa.delete(Host).where(Host.name == daemon.host))
         aggregates.forget_host(session, daemon.host)
-    session.delete(daemon)

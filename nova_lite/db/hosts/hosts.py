@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -195,9 +195,9 @@ _UNFIT = (
 _UNFIT_AND_UP = _to_service(*_UNFIT, (_SERVICES.c.seen_at, clock.now()))
 _UNFIT_ONLY = _to_service(*_UNFIT)
 _HOSTS: Any = Host.__table__
-_CLOSE = sa.update(_HOSTS).where(_HOSTS.c.name == sa.bindparam("of_host")).values(closed=sa.func.coalesce(
-    sa.select(_SERVICES.c.forced_down | (_SERVICES.c.disabled & sa.not_(_DISABLES_ITSELF))).where(
-        _SERVICES.c.binary == COMPUTE, _SERVICES.c.host == sa.bindparam("of_host")).scalar_subquery(), sa.false()))
+_IS_CLOSED = sa.func.coalesce(sa.select(_SERVICES.c.forced_down | (_SERVICES.c.disabled & sa.not_(_DISABLES_ITSELF))).where(
+    _SERVICES.c.binary == COMPUTE, _SERVICES.c.host == _HOSTS.c.name).scalar_subquery(), sa.false())
+_CLOSE = sa.update(_HOSTS).where(_HOSTS.c.name.in_(sa.bindparam("names", expanding=True)), _HOSTS.c.closed != _IS_CLOSED).values(closed=_IS_CLOSED)
 
 
 def beat(session: Session, *, binary: str, agent: str, trouble: str = "", is_outdated: bool = False) -> int:
@@ -240,12 +240,12 @@ def _change_service(session: Session, service: Service, **columns: Any) -> None:
     # All columns, whatever was read: a heartbeat may have changed them since.
     session.execute(sa.update(Service).where(Service.number == service.number).values(columns))
     if service.binary == COMPUTE:
-        _close(session, service.host)
+        _close(session, [service.host])
 
 
-def _close(session: Session, host: str) -> None:
-    """Let the host's row say what an operator wants of it: claims change that row, so that they wait for this, and see it."""
-    session.connection().execute(_CLOSE, {"of_host": host})
+def _close(session: Session, names: Iterable[str]) -> None:
+    """Let the hosts' rows say what an operator wants of them: claims change such a row, so that they wait for this, and see it."""
+    session.connection().execute(_CLOSE, {"names": list(names)})
 
 
 def register_hosts(
@@ -253,23 +253,19 @@ def register_hosts(
 ) -> None:
     """Add or update the rows of compute hosts; `columns`: their values by host name. An aggregate's zone takes precedence."""
     rows = {row.name: row for row in session.scalars(sa.select(Host).where(Host.name.in_(columns)))}
-    new: list[str] = []
     for name, values in columns.items():
         row = rows.get(name)
         if row is None:
             row = Host(name=name)
             session.add(row)
-            new.append(name)
         elif row.tunnel_ip != values.get("tunnel_ip", row.tunnel_ip):
             interfaces.move_tunnel(session, row.name)
         row.agent, row.availability_zone = agent, row.aggregate_az or availability_zone
         for column, value in values.items():
             if getattr(row, column) != value:
                 setattr(row, column, value)
-    if new:
-        session.flush()
-    for name in new:
-        _close(session, name)
+    session.flush()
+    _close(session, columns)  # also of those that are there: a nova-api of an earlier release changes the service only
 
 
 def _auto_reason(trouble: str, *, is_outdated: bool) -> str | None:

@@ -67,6 +67,8 @@ class Front:
                 self._look()
                 if self._peer is not None:
                     self._take(self._peer.take_back)
+        if self._peer is not None:
+            self._peer.leave()
         self._epoll.unregister(listener)
         with contextlib.suppress(OSError):
             listener.close()

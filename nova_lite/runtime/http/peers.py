@@ -62,6 +62,10 @@ class Peer:
         self._own[_TAKEN] = self._taken
         self._own[_SAID_AT] = time.monotonic()
 
+    def leave(self) -> None:
+        """This process takes no more."""
+        self._own[_SAID_AT] = 0
+
     def hand_on(self, accepted: socket.socket, count: int) -> bool:
         """Give the connection to a process that has fewer than `count`, this one's; False: it stays here."""
         fewest = min(self._others, key=self.connections, default=self._number)
@@ -77,16 +81,19 @@ class Peer:
 
     def take(self) -> socket.socket | None:
         """A connection that another process has handed on; None: there is none."""
-        accepted = _receive(self._inbox)
-        self._taken += accepted is not None
-        return accepted
+        while (descriptors := _receive(self._inbox)) is not None:
+            self._taken += 1
+            if descriptors:
+                return socket.socket(fileno=descriptors[0])
+        return None
 
     def take_back(self) -> socket.socket | None:
         """A connection that lies before a process which takes none; None: there is none."""
         for other in self._others:
-            if self._is_silent(other) and (accepted := _receive(self._ways[other][0])) is not None:
+            while self._is_silent(other) and (descriptors := _receive(self._ways[other][0])) is not None:
                 self._own[_HANDED_ON + other] -= 1
-                return accepted
+                if descriptors:
+                    return socket.socket(fileno=descriptors[0])
         return None
 
     def connections(self, number: int) -> float:
@@ -100,9 +107,9 @@ class Peer:
         return time.monotonic() - self._rows[number][_SAID_AT] > _FRESH_S
 
 
-def _receive(inbox: socket.socket) -> socket.socket | None:
+def _receive(inbox: socket.socket) -> list[int] | None:
+    """The descriptor of a connection; empty: it is lost, since this process may open no more files. None: nothing is there."""
     try:
-        numbers = socket.recv_fds(inbox, 1, 1)[1]
+        return list(socket.recv_fds(inbox, 1, 1, socket.MSG_CMSG_CLOEXEC)[1])
     except OSError:
         return None
-    return socket.socket(fileno=numbers[0]) if numbers else None

@@ -32,6 +32,7 @@ def read_once(counts: Mapping[str, int], *, most: int) -> Backlog:
     ("GET /v2.1/servers", "reads"), ("HEAD /v2.1/servers/x", "reads"), ("POST /v2.1/servers", "writes"), ("DELETE /v2.1/servers/x", "writes"),
     ("POST /identity/v3/auth/tokens", "logins"), ("GET /identity/v3/auth/tokens", "reads"),
     ("POST /identity/v3/users/x/password", "logins"), ("POST /identity/v3/users/x/application_credentials", "logins"),
+    ("POST /identity/v3/auth/tokens/", "logins"), ("POST /identity/v3/auth//tokens", "logins"),
     ("POST /identity/v3/auth/token%73", "logins"), ("PUT /image/v2/images/x/fil%65", "transfers"),
     ("PUT /image/v2/images/x/file", "transfers"), ("GET /image/v2/images/x/file", "transfers"),
 ])
@@ -52,6 +53,7 @@ def test_new_servers_are_refused_while_the_line_is_full_and_nothing_else_is() ->
     refusal = Refusal(503, 5, "Too many requests are queued; try again shortly.")
     assert policy.refusal(request("POST /v2.1/servers", "t")) == refusal
     assert policy.refusal(request("POST /v2.1/server%73", "t")) == refusal
+    assert policy.refusal(request("POST /v2.1//servers/", "t")) == refusal
     assert policy.refusal(request("DELETE /v2.1/servers/x", "t")) is None
     assert policy.refusal(request("POST /v2.1/servers/x/action", "t")) is None
 

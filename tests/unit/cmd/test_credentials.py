@@ -112,7 +112,7 @@ def test_a_cloud_that_cannot_be_used_is_refused_with_the_reason(conf: cfg.Config
         credentials.find(conf, cloud=cloud)
 
 
-@pytest.mark.parametrize("text", ["", "a: [", "- x", "\x00"])
+@pytest.mark.parametrize("text", ["a: [", "- x", "clouds: [a]", "\x00"])
 def test_a_file_that_is_none_of_clouds_is_refused(conf: cfg.ConfigOpts, directory: Path, text: str) -> None:
     (directory / "clouds.yaml").write_text(text)
     with pytest.raises(errors.Unavailable, match="no file of clouds"):
@@ -163,3 +163,26 @@ def test_the_audit_is_of_the_named_cloud(directory: Path, url: str, capsys: pyte
     (directory / "clouds.yaml").write_text(CLOUDS.replace("https://keystone:5000/", url))
     assert main.execute(["audit", "--state", str(directory), "--os-cloud", "production"]) == 0
     assert capsys.readouterr().out == "nothing found\n"
+
+
+def test_the_password_of_the_state_directory_goes_to_no_other_cloud(conf: cfg.ConfigOpts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_AUTH_URL", "http://elsewhere:5000/v3")
+    with pytest.raises(errors.Unavailable, match="OS_PASSWORD is not"):
+        credentials.find(conf, cloud=None)
+    monkeypatch.setenv("OS_APPLICATION_CREDENTIAL_ID", "a1")
+    monkeypatch.setenv("OS_APPLICATION_CREDENTIAL_SECRET", "s")
+    assert credentials.find(conf, cloud=None).auth["auth"]["identity"]["methods"] == ["application_credential"]
+
+
+@pytest.mark.parametrize("secret", ["", "clouds:", "public-clouds: {}"])
+def test_a_file_of_secrets_may_be_empty(conf: cfg.ConfigOpts, directory: Path, secret: str) -> None:
+    (directory / "secure.yaml").write_text(secret)
+    assert user(credentials.find(conf, cloud="production"))["password"] == "12345"
+
+
+def test_one_domain_for_both_and_entries_that_are_none(conf: cfg.ConfigOpts, directory: Path) -> None:
+    (directory / "clouds.yaml").write_text("clouds: {a: {auth: {auth_url: http://k/v3, username: u, password: p, domain_name: D}}}")
+    assert user(credentials.find(conf, cloud="a"))["domain"] == {"name": "D"}
+    (directory / "clouds.yaml").write_text("clouds: {a: text}")
+    with pytest.raises(errors.Unavailable, match="is no file of clouds"):
+        credentials.find(conf, cloud="a")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import oslo_messaging as messaging
@@ -153,9 +154,20 @@ def test_a_server_of_an_earlier_release_is_named_as_too_old_and_logs_one_line(bu
     with pytest.raises(errors.TooOld) as refused:
         interface.client(made, host="a").measure(CTXT)
     assert [(record.levelname, record.exc_info) for record in caplog.records] == [("WARNING", None)]
-    assert f"measure of version {interface.version} is a request of another release: upgrade the daemon that sent it" in caplog.text
+    assert f"'measure' of version '{interface.version}' is a request of another release: upgrade the daemon that sent it" in caplog.text
     assert refused.value.text == "nova-probe on a is of an earlier release and does not know measure: it is to be upgraded"
     assert (refused.value.http_status, passing.is_passing(refused.value)) == (503, True)
+
+
+@pytest.mark.parametrize("message", [
+    {"method": "measure"}, {"method": "note_unknown"}, {"method": "request", "version": "9.0"}, {"method": "request", "namespace": "n"}])
+def test_a_request_that_is_not_known_starts_no_thread_that_reports_work(bus: Bus, message: dict[str, str]) -> None:
+    """oslo.messaging begins such a thread before it looks for the method, and ends it only where there is one."""
+    made, _ = bus
+    incoming = SimpleNamespace(ctxt={}, message=message, client_timeout=2, heartbeat=lambda: None)
+    with pytest.raises(messaging.ExpectedException):
+        serve(Probe, made, "b", [Endpoint("b")]).dispatcher.dispatch(incoming)
+    assert not [thread for thread in threading.enumerate() if "_watchdog" in thread.name]
 
 
 def test_the_same_over_a_broker_which_sends_the_name_of_the_error_only(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from nova_lite.rpc.compute import OwnedGuests
 from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.interface import Interface, call, cast, serve
 from nova_lite.rpc.signing import Refused, Signer, host_key
+from tests.support.wait import wait_until
 
 SECRET, OTHER = b"s" * 32, b"o" * 32
 FORGED = "{~result~:~forged~}"
@@ -121,7 +122,7 @@ def test_signed_calls_casts_errors_and_failures_arrive_as_unsigned_ones(bus: Bus
     client.destroy(CTXT, server_id="s")
     word = 'a "quoted" \\ ~ ` é \n word'
     assert client.request(CTXT, word=word) == f"{word} u"
-    assert endpoint.destroyed == ["s"]
+    wait_until(lambda: endpoint.destroyed == ["s"])
     with pytest.raises(errors.NoValidHost) as refused:
         client.request(CTXT, word="refuse")
     assert (refused.value.text, refused.value.kwargs) == ("No valid host was found. none {left}", {"reason": "none {left}"})

@@ -103,3 +103,16 @@ def test_what_lies_before_a_process_that_is_stopped_is_taken_back() -> None:
         peers.peer(1).say(0)
         assert peers.peer(0).connections(1) == 0
     listener.close()
+
+
+def test_a_connection_that_came_without_its_descriptor_does_not_count() -> None:
+    with contextlib.closing(Peers(2)) as peers:
+        one, other = peers.peer(0), peers.peer(1)
+        other.say(0)
+        one._ways[1][1].send(b".")  # as the kernel leaves it where a process may open no more files
+        one._own[3 + 1] += 1
+        assert (one.connections(1), other.take()) == (1, None)
+        other.say(0)
+        assert one.connections(1) == 0
+        other.leave()
+        assert one.connections(1) == float("inf")
