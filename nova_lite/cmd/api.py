@@ -68,7 +68,7 @@ class Workers:
             self._fork(number)
         while self._numbers and (pid := concurrency.wait_for_child()):
             ended = self._numbers.pop(pid, None)
-            if ended is None:  # whoever started this process had children, or it is the first one of a container
+            if ended is None:  # a child of the program that became this one, or an orphan of a container whose first process this is
                 continue
             self._peers.peer(ended).leave()
             if not self._is_stopping:

@@ -223,7 +223,7 @@ class _QuietDispatcher(messaging.RPCDispatcher):  # type: ignore[misc]
     def dispatch(self, incoming: Any) -> Any:  # oslo.messaging's
         method, version = str(incoming.message.get("method")), str(incoming.message.get("version", "1.0"))
         if not (self._endpoint.knows(method) and incoming.message.get("namespace") is None and self._is_compatible(self._endpoint.target, version)):
-            # oslo.messaging 18.3 would go on to tell the caller that it is at work, for ever and by a thread for each such request.
+            # oslo.messaging 18.3 would send the caller signs that it is at work, for ever, by a thread for each such request.
             incoming.client_timeout = None
         try:
             return super().dispatch(incoming)

@@ -184,7 +184,7 @@ def held(services: Services, agent: str, binary: str, server_ids: Iterable[str])
     except errors.NovaLiteError as error:
         LOG.info("%s on %s: servers that it should have stay where they are: %s", binary, agent, error.text)
         return frozenset()
-    except Exception as error:  # what a worker raises comes as it is or as RemoteError, and is no reason to leave out those that ask
+    except Exception as error:  # what a worker raises comes as it is or as RemoteError, and concerns this host only
         LOG.warning("%s on %s: servers that it should have stay where they are, since it failed", binary, agent, exc_info=error)
         return frozenset()
 

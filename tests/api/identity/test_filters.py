@@ -183,7 +183,7 @@ def test_a_request_is_logged_once_without_line_feeds_of_the_client(
     lines = [record.getMessage() for record in caplog.records if record.name == "nova_lite.api.wsgi.filters.request_id"]
     assert len(lines) == 1
     assert "\n" not in lines[0]
-    assert "status: 404" in lines[0]
+    assert "status: 400" in lines[0]
 
 
 def test_a_body_above_the_limit_is_refused_unread(cloud: IdentityCloud) -> None:

@@ -71,7 +71,7 @@ def test_a_build_that_fails_at_a_step_leaves_nothing(worker: Worker, step: str) 
     failpoints.arm(f"build.{step}.before=error")
     worker.build.build(worker.ctxt, order=at(1), guest=make_guest())
     assert worker.listener.failed == [(SERVER, 1, f"failpoint build.{step}.before")]
-    assert worker.build.owned(worker.ctxt).server_ids == ()
+    assert worker.build.owned_unless(worker.ctxt, digest="").server_ids == ()
 
 
 @pytest.mark.parametrize("step", DESTROY_STEPS)
@@ -82,7 +82,7 @@ def test_a_destroy_that_is_cut_at_a_step_is_finished_by_recovery(worker: Worker,
     assert worker.listener.failed == [(SERVER, 2, f"failpoint destroy.{step}.before")]
     failpoints.arm("")
     Recovery(worker.host, worker.build, starts_guests=False).run()
-    assert worker.build.owned(worker.ctxt).server_ids == ()
+    assert worker.build.owned_unless(worker.ctxt, digest="").server_ids == ()
 
 
 def test_a_build_older_than_a_destroy_is_refused(worker: Worker) -> None:
@@ -113,7 +113,7 @@ def test_a_destroy_older_than_the_guest_is_refused(worker: Worker) -> None:
 
 def test_destroying_a_server_that_is_not_here_is_fine(worker: Worker) -> None:
     worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(1))
-    assert worker.build.owned(worker.ctxt).server_ids == ()
+    assert worker.build.owned_unless(worker.ctxt, digest="").server_ids == ()
 
 
 def test_a_destroy_makes_a_build_at_work_give_up(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_a_destroy_makes_a_build_at_work_give_up(worker: Worker, monkeypatch: py
     worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(2))
     thread.join(5)
     assert [report.known for report in worker.listener.stale] == [at(2)]
-    assert worker.build.owned(worker.ctxt).server_ids == ()
+    assert worker.build.owned_unless(worker.ctxt, digest="").server_ids == ()
 
 
 def test_a_build_for_another_image_replaces_what_an_abandoned_one_left(worker: Worker) -> None:
@@ -192,7 +192,7 @@ def test_a_destroy_ends_a_stop_that_waits_for_the_guest(worker: Worker, monkeypa
     assert stopping.wait(5)
     worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(3))
     thread.join(5)
-    assert worker.build.owned(worker.ctxt).server_ids == ()
+    assert worker.build.owned_unless(worker.ctxt, digest="").server_ids == ()
 
 
 def test_a_build_that_waits_for_its_turn_is_known_as_under_way_and_gives_up_when_destroyed(worker: Worker) -> None:
@@ -204,7 +204,7 @@ def test_a_build_that_waits_for_its_turn_is_known_as_under_way_and_gives_up_when
     worker.build.destroy(worker.ctxt, server_id=SERVER, order=at(2))
     waiting.join(3)
     assert [(report.order, report.known) for report in worker.listener.stale] == [(at(1), at(2))]
-    assert worker.build.owned(worker.ctxt).server_ids == ()
+    assert worker.build.owned_unless(worker.ctxt, digest="").server_ids == ()
 
 
 def _build(worker: Worker) -> None:

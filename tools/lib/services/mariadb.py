@@ -73,6 +73,7 @@ class MariaDB(Service):
             "/usr/sbin/mariadbd",
             "--no-defaults",
             f"--datadir={_HOME}/data",
+            f"--tmpdir={_HOME}",
             f"--socket={_HOME}/mariadb.sock",
             f"--pid-file={_HOME}/mariadb.pid",
             f"--init-file={_HOME}/init.sql",
@@ -120,6 +121,7 @@ class MariaDB(Service):
             "mariadb-install-db",
             "--no-defaults",
             f"--datadir={_HOME}/data",
+            f"--tmpdir={_HOME}",  # a server that starts removes what others have in the same one
             "--skip-test-db",
             "--skip-name-resolve",
         ]
