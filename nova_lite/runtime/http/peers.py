@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 # Numbers of each process, in memory that all share and only that process writes: how many connections it has, when its front
@@ -23,7 +24,8 @@ _FRESH_S: Final = 1.0
 class Peers:
     """Made before the processes are forked; each takes its own `Peer`. `count`: how many processes."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         rows = ctypes.c_double * (_HANDED_ON + count) * count
         self._rows = rows.from_buffer(mmap.mmap(-1, ctypes.sizeof(rows)))
         # The parent keeps both ends: what is on its way to a process that ends is taken by the one that replaces it.
@@ -34,7 +36,7 @@ class Peers:
 
     def peer(self, number: int) -> Peer:
         """What process `number`, from 0, needs."""
-        return Peer(number, self._rows, self._ways)
+        return Peer(number, self._rows, self._ways, clock=self._clock)
 
     def close(self) -> None:
         """When no process needs them."""
@@ -46,9 +48,12 @@ class Peers:
 class Peer:
     """One process among its peers. All is called by its front thread."""
 
-    def __init__(self, number: int, rows: ctypes.Array[ctypes.Array[ctypes.c_double]], ways: list[tuple[socket.socket, socket.socket]]) -> None:
+    def __init__(
+        self, number: int, rows: ctypes.Array[ctypes.Array[ctypes.c_double]], ways: list[tuple[socket.socket, socket.socket]], *,
+        clock: Callable[[], float],
+    ) -> None:
         self._number, self._rows, self._own = number, rows, rows[number]
-        self._ways, self._inbox = ways, ways[number][0]
+        self._ways, self._inbox, self._clock = ways, ways[number][0], clock
         self._others = [other for other in range(len(ways)) if other != number]
         self._taken = self._own[_TAKEN]
 
@@ -60,7 +65,7 @@ class Peer:
         """This process has so many connections, with those that it has taken, and is alive."""
         self._own[_COUNT] = count
         self._own[_TAKEN] = self._taken
-        self._own[_SAID_AT] = time.monotonic()
+        self._own[_SAID_AT] = self._clock()
 
     def leave(self) -> None:
         """This process takes no more."""
@@ -104,7 +109,7 @@ class Peer:
         return row[_COUNT] - row[_TAKEN] + sum(one[_HANDED_ON + number] for one in self._rows)
 
     def _is_silent(self, number: int) -> bool:
-        return time.monotonic() - self._rows[number][_SAID_AT] > _FRESH_S
+        return self._clock() - self._rows[number][_SAID_AT] > _FRESH_S
 
 
 def _receive(inbox: socket.socket) -> list[int] | None:

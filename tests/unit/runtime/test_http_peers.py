@@ -67,22 +67,25 @@ def test_a_process_that_does_not_run_gets_none() -> None:
         listener.close()
 
 
-def test_a_connection_on_its_way_to_a_process_that_ended_is_taken_by_its_successor() -> None:
-    listener = concurrency.listen("127.0.0.1", 0)
-    with contextlib.closing(Peers(2)) as peers, contextlib.closing(connect(listener.getsockname()[1])) as wire:
+@contextlib.contextmanager
+def _handed_on(peers: Peers) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The listening socket, and the client of a connection that process 0 has accepted and handed on to process 1."""
+    with contextlib.closing(concurrency.listen("127.0.0.1", 0)) as listener, contextlib.closing(connect(listener.getsockname()[1])) as wire:
         peers.peer(1).say(0)
-        peers.peer(0).say(3)
         accepted, _ = listener.accept()
         assert peers.peer(0).hand_on(accepted, 3)
-        with _serving(listener, "B", peers.peer(1)):
-            assert _answer(wire) == "B"
-            wait_until(lambda: peers.peer(0).connections(1) == 1)
-    listener.close()
+        yield listener, wire
+
+
+def test_a_connection_on_its_way_to_a_process_that_ended_is_taken_by_its_successor() -> None:
+    with contextlib.closing(Peers(2, clock=lambda: 100.0)) as peers, _handed_on(peers) as (listener, wire), _serving(listener, "B", peers.peer(1)):
+        assert _answer(wire) == "B"
+        wait_until(lambda: peers.peer(0).connections(1) == 1)
 
 
 def test_who_has_not_more_than_the_others_keeps_it() -> None:
     ours, theirs = socket.socketpair()
-    with ours, theirs, contextlib.closing(Peers(3)) as peers:
+    with ours, theirs, contextlib.closing(Peers(3, clock=lambda: 100.0)) as peers:
         for number, count in enumerate((2, 2, 5)):
             peers.peer(number).say(count)
         assert not peers.peer(0).hand_on(ours, 2)
@@ -91,22 +94,18 @@ def test_who_has_not_more_than_the_others_keeps_it() -> None:
 
 
 def test_what_lies_before_a_process_that_is_stopped_is_taken_back() -> None:
-    listener = concurrency.listen("127.0.0.1", 0)
-    with contextlib.closing(Peers(2)) as peers, contextlib.closing(connect(listener.getsockname()[1])) as wire:
-        peers.peer(1).say(0)
-        peers.peer(0).say(3)
-        accepted, _ = listener.accept()
-        assert peers.peer(0).hand_on(accepted, 3)
+    now = [100.0]
+    with contextlib.closing(Peers(2, clock=lambda: now[0])) as peers, _handed_on(peers) as (listener, wire):
         assert peers.peer(0).take_back() is None, "it has just said that it lives"
+        now[0] += 2
         with _serving(listener, "A", peers.peer(0)):
             assert _answer(wire) == "A"
         peers.peer(1).say(0)
         assert peers.peer(0).connections(1) == 0
-    listener.close()
 
 
 def test_a_connection_that_came_without_its_descriptor_does_not_count() -> None:
-    with contextlib.closing(Peers(2)) as peers:
+    with contextlib.closing(Peers(2, clock=lambda: 100.0)) as peers:
         one, other = peers.peer(0), peers.peer(1)
         other.say(0)
         one._ways[1][1].send(b".")  # as the kernel leaves it where a process may open no more files
