@@ -6,7 +6,6 @@ from __future__ import annotations
 import collections
 import functools
 import logging
-import re
 import socket
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import sqlalchemy.exc
 
 from nova_lite.api.wsgi.request import Parts
+from nova_lite.api.wsgi.routing import single_slashes
 from nova_lite.db.compute import backlog
 from nova_lite.runtime import concurrency
 from nova_lite.runtime.http.admission import Refusal
@@ -30,7 +30,6 @@ _MAX_TOKENS = 10_000
 _SQLITE_WRITES = Limits.writes_of_tenant + 1
 _LOGIN_PATHS = ("/auth/tokens", "/password", "/application_credentials")  # those that compute hashes
 _CREATE_PATH = "/servers"
-_SLASHES = re.compile("//+")
 
 
 class Backlog:
@@ -137,7 +136,7 @@ def _creates_servers(head: Head) -> bool:
 
 def _routed(path: str) -> str:
     """As the routes take it: with one slash for several, and without those at the end."""
-    return _SLASHES.sub("/", path).rstrip("/")
+    return single_slashes(path).rstrip("/")
 
 
 def http_server(parts: Parts, app: Callable[..., Any], listener: socket.socket, *, peer: Peer | None = None) -> concurrency.HttpServer:

@@ -22,7 +22,7 @@ from nova_lite.api.wsgi import policy as policies
 from nova_lite.api.wsgi.deferred_casts import DeferredCasts
 from nova_lite.api.wsgi.filters.auth import challenge, login_url
 from nova_lite.api.wsgi.request import Body, Deferred, Parts, Reply, Request, TurnTaken
-from nova_lite.api.wsgi.routing import Route
+from nova_lite.api.wsgi.routing import Route, single_slashes
 from nova_lite.api.wsgi.rules import ADMIN, ANYONE, PUBLIC
 from nova_lite.api.wsgi.service import UNVERSIONED, ApiService
 from nova_lite.api.wsgi.validation import Validator, check_address, drop_unknown, read_json
@@ -41,7 +41,6 @@ _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _TAG = {"tag": r"[\s\S]+"}
 # The path as it was sent, from our server and eventlet's, gunicorn and uWSGI; the last two with the query.
 _RAW = ("RAW_PATH_INFO", "RAW_URI", "REQUEST_URI")
-_SLASHES = re.compile("//+")
 _PROJECT = re.compile(r"^/[0-9a-f][0-9a-f-]{31,35}(?=/|$)")
 
 
@@ -274,7 +273,7 @@ def escaped_path(http: webob.Request) -> str:
     PATH_INFO is decoded wholly, and paste's urlmap makes one slash of two: a DELETE of `…/tags/%2F` would be one of all tags.
     """
     raw = next((str(http.environ[name]) for name in _RAW if name in http.environ), "").partition("?")[0]
-    raw = _SLASHES.sub("/", raw)
+    raw = single_slashes(raw)
     if "%" not in raw or not raw.startswith(f"{http.script_name}/"):
         return str(http.path_info.replace("%", "%25"))
     names = raw.removeprefix(http.script_name).split("/")

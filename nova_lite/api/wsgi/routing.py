@@ -20,6 +20,7 @@ _CLOSED_SINCE = parse("2.102")
 _NO_QUERY: Schema = {"type": "object", "additionalProperties": False}
 _VERSION = re.compile(r"\d+\.\d+")
 _STATUS = re.compile(r"(?<=\.) (?=\d{3}\b)")
+_SLASHES = re.compile("//+")
 _F = TypeVar("_F", bound=Callable[..., Any])
 Handler = Callable[..., Body | Reply | Deferred[Any] | None]
 Schemas = Mapping[str, Mapping[str, Any] | None] | Mapping[str, Any] | None
@@ -135,3 +136,8 @@ def routes_of(resources: Iterable[ModuleType]) -> list[Route]:
             if callable(member) and getattr(member, "__module__", None) == module.__name__:
                 routes += getattr(member, "routes", [])
     return routes
+
+
+def single_slashes(path: str) -> str:
+    """The path with one slash for several, as paste's urlmap makes it before routes are matched."""
+    return _SLASHES.sub("/", path)
