@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.audit import kinds
-from nova_lite.conductor.audit.rows import IS_BUSY, IS_THERE, Limits
+from nova_lite.conductor.audit.rows import IS_THERE, Limits
 from nova_lite.conductor.engine.workflow import COMPUTE, NETWORK
+from nova_lite.conductor.reconcilers import orphans
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.network import floating_ips
 from nova_lite.db.network.networks import Network
@@ -26,8 +27,7 @@ from nova_lite.rpc.compute import GuestAudit
 from nova_lite.rpc.network import NetworkAudit
 
 _KNOWN = (Server.id, Server.agent, Server.host, Server.deleted_at, Server.vm_state, Server.task_state, Server.power_state, Server.updated_at,
-          IS_BUSY.label("is_busy"))
-_UNSETTLED = (str(Vm.ERROR), str(Vm.BUILDING))
+          orphans.IS_BUSY.label("is_busy"))
 _WITH_POWER = frozenset(str(vm) for vm in FOLLOWS_POWER | SHOWS_POWER)
 
 
@@ -99,7 +99,7 @@ def _missing(session: Session, page: Page, limits: Limits, kind: kinds.Kind) -> 
     """Servers that the rows have there and the worker does not."""
     held = frozenset(page.holds.server_ids)
     expected = session.execute(sa.select(Server.id, Server.host).where(
-        *IS_THERE, Server.agent == page.agent, Server.updated_at < limits.settled, Server.vm_state.not_in(_UNSETTLED), *page.covers(Server.id)))
+        *orphans.at_rest_on(page.agent, limits.settled), *page.covers(Server.id)))
     for server_id, host in expected:
         if server_id not in held:
             yield kind.found(server_id, f"the server is on this host, and {page.binary} does not have it", host=host or page.agent)

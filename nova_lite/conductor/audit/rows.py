@@ -29,8 +29,7 @@ from nova_lite.hardware import resource_request
 from nova_lite.lifecycle.servers import Vm
 from nova_lite.rpc.audit import AuditFinding
 
-IS_BUSY = sa.exists().where(Action.resource_id == Server.id, Action.state.in_(OPEN))
-IS_THERE = (Server.deleted_at.is_(None), ~IS_BUSY)
+IS_THERE = (Server.deleted_at.is_(None), ~orphans.IS_BUSY)
 _PAGE = 1000
 
 

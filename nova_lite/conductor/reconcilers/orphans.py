@@ -35,6 +35,8 @@ from nova_lite.rpc.order import LAST_SEQUENCE, Order
 _AFTER_ALL = 9999
 # Of a server that has changed since, the host's answer may be older than the row.
 _SETTLED = datetime.timedelta(seconds=20)
+# An action of the server is under way.
+IS_BUSY = sa.exists().where(Action.resource_id == Server.id, Action.state.in_(OPEN))
 # Claims without a server, or of one that is elsewhere, with no action open that may be about to use them.
 STRAY_CLAIMS: Any = sa.select(Claim).outerjoin(Server, Server.id == Claim.server_id).where(
     ~sa.exists().where(Action.resource_id == Claim.server_id, Action.state.in_(OPEN)),
@@ -108,15 +110,19 @@ def _expected(services: Services, agent: str, binary: str) -> OwnedGuests | Owne
         FloatingIpAssociation(server_id=server_id, address=address, fixed_address=fixed) for server_id, address, fixed in floating))
 
 
+def at_rest_on(agent: str, settled: datetime.datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    """Conditions of the servers that a worker of that name must have, unless their rows have changed since."""
+    return (Server.agent == agent, Server.deleted_at.is_(None), ~IS_BUSY, Server.updated_at < settled,
+            Server.vm_state.not_in((str(Vm.ERROR), str(Vm.BUILDING))))
+
+
 def _show_missing(services: Services, agent: str, server_ids: set[str]) -> None:
     """Show NOSTATE, as Nova does, of servers at rest that the rows have there and the host does not. A power report of the guest ends it."""
     if not server_ids:
         return
-    is_open = sa.exists().where(Action.resource_id == Server.id, Action.state.in_(OPEN))
     with services.database.writer() as session:
         missing = session.scalars(sa.select(Server.id).where(
-            Server.id.in_(server_ids), Server.agent == agent, Server.vm_state.not_in([str(Vm.ERROR), str(Vm.BUILDING)]),
-            Server.power_state != int(Power.NOSTATE), Server.updated_at < utcnow() - _SETTLED, ~is_open)).all()
+            *at_rest_on(agent, utcnow() - _SETTLED), Server.id.in_(server_ids), Server.power_state != int(Power.NOSTATE))).all()
         for server_id in missing:
             if servers.sync_power(session, server_id, power_state=int(Power.NOSTATE), vm_state=None):
                 LOG.warning("server %s: nova-compute on %s does not have its guest; see nova-lite audit", server_id, agent)
@@ -156,10 +162,9 @@ def left_over(services: Services, server_ids: tuple[str, ...], agent: str, binar
     if not server_ids:
         return []
     with services.database.reader() as session:
-        is_open = sa.exists().where(Action.resource_id == Server.id, Action.state.in_(OPEN))
         last = sa.select(sa.func.max(Action.id)).where(Action.resource_id == Server.id).scalar_subquery()
         query = sa.select(Server.id, sa.case((Server.deleted_at.is_(None), Server.agent)), last).where(
-            Server.id.in_(server_ids), ~is_open,
+            Server.id.in_(server_ids), ~IS_BUSY,
             sa.or_(Server.deleted_at.is_not(None), Server.agent.is_(None), Server.agent != agent))
         epoch = database_epoch.current(session)
         found = session.execute(query).all()
