@@ -77,8 +77,7 @@ class Front:
                 self.close(connection)
 
     def stop(self) -> None:
-        """Accept no more, from any thread."""
-        self.is_ending = True
+        """Accept no more, from any thread; once."""
         os.eventfd_write(self._end, 1)
 
     def close_all(self) -> None:
@@ -127,11 +126,13 @@ class Front:
 
     def _came(self, number: int, event: int) -> None:
         """Something has happened to this file descriptor."""
-        if number == self._listener.fileno():
+        if number == self._end:  # set here, not by `stop`: `run` and then `close_all` would close it before `stop` has written
+            self.is_ending = True
+        elif number == self._listener.fileno():
             self._accept()
         elif self._peer is not None and number == self._peer.fileno():
             self._take(self._peer.take)
-        elif number != self._end:
+        else:
             self._happened(number, event)
 
     def _say(self) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from nova_lite.runtime import concurrency
+from nova_lite.runtime.http.front import Front
+from nova_lite.runtime.http.limits import Limits
 from tests.support import http_wires
 
 
@@ -27,6 +30,25 @@ def test_a_server_that_is_to_end_before_it_serves_ends() -> None:
     serving.start()
     serving.join(timeout=20)
     assert not serving.is_alive()
+
+
+def test_a_request_to_end_is_written_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its descriptor, closed at the end, would be written: an error, or another file's that has its number by then."""
+    front = Front(concurrency.listen("127.0.0.1", 0), Limits(), lambda connection: None, look=lambda: None)
+    was_ending: list[bool] = []
+    write = os.eventfd_write
+
+    def observed(number: int, value: int) -> None:
+        was_ending.append(front.is_ending)
+        write(number, value)
+
+    monkeypatch.setattr(os, "eventfd_write", observed)
+    running = threading.Thread(target=front.run, daemon=True)
+    running.start()
+    front.stop()
+    running.join(timeout=20)
+    front.close_all()
+    assert (was_ending, front.is_ending) == ([False], True)
 
 
 def _echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
