@@ -271,13 +271,19 @@ def escaped_path(http: webob.Request) -> str:
     """The path below the service's root, decoded but for the slashes and percent signs of names: `%2F` and `%25`.
 
     PATH_INFO is decoded wholly, and paste's urlmap makes one slash of two: a DELETE of `…/tags/%2F` would be one of all tags.
+
+    :raises errors.NotFound: the service's root has an escaped slash, so that one name of the path may be several.
     """
     raw = next((str(http.environ[name]) for name in _RAW if name in http.environ), "").partition("?")[0]
-    raw = single_slashes(raw)
-    if "%" not in raw or not raw.startswith(f"{http.script_name}/"):
+    if "%" not in raw:
         return str(http.path_info.replace("%", "%25"))
-    names = raw.removeprefix(http.script_name).split("/")
-    return "/".join(urllib.parse.unquote(name).replace("%", "%25").replace("/", "%2F") for name in names)
+    root, names = http.script_name, single_slashes(raw).split("/")
+    passed = names.pop(0)
+    while names and len(passed) < len(root):
+        passed += "/" + urllib.parse.unquote(names.pop(0))
+    if passed != root:
+        raise errors.NotFound("The resource could not be found: the path of the service has an escaped slash.")
+    return "".join("/" + urllib.parse.unquote(name).replace("%", "%25").replace("/", "%2F") for name in names)
 
 
 def _nothing() -> None:
