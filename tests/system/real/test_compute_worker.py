@@ -29,6 +29,7 @@ from nova_lite.rpc.compute import ComputeRpc, ConsoleType, Guest, RebootType
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.order import Order
+from tests.support import boot_sector
 from tests.support.conductor import NotForCompute
 from tests.support.guests import ImageServer, guest_image, guest_of, image_server
 from tests.support.private_libvirt import PrivateLibvirt, missing, private_libvirt
@@ -70,11 +71,12 @@ class Conductor(NotForCompute):
 
 @dataclasses.dataclass
 class Cloud:
-    """One compute worker on a libvirtd of its own, and the image that its guests boot."""
+    """One compute worker on a libvirtd of its own, and the images that its guests boot: Linux, and a boot sector."""
 
     directory: Path
     libvirt: PrivateLibvirt
     images: ImageServer
+    small_images: ImageServer
     conductor: Conductor
     compute: ComputeRpc
     service: ComputeService
@@ -83,6 +85,11 @@ class Cloud:
     def guest(self, **changes: object) -> Guest:
         guest = guest_of(self.images.image(), server_id=str(uuid.uuid4()), host="node1")
         return dataclasses.replace(guest, **changes)  # type: ignore[arg-type]
+
+    def small_guest(self, **changes: object) -> Guest:
+        """It boots a boot sector: for all that needs no operating system."""
+        image = self.small_images.image(disk_format="raw", image_id="11111111-0000-4000-8000-000000000002")
+        return self.guest(**{"image": image, **changes})
 
     def act(self, name: str, server_id: str, **more: object) -> Power:
         """Cast the action and wait for its outcome."""
@@ -138,7 +145,7 @@ def configure(directory: Path, uri: str) -> Path:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory = tmp_path_factory.mktemp("worker")
     image = guest_image(tmp_path_factory)
-    with private_libvirt(directory / "libvirt") as libvirt, image_server(image) as images:
+    with private_libvirt(directory / "libvirt") as libvirt, image_server(image) as images, image_server(boot_sector.disk()) as small:
         conf = options.load([], files=[str(configure(directory, libvirt.uri))])
         wire = transport.connect(conf)
         conductor = Conductor()
@@ -146,7 +153,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         server.start()
         service = ComputeService(conf, wire)
         service.start()
-        yield Cloud(directory, libvirt, images, conductor, ComputeRpc.client(wire, host="node1"), service)
+        yield Cloud(directory, libvirt, images, small, conductor, ComputeRpc.client(wire, host="node1"), service)
         service.stop()
         server.stop()
         server.wait()
@@ -154,8 +161,20 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture
 def server(cloud: Cloud) -> Iterator[Guest]:
-    """A guest that was built, and that is gone afterwards with all it had."""
-    guest = cloud.guest()
+    """A guest with Linux that was built, and that is gone afterwards with all it had."""
+    with built(cloud, cloud.guest()) as guest:
+        yield guest
+
+
+@pytest.fixture
+def small(cloud: Cloud) -> Iterator[Guest]:
+    """One with nothing but a boot sector."""
+    with built(cloud, cloud.small_guest()) as guest:
+        yield guest
+
+
+@contextlib.contextmanager
+def built(cloud: Cloud, guest: Guest) -> Iterator[Guest]:
     cloud.conductor.powers.clear()
     cloud.do("build", guest=guest)
     yield guest
@@ -188,62 +207,69 @@ def typed(cloud: Cloud, server_id: str, text: str) -> Iterator[None]:
         yield
 
 
-def test_a_guest_lives_through_every_action(cloud: Cloud, server: Guest) -> None:
-    name = server.server_id
-    assert cloud.says(name, "READY web")
-    assert "USERDATA-RAN" in cloud.console(name)
+def test_a_guest_lives_through_every_action(cloud: Cloud, small: Guest) -> None:
+    name = small.server_id
+    assert cloud.says(name, boot_sector.says(boots=1))
     assert cloud.act("pause", name) is Power.PAUSED
     assert cloud.act("unpause", name) is Power.RUNNING
     assert cloud.act("suspend", name) is Power.SUSPENDED
     assert cloud.act("resume", name) is Power.RUNNING
+    assert boot_sector.OFF not in cloud.console(name)
     assert cloud.act("reboot", name, reboot_type=RebootType.SOFT) is Power.RUNNING
-    assert cloud.says(name, "READY web")
-    assert "reboot: Power down" in cloud.console(name)
+    assert cloud.says(name, boot_sector.says(boots=2))
+    assert cloud.console(name).count(boot_sector.OFF) == 1
     assert cloud.act("stop", name) is Power.SHUTDOWN
-    assert cloud.console(name).count("reboot: Power down") == 2
+    assert cloud.console(name).count(boot_sector.OFF) == 2
     assert cloud.act("start", name) is Power.RUNNING
-    assert cloud.says(name, "READY web")
+    assert cloud.says(name, boot_sector.says(boots=3))
     assert cloud.act("reboot", name, reboot_type=RebootType.HARD) is Power.RUNNING
-    assert cloud.says(name, "READY web")
-    assert re.search(r"STATE \S+ boots=4", cloud.console(name))
+    assert cloud.says(name, boot_sector.says(boots=4))
 
 
-def test_a_guest_that_powers_itself_off_is_reported(cloud: Cloud, server: Guest) -> None:
+def test_a_guest_with_linux_reads_its_config_drive_and_hears_the_power_button(cloud: Cloud, server: Guest) -> None:
     assert cloud.says(server.server_id, "READY web")
-    assert cloud.says(server.server_id, "built-in shell")
-    off = (server.server_id, Power.SHUTDOWN)
-    with typed(cloud, server.server_id, "\npoweroff -f\n"):
+    assert "USERDATA-RAN" in cloud.console(server.server_id)
+    assert re.search(r"STATE \S+ boots=1", cloud.console(server.server_id))
+    assert cloud.act("stop", server.server_id) is Power.SHUTDOWN
+    assert cloud.console(server.server_id).count("reboot: Power down") == 1
+
+
+def test_a_guest_that_powers_itself_off_is_reported(cloud: Cloud, small: Guest) -> None:
+    assert cloud.says(small.server_id, boot_sector.says(boots=1))
+    off = (small.server_id, Power.SHUTDOWN)
+    with cloud.service.driver.consoles.connect(small.server_id, ConsoleType.SERIAL) as terminal:
+        terminal.sendall(b"off")
         assert soon(lambda: off in cloud.conductor.powers, limit_s=60)
 
 
-def test_what_happened_while_libvirtd_was_dead_is_reported(cloud: Cloud, server: Guest) -> None:
-    pid = qemu_of(server)
+def test_what_happened_while_libvirtd_was_dead_is_reported(cloud: Cloud, small: Guest) -> None:
+    pid = qemu_of(small)
     cloud.libvirt.kill9()
     os.kill(pid, signal.SIGKILL)
     cloud.libvirt.start()
-    reported = {(server.server_id, state) for state in (Power.SHUTDOWN, Power.CRASHED)}
+    reported = {(small.server_id, state) for state in (Power.SHUTDOWN, Power.CRASHED)}
     assert soon(lambda: reported & set(cloud.conductor.powers))
 
 
-def test_actions_wait_for_a_libvirtd_that_restarts(cloud: Cloud, server: Guest) -> None:
+def test_actions_wait_for_a_libvirtd_that_restarts(cloud: Cloud, small: Guest) -> None:
     cloud.libvirt.kill9()
     restart = threading.Timer(1.0, cloud.libvirt.start)
     restart.start()
-    assert cloud.act("pause", server.server_id) is Power.PAUSED
+    assert cloud.act("pause", small.server_id) is Power.PAUSED
     restart.join()
 
 
 @pytest.mark.timed
 def test_a_libvirtd_that_does_not_answer_holds_nobody_up(
-    cloud: Cloud, server: Guest, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, small: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = cloud.service.driver.domains._connection  # as if the worker had been started with a lower call_timeout
     began = time.monotonic()
     with cloud.libvirt.frozen(), monkeypatch.context() as patch, pytest.raises(errors.HypervisorFailed):
         patch.setattr(connection, "_timeout_s", 8.0)
-        cloud.service.driver.power.pause(server.server_id)
+        cloud.service.driver.power.pause(small.server_id)
     assert 8 <= time.monotonic() - began < 23
-    assert cloud.act("pause", server.server_id) is Power.PAUSED
+    assert cloud.act("pause", small.server_id) is Power.PAUSED
 
 
 def test_ten_guests_requested_at_once_share_one_download(cloud: Cloud) -> None:

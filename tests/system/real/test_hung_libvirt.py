@@ -14,7 +14,7 @@ import pytest
 from nova_lite import errors
 from nova_lite.compute.virt.libvirt.connection import Connection, check_cancelled
 from nova_lite.compute.virt.libvirt.events import DomainEvents
-from tests.support.guests import guest_image
+from tests.support import boot_sector
 from tests.support.private_libvirt import private_libvirt
 from tests.support.system.all_in_one import AllInOne
 from tests.support.system.own_host import cloud_of_real_guests
@@ -35,7 +35,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
 
 @pytest.fixture(scope="module")
 def wanted(cloud: AllInOne, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    image = cloud.make_image(guest_image(tmp_path_factory), "qcow2")
+    image = cloud.make_image(boot_sector.disk_file(tmp_path_factory.mktemp("image")), "raw")
     cloud.request("POST", "/v2.1/flavors", {"flavor": {"id": "77", "name": "small", "ram": 128, "vcpus": 1, "disk": 1}})
     return {"image": image, "network": cloud.make_network("n", "10.77.0.0/24"), "flavorRef": "77"}
 
@@ -54,6 +54,15 @@ def is_well(cloud: AllInOne) -> bool:
     return (service["state"], service["status"], service["disabled_reason"]) == ("up", "enabled", None)
 
 
+def console(cloud: AllInOne, server_id: str) -> str:
+    return str(act(cloud, server_id, "os-getConsoleOutput", {})["output"])
+
+
+def wait_until_booted(cloud: AllInOne, server_id: str) -> None:
+    cloud.wait_for_status(server_id, "ACTIVE")
+    cloud.wait(lambda: boot_sector.says(boots=1) in console(cloud, server_id), "the guest to have booted")
+
+
 def refused(cloud: AllInOne, method: str, path: str, body: object = None) -> None:
     """The request is answered soon, and its answer says what is wrong."""
     began = time.monotonic()
@@ -65,7 +74,7 @@ def refused(cloud: AllInOne, method: str, path: str, body: object = None) -> Non
 def test_nothing_hangs_with_libvirt_and_all_goes_on_with_it(cloud: AllInOne, wanted: dict[str, str]) -> None:
     runs, goes, stays, off = (cloud.boot(name, **wanted) for name in ("runs", "goes", "stays", "off"))
     for server_id in (runs, goes, stays, off):
-        cloud.wait_for_status(server_id, "ACTIVE")
+        wait_until_booted(cloud, server_id)
     act(cloud, off, "os-stop")
     cloud.wait_for_status(off, "SHUTOFF")
     assert cloud.host is not None
@@ -77,7 +86,7 @@ def test_nothing_hangs_with_libvirt_and_all_goes_on_with_it(cloud: AllInOne, wan
         refused(cloud, "GET", f"/v2.1/servers/{stays}/diagnostics")
         refused(cloud, "POST", f"/v2.1/servers/{stays}/remote-consoles", screen)
         refused(cloud, "POST", f"/v2.1/servers/{stays}/os-interface", {"interfaceAttachment": {"net_id": wanted["network"]}})
-        assert "SYSLINUX" in act(cloud, stays, "os-getConsoleOutput", {})["output"]
+        assert boot_sector.says(boots=1) in console(cloud, stays)
         cloud.wait(lambda: nova_compute(cloud)["state"] == "down", "the host to be down")
         service = nova_compute(cloud)
         assert service["status"] == "disabled"

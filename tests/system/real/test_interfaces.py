@@ -13,8 +13,9 @@ from nova_lite import errors
 from nova_lite.rpc.compute import Guest, Nic
 from nova_lite.rpc.conductor import Outcome
 from nova_lite.rpc.order import Order
+from tests.support import boot_sector
 from tests.support.private_libvirt import missing
-from tests.system.real.test_compute_worker import Cloud, cloud, server, soon, typed  # noqa: F401 - fixtures
+from tests.system.real.test_compute_worker import Cloud, cloud, server, small, soon, typed  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not here: {', '.join(missing())}")
 
@@ -49,6 +50,11 @@ def test_a_guest_that_runs_gets_a_nic_and_lets_go_of_it(cloud: Cloud, server: Gu
     with pytest.raises(errors.WorkerError):
         cloud.do("attach_interface", order=early, server_id=name, nic=nic)
     assert cloud.conductor.steps[early].outcome is Outcome.STALE
+
+
+def test_a_nic_stays_over_a_stop_and_leaves_a_guest_that_is_off(cloud: Cloud, small: Guest, nic: Nic) -> None:  # noqa: F811
+    name = small.server_id
+    assert cloud.says(name, boot_sector.says(boots=1))
     cloud.do("attach_interface", server_id=name, nic=nic)
     cloud.act("stop", name)
     cloud.act("start", name)

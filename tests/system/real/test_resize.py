@@ -61,7 +61,7 @@ STEPS = ("resize.record", "resize.stop", "resize.keep_disks", "resize.make_disks
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_is_cut_off_is_done_when_requested_again(cloud: Cloud, step: str) -> None:  # noqa: F811
     """The guest is off but for the end, so that all steps fit into a test."""
-    guest = cloud.guest()
+    guest = cloud.small_guest()
     server_id = guest.server_id
     cloud.do("build", guest=guest)
     cloud.service.driver.power.stop(server_id, timeout_s=0)
