@@ -16,21 +16,24 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from nova_lite.db import clock
 from nova_lite.db.base import Base
 from nova_lite.db.engine import Database
 from tools.lib.services import MariaDB, Postgres
 
+T = TypeVar("T")
 KINDS = {"postgresql": Postgres, "mariadb": MariaDB}
 ALL_KINDS = ("sqlite", *KINDS)
 _KIND = os.environ.get("NOVA_LITE_TEST_DATABASE", "sqlite")
 _numbers = itertools.count()
 _compiled: dict[Any, Any] = {}
+_filled: dict[object, tuple[bytes, tuple[str, ...], Any]] = {}
 _AT_ONCE = 6  # before memory is looked through for those that nobody uses: that takes as long as a test
 _free: list[str] = []  # databases of the server that nobody uses now; their tables are there
 
@@ -63,6 +66,27 @@ def fresh(directory: Path) -> Database:
     with database.engine.begin() as connection:
         _empty(connection)
     return database
+
+
+def fill(database: Database, key: object, work: Callable[[], T]) -> T:
+    """Do `work`, which writes to the database of this process alone; what it returns.
+
+    With SQLite it is done once for a key: later databases get a copy of the file, with all times as of now.
+    """
+    if _KIND != "sqlite":
+        return work()
+    if key not in _filled:
+        result = work()
+        with database.engine.connect() as connection:
+            _filled[key] = _contents(connection), _set_times(connection), result
+        return result
+    contents, statements, result = _filled[key]
+    database.close()
+    Path(str(database.url.database)).write_bytes(contents)
+    with database.engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement, (clock.sqlite_text(database.clock(), 0.0),))
+    return result
 
 
 @contextlib.contextmanager
@@ -133,6 +157,19 @@ def _empty_file() -> bytes:
         Base.metadata.create_all(database.engine)
         database.close()
         return Path(directory, "empty.sqlite").read_bytes()
+
+
+def _contents(connection: sa.Connection) -> bytes:
+    """Of the SQLite file, with what is still in its log."""
+    raw: Any = connection.connection.dbapi_connection
+    return bytes(raw.serialize())
+
+
+def _set_times(connection: sa.Connection) -> tuple[str, ...]:
+    """Statements that set what is a time in the rows that are there."""
+    times = [column for table in Base.metadata.sorted_tables for column in table.columns if isinstance(column.type, sa.DateTime)]
+    return tuple(f"UPDATE {column.table.name} SET {column.name} = ?" for column in times
+                 if connection.scalar(sa.select(sa.func.count(column))))
 
 
 @functools.cache

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import datetime
 import random
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -15,7 +17,6 @@ from typing import Any, BinaryIO, cast
 import sqlalchemy as sa
 from oslo_config import cfg
 
-from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.compute.audit import Audit
 from nova_lite.compute.host import Host
@@ -60,6 +61,7 @@ from nova_lite.runtime import tokens
 from nova_lite.scheduler.service import Placements
 from nova_lite.values.flavor import Flavor
 from tests.support import databases
+from tests.support.options import defaults
 
 CTXT = Context(user_id="u" * 32, project_id="p" * 32, roles=frozenset({"member", "reader"}))
 
@@ -146,8 +148,15 @@ class OneProcess:
 
     def __init__(self, directory: Path, *, hosts: int = 2) -> None:
         self._open(directory, hosts=hosts, database=databases.fresh(directory), network_records=NetworkRecords(None))
+        inventories = [dataclasses.replace(inventory, uptime="") for inventory in self.driver.host.inventory()]
+        self.image_id, self.network_id, known = databases.fill(self.database, repr(inventories), self._furnish)
+        self.heartbeats._known = {key: (self.now_is(), report) for key, (_, report) in known.items()}
+        self.heartbeats._heard_at = dict.fromkeys(known, time.monotonic())
+
+    def _furnish(self) -> tuple[str, str, dict[Any, Any]]:
+        """Heartbeats, an image and a network; the ids of the last two, and what the conductor knows from the first."""
         self.report_services()
-        self.image_id, self.network_id = self._image(), self._network()
+        return self._image(), self._network(), self.heartbeats._known
 
     def _open(self, directory: Path, *, hosts: int, database: Database, network_records: NetworkRecords) -> None:
         """Start the daemons on this database and these records of the hosts."""
@@ -348,7 +357,7 @@ class OneProcess:
 
 
 def _conf(directory: Path, hosts: int) -> cfg.ConfigOpts:
-    conf = options.load([], files=[])
+    conf = defaults()
     conf.set_override("host", "node")
     conf.set_override("state_path", str(directory))
     conf.set_override("driver", "fake", group="compute")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable
 
@@ -40,8 +41,14 @@ def inventory(conf: cfg.ConfigOpts, host: str) -> Inventory:
         cpu_info=_CPU_INFO, host_ip=conf.my_ip, tunnel_ip=conf.network.tunnel_ip or None,
         reserved_ram_mb=conf.compute.reserved_host_memory_mb,
         reserved_disk_gb=-(-conf.compute.reserved_host_disk_mb // 1024),
-        disk_free_gb=conf.compute.fake_disk_gb, uptime=machine.uptime(),
+        disk_free_gb=conf.compute.fake_disk_gb, uptime=_uptime(),
     )
+
+
+@functools.cache
+def _uptime() -> str:
+    """Of the machine under all simulated hosts, once: it takes a process."""
+    return machine.uptime()
 
 
 def cpus(conf: cfg.ConfigOpts) -> CpuSets:
