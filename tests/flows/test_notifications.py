@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 from kombu.transport import memory
 
-from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.db.changes import KEY
 from nova_lite.db.compute import actions
@@ -20,6 +19,7 @@ from nova_lite.notifications.names import KINDS, kind_of
 from nova_lite.runtime import failpoints
 from tests.support.flows.notified import Consumer, configure
 from tests.support.flows.one_process import CTXT, OneProcess
+from tests.support.options import defaults
 
 MEMORY = "kombu+memory:////"
 
@@ -126,7 +126,7 @@ def test_off_keeps_and_starts_nothing(cloud: OneProcess, form: str, driver: list
 
 
 def test_off_is_the_default() -> None:
-    conf = options.load([], files=[])
+    conf = defaults()
     emitter.register(conf)
     assert (conf.notifications.notification_format, conf.oslo_messaging_notifications.driver) == ("unversioned", [])
 

@@ -18,7 +18,6 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.cmd.lite.db import bootstrap
 from nova_lite.context import Context
@@ -35,6 +34,7 @@ from nova_lite.scheduler.service import Placements
 from nova_lite.values.flavor import Flavor
 from nova_lite.values.resources import AllocationRatios, Resources
 from tests.migrations import release_0_1
+from tests.support.options import defaults
 from tools.lib.services import MariaDB, Postgres
 
 
@@ -119,7 +119,7 @@ def test_an_upgrade_that_is_cut_anywhere_can_be_repeated(database: Database) -> 
 
 def test_rows_come_back_as_they_went(database: Database, tmp_path: Path) -> None:
     migrate.upgrade(database.engine)
-    conf = options.load([], files=[])
+    conf = defaults()
     conf.set_override("state_path", str(tmp_path))
     bootstrap(conf, database)
     bootstrap(conf, database)
@@ -236,7 +236,7 @@ def test_builds_of_one_group_that_race_never_land_wrongly(database: Database, po
         session.add_all(made)
         session.flush()
         requests = [placement.request(session, server) for server in made]
-    conf = options.load([], files=[])
+    conf = defaults()
     schedulers = [Placements(conf, database, rng=random.Random(number)) for number in range(3)]
     ready, outcomes = threading.Barrier(6), []
 

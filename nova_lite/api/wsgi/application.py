@@ -11,7 +11,6 @@ import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import routes
 import sqlalchemy.exc
 import webob
 from oslo_log import log as logging
@@ -37,8 +36,6 @@ DOCUMENT = "/openapi.json"
 _MAX_DOCUMENTS = 16  # 270 KB each
 _URL = "http://url.of.the.request.invalid"
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
-# Where the WSGI server does not give the path as it was sent, slashes of a tag are among those of the path.
-_TAG = {"tag": r"[\s\S]+"}
 # The path as it was sent, from our server and eventlet's, gunicorn and uWSGI; the last two with the query.
 _RAW = ("RAW_PATH_INFO", "RAW_URI", "REQUEST_URI")
 _PROJECT = re.compile(r"^/[0-9a-f][0-9a-f-]{31,35}(?=/|$)")
@@ -55,17 +52,8 @@ class Application:
         self._policy = policy
         self._is_legacy = is_legacy
         self._validator = Validator()
-        self._mapper = routes.Mapper(always_scan=False, register=False)
-        self._mapper.minimization = False
+        self._mapper, self._by_path = service.mapper, service.routes_by_path
         self._documents: dict[Version, str] = {}
-        self._by_path: dict[str, list[Route]] = {}
-        # Paths without variables first: `/servers/detail` is no id.
-        for route in sorted(service.routes, key=lambda route: route.path.count("{")):
-            if route.path not in self._by_path:
-                self._by_path[route.path] = []
-                self._mapper.connect(route.path, route.path, route_path=route.path, requirements=_TAG if "{tag}" in route.path else {})
-            self._by_path[route.path].append(route)
-        self._mapper.create_regs()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         http = webob.Request(environ)

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
+from routes import Mapper
 from sqlalchemy.orm import Session
 
 from nova_lite.api.wsgi.policy import Target
@@ -18,6 +19,8 @@ from nova_lite.api.wsgi.versions import Negotiation, Version
 from nova_lite.context import Context
 
 UNVERSIONED = Version(2, 0)  # of services without microversions
+# Where the WSGI server does not give the path as it was sent, slashes of a tag are among those of the path.
+_TAG = {"tag": r"[\s\S]+"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,24 @@ class ApiService:
     def routes(self) -> list[Route]:
         """The routes of all resources."""
         return routes_of(self.resources)
+
+    @functools.cached_property
+    def routes_by_path(self) -> dict[str, list[Route]]:
+        """The routes of each path; those without variables first: `/servers/detail` is no id."""
+        found: dict[str, list[Route]] = {}
+        for route in sorted(self.routes, key=lambda route: route.path.count("{")):
+            found.setdefault(route.path, []).append(route)
+        return found
+
+    @functools.cached_property
+    def mapper(self) -> Mapper:
+        """Finds the `route_path` of a path, and its variables; one for all applications of the service."""
+        made = Mapper(always_scan=False, register=False)
+        made.minimization = False
+        for path in self.routes_by_path:
+            made.connect(path, path, route_path=path, requirements=_TAG if "{tag}" in path else {})
+        made.create_regs()
+        return made
 
     @property
     def rules(self) -> list[Rule]:

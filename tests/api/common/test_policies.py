@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.api import compute
 from nova_lite.api.services import SERVICES
@@ -25,6 +24,7 @@ from nova_lite.db.compute.servers import Server
 from tests.support.api import compute_api
 from tests.support.api.compute_api import SERVER, ComputeApi
 from tests.support.api.users import PROJECTS
+from tests.support.options import defaults
 
 ROUTES = SERVICES["compute"].routes
 IDS = [f"{route.method} {route.path} {route.action or ''} {route.versions.since}" for route in ROUTES]
@@ -194,7 +194,7 @@ def test_the_default_check_allows_the_same_callers_as_the_role(route: Route, def
 def _policy(tmp_path: Path, text: str) -> Policy:
     if text:
         (tmp_path / "policy.yaml").write_text(text)
-    conf = options.load([], files=[])
+    conf = defaults()
     conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="oslo_policy")
     return Policy(conf, [*DECLARED.values()])
 

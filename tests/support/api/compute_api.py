@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.orm import Session
 
-from nova_lite import conf as options
 from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.request import Parts
@@ -33,6 +32,7 @@ from tests.support import databases
 from tests.support.api import declared_responses
 from tests.support.api.policies import SharedPolicy
 from tests.support.api.users import PROJECTS, request_as
+from tests.support.options import defaults
 
 
 class Sender:
@@ -153,7 +153,7 @@ class ComputeApi:
 
 def make(tmp_path: Path) -> ComputeApi:
     """The Compute API with empty tables, in a directory of its own."""
-    conf = options.load([], conf=cfg.ConfigOpts(), files=[])
+    conf = defaults()
     conf.set_override("state_path", str(tmp_path))
     tokens.KeyRepository(tokens.directory_of(conf)).create()
     conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="oslo_policy")

@@ -35,6 +35,7 @@ CALLERS = {
     "nova": Context(user_id="nova", project_id="service", roles=frozenset({SERVICE})),
     "noone": Context(user_id="noone", project_id="red"),
 }
+_SERVICE = ApiService("image", image.RESOURCES, image.fault_body)
 
 
 class ImageService:
@@ -46,10 +47,9 @@ class ImageService:
                         + "\n".join(overrides))
         self.conf = options.load([], conf=cfg.ConfigOpts(), files=[str(file)])
         self.database = databases.fresh(directory)
-        spec = ApiService("image", image.RESOURCES, image.fault_body)
         rules = {route.policy for route in routing.routes_of(image.RESOURCES)}
         parts = Parts(self.conf, self.database, RpcClients(transport.connect(self.conf)))
-        self._application = Application(spec, parts, SharedPolicy(self.conf, rules))
+        self._application = Application(_SERVICE, parts, SharedPolicy(self.conf, rules))
         self.files = directory / "images"
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -39,6 +39,8 @@ from tests.support.api.policies import SharedPolicy
 from tests.support.api.users import PROJECTS, request_as
 from tests.support.wait import wait_until
 
+_SERVICE = ApiService("network", network.RESOURCES, network.fault_body)
+
 
 @dataclasses.dataclass
 class Answer:
@@ -73,7 +75,7 @@ class NetworkCloud:
         rules = [route.policy for route in routes_of(network.RESOURCES)]
         self.rpc = RpcClients(self.bus)
         parts = Parts(self.conf, self.database, self.rpc)
-        self._application = Application(ApiService("network", network.RESOURCES, network.fault_body), parts, SharedPolicy(self.conf, rules))
+        self._application = Application(_SERVICE, parts, SharedPolicy(self.conf, rules))
         self._add_host()
 
     def close(self) -> None:

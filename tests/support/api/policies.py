@@ -7,9 +7,9 @@ import functools
 
 from oslo_policy import policy as oslo_policy
 
-from nova_lite import conf as options
 from nova_lite.api.wsgi.policy import Policy
 from nova_lite.api.wsgi.rules import Rule
+from tests.support.options import defaults
 
 
 class SharedPolicy(Policy):
@@ -21,6 +21,6 @@ class SharedPolicy(Policy):
 
 @functools.cache
 def _defaults(rules: frozenset[Rule]) -> oslo_policy.Enforcer:
-    conf = options.load([], files=[])
+    conf = defaults()
     conf.set_override("policy_file", "/nonexistent/policy.yaml", group="oslo_policy")
     return Policy(conf, rules)._enforcer

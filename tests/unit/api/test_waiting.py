@@ -14,7 +14,6 @@ from typing import Any
 import oslo_messaging as messaging
 import pytest
 
-from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.api.wsgi.request import RpcClients
 from nova_lite.api.wsgi.waiting import WaitingRequests
@@ -24,6 +23,7 @@ from nova_lite.db.engine import Database
 from nova_lite.rpc import transport
 from nova_lite.rpc.api import ApiRpc
 from tests.support import databases
+from tests.support.options import defaults
 from tests.support.wait import DEADLINE_S, wait_until
 
 NEVER_S = 10 * DEADLINE_S
@@ -39,7 +39,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def bus() -> Iterator[messaging.transport.RPCTransport]:
-    conf = options.load([], files=[])
+    conf = defaults()
     conf.register_opts(messaging.transport._transport_opts)
     conf.set_override("transport_url", f"inprocess:///{uuid.uuid4()}")
     bus = transport.connect(conf)

@@ -7,14 +7,14 @@ import json
 import subprocess
 from pathlib import Path
 
-from nova_lite import conf as options
 from nova_lite.cmd.lite import cloud_file
+from tests.support.options import defaults
 
 PASSWORD = "it's \"$HOME\" `id`"
 
 
 def test_both_files_say_the_same(tmp_path: Path) -> None:
-    conf = options.load([], files=[])
+    conf = defaults()
     conf.set_override("state_path", str(tmp_path))
     cloud_file.write(conf, PASSWORD)
     cloud = json.loads((tmp_path / "clouds.yaml").read_text())["clouds"][cloud_file.CLOUD]

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 
-from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.cmd.lite import credentials, main
+from tests.support.options import defaults
 
 CLOUDS = """
 clouds:
@@ -39,7 +39,7 @@ clouds:
 
 @pytest.fixture
 def conf(tmp_path: Path) -> cfg.ConfigOpts:
-    made = options.load([], files=[])
+    made = defaults()
     made.set_override("state_path", str(tmp_path))
     (tmp_path / "admin-password").write_text("of-the-state\n")
     return made

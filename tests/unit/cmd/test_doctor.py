@@ -16,7 +16,6 @@ import pytest
 import sqlalchemy as sa
 from oslo_config import cfg
 
-from nova_lite import conf as options
 from nova_lite.cmd import pid_file
 from nova_lite.cmd.lite import doctor
 from nova_lite.cmd.lite.diagnosis import cloud, machine
@@ -26,11 +25,12 @@ from nova_lite.db.base import utcnow
 from nova_lite.db.engine import open_database
 from nova_lite.payloads import service_reports
 from nova_lite.rpc.conductor import ServiceReport
+from tests.support.options import defaults
 
 
 @pytest.fixture
 def conf(tmp_path: Path) -> cfg.ConfigOpts:
-    made = options.load([], files=[])
+    made = defaults()
     made.set_override("state_path", str(tmp_path / "state"))
     made.set_override("port", _free_port(), group="api")
     return made

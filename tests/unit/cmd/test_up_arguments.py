@@ -6,11 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from oslo_config import cfg
 
-from nova_lite import conf as options
 from nova_lite.cmd.lite import cloud_file, up
 from nova_lite.cmd.lite.main import parser
+from tests.support.options import defaults
 
 
 @pytest.mark.parametrize(("name", "value"), [
@@ -33,7 +32,7 @@ def test_valid_arguments_are_parsed(listen: str) -> None:
     ("192.0.2.7", "http://192.0.2.7:8774"), ("::1", "http://[::1]:8774"), ("0.0.0.0", ""), ("::", ""),
 ])
 def test_links_name_the_address_of_the_api_unless_it_has_them_all(tmp_path: Path, listen: str, public_url: str) -> None:
-    conf = options.load([], conf=cfg.ConfigOpts(), files=[])
+    conf = defaults()
     conf.set_override("listen", listen, group="api")
     for name, value in {"my_ip": "192.0.2.9", "state_path": str(tmp_path)}.items():
         conf.set_override(name, value)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
-from nova_lite import conf as options
 from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
 from nova_lite.compute.operations.power import Power
@@ -20,6 +19,7 @@ from nova_lite.rpc.compute import Guest, Image
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.order import Order
 from nova_lite.values import guest_disk
+from tests.support.options import defaults
 
 SERVER = "6c9b1a52-0000-4000-8000-000000000001"
 
@@ -64,7 +64,7 @@ class Worker:
 
 def make_worker(directory: Path) -> Worker:
     """A worker whose records are under `directory`; made again there, it is the same after a crash."""
-    conf = options.load([], conf=cfg.ConfigOpts(), files=[])
+    conf = defaults()
     conf.set_override("host", "node1")
     driver = FakeDriver(conf)
     records = Records(directory, is_durable=False)

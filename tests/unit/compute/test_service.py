@@ -21,6 +21,7 @@ from nova_lite.rpc.compute import ComputeRpc, OwnedGuests
 from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, ServiceReport, StepReport
 from nova_lite.rpc.interface import serve
 from tests.support.conductor import NotForCompute
+from tests.support.options import defaults
 from tests.support.wait import wait_until
 from tests.unit.compute.conftest import SERVER, at, make_guest
 
@@ -168,7 +169,7 @@ def test_a_worker_is_the_same_after_a_restart(bus: Bus) -> None:
 
 def test_a_worker_with_another_name_does_not_start_on_the_guests_of_a_host(bus: Bus) -> None:
     build(bus, host="fakes-1")
-    renamed = options.load([], files=[])
+    renamed = defaults()
     renamed.set_override("state_path", bus.conf.state_path)
     renamed.set_override("host", "others")
     renamed.set_override("driver", "fake", group="compute")

@@ -13,7 +13,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.conductor.engine.engine import Engine
 from nova_lite.conductor.engine.services import Services
@@ -26,6 +25,7 @@ from nova_lite.payloads.guest import Environment
 from nova_lite.rpc.conductor import Outcome, StepReport
 from nova_lite.rpc.order import Order
 from tests.support import databases
+from tests.support.options import defaults
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Tapes:
         self.failed: list[str] = []
         nobody = cast(Any, None)
         self.services = Services(
-            conf=options.load([], files=[]), database=self.database, scheduler=nobody, conductor=nobody, api=nobody, compute=nobody,
+            conf=defaults(), database=self.database, scheduler=nobody, conductor=nobody, api=nobody, compute=nobody,
             network=nobody, now=self.database.clock, network_changed=lambda: None,
             environment=Environment("", "", lambda project_id: "", lambda sealed: sealed))
         self.engine = self.start_conductor("first")

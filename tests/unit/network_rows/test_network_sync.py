@@ -12,7 +12,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from nova_lite import conf as options
 from nova_lite.conductor.network_sync import NetworkSync
 from nova_lite.context import system_context
 from nova_lite.db.base import utcnow
@@ -28,6 +27,7 @@ from nova_lite.rpc.conductor import Inventory, ServiceReport
 from nova_lite.rpc.network import Network as SentNetwork
 from nova_lite.rpc.network import Revisions, SecurityGroupChange, digest_of
 from tests.support import databases
+from tests.support.options import defaults
 from tests.unit.network_rows import rows
 
 CTXT = system_context()
@@ -39,7 +39,7 @@ class Workers:
 
     database: Database
     sent: list[tuple[str, str, Any]] = dataclasses.field(default_factory=list)
-    conf: Any = dataclasses.field(default_factory=lambda: options.load([], files=[]))
+    conf: Any = dataclasses.field(default_factory=lambda: defaults())
     now: Any = utcnow
 
     def network(self, agent: str) -> Any:
@@ -315,7 +315,7 @@ def test_every_host_hears_of_changed_addresses_of_the_cloud(workers: Workers) ->
 
 
 def test_addresses_of_the_cloud_are_those_of_hosts_bus_and_options(database: Database) -> None:
-    conf = options.load([], files=[])
+    conf = defaults()
     conf.set_override("my_ip", "192.0.2.3")
     conf.set_override("protected_cidrs", ["198.51.100.0/24"], group="network")
     messaging.TransportURL.parse(conf)  # registers the option

@@ -12,12 +12,12 @@ from typing import Any
 import oslo_messaging as messaging
 import pytest
 
-from nova_lite import conf as options
 from nova_lite import errors
 from nova_lite.conductor.engine import passing
 from nova_lite.context import Context
 from nova_lite.rpc import transport
 from nova_lite.rpc.interface import Interface, call, cast, serve
+from tests.support.options import defaults
 
 Bus = tuple[Any, Callable[[str], "Endpoint"]]
 CTXT = Context(user_id="u", roles=frozenset({"member"}))
@@ -71,7 +71,7 @@ class Endpoint:
 
 @pytest.fixture
 def bus() -> Iterator[Bus]:
-    conf = options.load([], files=[])
+    conf = defaults()
     conf.register_opts(messaging.transport._transport_opts)
     conf.set_override("transport_url", f"inprocess:///{uuid.uuid4()}")
     made = transport.connect(conf)

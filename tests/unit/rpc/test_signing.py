@@ -22,6 +22,7 @@ from nova_lite.rpc.compute import OwnedGuests
 from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.interface import Interface, call, cast, serve
 from nova_lite.rpc.signing import Refused, Signer, host_key
+from tests.support.options import defaults
 from tests.support.wait import wait_until
 
 SECRET, OTHER = b"s" * 32, b"o" * 32
@@ -82,7 +83,7 @@ class Bus:
         self._servers: list[messaging.RPCServer] = []
 
     def connect(self, signer: Signer | None) -> messaging.transport.RPCTransport:
-        conf = options.load([], conf=cfg.ConfigOpts(), files=[])
+        conf = defaults()
         conf.register_opts(messaging.transport._transport_opts)
         conf.set_override("transport_url", self._url)
         made = transport.connect(conf)

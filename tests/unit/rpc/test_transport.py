@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import oslo_messaging as messaging
 import pytest
-from oslo_config import cfg
 from oslo_messaging._drivers.amqpdriver import RpcAMQPListener
 
-from nova_lite import conf as options
 from nova_lite.rpc import transport
+from tests.support.options import defaults
 
 
 class Driver:
@@ -27,7 +26,7 @@ class Queue:
 
 def test_a_reader_of_a_queue_is_not_woken_in_the_milliseconds_after_a_message() -> None:
     messaging.set_transport_defaults("nova")
-    conf = options.load([], conf=cfg.ConfigOpts(), files=[])
+    conf = defaults()
     conf.register_opts(messaging.transport._transport_opts)  # registered only by get_rpc_transport
     conf.set_override("transport_url", "rabbit://127.0.0.1:1/")
     transport.connect(conf).cleanup()

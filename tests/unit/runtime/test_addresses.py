@@ -10,12 +10,12 @@ import subprocess
 import pytest
 from oslo_config import cfg
 
-from nova_lite import conf as options
 from nova_lite.runtime import addresses, concurrency
+from tests.support.options import defaults
 
 
 def configured(**api: object) -> cfg.ConfigOpts:
-    conf = options.load([], conf=cfg.ConfigOpts(), files=[])
+    conf = defaults()
     for name, value in api.items():
         conf.set_override(name, value, group="api")
     return conf

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
-from nova_lite import conf as options
 from nova_lite.compute.virt import cpu_sets
 from nova_lite.compute.virt.cpu_sets import CpuSets
 from nova_lite.compute.virt.libvirt.hardware import capability_check, cpu_pinning
 from nova_lite.values.hardware import CpuPolicy, Hardware, NumaNode
+from tests.support.options import defaults
 
 
 @pytest.fixture
 def conf() -> cfg.ConfigOpts:
-    return options.load([], conf=cfg.ConfigOpts(), files=[])
+    return defaults()
 
 
 @pytest.fixture
