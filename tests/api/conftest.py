@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.support import rpc_threads
 from tests.support.api import compute_api
 from tests.support.api.compute_api import ComputeApi
 from tests.support.api.image_service import DATA, ImageService
+
+rpc_threads.end_soon()
 
 
 @pytest.fixture
