@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nova_lite.db.identity import passwords
 from tests.support import rpc_threads
 from tests.support.api import compute_api
 from tests.support.api.compute_api import ComputeApi
 from tests.support.api.image_service import DATA, ImageService
 
 rpc_threads.end_soon()
+passwords._scrypt = functools.cache(passwords._scrypt)  # what is logged in with is hashed again each time
 
 
 @pytest.fixture

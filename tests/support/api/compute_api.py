@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from nova_lite.api.services import SERVICES
 from nova_lite.api.wsgi.application import Application
 from nova_lite.api.wsgi.request import Parts
-from nova_lite.api.wsgi.validation import Validator
 from nova_lite.conductor.network_sync import NetworkSync
 from nova_lite.context import Context
 from nova_lite.db.base import utcnow
@@ -29,7 +28,7 @@ from nova_lite.db.image.images import Image
 from nova_lite.db.network.networks import Network, Subnet
 from nova_lite.runtime import tokens
 from tests.support import databases
-from tests.support.api import declared_responses
+from tests.support.api import declared_responses, schemas
 from tests.support.api.policies import SharedPolicy
 from tests.support.api.users import PROJECTS, request_as
 from tests.support.options import defaults
@@ -94,10 +93,6 @@ class Answer:
     headers: Any
 
 
-# The service's schemas are the same in all tests: compiled once.
-_VALIDATOR = Validator()
-
-
 class ComputeApi:
     """Sends requests to the Compute API as one of its users."""
 
@@ -105,8 +100,7 @@ class ComputeApi:
         self.database, self.conf, self.rpc = database, conf, Rpc()
         self.server_environ: dict[str, Any] = {}  # what the HTTP server adds to each request's environment
         service, self.parts = SERVICES["compute"], Parts(conf, database, self.rpc)  # type: ignore[arg-type]
-        self._application = Application(service, self.parts, SharedPolicy(conf, service.rules))
-        self._application._validator = _VALIDATOR
+        self._application = schemas.share(Application(service, self.parts, SharedPolicy(conf, service.rules)))
 
     def request(
         self, method: str, path: str, body: Any = None, *, user: str = "alice", version: str = "2.1"

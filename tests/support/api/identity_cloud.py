@@ -26,7 +26,7 @@ from nova_lite.db.identity import users
 from nova_lite.rpc import transport
 from nova_lite.runtime import tokens
 from tests.support import databases
-from tests.support.api import declared_responses
+from tests.support.api import declared_responses, schemas
 from tests.support.api.policies import SharedPolicy
 
 ADMIN_PASSWORD = "first secret"
@@ -61,7 +61,7 @@ class IdentityCloud:
         spec = ApiService("identity", identity.RESOURCES, identity.fault_body, version_document=catalog.version)
         keys = tokens.KeyRepository(tokens.directory_of(self.conf))
         issuer = tokens.Tokens(keys, lifetime_s=3600, clock=self.clock)
-        authenticated = LocalAuth(Application(spec, parts, policy), self.database, issuer, clock=self.clock)
+        authenticated = LocalAuth(schemas.share(Application(spec, parts, policy)), self.database, issuer, clock=self.clock)
         self.app = RequestId(SizeLimit(authenticated, limit=LIMIT))
 
     def call(

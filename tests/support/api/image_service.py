@@ -23,7 +23,7 @@ from nova_lite.context import ADMIN, MEMBER, READER, SERVICE, Context, expand_ro
 from nova_lite.rpc import transport
 from nova_lite.runtime import concurrency
 from tests.support import databases
-from tests.support.api import declared_responses
+from tests.support.api import declared_responses, schemas
 from tests.support.api.policies import SharedPolicy
 
 DATA = os.urandom(3 * 1024**2 + 17)
@@ -49,7 +49,7 @@ class ImageService:
         self.database = databases.fresh(directory)
         rules = {route.policy for route in routing.routes_of(image.RESOURCES)}
         parts = Parts(self.conf, self.database, RpcClients(transport.connect(self.conf)))
-        self._application = Application(_SERVICE, parts, SharedPolicy(self.conf, rules))
+        self._application = schemas.share(Application(_SERVICE, parts, SharedPolicy(self.conf, rules)))
         self.files = directory / "images"
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -34,7 +34,7 @@ from nova_lite.rpc.order import Order
 from nova_lite.runtime.periodic import Periodic
 from nova_lite.values.flavor import Flavor
 from tests.support import databases
-from tests.support.api import declared_responses
+from tests.support.api import declared_responses, schemas
 from tests.support.api.policies import SharedPolicy
 from tests.support.api.users import PROJECTS, request_as
 from tests.support.wait import wait_until
@@ -75,7 +75,7 @@ class NetworkCloud:
         rules = [route.policy for route in routes_of(network.RESOURCES)]
         self.rpc = RpcClients(self.bus)
         parts = Parts(self.conf, self.database, self.rpc)
-        self._application = Application(_SERVICE, parts, SharedPolicy(self.conf, rules))
+        self._application = schemas.share(Application(_SERVICE, parts, SharedPolicy(self.conf, rules)))
         self._add_host()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -108,7 +109,10 @@ class PasteCloud:
                 vm_state="active", task_state=None, host="h1", agent="h1", power_state=1))
 
     def rows(self) -> dict[str, set[str]]:
-        """Every row of every table."""
-        with self.database.reader() as session:
-            return {table.name: {repr(tuple(row)) for row in session.execute(sa.select(table))}
-                    for table in Base.metadata.sorted_tables}
+        """Every row of every table, as the driver returns them."""
+        preparer, found = self.database.reading.dialect.identifier_preparer, {}
+        with self.database.reading.connect() as connection, contextlib.closing(connection.connection.cursor()) as cursor:
+            for table in Base.metadata.sorted_tables:
+                cursor.execute(f"SELECT {', '.join(map(preparer.format_column, table.columns))} FROM {preparer.format_table(table)}")
+                found[table.name] = {repr(tuple(row)) for row in cursor.fetchall()}
+        return found
