@@ -128,8 +128,8 @@ def check_identifier(name: str) -> str:
     return name
 
 
-def output_of(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout_s: float = 60) -> str:
-    """Run a short command and return its output.
+def output_of(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout_s: float = 60, text: str = "") -> str:
+    """Run a short command, which may read `text`, and return its output.
 
     :raises ServiceError: it is missing, fails or takes longer than `timeout_s`; with what it said.
     """
@@ -139,7 +139,7 @@ def output_of(argv: Sequence[str], *, env: Mapping[str, str] | None = None, time
             env=env,
             timeout=timeout_s,
             check=False,
-            stdin=subprocess.DEVNULL,
+            input=text,
             capture_output=True,
             text=True,
         )
