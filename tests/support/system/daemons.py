@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.support.system.forks import ForkedPrograms
 from tools.lib.daemons import Daemons, Options, Programs
+from tools.lib.services import RabbitMQ
 
 MIB = 1024 * 1024
 
@@ -18,8 +21,10 @@ MIB = 1024 * 1024
 class Cloud(Daemons):
     """Daemons, with what a test does through their API as the admin. Forks, unless `programs` says else."""
 
-    def __init__(self, directory: Path, *, programs: Programs | None = None, **options: Any) -> None:  # of Daemons
+    def __init__(self, directory: Path, *, programs: Programs | None = None, broker: RabbitMQ | None = None, **options: Any) -> None:  # of Daemons
         super().__init__(directory, programs=programs or ForkedPrograms(), **options)
+        if broker is not None:
+            self.broker, self._vhost = broker, str(self.state_dir)
 
     @functools.cached_property
     def _kept_token(self) -> str:
@@ -69,11 +74,22 @@ class Cloud(Daemons):
 @contextlib.contextmanager
 def running(
     directory: Path, *, database: str = "postgres", hosts: int = 3, options: Options | None = None, programs: Programs | None = None,
+    has_own_broker: bool = False,
 ) -> Iterator[Cloud]:
-    """A cloud that is up; ended and removed afterwards."""
-    cloud = Cloud(directory, database=database, hosts=hosts, options=options, programs=programs)
+    """A cloud that is up; ended and removed afterwards. Those whose broker is stopped or killed have their own."""
+    cloud = Cloud(directory, database=database, hosts=hosts, options=options, programs=programs,
+                  broker=None if has_own_broker else shared_broker())
     try:
         cloud.start()
         yield cloud
     finally:
         cloud.purge()
+
+
+@functools.cache
+def shared_broker() -> RabbitMQ:
+    """For all tests of this process that neither stop nor slow it: a start takes three seconds of CPU, a virtual host none."""
+    broker = RabbitMQ(Path(tempfile.mkdtemp(prefix="nova-lite-broker-")))
+    atexit.register(broker.purge)
+    broker.start()
+    return broker

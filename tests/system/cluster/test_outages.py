@@ -32,7 +32,7 @@ WAYS: dict[str, Callable[[Cloud], None]] = {
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with running(tmp_path_factory.mktemp("outages"), options=SLOWLY) as started:
+    with running(tmp_path_factory.mktemp("outages"), options=SLOWLY, has_own_broker=True) as started:
         yield started
 
 

@@ -21,6 +21,7 @@ from nova_lite import errors
 from nova_lite.context import Context, system_context
 from nova_lite.rpc import transport
 from nova_lite.rpc.interface import Interface, call, cast, serve
+from tests.support.system.daemons import shared_broker
 from tests.support.wait import wait_until
 from tools.lib.services import RabbitMQ
 
@@ -55,9 +56,8 @@ class Worker:
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as running:
-        yield running
+def broker() -> RabbitMQ:
+    return shared_broker()
 
 
 def connect(broker: RabbitMQ, directory: Path, *, secret: str) -> messaging.transport.RPCTransport:
