@@ -175,6 +175,8 @@ def _serve(requests: socket.socket) -> None:
     for name in _LATER:
         with contextlib.suppress(ModuleNotFoundError):  # libvirt, on a machine that has none
             importlib.import_module(name)
+    for service in importlib.import_module("nova_lite.api.services").SERVICES.values():
+        _ = service.mapper  # kept; to make them is a sixth of a start
     assert threading.active_count() == 1, "a fork has only the thread that forks"
     gc.collect()
     gc.freeze()  # a collection in a fork would copy every page
