@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kills the cloud at every step of NICs, floating addresses, pause, suspend and soft delete, on real libvirt and nftables.
 
-One real guest, whose system lets go of NICs, goes through all of it; the last test deletes it, and nothing is left.
+One real guest, which lets go of NICs, goes through all of it; the last test deletes it, and nothing is left.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from nova_lite.conductor.workflows import WORKFLOWS
-from tests.support.guests import guest_image
+from tests.support import boot_sector
 from tests.support.system.all_in_one import AllInOne
 from tests.support.system.crash_points import points
 from tests.support.system.own_host import cloud_of_real_guests
@@ -58,11 +58,11 @@ def networks(cloud: AllInOne) -> tuple[str, str, str]:
 
 @pytest.fixture(scope="module")
 def guest(cloud: AllInOne, networks: tuple[str, str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A server with a system that lets go of NICs; all tests of the module use it, and the last deletes it."""
-    image = cloud.make_image(guest_image(tmp_path_factory), "qcow2")
+    """A server that lets go of NICs; all tests of the module use it, and the last deletes it."""
+    image = cloud.make_image(boot_sector.disk_file(tmp_path_factory.mktemp("image")), "raw")
     server_id = cloud.boot("swept", image=image, network=networks[0])
     cloud.wait_for_status(server_id, "ACTIVE")
-    cloud.wait(lambda: "@@ " in console(cloud, server_id), "the guest's system to be up", seconds=180)
+    cloud.wait(lambda: boot_sector.says(boots=1) in console(cloud, server_id), "the guest to be up", seconds=180)
     return server_id
 
 
