@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from nova_lite.network import names
-from tests.support import guests
+from tests.support import boot_sector, guests
 from tests.support.paths import ROOT
 from tests.support.system.outside import outside_at
 from tests.support.system.stock import Warm
@@ -149,6 +149,16 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 def guest_image(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The image's id; its name is guest."""
     return cloud.make("image", "create", "--file", str(guests.guest_image(tmp_path_factory)), "--disk-format", "qcow2", "guest")
+
+
+@pytest.fixture(scope="module")
+def small_image(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The id of one for servers that need no operating system; its name is small."""
+    return make_small_image(cloud, tmp_path_factory.mktemp("image"))
+
+
+def make_small_image(cloud: Cloud, directory: Path) -> str:
+    return cloud.make("image", "create", "--file", str(boot_sector.disk_file(directory)), "--disk-format", "raw", "small")
 
 
 @pytest.fixture(scope="module")
@@ -314,10 +324,10 @@ def test_deleted_servers_and_networks_leave_nothing_on_hosts(cloud: Cloud, pair:
         wait(functools.partial(cloud.inventory, host), NOTHING)
 
 
-def test_what_was_deleted_while_its_host_was_down_goes_when_the_host_is_back(cloud: Cloud, guest_image: str) -> None:
+def test_what_was_deleted_while_its_host_was_down_goes_when_the_host_is_back(cloud: Cloud, small_image: str) -> None:
     network = cloud.make("network", "create", "lost")
     cloud.make("subnet", "create", "--network", "lost", "--subnet-range", "10.22.0.0/24", "lost")
-    server = cloud.make("server", "create", "--image", "guest", "--flavor", "m1.nano", "--network", "lost", "--wait",
+    server = cloud.make("server", "create", "--image", "small", "--flavor", "m1.nano", "--network", "lost", "--wait",
                         "--availability-zone", "nova:h2", "lost")  # fmt: skip
     host = cloud.cluster.host("h2")
     host.real.stop()
@@ -329,10 +339,10 @@ def test_what_was_deleted_while_its_host_was_down_goes_when_the_host_is_back(clo
     wait(functools.partial(cloud.inventory, "h2"), NOTHING, seconds=90)
 
 
-def test_down_leaves_nothing_not_even_of_a_running_guest(cloud: Cloud, guest_image: str) -> None:
+def test_down_leaves_nothing_not_even_of_a_running_guest(cloud: Cloud, small_image: str) -> None:
     cloud.make("network", "create", "last")
     cloud.make("subnet", "create", "--network", "last", "--subnet-range", "10.21.0.0/24", "last")
-    cloud.make("server", "create", "--image", "guest", "--flavor", "m1.nano", "--network", "last", "--wait", "last")
+    cloud.make("server", "create", "--image", "small", "--flavor", "m1.nano", "--network", "last", "--wait", "last")
     traces = Traces(cloud.cluster, cloud.state)
     assert traces.left() != []
     tool("down", "--state", cloud.state)
@@ -341,13 +351,13 @@ def test_down_leaves_nothing_not_even_of_a_running_guest(cloud: Cloud, guest_ima
     assert "nothing to do" in tool("down", "--state", cloud.state).stdout
 
 
-def test_the_same_daemons_work_with_mariadb(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_same_daemons_work_with_mariadb(tmp_path: Path) -> None:
     with running(tmp_path / "state", "--db", "mariadb", "--hosts", "1") as cloud:
         assert "mariadb " in tool("status", "--state", cloud.state).stdout
-        cloud.make("image", "create", "--file", str(guests.guest_image(tmp_path_factory)), "--disk-format", "qcow2", "guest")
+        make_small_image(cloud, tmp_path)
         network = cloud.make("network", "create", "net")
         cloud.make("subnet", "create", "--network", "net", "--subnet-range", "10.20.0.0/24", "subnet")
-        server = cloud.make("server", "create", "--image", "guest", "--flavor", "m1.nano", "--network", "net", "--wait", "s")
+        server = cloud.make("server", "create", "--image", "small", "--flavor", "m1.nano", "--network", "net", "--wait", "s")
         shown = cloud.openstack("server", "show", server, "-f", "json")
         assert (shown["status"], shown["OS-EXT-SRV-ATTR:host"]) == ("ACTIVE", "h1")
         found = cloud.inventory("h1")
