@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterable
 
@@ -16,6 +15,7 @@ from nova_lite.compute.virt.cpu_sets import NO_PINS, CpuPinning, CpuSets
 from nova_lite.hardware import requirements, resource_request
 from nova_lite.rpc.compute import Guest, GuestPlacement
 from nova_lite.rpc.conductor import HostCapabilities, HostNumaNode, Inventory
+from nova_lite.runtime.ttl_cache import TtlCache
 from nova_lite.values.hardware import Hardware
 
 _PAGE_KIB = 2048
@@ -28,6 +28,8 @@ _CPU_INFO = json.dumps({
     "arch": "x86_64", "model": "fake", "vendor": "nova_lite", "features": [],
     "topology": {"sockets": 1, "cores": 1, "threads": 1},
 })
+# Of the machine under all simulated hosts; to read it takes a process.
+_UPTIME = TtlCache(lambda: machine.uptime(), seconds=60)
 
 
 def inventory(conf: cfg.ConfigOpts, host: str) -> Inventory:
@@ -41,14 +43,8 @@ def inventory(conf: cfg.ConfigOpts, host: str) -> Inventory:
         cpu_info=_CPU_INFO, host_ip=conf.my_ip, tunnel_ip=conf.network.tunnel_ip or None,
         reserved_ram_mb=conf.compute.reserved_host_memory_mb,
         reserved_disk_gb=-(-conf.compute.reserved_host_disk_mb // 1024),
-        disk_free_gb=conf.compute.fake_disk_gb, uptime=_uptime(),
+        disk_free_gb=conf.compute.fake_disk_gb, uptime=_UPTIME.get(),
     )
-
-
-@functools.cache
-def _uptime() -> str:
-    """Of the machine under all simulated hosts, once: it takes a process."""
-    return machine.uptime()
 
 
 def cpus(conf: cfg.ConfigOpts) -> CpuSets:
