@@ -270,6 +270,8 @@ def escaped_path(http: webob.Request) -> str:
     while names and len(passed) < len(root):
         passed += "/" + urllib.parse.unquote(names.pop(0))
     if passed != root:
+        if not single_slashes(urllib.parse.unquote(raw)).startswith(f"{root}/"):  # a proxy has changed the path, or it is a whole URL
+            return str(http.path_info.replace("%", "%25"))
         raise errors.NotFound("The resource could not be found: the path of the service has an escaped slash.")
     return "".join("/" + urllib.parse.unquote(name).replace("%", "%25").replace("/", "%2F") for name in names)
 

@@ -22,6 +22,8 @@ ROOT = "/network/v2.0"
     ({"RAW_PATH_INFO": "//%6Eetwork//v2.0//networks/n/tags/a%2Fb"}, "/a/b", "/networks/n/tags/a%2Fb"),
     ({"RAW_PATH_INFO": "/network%2Fv2.0/networks/n/tags/%2F"}, "//", "/networks/n/tags/%2F"),
     ({}, "/a/b%", "/networks/n/tags/a/b%25"),
+    ({"REQUEST_URI": f"/cloud{ROOT}/networks/n/tags/a%20b"}, "/a b", "/networks/n/tags/a b"),  # a proxy before it has taken off /cloud
+    ({"RAW_URI": f"http://cloud{ROOT}/networks/n/tags/a%20b"}, "/a b", "/networks/n/tags/a b"),  # gunicorn gives the whole URL
 ])
 def test_slashes_and_percent_signs_of_names_stay_escaped(server: dict[str, str], sent: str, escaped: str) -> None:
     environ = {"SCRIPT_NAME": ROOT, "PATH_INFO": f"/networks/n/tags{sent}".encode().decode("latin-1"), "REQUEST_METHOD": "DELETE", **server}
