@@ -168,7 +168,7 @@ def _contents(connection: sa.Connection) -> bytes:
 def _set_times(connection: sa.Connection) -> tuple[str, ...]:
     """Statements that set what is a time in the rows that are there."""
     times = [column for table in Base.metadata.sorted_tables for column in table.columns if isinstance(column.type, sa.DateTime)]
-    return tuple(f"UPDATE {column.table.name} SET {column.name} = ?" for column in times
+    return tuple(f"UPDATE {column.table.name} SET {column.name} = ? WHERE {column.name} IS NOT NULL" for column in times
                  if connection.scalar(sa.select(sa.func.count(column))))
 
 

@@ -86,12 +86,17 @@ class AllInOne:
         self._process.kill()
         self._process.wait(10)
 
-    def crash_at(self, point: str, method: str, path: str, body: Any = None) -> None:
-        """Send a request that passes the failpoint `point`, be killed there, and start anew; the answer may die with the process."""
+    def crash_at(self, point: str, method: str, path: str, body: Any = None) -> bool:
+        """Send a request that passes the failpoint `point`, be killed there, and start anew.
+
+        Whether it was answered: the answer may die with the process.
+        """
         assert self._process is not None
         self.arm(f"{point}=crash")
+        is_answered = False
         with contextlib.suppress(CloudGone):
             self.request(method, path, body)
+            is_answered = True
         try:
             assert self._process.wait(CRASHED_S) != 0
         except subprocess.TimeoutExpired:
@@ -100,6 +105,7 @@ class AllInOne:
             self.arm("")
         self._age_actions()
         self.start()
+        return is_answered
 
     def _age_actions(self) -> None:
         """As if it had been away for a minute: a conductor lets actions younger than seconds wait for the cast that died with it."""
