@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The databases of tests that run in one process: a SQLite file each, or a real server's when the environment says so.
 
-`NOVA_LITE_TEST_DATABASE=postgresql pytest tests/api tests/flows` starts a PostgreSQL for the run; `mariadb` a MariaDB.
+`NOVA_LITE_TEST_DATABASE=postgresql pytest tests/api/servers` starts a PostgreSQL for the run; `mariadb` a MariaDB. Tests that
+advance the database's clock, as some of flows do, pass on SQLite alone: a server's clock is its own.
 """
 
 from __future__ import annotations

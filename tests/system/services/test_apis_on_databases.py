@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists, filters, sums and journals on real PostgreSQL and MariaDB: what SQLite forgives, orders or folds differently.
 
-All of it runs there by `NOVA_LITE_TEST_DATABASE=mariadb pytest tests/api tests/flows`; here, the files whose queries differ.
+Most tests of the API and of flows can run there, see tests/support/databases.py; here, the files whose queries differ.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Workers:
 
     database: Database
     sent: list[tuple[str, str, Any]] = dataclasses.field(default_factory=list)
-    conf: Any = dataclasses.field(default_factory=lambda: defaults())
+    conf: Any = dataclasses.field(default_factory=defaults)
     now: Any = utcnow
 
     def network(self, agent: str) -> Any:
