@@ -31,6 +31,7 @@ from tests.support.api.policies import SharedPolicy
 
 ADMIN_PASSWORD = "first secret"
 LIMIT = 2000
+_SERVICE = ApiService("identity", identity.RESOURCES, identity.fault_body, version_document=catalog.version)
 
 
 @dataclasses.dataclass
@@ -58,10 +59,9 @@ class IdentityCloud:
         self.tokens = tokens.open_tokens(self.conf)
         parts = Parts(self.conf, self.database, RpcClients(transport.connect(self.conf)))
         policy = SharedPolicy(self.conf, [route.policy for route in routes_of(identity.RESOURCES)])
-        spec = ApiService("identity", identity.RESOURCES, identity.fault_body, version_document=catalog.version)
         keys = tokens.KeyRepository(tokens.directory_of(self.conf))
         issuer = tokens.Tokens(keys, lifetime_s=3600, clock=self.clock)
-        authenticated = LocalAuth(schemas.share(Application(spec, parts, policy)), self.database, issuer, clock=self.clock)
+        authenticated = LocalAuth(schemas.share(Application(_SERVICE, parts, policy)), self.database, issuer, clock=self.clock)
         self.app = RequestId(SizeLimit(authenticated, limit=LIMIT))
 
     def call(

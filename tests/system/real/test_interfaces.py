@@ -58,6 +58,7 @@ def test_a_nic_stays_over_a_stop_and_leaves_a_guest_that_is_off(cloud: Cloud, sm
     cloud.do("attach_interface", server_id=name, nic=nic)
     cloud.act("stop", name)
     cloud.act("start", name)
+    assert cloud.says(name, boot_sector.says(boots=2))
     assert nic.mac in (cloud.libvirt.virsh("dumpxml", name) or "")
     cloud.act("stop", name)
     cloud.do("detach_interface", server_id=name, port_id=nic.port_id)
