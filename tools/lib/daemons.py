@@ -65,7 +65,6 @@ class Daemons:
     ) -> None:
         self.state_dir = state_dir.absolute()
         self.broker = RabbitMQ(self.state_dir / "rabbitmq", address=address)
-        self._vhost = ""  # set where the broker is not ours to stop: others use it too
         place = self.state_dir / database
         self.database: Postgres | MariaDB = MariaDB(place) if database == "mariadb" else Postgres(place)
         self.programs = programs or Programs()
@@ -203,17 +202,13 @@ class Daemons:
             for orphan in below:  # a parent that was killed left its workers
                 end(orphan, by=signal.SIGKILL)
         self.database.stop()
-        if not self._vhost:
-            self.broker.stop()
+        self.broker.stop()
 
     def purge(self) -> None:
         """Stop all and remove the directory."""
         self.stop()
         self.database.purge()
-        if not self._vhost:
-            self.broker.purge()
-        elif self.broker.is_ready():
-            self.broker.delete_vhost(self._vhost)
+        self.broker.purge()
         output_of(["rm", "-rf", str(self.state_dir)])
 
     def __enter__(self) -> Self:
@@ -234,7 +229,7 @@ class Daemons:
         if not self.rpc_secret.exists():
             write_private(self.rpc_secret, f"{secrets.token_hex(32)}\n")
         sections: dict[str, dict[str, object]] = {
-            "DEFAULT": {"host": "fake", "state_path": self.state_dir / "state", "transport_url": self._transport_url(),
+            "DEFAULT": {"host": "fake", "state_path": self.state_dir / "state", "transport_url": self.broker.url,
                         "paste_config": Path(__file__).parents[2] / "etc" / "api-paste.ini"},
             "api": {"listen": self._address, "port": self._port, "public_url": self.url},
             "database": {"connection": self.database.create_database("nova")},
@@ -247,9 +242,6 @@ class Daemons:
         lines = [line for section, values in sections.items()
                  for line in (f"[{section}]", *(f"{name} = {value}" for name, value in values.items()), "")]
         write_private(self.nova_conf, "\n".join(lines))
-
-    def _transport_url(self) -> str:
-        return self.broker.create_vhost(self._vhost) if self._vhost else self.broker.url
 
     def write_clouds_yaml(self) -> None:
         """Write it, for stock clients; JSON is YAML."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.support.system.forks import ForkedPrograms
 from tools.lib.daemons import Daemons, Options, Programs
-from tools.lib.services import RabbitMQ
+from tools.lib.services import RabbitMQ, VirtualHost
 
 MIB = 1024 * 1024
 
@@ -24,7 +24,7 @@ class Cloud(Daemons):
     def __init__(self, directory: Path, *, programs: Programs | None = None, broker: RabbitMQ | None = None, **options: Any) -> None:  # of Daemons
         super().__init__(directory, programs=programs or ForkedPrograms(), **options)
         if broker is not None:
-            self.broker, self._vhost = broker, str(self.state_dir)
+            self.broker = VirtualHost(broker, str(self.state_dir))
 
     @functools.cached_property
     def _kept_token(self) -> str:

@@ -45,7 +45,7 @@ from tools.lib.services.libvirtd import Libvirtd, fix_kvm_device
 from tools.lib.services.mariadb import MariaDB
 from tools.lib.services.postgres import Postgres
 from tools.lib.services.processes import Process
-from tools.lib.services.rabbitmq import RabbitMQ
+from tools.lib.services.rabbitmq import RabbitMQ, VirtualHost
 from tools.lib.services.service import Service, free_port
 from tools.lib.services.switch import Switch
 
@@ -59,6 +59,7 @@ __all__ = [
     "Process",
     "RabbitMQ",
     "Switch",
+    "VirtualHost",
     "fix_kvm_device",
     "free_port",
 ]

@@ -193,6 +193,30 @@ class RabbitMQ(Service):
         )
 
 
+class VirtualHost(RabbitMQ):
+    """A virtual host of a broker that runs for others too, in place of a broker: it is made and removed, the broker stays."""
+
+    def __init__(self, broker: RabbitMQ, name: str) -> None:
+        super().__init__(broker.state_dir)  # the same node, by the settings that it keeps there
+        self._name = name
+
+    @property
+    def url(self) -> str:
+        """The transport URL of this virtual host."""
+        return self._url("rabbit", self._name)
+
+    def _start(self) -> None:
+        self.create_vhost(self._name)
+
+    def stop(self) -> None:
+        """Nothing: others use the broker."""
+
+    def purge(self) -> None:
+        """Remove it; the broker may be gone by then."""
+        if self.is_ready():
+            self.delete_vhost(self._name)
+
+
 def _code_path() -> str:
     """The directories of _LOADED that there are."""
     parts = [part for name in _LOADED
