@@ -2,18 +2,19 @@
 """Every deliberate error of nova_lite, with its HTTP status and public text.
 
 NovaLiteError
-├─ BadRequest 400        InvalidField, InvalidMarker, InvalidImage
+├─ BadRequest 400        InvalidField, InvalidMarker, InvalidImage, WrongStatus
 ├─ Unauthorized 401      InvalidToken
 ├─ Forbidden 403         OverQuota, PolicyForbids
 ├─ NotFound 404          one class per resource that a caller distinguishes
 ├─ NotAcceptable 406     BadVersion
 ├─ Conflict 409          WrongState, AlreadyExists, InUse, NoCapacity
 ├─ Gone 410
-├─ TooLarge 413          UnsupportedMedia 415
+├─ TooLarge 413          OverVolumeQuota; UnsupportedMedia 415
 ├─ NotImplementedHere 501
 ├─ Unavailable 503       ServiceDown, TooBusy, TooOld
 ├─ WrongPasteFile, WrongKeyFile, OlderDatabase, NewerDatabase, StateInUse, WrongHost: a process does not start
-└─ WorkerError 500       StaleRequest, NoValidHost, HypervisorFailed, NetworkFailed, ImageFailed
+└─ WorkerError 500       StaleRequest, NoValidHost, HypervisorFailed, NetworkFailed, ImageFailed,
+                         NoValidBackend, VolumeFailed
 """
 
 from __future__ import annotations
@@ -50,6 +51,12 @@ class InvalidMarker(BadRequest):
 
 class InvalidImage(BadRequest):
     message = "Image {id} is unacceptable: {reason}"
+
+
+class WrongStatus(BadRequest):
+    """Block storage refuses by 400 what compute refuses by 409."""
+
+    message = "Cannot {action} {what} {id} while its status is {status}: it must be one of: {allowed}."
 
 
 class Unauthorized(NovaLiteError):
@@ -121,6 +128,13 @@ class Gone(NovaLiteError):
 class TooLarge(NovaLiteError):
     http_status = 413
     message = "Request is too large: the limit is {limit} bytes."
+
+
+class OverVolumeQuota(NovaLiteError):
+    """Block storage answers 413 `overLimit` where compute answers 403."""
+
+    http_status = 413
+    message = "{what} quota exceeded: {requested} requested, {used} of {limit} used."
 
 
 class UnsupportedMedia(NovaLiteError):
@@ -213,6 +227,14 @@ class HypervisorFailed(WorkerError):
 
 
 class NetworkFailed(WorkerError):
+    message = "host {host}: could not {action}: {reason}"
+
+
+class NoValidBackend(WorkerError):
+    message = "No valid backend was found. {reason}"
+
+
+class VolumeFailed(WorkerError):
     message = "host {host}: could not {action}: {reason}"
 
 

@@ -14,6 +14,7 @@ from nova_lite.rpc.network import Forwarding, NetworkState
 from nova_lite.rpc.order import Order
 from nova_lite.rpc.payload import payload, wire
 from nova_lite.rpc.signing import FromHosts
+from nova_lite.rpc.volume import PoolReport
 
 
 @payload(version=1)
@@ -73,9 +74,9 @@ class Inventory:
 GENERATION = 2
 
 
-@payload(version=3)
+@payload(version=4)
 class ServiceReport:
-    """One daemon's heartbeat. `agent` is its name on the bus; a compute worker adds the hosts it runs.
+    """One daemon's heartbeat. `agent` is its name on the bus; a compute worker adds the hosts it runs, a volume worker its pools.
 
     `availability_zone` is the zone that the worker's hosts are in. `trouble`: why they can run no guests now, though
     their worker lives; such a beat keeps nobody up. `is_first`: of this process, which has begun just now.
@@ -89,6 +90,7 @@ class ServiceReport:
     trouble: str = ""
     is_first: bool = False
     generation: int = GENERATION
+    pools: tuple[PoolReport, ...] = ()
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
@@ -116,12 +118,12 @@ class Outcome(StrEnum):
     STALE = "stale"
 
 
-@payload(version=1)
+@payload(version=2)
 class StepReport:
     """What became of the step that a worker was sent with `order`. `resource_type` is `server`, …
 
     `power_state`: of a server's guest when it was done. FAILED: `reason`, and whether it `may_pass`. STALE: the order
-    that is `known` on the host.
+    that is `known` on the host. `result`: what else the step gave, by the names that its request says.
     """
 
     order: Order
@@ -133,6 +135,7 @@ class StepReport:
     reason: str = ""
     may_pass: bool = False
     known: Order | None = None
+    result: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class ConductorRpc(Interface):

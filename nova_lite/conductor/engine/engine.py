@@ -330,7 +330,7 @@ class Engine:
             self._progress.undone(execution, step)
         else:
             fail(f"{execution.workflow.name}.{step.key}.after")
-            execution.run = execution.at(number).with_power(report.power_state)
+            execution.run = execution.at(number).with_report(report.power_state, report.result)
             self._finish(execution, step)
         self._go_on(execution)
 

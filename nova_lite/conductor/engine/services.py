@@ -29,6 +29,7 @@ from nova_lite.rpc.conductor import ConductorRpc
 from nova_lite.rpc.network import NetworkRpc
 from nova_lite.rpc.order import Order
 from nova_lite.rpc.scheduler import SchedulerRpc
+from nova_lite.rpc.volume import VolumeRpc
 from nova_lite.runtime.ttl_cache import TtlCache
 
 # How long it is believed which daemons are down, or of an earlier release.
@@ -88,6 +89,7 @@ class Services:
     api: ApiRpc
     compute: Callable[[str], ComputeRpc]
     network: Callable[[str], NetworkRpc]
+    volume: Callable[[str], VolumeRpc]
     now: Callable[[], datetime.datetime]
     environment: Environment
     network_changed: Callable[[], None]
@@ -138,4 +140,5 @@ def over(
         scheduler=SchedulerRpc.client(transport), conductor=ConductorRpc.client(transport), api=ApiRpc.client(transport),
         compute=functools.cache(lambda agent: ComputeRpc.client(transport, host=agent)),
         network=functools.cache(lambda agent: NetworkRpc.client(transport, host=agent)),
+        volume=functools.cache(lambda agent: VolumeRpc.client(transport, host=agent)),
     )

@@ -28,7 +28,7 @@ class State(Protocol):
 
 S = TypeVar("S", bound=State)
 # The daemons that do steps.
-COMPUTE, NETWORK = "nova-compute", "nova-network"
+COMPUTE, NETWORK, VOLUME = "nova-compute", "nova-network", "nova-volume"
 # An attempt's identifier on workers, as release 0.1 numbered them, and resizes still do.
 _ATTEMPTS = 100
 
@@ -37,7 +37,7 @@ _ATTEMPTS = 100
 class Run(Generic[S]):
     """One action on its way, as its steps see it. `state` is a frozen dataclass of the workflow, kept in the journal.
 
-    `power_state`: what the worker reported with the step that has just ended.
+    `power_state`, `result`: what the worker reported with the step that has just ended.
     """
 
     ctxt: Context
@@ -46,6 +46,7 @@ class Run(Generic[S]):
     state: S
     order: Order
     power_state: int | None = None
+    result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def attempt(self) -> int:
@@ -59,8 +60,8 @@ class Run(Generic[S]):
     def with_state(self, state: S) -> Run[S]:
         return dataclasses.replace(self, state=state)
 
-    def with_power(self, power_state: int | None) -> Run[S]:
-        return dataclasses.replace(self, power_state=power_state)
+    def with_report(self, power_state: int | None, result: Mapping[str, Any]) -> Run[S]:
+        return dataclasses.replace(self, power_state=power_state, result=result)
 
     def with_epoch(self, epoch: int) -> Run[S]:
         return dataclasses.replace(self, order=dataclasses.replace(self.order, epoch=epoch))

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attachments of volumes: one row is what Cinder calls an attachment and Nova a block device mapping of a volume."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from nova_lite import errors
+from nova_lite.db.base import Base, LongText, Timestamps, new_id, utcnow
+from nova_lite.lifecycle.volumes import AttachmentStatus
+
+
+class Attachment(Timestamps, Base):
+    """One volume at one server; the row goes when it is detached.
+
+    `exclusive_id` is the volume's id unless several servers may have it: unique, so that no two servers get a volume.
+    `volume_id` None: a volume that the server's build makes, from `source` and `source_id`. `server_id` None: it is
+    attached to the `host` itself, by a client. `connection_info` is sealed, since it may hold a secret.
+    `mountpoint`: the device's name, unique in the server.
+    """
+
+    __tablename__ = "volume_attachments"
+    __table_args__ = (
+        sa.UniqueConstraint("server_id", "volume_id"), sa.UniqueConstraint("server_id", "mountpoint"),
+        sa.Index("ix_volume_attachments_volume_id", "volume_id"),
+        sa.Index("ix_volume_attachments_project_id_created_at", "project_id", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(sa.String(64))
+    volume_id: Mapped[str | None] = mapped_column(sa.String(36))
+    exclusive_id: Mapped[str | None] = mapped_column(sa.String(36), unique=True)
+    server_id: Mapped[str | None] = mapped_column(sa.String(36))
+    host: Mapped[str | None]
+    status: Mapped[str] = mapped_column(sa.String(32), default=str(AttachmentStatus.RESERVED))
+    mode: Mapped[str | None] = mapped_column(sa.String(8))  # rw | ro
+    mountpoint: Mapped[str | None]
+    connector: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    connection_info: Mapped[str | None] = mapped_column(LongText)
+    attached_at: Mapped[datetime.datetime | None]
+    source: Mapped[str] = mapped_column(sa.String(16), default="volume")  # volume | snapshot | image | blank
+    source_id: Mapped[str | None] = mapped_column(sa.String(36))
+    size_gb: Mapped[int | None]
+    volume_type: Mapped[str | None]
+    boot_index: Mapped[int | None]
+    disk_bus: Mapped[str | None] = mapped_column(sa.String(16))
+    device_type: Mapped[str | None] = mapped_column(sa.String(16))
+    tag: Mapped[str | None] = mapped_column(sa.String(64))
+    delete_on_termination: Mapped[bool] = mapped_column(default=False)
+
+
+def get(session: Session, attachment_id: str, *, project_id: str | None = None) -> Attachment:
+    """:raises errors.NotFound: none, or another project's (None: any project's will do)."""
+    attachment = session.get(Attachment, attachment_id)
+    if attachment is None or project_id not in (None, attachment.project_id):
+        raise missing(attachment_id)
+    return attachment
+
+
+def missing(attachment_id: str) -> errors.NotFound:
+    return errors.NotFound(f"Volume attachment could not be found with filter: attachment_id = {attachment_id}.",
+                           what="Volume attachment", id=attachment_id)
+
+
+def of_volume(session: Session, volume_id: str) -> list[Attachment]:
+    """The volume's attachments, oldest first."""
+    return list(session.scalars(sa.select(Attachment).where(Attachment.volume_id == volume_id).order_by(
+        Attachment.created_at, Attachment.id)))
+
+
+def of_volumes(session: Session, volume_ids: list[str]) -> dict[str, list[Attachment]]:
+    """The attachments by volume, oldest first; volumes without any are left out."""
+    found: dict[str, list[Attachment]] = {}
+    query = sa.select(Attachment).where(Attachment.volume_id.in_(volume_ids)).order_by(Attachment.created_at, Attachment.id)
+    for attachment in session.scalars(query) if volume_ids else ():
+        found.setdefault(str(attachment.volume_id), []).append(attachment)
+    return found
+
+
+def of_server(session: Session, server_id: str) -> list[Attachment]:
+    """The server's attachments, oldest first."""
+    return list(session.scalars(sa.select(Attachment).where(Attachment.server_id == server_id).order_by(
+        Attachment.created_at, Attachment.id)))
+
+
+def of_servers(session: Session, server_ids: list[str]) -> dict[str, list[Attachment]]:
+    """The attachments by server, oldest first; servers without any are left out."""
+    found: dict[str, list[Attachment]] = {}
+    query = sa.select(Attachment).where(Attachment.server_id.in_(server_ids)).order_by(Attachment.created_at, Attachment.id)
+    for attachment in session.scalars(query) if server_ids else ():
+        found.setdefault(str(attachment.server_id), []).append(attachment)
+    return found
+
+
+def set_status(
+    session: Session, attachment_id: str, status: AttachmentStatus, *, among: tuple[AttachmentStatus, ...], **values: Any,  # columns
+) -> bool:
+    """The attachment, which is in one of `among`, gets the status; False: it is not in one of them."""
+    changed = session.execute(
+        sa.update(Attachment).where(Attachment.id == attachment_id, Attachment.status.in_([str(one) for one in among]))
+        .values(status=str(status), updated_at=utcnow(), **values).execution_options(synchronize_session=False))
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def delete(session: Session, attachment_id: str) -> None:
+    """Remove the row; none is fine."""
+    session.execute(sa.delete(Attachment).where(Attachment.id == attachment_id).execution_options(synchronize_session=False))

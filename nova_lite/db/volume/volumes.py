@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes: the row, its queries, and the only place that assigns their `status`."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from nova_lite import errors
+from nova_lite.db.base import Base, Timestamps, for_update, new_id, utcnow
+from nova_lite.lifecycle.volumes import VOLUME_ACTIONS, VolumeStatus
+
+
+class Volume(Timestamps, Base):
+    """One volume. `host` is its pool: `worker@backend#pool`; None until it is scheduled. Its row goes when it is deleted.
+
+    `provider_name`: of its file or image in the pool. `previous_status`: to which what is under way returns.
+    `consumes_quota` false: it is another's copy, made for a while.
+    """
+
+    __tablename__ = "volumes"
+    __table_args__ = (sa.Index("ix_volumes_project_id_created_at", "project_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(sa.String(64))
+    user_id: Mapped[str] = mapped_column(sa.String(64))
+    name: Mapped[str | None]
+    description: Mapped[str | None]
+    size_gb: Mapped[int]
+    status: Mapped[str] = mapped_column(sa.String(32), default=str(VolumeStatus.CREATING))
+    previous_status: Mapped[str | None] = mapped_column(sa.String(32))
+    migration_status: Mapped[str | None] = mapped_column(sa.String(64))
+    availability_zone: Mapped[str | None]
+    host: Mapped[str | None] = mapped_column(index=True)
+    provider_name: Mapped[str] = mapped_column(sa.String(64))
+    volume_type_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)
+    snapshot_id: Mapped[str | None] = mapped_column(sa.String(36))
+    source_volume_id: Mapped[str | None] = mapped_column(sa.String(36))
+    image_id: Mapped[str | None] = mapped_column(sa.String(36))
+    bootable: Mapped[bool] = mapped_column(default=False)
+    multiattach: Mapped[bool] = mapped_column(default=False)
+    is_read_only: Mapped[bool] = mapped_column(default=False)
+    consumes_quota: Mapped[bool] = mapped_column(default=True)
+    encryption_key_id: Mapped[str | None] = mapped_column(sa.String(36))
+    metadata_items: Mapped[dict[str, str]] = mapped_column(default=dict)
+    image_metadata: Mapped[dict[str, str]] = mapped_column(default=dict)
+    launched_at: Mapped[datetime.datetime | None]
+
+    @property
+    def agent(self) -> str | None:
+        """The worker's name on the message bus."""
+        return None if self.host is None else self.host.partition("@")[0]
+
+    @property
+    def backend(self) -> str:
+        return "" if self.host is None else self.host.partition("@")[2].partition("#")[0]
+
+    @property
+    def pool(self) -> str:
+        return "" if self.host is None else self.host.partition("#")[2]
+
+
+def provider_name(volume_id: str) -> str:
+    """The name of a new volume in its pool, by Cinder's default template."""
+    return f"volume-{volume_id}"
+
+
+def get(session: Session, volume_id: str, *, project_id: str | None = None) -> Volume:
+    """:raises errors.NotFound: none, or another project's (None: any project's will do)."""
+    volume = session.get(Volume, volume_id)
+    if volume is None or project_id not in (None, volume.project_id):
+        raise missing(volume_id)
+    return volume
+
+
+def get_locked(session: Session, volume_id: str, *, project_id: str | None = None) -> Volume:
+    """As `get`; other transactions wait to change the row until this one ends."""
+    volume = session.scalars(for_update(sa.select(Volume).where(Volume.id == volume_id))).one_or_none()
+    if volume is None or project_id not in (None, volume.project_id):
+        raise missing(volume_id)
+    return volume
+
+
+def missing(volume_id: str) -> errors.NotFound:
+    return errors.NotFound(f"Volume {volume_id} could not be found.", what="Volume", id=volume_id)
+
+
+def begin(session: Session, volume: Volume, action: str, *, also_in: Collection[VolumeStatus] = ()) -> None:
+    """Claim the volume for an action by one guarded UPDATE, so that two callers cannot both win.
+
+    :raises errors.WrongStatus: lifecycle/volumes.py forbids it now.
+    """
+    row = VOLUME_ACTIONS[action]
+    allowed = sorted({*row.allowed_in, *also_in})
+    won = session.execute(
+        sa.update(Volume).where(Volume.id == volume.id, Volume.status.in_([str(status) for status in allowed]))
+        .values(status=str(row.shows), previous_status=Volume.status, updated_at=utcnow())
+        .execution_options(synchronize_session=False))
+    session.refresh(volume)
+    if not won.rowcount:  # type: ignore[attr-defined]
+        raise errors.WrongStatus(action=action.replace("_", " "), what="Volume", id=volume.id, status=volume.status,
+                                 allowed=", ".join(str(status) for status in allowed))
+
+
+def finish(session: Session, volume_id: str, action: str, **values: Any) -> bool:  # columns
+    """The action is done; `values`: other columns that it leads to. False: another action has taken the volume."""
+    row = VOLUME_ACTIONS[action]
+    leads_to: Any = str(row.leads_to) if row.leads_to is not None else _before()
+    return _end(session, volume_id, action, leads_to, values)
+
+
+def fail(session: Session, volume_id: str, action: str, **values: Any) -> bool:  # columns
+    """The action failed: the volume shows an error of its kind, or what it was before."""
+    row = VOLUME_ACTIONS[action]
+    fails_to: Any = str(row.fails_to) if row.fails_to is not None else _before()
+    return _end(session, volume_id, action, fails_to, values)
+
+
+def _before() -> Any:  # an expression
+    return sa.func.coalesce(Volume.previous_status, str(VolumeStatus.ERROR))
+
+
+def _end(session: Session, volume_id: str, action: str, status: Any, values: dict[str, Any]) -> bool:
+    shows = [str(VOLUME_ACTIONS[action].shows)]
+    if action == "create_volume":
+        shows.append(str(VolumeStatus.DOWNLOADING))
+    ended = session.execute(
+        sa.update(Volume).where(Volume.id == volume_id, Volume.status.in_(shows))
+        .values(status=status, previous_status=None, updated_at=utcnow(), **values).execution_options(synchronize_session=False))
+    return bool(ended.rowcount)  # type: ignore[attr-defined]
