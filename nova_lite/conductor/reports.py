@@ -137,6 +137,7 @@ class Heartbeats:
         """Whether the hosts' rows need no writing: nothing but the uptime has changed, and that is shown to the minute."""
         at, before = self._known.get(key, (None, None))
         return (at is not None and before is not None and status.trouble == before.trouble and _facts(before) == _facts(status)
+                and before.pools == status.pools
                 and (self._services.now() - at).total_seconds() < _UPTIME_S)
 
     def _write(self, session: Session, status: ServiceReport, *, is_known: bool) -> None:

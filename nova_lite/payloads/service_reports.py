@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from nova_lite.db.hosts import hosts
+from nova_lite.db.volume import pools
 from nova_lite.rpc.conductor import GENERATION, Inventory, ServiceReport
 from nova_lite.rpc.payload import to_wire
 
 # Those that have steps of actions.
-WORKERS = (hosts.COMPUTE, hosts.NETWORK)
+WORKERS = (hosts.COMPUTE, hosts.NETWORK, hosts.VOLUME)
 _SAME_NAMES = (
     "vcpus", "ram_mb", "disk_gb", "reserved_ram_mb", "reserved_disk_gb", "disk_free_gb", "architecture", "hypervisor_type",
     "hypervisor_version", "hypervisor_hostname", "virt_type", "virt_reason", "cpu_info", "host_ip", "tunnel_ip", "uptime",
@@ -27,11 +28,13 @@ def beat(session: Session, report: ServiceReport) -> int:
 
 
 def register(session: Session, report: ServiceReport, *, names: list[str], now: datetime.datetime) -> None:
-    """Add or update the rows of a service and of its compute hosts; three queries and what is new."""
+    """Add or update the rows of a service, of its compute hosts and of its pools; three queries and what is new."""
     hosts.register_service(session, binary=report.binary, agent=report.agent, availability_zone=report.availability_zone,
                            names=names, now=now, trouble=report.trouble, is_outdated=is_outdated(report))
     hosts.register_hosts(session, agent=report.agent, availability_zone=report.availability_zone,
                          columns={inventory.host: _columns(inventory) for inventory in report.inventories})
+    if report.pools:
+        pools.register(session, report.agent, [to_wire(pool) for pool in report.pools])
 
 
 def is_outdated(report: ServiceReport) -> bool:

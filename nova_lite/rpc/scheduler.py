@@ -63,6 +63,34 @@ class PlacementRequest:
 
 
 @payload(version=1)
+class PoolRequest:
+    """What a volume requires of its pool. `extra_specs`: those of its type. `excluded`: pools already tried.
+
+    `forced_pool` is the only one allowed (filters still apply); `forced_backend`, `agent@backend`, has what it is copied from.
+    `agent`: the host whose guests are to reach it.
+    """
+
+    volume_id: str
+    project_id: str
+    size_gb: int
+    availability_zone: str | None = None
+    extra_specs: dict[str, str] = dataclasses.field(default_factory=dict)
+    is_shared: bool = False
+    excluded: tuple[str, ...] = ()
+    forced_pool: str | None = None
+    forced_backend: str | None = None
+    agent: str | None = None
+
+
+@payload(version=1)
+class PoolPlacement:
+    """The claimed pool, `agent@backend#pool`, and the availability zone of its worker."""
+
+    pool: str
+    availability_zone: str
+
+
+@payload(version=1)
 class Placement:
     """The claimed host; `agent` is the name that its workers listen under on the message bus."""
 
@@ -74,7 +102,7 @@ class Placement:
 class SchedulerRpc(Interface):
     """Calls to a scheduler."""
 
-    topic, version = "scheduler", "1.1"
+    topic, version = "scheduler", "1.2"
 
     @call(since="1.0", timeout_s=30, monitor_s=ANSWER_LOST_S)
     def pick_host(self, ctxt: Context, *, request: PlacementRequest) -> Placement:
@@ -93,3 +121,12 @@ class SchedulerRpc(Interface):
         :raises errors.NoValidHost: with the filter that refused the host, and why.
         :raises errors.StaleRequest: the request's `migration` is past the step that claims.
         """
+
+    @call(since="1.2", timeout_s=30, monitor_s=ANSWER_LOST_S)
+    def pick_pool(self, ctxt: Context, *, request: PoolRequest) -> PoolPlacement:
+        """Choose a pool and claim the volume's size of it; an existing claim is returned again.
+
+        :raises errors.NoValidBackend: with, per filter, how many pools it refused and the nearest fit.
+        :raises errors.NotFound: the volume was deleted.
+        """
+        ...

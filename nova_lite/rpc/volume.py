@@ -133,8 +133,8 @@ class VolumeRpc(Interface):
         """
 
     @cast(since="1.0")
-    def delete_volume(self, ctxt: Context, *, volume: Volume, order: Order) -> None:
-        """Remove the volume; one that is not there is fine. Volumes and snapshots made from it stay whole."""
+    def delete_volume(self, ctxt: Context, *, volume: Volume, order: Order, snapshots: tuple[Snapshot, ...]) -> None:
+        """Remove these snapshots of the volume and then itself; what is not there is fine. Volumes made from them stay whole."""
 
     @cast(since="1.0")
     def extend_volume(self, ctxt: Context, *, volume: Volume, order: Order) -> None:

@@ -25,6 +25,7 @@ from nova_lite.rpc.interface import serve
 from nova_lite.rpc.scheduler import Placement, PlacementRequest, SchedulerRpc
 from nova_lite.runtime.failpoints import fail
 from nova_lite.scheduler import affinity, pipeline, view
+from nova_lite.scheduler.volumes.placements import PoolPlacements
 
 LOG = logging.getLogger(__name__)
 # Threads that handle requests; more would only wait for a database connection, and each idle one wakes once a second.
@@ -140,7 +141,8 @@ class SchedulerService:
 
     def __init__(self, conf: cfg.ConfigOpts, transport: messaging.transport.RPCTransport, database: Database) -> None:
         placements = Placements(conf, database, rng=random.Random())  # spreads load, guards nothing
-        self._server = serve(SchedulerRpc, transport, conf.host, [placements])
+        pool_placements = PoolPlacements(conf, database, rng=random.Random())
+        self._server = serve(SchedulerRpc, transport, conf.host, [placements, pool_placements])
         status = ServiceReport(binary="nova-scheduler", agent=conf.host, availability_zone="internal")
         self._heartbeat = Heartbeat(ConductorRpc.client(transport), lambda: status, interval_s=conf.report_interval)
 

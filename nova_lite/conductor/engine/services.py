@@ -111,6 +111,12 @@ class Services:
         """Servers and their ports as read for a step, for the next one."""
         return Described()
 
+    def worker(self, binary: str, agent: str) -> ComputeRpc | NetworkRpc | VolumeRpc:
+        """The worker of that kind that listens as `agent`."""
+        clients: dict[str, Callable[[str], ComputeRpc | NetworkRpc | VolumeRpc]] = {
+            hosts.COMPUTE: self.compute, hosts.NETWORK: self.network, hosts.VOLUME: self.volume}
+        return clients[binary](agent)
+
     def is_down(self, binary: str, agent: str) -> bool:
         """Whether the daemon is known to be down; one that never reported is not."""
         return (binary, agent) in self._unusable.get()[0]

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.conductor.engine.engine import Engine
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import COMPUTE, NETWORK, HostStep, HostUndo, Step, UnknownStep, WhenDown
+from nova_lite.conductor.engine.workflow import COMPUTE, HostStep, HostUndo, Step, UnknownStep, WhenDown
 from nova_lite.conductor.reconcilers.host_calls import HostCalls
 from nova_lite.context import system_context
 from nova_lite.db import clock
@@ -166,7 +166,7 @@ class StalledActions:
         if not orders:
             return
         try:
-            client = self._services.network(host) if binary == NETWORK else self._services.compute(host)
+            client = self._services.worker(binary, host)
             known = client.known_orders(system_context(), orders=tuple(orders.values()))
         except (errors.NovaLiteError, messaging.MessagingException) as error:
             LOG.info("%s on %s does not say which steps it has: %s", binary, host, error)

@@ -18,7 +18,7 @@ from nova_lite.db.network import interfaces
 from nova_lite.values.resources import Resources
 
 # The daemons that have hosts.
-COMPUTE, NETWORK = "nova-compute", "nova-network"
+COMPUTE, NETWORK, VOLUME = "nova-compute", "nova-network", "nova-volume"
 AUTO = "AUTO: "  # prefix of the reason when a service disabled itself
 OUTDATED = "it is of an earlier release, which does not understand the requests of this one: upgrade it"
 

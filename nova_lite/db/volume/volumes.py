@@ -36,6 +36,7 @@ class Volume(Timestamps, Base):
     migration_status: Mapped[str | None] = mapped_column(sa.String(64))
     availability_zone: Mapped[str | None]
     host: Mapped[str | None] = mapped_column(index=True)
+    claimed_gb: Mapped[int] = mapped_column(default=0)  # of its pool
     provider_name: Mapped[str] = mapped_column(sa.String(64))
     volume_type_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)
     snapshot_id: Mapped[str | None] = mapped_column(sa.String(36))

@@ -100,6 +100,7 @@ def upgrade() -> None:
     sa.Column('migration_status', sa.String(length=64), nullable=True),
     sa.Column('availability_zone', sa.String(length=255), nullable=True),
     sa.Column('host', sa.String(length=255), nullable=True),
+    sa.Column('claimed_gb', sa.Integer(), nullable=False),
     sa.Column('provider_name', sa.String(length=64), nullable=False),
     sa.Column('volume_type_id', sa.String(length=36), nullable=True),
     sa.Column('snapshot_id', sa.String(length=36), nullable=True),
