@@ -10,7 +10,7 @@ from typing import Any
 import webob
 from oslo_config import cfg
 
-from nova_lite.api import image, network
+from nova_lite.api import image, network, volume
 from nova_lite.api.compute.common import version_documents
 from nova_lite.api.identity import catalog
 from nova_lite.api.wsgi.request import Body
@@ -19,6 +19,7 @@ from nova_lite.api.wsgi.request import Body
 _ROOTS: dict[str, tuple[int, Callable[[str], Body]]] = {
     "": (200, version_documents.versions), "/identity": (300, catalog.versions),
     "/image": (300, image.versions), "/network": (200, network.versions),
+    "/volume": (300, volume.versions),
 }
 
 

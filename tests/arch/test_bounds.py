@@ -23,7 +23,8 @@ BOUNDS = {
     "quotas": _OPERATORS, "revoked_tokens": "10,000 of a user: db/identity/token_owners.py", "role_assignments": _OPERATORS,
     "roles": _OPERATORS, "routers": "routers", "security_group_rules": "security_group_rules", "security_groups": "security_groups",
     "server_groups": "server_groups", "servers": "instances", "services": _OPERATORS, "subnets": "subnets", "user_quotas": _OPERATORS,
-    "users": _OPERATORS, "workers": _OPERATORS,
+    "users": _OPERATORS, "volume_attachments": "the disks of a server, and one of a volume but for multiattach", "volume_pools": _OPERATORS,
+    "volume_snapshots": "the quota of snapshots", "volumes": "the quota of volumes", "workers": _OPERATORS,
 }
 OPTIONS = {option.name for option in (*quota.OPTIONS, *identity.OPTIONS)}
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """/auth/catalog, /services, /endpoints and /regions, and identity's version documents.
 
-URLs have the form that stock clients need: compute with its version, the others without.
+URLs have the form that stock clients need: compute with its version, block storage with its version and the project, the others without.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ INTERFACES = (
     "admin",
 )  # all with the same URL: clients and keystonemiddleware differ in which one they use
 _NAMESPACE = uuid.UUID("6f1f4c1c-5d0e-4c0b-9c53-1f3f1d0c2a77")  # ids are the same after a restart and in all API processes
+PROJECT = "$(project_id)s"  # as Keystone writes it
 _VERSION_ID = "v3.14"  # the version of Keystone's API that clients expect: Train's
 
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """One catalog entry; `path` follows the public URL."""
+    """One catalog entry; `path` follows the public URL. In it PROJECT stands for the project of a token."""
 
     name: str
     type: str
@@ -46,6 +47,8 @@ SERVICES = (
     Service("nova", "compute", "/v2.1", "Compute"),
     Service("glance", "image", "/image", "Image"),
     Service("neutron", "network", "/network", "Network"),
+    Service("cinder", "block-storage", f"/volume/v3/{PROJECT}", "Block Storage"),
+    Service("cinderv3", "volumev3", f"/volume/v3/{PROJECT}", "Block Storage, by its older name"),
 )
 
 
@@ -80,15 +83,16 @@ def version(base_url: str) -> Body:
     }
 
 
-def catalog(req: Request) -> list[Body]:
-    """Each service with its endpoints, as in a token's catalog."""
+def catalog(req: Request, project_id: str) -> list[Body]:
+    """Each service with its endpoints, as in the catalog of a token of that project."""
     return [
         {
             "id": service.id,
             "name": service.name,
             "type": service.type,
             "endpoints": [
-                {name: endpoint[name] for name in ("id", "interface", "region", "region_id", "url")}
+                {**{name: endpoint[name] for name in ("id", "interface", "region", "region_id")},
+                 "url": endpoint["url"].replace(PROJECT, project_id)}
                 for endpoint in _endpoints(req)
                 if endpoint["service_id"] == service.id
             ],
@@ -162,7 +166,7 @@ def _matching(req: Request, items: list[Body], *names: str) -> list[Body]:
 )
 def auth_catalog(req: Request) -> Body:
     """Show the catalog. 200."""
-    return collection(req, "catalog", "/auth/catalog", catalog(req))
+    return collection(req, "catalog", "/auth/catalog", catalog(req, req.ctxt.project_id))
 
 
 @route("GET", "/services", policy=Rule("identity:list_services", ADMIN), response=listed("services", _SERVICE))

@@ -287,7 +287,7 @@ def _token_view(req: Request, token: tokens.Token) -> Body:
         view["is_domain"] = False
         view["roles"] = [{"id": role.id, "name": role.name} for role in roles]
         if "nocatalog" not in req.query:
-            view["catalog"] = catalog(req)
+            view["catalog"] = catalog(req, holder.project.id)
     return {"token": view}
 
 

@@ -57,7 +57,7 @@ class Application:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         http = webob.Request(environ)
-        version, response = UNVERSIONED, None
+        version, response = self._service.negotiation.minimum if self._service.negotiation else UNVERSIONED, None
         try:
             version = self._negotiate(http)
             response = self._respond(http, version)
@@ -245,6 +245,8 @@ class Application:
         response = self._fault(error.http_status, error.text)
         if error.http_status == 503:
             response.headers["Retry-After"] = "2"
+        if isinstance(error, errors.OverVolumeQuota):
+            response.headers["Retry-After"] = "0"  # as Cinder's: clients are not to wait, since no time makes room
         if error.http_status == 401:
             response.headers["WWW-Authenticate"] = challenge(environ, login_url(self._parts.conf))
         if isinstance(error, _MethodNotAllowed):

@@ -15,8 +15,7 @@ from nova_lite.api.wsgi.rules import Rule
 from nova_lite.api.wsgi.versions import Range, Version, parse
 
 _FIRST = "2.0"
-# Compute's; the services without microversions never reach it.
-_CLOSED_SINCE = parse("2.102")
+_CLOSED = Range(parse("2.102"), parse("2.999"))  # of compute's microversions
 _NO_QUERY: Schema = {"type": "object", "additionalProperties": False}
 _VERSION = re.compile(r"\d+\.\d+")
 _STATUS = re.compile(r"(?<=\.) (?=\d{3}\b)")
@@ -63,9 +62,9 @@ class Route:
         return schema
 
     def query_for(self, version: Version) -> Mapping[str, Any] | None:
-        """The query's schema at this version; a GET that declares none takes no parameters from 2.102 on."""
+        """The query's schema at this version; a GET of compute that declares none takes no parameters from 2.102 on."""
         declared: Mapping[str, Any] | None = _newest(self.queries, version)
-        return _NO_QUERY if declared is None and self.method == "GET" and version >= _CLOSED_SINCE and self.status < 400 else declared
+        return _NO_QUERY if declared is None and self.method == "GET" and _CLOSED.holds(version) and self.status < 400 else declared
 
     def response_for(self, version: Version) -> Schema | None:
         """The schema of the body of a success at this version; None: there is no body."""

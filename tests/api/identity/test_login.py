@@ -19,18 +19,22 @@ def test_login_issues_a_token_with_roles_and_catalog(cloud: IdentityCloud) -> No
     assert token["user"]["name"] == "admin"
     assert token["project"]["name"] == "admin"
     assert {role["name"] for role in token["roles"]} == {"admin", "manager", "member", "reader"}
-    assert {service["type"] for service in token["catalog"]} == {"identity", "compute", "image", "network"}
+    assert {service["type"] for service in token["catalog"]} == {
+        "identity", "compute", "image", "network", "block-storage", "volumev3"}
     assert len(token["audit_ids"]) == 1
 
 
 def test_catalog_urls_have_the_forms_that_clients_need(cloud: IdentityCloud) -> None:
-    services = cloud.log_in().json["token"]["catalog"]
+    token = cloud.log_in().json["token"]
+    services, project = token["catalog"], token["project"]["id"]
     urls = {service["type"]: {endpoint["url"] for endpoint in service["endpoints"]} for service in services}
     assert urls == {
         "identity": {"http://cloud/identity"},
         "compute": {"http://cloud/v2.1"},
         "image": {"http://cloud/image"},
         "network": {"http://cloud/network"},
+        "block-storage": {f"http://cloud/volume/v3/{project}"},
+        "volumev3": {f"http://cloud/volume/v3/{project}"},
     }
 
 

@@ -96,22 +96,24 @@ class Answer:
 class ComputeApi:
     """Sends requests to the Compute API as one of its users."""
 
+    service, root = "compute", "/v2.1"
+
     def __init__(self, database: Database, conf: cfg.ConfigOpts) -> None:
         self.database, self.conf, self.rpc = database, conf, Rpc()
         self.server_environ: dict[str, Any] = {}  # what the HTTP server adds to each request's environment
-        service, self.parts = SERVICES["compute"], Parts(conf, database, self.rpc)  # type: ignore[arg-type]
+        service, self.parts = SERVICES[self.service], Parts(conf, database, self.rpc)  # type: ignore[arg-type]
         self._application = schemas.share(Application(service, self.parts, SharedPolicy(conf, service.rules)))
 
     def request(
         self, method: str, path: str, body: Any = None, *, user: str = "alice", version: str = "2.1"
     ) -> Answer:
-        http = request_as(user, method, path, body, base_url="http://cloud:8774/v2.1")
-        http.headers["OpenStack-API-Version"] = f"compute {version}"
+        http = request_as(user, method, path, body, base_url=f"http://cloud:8774{self.root}")
+        http.headers["OpenStack-API-Version"] = f"{self.service} {version}"
         http.environ.update(self.server_environ)
         answer = http.get_response(self._application)
         document = answer.json if answer.body else None
         if answer.status_int < 300:
-            declared_responses.check("compute", method, path, body, version, document)
+            declared_responses.check(self.service, method, path, body, version, document)
         return Answer(answer.status_int, document, answer.headers)
 
     def get(self, path: str, **more: Any) -> Answer:
