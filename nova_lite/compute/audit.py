@@ -6,14 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nova_lite.compute.host import Host
-from nova_lite.compute.records import Phase
+from nova_lite.compute.records import Phase, Record
 from nova_lite.context import Context
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.audit import PAGE, AuditFinding, AuditReport, Findings
 from nova_lite.rpc.compute import GuestAudit
+from nova_lite.values import guest_disk
 from nova_lite.worker.pages import page
 
 GUEST_WITHOUT_RECORD, GUEST_NOT_DEFINED, DISKS_WITHOUT_RECORD = "guest_without_record", "guest_not_defined", "disks_without_record"
+VOLUME_WITHOUT_RECORD, VOLUME_NOT_ATTACHED = "volume_without_record", "volume_not_attached"
 
 
 class Audit:
@@ -28,7 +30,9 @@ class Audit:
         here, following = page([*powers, *(record.server_id for record in self._host.records.all())], after=after, size=PAGE)
         return GuestAudit(
             server_ids=tuple(sorted(here)), powers={server_id: int(power) for server_id, power in powers.items() if server_id in here},
-            found=AuditReport() if after else Findings(self._compare(powers)).report(), next=following)
+            found=AuditReport() if after else Findings(self._compare(powers)).report(), next=following,
+            attachments={record.server_id: tuple(sorted(attached)) for record in self._host.records.all()
+                         if record.server_id in here and (attached := guest_disk.volumes(record.guest.disks))})
 
     def _compare(self, powers: dict[str, Power]) -> Iterator[AuditFinding]:
         directories = self._host.driver.disks.owners()
@@ -40,6 +44,20 @@ class Audit:
         for server_id, record in sorted(records.items()):
             if record.phase is Phase.BUILT and server_id not in powers:
                 yield from self._found(GUEST_NOT_DEFINED, server_id, "this worker has a record of the guest, and the hypervisor does not have it")
+
+        yield from self._compare_volumes(records)
+
+    def _compare_volumes(self, records: dict[str, Record]) -> Iterator[AuditFinding]:
+        """Of guests that both have: the volumes that only one of them knows."""
+        for server_id, volume_ids in sorted(self._host.driver.volumes.attached().items()):
+            record = records.get(server_id)
+            if record is None or record.phase is not Phase.BUILT:
+                continue
+            known = {disk.volume.volume_id for disk in record.guest.disks if disk.volume}
+            for volume_id in sorted(volume_ids - known):
+                yield from self._found(VOLUME_WITHOUT_RECORD, server_id, f"the guest has volume {volume_id}, and this worker has no record of that")
+            for volume_id in sorted(known - volume_ids):
+                yield from self._found(VOLUME_NOT_ATTACHED, server_id, f"this worker has a record of volume {volume_id}, and the guest does not have it")
 
     def _found(self, kind: str, server_id: str, problem: str) -> Iterator[AuditFinding]:
         if not self._host.locks.is_held(server_id):

@@ -15,7 +15,7 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.compute.power_sync import PowerSync
 from nova_lite.compute.preemption import Preemption
-from nova_lite.compute.records import DesiredPower, Phase, Record, Records
+from nova_lite.compute.records import DesiredPower, Phase, Progress, Record, Records
 from nova_lite.compute.virt.driver import Driver
 from nova_lite.context import Context, system_context
 from nova_lite.hardware.extra_specs import MAX_SHUTDOWN_S
@@ -31,20 +31,24 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass
 class Operation:
-    """One operation under way, as its body sees it. `record`: what is kept of the guest when the operation is done."""
+    """One operation under way, as its body sees it. `record`: what is kept of the guest when the operation is done.
+
+    `subject`: the attachment or volume in whose order the request is; None: it is in the server's.
+    """
 
     server_id: str
     name: str
     order: Order
     host: Host
-    record: Record | None
+    subject: str | None = None
+    record: Record | None = None
 
     def check(self) -> None:
         """Go on only while no later request has destroyed the server or overtaken this one.
 
         :raises Superseded: one has.
         """
-        self.host.check(self.server_id, self.order)
+        self.host.check(self)
 
     def built(self) -> Record:
         """The record of a guest that is here.
@@ -55,6 +59,13 @@ class Operation:
             raise errors.HypervisorFailed(host=self.host.name, action=self.name, reason="the server is not on this host")
         return self.record
 
+    def here(self) -> Record:
+        """The record of a guest that is here, also in the middle of a resize.
+
+        :raises errors.HypervisorFailed: it is not.
+        """
+        return self.record if self.record is not None and self.record.phase is Phase.RESIZING else self.built()
+
     @property
     def guest(self) -> Guest:
         """:raises errors.HypervisorFailed: it is not here."""
@@ -62,7 +73,7 @@ class Operation:
 
     def put(self, record: Record) -> None:
         """Write down what is about to change, with the order of this operation: later ones only from here on."""
-        self.record = dataclasses.replace(record, order=self.order, is_done=False)
+        self.record = record.with_progress(self.subject, Progress(order=self.order, is_done=False))
         self.host.records.put(self.record)
 
 
@@ -97,28 +108,30 @@ class Host:
     @contextlib.contextmanager
     def operation(  # noqa: PLR0913 - of which server, which, and what it means for others
         self, ctxt: Context, server_id: str, order: Order, name: str, *, desired: DesiredPower | None = None,
-        interrupts: frozenset[str] = frozenset(), lock: str | None = None, destroys: bool = False,
+        interrupts: frozenset[str] = frozenset(), lock: str | None = None, destroys: bool = False, subject: str | None = None,
     ) -> Iterator[Operation]:
         """The frame around one operation: holds the server's lock, does each request once, and reports its outcome.
 
         `desired`: what the power is to be after a restart of the host from now on. `interrupts`: names of older
         operations that need not end by themselves: the guest's power is cut under them. `lock`: to be held instead of the
-        server's. `destroys`: all older requests are over from now on, also those at work.
+        server's. `destroys`: all older requests are over from now on, also those at work. `subject`: the attachment or volume in
+        whose order the request is, so that only later ones about the same, or a destroy, make it stale.
 
         :raises Duplicate: it is under way or was done; the conductor has the report of the latter again.
         :raises Superseded: a later request was carried out, or is about to be; the conductor has a report.
         """
+        operation = Operation(server_id, name, order, self, subject)
         with self.underway.enter(server_id, order):
             try:
                 if destroys:
                     self._end_all(server_id, order)
                 elif interrupts:
                     self._interrupt(server_id, order, interrupts)
-                check = _never if destroys else lambda: self.check(server_id, order)
+                check = _never if destroys else operation.check
                 with self.locks.hold(lock or server_id, check=check), self._turn(server_id, order, name, lock):
                     if not destroys:
-                        self._admit(ctxt, server_id, order)
-                    operation = Operation(server_id, name, order, self, self.records.get(server_id))
+                        self._admit(ctxt, operation)
+                    operation.record = self.records.get(server_id)
                     with self._reported(ctxt, operation, desired, is_alone=lock is None):
                         yield operation
             except Superseded as stale:
@@ -159,29 +172,32 @@ class Host:
             LOG.info("server %s: %s done in %.2f s", server_id, name, self.clock() - began)
             self._report(ctxt, server_id, operation.order, Outcome.DONE, power_state=int(power))
 
-    def _admit(self, ctxt: Context, server_id: str, order: Order) -> None:
+    def _admit(self, ctxt: Context, operation: Operation) -> None:
         """Let the request be carried out.
 
         :raises Duplicate: it was. :raises Superseded: a later one was.
         """
-        self.check(server_id, order)
-        record = self.records.get(server_id)
+        self.check(operation)
+        server_id, order, record = operation.server_id, operation.order, self.records.get(operation.server_id)
         if record is None:
             return
-        verdict = compare(order, record.order)
+        known = record.progress(operation.subject)
+        verdict = compare(order, known.order)
         if verdict is Verdict.STALE:
-            raise Superseded(resource_id=server_id, order=order, newest=record.order)
-        if verdict is Verdict.SAME and record.is_done:
+            raise Superseded(resource_id=server_id, order=order, newest=known.order)
+        if verdict is Verdict.SAME and known.is_done:
             # The cast came twice; the first report of its outcome may be what was lost.
             self._report(ctxt, server_id, order, Outcome.DONE, power_state=int(self.driver.power.state(server_id)))
             raise Duplicate(id=server_id, fence=order, known=order)
 
-    def check(self, server_id: str, order: Order) -> None:
-        """:raises Superseded: a later request has destroyed the server, or is about to overtake this one."""
+    def check(self, operation: Operation) -> None:
+        """:raises Superseded: a later request has destroyed the server, or is about to overtake this operation."""
+        server_id, order = operation.server_id, operation.order
         destroyed = self.records.tombstone(server_id)
         if order.key <= destroyed.key:
             raise Superseded(resource_id=server_id, order=order, newest=destroyed)
-        self.preemption.check(server_id, order)
+        if operation.subject is None:
+            self.preemption.check(server_id, order)
 
     def _end_all(self, server_id: str, order: Order) -> None:
         """Write the tombstone, which makes builds give up, and end what waits for the guest."""
@@ -214,9 +230,9 @@ class Host:
         server_id, record = operation.server_id, operation.record
         power = self.driver.power.state(server_id)
         if record is not None and self.records.get(server_id) is not None:
-            if compare(operation.order, record.order) is not Verdict.STALE:
-                self.records.put(dataclasses.replace(
-                    record, order=operation.order, is_done=True, desired_power=desired or record.desired_power))
+            if compare(operation.order, record.progress(operation.subject).order) is not Verdict.STALE:
+                done = record.with_progress(operation.subject, Progress(order=operation.order))
+                self.records.put(dataclasses.replace(done, desired_power=desired or record.desired_power))
             self.reports.reported(server_id, power)
         return power
 

@@ -29,6 +29,7 @@ from nova_lite.compute.operations.resize import Resize
 from nova_lite.compute.operations.shelve import Shelve
 from nova_lite.compute.operations.snapshot import Snapshot
 from nova_lite.compute.operations.soft_delete import SoftDelete
+from nova_lite.compute.operations.volumes import Volumes
 from nova_lite.compute.records import Records
 from nova_lite.compute.recovery import Recovery
 from nova_lite.compute.virt import drivers
@@ -65,7 +66,7 @@ class ComputeService:
         build = Build(self.host)
         self._server = serve(ComputeRpc, transport, conf.host, [
             build, Audit(self.host), Interfaces(self.host), Power(self.host), Resize(self.host), SoftDelete(self.host), Shelve(self.host),
-            Rebuild(self.host), Snapshot(self.host, upload=uploads.upload, timeout_s=conf.compute.image_timeout), Inside(self.host), Console(self.host, self._consoles), ImageCaching(self.host)])
+            Rebuild(self.host), Volumes(self.host), Snapshot(self.host, upload=uploads.upload, timeout_s=conf.compute.image_timeout), Inside(self.host), Console(self.host, self._consoles), ImageCaching(self.host)])
         self._heartbeat = Heartbeat(self._conductor, self.report, interval_s=conf.report_interval)
         self._build = build
         self._is_stopping = threading.Event()

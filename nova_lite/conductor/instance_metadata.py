@@ -47,7 +47,7 @@ class Documents:
         except errors.NovaLiteError as error:
             LOG.warning("server %s: the addresses of its tagged devices are not in its metadata: %s", server_id, error.text)
             return documents
-        return instance_metadata.with_places(documents, placement.nics)
+        return instance_metadata.with_places(documents, placement.nics, placement.disks)
 
     def post_password(self, ctxt: Context, *, server_id: str, password: str) -> None:
         with self._services.database.writer() as session:

@@ -15,6 +15,7 @@ from nova_lite.rpc.order import Order
 from nova_lite.rpc.payload import payload
 from nova_lite.values import guest_disk
 from nova_lite.values.guest_disk import GuestDisk
+from nova_lite.values.instance_metadata import DevicePlace
 
 
 class ConsoleType(StrEnum):
@@ -46,6 +47,11 @@ class Image:
     token: str
     properties: dict[str, str]
 
+    @classmethod
+    def of_volume(cls, properties: dict[str, str]) -> Image:
+        """Of a guest whose root disk is a volume: no bytes, but the properties that say what hardware the guest has."""
+        return cls(id="", disk_format="", size=0, hash_algo="", checksum="", url="", token="", properties=properties)
+
 
 @payload(version=1)
 class ImageUpload:
@@ -65,12 +71,13 @@ class Nic:
     mtu: int
 
 
-@payload(version=3)
+@payload(version=4)
 class Guest:
     """One server as its host must run it. `host` names the (simulated or real) host of the worker.
 
     `documents` is the metadata tree for the config drive: path to text; the drive is made if `config_drive`.
-    `disks`: its own, in the order in which it sees them. `rescue`: the image that it boots while it is rescued.
+    `disks`: its own, in the order in which it sees them, volumes too. `image`: of one that has no disk of an image, only the
+    properties count, see `Image.of_volume`. `rescue`: the image that it boots while it is rescued.
     """
 
     server_id: str
@@ -101,9 +108,9 @@ class ConsoleAddress:
     port: int
 
 
-@payload(version=2)
+@payload(version=3)
 class GuestSize:
-    """What a resize changes of a `Guest`; the fields mean the same there."""
+    """What a resize changes of a `Guest`; the fields mean the same there. Volumes in `disks` do not count: those that it has stay."""
 
     vcpus: int
     ram_mb: int
@@ -113,18 +120,20 @@ class GuestSize:
     upgrade = staticmethod(guest_disk.upgrade)
 
 
-@payload(version=2)
+@payload(version=3)
 class GuestPlacement:
     """Where a guest lies on its host: `pins` the host's CPU for each of the guest's that has its own (by number as text).
 
     `nodes`: the host's NUMA node of each of those CPUs, by the guest's. `page_kib`: size of its memory's pages.
-    `nics`: the PCI address in the guest of each NIC that has one, by its MAC address.
+    `nics`: the PCI address in the guest of each NIC that has one, by its MAC address. `disks`: where in the guest each
+    disk is, by its serial number.
     """
 
     pins: dict[str, int]
     nodes: dict[str, int]
     page_kib: int
     nics: dict[str, str] = dataclasses.field(default_factory=dict)
+    disks: dict[str, DevicePlace] = dataclasses.field(default_factory=dict)
 
 
 @payload(version=2)
@@ -143,17 +152,19 @@ class OwnedGuests:
         return digest_of(self.server_ids)
 
 
-@payload(version=1)
+@payload(version=2)
 class GuestAudit:
     """A page of the servers that a compute worker has made and not yet removed, by id. `powers`: of their guests, as PowerState has them.
 
     `next`: what the next page comes after; empty: this is the last one. `found`: what the worker found on its host, with the first page.
+    `attachments`: ids of the attachments of the page's servers that have volumes, as the worker has recorded them.
     """
 
     server_ids: tuple[str, ...] = ()
     powers: dict[str, int] = dataclasses.field(default_factory=dict)
     found: AuditReport = AuditReport()
     next: str = ""
+    attachments: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 class ComputeRpc(Interface):
@@ -161,10 +172,10 @@ class ComputeRpc(Interface):
 
     Casts with an `order` are steps of actions: done in that order for each server, once however often they come, and
     answered by ConductorRpc.report_step. Version 2 brought the order; workers of version 1 refuse these methods, and
-    actions wait for their upgrade.
+    actions wait for their upgrade. Those about an attachment or a volume are in an order of their own, not in the server's.
     """
 
-    topic, version = "compute", "2.1"
+    topic, version = "compute", "2.2"
 
     @cast(since="2.0")
     def build(self, ctxt: Context, *, order: Order, guest: Guest) -> None:
@@ -362,3 +373,25 @@ class ComputeRpc(Interface):
     @cast(since="2.0")
     def detach_interface(self, ctxt: Context, *, server_id: str, order: Order, port_id: str) -> None:
         """Take the port's NIC out of the guest, which must release it. One that is not there is fine."""
+
+    @cast(since="2.2")
+    def attach_volume(self, ctxt: Context, *, server_id: str, order: Order, disk: GuestDisk) -> None:
+        """Put the volume, which `disk.volume` makes reachable, into the guest: at once if it runs.
+
+        After a failure the guest is as before, unless it did not release the volume: `detach_volume` undoes that, and is
+        done at any later time. In the order of `disk.volume.attachment_id`.
+        """
+
+    @cast(since="2.2")
+    def detach_volume(self, ctxt: Context, *, server_id: str, order: Order, attachment_id: str) -> None:
+        """Take the attachment's volume out of the guest, which must release it; drop the connection. One that is not there is fine.
+
+        In the order of the attachment.
+        """
+
+    @cast(since="2.2")
+    def resize_volume(self, ctxt: Context, *, server_id: str, order: Order, volume_id: str, size_gb: int) -> None:
+        """Let the guest see that its volume has grown. One that does not run, or has no such volume, is fine.
+
+        In the order of the volume.
+        """

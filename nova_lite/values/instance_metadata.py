@@ -14,12 +14,22 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nova_lite.values import guest_disk
 from nova_lite.values.guest_disk import GuestDisk
 
 Documents = dict[str, str]  # path → the document's bytes as text, see to_text
 META_DATA = "openstack/latest/meta_data.json"
 _SEED_BYTES = 512  # as Nova's
 PASSWORD = "openstack/latest/password"  # a guest may write it, by the metadata service only
+
+
+@dataclasses.dataclass(frozen=True)
+class DevicePlace:
+    """Where in the guest a disk is: `bus` pci, scsi, ide, usb or none, its `address` there, and the `path` of its device."""
+
+    bus: str
+    address: str
+    path: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,12 +101,15 @@ def names_devices(documents: Documents) -> bool:
     return bool(json.loads(documents.get(META_DATA, "{}")).get("devices"))
 
 
-def with_places(documents: Documents, places: Mapping[str, str]) -> Documents:
-    """With the PCI address of each tagged NIC; `places`: by MAC address, those of others are left out."""
+def with_places(documents: Documents, nics: Mapping[str, str], disks: Mapping[str, DevicePlace]) -> Documents:
+    """With the PCI address of each tagged NIC, by MAC address, and the place of each tagged disk, by serial number; others are left out."""
     meta_data = json.loads(documents[META_DATA])
     for device in meta_data["devices"]:
-        if device["mac"] in places:
-            device.update(bus="pci", address=places[device["mac"]])
+        place = disks.get(device.get("serial", ""))
+        if device.get("mac") in nics:
+            device.update(bus="pci", address=nics[device["mac"]])
+        elif place is not None:
+            device.update(bus=place.bus, address=place.address, **({"path": place.path} if place.path else {}))
     return {**documents, META_DATA: _json(meta_data)}
 
 
@@ -171,8 +184,10 @@ def _key_type(key: str) -> str:
 
 def _devices(facts: ServerFacts) -> list[dict[str, Any]]:
     """Those with a tag; where on which bus they are is known once the guest is defined, see `with_places`."""
-    return [{"type": "nic", "bus": "none", "address": "none", "mac": nic.mac, "tags": [nic.tag]}
-            for nic in facts.nics if nic.tag]
+    nics = [{"type": "nic", "bus": "none", "address": "none", "mac": nic.mac, "tags": [nic.tag]} for nic in facts.nics if nic.tag]
+    serials = zip(facts.disks, guest_disk.serials(facts.disks), strict=True)
+    return nics + [{"type": "disk", "bus": "none", "address": "none", "serial": serial, "tags": [disk.tag]}
+                   for disk, serial in serials if disk.tag]
 
 
 def _network_data(facts: ServerFacts) -> dict[str, Any]:
@@ -221,14 +236,17 @@ def _block_devices(facts: ServerFacts) -> dict[str, str]:
     """EC2's names of the disks: cloud-init mounts ephemeral0 and swaps to swap."""
     mapping = {"ami": facts.root_device.removeprefix("/dev/"), "root": facts.root_device}
     others = [disk for disk in facts.disks if not disk.is_root]
-    ephemeral = 0
+    ephemeral = volumes = 0
     for letter, disk in zip("bcdefghijklmnopqrstuvwxyz", others, strict=False):
-        device = f"{facts.root_device[:-1]}{letter}"
+        device = disk.name or f"{facts.root_device[:-1]}{letter}"
         if disk.is_swap:
             mapping["swap"] = device
         elif disk.is_ephemeral:
             mapping[f"ephemeral{ephemeral}"] = device
             ephemeral += 1
+        elif disk.is_volume:
+            mapping[f"ebs{volumes}"] = device
+            volumes += 1
     return mapping
 
 

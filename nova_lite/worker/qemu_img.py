@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,26 @@ def make_overlay(path: Path, size: int, *, backing: Path) -> None:
     with path.open("r+b") as file:
         _run("create", ["-q", "-u", "-f", "qcow2", "-F", "raw", "-b", str(backing), f"/dev/fd/{file.fileno()}", str(size)],
              given=[file.fileno()], limits=dataclasses.replace(_SHORT, file_bytes=_TABLES_BYTES))
+
+
+def log_in(target: dict[str, Any], *, password: str | None, timeout_s: float) -> None:
+    """Open a disk of an iSCSI target as QEMU will, `target` being its options of the driver iscsi, and close it.
+
+    :raises commands.CommandFailed: the target does not answer within `timeout_s`, or refuses.
+    """
+    options: dict[str, Any] = {"driver": "iscsi", "transport": "tcp", **target}
+    arguments, given = [], list[int]()
+    with contextlib.ExitStack() as stack:
+        if password is not None:  # in a file in memory: arguments are shown to all users of the host
+            secret = stack.enter_context(open(os.memfd_create("secret"), "w+"))
+            secret.write(password)
+            secret.flush()
+            given.append(secret.fileno())
+            options["password-secret"] = "chap"  # no password: the name of an object
+            arguments = ["--object", f"secret,id=chap,file=/dev/fd/{secret.fileno()}"]
+        image = "json:" + json.dumps({"driver": "raw", "file": options})
+        limits = dataclasses.replace(_SHORT, memory_mb=None)
+        commands.run(["qemu-img", "info", *arguments, image], timeout_s=timeout_s, limits=limits, confined_to=given)
 
 
 def _image(number: int, disk_format: str, backing: int | None = None) -> str:

@@ -39,6 +39,7 @@ from nova_lite.network import records as network_records
 from nova_lite.network.linux import audit as network_audit
 from nova_lite.rpc.audit import MOST_LISTED, AuditFinding, AuditReport
 from nova_lite.rpc.network import FloatingIpAssociation, NetworkAudit
+from nova_lite.values.guest_disk import DiskSource, GuestDisk, VolumeConnection
 from tests.support.flows.one_process import CTXT, OneProcess
 from tests.support.flows.scenarios import SCENARIOS, active
 from tests.support.paths import ROOT
@@ -285,6 +286,23 @@ def guest_without_record(cloud: OneProcess, server_id: str) -> tuple[str, str]:
     return compute_audit.GUEST_WITHOUT_RECORD, server_id
 
 
+def volume_without_record(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    guest = cloud.driver.guests.find(server_id)
+    volume = VolumeConnection(attachment_id=new_id(), volume_id=new_id(), connection={"driver_volume_type": "fake", "data": {}})
+    cloud.driver.volumes.attach(guest, GuestDisk(source=DiskSource.VOLUME, size_mb=1024, volume=volume))
+    return compute_audit.VOLUME_WITHOUT_RECORD, server_id
+
+
+def volume_not_attached(cloud: OneProcess, server_id: str) -> tuple[str, str]:
+    """As after virsh detach-disk."""
+    volume = VolumeConnection(attachment_id=new_id(), volume_id=new_id(), connection={"driver_volume_type": "fake", "data": {}})
+    record = cloud.compute_host.records.get(server_id)
+    assert record is not None
+    disks = (*record.guest.disks, GuestDisk(source=DiskSource.VOLUME, size_mb=1024, volume=volume))
+    cloud.compute_host.records.put(dataclasses.replace(record, guest=dataclasses.replace(record.guest, disks=disks)))
+    return compute_audit.VOLUME_NOT_ATTACHED, server_id
+
+
 def port_of_nothing(cloud: OneProcess, server_id: str) -> tuple[str, str]:
     del server_id
     lost = new_id()
@@ -332,7 +350,7 @@ def task_without_action(cloud: OneProcess, server_id: str) -> tuple[str, str]:
     return kinds.TASK_WITHOUT_ACTION.name, server_id
 
 
-REPORTED = (server_without_claim, claim_size, unknown_server, guest_missing, network_missing, power, guest_not_defined, guest_without_record,
+REPORTED = (server_without_claim, claim_size, unknown_server, guest_missing, network_missing, power, guest_not_defined, guest_without_record, volume_without_record, volume_not_attached,
             port_of_nothing, floating_ips_port_of_nothing, port_binding, address_twice, floating_ip_target, task_without_action)
 
 
@@ -422,5 +440,6 @@ def test_docs_describe_every_kind() -> None:
 
 def test_the_conductor_knows_every_kind_that_workers_find() -> None:
     assert {binary: set(of_worker) for binary, of_worker in kinds.OF_WORKERS.items()} == {
-        "nova-compute": {compute_audit.GUEST_WITHOUT_RECORD, compute_audit.GUEST_NOT_DEFINED, compute_audit.DISKS_WITHOUT_RECORD},
+        "nova-compute": {compute_audit.GUEST_WITHOUT_RECORD, compute_audit.GUEST_NOT_DEFINED, compute_audit.DISKS_WITHOUT_RECORD,
+                         compute_audit.VOLUME_WITHOUT_RECORD, compute_audit.VOLUME_NOT_ATTACHED},
         "nova-network": {network_audit.NETWORK_NOT_MADE, network_audit.DEVICE_WITHOUT_RECORD, network_audit.FORWARDING_ENTRIES}}

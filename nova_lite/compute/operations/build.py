@@ -17,6 +17,7 @@ from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, OwnedGuests
 from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
+from nova_lite.values import guest_disk
 
 LOG = logging.getLogger(__name__)
 # Waiting builds look this often whether their server was destroyed meanwhile.
@@ -62,6 +63,8 @@ class Build:
         driver.guests.destroy(server_id)
         fail("destroy.disks.before")
         driver.disks.remove(server_id)
+        for disk in guest_disk.volumes(record.guest.disks).values() if record else ():
+            driver.volumes.forget(disk)
         fail("destroy.record.before")
         records.remove(server_id)
         self._host.reports.forget(server_id)
@@ -101,7 +104,7 @@ class Build:
             operation.check()
             fail("build.finish.before")
             undo.pop_all()
-        operation.record = Record(guest=guest, phase=Phase.BUILT)
+        operation.record = Record(guest=guest, phase=Phase.BUILT, subjects_since=operation.order)
 
     def _undo(self, guest: Guest) -> None:
         """What cannot be removed now stays written down as being destroyed, for recovery or the next destroy."""
@@ -115,9 +118,9 @@ class Build:
         known = operation.record
         if known and (known.phase is Phase.DESTROYING or _disks_of(known.guest) != _disks_of(guest)):
             self.remove(guest.server_id, known)
-        operation.put(Record(guest=guest, phase=Phase.BUILDING))
+        operation.put(Record(guest=guest, phase=Phase.BUILDING, subjects_since=operation.order))
 
 
 def _disks_of(guest: Guest) -> tuple[object, ...]:
-    """What a guest's disks depend on."""
-    return guest.image.id, guest.image.checksum, guest.disks
+    """What the files of a guest's disks depend on."""
+    return guest.image.id, guest.image.checksum, tuple(disk for disk in guest.disks if not disk.is_volume)

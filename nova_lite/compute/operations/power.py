@@ -11,7 +11,7 @@ from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
 
 # Operations that wait for the guest, or for its memory on its way to or from the disk.
-_INTERRUPTED_BY_A_HARD_REBOOT = frozenset({"reboot", "pause", "unpause", "suspend", "resume"})
+_INTERRUPTED_BY_A_HARD_REBOOT = frozenset({"reboot", "pause", "unpause", "suspend", "resume", "detach_volume"})
 
 
 class Power:

@@ -30,9 +30,9 @@ class Rebuild:
             fail("rebuild.clear_disks.before")
             driver.disks.clear(guest.server_id, keeps_ephemeral=keeps_ephemeral)
             # Only now: a guest that is being built and runs is taken for built, after a crash.
-            operation.put(Record(guest=guest, phase=Phase.BUILDING, desired_power=desired))
+            operation.put(_anew(operation, guest, desired))
             self._make(operation, guest, is_on=is_on)
-            operation.record = Record(guest=guest, phase=Phase.BUILT)
+            operation.record = dataclasses.replace(_anew(operation, guest, desired), phase=Phase.BUILT)
 
     def rescue(
         self, ctxt: Context, *, server_id: str, order: Order, image: Image, documents: dict[str, str] | None = None
@@ -113,3 +113,11 @@ class Rebuild:
         else:
             driver.guests.define(guest)
         fail("rebuild.finish.before")
+
+
+def _anew(operation: Operation, guest: Guest, desired: DesiredPower) -> Record:
+    """Of a guest that is being built in place of the one that was here: attachments under way go on."""
+    known = operation.record
+    return Record(
+        guest=guest, phase=Phase.BUILDING, desired_power=desired, subjects=known.subjects if known else {},
+        subjects_since=known.subjects_since if known else operation.order)

@@ -12,6 +12,7 @@ from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, GuestSize
 from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
+from nova_lite.values import guest_disk
 
 _OFF = (Power.NOSTATE, Power.SHUTDOWN, Power.CRASHED)
 
@@ -24,7 +25,7 @@ class Resize:
 
     def prepare_resize(self, ctxt: Context, *, server_id: str, order: Order, resize_id: int) -> None:
         with self._host.operation(ctxt, server_id, order, "prepare_resize") as operation:
-            record = _here(operation)
+            record = operation.here()
             if record.phase is not Phase.RESIZING or record.resized_by != resize_id:
                 self._begin(operation, record, resize_id)
             fail("resize.stop.before")
@@ -38,7 +39,7 @@ class Resize:
         self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool
     ) -> None:
         with self._host.operation(ctxt, server_id, order, "finish_resize", desired=_desired(is_on=is_on)) as operation:
-            record = _here(operation)
+            record = operation.here()
             if record.phase is Phase.RESIZING and record.resized_by == resize_id:
                 guest = _sized(record.guest, size)
                 fail("resize.make_disks.before")
@@ -53,7 +54,7 @@ class Resize:
         self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool
     ) -> None:
         with self._host.operation(ctxt, server_id, order, "revert_resize") as operation:
-            record = _here(operation)
+            record = operation.here()
             if record.resized_by != resize_id:
                 return
             guest = _sized(record.guest, size)
@@ -73,7 +74,7 @@ class Resize:
 
     def confirm_resize(self, ctxt: Context, *, server_id: str, order: Order) -> None:
         with self._host.operation(ctxt, server_id, order, "confirm_resize") as operation:
-            record = _here(operation)
+            record = operation.here()
             fail("confirm_resize.discard_disks.before")
             self._host.driver.disks.discard(server_id)
             fail("confirm_resize.finish.before")
@@ -95,19 +96,11 @@ class Resize:
             self._host.driver.power.start(guest)
 
 
-def _here(operation: Operation) -> Record:
-    """The record of a guest that is here, also in the middle of a resize.
-
-    :raises errors.HypervisorFailed: it is not.
-    """
-    record = operation.record
-    return record if record is not None and record.phase is Phase.RESIZING else operation.built()
-
-
 def _desired(*, is_on: bool) -> DesiredPower:
     return DesiredPower.ON if is_on else DesiredPower.OFF
 
 
 def _sized(guest: Guest, size: GuestSize) -> Guest:
+    """The guest in that size, with the volumes that it has now: one may have come since the size was sent."""
     return dataclasses.replace(
-        guest, vcpus=size.vcpus, ram_mb=size.ram_mb, disks=size.disks, extra_specs=size.extra_specs)
+        guest, vcpus=size.vcpus, ram_mb=size.ram_mb, disks=guest_disk.with_local(guest.disks, size.disks), extra_specs=size.extra_specs)

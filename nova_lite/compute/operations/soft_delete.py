@@ -12,7 +12,7 @@ from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
 
 # Operations that wait for the guest; memory on its way to or from the disk is kept.
-_INTERRUPTED_BY_A_SOFT_DELETE = frozenset({"reboot", "stop", "change_password"})
+_INTERRUPTED_BY_A_SOFT_DELETE = frozenset({"reboot", "stop", "change_password", "detach_volume"})
 
 
 class SoftDelete:

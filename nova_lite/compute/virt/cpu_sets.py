@@ -14,6 +14,7 @@ from nova_lite import errors
 from nova_lite.hardware import topology
 from nova_lite.rpc.compute import GuestPlacement
 from nova_lite.values.hardware import CpuPolicy, NumaNode
+from nova_lite.values.instance_metadata import DevicePlace
 
 _CPUS = Path("/sys/devices/system/cpu")
 _NODES = Path("/sys/devices/system/node")
@@ -166,9 +167,11 @@ def _on_one_node(ordered: list[int], needed: int, layout: Layout) -> list[int]:
     return fitting + [cpu for cpu in ordered if cpu not in fitting]
 
 
-def as_placement(own: CpuPinning, layout: Layout, *, page_kib: int | None, nics: dict[str, str]) -> GuestPlacement:
+def as_placement(
+    own: CpuPinning, layout: Layout, *, page_kib: int | None, nics: dict[str, str], disks: dict[str, DevicePlace]
+) -> GuestPlacement:
     """As the API shows it; `page_kib` None: the kernel's ordinary pages."""
     return GuestPlacement(
         pins={str(guest): cpu for guest, cpu in own.cpus.items()},
         nodes={str(guest): layout.node_of.get(cpu, 0) for guest, cpu in own.cpus.items()},
-        page_kib=page_kib or os.sysconf("SC_PAGE_SIZE") >> 10, nics=nics)
+        page_kib=page_kib or os.sysconf("SC_PAGE_SIZE") >> 10, nics=nics, disks=disks)

@@ -74,7 +74,9 @@ OF_WORKERS = {
     COMPUTE: {kind.name: kind for kind in (
         _reported("guest_without_record", "delete the server if a row has it; else end the guest with virsh destroy and undefine, once its disks are saved"),
         _reported("guest_not_defined", "openstack server reboot --hard SERVER defines the guest again, and so does a restart of nova-compute"),
-        _reported("disks_without_record", "save the files if a server may need them, then remove the directory"))},
+        _reported("disks_without_record", "save the files if a server may need them, then remove the directory"),
+        _reported("volume_without_record", "openstack server reboot --hard SERVER takes the volume out of the guest"),
+        _reported("volume_not_attached", "openstack server reboot --hard SERVER puts the volume into the guest"))},
     NETWORK: {kind.name: kind for kind in (
         _reported("network_not_made", "nova-network makes it again within [network] check_interval"),
         _reported("device_without_record", "if no other cloud on this machine has the network: ip link delete NAME, ip netns delete NAME"),

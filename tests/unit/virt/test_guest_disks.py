@@ -92,7 +92,7 @@ def test_disks_have_files_serials_and_buses_of_their_own(builder: Builder) -> No
     assert all(f"{SERVER}/{name}" in text for name in ("disk\"", "disk.eph0", "disk.swap", "disk.eph1", "disk.eph2"))
 
 
-def test_a_volume_is_refused(builder: Builder) -> None:
+def test_a_volume_that_is_not_connected_is_refused(builder: Builder) -> None:
     guest = dataclasses.replace(builder.guest(), disks=(GuestDisk(source=DiskSource.VOLUME, size_mb=64, boot_index=0),))
     with pytest.raises(ValueError, match="volume"):
         builder.xml(guest)

@@ -11,6 +11,7 @@ import pytest
 from nova_lite import errors
 from nova_lite.compute.virt.libvirt.events import DomainEvents
 from nova_lite.compute.virt.libvirt.power import LibvirtPower
+from nova_lite.compute.virt.libvirt.storage.io_errors import IoErrors
 from nova_lite.lifecycle.servers import Power
 
 SERVER = "6c9b1a52-0000-4000-8000-000000000001"
@@ -25,7 +26,8 @@ def power(*, goes_off: bool) -> LibvirtPower:
             events.publish(SERVER, Power.SHUTDOWN)
         raise errors.HypervisorFailed(host="node1", action=action, reason="Unable to read from monitor: Connection reset by peer")
 
-    return LibvirtPower(cast(Any, SimpleNamespace(run=run)), events)
+    domains = cast(Any, SimpleNamespace(run=run))
+    return LibvirtPower(domains, events, IoErrors(domains), cast(Any, None))
 
 
 def test_a_guest_that_goes_off_while_it_is_stopped_is_stopped() -> None:

@@ -20,10 +20,11 @@ from nova_lite.compute.virt.driver.images import Check, ImageDriver
 from nova_lite.compute.virt.driver.nics import NicDriver
 from nova_lite.compute.virt.driver.power import PowerDriver
 from nova_lite.compute.virt.driver.snapshots import SnapshotDriver
+from nova_lite.compute.virt.driver.volumes import VolumeDriver
 
 __all__ = [
     "Capabilities", "Check", "ConsoleDriver", "DiskDriver", "Driver", "GuestDriver", "HostDriver", "ImageDriver",
-    "NicDriver", "PowerDriver", "PowerListener", "SnapshotDriver",
+    "NicDriver", "PowerDriver", "PowerListener", "SnapshotDriver", "VolumeDriver",
 ]
 
 
@@ -68,3 +69,6 @@ class Driver(Protocol):
 
     @property
     def snapshots(self) -> SnapshotDriver: ...
+
+    @property
+    def volumes(self) -> VolumeDriver: ...

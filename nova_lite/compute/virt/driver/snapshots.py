@@ -16,6 +16,8 @@ class SnapshotDriver(Protocol):
         """Copy the root disk as of one moment into a qcow2 image without a backing file, in any power state.
 
         The guest keeps running, and the copy is kept until it is removed. What `check` raises ends the copying.
+
+        :raises errors.HypervisorFailed: also when the root disk is a volume.
         """
 
     def open(self, server_id: str, snapshot_id: str) -> BinaryIO:

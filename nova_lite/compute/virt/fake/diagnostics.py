@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import string
+
 from nova_lite.rpc.compute import Guest
 from nova_lite.rpc.diagnostics import DiskUse, GuestDiagnostics, NicUse
 
@@ -23,7 +25,7 @@ def of(guest: Guest) -> GuestDiagnostics:
                 "rss": used_mb << 10},
         disks=tuple(DiskUse(
             name=f"vd{letter}", read_bytes=_READ, read_requests=_READ >> 14, write_bytes=_WRITTEN,
-            write_requests=_WRITTEN >> 14) for letter in "abcd"[:disks]),
+            write_requests=_WRITTEN >> 14) for letter in string.ascii_lowercase[:disks]),
         nics=tuple(NicUse(
             name=nic.tap, mac=nic.mac, rx_octets=_PACKETS * 600, rx_packets=_PACKETS, rx_errors=0, rx_drop=0,
             tx_octets=_PACKETS * 200, tx_packets=_PACKETS, tx_errors=0, tx_drop=0) for nic in guest.nics))

@@ -99,6 +99,8 @@ class FakeSnapshots:
     def take(self, guest: Guest, snapshot_id: str, *, check: Check) -> None:
         check()
         fake = self._state.get(guest.server_id, "make a snapshot")
+        if not guest_disk.image_is_used(guest.disks):
+            raise refused(fake, "make a snapshot", "the guest boots from a volume, whose snapshots its storage makes")
         fake.snapshots[snapshot_id] = empty_qcow2((guest_disk.root_size_mb(guest.disks) or 1024) << 20)
 
     def open(self, server_id: str, snapshot_id: str) -> BinaryIO:

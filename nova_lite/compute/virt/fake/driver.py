@@ -12,6 +12,7 @@ from nova_lite.compute.virt.fake.guests import FakeGuests
 from nova_lite.compute.virt.fake.host import FakeHost
 from nova_lite.compute.virt.fake.power import FakePower
 from nova_lite.compute.virt.fake.state import FakeState
+from nova_lite.compute.virt.fake.volumes import FakeVolumes
 
 
 class FakeDriver:
@@ -29,3 +30,4 @@ class FakeDriver:
         self.nics = FakeNics(state)
         self.consoles = FakeConsoles(state)
         self.snapshots = FakeSnapshots(state)
+        self.volumes = FakeVolumes(state)

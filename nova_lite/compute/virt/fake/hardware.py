@@ -16,7 +16,9 @@ from nova_lite.hardware import requirements, resource_request
 from nova_lite.rpc.compute import Guest, GuestPlacement
 from nova_lite.rpc.conductor import HostCapabilities, HostNumaNode, Inventory
 from nova_lite.runtime.ttl_cache import TtlCache
+from nova_lite.values import guest_disk
 from nova_lite.values.hardware import Hardware
+from nova_lite.values.instance_metadata import DevicePlace
 
 _PAGE_KIB = 2048
 _TRAITS = (
@@ -84,7 +86,8 @@ def placement(guest: Guest, own: CpuPinning) -> GuestPlacement:
     is_huge = size not in (None, "small", "any", 4)
     return cpu_sets.as_placement(
         own, cpu_sets.Layout(), page_kib=(size if isinstance(size, int) else _PAGE_KIB) if is_huge else None,
-        nics={nic.mac: f"0000:00:{slot:02x}.0" for slot, nic in enumerate(guest.nics, start=3)})
+        nics={nic.mac: f"0000:00:{slot:02x}.0" for slot, nic in enumerate(guest.nics, start=3)},
+        disks={serial: DevicePlace("pci", f"0000:01:{slot:02x}.0") for slot, serial in enumerate(guest_disk.serials(guest.disks))})
 
 
 def _hardware(guest: Guest) -> Hardware:

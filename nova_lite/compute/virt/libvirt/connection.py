@@ -160,7 +160,19 @@ class Connection:
             None, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
             lambda conn, domain, state, reason, opaque: self._agent_changed(domain.UUIDString(), state), None,
         )
+        made.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+            lambda conn, domain, alias, opaque: self._events.on_device_removed(domain.UUIDString()), None,
+        )
+        made.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR,
+            lambda conn, domain, path, alias, action, opaque: self._io_failed(domain.UUIDString(), action), None,
+        )
         return made
+
+    def _io_failed(self, server_id: str, action: int) -> None:
+        if action == libvirt.VIR_DOMAIN_EVENT_IO_ERROR_PAUSE:
+            self._events.on_io_error(server_id)
 
     def _agent_changed(self, server_id: str, state: int) -> None:
         if state == libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED:

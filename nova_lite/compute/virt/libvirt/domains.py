@@ -16,10 +16,11 @@ from nova_lite.compute.virt.libvirt.domain_builder import DomainBuilder
 from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.compute.virt.libvirt.events import power_of_state
 from nova_lite.compute.virt.libvirt.hardware import cpu_pinning
-from nova_lite.compute.virt.libvirt.storage import vtpm
+from nova_lite.compute.virt.libvirt.storage import volume_secrets, vtpm
 from nova_lite.compute.virt.libvirt.xml.domain import NAMESPACE, hardware_of, owner_of
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
+from nova_lite.values import guest_disk
 
 _T = TypeVar("_T")
 _DESTROY_TRIES = 3
@@ -84,6 +85,12 @@ class Domains:
                     raise
         return powers
 
+    def list_stopped(self, conn: Any) -> list[str]:  # libvirt has no types
+        """Ids of the servers whose guests an error of their storage has stopped."""
+        paused = [server_id for server_id, power in self.list_ours(conn).items() if power is Power.PAUSED]
+        return [server_id for server_id in paused
+                if (domain := self.find(conn, server_id)) is not None and is_stopped_by_storage(domain)]
+
     def define(self, conn: Any, guest: Guest) -> Any:  # libvirt has no types
         """The guest's domain, defined anew unless it runs.
 
@@ -101,6 +108,12 @@ class Domains:
                 vtpm.define_secret(conn, self._env.directory(guest.server_id), guest.server_id)
             except OSError as error:
                 raise self._env.failed("keep the key of a TPM", error) from error
+        try:
+            for disk in guest_disk.volumes(guest.disks).values():
+                if disk.volume:
+                    volume_secrets.define(conn, disk.volume)
+        except ValueError as error:
+            raise self._env.failed("make such a guest", error) from error
         with self._pinning:
             try:
                 pinning = cpu_pinning.choose(
@@ -118,6 +131,11 @@ def power_of(domain: Any) -> Power:  # libvirt has no types
     state, reason = domain.state()
     is_off = state == libvirt.VIR_DOMAIN_SHUTOFF
     return power_of_state(state, reason, has_saved_memory=is_off and bool(domain.hasManagedSaveImage()))
+
+
+def is_stopped_by_storage(domain: Any) -> bool:  # libvirt has no types
+    """Whether the domain is paused by an error of its storage, and by nothing else."""
+    return tuple(domain.state()) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR)
 
 
 def power_off(domain: Any) -> None:  # libvirt has no types

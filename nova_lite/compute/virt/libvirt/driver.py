@@ -19,7 +19,11 @@ from nova_lite.compute.virt.libvirt.nics import LibvirtNics
 from nova_lite.compute.virt.libvirt.power import LibvirtPower
 from nova_lite.compute.virt.libvirt.storage.guest_disks import LibvirtDisks
 from nova_lite.compute.virt.libvirt.storage.images import LibvirtImages
+from nova_lite.compute.virt.libvirt.storage.io_errors import IoErrors
 from nova_lite.compute.virt.libvirt.storage.snapshots import LibvirtSnapshots
+from nova_lite.compute.virt.libvirt.storage.volume_check import VolumeCheck
+from nova_lite.compute.virt.libvirt.unplug import Unplug
+from nova_lite.compute.virt.libvirt.volumes import LibvirtVolumes
 
 
 class LibvirtDriver:
@@ -38,10 +42,12 @@ class LibvirtDriver:
             env.bases, host=env.host, idle_timeout_s=conf.compute.image_timeout,
             convert_timeout_s=conf.compute.image_convert_timeout)
         self.guests = LibvirtGuests(env, self.domains, events)
-        self.power = LibvirtPower(self.domains, events)
+        io_errors, check, unplug = IoErrors(self.domains), VolumeCheck(env), Unplug(env, self.domains, events)
+        self.power = LibvirtPower(self.domains, events, io_errors, check)
         self.images = LibvirtImages(env, cache)
         self.disks = LibvirtDisks(env, cache, self.guests)
-        self.nics = LibvirtNics(env, self.domains)
+        self.nics = LibvirtNics(self.domains, unplug)
+        self.volumes = LibvirtVolumes(env, self.domains, unplug, check)
         self.consoles = LibvirtConsoles(env, self.domains)
         self.snapshots = LibvirtSnapshots(env, self.domains, cache)
-        self.host = LibvirtHost(env, connection, self.guests, events, cache, self.snapshots)
+        self.host = LibvirtHost(env, connection, self.guests, events, cache, self.snapshots, io_errors)

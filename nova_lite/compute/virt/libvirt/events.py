@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import libvirt
 
@@ -59,10 +59,11 @@ def power_of_state(state: int, reason: int, *, has_saved_memory: bool) -> Power:
 
 @dataclasses.dataclass(frozen=True)
 class DomainEvent:
-    """A guest changed to `power`, or (None) restarted by itself, or (`is_agent`) its agent connected."""
+    """A guest changed to `power`, or (None) restarted by itself, or (`is_agent`) its agent connected, or (`is_device`) released a device."""
 
     power: Power | None
     is_agent: bool = False
+    is_device: bool = False
 
     @property
     def is_off(self) -> bool:
@@ -70,7 +71,7 @@ class DomainEvent:
 
     @property
     def is_restart(self) -> bool:
-        return self.power is None and not self.is_agent
+        return self.power is None and not (self.is_agent or self.is_device)
 
 
 class DomainEvents:
@@ -80,10 +81,11 @@ class DomainEvents:
         self._lock = threading.Lock()
         self._queues: dict[str, list[queue.SimpleQueue[DomainEvent]]] = {}
         self._on_power: PowerListener = lambda server_id, power: None
+        self._on_io_error: Callable[[str], None] = lambda server_id: None
 
-    def subscribe(self, on_power: PowerListener) -> None:
-        """Call `on_power` for each change of power from now on."""
-        self._on_power = on_power
+    def subscribe(self, on_power: PowerListener, *, on_io_error: Callable[[str], None] = lambda server_id: None) -> None:
+        """Call `on_power` for each change of power from now on, and `on_io_error` for each guest that its storage stops."""
+        self._on_power, self._on_io_error = on_power, on_io_error
 
     @contextlib.contextmanager
     def listen(self, server_id: str) -> Iterator[queue.SimpleQueue[DomainEvent]]:
@@ -117,6 +119,14 @@ class DomainEvents:
     def on_agent_connected(self, server_id: str) -> None:
         """libvirt's callback VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, when the agent in the guest has connected."""
         self._put(server_id, DomainEvent(None, is_agent=True))
+
+    def on_device_removed(self, server_id: str) -> None:
+        """libvirt's callback VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: the guest released a device."""
+        self._put(server_id, DomainEvent(None, is_device=True))
+
+    def on_io_error(self, server_id: str) -> None:
+        """libvirt's callback VIR_DOMAIN_EVENT_ID_IO_ERROR, of a guest that was paused."""
+        self._on_io_error(server_id)
 
     def _put(self, server_id: str, event: DomainEvent) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.compute.virt.libvirt.events import DomainEvents
 from nova_lite.compute.virt.libvirt.hardware import cpu_pinning
 from nova_lite.compute.virt.libvirt.storage import vtpm
+from nova_lite.compute.virt.libvirt.xml import addresses
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, GuestPlacement
 from nova_lite.rpc.diagnostics import GuestDiagnostics
@@ -60,11 +61,12 @@ class LibvirtGuests:
         def read(conn: Any) -> GuestPlacement:
             domain = self._domains.get(conn, guest.server_id)
             inactive = devices_of(domain, flags=libvirt.VIR_DOMAIN_XML_INACTIVE)
+            described = devices_of(domain)
             page = inactive.find("memoryBacking/hugepages/page")
             return cpu_sets.as_placement(
                 cpu_pinning.of_domain(inactive), cpu_sets.layout(),
                 page_kib=int(page.get("size", "0")) if page is not None else None,
-                nics=nics.pci_addresses(devices_of(domain)))
+                nics=nics.pci_addresses(described), disks=addresses.of_disks(described))
 
         return self._domains.run("read a guest's placement", read)
 

@@ -14,6 +14,7 @@ from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.compute.virt.libvirt.events import DomainEvents
 from nova_lite.compute.virt.libvirt.guests import LibvirtGuests
 from nova_lite.compute.virt.libvirt.hardware import capability_probe, host_capabilities
+from nova_lite.compute.virt.libvirt.storage.io_errors import IoErrors
 from nova_lite.compute.virt.libvirt.storage.snapshots import LibvirtSnapshots
 from nova_lite.rpc.compute import Guest
 from nova_lite.rpc.conductor import Inventory
@@ -24,17 +25,19 @@ class LibvirtHost:
 
     def __init__(  # one for each thing that is opened or cleaned
         self, env: Environment, connection: Connection, guests: LibvirtGuests, events: DomainEvents, cache: ImageCache,
-        snapshots: LibvirtSnapshots,
+        snapshots: LibvirtSnapshots, io_errors: IoErrors,
     ) -> None:
         self._env, self._connection, self._guests, self._events = env, connection, guests, events
-        self._cache, self._snapshots = cache, snapshots
+        self._cache, self._snapshots, self._io_errors = cache, snapshots, io_errors
 
     def open(self, on_power: PowerListener) -> None:
         self._env.probe()
-        self._events.subscribe(on_power)
+        self._events.subscribe(on_power, on_io_error=self._io_errors.see)
+        self._io_errors.start()
         self._connection.open(on_connected=self._publish_states)
 
     def close(self) -> None:
+        self._io_errors.stop()
         self._connection.close()
 
     def check(self, action: str) -> None:
@@ -69,3 +72,4 @@ class LibvirtHost:
         """Events were missed while libvirt was away."""
         for server_id, power in self._guests.list_ours().items():
             self._events.publish(server_id, power)
+        self._io_errors.see_all()

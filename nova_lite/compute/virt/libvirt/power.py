@@ -15,6 +15,8 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.compute.virt.libvirt.domains import Domains, power_of, power_off
 from nova_lite.compute.virt.libvirt.events import DomainEvent, DomainEvents
+from nova_lite.compute.virt.libvirt.storage.io_errors import IoErrors
+from nova_lite.compute.virt.libvirt.storage.volume_check import VolumeCheck
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
 
@@ -29,8 +31,8 @@ _SAVE_S = 600.0
 class LibvirtPower:
     """See nova_lite.compute.virt.driver.power."""
 
-    def __init__(self, domains: Domains, events: DomainEvents) -> None:
-        self._domains, self._events = domains, events
+    def __init__(self, domains: Domains, events: DomainEvents, io_errors: IoErrors, volumes: VolumeCheck) -> None:
+        self._domains, self._events, self._io_errors, self._volumes = domains, events, io_errors, volumes
 
     def state(self, server_id: str) -> Power:
         return self._domains.run("read a guest's state", lambda conn: power_of(self._domains.find(conn, server_id)))
@@ -41,6 +43,8 @@ class LibvirtPower:
             if domain is None or not domain.isActive():
                 self._domains.define(conn, guest).create()
 
+        if self.state(guest.server_id) not in (Power.RUNNING, Power.PAUSED):
+            self._volumes.guest(guest)
         self._domains.run("start the guest", work, timeout_s=_SAVE_S)
 
     def stop(self, server_id: str, *, timeout_s: float) -> None:
@@ -65,9 +69,11 @@ class LibvirtPower:
                 domain.managedSaveRemove()
             self._domains.define(conn, guest).create()
 
+        self._volumes.guest(guest)
         self._domains.run("reboot the guest", work)
 
     def pause(self, server_id: str) -> None:
+        self._io_errors.forget(server_id)
         self._change(server_id, "pause the guest", Power.PAUSED, lambda domain: domain.suspend())
 
     def unpause(self, server_id: str) -> None:

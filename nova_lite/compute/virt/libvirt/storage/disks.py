@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nova_lite.compute.images import Base
-from nova_lite.values.guest_disk import DiskSource, GuestDisk
+from nova_lite.values import guest_disk
+from nova_lite.values.guest_disk import GuestDisk
 from nova_lite.worker import commands, qemu_img
 
 ROOT, EPHEMERAL, SWAP, CONFIG = "disk", "disk.eph", "disk.swap", "disk.config"
@@ -30,21 +31,22 @@ class DiskFile:
 
 
 def files_of(disks: Iterable[GuestDisk]) -> tuple[DiskFile, ...]:
-    """The files of these disks, in their order.
+    """The files of these disks, in their order; volumes have none here.
 
-    :raises ValueError: one of them is a volume, which no host here attaches.
+    :raises ValueError: one of them is a volume without a connection.
     """
-    found, ephemeral = [], itertools.count()
-    for disk in disks:
-        if disk.source is DiskSource.VOLUME:
-            raise ValueError("a disk is a volume, and this host attaches none")
-        if disk.is_root:
-            found.append(DiskFile(disk, ROOT, "qcow2", "root"))
+    found = []
+    everything = tuple(disks)
+    for disk, serial in zip(everything, guest_disk.serials(everything), strict=True):
+        if disk.is_volume:
+            if disk.volume is None:
+                raise ValueError("a disk is a volume that is not connected to this host")
+        elif disk.is_root:
+            found.append(DiskFile(disk, ROOT, "qcow2", serial))
         elif disk.is_swap:
-            found.append(DiskFile(disk, SWAP, "raw", "swap0"))
+            found.append(DiskFile(disk, SWAP, "raw", serial))
         else:
-            number = next(ephemeral)
-            found.append(DiskFile(disk, f"{EPHEMERAL}{number}", "raw", f"ephemeral{number}"))
+            found.append(DiskFile(disk, serial.replace("ephemeral", EPHEMERAL), "raw", serial))
     return tuple(found)
 
 
@@ -86,6 +88,15 @@ def cache_mode(instances: Path) -> str:
         return "writeback"
     finally:
         probe.unlink(missing_ok=True)
+    return "none"
+
+
+def cache_of(path: Path) -> str:
+    """As `cache_mode`, for a file that exists; one that cannot be opened now may be there when the guest needs it."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT))
+    except OSError as error:
+        return "writeback" if error.errno == errno.EINVAL else "none"
     return "none"
 
 

@@ -12,6 +12,7 @@ from nova_lite.compute.virt.libvirt.guests import LibvirtGuests
 from nova_lite.compute.virt.libvirt.storage import config_drive, disks, resized_disks
 from nova_lite.compute.virt.libvirt.storage.disk_list import RESCUE, RESCUE_CONFIG
 from nova_lite.rpc.compute import Guest
+from nova_lite.values import guest_disk
 from nova_lite.values.guest_disk import DiskSource
 from nova_lite.values.instance_metadata import names_devices, with_places, with_random_seed
 
@@ -37,9 +38,10 @@ class LibvirtDisks:
 
     def make_config_drive(self, guest: Guest) -> None:
         documents = guest.documents
-        if names_devices(documents):  # libvirt gives NICs their PCI addresses when it defines the guest
+        if names_devices(documents):  # libvirt gives devices their addresses when it defines the guest
             self._guests.define(guest)
-            documents = with_places(documents, self._guests.placement(guest).nics)
+            placement = self._guests.placement(guest)
+            documents = with_places(documents, placement.nics, placement.disks)
         seeded = with_random_seed(documents)
         name = disks.CONFIG if guest.rescue is None else RESCUE_CONFIG
         with self._env.failing("make the config drive"):
@@ -69,9 +71,9 @@ class LibvirtDisks:
             resized_disks.set_aside(self._env.directory(server_id))
 
     def resize(self, guest: Guest) -> None:
-        base = self._cache.get(guest.image)
+        base = self._cache.get(guest.image).path if guest_disk.image_is_used(guest.disks) else None
         with self._env.failing("resize disks"):
-            resized_disks.make(self._env.directory(guest.server_id), guest, base=base.path)
+            resized_disks.make(self._env.directory(guest.server_id), guest, base=base)
 
     def restore(self, guest: Guest) -> None:
         with self._env.failing("restore disks"):

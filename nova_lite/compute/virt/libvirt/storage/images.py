@@ -23,7 +23,8 @@ class LibvirtImages:
         reason = capability_check.missing(hardware_of(guest), ram_mb=guest.ram_mb, arch=env.arch, conf=env.conf)
         if reason is not None:
             raise env.failed("make such a guest", reason)
-        self._cache.fetch(guest.image, max_bytes=guest_disk.root_size_mb(guest.disks) << 20 or None, check=check)
+        if guest_disk.image_is_used(guest.disks):
+            self._cache.fetch(guest.image, max_bytes=guest_disk.root_size_mb(guest.disks) << 20 or None, check=check)
 
     def cache(self, image: Image) -> None:
         self._cache.fetch(image, max_bytes=None, check=lambda: None)

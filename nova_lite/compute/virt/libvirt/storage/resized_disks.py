@@ -31,10 +31,10 @@ def set_aside(directory: Path) -> None:
     sync_directory(directory)
 
 
-def make(directory: Path, guest: Guest, *, base: Path) -> None:
+def make(directory: Path, guest: Guest, *, base: Path | None) -> None:
     """Make disks in the guest's sizes with the content of the old ones; swap space is made empty.
 
-    `base`: the raw file that the root disk is an overlay on.
+    `base`: the raw file that the root disk is an overlay on; None: the guest has no such disk.
 
     :raises ValueError: a disk would have to shrink.
     """

@@ -20,6 +20,7 @@ from nova_lite.compute.virt.libvirt.domains import Domains, devices_of
 from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.compute.virt.libvirt.storage import disks
 from nova_lite.rpc.compute import Guest
+from nova_lite.values import guest_disk
 from nova_lite.worker import files, qemu_img
 
 LOG = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class LibvirtSnapshots:
         self._env, self._domains, self._cache = env, domains, cache
 
     def take(self, guest: Guest, snapshot_id: str, *, check: Check) -> None:
+        if not guest_disk.image_is_used(guest.disks):
+            raise self._env.failed("make a snapshot", "the guest boots from a volume, whose snapshots its storage makes")
         directory = self._env.make_directory(guest.server_id)
         target = _path_of(directory, snapshot_id)
         if target.exists():

@@ -11,13 +11,13 @@ from nova_lite.compute.virt.cpu_sets import NO_PINS, CpuPinning
 from nova_lite.compute.virt.libvirt.storage import vtpm
 from nova_lite.compute.virt.libvirt.xml import devices as xml_devices
 from nova_lite.compute.virt.libvirt.xml import disk_devices, firmware, nics, processor
-from nova_lite.compute.virt.libvirt.xml.disk_devices import Disk
+from nova_lite.compute.virt.libvirt.xml.disk_devices import Disk, VolumeDisk
 from nova_lite.compute.virt.libvirt.xml.elements import text
 from nova_lite.hardware import requirements
 from nova_lite.rpc.compute import Guest, Nic
 from nova_lite.values.hardware import Hardware
 
-__all__ = ["NAMESPACE", "Disk", "Machine", "domain_name", "domain_xml", "hardware_of", "nic_xml", "owner_of"]
+__all__ = ["NAMESPACE", "Disk", "Machine", "VolumeDisk", "domain_name", "domain_xml", "hardware_of", "nic_xml", "owner_of"]
 
 # Metadata elements of this namespace mark our domains; their owner distinguishes two clouds on one libvirt.
 NAMESPACE = "https://nova-lite.example/domain/1.0"
@@ -54,7 +54,7 @@ def hardware_of(guest: Guest) -> Hardware:
 
 
 def domain_xml(  # noqa: PLR0913 - each is of another origin
-    guest: Guest, machine: Machine, *, disks: tuple[Disk, ...], console_log: Path, serial_socket: Path | None = None,
+    guest: Guest, machine: Machine, *, disks: tuple[Disk | VolumeDisk, ...], console_log: Path, serial_socket: Path | None = None,
     pins: CpuPinning = NO_PINS, page_kib: int | None = None, name: str | None = None,
 ) -> str:
     """The domain of a guest with these disks, first the one that it boots.

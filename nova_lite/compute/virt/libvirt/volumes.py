@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes attached to domains, resized and detached: in the running one at once, and in what libvirt keeps of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import libvirt
+from oslo_utils import uuidutils
+
+from nova_lite.compute.virt.libvirt.domains import Domains, devices_of
+from nova_lite.compute.virt.libvirt.environment import Environment
+from nova_lite.compute.virt.libvirt.storage import disk_list, volume_secrets
+from nova_lite.compute.virt.libvirt.storage.volume_check import VolumeCheck
+from nova_lite.compute.virt.libvirt.unplug import CONFIG, LIVE, Find, Unplug, describe
+from nova_lite.compute.virt.libvirt.xml import disk_devices
+from nova_lite.compute.virt.libvirt.xml.domain import hardware_of
+from nova_lite.rpc.compute import Guest
+from nova_lite.values.guest_disk import GuestDisk, VolumeConnection
+
+
+class LibvirtVolumes:
+    """See nova_lite.compute.virt.driver.volumes. A domain's disk is found by its serial number, which is the volume's id."""
+
+    def __init__(self, env: Environment, domains: Domains, unplug: Unplug, check: VolumeCheck) -> None:
+        self._env, self._domains, self._unplug, self._check = env, domains, unplug, check
+
+    def attach(self, guest: Guest, disk: GuestDisk) -> None:
+        volume = _volume(disk)
+        if self._domains.run("look at the guest", lambda conn: self._must_open(conn, guest.server_id, volume)):
+            self._check.volume(volume)
+
+        def work(conn: Any) -> None:
+            domain = self._domains.find(conn, guest.server_id)
+            if domain is not None:
+                volume_secrets.define(conn, volume)
+                self._plug(domain, guest, disk)
+
+        with self._env.failing("attach a volume"):
+            self._domains.run("attach a volume", work)
+
+    def detach(self, server_id: str, disk: GuestDisk, *, timeout_s: float) -> None:
+        volume = _volume(disk)
+        self._unplug.detach(server_id, _of_volume(volume), what=f"volume {volume.volume_id}", timeout_s=timeout_s)
+        self.forget(disk)
+
+    def resize(self, server_id: str, disk: GuestDisk, *, size_gb: int) -> None:
+        volume, size = _volume(disk), size_gb << 30
+
+        def work(conn: Any) -> None:
+            domain = self._domains.find(conn, server_id)
+            found = _of_volume(volume)(describe(domain, LIVE)) if domain is not None and domain.isActive() else None
+            # One that is larger has grown again since; QEMU would cut it.
+            if found is not None and int(domain.blockInfo(_name(found))[0]) <= size:
+                domain.blockResize(_name(found), size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+        self._domains.run("resize a volume", work)
+
+    def forget(self, disk: GuestDisk) -> None:
+        self._domains.run("drop the secret of a volume", lambda conn: volume_secrets.undefine(conn, _volume(disk)))
+
+    def attached(self) -> dict[str, frozenset[str]]:
+        def work(conn: Any) -> dict[str, frozenset[str]]:
+            found = {}
+            for server_id in self._domains.list_ours(conn):
+                domain = self._domains.find(conn, server_id)
+                if domain is not None:
+                    serials = (disk.findtext("serial", "") for disk in devices_of(domain).iterfind("devices/disk"))
+                    found[server_id] = frozenset(serial for serial in serials if uuidutils.is_uuid_like(serial))
+            return found
+
+        return self._domains.run("list volumes", work)
+
+    def _must_open(self, conn: Any, server_id: str, volume: VolumeConnection) -> bool:
+        """Whether QEMU is to open the volume now."""
+        domain = self._domains.find(conn, server_id)
+        return domain is not None and bool(domain.isActive()) and _of_volume(volume)(describe(domain, LIVE)) is None
+
+    def _plug(self, domain: Any, guest: Guest, disk: GuestDisk) -> None:
+        """Where the disk is missing, under one name.
+
+        :raises ValueError: this host cannot reach the volume.
+        """
+        volume = _volume(disk)
+        states = [flag for flag, exists in ((LIVE, domain.isActive()), (CONFIG, domain.isPersistent())) if exists]
+        described = {flag: describe(domain, flag) for flag in states}
+        found = {flag: _of_volume(volume)(described[flag]) for flag in states}
+        known = next((_name(one) for one in found.values() if one is not None), None)
+        taken = {_name(one) for state in described.values() for one in state.iterfind("devices/disk")} - {known}
+        wanted = dataclasses.replace(disk, name=known or disk.name)
+        element = disk_devices.one(disk_list.volume_disk(wanted, volume, host=self._env.host), hardware_of(guest), taken=taken)
+        for flag in states:
+            if found[flag] is None:
+                domain.attachDeviceFlags(ET.tostring(element, encoding="unicode"), flag)
+
+
+def _volume(disk: GuestDisk) -> VolumeConnection:
+    assert disk.volume is not None
+    return disk.volume
+
+
+def _of_volume(volume: VolumeConnection) -> Find:
+    return lambda domain: next(
+        (disk for disk in domain.iterfind("devices/disk") if disk.findtext("serial") == volume.volume_id), None)
+
+
+def _name(disk: ET.Element) -> str:
+    target = disk.find("target")
+    return target.get("dev", "") if target is not None else ""

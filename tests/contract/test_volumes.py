@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every compute driver promises of volumes that come to a guest, grow there and leave it, and of those that it boots from."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import uuid
+from pathlib import Path
+
+import pytest
+
+from nova_lite import errors
+from nova_lite.compute.virt.libvirt.driver import LibvirtDriver
+from nova_lite.lifecycle.servers import Power
+from nova_lite.rpc.compute import Guest, Image
+from nova_lite.values import guest_disk
+from nova_lite.values.guest_disk import DiskSource, GuestDisk, VolumeConnection
+from nova_lite.worker import commands
+from tests.contract.test_compute_driver import Subject, _nothing_left, subject  # noqa: F401 - fixtures
+
+GIB = 1 << 30
+
+
+def volume(directory: Path, *, name: str | None = None, content: bytes = b"", **changes: object) -> GuestDisk:
+    """A raw file of one GiB, sparse, as a pool on this host connects it."""
+    volume_id = str(uuid.uuid4())
+    path = directory / f"volume-{volume_id}"
+    path.write_bytes(content)
+    os.truncate(path, GIB)
+    path.chmod(0o666)
+    connection = {"driver_volume_type": "local", "data": {"device_path": str(path), "format": "raw"}}
+    connected = VolumeConnection(attachment_id=str(uuid.uuid4()), volume_id=volume_id, connection=connection)
+    return dataclasses.replace(
+        GuestDisk(source=DiskSource.VOLUME, size_mb=1024, name=name, volume=connected), **changes)  # type: ignore[arg-type]
+
+
+def ids(disk: GuestDisk) -> tuple[str, str]:
+    assert disk.volume is not None
+    return disk.volume.volume_id, disk.volume.attachment_id
+
+
+def with_disk(guest: Guest, disk: GuestDisk) -> Guest:
+    return dataclasses.replace(guest, disks=guest_disk.with_volume(guest.disks, disk))
+
+
+def attached(subject: Subject, guest: Guest) -> set[str]:  # noqa: F811
+    return set(subject.driver.volumes.attached().get(guest.server_id, ()))
+
+
+def test_a_running_guest_gets_a_volume_at_once_and_it_may_be_requested_twice(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest, disk = subject.started(), volume(tmp_path)
+    subject.driver.volumes.attach(guest, disk)
+    subject.driver.volumes.attach(guest, disk)
+    assert attached(subject, guest) == {ids(disk)[0]}
+    subject.driver.power.stop(guest.server_id, timeout_s=0)
+    assert attached(subject, guest) == {ids(disk)[0]}
+    subject.driver.power.start(with_disk(guest, disk))
+    assert attached(subject, guest) == {ids(disk)[0]}
+
+
+def test_a_guest_that_is_off_gets_and_loses_a_volume(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest, disk = subject.started(), volume(tmp_path)
+    subject.driver.power.stop(guest.server_id, timeout_s=0)
+    subject.driver.volumes.attach(guest, disk)
+    assert attached(subject, guest) == {ids(disk)[0]}
+    for _ in range(2):
+        subject.driver.volumes.detach(guest.server_id, disk, timeout_s=5)
+    assert attached(subject, guest) == set()
+
+
+def test_of_two_volumes_the_one_that_is_meant_leaves(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest, one, other = subject.started(), volume(tmp_path, name="/dev/vdc"), volume(tmp_path, name="/dev/vdc")
+    subject.driver.power.stop(guest.server_id, timeout_s=0)
+    subject.driver.volumes.attach(guest, one)
+    subject.driver.volumes.attach(with_disk(guest, one), other)
+    subject.driver.volumes.detach(guest.server_id, one, timeout_s=5)
+    assert attached(subject, guest) == {ids(other)[0]}
+
+
+def test_what_a_guest_does_not_have_is_detached_and_resized_already(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest, disk = subject.started(), volume(tmp_path)
+    for server_id in (guest.server_id, str(uuid.uuid4())):
+        subject.driver.volumes.detach(server_id, disk, timeout_s=5)
+        subject.driver.volumes.resize(server_id, disk, size_gb=2)
+        subject.driver.volumes.forget(disk)
+    assert attached(subject, guest) == set()
+
+
+def test_a_guest_starts_with_its_volumes_and_its_disks_are_not_theirs(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    disk = volume(tmp_path)
+    guest = with_disk(subject.guest(), disk)
+    subject.prepare(guest)
+    subject.driver.power.start(guest)
+    assert attached(subject, guest) == {ids(disk)[0]}
+    subject.driver.guests.destroy(guest.server_id)
+    subject.driver.disks.remove(guest.server_id)
+    assert (tmp_path / f"volume-{ids(disk)[0]}").stat().st_size == GIB
+
+
+def from_volume(subject: Subject, disk: GuestDisk) -> Guest:  # noqa: F811
+    """A guest that boots it, and has no image that could be fetched."""
+    return dataclasses.replace(
+        subject.guest(), image=Image.of_volume({"hw_disk_bus": "virtio"}), disks=(dataclasses.replace(disk, boot_index=0),))
+
+
+def test_a_guest_boots_from_a_volume_without_an_image(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest = from_volume(subject, volume(tmp_path, name="/dev/vda"))
+    subject.prepare(guest)
+    subject.driver.power.start(guest)
+    assert subject.driver.power.state(guest.server_id) is Power.RUNNING
+    assert attached(subject, guest) == {ids(guest.disks[0])[0]}
+
+
+def test_a_guest_that_boots_from_a_volume_is_resized_and_reverted(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest = from_volume(subject, volume(tmp_path))
+    subject.prepare(guest)
+    subject.driver.guests.define(guest)
+    subject.driver.disks.set_aside(guest.server_id)
+    larger = dataclasses.replace(guest, ram_mb=192)
+    subject.driver.disks.resize(larger)
+    subject.driver.power.start(larger)
+    subject.driver.power.stop(guest.server_id, timeout_s=0)
+    subject.driver.disks.restore(guest)
+    subject.driver.power.start(guest)
+    assert subject.driver.power.state(guest.server_id) is Power.RUNNING
+
+
+def test_a_guest_that_boots_from_a_volume_is_rescued_from_an_image(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest = from_volume(subject, volume(tmp_path, name="/dev/vda"))
+    subject.prepare(guest)
+    image = subject.images.image(disk_format="raw")
+    rescued = dataclasses.replace(guest, rescue=dataclasses.replace(image, properties={"hw_rescue_bus": "virtio"}))
+    subject.driver.images.cache(image)
+    subject.driver.disks.make_rescue(rescued)
+    subject.driver.power.reboot_hard(rescued)
+    assert attached(subject, guest) == {ids(guest.disks[0])[0]}
+    assert subject.driver.power.state(guest.server_id) is Power.RUNNING
+
+
+def test_the_root_disk_of_a_guest_that_boots_from_a_volume_is_not_copied(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest = from_volume(subject, volume(tmp_path))
+    subject.prepare(guest)
+    subject.driver.guests.define(guest)
+    with pytest.raises(errors.HypervisorFailed, match="boots from a volume"):
+        subject.driver.snapshots.take(guest, "snapshot", check=lambda: None)
+
+
+def test_the_place_of_a_volume_in_the_guest_is_known(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    disk = volume(tmp_path)
+    guest = with_disk(subject.guest(), disk)
+    subject.prepare(guest)
+    subject.driver.guests.define(guest)
+    place = subject.driver.guests.placement(guest).disks[ids(disk)[0]]
+    assert (place.bus, place.address.count(":")) == ("pci", 2)
+
+
+def test_a_running_guest_sees_that_its_volume_has_grown(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest, disk = subject.started(), volume(tmp_path)
+    subject.driver.volumes.attach(guest, disk)
+    os.truncate(tmp_path / f"volume-{ids(disk)[0]}", 2 * GIB)
+    for _ in range(2):
+        subject.driver.volumes.resize(guest.server_id, disk, size_gb=2)
+    subject.driver.volumes.resize(guest.server_id, disk, size_gb=1)  # of an older request: nothing is cut
+    if isinstance(subject.driver, LibvirtDriver):
+        assert (tmp_path / f"volume-{ids(disk)[0]}").stat().st_size == 2 * GIB
+    assert attached(subject, guest) == {ids(disk)[0]}
+
+
+def test_a_volume_in_use_grows_by_the_guests_hypervisor_where_only_it_can(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    """As of qcow2, which none but the QEMU that has it open may change."""
+    disk = volume(tmp_path)
+    assert disk.volume is not None
+    path = tmp_path / "volume.qcow2"
+    commands.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "1G"], timeout_s=10)
+    path.chmod(0o666)
+    connection = {"driver_volume_type": "local", "data": {"device_path": str(path), "format": "qcow2"}}
+    disk = dataclasses.replace(disk, volume=dataclasses.replace(disk.volume, connection=connection))
+    guest = subject.started()
+    subject.driver.volumes.attach(guest, disk)
+    subject.driver.volumes.resize(guest.server_id, disk, size_gb=2)
+    if isinstance(subject.driver, LibvirtDriver):
+        assert "virtual size: 2 GiB" in commands.run(["qemu-img", "info", "-U", str(path)], timeout_s=10)
+
+
+def test_a_connection_that_no_host_here_has_is_refused_with_the_reason(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    if not isinstance(subject.driver, LibvirtDriver):
+        pytest.skip("simulated guests reach everything")
+    guest, disk = subject.started(), volume(tmp_path)
+    assert disk.volume is not None
+    strange = dataclasses.replace(disk, volume=dataclasses.replace(disk.volume, connection={"driver_volume_type": "fibre_channel", "data": {}}))
+    with pytest.raises(errors.HypervisorFailed, match="fibre_channel; possible here: iscsi, local, nfs, rbd"):
+        subject.driver.volumes.attach(guest, strange)
