@@ -17,16 +17,15 @@ from pathlib import Path
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.compute import image_format
-from nova_lite.compute.downloads import DownloadFailed, download
 from nova_lite.rpc.compute import Image
 from nova_lite.runtime.failpoints import fail
 from nova_lite.worker import commands, files, qemu_img
+from nova_lite.worker.images import image_format
+from nova_lite.worker.images.downloads import DownloadFailed, download
 from nova_lite.worker.locks import NamedLocks
 
 LOG = logging.getLogger(__name__)
 _META, _LOCK, _PART = ".json", ".lock", ".part"
-_TRIES = 3
 _WAIT_S = 1.0
 # Conversions at once; each may have 4 GiB of memory.
 _CONVERSIONS = 2
@@ -189,7 +188,7 @@ class ImageCache:
             check = self._guarding(check)
             check()
             fail("image.download.before")
-            self._download(image, arrived, check)
+            download(image, arrived, timeout_s=self._idle_timeout_s, check=check, wait=self._wait)
             size = image_format.virtual_size(arrived, image.disk_format)
             if max_bytes is not None and size > max_bytes:
                 raise image_format.BadImage(_too_small(size, max_bytes))
@@ -207,16 +206,6 @@ class ImageCache:
             raw.unlink(missing_ok=True)
         LOG.info("image %s: cached in %.2f s", image.id, time.monotonic() - began)
         return Base(self._directory / key, size)
-
-    def _download(self, image: Image, target: Path, check: Callable[[], None]) -> None:
-        for remaining in reversed(range(_TRIES)):
-            try:
-                return download(image, target, timeout_s=self._idle_timeout_s, check=check)
-            except DownloadFailed as error:
-                if not (error.is_passing and remaining):
-                    raise
-                LOG.warning("image %s: %s; trying again", image.id, error)
-                self._wait(_WAIT_S)
 
     @contextlib.contextmanager
     def _one_of_few(self, check: Callable[[], None]) -> Iterator[None]:

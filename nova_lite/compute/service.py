@@ -14,7 +14,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.compute import inventory, uploads
+from nova_lite.compute import inventory
 from nova_lite.compute.audit import Audit
 from nova_lite.compute.console_server import ConsoleServer
 from nova_lite.compute.host import Host
@@ -41,6 +41,7 @@ from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 from nova_lite.worker import host_name
 from nova_lite.worker.admission import Admission
+from nova_lite.worker.images import uploads
 from nova_lite.worker.state_lock import StateLock
 
 LOG = logging.getLogger(__name__)

@@ -8,15 +8,15 @@ from typing import BinaryIO, Protocol
 
 from nova_lite import errors
 from nova_lite.compute.host import Host
-from nova_lite.compute.uploads import UploadFailed
 from nova_lite.context import Context
 from nova_lite.rpc.compute import ImageUpload
 from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
+from nova_lite.worker.images.uploads import UploadFailed
 
 
 class Upload(Protocol):
-    """As nova_lite.compute.uploads.upload."""
+    """As nova_lite.worker.images.uploads.upload."""
 
     def __call__(
         self, source: BinaryIO, *, url: str, token: str, timeout_s: float, check: Callable[[], None]

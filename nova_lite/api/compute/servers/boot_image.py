@@ -9,7 +9,7 @@ from nova_lite import errors
 from nova_lite.api.wsgi.request import Request
 from nova_lite.db.image import images
 
-BOOTABLE = ("raw", "qcow2")  # as compute/image_format.py
+BOOTABLE = ("raw", "qcow2")  # as worker/images/image_format.py
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ from typing import BinaryIO
 from nova_lite import errors
 from nova_lite.compute.virt import rescue
 from nova_lite.compute.virt.driver import Check
-from nova_lite.compute.virt.fake.qcow2 import empty_qcow2
 from nova_lite.compute.virt.fake.state import FakeState, refused
 from nova_lite.rpc.compute import Guest, Image, Nic
 from nova_lite.values import guest_disk
+from nova_lite.worker.images.empty_qcow2 import empty_qcow2
 
 
 class FakeImages:

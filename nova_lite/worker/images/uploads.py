@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sends a snapshot's bytes to the image service over HTTP."""
+"""Sends the bytes of an image to the image service over HTTP."""
 
 from __future__ import annotations
 

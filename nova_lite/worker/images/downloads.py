@@ -6,13 +6,19 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import time
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
+from oslo_log import log as logging
+
 from nova_lite.rpc.compute import Image
 
+LOG = logging.getLogger(__name__)
 _CHUNK = 1 << 20
+_TRIES = 3
+_WAIT_S = 1.0
 _ZEROS = bytes(_CHUNK)
 
 
@@ -24,7 +30,21 @@ class DownloadFailed(Exception):
         self.is_passing = is_passing
 
 
-def download(image: Image, target: Path, *, timeout_s: float, check: Callable[[], None]) -> None:
+def download(
+    image: Image, target: Path, *, timeout_s: float, check: Callable[[], None], wait: Callable[[float], None] = time.sleep,
+) -> None:
+    """As `download_once`, tried again where that may help."""
+    for remaining in reversed(range(_TRIES)):
+        try:
+            return download_once(image, target, timeout_s=timeout_s, check=check)
+        except DownloadFailed as error:
+            if not (error.is_passing and remaining):
+                raise
+            LOG.warning("image %s: %s; trying again", image.id, error)
+            wait(_WAIT_S)
+
+
+def download_once(image: Image, target: Path, *, timeout_s: float, check: Callable[[], None]) -> None:
     """Write the image's bytes to `target`, replacing it; size and checksum are right when this returns.
 
     `timeout_s` bounds the wait for each chunk; `check` is called between chunks and may raise.

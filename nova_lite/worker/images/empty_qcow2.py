@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The content of a simulated guest's snapshot: the smallest qcow2 image of an empty disk."""
+"""The content of images of simulated disks: the smallest qcow2 image of an empty disk."""
 
 from __future__ import annotations
 
