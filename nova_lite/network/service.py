@@ -30,7 +30,7 @@ from nova_lite.network.records import Records
 from nova_lite.network.repair import PeriodicRepair
 from nova_lite.network.state_sync import NoSource, StateSource, StateSync
 from nova_lite.rpc import stopping
-from nova_lite.rpc.conductor import ConductorRpc, Outcome, ServiceReport, StepReport
+from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.network import (
@@ -48,6 +48,7 @@ from nova_lite.rpc.order import Order
 from nova_lite.worker.admission import Admission
 from nova_lite.worker.orders import Superseded, Underway, order_of_fence
 from nova_lite.worker.state_lock import StateLock
+from nova_lite.worker.step_reports import StepReports
 
 LOG = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ class Servers:
     """
 
     def __init__(self, driver: NetworkDriver, conductor: ConductorRpc, *, host: str) -> None:
-        self._driver, self._conductor, self._host = driver, conductor, host
+        self._driver = driver
+        self._reports = StepReports(conductor, kind="network", host=host)
         self._underway = Underway()
 
     def prepare_server(self, ctxt: Context, *, ports: ServerPorts) -> None:
@@ -87,30 +89,9 @@ class Servers:
 
     @contextlib.contextmanager
     def _reported(self, ctxt: Context, server_id: str, order: Order, action: str) -> Iterator[None]:
-        """Whatever becomes of the request is reported, and raised no further: nobody waits for it here.
-
-        :raises Duplicate: it is under way.
-        """
-        report = StepReport(order=order, resource_type="server", resource_id=server_id, host=self._host, outcome=Outcome.DONE)
-        with self._underway.enter(server_id, order):
-            try:
-                yield
-            except Superseded as stale:
-                LOG.info("server %s: could not %s: %s", server_id, action, stale.text)
-                report = dataclasses.replace(report, outcome=Outcome.STALE, known=stale.newest)
-            except errors.NovaLiteError as error:
-                LOG.warning("server %s: could not %s: %s", server_id, action, error.text)
-                report = dataclasses.replace(
-                    report, outcome=Outcome.FAILED, reason=error.text, may_pass=isinstance(error, errors.Unavailable))
-            except messaging.MessagingException as error:  # what it lacks it fetches from a conductor
-                LOG.warning("server %s: could not %s: no conductor answers: %s", server_id, action, error)
-                report = dataclasses.replace(
-                    report, outcome=Outcome.FAILED, may_pass=True, reason=f"host {self._host}: could not {action}: no conductor answers")
-            except Exception:  # the frame: whatever happens, the conductor gets a report
-                LOG.exception("server %s: could not %s", server_id, action)
-                reason = f"host {self._host}: could not {action}: it failed inside the network worker; the operator's log has the details"
-                report = dataclasses.replace(report, outcome=Outcome.FAILED, reason=reason)
-            self._conductor.report_step(ctxt, report=report)
+        """:raises Duplicate: it is under way."""
+        with self._underway.enter(server_id, order), self._reports.reported(ctxt, ("server", server_id), order, action):
+            yield
 
 
 class NetworkUpdates:
