@@ -24,6 +24,8 @@ _SLACK_BYTES = 1 << 20  # qemu-img rounds sizes up
 _TABLES_BYTES = 4 << 20  # of a qcow2 file without data
 
 Check = Callable[[], None]
+# What an overlay is on: a raw file, or qcow2 files, the nearest first; None: nothing.
+Backing = Path | tuple[Path, ...] | None
 
 
 def virtual_size(path: Path, disk_format: str, *, has_backing: bool = False, check: Check | None = None) -> int:
@@ -42,31 +44,32 @@ def virtual_size(path: Path, disk_format: str, *, has_backing: bool = False, che
 
 
 def convert(
-    source: Path, target: Path, *, formats: tuple[str, str], size: int, timeout_s: float, backing: Path | None = None,
+    source: Path, target: Path, *, formats: tuple[str, str], size: int, timeout_s: float, backing: Backing = None,
     check: Check | None = None,
 ) -> None:
-    """Write the whole disk, of `size` bytes, from one format into the other; `backing`: the raw file that it is an overlay on.
+    """Write the whole disk, of `size` bytes, from one format into the other; `backing`: what it is an overlay on.
 
     :raises commands.CommandFailed: it is damaged, or more than it says.
     """
     with contextlib.ExitStack() as stack:
         read, made = stack.enter_context(source.open("rb")), stack.enter_context(target.open("wb"))
-        below = stack.enter_context(backing.open("rb")).fileno() if backing else None
+        below = _opened(stack, backing)
         tables = (size >> 8) + _TABLES_BYTES if formats[1] == "qcow2" else 0
         _run(
             "convert", ["-O", formats[1], "-t", "writeback", _image(read.fileno(), formats[0], below), f"/dev/fd/{made.fileno()}"],
-            given=[read.fileno(), made.fileno()], shared=[below] if below is not None else (), check=check,
+            given=[read.fileno(), made.fileno()], shared=[number for number, _ in below], check=check,
             limits=commands.Limits(memory_mb=_CONVERT_MEMORY_MB, cpu_s=int(timeout_s), file_bytes=size + tables + _SLACK_BYTES))
 
 
-def resize(path: Path, size: int, *, backing: Path) -> None:
-    """Let the qcow2 file, an overlay on the raw file `backing`, describe a disk of `size` bytes.
+def resize(path: Path, size: int, *, backing: Backing) -> None:
+    """Let the qcow2 file, an overlay on `backing`, describe a disk of `size` bytes.
 
     :raises commands.CommandFailed: it is damaged.
     """
-    with path.open("r+b") as file, backing.open("rb") as below:
-        _run("resize", ["-q", _image(file.fileno(), "qcow2", below.fileno()), str(size)], given=[file.fileno()],
-             shared=[below.fileno()], limits=dataclasses.replace(_SHORT, file_bytes=path.stat().st_size + _TABLES_BYTES))
+    with path.open("r+b") as file, contextlib.ExitStack() as stack:
+        below = _opened(stack, backing)
+        _run("resize", ["-q", _image(file.fileno(), "qcow2", below), str(size)], given=[file.fileno()],
+             shared=[number for number, _ in below], limits=dataclasses.replace(_SHORT, file_bytes=path.stat().st_size + _TABLES_BYTES))
 
 
 def make_overlay(path: Path, size: int, *, backing: Path) -> None:
@@ -100,11 +103,27 @@ def log_in(target: dict[str, Any], *, password: str | None, timeout_s: float) ->
         commands.run(["qemu-img", "info", *arguments, image], timeout_s=timeout_s, limits=limits, confined_to=given)
 
 
-def _image(number: int, disk_format: str, backing: int | None = None) -> str:
+def make_qcow2(path: Path, size: int, *, backing_name: str = "") -> None:
+    """Make the file, which exists, a qcow2 image of `size` bytes: empty, or an overlay on the qcow2 file of that name beside it."""
+    below = ["-F", "qcow2", "-b", backing_name] if backing_name else []
+    with path.open("r+b") as file:
+        _run("create", ["-q", "-u", "-f", "qcow2", *below, f"/dev/fd/{file.fileno()}", str(size)],
+             given=[file.fileno()], limits=dataclasses.replace(_SHORT, file_bytes=_TABLES_BYTES))
+
+
+def _opened(stack: contextlib.ExitStack, backing: Backing) -> list[tuple[int, str]]:
+    """Descriptor and format of each file below an overlay, the nearest first."""
+    paths = (backing,) if isinstance(backing, Path) else backing or ()
+    disk_format = "raw" if isinstance(backing, Path) else "qcow2"
+    return [(stack.enter_context(path.open("rb")).fileno(), disk_format) for path in paths]
+
+
+def _image(number: int, disk_format: str, below: Sequence[tuple[int, str]] = ()) -> str:
     """How qemu-img opens the descriptor, whatever the header says of other files."""
-    below = None if backing is None else {"driver": "raw", "file": _file(backing)}
-    own = {"driver": disk_format, "file": _file(number)}
-    return "json:" + json.dumps(own | {"backing": below} if disk_format == "qcow2" else own)
+    opened: dict[str, Any] | None = None
+    for nearer, its_format in [*reversed(below), (number, disk_format)]:
+        opened = {"driver": its_format, "file": _file(nearer)} | ({"backing": opened} if its_format == "qcow2" else {})
+    return "json:" + json.dumps(opened)
 
 
 def _file(number: int) -> dict[str, Any]:
