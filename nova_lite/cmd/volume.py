@@ -11,4 +11,4 @@ from nova_lite.volume.service import VolumeService
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    daemon.run("nova-volume", "Serve volumes (not implemented yet: it only reports that it is up).", sys.argv[1:], VolumeService)
+    daemon.run("nova-volume", "Keep the volumes of this host's pools, and make them reachable for guests.", sys.argv[1:], VolumeService)

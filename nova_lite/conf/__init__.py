@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_policy import opts as oslo_policy
@@ -10,6 +12,7 @@ from oslo_policy import opts as oslo_policy
 import nova_lite
 from nova_lite.conf import (
     api,
+    backend_defaults,
     compute,
     conductor,
     console,
@@ -27,10 +30,11 @@ from nova_lite.conf import (
     scheduler,
     serial_console,
     vnc,
+    volume,
 )
 
 SECTIONS = (
-    default, api, database, conductor, scheduler, compute, libvirt, network, notifications, image, identity, keystone, quota, rpc, console,
+    default, api, database, conductor, scheduler, compute, libvirt, network, volume, backend_defaults, notifications, image, identity, keystone, quota, rpc, console,
     consoleauth, serial_console, vnc,
 )
 
@@ -63,8 +67,22 @@ def load(
         logging.register_options(conf)
     conf(args, project="nova", version=f"nova_lite {nova_lite.__version__}", default_config_files=files,
          description=description, epilog=epilog)
+    for name in conf.enabled_backends:
+        register_backend(conf, name)
     _validate(conf)
     return conf
+
+
+def register_backend(conf: cfg.ConfigOpts, name: str) -> None:
+    """Register the options of a volume backend's section; harmless when done again."""
+    conf.register_opts([_unset(option) for option in backend_defaults.OPTIONS], group=name)
+
+
+def _unset(option: cfg.Opt) -> cfg.Opt:
+    """The same option without a default: None says that the section does not set it."""
+    unset = copy.copy(option)
+    unset.default = None
+    return unset
 
 
 def _validate(conf: cfg.ConfigOpts) -> None:
@@ -73,3 +91,6 @@ def _validate(conf: cfg.ConfigOpts) -> None:
         group = conf if section.GROUP == "DEFAULT" else conf[section.GROUP]
         for option in section.OPTIONS:
             group[option.dest]
+    for name in conf.enabled_backends:
+        for option in backend_defaults.OPTIONS:
+            conf[name][option.dest]

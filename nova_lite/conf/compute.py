@@ -54,7 +54,7 @@ another file system; move the directory with the daemon and all
 guests stopped, since running guests have their disks open.
 """),
     cfg.StrOpt("availability_zone", default="nova", help="""
-Availability zone of this host, unless it is in an aggregate that
+Availability zone of this host and of its volumes, unless it is in an aggregate that
 has one.
 
 The default is Nova's. Aggregates (`openstack aggregate create

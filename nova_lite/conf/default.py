@@ -3,7 +3,7 @@
 
 import socket
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 GROUP = "DEFAULT"
 OPTIONS = [
@@ -51,6 +51,14 @@ least three times `report_interval`, or one lost message takes a
 host out of service. Set the same value on all hosts that run
 nova-api, nova-conductor or nova-scheduler. Lower values notice a
 failure sooner; a slow message bus then looks like one.
+"""),
+    cfg.ListOpt("enabled_backends", default=["local"], item_type=types.String(regex=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"), help="""
+Names of the backends of nova-volume on this host, each of which may
+have a section of its name with the options of `[backend_defaults]`.
+
+The default, one backend, keeps volumes in a directory of this host.
+Add names to offer several kinds of storage, which volume types
+select. Do not remove one that has volumes.
 """),
     cfg.StrOpt("concurrency", default="auto", choices=[
         ("auto", "native threads"),

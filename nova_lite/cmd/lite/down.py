@@ -22,7 +22,7 @@ from nova_lite.cmd.terminal import printable
 _TERMINATE_S = 30.0
 _KILL_S = 10.0
 # What the services create in a state directory; --purge removes nothing else.
-_DIRECTORIES = ("compute", "fernet-keys", "images", "instances", "network")
+_DIRECTORIES = ("compute", "conversion", "fernet-keys", "images", "instances", "network", "volume", "volumes")
 _FILES = (
     "admin-password", "clouds.yaml", "nova-lite.log", "nova-lite.pid", "nova-lite.sqlite", "nova-lite.sqlite-shm",
     "nova-lite.sqlite-wal", "openrc",
