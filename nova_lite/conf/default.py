@@ -87,4 +87,59 @@ The package contains a file that serves all APIs. Use a copy of your
 own to leave out services (image or identity, where Glance or
 Keystone provide them) or to add middleware.
 """),
+    cfg.StrOpt("default_volume_type", default="__DEFAULT__", help="""
+Name of the type of volumes that are created without one, in
+projects that have no default of their own.
+
+The type `__DEFAULT__` is created with the first tables. Name a type
+that exists, and that every project may use: without it no volume
+can be created.
+"""),
+    cfg.IntOpt("quota_volumes", default=10, min=-1, help="""
+Maximum number of volumes of a project. -1: no limit.
+
+A volume in error counts until it is deleted. The name is Cinder's,
+as of the next ones.
+"""),
+    cfg.IntOpt("quota_snapshots", default=10, min=-1, help="""
+Maximum number of snapshots of volumes of a project. -1: no limit.
+
+Each keeps the blocks that its volume has changed since, and makes
+some pools slower.
+"""),
+    cfg.IntOpt("quota_gigabytes", default=1000, min=-1, help="""
+Maximum size of all volumes and snapshots of a project, in GiB. -1:
+no limit.
+
+A snapshot counts with the size of its volume, unless
+`no_snapshot_gb_quota` is set.
+"""),
+    cfg.IntOpt("quota_backups", default=10, min=-1, help="""
+Maximum number of backups of a project. -1: no limit.
+
+Each is a copy of a volume or of its changes.
+"""),
+    cfg.IntOpt("quota_backup_gigabytes", default=1000, min=-1, help="""
+Maximum size of all backups of a project, in GiB. -1: no limit.
+
+A backup counts with the size of its volume.
+"""),
+    cfg.IntOpt("quota_groups", default=10, min=-1, help="""
+Maximum number of volume groups of a project. -1: no limit.
+
+They cost little; the limit bounds mistakes of scripts.
+"""),
+    cfg.IntOpt("per_volume_size_limit", default=-1, min=-1, help="""
+Maximum size of one volume, in GiB. -1, the default: no limit but
+the project's.
+
+Set it where a pool is made of smaller parts than a project may use.
+"""),
+    cfg.BoolOpt("no_snapshot_gb_quota", default=False, help="""
+Snapshots do not count in `quota_gigabytes`.
+
+Set it where pools share the blocks of snapshots with their volumes,
+so that most of them cost little. A project may then have as many
+GiB of snapshots as `quota_snapshots` allows.
+"""),
 ]

@@ -13,10 +13,11 @@ from nova_lite.api.wsgi.routing import Route
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
-_ROOTS = {"compute": r"(/v2\.1|/v2)", "identity": "/identity/v3", "image": "/image/v2", "network": r"/network/v2\.0"}
+_ROOTS = {"compute": r"(/v2\.1|/v2)", "identity": "/identity/v3", "image": "/image/v2", "network": r"/network/v2\.0",
+          "volume": r"/volume/v3(/[0-9a-f]{32})?"}
 # The API whose paths a test that uses this harness names without a root; any API's where a test uses none of them.
 _HARNESSES = {"tests.support.api.compute_api": "compute", "tests.support.api.identity_cloud": "identity", "tests.support.api.image_service": "image",
-              "tests.support.api.network_cloud": "network"}
+              "tests.support.api.network_cloud": "network", "tests.support.api.volume_api": "volume"}
 # They walk all routes without knowing any: that is no test of one.
 _SERVER = "/servers/{server_id}"
 _WALKERS = {"tests/api/common/test_isolation.py", "tests/api/common/test_policies.py", "tests/system/services/test_openapi.py"}

@@ -153,7 +153,7 @@ class Application:
         self._validate(http, route, version, body)
         arguments = variables if body is None else {**variables, "body": body}
         reply = self._run(http, version, base_url, route, ctxt or Context(), arguments)
-        if route.method not in ("GET", "HEAD"):
+        if not route.is_read:
             self._parts.database.sync()  # what is answered survives a power cut
         return _response(route, reply)
 
@@ -226,7 +226,7 @@ class Application:
         """Run the handler in one transaction, then send its casts."""
         database = self._parts.database
         # A raw body may take minutes to arrive: its handler opens its own short transactions.
-        is_read = route.method in ("GET", "HEAD") or route.raw_body
+        is_read = route.is_read or route.raw_body
         with database.reader() if is_read else database.writer() as session:
             req = Request(http, ctxt, version, session, self._parts, base_url, self._policy)
             req.began = began

@@ -104,7 +104,7 @@ class Parts:
 
 
 class Request:
-    """One request to one handler. `db` is a reader's session for GET and HEAD, else one transaction.
+    """One request to one handler. `db` is a reader's session for what only reads, else one transaction.
 
     What must happen only once the transaction is committed (casts above all) goes to `after_commit`.
     """

@@ -33,6 +33,7 @@ class Route:
     `action`: the one key of the body that selects this handler among those of the path. `also`: other statuses
     of success that the handler may reply with. `additive`: a route of our own, which the OpenStack API lacks. `waits`: the
     request waits for a worker or for its turn (see request.Deferred and TurnTaken), as only so many may at once.
+    `changes`: it is a GET, and changes rows nevertheless.
     """
 
     method: str
@@ -49,6 +50,12 @@ class Route:
     also: tuple[int, ...] = ()
     additive: bool = False
     waits: bool = False
+    changes: bool = False
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its handler only reads."""
+        return self.method in ("GET", "HEAD") and not self.changes
 
     @property
     def summary(self) -> str:
@@ -75,17 +82,17 @@ class Route:
 def route(
     method: str, path: str, *, policy: Rule, status: int = 200, since: str = _FIRST, until: str | None = None,
     body: Schemas = None, query: Schemas = None, response: Shape | Schemas = None, raw_body: bool = False,
-    also: tuple[int, ...] = (), additive: bool = False, waits: bool = False,
+    also: tuple[int, ...] = (), additive: bool = False, waits: bool = False, changes: bool = False,
 ) -> Callable[[_F], _F]:
     """Declare a handler `f(req, [body,] **path variables)`.
 
     `body` and `query`: {first version: JSON schema}; services without microversions use "2.0". `response`: the shape
     of the answer (see responses.py), or {first version: shape or None} where fields' own versions cannot say it.
-    `raw_body`: the body is not JSON; the handler reads `req.http.body_file` itself. `also`, `additive`, `waits`: see Route.
+    `raw_body`: the body is not JSON; the handler reads `req.http.body_file` itself. `also`, `additive`, `waits`, `changes`: see Route.
     """
     def declared(handler: Handler) -> Route:
         return Route(method, path, handler, policy, status, _range(since, until), _by_version(body), _by_version(query),
-                     _by_version(response), raw_body=raw_body, also=also, additive=additive, waits=waits)
+                     _by_version(response), raw_body=raw_body, also=also, additive=additive, waits=waits, changes=changes)
 
     return _mark(declared)
 

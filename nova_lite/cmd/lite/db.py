@@ -15,6 +15,7 @@ from nova_lite.db import migrate
 from nova_lite.db.compute import flavors
 from nova_lite.db.engine import Database, open_database
 from nova_lite.db.identity import users
+from nova_lite.db.volume import volume_types
 from nova_lite.runtime import tokens
 
 
@@ -22,7 +23,7 @@ def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
     parser = settings.add_command(
         subcommands, "db", run, summary="create the database's tables, or upgrade them to this version",
         examples=["nova-lite db sync --config-file /etc/nova/nova.conf", "nova-lite db sync --state /tmp/cloud"],
-        statuses=("0  the tables are at this version, and the roles, the first admin and the flavors are there", settings.FAILED))
+        statuses=("0  the tables are at this version, and the roles, the first admin, the flavors and a volume type are there", settings.FAILED))
     parser.add_argument("action", choices=["sync"], help="safe to run again; one of two at once waits for the other")
 
 
@@ -44,6 +45,7 @@ def bootstrap(conf: cfg.ConfigOpts, database: Database) -> str:
     with database.writer() as session:
         users.bootstrap(session, password)
         flavors.bootstrap(session)
+        volume_types.bootstrap(session)
     return password
 
 

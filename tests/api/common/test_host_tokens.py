@@ -17,7 +17,8 @@ from nova_lite.runtime import tokens
 from nova_lite.values.image_grant import Access, ImageGrant
 from tests.support.api.paste_cloud import PasteCloud, Who
 
-ROOTS = {"compute": "/v2.1", "identity": "/identity/v3", "image": "/image/v2", "network": "/network/v2.0"}
+ROOTS = {"compute": "/v2.1", "identity": "/identity/v3", "image": "/image/v2", "network": "/network/v2.0",
+         "volume": "/volume/v3"}
 ROUTES = [(name, route) for name, service in SERVICES.items() for route in service.routes if route.policy is not PUBLIC]
 DATA = b"a disk" * 100
 

@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 
 from nova_lite.api.services import SERVICES
+from nova_lite.api.volume import microversions as volume
 from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.rules import ADMIN, PUBLIC
 from tests.support.api.paste_cloud import NEWEST, PasteCloud, Who
 
-ROOTS = {"compute": "/v2.1", "identity": "/identity/v3", "image": "/image/v2", "network": "/network/v2.0"}
+ROOTS = {"compute": "/v2.1", "identity": "/identity/v3", "image": "/image/v2", "network": "/network/v2.0",
+         "volume": "/volume/v3"}
+NEWEST_OF = {"volume": volume.MAXIMUM}
 WALK = [(name, route, version) for name, service in SERVICES.items() for route in service.routes
-        for version in sorted({str(route.versions.since), str(route.versions.until or NEWEST)})]
+        for version in sorted({str(route.versions.since), str(route.versions.until or NEWEST_OF.get(name, NEWEST))})]
 IDS = [f"{service} {route.method} {route.path} {route.action or ''} {version}" for service, route, version in WALK]
 # Resources without an owner, which every user may read.
 SHARED = {
@@ -63,7 +66,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     values = _furnish(cloud, alice)
     mine = {value for name, value in values.items() if name.split()[-1] not in (
         "alias", "gone_id", "gone_domain", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "migration_id", "before", "key", "aggregate_id", "node_id", "host_name", "class_name", "share_id", "token",
-        "pool_id", "volume_id", "snapshot_id")}
+        "pool_id", "volume_id", "snapshot_id", "specs_id", "encryption_id")}
     yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server"})
     cloud.close()
 
@@ -107,7 +110,12 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
     for path in (f"networks/{network}", f"subnets/{subnet}", f"ports/{port}", f"security-groups/{group}", f"routers/{router}",
                  f"floatingips/{floating}"):
         cloud.request("PUT", f"/network/v2.0/{path}/tags/alices-tag", token=alice.token)
+    volume_type = made("/volume/v3/types", {"volume_type": {
+        "name": "alices-type", "os-volume-type-access:is_public": False, "extra_specs": {"multiattach": "<is> True"}}}, token=admin)["id"]
+    cloud.request("POST", f"/volume/v3/types/{volume_type}/action", {"addProjectAccess": {"project": alice.project_id}}, token=admin)
     return shared | {
+        "volume type_id": volume_type, "volume key": "multiattach", "specs_id": "66666666-6666-4666-8666-666666666666",
+        "encryption_id": "66666666-6666-4666-8666-666666666666",
         "credential_id": credential, "router_id": router, "floating_ip_id": floating,
         "node_id": "1", "token": "no-such-token", "share_id": "66666666-6666-4666-8666-666666666666", "migration_id": "1", "before": "2026-03-10%2012:00:00", "host_name": "h1", "class_name": "default", "compute key": "hw:cpu_policy",
         "server_group_id": server_group, "aggregate_id": str(aggregate),
@@ -220,7 +228,7 @@ def _unknown(service: str, route: Route) -> None:
 
 
 def _request(stage: Stage, service: str, route: Route, version: str, who: Who) -> Any:
-    version = "2.1" if version == "2.0" else version
+    version = {"volume": "3.0"}.get(service, "2.1") if version == "2.0" else version
     headers = {"X-Subject-Token": stage.alice.token} if route.path == "/auth/tokens" else {}
     body: Any = None
     if route.raw_body:
@@ -271,6 +279,7 @@ QUERIES = (
     "/v2.1/servers?ip=10.1.0", "/v2.1/servers?deleted=true", "/v2.1/os-keypairs?user_id={user_id}", "/v2.1/limits?tenant_id={project_id}",
     "/v2.1/os-keypairs/{name}?user_id={user_id}", "/v2.1/flavors/detail?is_public=None", "/v2.1/flavors?is_public=false",
     "/v2.1/os-quota-sets/{project_id}?user_id={user_id}",
+    "/volume/v3/types?is_public=None", "/volume/v3/types?is_public=false", "/volume/v3/limits?project_id={project_id}",
     "/network/v2.0/networks?project_id={project_id}", "/network/v2.0/networks?id={network_id}", "/network/v2.0/networks?marker={network_id}",
     "/network/v2.0/subnets?network_id={network_id}", "/network/v2.0/ports?device_id={server_id}", "/network/v2.0/ports?id={port_id}",
     "/network/v2.0/security-groups?tenant_id={project_id}", "/network/v2.0/security-group-rules?security_group_id={group_id}",

@@ -22,7 +22,7 @@ from nova_lite.db.network.ports import Port
 from tests.support.api import compute_api
 from tests.support.api.compute_api import NETWORK, ComputeApi
 
-OWNED = [(name, route) for name in ("compute", "image", "network") for route in SERVICES[name].routes
+OWNED = [(name, route) for name in ("compute", "image", "network", "volume") for route in SERVICES[name].routes
          if route.policy is not PUBLIC and route.policy.role != ADMIN
          and not (route.policy.role == ANYONE and route.method == "GET")]
 
@@ -40,7 +40,7 @@ class Domain:
         http = webob.Request.blank(path, method=method, base_url="http://cloud/root")
         if body is not None:
             http.json = body
-        http.headers["OpenStack-API-Version"] = f"compute {version}"
+        http.headers["OpenStack-API-Version"] = f"{service} {version}"
         http.headers["X-Auth-Token"] = "a keystone token"
         http.environ |= {"HTTP_X_IDENTITY_STATUS": "Confirmed", "HTTP_X_USER_ID": "eve", "HTTP_X_ROLES": roles,
                          "HTTP_X_PROJECT_ID": None, "HTTP_X_DOMAIN_ID": "default"}
@@ -62,7 +62,7 @@ PLUG = str(uuid.uuid4())
 def test_a_token_without_a_project_is_refused(domain: Domain, service: str, route: Route) -> None:
     path = re.sub(r"{\w+}", PLUG, route.path)
     body = {route.action: None} if route.action else {} if route.schemas else None
-    version = max("2.1", str(route.versions.since), key=lambda text: [int(part) for part in text.split(".")])
+    version = max("3.0" if service == "volume" else "2.1", str(route.versions.since), key=lambda text: [int(part) for part in text.split(".")])
     assert domain.request(service, route.method, path, body, version=version).status_int == 403
 
 

@@ -17,6 +17,7 @@ import webob
 
 from nova_lite.api.compute.microversions import HISTORY
 from nova_lite.api.services import SERVICES
+from nova_lite.api.volume.microversions import HISTORY as VOLUME_HISTORY
 from nova_lite.api.wsgi import openapi
 from nova_lite.api.wsgi.request import Body, Deferred, Reply
 from nova_lite.api.wsgi.service import UNVERSIONED, ApiService
@@ -99,14 +100,15 @@ def test_a_document_is_made_once_and_names_the_host_of_each_request(
 
 
 def test_the_other_services_have_one_too(cloud: PasteCloud) -> None:
-    for root in ("/identity/v3", "/image/v2", "/network/v2.0"):
+    for root in ("/identity/v3", "/image/v2", "/network/v2.0", "/volume/v3"):
         assert cloud.request("GET", f"{root}/openapi.json").json["openapi"] == "3.1.0"
 
 
-@pytest.mark.parametrize("version", [version for version, _ in HISTORY])
+@pytest.mark.parametrize("version", [version for version, _ in (*HISTORY, *VOLUME_HISTORY)])
 def test_every_route_with_a_response_declares_it(version: str) -> None:
     """By the return type of its handler: None, or NoReturn."""
-    undeclared = {f"{route.method} {route.path} {route.action or ''}" for route in SERVICES["compute"].routes
+    service = "volume" if version.startswith("3.") else "compute"
+    undeclared = {f"{route.method} {route.path} {route.action or ''}" for route in SERVICES[service].routes
               if route.versions.holds(parse(version)) and route.status not in (204, 410)
               and get_type_hints(route.handler)["return"] not in (type(None), NoReturn, Reply, Deferred[None])
               and route.response_for(parse(version)) is None}

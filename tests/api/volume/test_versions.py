@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.api import volume_api
 from tests.support.api.paste_cloud import PasteCloud
 from tests.support.api.users import PROJECTS
 from tests.support.api.volume_api import VolumeApi
@@ -19,11 +17,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PasteCloud]:
     made = PasteCloud(tmp_path_factory.mktemp("versions"))
     yield made
     made.close()
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> VolumeApi:
-    return volume_api.make(tmp_path)
 
 
 @pytest.mark.parametrize(("path", "status"), [("/volume", 300), ("/volume/", 300), ("/volume/v3", 200), ("/volume/v3/", 200)])

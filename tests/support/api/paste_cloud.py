@@ -19,6 +19,7 @@ from nova_lite.api.wsgi.request import Parts, RpcClients
 from nova_lite.db.base import Base
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.identity import users
+from nova_lite.db.volume import volume_types
 from nova_lite.rpc import transport
 from nova_lite.runtime import tokens
 from tests.support import databases
@@ -48,6 +49,7 @@ class PasteCloud:
         self.database = databases.fresh(directory)
         with self.database.writer() as session:
             users.bootstrap(session, ADMIN_PASSWORD)
+            volume_types.bootstrap(session)
             session.add_all(host("h1"))
         tokens.KeyRepository(tokens.directory_of(self.conf)).create()
         self._bus = transport.connect(self.conf)
@@ -68,7 +70,7 @@ class PasteCloud:
             headers: dict[str, str] | None = None) -> webob.Response:
         """Send one request; a body of bytes goes as it is, any other as JSON."""
         http = webob.Request.blank(path, method=method, base_url="http://cloud", headers=headers or {})
-        http.headers.setdefault("OpenStack-API-Version", f"compute {version}")
+        http.headers.setdefault("OpenStack-API-Version", f"{'volume' if version.startswith('3.') else 'compute'} {version}")
         if token:
             http.headers["X-Auth-Token"] = token
         if body is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from nova_lite.api.volume.microversions import MAXIMUM
 from nova_lite.db.base import utcnow
 from nova_lite.db.hosts.hosts import Service
-from nova_lite.db.volume import pools
+from nova_lite.db.volume import pools, volume_types
 from nova_lite.db.volume.pools import Pool
 from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.volumes import Volume
@@ -38,7 +38,9 @@ def make(tmp_path: Path) -> VolumeApi:
     conf.set_override("state_path", str(tmp_path))
     tokens.KeyRepository(tokens.directory_of(conf)).create()
     conf.set_override("policy_file", str(tmp_path / "policy.yaml"), group="oslo_policy")
-    return VolumeApi(databases.fresh(tmp_path), conf)
+    made = VolumeApi(databases.fresh(tmp_path), conf)
+    made.change(volume_types.bootstrap)
+    return made
 
 
 def pool(name: str = HOST, **columns: Any) -> Pool:
@@ -76,3 +78,10 @@ def snapshot(snapshot_id: str, volume_id: str, *, user: str = "alice", **columns
 def message(answer: Answer) -> str:
     """What a refusal says."""
     return compute_api.message(answer)
+
+
+def add_type(api: VolumeApi, name: str, **fields: Any) -> str:
+    """The id of a new type, which the admin makes."""
+    made = api.post("/types", {"volume_type": {"name": name, **fields}}, user="admin")
+    assert made.status == 200, made.body
+    return str(made.body["volume_type"]["id"])

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import urllib.parse
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
@@ -65,8 +67,34 @@ def rows_of(
     try:
         found = listing.paged(session, query, columns, page, seen=seen)
     except errors.InvalidMarker:
-        raise errors.NotFound(f"marker [{page.marker}] not found: there is no such resource.") from None
+        raise _no_marker(page) from None
     return list(session.scalars(found.offset(skipped) if skipped else found))
+
+
+def slice_of(req: Request, rows: Sequence[_Row], page: Page) -> list[_Row]:
+    """The page of these rows, which are few enough to be sorted here; their attributes have the names of the sort keys.
+
+    :raises errors.NotFound: the marker is none of them. :raises errors.BadRequest: the offset is wrong.
+    """
+    ordered = sorted(rows, key=operator.attrgetter("id"))
+    for key, is_descending in reversed(page.order):
+        ordered.sort(key=functools.partial(_sort_value, key), reverse=is_descending)
+    skipped = paging.offset(req)
+    if page.marker is not None:
+        position = next((index for index, row in enumerate(ordered) if operator.attrgetter("id")(row) == page.marker), None)
+        if position is None:
+            raise _no_marker(page)
+        skipped += position + 1
+    return ordered[skipped:][:page.limit]
+
+
+def _sort_value(key: str, row: object) -> tuple[bool, Any]:  # of any type that can be compared
+    value = operator.attrgetter(key)(row)
+    return value is not None, value if value is not None else 0
+
+
+def _no_marker(page: Page) -> errors.NotFound:
+    return errors.NotFound(f"marker [{page.marker}] not found: there is no such resource.")
 
 
 def links_of(req: Request, key: str, path: str, page: Page, ids: Sequence[str]) -> Body:

@@ -10,6 +10,8 @@ from nova_lite.api.wsgi.validation import MAX_INTEGER
 
 Schema = dict[str, Any]
 
+END = r"$(?!\n)"  # of a pattern: `$` alone also matches before a newline at the end
+SPEC_KEY = rf"^[a-zA-Z0-9-_:. ]{{1,255}}{END}"
 UUID: Schema = {"type": "string", "format": "uuid"}
 UUID_OR_NULL: Schema = {"anyOf": [UUID, {"type": "null"}]}
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"\S"}  # not only of spaces
@@ -23,9 +25,9 @@ METADATA: Schema = {
 METADATA_OR_NULL: Schema = {**METADATA, "type": ["object", "null"]}
 EXTRA_SPECS: Schema = {
     "type": "object", "additionalProperties": False, "maxProperties": MAX_METADATA,
-    "patternProperties": {r"^[a-zA-Z0-9-_:. ]{1,255}$": {"type": ["string", "null"], "maxLength": 255}},
+    "patternProperties": {SPEC_KEY: {"type": ["string", "null"], "maxLength": 255}},
 }
-HOST: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[a-zA-Z0-9-._#@:/+]*$"}
+HOST: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": rf"^[a-zA-Z0-9-._#@:/+]*{END}"}
 # Clients also send booleans as strings; these are the spellings that Cinder accepts.
 TRUE_STRINGS = ("true", "1", "on", "yes", "t", "y")
 FALSE_STRINGS = ("false", "0", "off", "no", "f", "n")

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quotas, their classes, and limits."""
 
-from types import ModuleType
-
+from nova_lite.api.volume.quotas import limits, quota_class_sets, quota_sets
 from nova_lite.api.wsgi.rules import Rule
 
-RESOURCES: tuple[ModuleType, ...] = ()
+RESOURCES = (
+    limits,
+    quota_class_sets,
+    quota_sets,
+)
 EXTRA_RULES: tuple[Rule, ...] = ()
