@@ -102,12 +102,12 @@ class Subject:
 
 
 @contextlib.contextmanager
-def pool_of(kind: str, directory: Path) -> Iterator[Subject]:
+def pool_of(kind: str, directory: Path, *, min_free_gb: int = 0) -> Iterator[Subject]:
     """An open pool of that kind."""
     with _pool_directory(kind, directory) as pool_path:
         file = directory / "nova.conf"
         file.write_text(f"[DEFAULT]\nhost = node1\nstate_path = {directory}\n"
-                        f"[local]\nvolume_driver = {kind.partition('-')[0]}\npool_path = {pool_path}\nmin_free_gb = 0\n")
+                        f"[local]\nvolume_driver = {kind.partition('-')[0]}\npool_path = {pool_path}\nmin_free_gb = {min_free_gb}\n")
         conf = options.load([], files=[str(file)])
         (backend,) = backends.make(conf)
         backend.pool.open(volumes=[], snapshots=[])
