@@ -15,7 +15,7 @@ from nova_lite import errors
 from nova_lite.db import clock
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import aggregates
-from nova_lite.db.hosts.hosts import COMPUTE, Claim, Host, Service, is_alive
+from nova_lite.db.hosts.hosts import COMPUTE, VOLUME, Claim, Host, Service, is_alive
 
 INTERNAL = "internal"  # the availability zone of services that run no guests, as in Nova
 
@@ -134,3 +134,8 @@ def remove_service(session: Session, daemon: Service) -> None:
         session.execute(sa.delete(Claim).where(Claim.host == daemon.host))
         session.execute(sa.delete(Host).where(Host.name == daemon.host))
         aggregates.forget_host(session, daemon.host)
+
+
+def volume_zones(session: Session) -> set[str]:
+    """The availability zones that have a volume worker."""
+    return set(session.scalars(sa.select(Service.availability_zone).where(Service.binary == VOLUME).distinct()))

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
-from nova_lite.db.base import Base, LongText, Timestamps, new_id, utcnow
+from nova_lite.db.base import Base, LongText, Timestamps, for_update, new_id, utcnow
+from nova_lite.db.volume.lists import Lists, sortable
 from nova_lite.lifecycle.volumes import AttachmentStatus
 
 
@@ -56,6 +57,14 @@ class Attachment(Timestamps, Base):
 def get(session: Session, attachment_id: str, *, project_id: str | None = None) -> Attachment:
     """:raises errors.NotFound: none, or another project's (None: any project's will do)."""
     attachment = session.get(Attachment, attachment_id)
+    if attachment is None or project_id not in (None, attachment.project_id):
+        raise missing(attachment_id)
+    return attachment
+
+
+def get_locked(session: Session, attachment_id: str, *, project_id: str | None = None) -> Attachment:
+    """As `get`; other transactions wait to change the row until this one ends."""
+    attachment = session.scalars(for_update(sa.select(Attachment).where(Attachment.id == attachment_id))).one_or_none()
     if attachment is None or project_id not in (None, attachment.project_id):
         raise missing(attachment_id)
     return attachment
@@ -109,3 +118,12 @@ def set_status(
 def delete(session: Session, attachment_id: str) -> None:
     """Remove the row; none is fine."""
     session.execute(sa.delete(Attachment).where(Attachment.id == attachment_id).execution_options(synchronize_session=False))
+
+
+_TABLE: Any = Attachment.__table__
+_COLUMNS: dict[str, Any] = {
+    **{name: _TABLE.c[name] for name in ("id", "project_id", "volume_id", "status", "host", "mountpoint", "created_at", "updated_at")},
+    "instance_id": _TABLE.c.server_id, "attach_status": _TABLE.c.status,
+}
+# What a server's build has yet to make is no attachment in block storage.
+LISTS = Lists(Attachment, _COLUMNS, {name: sortable(column) for name, column in _COLUMNS.items()}, always=_TABLE.c.volume_id.is_not(None))

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, for_update, new_id, utcnow
+from nova_lite.db.volume.lists import Lists, sortable
+from nova_lite.db.volume.volumes import Volume
 from nova_lite.lifecycle.volumes import SnapshotStatus
 
 _DELETABLE = (SnapshotStatus.AVAILABLE, SnapshotStatus.ERROR, SnapshotStatus.ERROR_DELETING)
@@ -69,11 +71,11 @@ def of_volume(session: Session, volume_id: str) -> list[VolumeSnapshot]:
 
 
 def begin_delete(session: Session, snapshot: VolumeSnapshot, *, is_forced: bool = False) -> None:
-    """Claim the snapshot for its deletion by one guarded UPDATE; `is_forced`: in every status but deleting.
+    """Claim the snapshot for its deletion by one guarded UPDATE; `is_forced`: in every status.
 
     :raises errors.WrongStatus: its status forbids it.
     """
-    allowed = [str(status) for status in (SnapshotStatus if is_forced else _DELETABLE) if status != SnapshotStatus.DELETING]
+    allowed = [str(status) for status in (SnapshotStatus if is_forced else _DELETABLE)]
     if not set_status(session, snapshot.id, SnapshotStatus.DELETING, among=allowed):
         session.refresh(snapshot)
         raise errors.WrongStatus(action="delete", what="Snapshot", id=snapshot.id, status=snapshot.status, allowed=", ".join(allowed))
@@ -91,3 +93,26 @@ def set_status(session: Session, snapshot_id: str, status: SnapshotStatus, *, am
 def delete(session: Session, snapshot_id: str) -> None:
     """Remove the row; none is fine."""
     session.execute(sa.delete(VolumeSnapshot).where(VolumeSnapshot.id == snapshot_id).execution_options(synchronize_session=False))
+
+
+def latest(session: Session, volume_id: str) -> VolumeSnapshot | None:
+    """The volume's newest snapshot; None: it has none."""
+    return session.scalars(sa.select(VolumeSnapshot).where(VolumeSnapshot.volume_id == volume_id).order_by(
+        VolumeSnapshot.created_at.desc(), VolumeSnapshot.id.desc()).limit(1)).first()
+
+
+def any_of(session: Session, volume_id: str) -> bool:
+    """Whether the volume has snapshots."""
+    return session.scalar(sa.select(sa.exists().where(VolumeSnapshot.volume_id == volume_id))) is True
+
+
+_TABLE: Any = VolumeSnapshot.__table__
+_COLUMNS: dict[str, Any] = {
+    **{name: _TABLE.c[name] for name in (
+        "id", "name", "description", "status", "volume_id", "created_at", "updated_at", "user_id", "project_id", "consumes_quota")},
+    "size": _TABLE.c.size_gb, "volume_size": _TABLE.c.size_gb,
+    "availability_zone": sa.select(Volume.availability_zone).where(Volume.id == _TABLE.c.volume_id).scalar_subquery(),
+}
+LISTS = Lists(
+    VolumeSnapshot, _COLUMNS, {name: sortable(column) for name, column in _COLUMNS.items() if name != "availability_zone"},
+    items={"metadata": _TABLE.c.metadata_items})

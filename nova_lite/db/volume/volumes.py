@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, for_update, new_id, utcnow
+from nova_lite.db.volume.lists import Filters, Lists, sortable
 from nova_lite.lifecycle.volumes import VOLUME_ACTIONS, VolumeStatus
 
 
@@ -48,6 +49,7 @@ class Volume(Timestamps, Base):
     consumes_quota: Mapped[bool] = mapped_column(default=True)
     encryption_key_id: Mapped[str | None] = mapped_column(sa.String(36))
     metadata_items: Mapped[dict[str, str]] = mapped_column(default=dict)
+    admin_metadata: Mapped[dict[str, str]] = mapped_column(default=dict)  # `readonly`, once it was set
     image_metadata: Mapped[dict[str, str]] = mapped_column(default=dict)
     launched_at: Mapped[datetime.datetime | None]
 
@@ -103,7 +105,7 @@ def begin(session: Session, volume: Volume, action: str, *, also_in: Collection[
         .execution_options(synchronize_session=False))
     session.refresh(volume)
     if not won.rowcount:  # type: ignore[attr-defined]
-        raise errors.WrongStatus(action=action.replace("_", " "), what="Volume", id=volume.id, status=volume.status,
+        raise errors.WrongStatus(action=action.removesuffix("_volume").replace("_", " "), what="Volume", id=volume.id, status=volume.status,
                                  allowed=", ".join(str(status) for status in allowed))
 
 
@@ -133,3 +135,52 @@ def _end(session: Session, volume_id: str, action: str, status: Any, values: dic
         sa.update(Volume).where(Volume.id == volume_id, Volume.status.in_(shows))
         .values(status=status, previous_status=None, updated_at=utcnow(), **values).execution_options(synchronize_session=False))
     return bool(ended.rowcount)  # type: ignore[attr-defined]
+
+
+# A volume that another one moves to is shown to administrators only.
+_TARGET = sa.func.coalesce(Volume.migration_status, "").like("target:%")
+_TABLE: Any = Volume.__table__
+_COLUMNS: dict[str, Any] = {
+    **{name: _TABLE.c[name] for name in (
+        "id", "name", "description", "status", "created_at", "updated_at", "availability_zone", "bootable", "migration_status", "host",
+        "volume_type_id", "user_id", "project_id", "snapshot_id", "multiattach", "consumes_quota")},
+    "size": _TABLE.c.size_gb, "source_volid": _TABLE.c.source_volume_id,
+    "group_id": sa.cast(sa.null(), sa.String(36)),  # there are no groups
+}
+LISTS = Lists(
+    Volume, _COLUMNS, {name: sortable(column) for name, column in _COLUMNS.items() if name != "group_id"},
+    items={"metadata": _TABLE.c.metadata_items, "glance_metadata": _TABLE.c.image_metadata}, hidden=_TARGET)
+
+
+def summary(session: Session, filters: Filters) -> tuple[int, int]:
+    """How many volumes match, and their size together in GiB."""
+    sums = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(Volume.size_gb), 0)).where(*LISTS.where(filters))
+    count, size_gb = session.execute(sums).one()
+    return int(count), int(size_gb)
+
+
+def metadata_values(session: Session, filters: Filters) -> dict[str, list[str]]:
+    """The values of each metadata key among the volumes that match."""
+    values: dict[str, set[str]] = {}
+    for items in session.scalars(sa.select(Volume.metadata_items).where(*LISTS.where(filters))):
+        for key, value in items.items():
+            values.setdefault(key, set()).add(value)
+    return {key: sorted(found) for key, found in sorted(values.items())}
+
+
+def copied_from(session: Session, *, snapshot_id: str | None = None, volume_id: str | None = None) -> str | None:
+    """Id of a volume that is being made from the snapshot or the volume, whose row the caller has locked; None: there is none."""
+    source = Volume.snapshot_id == snapshot_id if snapshot_id is not None else Volume.source_volume_id == volume_id
+    making = (str(VolumeStatus.CREATING), str(VolumeStatus.DOWNLOADING))
+    return session.scalar(sa.select(Volume.id).where(source, Volume.status.in_(making)).limit(1))
+
+
+def set_status(
+    session: Session, volume: Volume, status: VolumeStatus, *, among: Collection[VolumeStatus], **values: Any,  # columns
+) -> bool:
+    """The volume, which is in one of `among`, gets the status by one guarded UPDATE; False: it is not in one of them."""
+    changed = session.execute(
+        sa.update(Volume).where(Volume.id == volume.id, Volume.status.in_([str(one) for one in among]))
+        .values(status=str(status), updated_at=utcnow(), **values).execution_options(synchronize_session=False))
+    session.refresh(volume)
+    return bool(changed.rowcount)  # type: ignore[attr-defined]

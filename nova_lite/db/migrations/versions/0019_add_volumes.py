@@ -112,6 +112,7 @@ def upgrade() -> None:
     sa.Column('consumes_quota', sa.Boolean(), nullable=False),
     sa.Column('encryption_key_id', sa.String(length=36), nullable=True),
     sa.Column('metadata_items', sa.JSON(), nullable=False),
+    sa.Column('admin_metadata', sa.JSON(), nullable=False),
     sa.Column('image_metadata', sa.JSON(), nullable=False),
     sa.Column('launched_at', sa.DateTime().with_variant(mysql.DATETIME(fsp=6), 'mariadb').with_variant(mysql.DATETIME(fsp=6), 'mysql'), nullable=True),
     sa.Column('created_at', sa.DateTime().with_variant(mysql.DATETIME(fsp=6), 'mariadb').with_variant(mysql.DATETIME(fsp=6), 'mysql'), nullable=False),
