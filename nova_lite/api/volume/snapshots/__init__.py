@@ -3,7 +3,14 @@
 
 from types import ModuleType
 
+from nova_lite.api.volume.snapshots import actions, create, listing, metadata, snapshots
 from nova_lite.api.wsgi.rules import Rule
 
-RESOURCES: tuple[ModuleType, ...] = ()
+RESOURCES: tuple[ModuleType, ...] = (
+    actions,
+    create,
+    listing,
+    metadata,
+    snapshots,
+)
 EXTRA_RULES: tuple[Rule, ...] = ()

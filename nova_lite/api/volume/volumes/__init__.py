@@ -3,7 +3,19 @@
 
 from types import ModuleType
 
+from nova_lite.api.volume.volumes import actions, create, encryption, listing, metadata, volumes
 from nova_lite.api.wsgi.rules import Rule
 
-RESOURCES: tuple[ModuleType, ...] = ()
-EXTRA_RULES: tuple[Rule, ...] = ()
+RESOURCES: tuple[ModuleType, ...] = (
+    create,
+    encryption,
+    listing,
+    metadata,
+    volumes,
+    *actions.RESOURCES,
+)
+EXTRA_RULES: tuple[Rule, ...] = (
+    *actions.EXTRA_RULES,
+    *create.EXTRA_RULES,
+    *volumes.EXTRA_RULES,
+)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`POST /snapshots`: checks the volume and the quota, writes the row, and has a conductor make the snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from nova_lite import errors
+from nova_lite.api.volume.common import begin_action, schemas
+from nova_lite.api.volume.snapshots import views
+from nova_lite.api.volume.volumes.create import text_of
+from nova_lite.api.volume.volumes.find import find_locked
+from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.responses import closed, view
+from nova_lite.api.wsgi.routing import route
+from nova_lite.api.wsgi.rules import MEMBER, Rule
+from nova_lite.db.base import new_id
+from nova_lite.db.volume import quota, snapshots, volume_types
+from nova_lite.db.volume.snapshots import VolumeSnapshot
+from nova_lite.db.volume.volumes import Volume
+from nova_lite.lifecycle.volumes import VolumeStatus
+
+_POLICY = Rule("volume:create_snapshot", MEMBER)
+_BODY = schemas.keyed("snapshot", schemas.closed({
+    "volume_id": schemas.UUID, "name": schemas.NAME_OR_NULL, "display_name": schemas.NAME_OR_NULL, "description": schemas.DESCRIPTION,
+    "display_description": schemas.DESCRIPTION, "metadata": schemas.METADATA_OR_NULL, "force": schemas.BOOLEAN}, required=("volume_id",)))
+_NOT_MIGRATING = (None, "success", "error")
+
+
+@route("POST", "/snapshots", policy=_POLICY, status=202, until="3.65", body={"3.0": _BODY}, response=closed(snapshot=views.BRIEF))
+def create(req: Request, body: Body) -> Body:
+    """Keep the present content of a volume.
+
+    202 with the snapshot, whose status becomes available. 400: the volume is not available, nor in use with `force`, or is migrating.
+    404: no such volume in the project. 413: over quota.
+    """
+    params = body["snapshot"]
+    allowed = [VolumeStatus.AVAILABLE, *([VolumeStatus.IN_USE] if schemas.is_true(params.get("force")) else [])]
+    return _create(req, params, allowed)
+
+
+@route("POST", "/snapshots", policy=_POLICY, status=202, since="3.66", body={"3.66": _BODY}, response=closed(snapshot=views.BRIEF))
+def create_in_use(req: Request, body: Body) -> Body:
+    """As `create`, of volumes in use without `force`, which may not be false.
+
+    202, 400, 404 and 413 as there.
+    """
+    params = body["snapshot"]
+    if "force" in params and not schemas.is_true(params["force"]):
+        raise errors.BadRequest(reason="Since microversion 3.66 the 'force' flag is invalid for this request: leave it out.")
+    return _create(req, params, [VolumeStatus.AVAILABLE, VolumeStatus.IN_USE])
+
+
+def _create(req: Request, params: Body, allowed: Collection[VolumeStatus]) -> Body:
+    volume = find_locked(req, params["volume_id"])
+    if volume.status not in allowed:
+        raise errors.WrongStatus(action="create a snapshot of", what="Volume", id=volume.id, status=volume.status, allowed=", ".join(allowed))
+    if volume.migration_status not in _NOT_MIGRATING:
+        raise errors.BadRequest(reason=f"Snapshot cannot be created while volume {volume.id} is migrating.")
+    if volume.host is None:
+        raise errors.BadRequest(reason=f"The snapshot cannot be created because volume {volume.id} has not been scheduled to any host.")
+    kind = volume_types.by_ids(req.db, {volume.volume_type_id or ""}).get(volume.volume_type_id or "")
+    quota.check(req.db, req.conf, req.ctxt.project_id, quota.for_snapshot(req.conf, kind.name if kind else None, volume.size_gb))
+    snapshot = _add(req, volume, params)
+    begin_action.record(req, begin_action.SNAPSHOT, snapshot.id, "create_snapshot", {})
+    return {"snapshot": view(views.BRIEF, snapshot, req)}
+
+
+def _add(req: Request, volume: Volume, params: Body) -> VolumeSnapshot:
+    snapshot_id = new_id()
+    snapshot = VolumeSnapshot(
+        id=snapshot_id, volume_id=volume.id, project_id=req.ctxt.project_id, user_id=req.ctxt.user_id, name=text_of(params, "name"),
+        description=text_of(params, "description"), size_gb=volume.size_gb, provider_name=snapshots.provider_name(snapshot_id),
+        volume_type_id=volume.volume_type_id, encryption_key_id=volume.encryption_key_id, metadata_items=params.get("metadata") or {})
+    req.db.add(snapshot)
+    req.db.flush()
+    return snapshot

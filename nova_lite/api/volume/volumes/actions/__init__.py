@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Actions on volumes: one file for each, or for those that belong together."""
+
+from types import ModuleType
+
+from nova_lite.api.volume.volumes.actions import (
+    extend,
+    flags,
+    image_metadata,
+    revert,
+    status,
+    upload,
+)
+from nova_lite.api.wsgi.rules import Rule
+
+RESOURCES: tuple[ModuleType, ...] = (
+    extend,
+    flags,
+    image_metadata,
+    revert,
+    status,
+    upload,
+)
+EXTRA_RULES: tuple[Rule, ...] = (
+    *extend.EXTRA_RULES,
+    *upload.EXTRA_RULES,
+)

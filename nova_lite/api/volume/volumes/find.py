@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the volume that a request is about, and the volume type that it names."""
+
+from __future__ import annotations
+
+from nova_lite.api.wsgi.request import Request
+from nova_lite.db.volume import volumes
+from nova_lite.db.volume.volumes import Volume
+
+
+def find(req: Request, volume_id: str) -> Volume:
+    """The volume, if the caller may see it.
+
+    :raises errors.NotFound: there is none, or it is another project's.
+    """
+    return volumes.get(req.db, volume_id, project_id=req.ctxt.visible_project)
+
+
+def find_locked(req: Request, volume_id: str) -> Volume:
+    """As `find`; other requests wait to change the volume until this one ends."""
+    return volumes.get_locked(req.db, volume_id, project_id=req.ctxt.visible_project)
