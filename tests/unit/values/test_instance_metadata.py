@@ -13,14 +13,17 @@ import webob
 
 from nova_lite import errors
 from nova_lite.api.metadata.app import MetadataApp, lookup
-from nova_lite.values.guest_disk import of_flavor
+from nova_lite.values.guest_disk import DiskSource, GuestDisk, VolumeConnection, of_flavor
 from nova_lite.values.instance_metadata import (
+    META_DATA,
+    DevicePlace,
     NicFacts,
     ServerFacts,
     SubnetFacts,
     for_config_drive,
     render,
     to_bytes,
+    with_places,
     with_random_seed,
 )
 
@@ -217,3 +220,28 @@ def test_each_read_of_the_meta_data_has_another_random_seed() -> None:
     seeds.append(json.loads(with_random_seed(DOCUMENTS)["openstack/latest/meta_data.json"])["random_seed"])
     assert {len(base64.b64decode(seed)) for seed in seeds} == {512}
     assert len(set(seeds)) == 3
+
+
+def tagged_disks() -> dict[str, str]:
+    """Documents of a guest with a volume and a disk of its host that have tags, and a volume without one."""
+    connected = VolumeConnection(attachment_id="a1", volume_id="v1", connection={"driver_volume_type": "fake", "data": {}})
+    volume = GuestDisk(source=DiskSource.VOLUME, size_mb=1024, tag="data", name="/dev/vdb", volume=connected)
+    plain = dataclasses.replace(volume, tag=None, name="/dev/vdc", volume=dataclasses.replace(connected, volume_id="v2"))
+    root = dataclasses.replace(FACTS.disks[0], tag="boot")
+    return render(dataclasses.replace(FACTS, disks=(root, volume, plain)), dns_domain="")
+
+
+def test_disks_with_tags_are_named_by_their_serial_numbers_and_places() -> None:
+    documents = tagged_disks()
+    unplaced = json.loads(documents[META_DATA])["devices"]
+    assert [(one["type"], one["bus"], one["serial"], one["tags"]) for one in unplaced] == [
+        ("disk", "none", "root", ["boot"]), ("disk", "none", "v1", ["data"])]
+    places = {"v1": DevicePlace("pci", "0000:00:07.0", "/dev/vdb"), "root": DevicePlace("scsi", "0:0:0:1")}
+    assert json.loads(with_places(documents, {}, places)[META_DATA])["devices"] == [
+        {"type": "disk", "bus": "scsi", "address": "0:0:0:1", "serial": "root", "tags": ["boot"]},
+        {"type": "disk", "bus": "pci", "address": "0000:00:07.0", "serial": "v1", "path": "/dev/vdb", "tags": ["data"]}]
+
+
+def test_the_ec2_tree_names_volumes_by_their_devices() -> None:
+    mapping = json.loads(tagged_disks()["ec2/latest/meta-data.json"])["block-device-mapping"]
+    assert (mapping["ebs0"], mapping["ebs1"]) == ("/dev/vdb", "/dev/vdc")
