@@ -12,6 +12,7 @@ from nova_lite.compute.host import Host
 from nova_lite.compute.operations.build import Build
 from nova_lite.compute.records import DesiredPower, Phase, Record
 from nova_lite.lifecycle.servers import Power
+from nova_lite.values import guest_disk
 
 LOG = logging.getLogger(__name__)
 _OFF = (Power.NOSTATE, Power.SHUTDOWN, Power.CRASHED)
@@ -26,6 +27,20 @@ class Recovery:
 
     def __init__(self, host: Host, build: Build, *, starts_guests: bool) -> None:
         self._host, self._build, self._starts_guests = host, build, starts_guests
+        self._waiting: dict[str, Record] = {}
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether guests have not started yet whose storage may come back, as after a power cut of all hosts."""
+        return bool(self._waiting)
+
+    def retry(self) -> None:
+        """Recover those guests again, unless they have had other requests since."""
+        for record in list(self._waiting.values()):
+            self._waiting.pop(record.server_id)
+            with self._host.locks.hold(record.server_id):
+                if self._host.records.get(record.server_id) == record:
+                    self._recover(record)
 
     def run(self) -> None:
         """Recover every record; one that fails is reported and does not hold up the others."""
@@ -55,6 +70,8 @@ class Recovery:
                 self._recover_power(record)
         except errors.NovaLiteError as error:
             LOG.warning("server %s: recovery failed: %s", record.server_id, error.text)
+            if record.phase is Phase.BUILT and guest_disk.volumes(record.guest.disks):
+                self._waiting[record.server_id] = record
 
     def _recover_build(self, record: Record) -> None:
         """A guest that runs is built; otherwise the conductor sends the build again and it goes on from there."""

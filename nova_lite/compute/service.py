@@ -46,7 +46,7 @@ from nova_lite.worker.state_lock import StateLock
 
 LOG = logging.getLogger(__name__)
 _CLEAN_EVERY_S = 300
-_RETRY_S = 2.0
+_RETRY_S, _LONGEST_RETRY_S = 2.0, 60.0
 _BOOT_ID = "boot_id"
 
 
@@ -99,7 +99,7 @@ class ComputeService:
         begun.callback(self.host.reports.stop)
         self.host.reports.start()
         if not self.driver.capabilities.keeps_disks:
-            self._recover(recovery)
+            self._recover(recovery.run, recovery)
         begun.callback(self._consoles.stop)
         self._consoles.start()
         housekeeper = threading.Thread(target=self._keep_house, args=(recovery,), name="compute-housekeeper", daemon=True)
@@ -142,18 +142,26 @@ class ComputeService:
         known = path.read_text() if path.exists() else ""
         return not self.driver.capabilities.keeps_disks or known != inventory.boot_id()
 
-    def _recover(self, recovery: Recovery) -> None:
+    def _recover(self, recover: Callable[[], None], recovery: Recovery) -> None:
         """Only when it is through does this boot of the machine count as seen."""
-        recovery.run()
-        (self._state / _BOOT_ID).write_text(inventory.boot_id())
+        recover()
+        if not recovery.is_waiting:
+            (self._state / _BOOT_ID).write_text(inventory.boot_id())
 
     def _keep_house(self, recovery: Recovery) -> None:
         """What is done now and then, beside requests; errors are reported and it goes on."""
         if self.driver.capabilities.keeps_disks and self._is_hypervisor_there():
-            self._safely(lambda: self._recover(recovery))
-        since_clean = 0.0
+            self._safely(lambda: self._recover(recovery.run, recovery))
+        since_clean, retry_s = 0.0, _RETRY_S
         interval: float = self._conf.compute.sync_power_state_interval
-        while not self._is_stopping.wait(interval):
+        synced = self.host.clock()
+        while not self._is_stopping.wait(min(retry_s, interval) if recovery.is_waiting else interval):
+            if recovery.is_waiting:
+                self._safely(lambda: self._recover(recovery.retry, recovery))
+                retry_s = min(retry_s * 2, _LONGEST_RETRY_S)
+                if self.host.clock() - synced < interval:
+                    continue
+            synced = self.host.clock()
             self._safely(lambda: self.host.reports.report_all(self.driver.guests.list_ours()))
             since_clean += interval
             if since_clean >= _CLEAN_EVERY_S:

@@ -287,6 +287,24 @@ def test_a_restart_of_the_host_starts_guests_with_their_volumes(built: Worker, t
     assert record.guest.disks[-1] == volume(1)
 
 
+def test_guests_whose_storage_is_back_later_start_then(built: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = "6c9b1a52-0000-4000-8000-000000000002"
+    built.build.build(built.ctxt, order=at(1), guest=make_guest(server_id=other, disks=(volume(2),)))
+    attach(built, 2, 1)
+    after = make_worker(tmp_path / "state")
+    recovery = Recovery(after.host, after.build, starts_guests=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(after.driver.power, "start", failing)
+        recovery.run()
+        recovery.retry()
+    assert recovery.is_waiting
+    after.driver.guests.define(make_guest(server_id=other))
+    after.power.stop(after.ctxt, server_id=other, order=at(5))
+    recovery.retry()
+    assert (after.driver.power.state(SERVER), after.driver.power.state(other)) == (Power.RUNNING, Power.SHUTDOWN)
+    assert not recovery.is_waiting
+
+
 def test_the_secret_of_a_connection_is_in_no_text(built: Worker) -> None:
     attach(built, 2, 1)
     record = built.records.get(SERVER)
