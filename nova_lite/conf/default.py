@@ -142,4 +142,11 @@ Set it where pools share the blocks of snapshots with their volumes,
 so that most of them cost little. A project may then have as many
 GiB of snapshots as `quota_snapshots` allows.
 """),
+    cfg.IntOpt("message_ttl", default=2592000, min=60, help="""
+Time for which messages to users of block storage are kept, in
+seconds.
+
+They say why an accepted request failed. The default, 30 days, is
+Cinder's; a project keeps its newest 1,000 at most.
+"""),
 ]

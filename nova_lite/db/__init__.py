@@ -8,10 +8,20 @@ from nova_lite.db.identity import application_credentials, project_tags, token_o
 from nova_lite.db.image import images
 from nova_lite.db.network import floating_ips, network_changes, networks, ports, revisions, routers, security_groups
 from nova_lite.db.quotas import quota_locks, quotas
-from nova_lite.db.volume import attachments, pools, qos_specs, quota, snapshots, volume_types, volumes
+from nova_lite.db.volume import (
+    attachments,
+    backends,
+    messages,
+    pools,
+    qos_specs,
+    quota,
+    snapshots,
+    volume_types,
+    volumes,
+)
 
 RESOURCES = (
-    actions, aggregates, application_credentials, attachments, conductor_leases, consoles, database_epoch, flavors, floating_ips, hosts, images, keypairs, server_migrations, network_changes, networks,
+    actions, aggregates, application_credentials, attachments, backends, conductor_leases, consoles, database_epoch, flavors, floating_ips, hosts, images, keypairs, messages, server_migrations, network_changes, networks,
     observation, pools, ports, project_tags, qos_specs, quota, quota_locks, quotas, revisions, routers, security_groups, server_groups, servers, snapshots, token_owners, users,
     volume_types, volumes, workers,
 )

@@ -3,7 +3,18 @@
 
 from __future__ import annotations
 
-from nova_lite.api.volume import attachments, backups, groups, hosts, quotas, snapshots, transfers, types, volumes
+from nova_lite.api.volume import (
+    attachments,
+    backups,
+    groups,
+    hosts,
+    messages,
+    quotas,
+    snapshots,
+    transfers,
+    types,
+    volumes,
+)
 from nova_lite.api.volume.common.faults import fault_body
 from nova_lite.api.volume.common.version_documents import versions
 from nova_lite.api.volume.microversions import MAXIMUM, MINIMUM
@@ -16,6 +27,7 @@ RESOURCES = (
     *backups.RESOURCES,
     *groups.RESOURCES,
     *hosts.RESOURCES,
+    messages,
     *quotas.RESOURCES,
     *snapshots.RESOURCES,
     *transfers.RESOURCES,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Purges what is only kept to be looked back at: deleted servers, the oldest of very many actions, tokens revoked and expired."""
+"""Purges what is only kept to be looked back at: deleted servers, the oldest of very many actions, tokens revoked and expired, old messages."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from nova_lite.conductor.engine.services import Services
 from nova_lite.db.compute import actions, server_migrations, servers
 from nova_lite.db.identity import token_owners
+from nova_lite.db.volume import messages
 
 LOG = logging.getLogger(__name__)
 BATCH = 500
@@ -30,6 +31,7 @@ def purge(services: Services) -> None:
     purged = _in_batches(services, lambda session: servers.purge(session, deleted_before=before, limit=BATCH))
     trimmed = _trim(services, actions.crowded, actions.trim, kept=KEPT_ACTIONS)
     trimmed += _trim(services, server_migrations.crowded, server_migrations.trim, kept=KEPT_MIGRATIONS)
+    _in_batches(services, functools.partial(messages.purge, now=services.now(), limit=ROWS))
     with services.database.writer() as session:
         server_migrations.purge(session)
         token_owners.forget_revoked(session, expired_before=services.now())

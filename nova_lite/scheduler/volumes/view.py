@@ -11,7 +11,7 @@ from oslo_config import cfg
 from sqlalchemy.orm import Session
 
 from nova_lite.db.hosts import hosts, observation
-from nova_lite.db.volume import pools
+from nova_lite.db.volume import backends, pools
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +42,13 @@ def read(session: Session, conf: cfg.ConfigOpts) -> list[PoolView]:
     """All pools, with how their workers are."""
     observed = observation.observed(session, down_time_s=conf.service_down_time)
     services = {service.agent: service for service in hosts.services(session, binary=hosts.VOLUME)}
-    found = []
+    found, closed = [], backends.closed(session)
     for pool in pools.pools(session):
         service = services.get(pool.agent)
         if service is not None:
             found.append(PoolView(
                 name=pool.name, agent=pool.agent, backend=pool.backend, availability_zone=service.availability_zone,
-                is_up=hosts.is_alive(service, now=observed, down_time_s=conf.service_down_time), is_enabled=not service.disabled,
+                is_up=hosts.is_alive(service, now=observed, down_time_s=conf.service_down_time), is_enabled=not service.disabled and f"{pool.agent}@{pool.backend}" not in closed,
                 capacity_gb=pool.capacity_gb, claimed_gb=pool.claimed_gb, free_gb=pool.free_gb,
                 floor_gb=float(pool.capabilities.get("floor_gb", 0)), is_thin=pool.is_thin, reach=pool.reach,
                 capabilities=pool.capabilities))

@@ -15,6 +15,8 @@ from nova_lite.api.services import SERVICES
 from nova_lite.api.volume import microversions as volume
 from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.rules import ADMIN, PUBLIC
+from nova_lite.db.volume import messages
+from nova_lite.lifecycle.volume_messages import MessageAction, MessageDetail, MessageSubject
 from tests.support.api.paste_cloud import NEWEST, PasteCloud, Who
 
 ROOTS = {"compute": "/v2.1", "identity": "/identity/v3", "image": "/image/v2", "network": "/network/v2.0",
@@ -113,8 +115,12 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
     volume_type = made("/volume/v3/types", {"volume_type": {
         "name": "alices-type", "os-volume-type-access:is_public": False, "extra_specs": {"multiattach": "<is> True"}}}, token=admin)["id"]
     cloud.request("POST", f"/volume/v3/types/{volume_type}/action", {"addProjectAccess": {"project": alice.project_id}}, token=admin)
+    with cloud.database.writer() as session:
+        message = messages.add(session, cloud.conf, project_id=alice.project_id, request_id="alices-request", subject=MessageSubject.VOLUME,
+                               resource_id=network, action=MessageAction.SCHEDULE, detail=MessageDetail.NO_BACKEND)
+        message_id = message.id
     return shared | {
-        "volume type_id": volume_type, "volume key": "multiattach", "specs_id": "66666666-6666-4666-8666-666666666666",
+        "message_id": message_id, "volume type_id": volume_type, "volume key": "multiattach", "specs_id": "66666666-6666-4666-8666-666666666666",
         "encryption_id": "66666666-6666-4666-8666-666666666666",
         "credential_id": credential, "router_id": router, "floating_ip_id": floating,
         "node_id": "1", "token": "no-such-token", "share_id": "66666666-6666-4666-8666-666666666666", "migration_id": "1", "before": "2026-03-10%2012:00:00", "host_name": "h1", "class_name": "default", "compute key": "hw:cpu_policy",
