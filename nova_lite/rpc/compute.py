@@ -306,9 +306,7 @@ class ComputeRpc(Interface):
         """
 
     @cast(since="2.0")
-    def rescue(
-        self, ctxt: Context, *, server_id: str, order: Order, image: Image, documents: dict[str, str] | None = None
-    ) -> None:
+    def rescue(self, ctxt: Context, *, server_id: str, order: Order, image: Image, documents: dict[str, str] | None = None) -> None:
         """Shut the guest down and power it on again from a disk made of the image, beside its own disks.
 
         `documents` are on its config drive meanwhile; None: its own are, if it has such a drive.
@@ -345,18 +343,14 @@ class ComputeRpc(Interface):
         """Shut the guest down and keep its disks, as those of `resize_id`; `revert_resize` brings both back."""
 
     @cast(since="2.0")
-    def finish_resize(  # what, since when, and to what
-        self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool
-    ) -> None:
+    def finish_resize(self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool) -> None:
         """Make the prepared guest this large, from copies of its disks, and power it on if `is_on`.
 
         After a failure the disks that were kept are still there.
         """
 
     @cast(since="2.0")
-    def revert_resize(  # what, since when, and to what
-        self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool
-    ) -> None:
+    def revert_resize(self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool) -> None:
         """Give the guest back the disks that the resize `resize_id` has kept, and its old `size`.
 
         Nothing changes when that resize did nothing here.
@@ -394,4 +388,12 @@ class ComputeRpc(Interface):
         """Let the guest see that its volume has grown. One that does not run, or has no such volume, is fine.
 
         In the order of the volume.
+        """
+
+    @cast(since="2.2")
+    def snapshot_volume(self, ctxt: Context, *, server_id: str, order: Order, volume_id: str) -> None:
+        """Let the guest write to the file that its volume has become, an overlay on the one that it has open: that one is the snapshot.
+
+        For volumes whose pool leaves snapshots in use to the hypervisor, which has made overlay and snapshot before. A guest that
+        does not run, has no such volume, or writes to that file already, is fine. In the order of the volume.
         """

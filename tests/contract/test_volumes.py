@@ -16,7 +16,7 @@ from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, Image
 from nova_lite.values import guest_disk
 from nova_lite.values.guest_disk import DiskSource, GuestDisk, VolumeConnection
-from nova_lite.worker import commands
+from nova_lite.worker import commands, image_lock
 from tests.contract.test_compute_driver import Subject, _nothing_left, subject  # noqa: F401 - fixtures
 
 GIB = 1 << 30
@@ -167,20 +167,64 @@ def test_a_running_guest_sees_that_its_volume_has_grown(subject: Subject, tmp_pa
     assert attached(subject, guest) == {ids(disk)[0]}
 
 
-def test_a_volume_in_use_grows_by_the_guests_hypervisor_where_only_it_can(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
-    """As of qcow2, which none but the QEMU that has it open may change."""
-    disk = volume(tmp_path)
+def qcow2(directory: Path) -> tuple[GuestDisk, Path]:
+    """A volume in a file that none but the QEMU that has it open may change."""
+    disk = volume(directory)
     assert disk.volume is not None
-    path = tmp_path / "volume.qcow2"
-    commands.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "1G"], timeout_s=10)
-    path.chmod(0o666)
+    path = directory / "volume.qcow2"
+    make_qcow2(path)
     connection = {"driver_volume_type": "local", "data": {"device_path": str(path), "format": "qcow2"}}
-    disk = dataclasses.replace(disk, volume=dataclasses.replace(disk.volume, connection=connection))
+    return dataclasses.replace(disk, volume=dataclasses.replace(disk.volume, connection=connection)), path
+
+
+def make_qcow2(path: Path, *below: str) -> None:
+    commands.run(["qemu-img", "create", "-q", "-f", "qcow2", *below, str(path), "1G"], timeout_s=10)
+    path.chmod(0o666)
+
+
+def test_a_volume_in_use_grows_by_the_guests_hypervisor_where_only_it_can(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    disk, path = qcow2(tmp_path)
     guest = subject.started()
     subject.driver.volumes.attach(guest, disk)
     subject.driver.volumes.resize(guest.server_id, disk, size_gb=2)
     if isinstance(subject.driver, LibvirtDriver):
         assert "virtual size: 2 GiB" in commands.run(["qemu-img", "info", "-U", str(path)], timeout_s=10)
+
+
+def freeze(path: Path, base: Path) -> None:
+    """As a pool does: the file is the base from now on, and an overlay on it is the volume."""
+    os.link(path, base)
+    fresh = path.with_suffix(".fresh")
+    make_qcow2(fresh, "-u", "-F", "qcow2", "-b", base.name)
+    fresh.rename(path)
+
+
+def test_a_guest_writes_to_what_its_volume_has_become(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    disk, path = qcow2(tmp_path)
+    guest = subject.started()
+    subject.driver.volumes.attach(guest, disk)
+    changed = with_disk(guest, disk)
+    for number in range(2):
+        freeze(path, tmp_path / f"base{number}")
+        for _ in range(2):
+            subject.driver.volumes.snapshot(changed, disk)
+        if isinstance(subject.driver, LibvirtDriver):
+            assert image_lock.is_held(path)
+    subject.driver.power.stop(guest.server_id, timeout_s=0)
+    subject.driver.volumes.snapshot(changed, disk)
+    subject.driver.power.start(changed)
+    if isinstance(subject.driver, LibvirtDriver):
+        assert image_lock.is_held(path)
+        with pytest.raises(errors.HypervisorFailed, match="is no file of this host"):
+            subject.driver.volumes.snapshot(changed, far())
+    subject.driver.volumes.detach(str(uuid.uuid4()), disk, timeout_s=5)
+    assert attached(subject, guest) == {ids(disk)[0]}
+
+
+def far() -> GuestDisk:
+    """A volume of another host."""
+    connected = VolumeConnection(attachment_id="a", volume_id="v", connection={"driver_volume_type": "iscsi", "data": {}})
+    return GuestDisk(source=DiskSource.VOLUME, size_mb=1024, volume=connected)
 
 
 def test_a_connection_that_no_host_here_has_is_refused_with_the_reason(subject: Subject, tmp_path: Path) -> None:  # noqa: F811

@@ -12,6 +12,7 @@ from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, Image
 from nova_lite.rpc.order import Order
 from nova_lite.runtime.failpoints import fail
+from nova_lite.values import guest_disk
 
 
 class Rebuild:
@@ -23,6 +24,7 @@ class Rebuild:
     def rebuild(self, ctxt: Context, *, order: Order, guest: Guest, keeps_ephemeral: bool, is_on: bool) -> None:
         driver, desired = self._host.driver, DesiredPower.ON if is_on else DesiredPower.OFF
         with self._host.operation(ctxt, guest.server_id, order, "rebuild", desired=desired) as operation:
+            left = guest_disk.volumes(operation.record.guest.disks) if operation.record else {}
             fail("rebuild.fetch_image.before")
             driver.images.fetch(guest, check=operation.check)
             fail("rebuild.destroy.before")
@@ -33,6 +35,8 @@ class Rebuild:
             operation.put(_anew(operation, guest, desired))
             self._make(operation, guest, is_on=is_on)
             operation.record = dataclasses.replace(_anew(operation, guest, desired), phase=Phase.BUILT)
+            for attachment_id in left.keys() - guest_disk.volumes(guest.disks).keys():
+                driver.volumes.forget(left[attachment_id])
 
     def rescue(
         self, ctxt: Context, *, server_id: str, order: Order, image: Image, documents: dict[str, str] | None = None

@@ -70,6 +70,16 @@ class Volumes:
             larger = dataclasses.replace(disk, size_mb=size_gb << 10)
             operation.record = _with_disks(record, tuple(larger if other is disk else other for other in record.guest.disks))
 
+    def snapshot_volume(self, ctxt: Context, *, server_id: str, order: Order, volume_id: str) -> None:
+        with self._host.operation(ctxt, server_id, order, "snapshot_volume", subject=volume_id) as operation:
+            record = operation.record
+            disk = _of_volume(record, volume_id) if record else None
+            if record is None or disk is None:
+                return
+            fail("snapshot_volume.guest.before")
+            self._host.driver.volumes.snapshot(record.guest, disk)
+            fail("snapshot_volume.finish.before")
+
     def _check_free(self, record: Record, disk: GuestDisk) -> None:
         """:raises errors.HypervisorFailed: the guest has the volume by another attachment."""
         assert disk.volume is not None

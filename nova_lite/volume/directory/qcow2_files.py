@@ -15,10 +15,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from nova_lite.volume.directory import image_lock
 from nova_lite.volume.directory.layout import BASE, Layout
 from nova_lite.volume.driver import Check, ImageFile, LiveSnapshot, ResizedBy
-from nova_lite.worker import files, qemu_img
+from nova_lite.worker import files, image_lock, qemu_img
 
 # Reading a block looks through all layers: a copy is made instead of one more.
 MAX_LAYERS = 16

@@ -227,6 +227,16 @@ def test_a_volume_grows_once(built: Worker) -> None:
     assert [done[1] for done in built.listener.done] == [2, 3, 4]
 
 
+def test_a_snapshot_of_a_volume_is_made_of_the_guest_that_has_it(built: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    attach(built, 2, 1)
+    switched: list[str] = []
+    monkeypatch.setattr(built.driver.volumes, "snapshot", lambda guest, disk: switched.append(disk.volume.volume_id))
+    for action, volume_id in ((3, "volume-1"), (4, "elsewhere")):
+        Volumes(built.host).snapshot_volume(built.ctxt, server_id=SERVER, order=at(action), volume_id=volume_id)
+    assert switched == ["volume-1"]
+    assert [done[1] for done in built.listener.done] == [2, 3, 4]
+
+
 @pytest.mark.parametrize("end", ["reboot", "soft_delete"])
 def test_a_guest_that_does_not_release_a_volume_is_cut_off(built: Worker, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     attach(built, 2, 1)

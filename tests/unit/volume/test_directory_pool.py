@@ -15,10 +15,10 @@ import pytest
 from nova_lite import errors
 from nova_lite.rpc.compute import Image
 from nova_lite.rpc.volume import Connector, Content, ContentSource, Export, Snapshot, Volume
-from nova_lite.volume.directory import image_lock
 from nova_lite.volume.directory.pool import DirectoryPool
 from nova_lite.volume.directory.qcow2_files import MAX_LAYERS, read_header
 from nova_lite.volume.driver import ResizedBy
+from nova_lite.worker import image_lock
 from tests.support.guests import ImageServer, image_server
 from tests.support.volume_pools import Subject, missing_for, pool_of
 

@@ -29,6 +29,14 @@ class VolumeDriver(Protocol):
     def resize(self, server_id: str, disk: GuestDisk, *, size_gb: int) -> None:
         """Let a running guest see that its volume is this large; one that does not run, or lacks it, is fine."""
 
+    def snapshot(self, guest: Guest, disk: GuestDisk) -> None:
+        """Let a running guest write to the file at its volume's path, an overlay on the file that it has open, as of one moment.
+
+        A guest that does so already, does not run, or lacks the volume, is fine.
+
+        :raises errors.HypervisorFailed: also when the volume is no file of this host.
+        """
+
     def forget(self, disk: GuestDisk) -> None:
         """Drop what the host keeps for the connection of a guest that is gone; nothing is fine."""
 

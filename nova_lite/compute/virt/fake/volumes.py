@@ -34,6 +34,9 @@ class FakeVolumes:
     def resize(self, server_id: str, disk: GuestDisk, *, size_gb: int) -> None:
         """Nothing to resize: the guest has no bytes."""
 
+    def snapshot(self, guest: Guest, disk: GuestDisk) -> None:
+        """Nothing is written."""
+
     def forget(self, disk: GuestDisk) -> None:
         """Nothing is kept."""
 

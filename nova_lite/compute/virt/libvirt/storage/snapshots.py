@@ -97,7 +97,7 @@ class _LiveCopy:
     def run(self, *, timeout_s: float, check: Check) -> None:
         """:raises errors.HypervisorFailed: it failed or took too long; the job is ended."""
         domains, server_id = self._domains, self._guest.server_id
-        with _quiesced(domains, self._guest):
+        with quiesced(domains, self._guest):
             domains.run("begin a snapshot", lambda conn: _begin(domains.get(conn, server_id), self._part))
         deadline = time.monotonic() + timeout_s
         try:
@@ -173,7 +173,7 @@ def _end_job(domains: Domains, server_id: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiesced(domains: Domains, guest: Guest) -> Iterator[None]:
+def quiesced(domains: Domains, guest: Guest) -> Iterator[None]:
     """Freeze the guest's file systems meanwhile, when its image says that it has an agent.
 
     :raises errors.HypervisorFailed: that fails, and the image requires it (os_require_quiesce).
