@@ -98,6 +98,34 @@ def test_a_guest_starts_with_its_volumes_and_its_disks_are_not_theirs(subject: S
     assert (tmp_path / f"volume-{ids(disk)[0]}").stat().st_size == GIB
 
 
+def test_two_guests_share_a_volume_that_allows_it(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    disk = volume(tmp_path)
+    assert disk.volume is not None
+    guests = [subject.started(), subject.started()]
+    for guest in guests:
+        mine = dataclasses.replace(disk.volume, attachment_id=str(uuid.uuid4()), is_shared=True)
+        subject.driver.volumes.attach(guest, dataclasses.replace(disk, volume=mine))
+    assert [attached(subject, guest) for guest in guests] == [{ids(disk)[0]}] * 2
+
+
+def test_a_guest_that_is_resumed_has_its_volumes(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest, disk = subject.started(), volume(tmp_path)
+    subject.driver.volumes.attach(guest, disk)
+    subject.driver.power.suspend(guest.server_id)
+    subject.driver.power.resume(with_disk(guest, disk))
+    assert attached(subject, guest) == {ids(disk)[0]}
+
+
+def test_a_suspended_guest_loses_a_volume_only_with_its_memory(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    """The API allows neither attach nor detach then."""
+    guest, disk = subject.started(), volume(tmp_path)
+    subject.driver.volumes.attach(guest, disk)
+    subject.driver.power.suspend(guest.server_id)
+    subject.driver.volumes.detach(guest.server_id, disk, timeout_s=5)
+    subject.driver.power.reboot_hard(guest)
+    assert attached(subject, guest) == set()
+
+
 def from_volume(subject: Subject, disk: GuestDisk) -> Guest:  # noqa: F811
     """A guest that boots it, and has no image that could be fetched."""
     return dataclasses.replace(
