@@ -41,7 +41,7 @@ class Message(Base):
     guaranteed_until: Mapped[datetime.datetime]
 
 
-_COLUMNS = {
+_COLUMNS: dict[str, Any] = {  # SQLAlchemy types columns as something else
     "id": Message.id, "project_id": Message.project_id, "request_id": Message.request_id, "event_id": Message.event_id,
     "message_level": Message.message_level, "resource_type": Message.resource_type, "resource_uuid": Message.resource_uuid,
     "created_at": Message.created_at, "guaranteed_until": Message.guaranteed_until,
