@@ -2,8 +2,8 @@
 """Refuses hosts by the metadata of their aggregates, by which operators reserve them for projects, images or flavors."""
 
 from nova_lite.rpc.scheduler import PlacementRequest
-from nova_lite.scheduler.filters.operators import matches
 from nova_lite.scheduler.view import Host
+from nova_lite.values.spec_operators import matches
 
 _SCOPE = "aggregate_instance_extra_specs:"
 

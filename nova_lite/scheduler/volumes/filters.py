@@ -7,14 +7,11 @@ Reasons that are equal up to a colon count as one in the explanation. docs/sched
 from collections.abc import Callable
 
 from nova_lite.rpc.scheduler import PoolRequest
-from nova_lite.scheduler.filters.operators import matches
 from nova_lite.scheduler.volumes.view import PoolView
+from nova_lite.values.pool_capabilities import unmet
 
 PoolFilter = Callable[[PoolView, PoolRequest], str | None]
 _ZONES = "RESKEY:availability_zones"
-_CAPABILITIES = "capabilities:"
-_IS = "<is>"
-_TRUE = {"true", "1", "yes", "t", "y"}
 
 
 def is_not_tried(pool: PoolView, request: PoolRequest) -> str | None:
@@ -55,14 +52,8 @@ def reaches_host(pool: PoolView, request: PoolRequest) -> str | None:
 
 def has_capabilities(pool: PoolView, request: PoolRequest) -> str | None:
     """Extra specs without scope, or of scope `capabilities`, are matched with what the pool reports. Cinder's CapabilitiesFilter."""
-    for name, required in request.extra_specs.items():
-        key = name.removeprefix(_CAPABILITIES)
-        if ":" in key:
-            continue
-        value = pool.capabilities.get(key)
-        if value is None or not _has(value, required):
-            return f"not what the volume type requires: {key} {required}"
-    return None
+    spec = unmet(pool.capabilities, request.extra_specs)
+    return None if spec is None else f"not what the volume type requires: {spec}"
 
 
 def shares_volumes(pool: PoolView, request: PoolRequest) -> str | None:
@@ -81,13 +72,6 @@ def has_free_space(pool: PoolView, request: PoolRequest) -> str | None:
     """A thin pool that is really almost full gets no more; a thick one has the volume's size free. Cinder's thin test does not look."""
     needed_gb = pool.floor_gb if pool.is_thin else pool.floor_gb + request.size_gb
     return None if pool.free_gb >= needed_gb else f"not enough free space: {pool.free_gb:.1f} GiB free, {needed_gb:g} GiB needed"
-
-
-def _has(value: object, required: str) -> bool:
-    if required.startswith(_IS):
-        return (str(value).lower() in _TRUE) == (required.removeprefix(_IS).strip().lower() in _TRUE)
-    values = value if isinstance(value, list) else [value]
-    return any(matches(str(one), required) for one in values)
 
 
 FILTERS: tuple[PoolFilter, ...] = (

@@ -27,7 +27,7 @@ WALK = [(name, route, version) for name, service in SERVICES.items() for route i
 IDS = [f"{service} {route.method} {route.path} {route.action or ''} {version}" for service, route, version in WALK]
 # Resources without an owner, which every user may read.
 SHARED = {
-    "compute GET /extensions/{alias}", "network GET /extensions/{alias}", "identity GET /regions/{region_id}",
+    "compute GET /extensions/{alias}", "volume GET /extensions/{alias}", "network GET /extensions/{alias}", "identity GET /regions/{region_id}",
     "identity GET /domains/{domain_id}", "compute GET /os-quota-sets/{project_id}/defaults", "network GET /quotas/{project_id}/default",
 }
 # Always empty in this cloud: alice has none of these either.
@@ -120,7 +120,7 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
                                resource_id=network, action=MessageAction.SCHEDULE, detail=MessageDetail.NO_BACKEND)
         message_id = message.id
     return shared | {
-        "message_id": message_id, "volume type_id": volume_type, "volume key": "multiattach", "specs_id": "66666666-6666-4666-8666-666666666666",
+        "message_id": message_id, "volume alias": "os-hosts", "volume type_id": volume_type, "volume key": "multiattach", "specs_id": "66666666-6666-4666-8666-666666666666",
         "encryption_id": "66666666-6666-4666-8666-666666666666",
         "credential_id": credential, "router_id": router, "floating_ip_id": floating,
         "node_id": "1", "token": "no-such-token", "share_id": "66666666-6666-4666-8666-666666666666", "migration_id": "1", "before": "2026-03-10%2012:00:00", "host_name": "h1", "class_name": "default", "compute key": "hw:cpu_policy",

@@ -14,10 +14,10 @@ from nova_lite.rpc.conductor import HostCapabilities, HostNumaNode
 from nova_lite.rpc.scheduler import PlacementRequest
 from nova_lite.scheduler import pipeline
 from nova_lite.scheduler.filters import FILTERS
-from nova_lite.scheduler.filters.operators import matches
 from nova_lite.scheduler.view import Host, HostAffinity
 from nova_lite.scheduler.weighers import WEIGHERS
 from nova_lite.values.resources import Resources
+from nova_lite.values.spec_operators import matches
 from tests.support.paths import ROOT
 
 ROOMY = Resources(vcpus=16, ram_mb=8192, disk_gb=100)

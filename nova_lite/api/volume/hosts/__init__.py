@@ -1,9 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Availability zones, services, hosts, pools and what operators do with them."""
 
-from types import ModuleType
-
+from nova_lite.api.volume.hosts import (
+    availability_zones,
+    capabilities,
+    clusters,
+    hosts,
+    log_levels,
+    pools,
+    services,
+    workers,
+)
 from nova_lite.api.wsgi.rules import Rule
 
-RESOURCES: tuple[ModuleType, ...] = ()
+RESOURCES = (
+    availability_zones,
+    capabilities,
+    clusters,
+    hosts,
+    log_levels,
+    pools,
+    services,
+    workers,
+)
 EXTRA_RULES: tuple[Rule, ...] = ()
