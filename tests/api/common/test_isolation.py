@@ -16,6 +16,9 @@ from nova_lite.api.volume import microversions as volume
 from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.rules import ADMIN, PUBLIC
 from nova_lite.db.volume import messages
+from nova_lite.db.volume.attachments import Attachment
+from nova_lite.db.volume.snapshots import VolumeSnapshot
+from nova_lite.db.volume.volumes import Volume
 from nova_lite.lifecycle.volume_messages import MessageAction, MessageDetail, MessageSubject
 from tests.support.api.paste_cloud import NEWEST, PasteCloud, Who
 
@@ -34,6 +37,7 @@ SHARED = {
 EMPTY = {"network GET /subnetpools/{pool_id}", "compute GET /servers/{server_id}/os-volume_attachments/{volume_id}",
          "compute GET /os-volumes/{volume_id}", "compute GET /os-snapshots/{snapshot_id}",
          "compute GET /servers/{server_id}/shares/{share_id}",
+         "volume GET /volumes/{volume_id}/encryption/{key}",  # of another name
          "network GET /agents/{agent_id}"}  # an operator's: to others it does not exist
 # Refused by this cloud at every version.
 ABSENT = {
@@ -69,7 +73,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     mine = {value for name, value in values.items() if name.split()[-1] not in (
         "alias", "gone_id", "gone_domain", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "migration_id", "before", "key", "aggregate_id", "node_id", "host_name", "class_name", "share_id", "token",
         "pool_id", "volume_id", "snapshot_id", "specs_id", "encryption_id")}
-    yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server"})
+    yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server", "alices-volume", "alices-snapshot"})
     cloud.close()
 
 
@@ -119,7 +123,14 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
         message = messages.add(session, cloud.conf, project_id=alice.project_id, request_id="alices-request", subject=MessageSubject.VOLUME,
                                resource_id=network, action=MessageAction.SCHEDULE, detail=MessageDetail.NO_BACKEND)
         message_id = message.id
+        session.add_all([
+            Volume(id=_VOLUME, project_id=alice.project_id, user_id=alice.user_id, name="alices-volume", size_gb=1, status="available",
+                   provider_name="v", metadata_items={"multiattach": "alices-meta"}),
+            VolumeSnapshot(id=_SNAPSHOT, volume_id=_VOLUME, project_id=alice.project_id, user_id=alice.user_id, name="alices-snapshot", size_gb=1,
+                           status="available", provider_name="s", metadata_items={"multiattach": "alices-meta"}),
+            Attachment(id=_ATTACHMENT, project_id=alice.project_id, volume_id=_VOLUME)])
     return shared | {
+        "volume volume_id": _VOLUME, "volume snapshot_id": _SNAPSHOT, "attachment_id": _ATTACHMENT,
         "message_id": message_id, "volume alias": "os-hosts", "volume type_id": volume_type, "volume key": "multiattach", "specs_id": "66666666-6666-4666-8666-666666666666",
         "encryption_id": "66666666-6666-4666-8666-666666666666",
         "credential_id": credential, "router_id": router, "floating_ip_id": floating,
@@ -146,6 +157,7 @@ def _operators(cloud: PasteCloud) -> dict[str, str]:
     }
 
 
+_VOLUME, _SNAPSHOT, _ATTACHMENT = (f"77777777-7777-4777-8777-77777777777{number}" for number in (1, 2, 3))
 _PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEZ2CtG8TGSuSoIpVY3oPqg50vXnKy8OswhqH9n2u20P alice@cloud"
 
 
@@ -206,9 +218,28 @@ def _body(stage: Stage, service: str, route: Route) -> Any:
         "network POST /security-group-rules": {"security_group_rule": {
             "security_group_id": value["group_id"], "direction": "ingress", "protocol": "tcp", "ethertype": "IPv4"}},
     }
+    if service == "volume":
+        return _volume_body(stage, route)
     if service == "network" and route.path.endswith("/tags"):
         return {"tags": ["b"]}
     return bodies[f"{service} {route.method} {route.path}"]
+
+
+def _volume_body(stage: Stage, route: Route) -> Any:
+    value = stage.values
+    if route.path.endswith("/metadata"):
+        return {"metadata": {"a": "b"}}
+    if route.path.endswith("/metadata/{key}"):
+        return {"meta": {value["volume key"]: "b"}}
+    bodies = {
+        "POST /volumes": {"volume": {"size": 1, "source_volid": _VOLUME}},
+        "PUT /volumes/{volume_id}": {"volume": {"name": "bobs"}},
+        "POST /snapshots": {"snapshot": {"volume_id": _VOLUME}},
+        "PUT /snapshots/{snapshot_id}": {"snapshot": {"name": "bobs"}},
+        "POST /attachments": {"attachment": {"volume_uuid": _VOLUME}},
+        "PUT /attachments/{attachment_id}": {"attachment": {"connector": {"host": "b"}}},
+    }
+    return bodies[f"{route.method} {route.path}"]
 
 
 _BARE_ACTIONS = ("forceDelete", "os-start", "os-stop", "pause", "unpause", "suspend", "resume", "lock", "unlock", "unrescue",
@@ -223,6 +254,12 @@ _ACTIONS = {"os-getVNCConsole": {"type": "novnc"}, "os-getSPICEConsole": {"type"
             "addSecurityGroup": {"name": "default"}, "removeSecurityGroup": {"name": "default"},
             "reserve": None, "unreserve": None, **dict.fromkeys(
                 ("disassociate", "disassociate_host", "disassociate_project", "associate_host")),
+            "os-extend": {"new_size": 9}, "os-set_bootable": {"bootable": True}, "os-update_readonly_flag": {"readonly": True},
+            "os-show_image_metadata": {}, "os-set_image_metadata": {"metadata": {"a": "b"}}, "os-unset_image_metadata": {"key": "a"},
+            "os-volume_upload_image": {"image_name": "b"}, "revert": {"snapshot_id": "b"}, "os-attach": {"mountpoint": "b", "host_name": "b"},
+            "os-update_snapshot_status": {"status": "error"}, "os-initialize_connection": {"connector": {"host": "b"}},
+            "os-terminate_connection": {"connector": None}, **dict.fromkeys(
+                ("os-detach", "os-reserve", "os-unreserve", "os-begin_detaching", "os-roll_detaching", "os-complete"), {}),
             "addFixedIp": {"networkId": "b"}, "removeFixedIp": {"address": "10.1.0.2"}}
 _RAW = {"image PATCH /images/{image_id}": (b'[{"op": "replace", "path": "/name", "value": "b"}]',
                                            "application/openstack-images-v2.1-json-patch"),
@@ -285,6 +322,9 @@ QUERIES = (
     "/v2.1/servers?ip=10.1.0", "/v2.1/servers?deleted=true", "/v2.1/os-keypairs?user_id={user_id}", "/v2.1/limits?tenant_id={project_id}",
     "/v2.1/os-keypairs/{name}?user_id={user_id}", "/v2.1/flavors/detail?is_public=None", "/v2.1/flavors?is_public=false",
     "/v2.1/os-quota-sets/{project_id}?user_id={user_id}",
+    "/volume/v3/volumes/detail?all_tenants=1", "/volume/v3/volumes?project_id={project_id}", "/volume/v3/volumes?name=alices-volume",
+    "/volume/v3/volumes/summary?all_tenants=1", "/volume/v3/snapshots/detail?all_tenants=1", "/volume/v3/snapshots?volume_id={volume volume_id}",
+    "/volume/v3/volumes?marker={volume volume_id}", "/volume/v3/snapshots?marker={volume snapshot_id}",
     "/volume/v3/types?is_public=None", "/volume/v3/types?is_public=false", "/volume/v3/limits?project_id={project_id}",
     "/network/v2.0/networks?project_id={project_id}", "/network/v2.0/networks?id={network_id}", "/network/v2.0/networks?marker={network_id}",
     "/network/v2.0/subnets?network_id={network_id}", "/network/v2.0/ports?device_id={server_id}", "/network/v2.0/ports?id={port_id}",
