@@ -372,28 +372,28 @@ class ComputeRpc(Interface):
     def attach_volume(self, ctxt: Context, *, server_id: str, order: Order, disk: GuestDisk) -> None:
         """Put the volume, which `disk.volume` makes reachable, into the guest: at once if it runs.
 
-        After a failure the guest is as before, unless it did not release the volume: `detach_volume` undoes that, and is
-        done at any later time. In the order of `disk.volume.attachment_id`.
+        After a failure the guest is as before, unless it did not release the volume: `detach_volume` undoes that, at any time.
         """
 
     @cast(since="2.2")
     def detach_volume(self, ctxt: Context, *, server_id: str, order: Order, attachment_id: str) -> None:
-        """Take the attachment's volume out of the guest, which must release it; drop the connection. One that is not there is fine.
-
-        In the order of the attachment.
-        """
+        """Take the attachment's volume out of the guest, which must release it; drop the connection. One that is not there is fine."""
 
     @cast(since="2.2")
     def resize_volume(self, ctxt: Context, *, server_id: str, order: Order, volume_id: str, size_gb: int) -> None:
-        """Let the guest see that its volume has grown. One that does not run, or has no such volume, is fine.
-
-        In the order of the volume.
-        """
+        """Let the guest see that its volume has grown. One that does not run, or has no such volume, is fine."""
 
     @cast(since="2.2")
     def snapshot_volume(self, ctxt: Context, *, server_id: str, order: Order, volume_id: str) -> None:
         """Let the guest write to the file that its volume has become, an overlay on the one that it has open: that one is the snapshot.
 
         For volumes whose pool leaves snapshots in use to the hypervisor, which has made overlay and snapshot before. A guest that
-        does not run, has no such volume, or writes to that file already, is fine. In the order of the volume.
+        does not run, has no such volume, or writes to that file already, is fine.
+        """
+
+    @cast(since="2.2")
+    def swap_volume(self, ctxt: Context, *, server_id: str, order: Order, attachment_id: str, disk: GuestDisk) -> None:
+        """Copy the attachment's volume to where `disk.volume` leads, of its size, and let the running guest use it from then on.
+
+        After a failure the guest has the old one. The server's other actions do not wait; one that powers it off ends the copy.
         """

@@ -126,9 +126,18 @@ def volumes(disks: Iterable[GuestDisk]) -> dict[str, GuestDisk]:
 
 
 def with_volume(disks: Iterable[GuestDisk], added: GuestDisk) -> tuple[GuestDisk, ...]:
-    """These and the connected volume `added`, in place of the disk that its attachment had."""
+    """These and the connected volume `added`: in the place of its attachment's disk, else the last one."""
     assert added.volume is not None
-    return (*without_volume(disks, added.volume.attachment_id), added)
+    there = tuple(disks)
+    known = volumes(there).get(added.volume.attachment_id)
+    return (*there, added) if known is None else replaced(there, known, added)
+
+
+def replaced(disks: Iterable[GuestDisk], old: GuestDisk, new: GuestDisk) -> tuple[GuestDisk, ...]:
+    """These with the connected volume `new` in the place of `old`, by its attachment."""
+    assert old.volume is not None
+    attachment_id = old.volume.attachment_id
+    return tuple(new if disk.volume and disk.volume.attachment_id == attachment_id else disk for disk in disks)
 
 
 def without_volume(disks: Iterable[GuestDisk], attachment_id: str) -> tuple[GuestDisk, ...]:

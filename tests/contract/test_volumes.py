@@ -98,6 +98,52 @@ def test_a_guest_starts_with_its_volumes_and_its_disks_are_not_theirs(subject: S
     assert (tmp_path / f"volume-{ids(disk)[0]}").stat().st_size == GIB
 
 
+def copy_of(disk: GuestDisk, directory: Path) -> GuestDisk:
+    """The same volume by another connection."""
+    target = volume(directory)
+    assert target.volume is not None
+    return dataclasses.replace(target, volume=dataclasses.replace(target.volume, volume_id=ids(disk)[0]))
+
+
+def test_a_volume_moves_under_a_running_guest(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest, disk = subject.started(), volume(tmp_path, content=b"precious", name="/dev/vdf")
+    subject.driver.volumes.attach(guest, disk)
+    guest, moved = with_disk(guest, disk), copy_of(disk, tmp_path)
+    for _ in range(2):
+        subject.driver.volumes.copy(guest, disk, moved, check=lambda: None)
+    for _ in range(2):
+        subject.driver.volumes.pivot(guest, disk, moved)
+    subject.driver.volumes.copy(guest, disk, moved, check=lambda: None)
+    assert attached(subject, guest) == {ids(disk)[0]}
+    if isinstance(subject.driver, LibvirtDriver):
+        assert moved.volume is not None
+        path = Path(moved.volume.data["device_path"])
+        assert (image_lock.is_held(path), image_lock.is_held(tmp_path / f"volume-{ids(disk)[0]}")) == (True, False)
+        with path.open("rb") as stream:
+            assert stream.read(8) == b"precious"
+    subject.driver.power.stop(guest.server_id, timeout_s=0)
+    assert attached(subject, guest) == {ids(disk)[0]}
+
+
+def test_a_copy_that_is_given_up_leaves_the_guest_its_volume(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest, disk = subject.started(), volume(tmp_path)
+    subject.driver.volumes.attach(guest, disk)
+    guest, moved = with_disk(guest, disk), copy_of(disk, tmp_path)
+
+    def give_up() -> None:
+        raise errors.StaleRequest(id=guest.server_id, fence=1, known=2)
+
+    if isinstance(subject.driver, LibvirtDriver):
+        subject.driver.volumes.copy(guest, disk, moved, check=lambda: None)
+        subject.driver.volumes.copy(guest, disk, disk, check=lambda: None)
+        with pytest.raises(errors.HypervisorFailed, match="no complete copy"):
+            subject.driver.volumes.pivot(guest, disk, moved)
+    subject.driver.power.stop(guest.server_id, timeout_s=0)
+    with pytest.raises(errors.NovaLiteError):
+        subject.driver.volumes.copy(guest, disk, moved, check=give_up)
+    assert attached(subject, guest) == {ids(disk)[0]}
+
+
 def test_two_guests_share_a_volume_that_allows_it(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
     disk = volume(tmp_path)
     assert disk.volume is not None

@@ -80,6 +80,38 @@ class Volumes:
             self._host.driver.volumes.snapshot(record.guest, disk)
             fail("snapshot_volume.finish.before")
 
+    def swap_volume(self, ctxt: Context, *, server_id: str, order: Order, attachment_id: str, disk: GuestDisk) -> None:
+        assert disk.volume is not None
+        # The server's lock is not held for hours.
+        with self._host.operation(
+                ctxt, server_id, order, "swap_volume", subject=attachment_id, lock=f"volume {attachment_id}") as operation:
+            driver, record = self._host.driver.volumes, operation.built()
+            old = self._swapped(record, attachment_id, disk)
+            fail("swap_volume.copy.before")
+            driver.copy(record.guest, old, disk, check=operation.check)
+            fail("swap_volume.pivot.before")
+            with self._host.locks.hold(server_id, check=operation.check):
+                operation.record = self._host.records.get(server_id)
+                record = operation.built()
+                driver.pivot(record.guest, old, disk)
+                fail("swap_volume.record.before")
+                operation.put(_with_disks(record, guest_disk.replaced(record.guest.disks, old, disk)))
+            if old.volume and old.volume.attachment_id != disk.volume.attachment_id:
+                driver.forget(old)
+
+    def _swapped(self, record: Record, attachment_id: str, disk: GuestDisk) -> GuestDisk:
+        """What the guest has of the attachment, or of the one that it is swapped for.
+
+        :raises errors.HypervisorFailed: it has neither, or they are of two volumes.
+        """
+        assert disk.volume is not None
+        attached = guest_disk.volumes(record.guest.disks)
+        old = attached.get(attachment_id) or attached.get(disk.volume.attachment_id)
+        if old is None or old.volume is None or old.volume.volume_id != disk.volume.volume_id:
+            raise errors.HypervisorFailed(
+                host=self._host.name, action="swap a volume", reason=f"the guest does not have volume {disk.volume.volume_id} by attachment {attachment_id}")
+        return old
+
     def _check_free(self, record: Record, disk: GuestDisk) -> None:
         """:raises errors.HypervisorFailed: the guest has the volume by another attachment."""
         assert disk.volume is not None

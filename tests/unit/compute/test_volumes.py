@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -235,6 +237,60 @@ def test_a_snapshot_of_a_volume_is_made_of_the_guest_that_has_it(built: Worker, 
         Volumes(built.host).snapshot_volume(built.ctxt, server_id=SERVER, order=at(action), volume_id=volume_id)
     assert switched == ["volume-1"]
     assert [done[1] for done in built.listener.done] == [2, 3, 4]
+
+
+def swap(worker: Worker, action: int, *, number: int = 1) -> None:
+    """The volume of the first attachment, by another one."""
+    Volumes(worker.host).swap_volume(
+        worker.ctxt, server_id=SERVER, order=at(action), attachment_id="attachment-1", disk=volume(number, attachment="attachment-9", password="new"))
+
+
+def test_a_volume_is_swapped_for_its_copy(built: Worker) -> None:
+    attach(built, 2, 1)
+    attach(built, 3, 2)
+    swap(built, 4)
+    record = built.records.get(SERVER)
+    assert record is not None
+    assert record.guest.disks[1:] == (volume(1, attachment="attachment-9", password="new"), volume(2))
+    assert has(built) == {"volume-1", "volume-2"}
+    assert [done[1] for done in built.listener.done] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("step", ["copy", "pivot", "record"])
+def test_a_swap_that_is_cut_is_done_when_it_comes_again(built: Worker, step: str) -> None:
+    attach(built, 2, 1)
+    failpoints.arm(f"swap_volume.{step}.before=error")
+    swap(built, 3)
+    assert recorded(built) == ["attachment-1"]
+    failpoints.arm("")
+    for _ in range(2):
+        with contextlib.suppress(errors.StaleRequest):
+            swap(built, 3)
+    assert recorded(built) == ["attachment-9"]
+
+
+def test_a_volume_is_not_swapped_for_another_one(built: Worker) -> None:
+    attach(built, 2, 1)
+    swap(built, 3, number=2)
+    assert "does not have volume volume-2 by attachment attachment-1" in built.listener.failed[0][2]
+
+
+def test_other_actions_do_not_wait_for_a_copy(built: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    attach(built, 2, 1)
+    copying, copy = threading.Event(), built.driver.volumes.copy
+
+    def wait(*given: Any, check: Callable[[], None]) -> None:
+        copying.set()
+        wait_until(lambda: built.driver.power.state(SERVER) is not Power.RUNNING, "the guest to be off")
+        copy(*given, check=check)
+
+    monkeypatch.setattr(built.driver.volumes, "copy", wait)
+    with futures.ThreadPoolExecutor(1) as thread:
+        thread.submit(swap, built, 3)
+        assert copying.wait(30)
+        built.power.stop(built.ctxt, server_id=SERVER, order=at(4))
+    assert "does not run" in built.listener.failed[0][2]
+    assert recorded(built) == ["attachment-1"]
 
 
 @pytest.mark.parametrize("end", ["reboot", "soft_delete"])

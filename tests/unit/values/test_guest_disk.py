@@ -45,7 +45,7 @@ def test_volumes_come_in_place_of_their_attachments_and_go() -> None:
     disks = guest_disk.with_volume(guest_disk.with_volume(guest_disk.of_flavor(root_gb=1, ephemeral_gb=0, swap_mb=0), volume(1)), volume(2))
     assert list(guest_disk.volumes(disks)) == ["a1", "a2"]
     again = guest_disk.with_volume(disks, volume(1, password="new"))
-    assert again[1:] == (volume(2), volume(1, password="new"))
+    assert again[1:] == (volume(1, password="new"), volume(2))
     assert guest_disk.without_volume(disks, "a1") == (disks[0], volume(2))
     assert guest_disk.total_gb(disks) == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from nova_lite.compute.virt.driver.images import Check
 from nova_lite.rpc.compute import Guest
 from nova_lite.values.guest_disk import GuestDisk
 
@@ -35,6 +36,20 @@ class VolumeDriver(Protocol):
         A guest that does so already, does not run, or lacks the volume, is fine.
 
         :raises errors.HypervisorFailed: also when the volume is no file of this host.
+        """
+
+    def copy(self, guest: Guest, disk: GuestDisk, target: GuestDisk, *, check: Check) -> None:
+        """Copy the volume to another connection of it, of the same size, and keep both alike until `pivot`.
+
+        What `check` raises ends the copying. After a failure the guest has the old one alone.
+
+        :raises errors.HypervisorFailed: also when the guest does not run.
+        """
+
+    def pivot(self, guest: Guest, disk: GuestDisk, target: GuestDisk) -> None:
+        """Let the guest use the copy, and it alone; one that does is fine.
+
+        :raises errors.HypervisorFailed: also when there is no complete copy.
         """
 
     def forget(self, disk: GuestDisk) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from nova_lite.compute.virt.fake.state import FakeState
+from nova_lite.compute.virt.driver import Check
+from nova_lite.compute.virt.fake.state import FakeState, refused
+from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
 from nova_lite.values import guest_disk
 from nova_lite.values.guest_disk import GuestDisk
@@ -36,6 +38,16 @@ class FakeVolumes:
 
     def snapshot(self, guest: Guest, disk: GuestDisk) -> None:
         """Nothing is written."""
+
+    def copy(self, guest: Guest, disk: GuestDisk, target: GuestDisk, *, check: Check) -> None:
+        check()
+        if self._state.get(guest.server_id, "copy a volume").power is not Power.RUNNING:
+            raise refused(self._state.get(guest.server_id, "copy a volume"), "copy a volume", "the guest does not run, or has no such volume")
+
+    def pivot(self, guest: Guest, disk: GuestDisk, target: GuestDisk) -> None:
+        with self._state.lock:
+            fake = self._state.get(guest.server_id, "use the copy of a volume")
+            fake.guest = dataclasses.replace(fake.guest, disks=guest_disk.replaced(fake.guest.disks, disk, target))
 
     def forget(self, disk: GuestDisk) -> None:
         """Nothing is kept."""

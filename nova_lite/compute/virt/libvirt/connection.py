@@ -165,6 +165,10 @@ class Connection:
             lambda conn, domain, alias, opaque: self._events.on_device_removed(domain.UUIDString()), None,
         )
         made.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2,
+            lambda conn, domain, disk, kind, status, opaque: self._events.on_block_job(domain.UUIDString()), None,
+        )
+        made.domainEventRegisterAny(
             None, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR,
             lambda conn, domain, path, alias, action, opaque: self._io_failed(domain.UUIDString(), action), None,
         )

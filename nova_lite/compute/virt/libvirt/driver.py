@@ -22,6 +22,7 @@ from nova_lite.compute.virt.libvirt.storage.images import LibvirtImages
 from nova_lite.compute.virt.libvirt.storage.io_errors import IoErrors
 from nova_lite.compute.virt.libvirt.storage.snapshots import LibvirtSnapshots
 from nova_lite.compute.virt.libvirt.storage.volume_check import VolumeCheck
+from nova_lite.compute.virt.libvirt.storage.volume_copies import VolumeCopies
 from nova_lite.compute.virt.libvirt.unplug import Unplug
 from nova_lite.compute.virt.libvirt.volumes import LibvirtVolumes
 
@@ -47,7 +48,7 @@ class LibvirtDriver:
         self.images = LibvirtImages(env, cache)
         self.disks = LibvirtDisks(env, cache, self.guests)
         self.nics = LibvirtNics(self.domains, unplug)
-        self.volumes = LibvirtVolumes(env, self.domains, unplug, check)
+        self.volumes = LibvirtVolumes(env, self.domains, unplug, check, VolumeCopies(env, self.domains, events))
         self.consoles = LibvirtConsoles(env, self.domains)
         self.snapshots = LibvirtSnapshots(env, self.domains, cache)
         self.host = LibvirtHost(env, connection, self.guests, events, cache, self.snapshots, io_errors)

@@ -59,11 +59,14 @@ def power_of_state(state: int, reason: int, *, has_saved_memory: bool) -> Power:
 
 @dataclasses.dataclass(frozen=True)
 class DomainEvent:
-    """A guest changed to `power`, or (None) restarted by itself, or (`is_agent`) its agent connected, or (`is_device`) released a device."""
+    """A guest changed to `power`, or (None) restarted by itself, or (`is_agent`) its agent connected, or (`is_device`) released a device, or (`is_job`) a copy
+    of its disks went on.
+    """
 
     power: Power | None
     is_agent: bool = False
     is_device: bool = False
+    is_job: bool = False
 
     @property
     def is_off(self) -> bool:
@@ -71,7 +74,7 @@ class DomainEvent:
 
     @property
     def is_restart(self) -> bool:
-        return self.power is None and not (self.is_agent or self.is_device)
+        return self.power is None and not (self.is_agent or self.is_device or self.is_job)
 
 
 class DomainEvents:
@@ -123,6 +126,10 @@ class DomainEvents:
     def on_device_removed(self, server_id: str) -> None:
         """libvirt's callback VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: the guest released a device."""
         self._put(server_id, DomainEvent(None, is_device=True))
+
+    def on_block_job(self, server_id: str) -> None:
+        """libvirt's callback VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2: a copy is complete, or has ended."""
+        self._put(server_id, DomainEvent(None, is_job=True))
 
     def on_io_error(self, server_id: str) -> None:
         """libvirt's callback VIR_DOMAIN_EVENT_ID_IO_ERROR, of a guest that was paused."""

@@ -11,11 +11,13 @@ from typing import Any
 import libvirt
 from oslo_utils import uuidutils
 
+from nova_lite.compute.virt.driver import Check
 from nova_lite.compute.virt.libvirt.domains import Domains, devices_of
 from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.compute.virt.libvirt.storage import disk_list, volume_secrets
 from nova_lite.compute.virt.libvirt.storage.snapshots import quiesced
 from nova_lite.compute.virt.libvirt.storage.volume_check import VolumeCheck
+from nova_lite.compute.virt.libvirt.storage.volume_copies import VolumeCopies
 from nova_lite.compute.virt.libvirt.unplug import CONFIG, LIVE, Find, Unplug, describe
 from nova_lite.compute.virt.libvirt.xml import disk_devices
 from nova_lite.compute.virt.libvirt.xml.domain import hardware_of
@@ -32,8 +34,8 @@ _SWITCH = (
 class LibvirtVolumes:
     """See nova_lite.compute.virt.driver.volumes. A domain's disk is found by its serial number, which is the volume's id."""
 
-    def __init__(self, env: Environment, domains: Domains, unplug: Unplug, check: VolumeCheck) -> None:
-        self._env, self._domains, self._unplug, self._check = env, domains, unplug, check
+    def __init__(self, env: Environment, domains: Domains, unplug: Unplug, check: VolumeCheck, copies: VolumeCopies) -> None:
+        self._env, self._domains, self._unplug, self._check, self._copies = env, domains, unplug, check, copies
 
     def attach(self, guest: Guest, disk: GuestDisk) -> None:
         volume = _volume(disk)
@@ -51,6 +53,7 @@ class LibvirtVolumes:
 
     def detach(self, server_id: str, disk: GuestDisk, *, timeout_s: float) -> None:
         volume = _volume(disk)
+        self._domains.run("end the copy of a volume", lambda conn: self._copies.end(conn, server_id, _of_volume(volume)))
         self._unplug.detach(server_id, _of_volume(volume), what=f"volume {volume.volume_id}", timeout_s=timeout_s)
         self.forget(disk)
 
@@ -83,6 +86,28 @@ class LibvirtVolumes:
         with self._env.failing("make a snapshot of a volume"), quiesced(self._domains, guest):
             self._domains.run("make a snapshot of a volume", work)
 
+    def copy(self, guest: Guest, disk: GuestDisk, target: GuestDisk, *, check: Check) -> None:
+        volume = _volume(target)
+        self._check.volume(volume)
+        with self._env.failing("copy a volume"):
+            self._domains.run("give libvirt a secret", lambda conn: volume_secrets.define(conn, volume))
+            self._copies.make(guest.server_id, _of_volume(_volume(disk)), self._element(guest, target), check=check)
+
+    def pivot(self, guest: Guest, disk: GuestDisk, target: GuestDisk) -> None:
+        find = _of_volume(_volume(disk))
+
+        def work(conn: Any) -> None:
+            self._copies.use(conn, guest.server_id, find, self._element(guest, target))
+            domain = self._domains.get(conn, guest.server_id)
+            kept = find(describe(domain, CONFIG)) if domain.isPersistent() else None
+            if kept is not None:
+                domain.detachDeviceFlags(ET.tostring(kept, encoding="unicode"), CONFIG)
+                named = self._element(guest, dataclasses.replace(target, name=_name(kept)))
+                domain.attachDeviceFlags(ET.tostring(named, encoding="unicode"), CONFIG)
+
+        with self._env.failing("use the copy of a volume"):
+            self._domains.run("use the copy of a volume", work)
+
     def forget(self, disk: GuestDisk) -> None:
         self._domains.run("drop the secret of a volume", lambda conn: volume_secrets.undefine(conn, _volume(disk)))
 
@@ -97,6 +122,10 @@ class LibvirtVolumes:
             return found
 
         return self._domains.run("list volumes", work)
+
+    def _element(self, guest: Guest, disk: GuestDisk) -> ET.Element:
+        """:raises ValueError: this host cannot reach the volume."""
+        return disk_devices.one(disk_list.volume_disk(disk, _volume(disk), host=self._env.host), hardware_of(guest), taken=())
 
     def _must_open(self, conn: Any, server_id: str, volume: VolumeConnection) -> bool:
         """Whether QEMU is to open the volume now."""
