@@ -89,15 +89,24 @@ class Volumes:
             old = self._swapped(record, attachment_id, disk)
             fail("swap_volume.copy.before")
             driver.copy(record.guest, old, disk, check=operation.check)
-            fail("swap_volume.pivot.before")
+            fail("swap_volume.record.before")
             with self._host.locks.hold(server_id, check=operation.check):
                 operation.record = self._host.records.get(server_id)
-                record = operation.built()
-                driver.pivot(record.guest, old, disk)
-                fail("swap_volume.record.before")
-                operation.put(_with_disks(record, guest_disk.replaced(record.guest.disks, old, disk)))
+                self._pivot(operation, old, disk)
             if old.volume and old.volume.attachment_id != disk.volume.attachment_id:
                 driver.forget(old)
+
+    def _pivot(self, operation: Operation, old: GuestDisk, new: GuestDisk) -> None:
+        """The record first: a guest that starts again after a crash has the copy, which was kept like the volume, and not an old state of it."""
+        record = operation.built()
+        operation.put(_with_disks(record, guest_disk.replaced(record.guest.disks, old, new)))
+        try:
+            fail("swap_volume.pivot.before")
+            self._host.driver.volumes.pivot(record.guest, old, new)
+        except errors.NovaLiteError:
+            operation.put(record)
+            raise
+        fail("swap_volume.finish.before")
 
     def _swapped(self, record: Record, attachment_id: str, disk: GuestDisk) -> GuestDisk:
         """What the guest has of the attachment, or of the one that it is swapped for.

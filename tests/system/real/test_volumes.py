@@ -183,3 +183,18 @@ def test_a_guest_that_its_storage_stopped_goes_on_by_itself(cloud: Cloud, target
         assert soon(lambda: "I/O error" in (cloud.libvirt.virsh("domstate", "--reason", guest.server_id) or ""), limit_s=60)
         target.add_lun(disk)
         assert cloud.says(guest.server_id, boot_sector.says(boots=2))
+
+
+def test_a_volume_moves_to_another_target_under_its_guest(cloud: Cloud, target: IscsiTarget) -> None:  # noqa: F811
+    with booted(cloud, target) as (guest, disk):
+        empty = target.volume()
+        assert empty.volume is not None
+        moved = dataclasses.replace(disk, volume=dataclasses.replace(empty.volume, volume_id=ids(disk)[0]))
+        cloud.do("swap_volume", server_id=guest.server_id, attachment_id=ids(disk)[1], disk=moved)
+        cloud.act("stop", guest.server_id)
+        cloud.act("start", guest.server_id)
+        assert cloud.says(guest.server_id, boot_sector.says(boots=2))
+    with target.file(ids(empty)[0]).open("rb") as stream:
+        assert boot_sector.says(boots=2).encode() in stream.read(4096)
+    with target.file(ids(disk)[0]).open("rb") as stream:
+        assert boot_sector.says(boots=1).encode() in stream.read(4096)
