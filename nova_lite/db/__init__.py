@@ -16,12 +16,13 @@ from nova_lite.db.volume import (
     qos_specs,
     quota,
     snapshots,
+    transfers,
     volume_types,
     volumes,
 )
 
 RESOURCES = (
     actions, aggregates, application_credentials, attachments, backends, conductor_leases, consoles, database_epoch, flavors, floating_ips, hosts, images, keypairs, messages, server_migrations, network_changes, networks,
-    observation, pools, ports, project_tags, qos_specs, quota, quota_locks, quotas, revisions, routers, security_groups, server_groups, servers, snapshots, token_owners, users,
+    observation, pools, ports, project_tags, qos_specs, quota, quota_locks, quotas, revisions, routers, security_groups, server_groups, servers, snapshots, token_owners, transfers, users,
     volume_types, volumes, workers,
 )

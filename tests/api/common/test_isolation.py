@@ -18,6 +18,7 @@ from nova_lite.api.wsgi.rules import ADMIN, PUBLIC
 from nova_lite.db.volume import messages
 from nova_lite.db.volume.attachments import Attachment
 from nova_lite.db.volume.snapshots import VolumeSnapshot
+from nova_lite.db.volume.transfers import VolumeTransfer
 from nova_lite.db.volume.volumes import Volume
 from nova_lite.lifecycle.volume_messages import MessageAction, MessageDetail, MessageSubject
 from tests.support.api.paste_cloud import NEWEST, PasteCloud, Who
@@ -44,6 +45,8 @@ ABSENT = {
     "compute DELETE /os-baremetal-nodes/{node_id}",
     "compute POST /os-baremetal-nodes/{node_id}/action",
 }
+# Offered to whom has the key: a wrong one is refused as such.
+KEYED = {"volume POST /os-volume-transfer/{transfer_id}/accept", "volume POST /volume-transfers/{transfer_id}/accept"}
 # PostgreSQL and MariaDB lock quotas by counting in the row of a project or user; of bob's own that is no change.
 LOCKS = "quota_locks"
 # For operators only, whatever the rule's role: the handler decides by the query.
@@ -73,7 +76,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     mine = {value for name, value in values.items() if name.split()[-1] not in (
         "alias", "gone_id", "gone_domain", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "migration_id", "before", "key", "aggregate_id", "node_id", "host_name", "class_name", "share_id", "token",
         "pool_id", "volume_id", "snapshot_id", "specs_id", "encryption_id")}
-    yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server", "alices-volume", "alices-snapshot"})
+    yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server", "alices-volume", "alices-snapshot", "alices-transfer"})
     cloud.close()
 
 
@@ -128,9 +131,11 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
                    provider_name="v", metadata_items={"multiattach": "alices-meta"}),
             VolumeSnapshot(id=_SNAPSHOT, volume_id=_VOLUME, project_id=alice.project_id, user_id=alice.user_id, name="alices-snapshot", size_gb=1,
                            status="available", provider_name="s", metadata_items={"multiattach": "alices-meta"}),
-            Attachment(id=_ATTACHMENT, project_id=alice.project_id, volume_id=_VOLUME)])
+            Attachment(id=_ATTACHMENT, project_id=alice.project_id, volume_id=_VOLUME),
+            VolumeTransfer(id=_TRANSFER, project_id=alice.project_id, user_id=alice.user_id, volume_id=_VOLUME, name="alices-transfer", salt="s",
+                           key_hash="h")])
     return shared | {
-        "volume volume_id": _VOLUME, "volume snapshot_id": _SNAPSHOT, "attachment_id": _ATTACHMENT,
+        "volume volume_id": _VOLUME, "volume snapshot_id": _SNAPSHOT, "attachment_id": _ATTACHMENT, "transfer_id": _TRANSFER,
         "message_id": message_id, "volume alias": "os-hosts", "volume type_id": volume_type, "volume key": "multiattach", "specs_id": "66666666-6666-4666-8666-666666666666",
         "encryption_id": "66666666-6666-4666-8666-666666666666",
         "credential_id": credential, "router_id": router, "floating_ip_id": floating,
@@ -157,7 +162,7 @@ def _operators(cloud: PasteCloud) -> dict[str, str]:
     }
 
 
-_VOLUME, _SNAPSHOT, _ATTACHMENT = (f"77777777-7777-4777-8777-77777777777{number}" for number in (1, 2, 3))
+_VOLUME, _SNAPSHOT, _ATTACHMENT, _TRANSFER = (f"77777777-7777-4777-8777-77777777777{number}" for number in (1, 2, 3, 4))
 _PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEZ2CtG8TGSuSoIpVY3oPqg50vXnKy8OswhqH9n2u20P alice@cloud"
 
 
@@ -231,7 +236,10 @@ def _volume_body(stage: Stage, route: Route) -> Any:
         return {"metadata": {"a": "b"}}
     if route.path.endswith("/metadata/{key}"):
         return {"meta": {value["volume key"]: "b"}}
+    if route.path.endswith("/accept"):
+        return {"accept": {"auth_key": "b"}}
     bodies = {
+        **dict.fromkeys(("POST /os-volume-transfer", "POST /volume-transfers"), {"transfer": {"volume_id": _VOLUME}}),
         "POST /volumes": {"volume": {"size": 1, "source_volid": _VOLUME}},
         "PUT /volumes/{volume_id}": {"volume": {"name": "bobs"}},
         "POST /snapshots": {"snapshot": {"volume_id": _VOLUME}},
@@ -295,6 +303,7 @@ def test_another_tenant_sees_and_changes_nothing(stage: Stage, service: str, rou
         expected = {403, 404} if "{" in route.path else {400, 401, 403, 404}
         expected |= {401} if route.policy is PUBLIC else set()  # another proof than the token is wrong
         expected |= {400, 501} if key in ABSENT else set()
+        expected |= {400} if key in KEYED else set()
         expected |= {410} if route.status == 410 else set()  # removed for all
         assert answer.status_int in expected, f"{answer.status_int} {answer.text[:300]}"
     if before:

@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 from nova_lite import errors
 from nova_lite.api.volume.common import begin_action, schemas
+from nova_lite.api.volume.common.find import find_locked
 from nova_lite.api.volume.snapshots import views
 from nova_lite.api.volume.volumes.create import text_of
-from nova_lite.api.volume.volumes.find import find_locked
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import closed, view
 from nova_lite.api.wsgi.routing import route

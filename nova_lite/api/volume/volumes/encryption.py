@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.volume.volumes.find import find
+from nova_lite.api.volume.common.find import find
 from nova_lite.api.wsgi.request import Body, Reply, Request
 from nova_lite.api.wsgi.responses import INTEGER_OR_NULL, STRING_OR_NULL, Property
 from nova_lite.api.wsgi.routing import route

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.volume.common import metadata
+from nova_lite.api.volume.common.find import find, find_locked
 from nova_lite.api.volume.common.metadata import ALL_ITEMS, META, METADATA, ONE_ITEM, Items
-from nova_lite.api.volume.volumes.find import find, find_locked
 from nova_lite.api.wsgi.request import Body, Reply, Request
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule

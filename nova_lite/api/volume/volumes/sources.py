@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.api.volume.volumes import find
+from nova_lite.api.volume.common import find
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.db.image import images
 from nova_lite.db.volume import snapshots, volumes

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.volume.common import begin_action, paging, schemas
+from nova_lite.api.volume.common.find import find, find_locked
 from nova_lite.api.volume.volumes import views
 from nova_lite.api.volume.volumes.create import text_of
-from nova_lite.api.volume.volumes.find import find, find_locked
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import closed
 from nova_lite.api.wsgi.routing import route

@@ -6,9 +6,9 @@ from __future__ import annotations
 from nova_lite import errors
 from nova_lite.api.image import limits
 from nova_lite.api.volume.common import schemas
+from nova_lite.api.volume.common.find import find, find_locked
 from nova_lite.api.volume.common.metadata import ALL_ITEMS, limited
 from nova_lite.api.volume.common.paths import ACTIONS
-from nova_lite.api.volume.volumes.find import find, find_locked
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule

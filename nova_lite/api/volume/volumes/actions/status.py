@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.volume.common import schemas
+from nova_lite.api.volume.common.find import find, find_locked
 from nova_lite.api.volume.common.paths import ACTIONS
-from nova_lite.api.volume.volumes.find import find, find_locked
 from nova_lite.api.volume.volumes.volumes import begin_delete
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action

@@ -7,9 +7,9 @@ from nova_lite import errors
 from nova_lite.api.compute.servers.quota_check import check_image_quota
 from nova_lite.api.image import limits
 from nova_lite.api.volume.common import begin_action, schemas
+from nova_lite.api.volume.common.find import find
 from nova_lite.api.volume.common.links import micros
 from nova_lite.api.volume.common.paths import ACTIONS
-from nova_lite.api.volume.volumes.find import find
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import (
     BOOLEAN,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the volume that a request is about, and the volume type that it names."""
+"""Finds the volume that a request is about."""
 
 from __future__ import annotations
 
