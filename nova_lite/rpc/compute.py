@@ -191,9 +191,7 @@ class ComputeRpc(Interface):
         ...
 
     @call(since="2.0", timeout_s=10)
-    def open_console(
-        self, ctxt: Context, *, server_id: str, type: ConsoleType, token_hash: str, ttl_s: int  # noqa: A002
-    ) -> ConsoleAddress:
+    def open_console(self, ctxt: Context, *, server_id: str, type: ConsoleType, token_hash: str, ttl_s: int) -> ConsoleAddress:  # noqa: A002
         """Accept, for `ttl_s` seconds, the token whose SHA-256 in hex is `token_hash`.
 
         :raises errors.Conflict: the guest is not running. :raises errors.Unavailable: this host has no consoles.
@@ -309,10 +307,8 @@ class ComputeRpc(Interface):
     def rescue(self, ctxt: Context, *, server_id: str, order: Order, image: Image, documents: dict[str, str] | None = None) -> None:
         """Shut the guest down and power it on again from a disk made of the image, beside its own disks.
 
-        `documents` are on its config drive meanwhile; None: its own are, if it has such a drive.
-
-        The image's properties hw_rescue_device and hw_rescue_bus say where that disk goes: last, then, so that the
-        others keep their names; without them it is the first.
+        `documents` are on its config drive meanwhile; None: its own are, if it has such a drive. The image's properties hw_rescue_device
+        and hw_rescue_bus say where that disk goes: last, then, so that the others keep their names; without them it is the first.
         """
 
     @cast(since="2.0")
@@ -351,10 +347,7 @@ class ComputeRpc(Interface):
 
     @cast(since="2.0")
     def revert_resize(self, ctxt: Context, *, server_id: str, order: Order, resize_id: int, size: GuestSize, is_on: bool) -> None:
-        """Give the guest back the disks that the resize `resize_id` has kept, and its old `size`.
-
-        Nothing changes when that resize did nothing here.
-        """
+        """Give the guest back the disks that the resize `resize_id` has kept, and its old `size`; if it did nothing here, nothing changes."""
 
     @cast(since="2.0")
     def confirm_resize(self, ctxt: Context, *, server_id: str, order: Order) -> None:
