@@ -9,6 +9,7 @@ OPTIONS = [
     cfg.StrOpt("volume_driver", default="auto", choices=[
         ("auto", "fake where `[compute] driver` is fake, otherwise directory"),
         ("directory", "files in a directory of this host, which its own guests open"),
+        ("tgt", "files in a directory of this host, exported to all hosts by iSCSI (tgt)"),
         ("fake", "volumes in memory only, for tests of clients and of scale"),
     ], help="""
 What keeps the backend's volumes.
@@ -31,6 +32,25 @@ a backend of another name than local. Set it to use another file
 system: on XFS and btrfs volumes are raw files, and their snapshots
 and clones share blocks; on others they are qcow2 files. Move the
 directory with the daemon and all guests stopped.
+"""),
+    cfg.StrOpt("target_ip_address", default="", help="""
+IP address at which hosts reach the iSCSI target of driver tgt.
+
+Empty, the default: `my_ip`. Set it to keep storage traffic on a
+network of its own. Not a name: a lookup would stop guests.
+"""),
+    cfg.PortOpt("target_port", default=3260, help="""
+TCP port of the iSCSI target of driver tgt.
+
+The default is that of RFC 7143. Each backend of a host needs its
+own; open it to the compute hosts only.
+"""),
+    cfg.StrOpt("target_prefix", default="iqn.2010-10.org.openstack:", help="""
+Prefix of the names of iSCSI targets, to which the attachment's id
+is added.
+
+The default is Cinder's. Change it where a site has its own naming
+authority, while no volume is attached.
 """),
     cfg.IntOpt("reserved_percentage", default=0, min=0, max=100, help="""
 Part of the pool that is not given to volumes, as a ratio of its

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from nova_lite.volume.directory.pool import DirectoryPool
 from nova_lite.volume.driver import Backend
 from nova_lite.volume.fake import FakeExports, FakePool
 from nova_lite.volume.records import Phase, Record, Records
+from nova_lite.volume.tgt.exports import TargetExports
 
 LOG = logging.getLogger(__name__)
 DEFAULT = "local"
+_RUN = Path("/run/nova-lite")
 
 
 class Options:
@@ -44,6 +47,15 @@ class Options:
         default = "volumes" if self.name == DEFAULT else f"volumes-{self.name}"
         return Path(self.pool_path or Path(self._conf.state_path) / default).absolute()
 
+    @property
+    def target_address(self) -> str:
+        return str(self.target_ip_address or self._conf.my_ip)
+
+    @property
+    def run_directory(self) -> Path:
+        """Where sockets are, whose paths must be short."""
+        return _RUN / f"volume-{hashlib.sha256(str(self.directory).encode()).hexdigest()[:12]}"
+
 
 def make(conf: cfg.ConfigOpts) -> list[Backend]:
     """The configured backends, not yet opened."""
@@ -55,7 +67,11 @@ def _make(conf: cfg.ConfigOpts, options: Options) -> Backend:
     if driver == "fake" or (driver == "auto" and conf.compute.driver == "fake"):
         fake = FakePool(options)
         return Backend(options.name, fake, FakeExports(fake), keeps_volumes=False)
-    pool = DirectoryPool(options, timeout_s=conf.volume.image_convert_timeout)
+    timeout_s: float = conf.volume.image_convert_timeout
+    if driver == "tgt":
+        exported = DirectoryPool(options, timeout_s=timeout_s, is_raw=True)
+        return Backend(options.name, exported, TargetExports(exported, options))
+    pool = DirectoryPool(options, timeout_s=timeout_s)
     return Backend(options.name, pool, FileExports(pool, host=conf.host))
 
 

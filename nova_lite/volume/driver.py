@@ -124,8 +124,14 @@ class ExportDriver(Protocol):
     def unexport(self, export: Export) -> None:
         """End it, its open sessions too; none is fine."""
 
+    def extended(self, volume: Volume) -> None:
+        """The volume has grown: its exports, if there are any, show the new size."""
+
     def close(self) -> None:
         """As of a pool."""
+
+    def remove_all(self) -> None:
+        """As `close`, and end what outlives this process too."""
 
 
 @dataclasses.dataclass(frozen=True)

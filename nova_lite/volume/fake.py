@@ -168,5 +168,11 @@ class FakeExports:
     def unexport(self, export: Export) -> None:
         """There is nothing to end."""
 
+    def extended(self, volume: Volume) -> None:
+        """Nothing shows a size."""
+
     def close(self) -> None:
+        """Nothing runs."""
+
+    def remove_all(self) -> None:
         """Nothing runs."""

@@ -21,15 +21,17 @@ from nova_lite.volume.directory.pool import DirectoryPool
 from nova_lite.volume.driver import Backend, ExportDriver, PoolDriver
 from nova_lite.volume.fake import FakePool
 from nova_lite.volume.images import Images
+from tools.lib.services.service import free_port
 
-KINDS = ("fake", "directory-qcow2", "directory-raw")
+KINDS = ("fake", "directory-qcow2", "directory-raw", "tgt", "tgt-raw")
 
 
 def missing_for(kind: str) -> str:
     """What this machine lacks for such a pool; empty: nothing."""
-    programs = {"fake": (), "directory-qcow2": ("qemu-img", "qemu-io"), "directory-raw": ("qemu-img", "mkfs.xfs")}[kind]
+    programs = {"fake": (), "directory-qcow2": ("qemu-img", "qemu-io"), "directory-raw": ("qemu-img", "mkfs.xfs"), "tgt": ("qemu-img", "tgtd"),
+                "tgt-raw": ("qemu-img", "tgtd", "mkfs.xfs")}[kind]
     lacking = [program for program in programs if shutil.which(program) is None]
-    return ", ".join([*lacking, *(["root"] if kind == "directory-raw" and os.geteuid() else [])])
+    return ", ".join([*lacking, *(["root"] if kind not in ("fake", "directory-qcow2") and os.geteuid() else [])])
 
 
 @dataclasses.dataclass
@@ -107,21 +109,23 @@ def pool_of(kind: str, directory: Path, *, min_free_gb: int = 0) -> Iterator[Sub
     with _pool_directory(kind, directory) as pool_path:
         file = directory / "nova.conf"
         file.write_text(f"[DEFAULT]\nhost = node1\nstate_path = {directory}\n"
-                        f"[local]\nvolume_driver = {kind.partition('-')[0]}\npool_path = {pool_path}\nmin_free_gb = {min_free_gb}\n")
+                        f"[local]\nvolume_driver = {kind.partition('-')[0]}\npool_path = {pool_path}\nmin_free_gb = {min_free_gb}\n"
+                        f"target_port = {free_port()}\n")
         conf = options.load([], files=[str(file)])
         (backend,) = backends.make(conf)
-        backend.pool.open(volumes=[], snapshots=[])
         try:
+            backend.pool.open(volumes=[], snapshots=[])
+            backend.exports.restore([])
             yield Subject(backend, Images(conf), **_access(backend))
         finally:
-            backend.exports.close()
+            backend.exports.remove_all()
             backend.pool.close()
 
 
 @contextlib.contextmanager
 def _pool_directory(kind: str, directory: Path) -> Iterator[Path]:
     """Where the pool is; raw files need a file system that clones files."""
-    if kind == "directory-raw":
+    if kind.endswith("-raw"):
         with xfs(directory) as mounted:
             yield mounted / "pool"
     else:

@@ -35,7 +35,7 @@ def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
         examples=["nova-lite down", "nova-lite down --purge --state /tmp/cloud"],
         statuses=(
             "0  stopped and, with --purge, removed; also when there was nothing to stop or to remove",
-            "1  --purge could not remove guests or networks: the state is kept, and the command can be run again"))
+            "1  --purge could not remove guests, networks or exports of volumes: the state is kept, and the command can be run again"))
     parser.add_argument("--purge", action="store_true",
                         help="also destroy all guests, remove all networks of this host and all state: database, images, keys")
 
@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         guests = remove_guests(conf)
         remove_networks(conf)
+        remove_volumes(conf)
     except errors.NovaLiteError as error:
         print(f"nova-lite: {printable(error.text)}\n  the state in {conf.state_path} is kept; run this again when that is fixed",
               file=sys.stderr)
@@ -121,6 +122,19 @@ def remove_networks(conf: cfg.ConfigOpts) -> None:
 
     driver = make_driver(conf)
     driver.remove_all()
+
+
+def remove_volumes(conf: cfg.ConfigOpts) -> None:
+    """End what makes volumes reachable for other hosts.
+
+    :raises errors.VolumeFailed: it does not end.
+    """
+    if not os.path.isdir(os.path.join(conf.state_path, "volume")):
+        return
+    from nova_lite.volume import backends
+
+    for backend in backends.make(conf):
+        backend.exports.remove_all()
 
 
 def remove_state(state: str) -> list[str]:

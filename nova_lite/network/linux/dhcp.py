@@ -19,9 +19,9 @@ from oslo_log import log as logging
 from nova_lite.network import names
 from nova_lite.network.linux.dhcp_release import send_release
 from nova_lite.network.linux.namespaces import inside, run
-from nova_lite.network.linux.processes import end, has_arguments
 from nova_lite.rpc.network import Network, Port, Subnet
 from nova_lite.worker import unprivileged
+from nova_lite.worker.processes import end, has_arguments
 
 LOG = logging.getLogger(__name__)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")

@@ -24,7 +24,7 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.network import names
 from nova_lite.network.linux.namespaces import inside
-from nova_lite.network.linux.processes import end, has_arguments
+from nova_lite.worker.processes import end, has_arguments
 
 LOG = logging.getLogger(__name__)
 _PROGRAM: Final = "nova_lite.cmd.metadata"

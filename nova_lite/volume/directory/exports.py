@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nova_lite import errors
-from nova_lite.rpc.volume import Export
+from nova_lite.rpc.volume import Export, Volume
 from nova_lite.volume.directory.pool import DirectoryPool
 
 
@@ -38,5 +38,11 @@ class FileExports:
     def unexport(self, export: Export) -> None:
         """QEMU has closed the file."""
 
+    def extended(self, volume: Volume) -> None:
+        """QEMU has the file open; its hypervisor lets the guest see the new size."""
+
     def close(self) -> None:
+        """Nothing runs."""
+
+    def remove_all(self) -> None:
         """Nothing runs."""

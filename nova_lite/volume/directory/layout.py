@@ -12,8 +12,12 @@ from pathlib import Path
 from nova_lite.worker import files
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_OWN = ("pool.json", "lock", "partial", "snapshots")
+_OWN = ("chap.key", "pool.json", "lock", "partial", "snapshots")
 BASE = "base-"
+
+
+class InUse(Exception):
+    """Only the hypervisor that has the volume open could do it; the text says so."""
 
 
 class BadName(ValueError):
@@ -75,3 +79,7 @@ class Layout:
         """Remove a file for good; none is fine."""
         path.unlink(missing_ok=True)
         files.sync_directory(path.parent)
+
+
+def never() -> None:
+    """What is short is not given up."""

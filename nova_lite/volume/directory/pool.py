@@ -16,8 +16,8 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.rpc.volume import Content, ContentSource, PoolReport, Snapshot, Volume
 from nova_lite.runtime.failpoints import fail
-from nova_lite.volume.directory.layout import BadName, Layout
-from nova_lite.volume.directory.qcow2_files import BadFile, InUse, Qcow2Files
+from nova_lite.volume.directory.layout import BadName, InUse, Layout
+from nova_lite.volume.directory.qcow2_files import BadFile, Qcow2Files
 from nova_lite.volume.directory.raw_files import RawFiles, can_clone
 from nova_lite.volume.driver import Check, ImageFile, ImageSource, LiveSnapshot, ResizedBy
 from nova_lite.worker import commands, files
@@ -49,6 +49,7 @@ class Files(Protocol):
 
     disk_format: str
     live_snapshot: LiveSnapshot
+    clone_cost: str
 
     def open(self) -> None: ...
 
@@ -76,8 +77,9 @@ class Files(Protocol):
 class DirectoryPool:
     """See nova_lite.volume.driver.PoolDriver."""
 
-    def __init__(self, options: PoolOptions, *, timeout_s: float) -> None:
-        self._options, self._timeout_s = options, timeout_s
+    def __init__(self, options: PoolOptions, *, timeout_s: float, is_raw: bool = False) -> None:
+        """`is_raw`: whatever the file system can, as what serves the volumes knows no other format."""
+        self._options, self._timeout_s, self._is_raw = options, timeout_s, is_raw
         self.layout = Layout(options.directory)
         self._lock = StateLock(options.directory)
         self._files: Files | None = None
@@ -112,7 +114,7 @@ class DirectoryPool:
                 "volume_backend_name": options.backend_name, "vendor_name": "Open Source", "driver_version": "1.0",
                 "multiattach": self.files.disk_format == "raw", "QoS_support": True, "online_extend_support": True,
                 "thin_provisioning_support": True, "thick_provisioning_support": False,
-                "live_snapshot": str(self.files.live_snapshot), "clone_cost": "none", "disk_format": self.files.disk_format,
+                "live_snapshot": str(self.files.live_snapshot), "clone_cost": self.files.clone_cost, "disk_format": self.files.disk_format,
                 "floor_gb": options.min_free_gb,
             }),)
 
@@ -204,17 +206,18 @@ class DirectoryPool:
     def _choose(self) -> Files:
         """As the pool's volumes are; of a new pool as its file system can.
 
-        :raises errors.VolumeFailed: volumes are raw, and the file system cannot clone files any more.
+        :raises errors.VolumeFailed: they are to be raw, and are not.
         """
         path, clones = self.layout.root / "pool.json", can_clone(self.layout)
         known = json.loads(path.read_text())["disk_format"] if path.exists() else None
-        disk_format = known or ("raw" if clones else "qcow2")
-        if disk_format == "raw" and not clones:
-            raise self._failed("open the pool", f"its volumes are raw files, and the file system of {self.layout.root} cannot clone files")
+        disk_format = known or ("raw" if clones or self._is_raw else "qcow2")
+        if self._is_raw and disk_format != "raw":
+            raise self._failed("open the pool", f"the volumes in {self.layout.root} are {disk_format} files: choose another pool_path")
         if known is None:
             files.replace(path, json.dumps({"disk_format": disk_format}))
-        return RawFiles(self.layout, timeout_s=self._timeout_s) if disk_format == "raw" else Qcow2Files(
-            self.layout, timeout_s=self._timeout_s)
+        if disk_format == "raw":
+            return RawFiles(self.layout, timeout_s=self._timeout_s, clones=clones)
+        return Qcow2Files(self.layout, timeout_s=self._timeout_s)
 
     def _check_space(self, action: str) -> None:
         """:raises errors.VolumeFailed: less is free than what guests need that write to their thin volumes."""

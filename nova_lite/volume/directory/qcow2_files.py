@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from nova_lite.volume.directory.layout import BASE, Layout
+from nova_lite.volume.directory.layout import BASE, InUse, Layout, never
 from nova_lite.volume.driver import Check, ImageFile, LiveSnapshot, ResizedBy
 from nova_lite.worker import files, image_lock, qemu_img
 
@@ -24,10 +24,6 @@ MAX_LAYERS = 16
 # https://gitlab.com/qemu-project/qemu/-/blob/master/docs/interop/qcow2.rst
 _HEADER = struct.Struct(">4sIQIIQ")
 _MAGIC = b"QFI\xfb"
-
-
-class InUse(Exception):
-    """QEMU has the volume open: only it could put an overlay on it. The text says so."""
 
 
 class BadFile(Exception):
@@ -56,6 +52,7 @@ class Qcow2Files:
 
     disk_format = "qcow2"
     live_snapshot = LiveSnapshot.HYPERVISOR
+    clone_cost = "none"
 
     def __init__(self, layout: Layout, *, timeout_s: float) -> None:
         self._layout, self._timeout_s = layout, timeout_s
@@ -178,7 +175,7 @@ class Qcow2Files:
         """A base with a copy of the volume's content, on no other."""
         base = f"{BASE}{secrets.token_hex(16)}"
         with self._layout.making(self._layout.root / base) as part:
-            self._convert(volume, part, "qcow2", check=_never)
+            self._convert(volume, part, "qcow2", check=never)
             part.chmod(0o444)
         return base
 
@@ -237,7 +234,3 @@ def _base_of(snapshot: Path) -> str:
 def _grow(path: Path, size: int, *, below: tuple[Path, ...]) -> None:
     if read_header(path)[0] < size:
         qemu_img.resize(path, size, backing=below)
-
-
-def _never() -> None:
-    """A short copy is not given up."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes as raw files whose snapshots and clones share their blocks, on file systems that can clone files (XFS, btrfs)."""
+"""Volumes as raw files; their snapshots and clones share their blocks on file systems that clone files (XFS, btrfs), and are copies on others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from nova_lite.volume.directory.layout import Layout
+from nova_lite.volume.directory.layout import InUse, Layout, never
 from nova_lite.volume.driver import Check, ImageFile, LiveSnapshot, ResizedBy
 from nova_lite.worker import files, qemu_img
 
@@ -41,10 +41,12 @@ class RawFiles:
     """See nova_lite.volume.directory.pool.Files."""
 
     disk_format = "raw"
-    live_snapshot = LiveSnapshot.STORAGE
 
-    def __init__(self, layout: Layout, *, timeout_s: float) -> None:
-        self._layout, self._timeout_s = layout, timeout_s
+    def __init__(self, layout: Layout, *, timeout_s: float, clones: bool) -> None:
+        """`clones`: the file system clones files."""
+        self._layout, self._timeout_s, self._clones = layout, timeout_s, clones
+        self.live_snapshot = LiveSnapshot.STORAGE if clones else LiveSnapshot.HYPERVISOR
+        self.clone_cost = "none" if clones else "copy"
 
     def open(self) -> None:
         """There is nothing beside the files."""
@@ -60,10 +62,11 @@ class RawFiles:
             os.truncate(part, size)
 
     def create_from_volume(self, path: Path, size: int, volume: Path, *, is_in_use: bool, check: Check) -> None:
-        self._clone(volume, path, size)
+        self._check_idle(is_in_use=is_in_use)
+        self._clone(volume, path, size, check=check)
 
     def create_from_snapshot(self, path: Path, size: int, snapshot: Path, *, check: Check) -> None:
-        self._clone(snapshot, path, size)
+        self._clone(snapshot, path, size, check=check)
 
     def delete(self, path: Path) -> None:
         self._layout.remove(path)
@@ -75,6 +78,7 @@ class RawFiles:
         return ResizedBy.HYPERVISOR if is_in_use else ResizedBy.STORAGE
 
     def create_snapshot(self, snapshot: Path, volume: Path, *, is_in_use: bool) -> None:
+        self._check_idle(is_in_use=is_in_use)
         self._clone(volume, snapshot, volume.stat().st_size)
 
     def delete_snapshot(self, snapshot: Path) -> None:
@@ -85,8 +89,9 @@ class RawFiles:
 
     @contextlib.contextmanager
     def reading(self, path: Path, disk_format: str, *, is_in_use: bool, check: Check) -> Iterator[Path]:
+        self._check_idle(is_in_use=is_in_use)
         with self._layout.temporary() as still, self._layout.temporary() as image:
-            clone(path, still)
+            self._copy(path, still, check=check)
             if disk_format == "raw":
                 yield still
                 return
@@ -94,7 +99,19 @@ class RawFiles:
                 still, image, formats=("raw", disk_format), size=still.stat().st_size, timeout_s=self._timeout_s, check=check)
             yield image
 
-    def _clone(self, source: Path, target: Path, size: int) -> None:
+    def _check_idle(self, *, is_in_use: bool) -> None:
+        """:raises InUse: a copy of a volume in use would be of no one moment."""
+        if is_in_use and not self._clones:
+            raise InUse("the volume is in use, and its file system cannot clone files")
+
+    def _copy(self, source: Path, target: Path, *, check: Check) -> None:
+        if self._clones:
+            clone(source, target)
+        else:
+            qemu_img.convert(
+                source, target, formats=("raw", "raw"), size=source.stat().st_size, timeout_s=self._timeout_s, check=check)
+
+    def _clone(self, source: Path, target: Path, size: int, *, check: Check = never) -> None:
         with self._layout.making(target) as part:
-            clone(source, part)
+            self._copy(source, part, check=check)
             os.truncate(part, max(size, source.stat().st_size))

@@ -59,7 +59,10 @@ class Volumes:
         def work(operation: Operation) -> None:
             operation.put(Phase.MADE)
             fail("volume.extend.before")
-            operation.result["resized_by"] = str(operation.backend.pool.extend(volume, is_in_use=operation.is_in_use))
+            resized_by = operation.backend.pool.extend(volume, is_in_use=operation.is_in_use)
+            if operation.is_in_use:
+                operation.backend.exports.extended(volume)
+            operation.result["resized_by"] = str(resized_by)
             fail("volume.extend.after")
 
         self._worker.run(ctxt, Step(volume, order, "extend_volume"), work)

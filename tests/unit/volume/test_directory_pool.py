@@ -249,11 +249,10 @@ def test_a_pool_is_one_workers(qcow2: Subject, monkeypatch: pytest.MonkeyPatch) 
         DirectoryPool(pool(qcow2)._options, timeout_s=1).open(volumes=[], snapshots=[])
 
 
-def test_a_pool_of_raw_files_needs_a_file_system_that_clones_them(qcow2: Subject) -> None:
+def test_a_pool_of_qcow2_files_is_not_exported_by_what_knows_raw_ones_only(qcow2: Subject) -> None:
     qcow2.pool.close()
-    (root(qcow2) / "pool.json").write_text('{"disk_format": "raw"}')
-    with pytest.raises(errors.VolumeFailed, match="cannot clone files"):
-        qcow2.pool.open(volumes=[], snapshots=[])
+    with pytest.raises(errors.VolumeFailed, match="are qcow2 files"):
+        DirectoryPool(pool(qcow2)._options, timeout_s=1, is_raw=True).open(volumes=[], snapshots=[])
 
 
 def test_a_volume_is_exported_to_its_own_host_only(qcow2: Subject) -> None:

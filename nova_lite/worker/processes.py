@@ -26,7 +26,16 @@ def has_arguments(pid: int, required: Collection[str]) -> bool:
 
 def end(pid: int) -> None:
     """End the process and wait until it is gone: politely first, then by SIGKILL."""
-    for sign, wait_s in ((signal.SIGTERM, _POLITE_S), (signal.SIGKILL, _HARD_S)):
+    _end_by(pid, ((signal.SIGTERM, _POLITE_S), (signal.SIGKILL, _HARD_S)))
+
+
+def kill(pid: int) -> None:
+    """End a process that ignores SIGTERM and has nothing to save, and wait until it is gone."""
+    _end_by(pid, ((signal.SIGKILL, _HARD_S),))
+
+
+def _end_by(pid: int, signals: Collection[tuple[signal.Signals, float]]) -> None:
+    for sign, wait_s in signals:
         try:
             os.kill(pid, sign)
         except ProcessLookupError:
