@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import uuid
 from pathlib import Path
@@ -16,6 +17,7 @@ from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest, Image
 from nova_lite.values import guest_disk
 from nova_lite.values.guest_disk import DiskSource, GuestDisk, VolumeConnection
+from nova_lite.values.instance_metadata import META_DATA
 from nova_lite.worker import commands, image_lock
 from tests.contract.test_compute_driver import Subject, _nothing_left, subject  # noqa: F401 - fixtures
 
@@ -154,6 +156,15 @@ def test_two_guests_share_a_volume_that_allows_it(subject: Subject, tmp_path: Pa
     assert [attached(subject, guest) for guest in guests] == [{ids(disk)[0]}] * 2
 
 
+def test_a_paused_guest_keeps_its_volume_and_its_user_reads_why(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest, disk = subject.started(), volume(tmp_path)
+    subject.driver.volumes.attach(guest, disk)
+    subject.driver.power.pause(guest.server_id)
+    with pytest.raises(errors.HypervisorFailed, match="is paused"):
+        subject.driver.volumes.detach(guest.server_id, disk, timeout_s=60)
+    assert attached(subject, guest) == {ids(disk)[0]}
+
+
 def test_a_guest_that_is_resumed_has_its_volumes(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
     guest, disk = subject.started(), volume(tmp_path)
     subject.driver.volumes.attach(guest, disk)
@@ -227,6 +238,18 @@ def test_the_place_of_a_volume_in_the_guest_is_known(subject: Subject, tmp_path:
     subject.driver.guests.define(guest)
     place = subject.driver.guests.placement(guest).disks[ids(disk)[0]]
     assert (place.bus, place.address.count(":")) == ("pci", 2)
+
+
+def test_a_config_drive_says_where_a_tagged_volume_is(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    disk = volume(tmp_path, name="/dev/vdb", tag="data")
+    devices = [{"type": "disk", "bus": "none", "address": "none", "serial": ids(disk)[0], "tags": ["data"]}]
+    guest = dataclasses.replace(with_disk(subject.guest(), disk), documents={META_DATA: json.dumps({"devices": devices})})
+    subject.prepare(guest)
+    if isinstance(subject.driver, LibvirtDriver):
+        drive = subject.instances / guest.server_id / "disk.config"
+        printed = commands.run(["isoinfo", "-R", "-i", str(drive), "-x", f"/{META_DATA}"], timeout_s=10)
+        place = subject.driver.guests.placement(guest).disks[ids(disk)[0]]
+        assert json.loads(printed)["devices"] == [{**devices[0], "bus": "pci", "address": place.address, "path": "/dev/vdb"}]
 
 
 def test_a_running_guest_sees_that_its_volume_has_grown(subject: Subject, tmp_path: Path) -> None:  # noqa: F811

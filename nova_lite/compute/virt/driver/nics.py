@@ -20,5 +20,5 @@ class NicDriver(Protocol):
     def detach(self, server_id: str, nic: Nic, *, timeout_s: float) -> None:
         """Take the NIC from the guest; a NIC or guest that does not exist is fine.
 
-        :raises errors.HypervisorFailed: also when the running guest does not release it within `timeout_s`.
+        :raises errors.HypervisorFailed: also when the running guest does not release it within `timeout_s`, or is paused.
         """

@@ -24,7 +24,7 @@ class VolumeDriver(Protocol):
     def detach(self, server_id: str, disk: GuestDisk, *, timeout_s: float) -> None:
         """Take the volume from the guest and drop its connection; a volume or guest that does not exist is fine.
 
-        :raises errors.HypervisorFailed: also when the running guest does not release it within `timeout_s`.
+        :raises errors.HypervisorFailed: also when the running guest does not release it within `timeout_s`, or is paused.
         """
 
     def resize(self, server_id: str, disk: GuestDisk, *, size_gb: int) -> None:

@@ -30,6 +30,8 @@ class FakeVolumes:
         with self._state.lock:
             fake = self._state.find(server_id)
             if fake is not None:
+                if fake.power is Power.PAUSED:
+                    raise refused(fake, "detach a device", "the guest is paused, and releases nothing until it runs")
                 left = guest_disk.without_volume(fake.guest.disks, disk.volume.attachment_id)
                 fake.guest = dataclasses.replace(fake.guest, disks=left)
 

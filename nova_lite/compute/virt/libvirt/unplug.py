@@ -12,9 +12,10 @@ from typing import Any
 
 import libvirt
 
-from nova_lite.compute.virt.libvirt.domains import Domains, devices_of
+from nova_lite.compute.virt.libvirt.domains import Domains, devices_of, is_stopped_by_storage, power_of
 from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.compute.virt.libvirt.events import DomainEvent, DomainEvents
+from nova_lite.lifecycle.servers import Power
 
 # Of a domain's description: the device's element, or None.
 Find = Callable[[ET.Element], "ET.Element | None"]
@@ -36,7 +37,7 @@ class Unplug:
     def detach(self, server_id: str, find: Find, *, what: str, timeout_s: float) -> None:
         """Take the device from the running domain and from what libvirt keeps of it; none, and no domain, is fine.
 
-        :raises errors.HypervisorFailed: the running guest did not release it within `timeout_s`.
+        :raises errors.HypervisorFailed: the running guest did not release it within `timeout_s`, or is paused.
         """
         action = f"detach {what}"
         deadline = time.monotonic() + timeout_s
@@ -53,6 +54,9 @@ class Unplug:
         domain = self._domains.find(conn, server_id)
         if domain is None or not domain.isActive() or (device := device_xml(domain, find, LIVE)) is None:
             return None
+        if power_of(domain) is Power.PAUSED and not is_stopped_by_storage(domain):
+            # It would come to the request once it runs again, after this has failed.
+            raise self._env.failed("detach a device", "the guest is paused, and releases nothing until it runs")
         try:
             domain.detachDeviceFlags(device, LIVE)
         except libvirt.libvirtError as error:
