@@ -35,7 +35,7 @@ from nova_lite.db import database_epoch
 from nova_lite.db.base import utcnow
 from nova_lite.db.engine import Database
 from nova_lite.db.hosts import conductor_leases
-from nova_lite.payloads.guest import Environment
+from nova_lite.payloads.environment import Environment
 from nova_lite.rpc import stopping
 from nova_lite.rpc.conductor import ConductorRpc, ServiceReport
 from nova_lite.rpc.heartbeat import Heartbeat
@@ -62,7 +62,7 @@ class ConductorService:
         network_push = Periodic("network sync", lambda: network_sync.push(), interval_s=conf.conductor.reconcile_interval,
                                 settle_s=COALESCE_S)
         services = engine_services.over(transport, conf=conf, database=database, now=utcnow, network_changed=network_push.call_soon, environment=Environment(
-            dns_domain=conf.network.dns_domain, open_secret=issuer.decrypt_secret,
+            dns_domain=conf.network.dns_domain, open_secret=issuer.decrypt_secret, seal_secret=issuer.encrypt_secret,
             public_url=addresses.api_url(conf),
             image_token=issuer.issue_for_image))
         network_sync = NetworkSync(services)

@@ -149,4 +149,11 @@ seconds.
 They say why an accepted request failed. The default, 30 days, is
 Cinder's; a project keeps its newest 1,000 at most.
 """),
+    cfg.IntOpt("max_local_block_devices", default=3, min=-1, help="""
+Maximum number of disks of a server that are on its host: its root
+disk, and the ephemeral and swap disks that the request names.
+
+The default is Nova's. 0 lets servers boot from volumes only, -1 means
+no limit.
+"""),
 ]

@@ -11,7 +11,7 @@ _OFFLOAD = "compute_shelve_offload_instance"
 
 # Action of lifecycle/servers.py -> the event that all its steps are, or the event of each step.
 EVENTS: dict[str, str | dict[str, str]] = {
-    "create": {"pick_host": "schedule_instances", "prepare_network": _BUILD, "start_guest": _BUILD},
+    "create": {"pick_host": "schedule_instances", "prepare_network": _BUILD, "connect_volumes": _BUILD, "start_guest": _BUILD},
     "delete": "compute_terminate_instance",
     "soft_delete": "compute_soft_delete_instance",
     "restore": "compute_restore_instance",
@@ -39,9 +39,11 @@ EVENTS: dict[str, str | dict[str, str]] = {
         **dict.fromkeys(("destroy_guest", "release_network", "leave_host"), _OFFLOAD)},
     "shelve_offload": _OFFLOAD,
     "unshelve": {"pick_host": "schedule_instances",
-                 **dict.fromkeys(("prepare_network", "start_guest"), "compute_unshelve_instance")},
+                 **dict.fromkeys(("prepare_network", "connect_volumes", "start_guest"), "compute_unshelve_instance")},
     "attach_interface": "compute_attach_interface",
     "detach_interface": "compute_detach_interface",
+    "attach_volume": "compute_attach_volume",
+    "detach_volume": "compute_detach_volume",
     "trigger_crash_dump": "compute_trigger_crash_dump",
     "change_password": "compute_set_admin_password",
 }

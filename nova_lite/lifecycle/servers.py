@@ -130,6 +130,11 @@ _action("restore", {Vm.SOFT_DELETED}, task="restoring", leads_to=Vm.ACTIVE, on_h
 _action("attach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="attaching-interface", leads_to=None)
 _action("detach_interface", {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED}, task="detaching-interface", leads_to=None)
 
+# Volumes: several at a time, since what is under way is in the attachment's status and not in a task.
+_WITH_VOLUMES = {Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED, Vm.RESIZED, Vm.SOFT_DELETED, Vm.SHELVED, Vm.SHELVED_OFFLOADED}
+_action("attach_volume", _WITH_VOLUMES, task=None, leads_to=None)
+_action("detach_volume", _WITH_VOLUMES, task=None, leads_to=None)
+
 # In the guest.
 _action("trigger_crash_dump", {Vm.ACTIVE, Vm.PAUSED, Vm.RESCUED, Vm.RESIZED, Vm.ERROR}, task=None, leads_to=None, on_host=True)
 _action("change_password", {Vm.ACTIVE}, task="updating_password", leads_to=None, on_host=True,

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -14,28 +14,14 @@ from nova_lite import errors
 from nova_lite.db.compute import servers
 from nova_lite.db.compute.servers import Server
 from nova_lite.payloads import ports as port_payloads
+from nova_lite.payloads import volumes
+from nova_lite.payloads.environment import Environment
 from nova_lite.rpc import compute, network
 from nova_lite.rpc.order import NEVER, Order
 from nova_lite.values import guest_disk, instance_metadata
+from nova_lite.values.flavor import Flavor
+from nova_lite.values.guest_disk import DiskFormat, DiskSource, GuestDisk
 from nova_lite.values.image_grant import Access, ImageGrant
-
-
-class ImageToken(Protocol):
-    """Issues a token for what a host is granted, on behalf of a project."""
-
-    def __call__(self, grant: ImageGrant, *, project_id: str) -> str: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Environment:
-    """What payloads have of the cloud: `image_token` issues a short-lived token with which a worker fetches or stores
-    one image's data; `open_secret` reads an action's sealed password.
-    """
-
-    dns_domain: str
-    public_url: str
-    image_token: ImageToken
-    open_secret: Callable[[str], str | None]
 
 
 def server_ports(
@@ -44,13 +30,13 @@ def server_ports(
     """What the network worker of the server's host must know, documents included; `without`: a port that leaves."""
     found = port_payloads.read(session, server, order=order)
     bare = found.ports if without is None else port_payloads.without(found.ports, without)
-    return _with_documents(environment, server, bare, found.group_names)
+    return _with_documents(environment, server, bare, found.group_names, disks(session, environment, server))
 
 
-def _with_documents(
-    environment: Environment, server: Server, bare: network.ServerPorts, group_names: Mapping[str, str]
+def _with_documents(  # of whom, and what the documents say
+    environment: Environment, server: Server, bare: network.ServerPorts, group_names: Mapping[str, str], disks: Sequence[GuestDisk],
 ) -> network.ServerPorts:
-    facts = _facts(server, bare, group_names)
+    facts = _facts(server, bare, group_names, disks)
     return dataclasses.replace(bare, documents=instance_metadata.render(facts, dns_domain=environment.dns_domain))
 
 
@@ -58,20 +44,23 @@ def _with_documents(
 class DescribedServer:
     """What its host must know of a server, as read at once. `image_source`: a row of db/images.source(), None: it has gone.
 
-    `has_peers`: other hosts have ports on its networks.
+    `has_peers`: other hosts have ports on its networks. `disks`: its volumes are as they were connected by then.
     """
 
     server: Server
     ports: network.ServerPorts
     image_source: Any
     has_peers: bool
+    disks: tuple[GuestDisk, ...]
 
 
 def read(session: Session, environment: Environment, server_id: str, *, order: Order) -> DescribedServer:
-    """Read a server that has a host, with its image and ports; four queries."""
+    """Read a server that has a host, with its image and ports; four queries, and two more for volumes."""
     row = servers.row_with_image(session, server_id)
     found = port_payloads.read(session, row.server, order=order)
-    return DescribedServer(row.server, _with_documents(environment, row.server, found.ports, found.group_names), row.image, found.has_peers)
+    its_disks = disks(session, environment, row.server)
+    documents = _with_documents(environment, row.server, found.ports, found.group_names, its_disks)
+    return DescribedServer(row.server, documents, row.image, found.has_peers, its_disks)
 
 
 def describe_built(environment: Environment, found: DescribedServer, *, admin_pass: str | None) -> compute.Guest:
@@ -79,14 +68,18 @@ def describe_built(environment: Environment, found: DescribedServer, *, admin_pa
 
     :raises errors.ImageFailed: the image has gone since the server was requested.
     """
-    image = _image(environment, found.server, found.image_source)
-    return describe(environment, found.server, ports=found.ports, image=image, admin_pass=admin_pass)
+    if guest_disk.image_is_used(found.disks):
+        image = _image(environment, found.server, found.image_source)
+    else:
+        image = compute.Image.of_volume(dict(found.server.image_properties))
+    return describe(environment, found.server, ports=found.ports, image=image, disks=found.disks, admin_pass=admin_pass)
 
 
 def describe(
-    environment: Environment, server: Server, *, ports: network.ServerPorts, image: compute.Image, admin_pass: str | None = None,
+    environment: Environment, server: Server, *, ports: network.ServerPorts, image: compute.Image, disks: Sequence[GuestDisk],
+    admin_pass: str | None = None,
 ) -> compute.Guest:
-    """What the compute worker of the server's host must know; `image`: what to build it from.
+    """What the compute worker of the server's host must know; `image`: what to build it from, onto its `disks`.
 
     `admin_pass`: sealed, for the config drive.
     """
@@ -94,7 +87,7 @@ def describe(
     return compute.Guest(
         server_id=server.id, host=str(server.host), instance_name=servers.instance_name(server.number),
         display_name=server.name, hostname=server.hostname, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb,
-        disks=_disks(server),
+        disks=tuple(disks),
         image=image, nics=_nics(ports), config_drive=server.config_drive,
         documents=instance_metadata.for_config_drive(ports.documents, admin_pass=_open(environment, admin_pass)),
         extra_specs=dict(flavor.extra_specs), project_id=server.project_id,
@@ -112,9 +105,18 @@ def drive_documents(
     return instance_metadata.for_config_drive(ports.documents, admin_pass=_open(environment, admin_pass))
 
 
-def _disks(server: Server) -> tuple[guest_disk.GuestDisk, ...]:
-    flavor = server.flavor
-    return guest_disk.of_flavor(root_gb=flavor.root_gb, ephemeral_gb=flavor.ephemeral_gb, swap_mb=flavor.swap_mb)
+def local_disks(flavor: Flavor, blank: Sequence[Mapping[str, Any]] | None = None) -> tuple[GuestDisk, ...]:
+    """The disks on the host: the root disk, unless it is a volume, and the flavor's own, or the `blank` ones in their place."""
+    found = guest_disk.of_flavor(root_gb=flavor.root_gb, ephemeral_gb=flavor.ephemeral_gb, swap_mb=flavor.swap_mb)
+    if blank is not None:
+        found = (found[0], *(GuestDisk(source=DiskSource.BLANK, size_mb=one["size_mb"], format=DiskFormat(one["format"])) for one in blank))
+    return found[1:] if flavor.root_on_volume else found
+
+
+def disks(session: Session, environment: Environment, server: Server) -> tuple[GuestDisk, ...]:
+    """The disks of the server's guest: those on its host, and its volumes."""
+    local = local_disks(server.flavor, server.blank_disks)
+    return guest_disk.with_local(volumes.disks(session, environment, server.id), local) if server.has_volumes else local
 
 
 def _open(environment: Environment, sealed: str | None) -> str | None:
@@ -152,7 +154,9 @@ def _nics(ports: network.ServerPorts) -> tuple[compute.Nic, ...]:
         for port in ports.ports)
 
 
-def _facts(server: Server, ports: network.ServerPorts, names: Mapping[str, str]) -> instance_metadata.ServerFacts:
+def _facts(
+    server: Server, ports: network.ServerPorts, names: Mapping[str, str], disks: Sequence[GuestDisk],
+) -> instance_metadata.ServerFacts:
     networks = {net.id: net for net in ports.networks}
     group_ids = {group_id for port in ports.ports for group_id in port.group_ids}
     return instance_metadata.ServerFacts(
@@ -162,7 +166,7 @@ def _facts(server: Server, ports: network.ServerPorts, names: Mapping[str, str])
         key_name=server.key_name, key_data=server.key_data, metadata_items=dict(server.metadata_items),
         user_data=server.user_data, nics=tuple(_nic_facts(port, networks[port.network_id]) for port in ports.ports),
         group_names=tuple(sorted(names[group_id] for group_id in group_ids)),
-        disks=_disks(server), root_device=server.root_device_name or "/dev/vda",
+        disks=tuple(disks), root_device=server.root_device_name or "/dev/vda",
         files=tuple((file["path"], file["contents"]) for file in server.files or ()), posted_password=server.posted_password,
     )
 

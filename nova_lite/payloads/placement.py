@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -25,8 +26,9 @@ def request(
     extra_specs = dict(server.flavor.extra_specs)
     required = resource_request or resource_requests.of(
         specs=extra_specs, image=server.image_properties, vcpus=server.vcpus, ram_mb=server.ram_mb, disk_gb=server.total_gb)
+    amounts: dict[str, Any] = required.resources.amounts()
     return PlacementRequest(
-        server_id=server.id, project_id=server.project_id, **required.resources.amounts(), page_size_kib=required.page_size_kib,
+        server_id=server.id, project_id=server.project_id, **amounts, page_size_kib=required.page_size_kib,
         numa_nodes_mb=required.numa_nodes_mb, required_traits=required.required_traits,
         forbidden_traits=required.forbidden_traits, architecture=server.image_properties.get("hw_architecture"),
         availability_zone=server.requested_az, excluded=tuple(excluded), forced_host=server.requested_host,

@@ -16,7 +16,7 @@ from nova_lite.values.resources import Resources
 ANSWER_LOST_S = 5
 
 
-@payload(version=4)
+@payload(version=5)
 class PlacementRequest:
     """What a server requires of its host. The amounts are those of nova_lite.values.resources.Resources;
     `page_size_kib`, `numa_nodes_mb` and traits are those of nova_lite.hardware.resource_request.
@@ -24,6 +24,7 @@ class PlacementRequest:
     `excluded` are hosts already tried; `forced_host` is the only one allowed (filters still apply).
     `group_policy` and `group_max_per_host` are those of its server group. `same_host`, `different_host`: ids of servers.
     `migration`: number of the server migration that a resize claims for, so that a late request changes nothing.
+    `volume_agent`: the worker of the only host from which its volumes are reached.
     """
 
     server_id: str
@@ -49,6 +50,7 @@ class PlacementRequest:
     required_traits: tuple[str, ...] = dataclasses.field(default=(), metadata=wire("requires"))
     forbidden_traits: tuple[str, ...] = dataclasses.field(default=(), metadata=wire("forbids"))
     migration: int | None = None
+    volume_agent: str | None = None
 
     @property
     def resources(self) -> Resources:

@@ -47,9 +47,10 @@ DIFFERENT: dict[str, tuple[str, str]] = {
     **{f"answer {method} /os-volumes{rest}": (
         "attachments availabilityZone createdAt displayDescription displayName id metadata size snapshotId status volumeType", _VOLUMES)
        for method, rest in (("GET", ""), ("POST", ""), ("GET", "/detail"), ("GET", "/{}"))},
-    **{f"answer GET /servers/{{}}/os-volume_attachments{rest}": (
-        "attachment_id bdm_uuid delete_on_termination device id serverId tag volumeId", _VOLUMES) for rest in ("", "/{}")},
-    "answer POST /servers/{}/os-volume_attachments": ("delete_on_termination device id serverId tag volumeId", _VOLUMES),
+    "answer POST /servers/{}/os-volume_attachments": (
+        "delete_on_termination device id serverId tag volumeId volumeAttachment " + " ".join(
+            f"volumeAttachment.{name}" for name in ("delete_on_termination", "device", "id", "serverId", "tag", "volumeId")),
+        "within volumeAttachment, which Nova's table leaves out"),
     **{f"answer {method} /servers/{{}}/shares{rest}": ("export_location share_id status tag uuid", "no shared file systems here")
        for method, rest in (("GET", ""), ("POST", ""), ("GET", "/{}"))},
     **{f"answer GET /servers/{{}}/migrations{rest}": (

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "runtime": {"runtime", "errors", "context", "values"},
     "rpc": {"rpc", "errors", "context", "runtime", "values"},
     "db": {"db", "errors", "lifecycle", "conf", "values"},
-    "payloads": {"payloads", "values", "db", "rpc", "errors", "hardware"},
+    "payloads": {"payloads", "values", "db", "rpc", "errors", "hardware", "lifecycle"},
     "notifications": {"notifications", "db", "lifecycle", "values"},
     "api": CONTROL | {"api"}, "conductor": CONTROL | {"conductor"}, "scheduler": CONTROL | {"scheduler"},
     "console": {"console", "conf", "db", "errors"},

@@ -18,8 +18,6 @@ from nova_lite.api.wsgi.routing import routes_of
 from nova_lite.api.wsgi.versions import Range, Version, parse
 
 # What changed nothing that a route could name, or only what is for a later issue.
-# Decision 10: what these versions promise of volumes holds of all volumes that there are, none.
-_VOLUMES = "of servers that boot from a volume, or of a volume's own marks: there are none while there is no volume service"
 _MOVES = "decision 10: of live migrations and evacuations that succeed; refused here, at every version, as where there is one host"
 ELSEWHERE = {
     "2.1": "the first",
@@ -30,12 +28,9 @@ ELSEWHERE = {
     "2.34": _MOVES,
     "2.38": "server_lists reads it where a status is unknown",
     "2.46": "the header is there at every version, as in Nova",
-    "2.60": _VOLUMES,
     "2.65": _MOVES,
     "2.69": "a cloud has one database here: there is no part of it that could be down",
     "2.72": "no port can request bandwidth: the network service has no QoS policies",
-    "2.87": _VOLUMES,
-    "2.89": _VOLUMES,
     "2.95": _MOVES,
     "2.103": "os-volumes_boot, an undocumented twin of servers, was never here",
 }

@@ -21,6 +21,7 @@ from nova_lite.conductor.engine.workflow import (
     ControlStep,
     HostStep,
     HostUndo,
+    NotNow,
     S,
     Step,
     UnknownStep,
@@ -218,10 +219,12 @@ class Engine:
         """A control step failed: rest and try again, or undo."""
         if isinstance(error, LeaseLost):
             raise error
-        self._log(execution, step, error)
+        passing.log(LOG, f"{execution.subject}: step {step.key} of {execution.workflow.name}", error)
         fault = passing.text_of(error, step.key)
         if passing.is_passing(error) and not self._is_late(execution):
             self._rest(execution, fault)
+            if isinstance(error, NotNow) and error.then is not None:
+                error.then()
         elif execution.workflow.is_past_pivot(execution.finished):
             if self._is_late(execution, GRACE_S):
                 self._progress.give_up(execution, self._too_late(execution, step, fault))
@@ -244,7 +247,7 @@ class Engine:
     def _undo_failed(self, execution: Execution[S], step: Step[S], error: Exception) -> None:
         if isinstance(error, LeaseLost):
             raise error
-        self._log(execution, step, error)
+        passing.log(LOG, f"{execution.subject}: step {step.key} of {execution.workflow.name}", error)
         fault = passing.text_of(error, step.key)
         if self._is_late(execution, GRACE_S):
             self._progress.give_up(execution, self._too_late(execution, step, fault))
@@ -258,12 +261,6 @@ class Engine:
         self._progress.rest(execution, fault, seconds)
         again = self.resend if awaits else functools.partial(self.start, project_id=execution.entry.project_id)
         self._wake(seconds, functools.partial(again, execution.entry.id))
-
-    def _log(self, execution: Execution[S], step: Step[S], error: Exception) -> None:
-        if isinstance(error, errors.NovaLiteError) or passing.is_passing(error):
-            LOG.warning("%s: step %s of %s failed: %s", execution.subject, step.key, execution.workflow.name, error)
-        else:
-            LOG.error("%s: step %s of %s failed", execution.subject, step.key, execution.workflow.name, exc_info=error)
 
     def deadline_s(self, name: str) -> float:
         """How long an action of this name may take."""
@@ -331,6 +328,8 @@ class Engine:
         else:
             fail(f"{execution.workflow.name}.{step.key}.after")
             execution.run = execution.at(number).with_report(report.power_state, report.result)
+            if isinstance(step, HostStep) and step.take is not None:
+                execution.run = execution.run.with_state(step.take(self._services, execution.run))
             self._finish(execution, step)
         self._go_on(execution)
 

@@ -10,7 +10,7 @@ import datetime
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Generic
 
 from oslo_log import log as logging
@@ -20,7 +20,18 @@ from nova_lite import errors
 from nova_lite.conductor.engine import journal
 from nova_lite.conductor.engine.journal import Ended, Entry
 from nova_lite.conductor.engine.services import Services
-from nova_lite.conductor.engine.workflow import Act, HostStep, HostUndo, RowStep, Run, S, Step, WhenDown, Workflow
+from nova_lite.conductor.engine.workflow import (
+    Act,
+    ControlStep,
+    HostStep,
+    HostUndo,
+    RowStep,
+    Run,
+    S,
+    Step,
+    WhenDown,
+    Workflow,
+)
 from nova_lite.context import Context
 from nova_lite.db import clock
 from nova_lite.db.compute.actions import DONE, FAILED, RUNNING, UNDOING
@@ -150,23 +161,26 @@ class Progress:
         ended = [step] if step is not None else []
         execution.run = dataclasses.replace(run, order=dataclasses.replace(run.order, sequence=0))
         while number < len(workflow.steps) and self._only_writes_rows(workflow.steps[number], execution.run):
+            if isinstance(workflow.steps[number], ControlStep):  # it is not needed, and leaves no event
+                number += 1
+                continue
             fail(f"{workflow.name}.{workflow.steps[number].key}.before")
             ended.append(workflow.steps[number])
             number += 1
         events = [execution.ended(part) if part is step else Ended(part.key, execution.host) for part in ended]
         with self._journaling(execution) as session:
-            self._write_forward(session, execution, number, ended)
+            self._write_forward(session, execution, number)
             for part in ended:
                 _record(session, execution, part)
             journal.add_events(session, execution.entry, events)
         return ended
 
-    def _write_forward(self, session: Session, execution: Execution[S], number: int, ended: Sequence[Step[S]]) -> None:
+    def _write_forward(self, session: Session, execution: Execution[S], number: int) -> None:
         """The row's columns when the steps before `number` are done."""
         entry, workflow = execution.entry, execution.workflow
         values: dict[str, Any] = {"saved": workflow.dump(execution.run.state, entry.inputs), "retries": 0, "message": None}
-        if ended:
-            values["step"] = ended[-1].key
+        if number:
+            values["step"] = workflow.steps[number - 1].key
         if number < len(workflow.steps):
             self._begin_step(session, execution, workflow.steps[number], values)
         else:
@@ -194,6 +208,8 @@ class Progress:
     def _only_writes_rows(self, step: Step[S], run: Run[S]) -> bool:
         if isinstance(step, HostStep):
             return self._is_skipped(step.binary, step.host(run), step.when_down)
+        if isinstance(step, ControlStep):
+            return step.needed is not None and not step.needed(run)
         return isinstance(step, RowStep)
 
     def _is_skipped(self, binary: str, host: str | None, when_down: WhenDown) -> bool:
@@ -237,6 +253,8 @@ class Progress:
         return None
 
     def _is_undo_skipped(self, step: Step[S], run: Run[S]) -> bool:
+        if isinstance(step, ControlStep):
+            return step.needed is not None and not step.needed(run)
         return (isinstance(step.undo, HostUndo) and isinstance(step, HostStep) and step.undo.record is None
                 and self._is_skipped(step.binary, step.host(run), step.undo.when_down))
 

@@ -120,8 +120,8 @@ def end(session: Session, entry: Entry, *, state: str, message: str | None = Non
     """The action is over; what was secret of its inputs is forgotten."""
     if ADMIN_PASS in entry.inputs:
         values["inputs"] = without_secrets(entry.inputs)
-    if state == FAILED:
-        values["message"] = message
+    if state in (DONE, FAILED):
+        values["message"] = message if state == FAILED else None
     write(session, entry, {"finish_time": 0.0}, state=state, lease_until=None, awaiting_step=None, awaiting_host=None, **values)
     changes.note(session, entry.id, changes.Phase.END if state == DONE else changes.Phase.ERROR)
 

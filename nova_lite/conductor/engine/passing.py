@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from logging import Logger, LoggerAdapter
+
 import oslo_messaging as messaging
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -46,3 +48,13 @@ def text_of(error: BaseException, step: str) -> errors.NovaLiteError:
 def backoff_s(retries: int) -> float:
     """How long to rest after so many failures that may pass."""
     return BACKOFF_S[min(retries, len(BACKOFF_S) - 1)]
+
+
+def log(logger: Logger | LoggerAdapter[Logger], step: str, error: Exception) -> None:
+    """Log that the step, with its action, has failed; of one that only waits nobody need know."""
+    if isinstance(error, NotNow):
+        logger.debug("%s waits: %s", step, error)
+    elif isinstance(error, errors.NovaLiteError) or is_passing(error):
+        logger.warning("%s failed: %s", step, error)
+    else:
+        logger.error("%s failed", step, exc_info=error)

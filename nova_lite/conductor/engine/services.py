@@ -19,10 +19,12 @@ from sqlalchemy.orm import Session
 from nova_lite import errors
 from nova_lite.conductor.steps import faults
 from nova_lite.db.compute import servers
-from nova_lite.db.compute.actions import SERVER, Action
+from nova_lite.db.compute.actions import SERVER, VOLUME, Action
 from nova_lite.db.engine import Database
 from nova_lite.db.hosts import hosts, observation
-from nova_lite.payloads.guest import DescribedServer, Environment
+from nova_lite.db.volume import volumes
+from nova_lite.payloads.environment import Environment
+from nova_lite.payloads.guest import DescribedServer
 from nova_lite.rpc.api import ApiRpc
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ConductorRpc
@@ -129,6 +131,8 @@ class Services:
         """The resource cannot be brought to rest: it shows ERROR and why."""
         if resource_type == SERVER:
             servers.set_fault(session, resource_id, faults.fault(error.text, details=error.text))
+        elif resource_type == VOLUME:
+            volumes.set_error(session, resource_id)
 
     def has_issued(self, session: Session, order: Order) -> bool:
         """Whether the order is one of this database's actions."""

@@ -108,9 +108,10 @@ class Step(Generic[S]):
 
 @dataclasses.dataclass(frozen=True)
 class ControlStep(Step[S]):
-    """A step of the conductor itself: `do(services, run)` returns the new state."""
+    """A step of the conductor itself: `do(services, run)` returns the new state. It ends at once where it is not `needed`."""
 
     do: Callable[[Services, Run[S]], S]
+    needed: Callable[[Run[S]], bool] | None = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,7 @@ class HostStep(Step[S]):
 
     `host(run)` names the worker; None: there is nothing to be done, and the step ends at once. `send` None: only the
     API can send it, once, since what it needs is not kept. `is_done(services, run)`: whether one that failed has been
-    done all the same, by an earlier delivery.
+    done all the same, by an earlier delivery. `take(services, run)` returns the state with what it needs of `run.result`.
     """
 
     host: Host[S]
@@ -132,6 +133,7 @@ class HostStep(Step[S]):
     binary: str = dataclasses.field(default=COMPUTE, kw_only=True)
     when_down: WhenDown = dataclasses.field(default=WhenDown.FAIL, kw_only=True)
     is_done: Callable[[Services, Run[S]], bool] | None = dataclasses.field(default=None, kw_only=True)
+    take: Callable[[Services, Run[S]], S] | None = dataclasses.field(default=None, kw_only=True)
 
 
 class Deadline(Enum):
@@ -198,4 +200,11 @@ class UnknownStep(errors.WorkerError):
 
 
 class NotNow(Exception):  # it is not an error: the action rests, and goes on by itself
-    """A step cannot be done now, and may be done soon; raised by steps. It is tried again until the action's deadline."""
+    """A step cannot be done now, and may be done soon; raised by steps. It is tried again until the action's deadline.
+
+    `then` is called once it is journaled that the action rests: what it does may end the rest.
+    """
+
+    def __init__(self, text: str, then: Callable[[], None] | None = None) -> None:
+        super().__init__(text)
+        self.then = then

@@ -13,7 +13,7 @@ from nova_lite import errors
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import NETWORK, ControlStep, Deadline, HostStep, HostUndo, Run, Workflow
-from nova_lite.conductor.steps import faults
+from nova_lite.conductor.steps import faults, volume_connections
 from nova_lite.conductor.steps.find_host import W
 from nova_lite.db.compute import servers
 from nova_lite.db.hosts import claims
@@ -39,7 +39,7 @@ class Tried:
 class BuildState:
     """`agent`: the host's workers on the message bus. `tried`: by earlier attempts. `admin_pass`: sealed.
 
-    `request`: as the API made it of the rows that it wrote; None: release 0.1 made the action.
+    `request`: as the API made it of the rows that it wrote; None: release 0.1 made the action. `has_volumes`: the server does.
     """
 
     host: str = ""
@@ -48,6 +48,7 @@ class BuildState:
     tried: tuple[Tried, ...] = ()
     admin_pass: str | None = None
     request: PlacementRequest | None = None
+    has_volumes: bool = False
 
 
 BuildRun = Run[BuildState]
@@ -55,11 +56,14 @@ B = TypeVar("B", bound=BuildState)
 
 
 def pick_host(services: Services, run: BuildRun) -> BuildState:
-    """Have a scheduler pick and claim a host."""
+    """Have a scheduler pick and claim a host, once the server's volumes are made."""
     request = run.state.request
     if request is None:
         with services.database.reader() as session:
             request = placement.request(session, servers.row(session, run.resource_id))
+    if run.state.has_volumes:
+        with services.database.reader() as session:
+            request = dataclasses.replace(request, volume_agent=volume_connections.required_agent(session, run.resource_id))
     excluded = tuple(tried.host for tried in run.state.tried)
     picked = services.scheduler.pick_host(run.ctxt, request=dataclasses.replace(request, excluded=excluded))
     return dataclasses.replace(run.state, host=picked.host, agent=picked.agent, zone=picked.availability_zone)
@@ -110,6 +114,21 @@ def notify_peers(services: Services, run: Run[B]) -> None:
         network_sync.changed(services, run)
 
 
+def connect_volumes(services: Services, run: Run[B]) -> B:
+    """The host reaches the server's volumes before the guest is there."""
+    volume_connections.connect(services, run, host=run.state.host, agent=run.state.agent)
+    services.described.forget(run.attempt_id)  # read before the volumes were connected
+    return run.state
+
+
+def disconnect_volumes(services: Services, run: Run[B]) -> None:
+    volume_connections.disconnect(services, run)
+
+
+def uses_volumes(run: Run[B]) -> bool:
+    return run.state.has_volumes
+
+
 def release_network(services: Services, run: Run[W]) -> None:
     """The host forgets the server's ports."""
     services.network(str(run.state.agent)).release_server(run.ctxt, server_id=run.resource_id, order=run.order)
@@ -124,6 +143,8 @@ def start_guest(services: Services, run: BuildRun) -> None:
 def record_guest(session: Session, run: BuildRun) -> None:
     ports.plug(session, run.resource_id, host=run.state.host, is_up=True)
     servers.finish(session, run.resource_id, "create", power_state=int(Power.RUNNING))
+    if run.state.has_volumes:
+        volume_connections.record_attached(session, run.resource_id)
 
 
 def notify_device_addresses(services: Services, run: BuildRun) -> None:
@@ -174,6 +195,7 @@ BUILD = Workflow(
         ControlStep("pick_host", pick_host, record=record_host, undo=release_claim),
         HostStep("prepare_network", lambda run: run.state.agent, prepare_network, binary=NETWORK, record=record_network,
                  after=notify_peers, undo=HostUndo(release_network)),
+        ControlStep("connect_volumes", connect_volumes, needed=uses_volumes, undo=disconnect_volumes),
         HostStep("start_guest", lambda run: run.state.agent, start_guest, record=record_guest, after=notify_device_addresses,
                  undo=HostUndo(destroy_guest)),
     ),

@@ -12,6 +12,7 @@ from nova_lite import errors
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import NETWORK, ControlStep, HostStep, RowStep, Run, WhenDown, Workflow
+from nova_lite.conductor.steps import volume_connections
 from nova_lite.conductor.workflows import build
 from nova_lite.db.compute import actions, server_images, server_migrations, servers, shelving
 from nova_lite.db.hosts import claims
@@ -20,15 +21,16 @@ from nova_lite.db.network import interfaces
 
 @dataclasses.dataclass(frozen=True)
 class DeleteState:
-    """`agent` None: the server is on no host. `has_peers`: other hosts have ports on its networks."""
+    """`agent` None: the server is on no host. `has_peers`: other hosts have ports on its networks. `has_volumes`: it may have some."""
 
     host: str | None = None
     agent: str | None = None
     has_peers: bool = True
+    has_volumes: bool = False
 
 
 DeleteRun = Run[DeleteState]
-_PLACE = sa.select(servers.Server.host, servers.Server.agent).where(servers.Server.id == sa.bindparam("of"))
+_PLACE = sa.select(servers.Server.host, servers.Server.agent, servers.Server.has_volumes).where(servers.Server.id == sa.bindparam("of"))
 
 
 def end_other_actions(services: Services, run: DeleteRun) -> DeleteState:
@@ -36,9 +38,15 @@ def end_other_actions(services: Services, run: DeleteRun) -> DeleteState:
     with services.database.writer() as session:
         actions.cancel_open(session, server_id=run.resource_id, before=run.action_id, reason="The server was deleted.")
         server_images.discard_unfinished(session, run.resource_id)
-        host, agent = session.execute(_PLACE, {"of": run.resource_id}).one()
+        host, agent, has_volumes = session.execute(_PLACE, {"of": run.resource_id}).one()
         has_peers = interfaces.has_peers(session, run.resource_id)
-    return DeleteState(host=host, agent=agent, has_peers=has_peers)
+    return DeleteState(host=host, agent=agent, has_peers=has_peers, has_volumes=has_volumes)
+
+
+def end_attachments(services: Services, run: DeleteRun) -> DeleteState:
+    """The volumes are free, or deleted with the server, now that no guest has them."""
+    volume_connections.end(services, run)
+    return run.state
 
 
 def record_deleted(session: Session, run: DeleteRun) -> None:
@@ -67,6 +75,7 @@ DELETE = Workflow(
         ControlStep("end_other_actions", end_other_actions, pivot=True),
         HostStep("destroy_guest", lambda run: run.state.agent, build.destroy_guest, when_down=WhenDown.SKIP),
         HostStep("release_network", lambda run: run.state.agent, build.release_network, binary=NETWORK, when_down=WhenDown.SKIP),
+        ControlStep("end_attachments", end_attachments, needed=lambda run: run.state.has_volumes),
         RowStep("forget", record=record_deleted, after=notify_peers),
     ),
     failed=never_undone,

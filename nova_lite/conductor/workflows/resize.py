@@ -21,9 +21,8 @@ from nova_lite.db.hosts.hosts import Host
 from nova_lite.hardware import resource_request
 from nova_lite.hardware.resource_request import ResourceRequest
 from nova_lite.lifecycle.servers import TASKS_OF, Power, Vm
-from nova_lite.payloads import placement
+from nova_lite.payloads import guest, placement
 from nova_lite.rpc.compute import GuestSize
-from nova_lite.values import guest_disk
 from nova_lite.values.flavor import Flavor
 from nova_lite.values.resources import Resources
 
@@ -228,9 +227,7 @@ def _both(image: dict[str, str], old: Flavor, new: Flavor) -> Resources:
 
 def _guest_size(flavor: Flavor) -> GuestSize:
     return GuestSize(
-        vcpus=flavor.vcpus, ram_mb=flavor.ram_mb, extra_specs=dict(flavor.extra_specs),
-        disks=guest_disk.of_flavor(
-            root_gb=flavor.root_gb, ephemeral_gb=flavor.ephemeral_gb, swap_mb=flavor.swap_mb))
+        vcpus=flavor.vcpus, ram_mb=flavor.ram_mb, extra_specs=dict(flavor.extra_specs), disks=guest.local_disks(flavor))
 
 
 RESIZE = Workflow(

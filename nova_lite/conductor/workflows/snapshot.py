@@ -59,6 +59,10 @@ def steps(state: type[M], tasks: Tasks) -> tuple[Step[M], ...]:
     `state`: the class of the workflow's.
     """
 
+    def copier(run: Run[M]) -> str | None:
+        """The worker of the server's host; None: it boots from a volume, and is not copied."""
+        return find_host.agent(run) if run.state.image_id else None
+
     def record_copied(session: Session, run: Run[M]) -> None:
         servers.show_task(session, run.resource_id, among=tasks.before, task=tasks.pending)
 
@@ -75,10 +79,10 @@ def steps(state: type[M], tasks: Tasks) -> tuple[Step[M], ...]:
             image=ImageUpload(id=run.state.image_id, url=url, token=environment.image_token(grant, project_id=owner)))
 
     return (
-        HostStep("compute_snapshot_instance", find_host.agent, make_copy, record=record_copied,
+        HostStep("compute_snapshot_instance", copier, make_copy, record=record_copied,
                  undo=HostUndo(remove_copy, record=discard_image)),
-        HostStep("upload_image", find_host.agent, upload_image, undo=forget_image, is_done=is_active),
-        HostStep("discard_copy", find_host.agent, remove_copy, when_down=WhenDown.SKIP),
+        HostStep("upload_image", copier, upload_image, undo=forget_image, is_done=is_active),
+        HostStep("discard_copy", copier, remove_copy, when_down=WhenDown.SKIP),
     )
 
 
@@ -102,7 +106,7 @@ def remove_copy(services: Services, run: Run[M]) -> None:
 
 
 def discard_image(session: Session, run: Run[M]) -> None:
-    server_images.discard(session, [run.state.image_id])
+    server_images.discard(session, [run.state.image_id] if run.state.image_id else [])
 
 
 def forget_image(services: Services, run: Run[M]) -> None:

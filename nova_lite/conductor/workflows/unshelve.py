@@ -11,7 +11,7 @@ from nova_lite import errors
 from nova_lite.conductor import network_sync
 from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import NETWORK, ControlStep, HostStep, HostUndo, Run, Workflow
-from nova_lite.conductor.steps import find_host
+from nova_lite.conductor.steps import find_host, volume_connections
 from nova_lite.conductor.workflows import build
 from nova_lite.conductor.workflows.build import BuildState
 from nova_lite.db.compute import server_images, servers, shelving
@@ -20,6 +20,7 @@ from nova_lite.db.network import ports
 from nova_lite.lifecycle.servers import Power
 from nova_lite.payloads import guest, placement
 from nova_lite.rpc.compute import Image
+from nova_lite.values import guest_disk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +43,15 @@ def pick_host(services: Services, run: UnshelveRun) -> UnshelveState:
         server = servers.get(session, run.resource_id)
         if server.agent is not None and not run.state.left:
             return dataclasses.replace(run.state, host=str(server.host), agent=server.agent, zone=str(server.availability_zone), is_here=True)
+        has_volumes = server.has_volumes
         request = placement.request(session, server, excluded=[tried.host for tried in run.state.tried])
+        if has_volumes:
+            request = dataclasses.replace(request, volume_agent=volume_connections.required_agent(session, run.resource_id))
     if forced:
         request = dataclasses.replace(request, forced_host=forced)
     picked = services.scheduler.pick_host(run.ctxt, request=request)
     return dataclasses.replace(run.state, host=picked.host, agent=picked.agent, zone=picked.availability_zone, is_here=False,
-                               left=True, forced_host=forced)
+                               left=True, forced_host=forced, has_volumes=has_volumes)
 
 
 def record_host(session: Session, run: UnshelveRun) -> None:
@@ -84,8 +88,9 @@ def start_guest(services: Services, run: UnshelveRun) -> None:
     with services.database.reader() as session:
         server = servers.get(session, run.resource_id)
         known = guest.server_ports(session, services.environment, server, order=run.order)
-        described = guest.describe(
-            services.environment, server, ports=known, image=_snapshot(session, services, run))
+        disks = guest.disks(session, services.environment, server)
+        image = _snapshot(session, services, run) if guest_disk.image_is_used(disks) else Image.of_volume(dict(server.image_properties))
+        described = guest.describe(services.environment, server, ports=known, image=image, disks=disks)
     worker.build(run.ctxt, order=run.order, guest=described)
 
 
@@ -114,6 +119,8 @@ def record_guest(session: Session, run: UnshelveRun) -> None:
         server_images.discard(session, [image_id] if image_id else [])
         shelving.record(session, run.resource_id, image_id=None, now=None)
     ports.plug(session, run.resource_id, host=run.state.host, is_up=True)
+    if run.state.has_volumes:
+        volume_connections.record_attached(session, run.resource_id)
 
 
 def try_another_host(services: Services, run: UnshelveRun, error: errors.NovaLiteError) -> UnshelveState | None:
@@ -134,6 +141,7 @@ UNSHELVE = Workflow(
         ControlStep("pick_host", pick_host, record=record_host, undo=release_claim),
         HostStep("prepare_network", chosen, build.prepare_network, binary=NETWORK, record=record_network,
                  after=network_sync.changed, undo=HostUndo(build.release_network)),
+        ControlStep("connect_volumes", build.connect_volumes, needed=build.uses_volumes, undo=build.disconnect_volumes),
         HostStep("start_guest", find_host.agent, start_guest, record=record_guest, after=network_sync.places,
                  undo=HostUndo(take_guest_back)),
     ),

@@ -22,7 +22,7 @@ QUEUED, RUNNING, UNDOING, DONE, FAILED, CANCELLED = "queued", "running", "undoin
 OPEN = (QUEUED, RUNNING, UNDOING)
 # Requested, and not begun before another action has ended; a reconciler puts a new action in its place then.
 WAITING = "waiting"
-SERVER = "server"
+SERVER, VOLUME, SNAPSHOT, ATTACHMENT = "server", "volume", "snapshot", "attachment"
 
 
 class Action(Base):

@@ -71,6 +71,8 @@ class Server(Timestamps, Base):
     locked_reason: Mapped[str | None]
     launch_index: Mapped[int] = mapped_column(default=0)
     reservation_id: Mapped[str] = mapped_column(sa.String(64))
+    blank_disks: Mapped[list[dict[str, Any]] | None] = mapped_column(sa.JSON(none_as_null=True))  # in place of the flavor's: size_mb, format
+    has_volumes: Mapped[bool] = mapped_column(default=False, server_default=sa.false())  # or had some
     group_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)  # its server group
     scheduler_hints: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))  # as requested at create
     root_device_name: Mapped[str | None] = mapped_column(default="/dev/vda")
@@ -82,6 +84,12 @@ class Server(Timestamps, Base):
     shelved_at: Mapped[datetime.datetime | None]
     shelved_image_id: Mapped[str | None] = mapped_column(sa.String(36))  # the snapshot that unshelve builds from
     posted_password: Mapped[str | None] = mapped_column(sa.Text)  # by the guest, encrypted with its owner's key
+
+    @property
+    def first_disks(self) -> int:
+        """How many names of devices the root disk and the flavor's own disks take."""
+        own = bool(self.flavor.ephemeral_gb) + bool(self.flavor.swap_mb) if self.blank_disks is None else len(self.blank_disks)
+        return 1 + own
 
     @property
     def root_disk_gb(self) -> int:

@@ -164,6 +164,11 @@ def hosts(session: Session) -> list[Host]:
     return list(session.scalars(_ALL_HOSTS))
 
 
+def ip_of(session: Session, name: str) -> str:
+    """The address of a compute host for other hosts; empty: it is not known."""
+    return session.scalar(sa.select(Host.host_ip).where(Host.name == name)) or ""
+
+
 def get_host(session: Session, host_id: str) -> Host:
     """:raises errors.NotFound: no compute host has this id."""
     host = session.scalars(sa.select(Host).where(Host.id == host_id)).one_or_none()

@@ -7,12 +7,15 @@ import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, LongText, Timestamps, for_update, new_id, utcnow
+from nova_lite.db.volume import volumes
 from nova_lite.db.volume.lists import Lists, sortable
-from nova_lite.lifecycle.volumes import AttachmentStatus
+from nova_lite.db.volume.volumes import Volume
+from nova_lite.lifecycle.volumes import AttachmentStatus, VolumeStatus
 
 
 class Attachment(Timestamps, Base):
@@ -105,6 +108,17 @@ def of_servers(session: Session, server_ids: list[str]) -> dict[str, list[Attach
     return found
 
 
+def root_of(session: Session, server_id: str) -> Attachment | None:
+    """The attachment of the server's root disk; None: it does not boot from a volume."""
+    return session.scalars(sa.select(Attachment).where(Attachment.server_id == server_id, Attachment.boot_index == 0)).one_or_none()
+
+
+def of_server_and_volume(session: Session, server_id: str, volume_id: str) -> Attachment | None:
+    """The volume's attachment to the server; None: there is none."""
+    return session.scalars(sa.select(Attachment).where(
+        Attachment.server_id == server_id, Attachment.volume_id == volume_id)).one_or_none()
+
+
 def set_status(
     session: Session, attachment_id: str, status: AttachmentStatus, *, among: tuple[AttachmentStatus, ...], **values: Any,  # columns
 ) -> bool:
@@ -113,6 +127,49 @@ def set_status(
         sa.update(Attachment).where(Attachment.id == attachment_id, Attachment.status.in_([str(one) for one in among]))
         .values(status=str(status), updated_at=utcnow(), **values).execution_options(synchronize_session=False))
     return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def reserve(session: Session, attachment: Attachment, volume: Volume) -> None:
+    """Add the attachment of a volume, whose row is locked: reserved, for nobody else unless several servers may have it.
+
+    :raises errors.WrongStatus: the volume is not free. :raises errors.InUse: the server, or another one, has it already, or its device's name.
+    """
+    allowed = [VolumeStatus.AVAILABLE, *((VolumeStatus.IN_USE, VolumeStatus.RESERVED, VolumeStatus.ATTACHING) if volume.multiattach else ())]
+    if volume.status not in allowed:
+        raise errors.WrongStatus(action="attach", what="volume", id=volume.id, status=volume.status,
+                                 allowed=", ".join(str(status) for status in allowed))
+    attachment.volume_id, attachment.exclusive_id = volume.id, None if volume.multiattach else volume.id
+    attachment.status = str(AttachmentStatus.RESERVED)
+    session.add(attachment)
+    try:
+        session.flush()
+    except IntegrityError as taken:  # the unique keys decide between two requests
+        raise errors.InUse(what="Volume", id=volume.id, reason="it is attached to this server, or another one, already") from taken
+    settle(session, volume.id)
+
+
+# What a volume shows by the strongest of its attachments; an attachment in error keeps the volume as it is.
+_SHOWN = (
+    (AttachmentStatus.ATTACHED, VolumeStatus.IN_USE), (AttachmentStatus.DETACHING, VolumeStatus.DETACHING),
+    (AttachmentStatus.ATTACHING, VolumeStatus.ATTACHING), (AttachmentStatus.RESERVED, VolumeStatus.RESERVED),
+)
+_SETTLED = frozenset(str(shown) for _, shown in _SHOWN) | {str(VolumeStatus.AVAILABLE)}
+
+
+def settle(session: Session, volume_id: str) -> None:
+    """The volume shows what its attachments say; one that something else is done to shows that, and this afterwards."""
+    try:
+        volume = volumes.get_locked(session, volume_id)
+    except errors.NotFound:
+        return
+    session.flush()
+    present = set(session.scalars(sa.select(Attachment.status).where(Attachment.volume_id == volume_id)))  # not of objects read before
+    status = next((str(shown) for has, shown in _SHOWN if has in present), str(VolumeStatus.AVAILABLE))
+    if volume.status in _SETTLED:
+        volume.status = status
+    elif volume.previous_status in _SETTLED:
+        volume.previous_status = status
+    session.flush()
 
 
 def delete(session: Session, attachment_id: str) -> None:

@@ -54,6 +54,11 @@ def pools(session: Session) -> list[Pool]:
     return list(session.scalars(sa.select(Pool).order_by(Pool.name)))
 
 
+def reaches_all(session: Session, name: str) -> bool:
+    """Whether guests of every host reach the pool's volumes; one that is gone reaches nobody."""
+    return session.scalar(sa.select(Pool.reach).where(Pool.name == name)) == "network"
+
+
 def register(session: Session, agent: str, reported: Iterable[dict[str, Any]]) -> None:
     """Write what a worker reports of its pools (columns of Pool); one that it has no more goes, unless it has volumes."""
     known = {pool.name: pool for pool in session.scalars(for_update(sa.select(Pool).where(Pool.agent == agent).order_by(Pool.name)))}

@@ -90,6 +90,11 @@ def set_status(session: Session, snapshot_id: str, status: SnapshotStatus, *, am
     return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
+def end_restoring(session: Session, snapshot_id: str) -> None:
+    """A revert to the snapshot has ended."""
+    set_status(session, snapshot_id, SnapshotStatus.AVAILABLE, among=[str(SnapshotStatus.RESTORING)])
+
+
 def delete(session: Session, snapshot_id: str) -> None:
     """Remove the row; none is fine."""
     session.execute(sa.delete(VolumeSnapshot).where(VolumeSnapshot.id == snapshot_id).execution_options(synchronize_session=False))

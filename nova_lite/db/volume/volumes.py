@@ -88,6 +88,11 @@ def get_locked(session: Session, volume_id: str, *, project_id: str | None = Non
     return volume
 
 
+def by_ids(session: Session, volume_ids: Collection[str]) -> list[Volume]:
+    """The volumes of these ids that exist, of any project, in one query."""
+    return list(session.scalars(sa.select(Volume).where(Volume.id.in_(sorted(volume_ids))))) if volume_ids else []
+
+
 def missing(volume_id: str) -> errors.NotFound:
     return errors.NotFound(f"Volume {volume_id} could not be found.", what="Volume", id=volume_id)
 
@@ -121,6 +126,12 @@ def fail(session: Session, volume_id: str, action: str, **values: Any) -> bool: 
     row = VOLUME_ACTIONS[action]
     fails_to: Any = str(row.fails_to) if row.fails_to is not None else _before()
     return _end(session, volume_id, action, fails_to, values)
+
+
+def set_error(session: Session, volume_id: str) -> None:
+    """The volume is in error, whatever was under way."""
+    session.execute(sa.update(Volume).where(Volume.id == volume_id).values(
+        status=str(VolumeStatus.ERROR), previous_status=None, updated_at=utcnow()).execution_options(synchronize_session=False))
 
 
 def _before() -> Any:  # an expression

@@ -19,6 +19,7 @@ from nova_lite.scheduler.filters import (
     requested_host,
     retry,
     service,
+    volumes,
 )
 from nova_lite.scheduler.view import Host
 
@@ -33,6 +34,7 @@ FILTERS: tuple[Filter, ...] = (
     aggregates.accepts_project,
     aggregates.accepts_image,
     aggregates.has_extra_specs,
+    volumes.reaches_volumes,
     architecture.runs_architecture,
     hardware.has_traits,
     hardware.has_numa_nodes,

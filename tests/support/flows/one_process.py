@@ -29,6 +29,7 @@ from nova_lite.compute.operations.resize import Resize
 from nova_lite.compute.operations.shelve import Shelve
 from nova_lite.compute.operations.snapshot import Snapshot
 from nova_lite.compute.operations.soft_delete import SoftDelete
+from nova_lite.compute.operations.volumes import Volumes as GuestVolumes
 from nova_lite.compute.records import Records
 from nova_lite.compute.virt.fake.driver import FakeDriver
 from nova_lite.conductor.endpoints import Workflows
@@ -53,27 +54,20 @@ from nova_lite.lifecycle.servers import ACTIONS, FIND_SERVER, HOST_STEP_SEQUENCE
 from nova_lite.network.fake import FakeNetwork
 from nova_lite.network.records import Records as NetworkRecords
 from nova_lite.network.service import Inventory, NetworkUpdates, Servers
-from nova_lite.payloads.guest import Environment
+from nova_lite.payloads.environment import Environment
 from nova_lite.rpc.compute import ComputeRpc
 from nova_lite.rpc.conductor import ServiceReport, StepReport
 from nova_lite.rpc.order import Order
 from nova_lite.runtime import tokens
 from nova_lite.scheduler.service import Placements
+from nova_lite.scheduler.volumes.placements import PoolPlacements
 from nova_lite.values.flavor import Flavor
 from tests.support import databases
+from tests.support.flows import storage
+from tests.support.flows.together import Together
 from tests.support.options import defaults
 
 CTXT = Context(user_id="u" * 32, project_id="p" * 32, roles=frozenset({"member", "reader"}))
-
-
-class Together:
-    """Several endpoints as the one client that their interface promises."""
-
-    def __init__(self, *endpoints: object) -> None:
-        self._endpoints = endpoints
-
-    def __getattr__(self, name: str) -> Any:
-        return next(getattr(endpoint, name) for endpoint in self._endpoints if hasattr(endpoint, name))
 
 
 class Bus:
@@ -163,6 +157,7 @@ class OneProcess:
         self.conf = _conf(directory, hosts)
         self.database = database
         self.now_is: Callable[[], datetime.datetime] = utcnow
+        tokens.KeyRepository(tokens.directory_of(self.conf)).create()
         self.driver = FakeDriver(self.conf)
         self.network_records = network_records
         self.bus = Bus()
@@ -173,6 +168,7 @@ class OneProcess:
         """The heartbeats of the workers."""
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=self.driver.host.inventory()))
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-network", agent="node"))
+        self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-volume", agent="node", pools=self.volume_worker.backends.pools()))
         self.heartbeats.flush()
 
     def _start(self) -> None:
@@ -187,13 +183,17 @@ class OneProcess:
         compute = Together(self.build_endpoint, Interfaces(self.compute_host), Power(self.compute_host),
                            Resize(self.compute_host),
                            Rebuild(self.compute_host), Snapshot(self.compute_host, upload=self._receive, timeout_s=1), Shelve(self.compute_host),
-                           self.soft_delete, Inside(self.compute_host), Audit(self.compute_host))
+                           self.soft_delete, Inside(self.compute_host), Audit(self.compute_host), GuestVolumes(self.compute_host))
         network = Together(Servers(self.network, reports, host="node"), NetworkUpdates(self.network), Inventory(self.network))
+        self.volume_worker, volume = storage.make(self.conf, reports, upload=self._receive)
         self.services = Services(
             conf=self.conf, database=self.database, now=lambda: self.now_is(),
             environment=Environment(dns_domain=self.conf.network.dns_domain, public_url="http://api",
-                                    image_token=lambda grant, project_id: "token", open_secret=tokens.open_tokens(self.conf).decrypt_secret),
-            scheduler=cast(Any, Placements(self.conf, self.database, rng=random.Random(7))),
+                                    image_token=lambda grant, project_id: "token", open_secret=tokens.open_tokens(self.conf).decrypt_secret,
+                                    seal_secret=tokens.open_tokens(self.conf).encrypt_secret),
+            scheduler=cast(Any, Together(Placements(self.conf, self.database, rng=random.Random(7)),
+                                         PoolPlacements(self.conf, self.database, rng=random.Random(7)))),
+            volume=lambda agent: cast(Any, Casts(self.bus, volume, storage.STEPS)),
             conductor=cast(Any, Casts(self.bus, conductor, ("run", "refresh_documents"))), api=cast(Any, self.api),
             compute=lambda agent: cast(Any, Casts(self.bus, compute, STEPS)),
             network=lambda agent: cast(Any, Casts(self.bus, network, NETWORK_STEPS)), network_changed=self._push_network)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from nova_lite.db.network import interfaces, networks, ports, security_groups
 from nova_lite.db.network.ports import Port
 from nova_lite.lifecycle.servers import ACTIONS, Vm
-from tests.support.flows import disk_scenarios, resizing, shelving
+from tests.support.flows import disk_scenarios, resizing, shelving, volume_scenarios
 from tests.support.flows.one_process import CTXT, OneProcess
 
 
@@ -35,24 +35,28 @@ def active(cloud: OneProcess) -> str:
 
 
 def _delete(cloud: OneProcess) -> tuple[str, int]:
-    server_id = active(cloud)
+    server_id, action_id = volume_scenarios.with_volume(cloud)
+    cloud.run(action_id)
+    assert _is_built(cloud, server_id)
     return server_id, cloud.begin_delete(server_id)
 
 
 def _is_built(cloud: OneProcess, server_id: str) -> bool:
     server, held = cloud.server(server_id), cloud.leftovers(server_id)
-    return (server.vm_state, server.task_state) == ("active", None) and len(held["claims"]) == 1 and len(held["held"]) == 2
+    return ((server.vm_state, server.task_state) == ("active", None) and len(held["claims"]) == 1 and len(held["held"]) == 2
+            and volume_scenarios.has_its_volumes(cloud, server_id))
 
 
 def _is_in_error(cloud: OneProcess, server_id: str, reason: str) -> bool:
     server = cloud.server(server_id)
     return ((server.vm_state, server.task_state) == ("error", None) and cloud.leftovers(server_id) == {}
-            and server.fault is not None and reason in server.fault["message"])
+            and server.fault is not None and reason in server.fault["message"] and volume_scenarios.keeps_its_volumes(cloud, server_id))
 
 
 def _is_deleted(cloud: OneProcess, server_id: str) -> bool:
     server = cloud.server(server_id)
-    return server.deleted_at is not None and server.vm_state == "deleted" and cloud.leftovers(server_id) == {}
+    return (server.deleted_at is not None and server.vm_state == "deleted" and cloud.leftovers(server_id) == {}
+            and volume_scenarios.are_free(cloud))
 
 
 def _attach(cloud: OneProcess) -> tuple[str, int]:
@@ -127,7 +131,7 @@ SCENARIOS: dict[str, Scenario] = {
     "soft_delete": _power("soft_delete"),
     "restore": _power("restore", Vm.SOFT_DELETED),
     "trigger_crash_dump": _power("trigger_crash_dump"),
-    "create": Scenario(OneProcess.create_server, _is_built, _is_in_error),
+    "create": Scenario(volume_scenarios.with_volume, _is_built, _is_in_error),
     "delete": Scenario(_delete, _is_deleted),
     "resize": Scenario(resizing.resize, resizing.is_resized, resizing.is_as_before),
     "confirm_resize": Scenario(resizing.confirm, resizing.is_confirmed),
@@ -147,5 +151,22 @@ SCENARIOS: dict[str, Scenario] = {
         lambda cloud, server_id, _reason: _has_nics(cloud, server_id, 2)),
     "shelve": Scenario(shelving.prepare_shelve, shelving.is_offloaded, shelving.is_back_without_reason),
     "shelve_offload": Scenario(shelving.prepare_offload, shelving.is_offloaded),
+    "create_volume": Scenario(volume_scenarios.create, volume_scenarios.is_made, volume_scenarios.is_in_error),
+    "delete_volume": Scenario(volume_scenarios.delete, volume_scenarios.is_gone, volume_scenarios.is_error_deleting),
+    "extend_volume": Scenario(volume_scenarios.extend, volume_scenarios.is_extended, volume_scenarios.is_not_extended),
+    "revert_volume": Scenario(volume_scenarios.revert, volume_scenarios.is_reverted, volume_scenarios.is_not_reverted),
+    "upload_volume": Scenario(volume_scenarios.upload, volume_scenarios.is_uploaded, volume_scenarios.is_not_uploaded),
+    "create_snapshot": Scenario(
+        volume_scenarios.create_snapshot, volume_scenarios.has_snapshot, volume_scenarios.has_no_snapshot),
+    "delete_snapshot": Scenario(
+        volume_scenarios.delete_snapshot, volume_scenarios.snapshot_is_gone, volume_scenarios.snapshot_is_error_deleting),
+    "attach_volume": Scenario(
+        volume_scenarios.attach, volume_scenarios.is_attached, lambda cloud, server_id, _reason: volume_scenarios.is_free(cloud, server_id)),
+    "detach_volume": Scenario(
+        volume_scenarios.detach, volume_scenarios.is_free, lambda cloud, server_id, _reason: volume_scenarios.is_attached(cloud, server_id)),
+    "export_attachment": Scenario(
+        volume_scenarios.export, volume_scenarios.is_exported, lambda cloud, one, _reason: volume_scenarios.is_reserved(cloud, one)),
+    "unexport_attachment": Scenario(volume_scenarios.unexport, volume_scenarios.is_reserved),
+    "delete_attachment": Scenario(volume_scenarios.end, volume_scenarios.is_ended),
     "unshelve": Scenario(shelving.prepare_unshelve, shelving.is_back, shelving.is_still_offloaded),
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 from nova_lite.db.compute import server_images, servers, shelving
 from nova_lite.db.image import images
 from nova_lite.lifecycle.servers import Power
+from tests.support.flows import volume_scenarios
 from tests.support.flows.one_process import CTXT, OneProcess
 
 
@@ -48,7 +49,12 @@ def prepare_offload(cloud: OneProcess) -> tuple[str, int]:
 
 
 def prepare_unshelve(cloud: OneProcess) -> tuple[str, int]:
-    server_id = shelved(cloud, offload_s=0)
+    """With a volume."""
+    cloud.conf.set_override("shelved_offload_time", 0, group="compute")
+    server_id, action_id = volume_scenarios.with_volume(cloud)
+    cloud.run(action_id)
+    cloud.run(request(cloud, server_id))
+    cloud.conf.clear_override("shelved_offload_time", group="compute")
     assert is_offloaded(cloud, server_id)
     return server_id, cloud.begin_action(server_id, "unshelve")
 
@@ -64,7 +70,8 @@ def is_offloaded(cloud: OneProcess, server_id: str) -> bool:
     """A snapshot and its ports are all that there is."""
     server = cloud.server(server_id)
     return ((server.vm_state, server.task_state, server.host, server.agent) == ("shelved_offloaded", None, None, None)
-            and cloud.leftovers(server_id) == {} and has_snapshot(cloud, server_id) and len(cloud.ports(server_id)) == 1)
+            and cloud.leftovers(server_id) == {} and has_snapshot(cloud, server_id) and len(cloud.ports(server_id)) == 1
+            and volume_scenarios.keeps_its_volumes(cloud, server_id))
 
 
 def is_back(cloud: OneProcess, server_id: str) -> bool:
@@ -72,7 +79,8 @@ def is_back(cloud: OneProcess, server_id: str) -> bool:
     server, held = cloud.server(server_id), cloud.leftovers(server_id)
     return ((server.vm_state, server.task_state, server.shelved_image_id) == ("active", None, None)
             and cloud.driver.power.state(server_id) is Power.RUNNING and len(held["claims"]) == 1  # type: ignore[arg-type]
-            and len(held["held"]) == 2 and snapshots_of(cloud, server_id) == [])  # type: ignore[arg-type]
+            and len(held["held"]) == 2 and snapshots_of(cloud, server_id) == []  # type: ignore[arg-type]
+            and volume_scenarios.has_its_volumes(cloud, server_id))
 
 
 def is_still_offloaded(cloud: OneProcess, server_id: str, _reason: str) -> bool:

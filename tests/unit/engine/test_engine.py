@@ -21,7 +21,7 @@ from nova_lite.db import database_epoch
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import actions
 from nova_lite.db.compute.actions import DONE, FAILED, Action
-from nova_lite.payloads.guest import Environment
+from nova_lite.payloads.environment import Environment
 from nova_lite.rpc.conductor import Outcome, StepReport
 from nova_lite.rpc.order import Order
 from tests.support import databases
@@ -49,8 +49,8 @@ class Tapes:
         nobody = cast(Any, None)
         self.services = Services(
             conf=defaults(), database=self.database, scheduler=nobody, conductor=nobody, api=nobody, compute=nobody,
-            network=nobody, now=self.database.clock, network_changed=lambda: None,
-            environment=Environment("", "", lambda project_id: "", lambda sealed: sealed))
+            network=nobody, volume=nobody, now=self.database.clock, network_changed=lambda: None,
+            environment=Environment("", "", lambda project_id: "", lambda sealed: sealed, lambda text: text))
         self.engine = self.start_conductor("first")
 
     def start_conductor(self, name: str) -> Engine:

@@ -15,6 +15,7 @@ from nova_lite.payloads import guest
 from nova_lite.payloads import networks as network_payloads
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.payloads import security_groups as group_payloads
+from nova_lite.payloads.environment import Environment
 from nova_lite.rpc import network as network_rpc
 from nova_lite.rpc.order import Order
 from tests.support import databases
@@ -47,7 +48,7 @@ def test_a_server_is_described_in_three_queries(database: Database) -> None:
 
 
 def test_a_guest_has_its_addresses_where_there_is_no_dhcp(database: Database) -> None:
-    environment = guest.Environment(dns_domain="", public_url="", image_token=lambda *_, **__: "", open_secret=lambda _: None)
+    environment = Environment(dns_domain="", public_url="", image_token=lambda *_, **__: "", open_secret=lambda _: None, seal_secret=lambda text: text)
     with database.writer() as session:
         rows.host(session, "a")
         network = rows.network(session)

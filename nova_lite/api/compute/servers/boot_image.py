@@ -24,6 +24,12 @@ class BootImage:
     properties: dict[str, str]
 
 
+def properties(req: Request, image_id: str) -> dict[str, str]:
+    """The image's properties; empty: the caller can see no such image, which `find` says."""
+    image = images.by_ids(req.db, [image_id]).get(image_id)
+    return {} if image is None else dict(image.properties)
+
+
 def find(req: Request, image_id: str) -> BootImage:
     """The image, if the caller may boot from it.
 

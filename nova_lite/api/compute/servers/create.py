@@ -26,6 +26,9 @@ from nova_lite.api.compute.servers import (
     scheduler_hints,
 )
 from nova_lite.api.compute.servers.boot_image import BootImage
+from nova_lite.api.compute.servers.disks import block_devices, new_volumes
+from nova_lite.api.compute.servers.disks.block_devices import BlockDevices
+from nova_lite.api.compute.servers.disks.new_volumes import PlannedVolume
 from nova_lite.api.compute.servers.quota_check import QuotaUsage
 from nova_lite.api.wsgi.request import Body, Reply, Request
 from nova_lite.api.wsgi.responses import LINKS, STRING, Schema, closed, many
@@ -35,6 +38,7 @@ from nova_lite.db.base import new_id
 from nova_lite.db.compute import actions, flavors, keypairs, servers
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import hosts
+from nova_lite.db.volume import quota
 from nova_lite.hardware import requirements
 from nova_lite.payloads import placement
 from nova_lite.rpc.payload import to_wire
@@ -80,23 +84,29 @@ def create(req: Request, body: Body) -> Reply:
     params = body["server"]
     _refuse_unsupported(params)
     scheduler_hint_set = scheduler_hints.read(req, body)
-    flavor, image = _flavor(req, str(params["flavorRef"])), _image(req, params)
-    hardware = check_fit(req, flavor, image)
+    flavor = _flavor(req, str(params["flavorRef"]))
+    devices, planned, image = _disks(req, params, flavor)
+    flavor = dataclasses.replace(flavor, root_on_volume=not devices.has_local_root)
+    hardware = check_fit(req, flavor, image) if devices.has_local_root else check_hardware(flavor, image)
     key_name, key_data = find_key(req, params)
     destination = _requested_destination(req, params)
     nics = requested_networks.resolve(req, params.get("networks"), rng=_RANDOM)
     group_names = list(dict.fromkeys(group["name"] for group in params.get("security_groups", ()) if "name" in group))
     groups = requested_networks.group_ids(req, group_names, nics)
-    common = _columns(req, params, flavor, image, destination) | scheduler_hint_set.columns | {
+    common = _columns(req, params, flavor, image, destination) | _disk_columns(devices, flavor, image) | scheduler_hint_set.columns | {
         "reservation_id": f"r-{_random_text(8, string.ascii_lowercase + string.digits)}", "key_name": key_name,
         "key_data": key_data, "root_device_name": hardware.root_device}
     password = params.get("adminPass") or new_password()
     inputs = for_config_drive(req, password, has_drive=common["config_drive"])
     counts = _counts(params, nics)
+    if counts[1] > 1 and any(one.existing for one in planned):
+        raise errors.BadRequest(reason="Block Device Mapping is Invalid: several servers cannot share an existing volume.")
     new_ports = sum(1 for nic in nics if nic.network)
     allowed = functools.partial(
         QuotaUsage.servers, flavor=flavor, counts=counts, metadata=params.get("metadata", {}), ports_each=new_ports)
-    write = functools.partial(_write, req, params, common, inputs, nics, groups)
+    write = functools.partial(_write, req, params, _Prepared(common, inputs, nics, groups, planned))
+    if planned:
+        _check_volume_quota(req, planned, count=counts[1])
     if counts == (1, 1) and scheduler_hint_set.group_id is None:
         # Other creates of the project wait from the look at its quota until the commit: everything is written before.
         rows = write(count=1)
@@ -108,18 +118,51 @@ def create(req: Request, body: Body) -> Reply:
     return _reply(req, params, rows[0], group_names, password)
 
 
-def _write(
-    req: Request, params: Body, common: dict[str, Any], inputs: dict[str, Any], nics: list[requested_networks.Nic],
-    groups: Sequence[str], *, count: int,
-) -> list[dict[str, Any]]:
-    """Write so many servers of these columns, their build actions and their ports; the servers' rows."""
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """What all servers of the request share: columns, inputs of their actions, NICs, ids of groups, and volumes."""
+
+    common: dict[str, Any]
+    inputs: dict[str, Any]
+    nics: list[requested_networks.Nic]
+    groups: Sequence[str]
+    planned: Sequence[PlannedVolume]
+
+
+def _write(req: Request, params: Body, prepared: _Prepared, *, count: int) -> list[dict[str, Any]]:
+    """Write so many servers of these columns, their build actions, volumes and ports; the servers' rows."""
+    common, planned = prepared.common, prepared.planned
     rows = [{**common, **_names(params, index, count), "launch_index": index} for index in range(count)]
     servers.create(req.db, rows)
     request = placement.request(req.db, Server(**rows[0]))
     for server in rows:
-        _begin_build(req, dataclasses.replace(request, server_id=server["id"]), inputs)
-        requested_networks.plug(req, server["id"], nics, groups, rng=_RANDOM)
+        _begin_build(req, dataclasses.replace(request, server_id=server["id"]), prepared.inputs, has_volumes=bool(planned))
+        requested_networks.plug(req, server["id"], prepared.nics, prepared.groups, rng=_RANDOM)
+        if planned:
+            new_volumes.write(req, server["id"], planned, root_device=common["root_device_name"], first_disks=Server(**common).first_disks)
     return rows
+
+
+def _check_volume_quota(req: Request, planned: Sequence[PlannedVolume], *, count: int) -> None:
+    """:raises errors.OverQuota: block storage allows fewer, or smaller, volumes."""
+    try:
+        quota.check(req.db, req.conf, req.ctxt.project_id, new_volumes.quota_of(planned, count=count))
+    except errors.OverVolumeQuota as over:
+        raise errors.OverQuota(over.text) from None
+
+
+def _disk_columns(devices: BlockDevices, flavor: Flavor, image: BootImage) -> dict[str, Any]:
+    """The columns that depend on which disks are on the host."""
+    if not devices.volumes and not devices.local:
+        return {"has_volumes": False, "blank_disks": None, "image_id": image.id}
+    local = [device for device in devices.local if device.guest_format != "swap"]
+    swap_mb = [int(device.size_gb or 0) for device in devices.local if device.guest_format == "swap"] or [flavor.swap_mb]
+    ephemeral_gb = [flavor.ephemeral_gb if device.size_gb is None else device.size_gb for device in local] or [flavor.ephemeral_gb]
+    blank: list[dict[str, Any]] = [{"size_mb": size_gb << 10, "format": "ext4"} for size_gb in ephemeral_gb if size_gb] + [
+        {"size_mb": size_mb, "format": "swap"} for size_mb in swap_mb if size_mb]
+    root_gb = flavor.with_image_gb(-(-image.virtual_size // GIB)).root_disk_gb
+    return {"has_volumes": bool(devices.volumes), "blank_disks": blank, "image_id": image.id or None,
+            "total_gb": root_gb + sum(-(-one["size_mb"] // 1024) for one in blank)}
 
 
 def for_config_drive(req: Request, password: str, *, has_drive: bool) -> dict[str, Any]:
@@ -127,8 +170,8 @@ def for_config_drive(req: Request, password: str, *, has_drive: bool) -> dict[st
     return {actions.ADMIN_PASS: tokens.open_tokens(req.conf).encrypt_secret(password)} if has_drive else {}
 
 
-def _begin_build(req: Request, request: PlacementRequest, inputs: dict[str, Any]) -> None:
-    inputs = {**inputs, "request": to_wire(request)}
+def _begin_build(req: Request, request: PlacementRequest, inputs: dict[str, Any], *, has_volumes: bool) -> None:
+    inputs = {**inputs, "request": to_wire(request), **({"has_volumes": True} if has_volumes else {})}
     action_id = actions.record(req.db, server_id=request.server_id, name="create", request_id=req.ctxt.request_id,
                                user_id=req.ctxt.user_id, project_id=req.ctxt.project_id, inputs=inputs)
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_id)
@@ -170,35 +213,33 @@ def _flavor(req: Request, flavor_id: str) -> Flavor:
     return flavor.value()
 
 
-def _image(req: Request, params: Body) -> BootImage:
-    """The image of the root disk. openstackclient maps it to boot index 0 as well; any other mapping needs volumes.
+def _disks(req: Request, params: Body, flavor: Flavor) -> tuple[BlockDevices, list[PlannedVolume], BootImage]:
+    """The disks of the request, what its volumes are, and the image that the server boots from, or its root volume was made from.
 
-    :raises errors.BadRequest: there is no image, or a mapping needs volumes.
+    :raises errors.BadRequest: there is nothing to boot from, or a mapping cannot be made.
     """
-    image_id = params.get("imageRef") or ""
-    if any(device for device in params.get("block_device_mapping", ())):
-        raise errors.BadRequest(reason="block_device_mapping: this cloud has no volumes yet; boot from an image")
-    for device in params.get("block_device_mapping_v2", ()):
-        if device.get("no_device"):
-            continue
-        if device.get("source_type") != "image" or device.get("destination_type", "local") != "local":
-            raise errors.BadRequest(reason=(
-                f"block_device_mapping_v2: source_type {device.get('source_type')} to destination_type "
-                f"{device.get('destination_type')} needs volumes, which this cloud does not have yet; "
-                "boot from an image to a local disk"))
-        if str(device.get("boot_index")) != "0" or (image_id and device.get("uuid") != image_id):
-            raise errors.BadRequest(reason="Block Device Mapping is Invalid: Boot sequence for the instance and image/"
-                                           "block device mapping combination is not valid.")
-        image_id = image_id or device.get("uuid") or ""
-    if not image_id:
-        raise errors.BadRequest(reason="Invalid imageRef provided.")
-    return boot_image.find(req, image_id)
+    image_id = params.get("imageRef") or None
+    mapping = block_devices.mapping_of(boot_image.properties(req, image_id)) if image_id else []
+    devices = block_devices.read(params, image_mapping=mapping)
+    block_devices.check_local(devices, flavor, limit=int(req.conf.max_local_block_devices))
+    planned = new_volumes.plan(req, devices)
+    if devices.has_local_root:
+        return devices, planned, boot_image.find(req, str(devices.image_id))
+    return devices, planned, new_volumes.boot_source(planned, devices.image_id)
 
 
 def _hardware(flavor: Flavor, image: BootImage) -> Hardware:
     """:raises errors.BadRequest: an extra spec or image property requires what this cloud lacks; the reason names it."""
     return requirements.read(
         specs=flavor.extra_specs, image=image.properties, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb)
+
+
+def check_hardware(flavor: Flavor, image: BootImage) -> Hardware:
+    """As `check_fit`, for a server whose root disk is a volume."""
+    hardware = _hardware(flavor, image)
+    if flavor.ram_mb < image.min_ram_mb:
+        raise errors.BadRequest(reason="Flavor's memory is too small for requested image.")
+    return hardware
 
 
 def check_fit(req: Request, flavor: Flavor, image: BootImage) -> Hardware:
@@ -302,7 +343,7 @@ def _columns(req: Request, params: Body, flavor: Flavor, image: BootImage, desti
         "project_id": req.ctxt.project_id, "user_id": req.ctxt.user_id, "description": params.get("description"),
         "flavor": flavor, "vcpus": flavor.vcpus, "ram_mb": flavor.ram_mb,
         "total_gb": flavor.total_gb,
-        "image_id": image.id, "image_properties": image.properties, "user_data": validate_user_data(params.get("user_data")),
+        "image_properties": image.properties, "user_data": validate_user_data(params.get("user_data")),
         "files": injected_files.validate(req, params["personality"]) if params.get("personality") else None,
         "config_drive": schemas.is_true(params.get("config_drive")) or image.properties.get("img_config_drive") == "mandatory",
         "metadata_items": params.get("metadata", {}),

@@ -38,6 +38,7 @@ from nova_lite.api.wsgi.rules import ADMIN, READER, Rule
 from nova_lite.api.wsgi.versions import Version, parse
 from nova_lite.db.compute import server_detail, server_lists
 from nova_lite.db.compute.servers import Server, instance_name
+from nova_lite.db.volume import attachments
 from nova_lite.lifecycle.servers import status_of
 
 EXTENDED = Rule("os_compute_api:os-extended-server-attributes", ADMIN)
@@ -66,6 +67,7 @@ class ServerView:
     groups: list[dict[str, str]]
     host_status: str
     granted: frozenset[str] = frozenset()
+    volumes: Sequence[Body] = ()
 
 
 def _linked(collection: str, resource_id: str, root: str) -> Body:
@@ -163,8 +165,10 @@ _EXTENDED = (
     Field("OS-EXT-STS:power_state", lambda server: server.row.power_state, INTEGER),
     Field("OS-SRV-USG:launched_at", lambda server: micros(server.row.launched_at), TIME_OR_NULL),
     Field("OS-SRV-USG:terminated_at", lambda server: micros(server.row.terminated_at), TIME_OR_NULL),
-    Field("os-extended-volumes:volumes_attached", lambda _: [], many(closed(id=STRING)), until="2.2"),
-    Field("os-extended-volumes:volumes_attached", lambda _: [], many(closed(id=STRING, delete_on_termination=BOOLEAN)), since="2.3"),
+    Field("os-extended-volumes:volumes_attached", lambda server: [{"id": one["id"]} for one in server.volumes], many(closed(id=STRING)),
+          until="2.2"),
+    Field("os-extended-volumes:volumes_attached", lambda server: server.volumes, many(closed(id=STRING, delete_on_termination=BOOLEAN)),
+          since="2.3"),
     Field("OS-EXT-SRV-ATTR:host", lambda server: server.row.host, STRING_OR_NULL, role=EXTENDED.name),
     Field("OS-EXT-SRV-ATTR:hypervisor_hostname", lambda server: server.row.host, STRING_OR_NULL, role=EXTENDED.name),
     Field("OS-EXT-SRV-ATTR:instance_name", lambda server: instance_name(server.row.number), STRING, role=EXTENDED.name),
@@ -228,17 +232,19 @@ def index(req: Request, rows: Sequence[Row]) -> list[Body]:
 
 
 def documents(req: Request, rows: Sequence[Row], fields: tuple[Field, ...] = DETAIL) -> list[Body]:
-    """Servers in full; three queries at most, however many servers."""
+    """Servers in full; four queries at most, however many servers."""
     root = req.base_url.rsplit("/", 1)[0]
     granted = _granted(req)
     readers = _readers(fields, req.version, granted)
     ids = [row.id for row in rows]
     addresses = server_lists.addresses(req.db, ids) if ids else {}
     groups = server_lists.group_names(req.db, ids) if ids else {}
+    volumes = _volumes(req, rows)
     statuses = _statuses(req, rows) if any(name == "host_status" for name, _ in readers) else {}
     return [
         _document(req, readers, ServerView(
-            row, root, addresses.get(row.id, {}), groups.get(row.id, []), statuses.get(row.host or "", ""), granted))
+            row, root, addresses.get(row.id, {}), groups.get(row.id, []), statuses.get(row.host or "", ""), granted,
+            volumes.get(row.id, ())))
         for row in rows]
 
 
@@ -248,7 +254,7 @@ def document(req: Request, row: Row, fields: tuple[Field, ...]) -> Body:
 
 
 def show(req: Request, server_id: str) -> Body:
-    """One server in full, in two queries.
+    """One server in full, in two queries, and one more for volumes.
 
     :raises errors.NotFound: there is none, or it is another project's.
     """
@@ -256,7 +262,8 @@ def show(req: Request, server_id: str) -> Body:
                              down_time_s=req.conf.service_down_time)
     root = req.base_url.rsplit("/", 1)[0]
     granted = _granted(req)
-    server = ServerView(detail.row, root, detail.addresses, detail.groups, detail.host_status, granted)
+    server = ServerView(detail.row, root, detail.addresses, detail.groups, detail.host_status, granted,
+                        _volumes(req, [detail.row]).get(detail.row.id, ()))
     return _document(req, _readers(SHOW, req.version, granted), server)
 
 
@@ -281,6 +288,13 @@ def fault(column: dict[str, Any], *, is_admin: bool) -> Body:
     if column.get("details") and (is_admin or body["code"] != 500):
         body["details"] = column["details"]
     return body
+
+
+def _volumes(req: Request, rows: Sequence[Row]) -> dict[str, list[Body]]:
+    """The volumes of each server, also those that are only reserved for it."""
+    found = attachments.of_servers(req.db, [row.id for row in rows if row.has_volumes])
+    return {server_id: [{"id": one.volume_id, "delete_on_termination": one.delete_on_termination} for one in its if one.volume_id]
+            for server_id, its in found.items()}
 
 
 def _statuses(req: Request, rows: Sequence[Row]) -> dict[str, str]:

@@ -124,4 +124,8 @@ def upgrade() -> None:
         batch_op.create_index('ix_volumes_project_id_created_at', ['project_id', 'created_at', 'id'], unique=False)
         batch_op.create_index(batch_op.f('ix_volumes_volume_type_id'), ['volume_type_id'], unique=False)
 
+    with op.batch_alter_table('servers', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('blank_disks', sa.JSON(none_as_null=True), nullable=True))
+        batch_op.add_column(sa.Column('has_volumes', sa.Boolean(), server_default=sa.text('0'), nullable=False))
+
     # ### end Alembic commands ###

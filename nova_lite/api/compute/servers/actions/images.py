@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
 from nova_lite.api.compute.servers import begin_action
+from nova_lite.api.compute.servers.disks import volume_images
 from nova_lite.api.compute.servers.quota_check import check_image_quota, check_metadata
 from nova_lite.api.image import limits
 from nova_lite.api.wsgi.request import Body, Reply, Request
@@ -15,12 +16,12 @@ from nova_lite.api.wsgi.responses import STRING, closed
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute import server_images
+from nova_lite.db.compute.servers import Server
 from nova_lite.db.quotas import quotas
 
 _CREATE_IMAGE = Rule("os_compute_api:servers:create_image", MEMBER)
 _CREATE_BACKUP = Rule("os_compute_api:os-create-backup", MEMBER)
-# For servers whose root disk is a volume, which this cloud does not have; operators may name it in policy.yaml.
-RULES = (Rule("os_compute_api:servers:create_image:allow_volume_backed", MEMBER),)
+RULES = (volume_images.ALLOWED,)
 _IMAGE = schemas.keyed("createImage", schemas.closed(
     {"name": schemas.NAME, "metadata": schemas.METADATA}, required=("name",)))
 _BACKUP = schemas.keyed("createBackup", schemas.closed(
@@ -82,6 +83,8 @@ def _begin(  # the action and all columns of its image
     check_metadata(metadata, quotas.limits(req.db, req.conf, req.ctxt.project_id)["metadata_items"])
     limits.check_properties(metadata)
     server = begin_action.find(req, server_id)
+    if server.flavor.root_on_volume:
+        return _of_volumes(req, server, name, params)
     action_row, _ = begin_action.begin_on_host(req, server, name)
     check_image_quota(req, req.ctxt.project_id)
     image = server_images.make(req.db, server, name=params["name"], kind=kind, owner=req.ctxt.project_id,
@@ -90,6 +93,14 @@ def _begin(  # the action and all columns of its image
     action_row.inputs = {"image_id": image.id, **inputs}
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
     return image.id
+
+
+def _of_volumes(req: Request, server: Server, name: str, params: Body) -> str:
+    """:raises errors.BadRequest: a backup, which there is none of for volumes."""
+    if name != "create_image":
+        raise errors.BadRequest(reason=f"Backup is not supported for volume-backed instances; use volume backups for server {server.id}.")
+    check_image_quota(req, req.ctxt.project_id)
+    return volume_images.create(req, server, name=params["name"], metadata=params.get("metadata", {}))
 
 
 def _location(req: Request, image_id: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts import claims
 from nova_lite.db.quotas import quotas
+from nova_lite.db.volume import attachments, volumes
 from nova_lite.lifecycle.servers import Vm
 from nova_lite.values.flavor import Flavor
 
@@ -63,8 +64,7 @@ def rebuild(req: Request, body: Body, server_id: str) -> Body:
     if params.get("trusted_image_certificates"):
         raise errors.BadRequest(reason="trusted_image_certificates: image signatures are not verified by this cloud")
     server = begin_action.find(req, server_id)
-    image = boot_image.find(req, params["imageRef"])
-    create.check_fit(req, server.flavor, image)
+    image = _image(req, server, params["imageRef"])
     if "metadata" in params:
         check_metadata(params["metadata"], quotas.limits(req.db, req.conf, server.project_id)["metadata_items"])
     changes = _changes(req, params)
@@ -74,13 +74,31 @@ def rebuild(req: Request, body: Body, server_id: str) -> Body:
                          "is_on": server.vm_state != Vm.STOPPED,
                          **create.for_config_drive(req, password, has_drive=server.config_drive)}
     flavor = _with_image_size(req, server, image)
-    changes |= {"flavor": flavor, "total_gb": flavor.total_gb if not flavor.root_gb else server.total_gb, "image_id": image.id,
+    changes |= {"flavor": flavor, "total_gb": flavor.total_gb if not flavor.root_gb and not flavor.root_on_volume else server.total_gb,
+                "image_id": server.image_id if flavor.root_on_volume else image.id,
                 "image_properties": image.properties, "progress": 0}
     for column, value in changes.items():
         setattr(server, column, value)
     req.db.flush()
     req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
     return {"server": {**views.document(req, server, views.REBUILD), "adminPass": password}}
+
+
+def _image(req: Request, server: Server, image_id: str) -> boot_image.BootImage:
+    """The image that the server is rebuilt from; one that boots from a volume keeps its content.
+
+    :raises errors.BadRequest: it cannot be used, or is not the one that the root volume was made of.
+    """
+    image = boot_image.find(req, image_id)
+    if not server.flavor.root_on_volume:
+        create.check_fit(req, server.flavor, image)
+        return image
+    root = attachments.root_of(req.db, server.id)
+    volume = next(iter(volumes.by_ids(req.db, [str(root.volume_id)])), None) if root is not None else None
+    if image_id not in (server.image_id, volume.image_id if volume is not None else None):
+        raise errors.BadRequest(reason="Unable to rebuild with a different image for a volume-backed server.")
+    create.check_hardware(server.flavor, image)
+    return image
 
 
 def _changes(req: Request, params: Body) -> dict[str, Any]:
@@ -100,7 +118,7 @@ def _with_image_size(req: Request, server: Server, image: boot_image.BootImage) 
 
     :raises errors.Conflict: the host has not enough free disk.
     """
-    if server.flavor.root_gb:
+    if server.flavor.root_gb or server.flavor.root_on_volume:
         return server.flavor
     flavor = server.flavor.with_image_gb(-(-image.virtual_size // create.GIB))
     claim = next((each for each in claims.of_server(req.db, server.id) if each.host == server.host), None)

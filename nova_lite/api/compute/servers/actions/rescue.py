@@ -10,7 +10,10 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import STRING, closed
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import MEMBER, Rule
+from nova_lite.api.wsgi.versions import Version
 
+_OF_VOLUMES = Version(2, 87)
+_RESCUE_DISK = frozenset({"hw_rescue_device", "hw_rescue_bus"})
 _RESCUE = schemas.keyed("rescue", {
     **schemas.closed({"adminPass": {"type": "string"}, "rescue_image_ref": schemas.UUID}), "type": ["object", "null"]})
 
@@ -30,6 +33,9 @@ def rescue(req: Request, body: Body, server_id: str) -> Body:
     if image_id is None:
         raise errors.BadRequest(reason=f"Instance {server_id} cannot be rescued: name a rescue_image_ref")
     image = boot_image.find(req, image_id)
+    if server.flavor.root_on_volume and (req.version < _OF_VOLUMES or not _RESCUE_DISK & image.properties.keys()):
+        raise errors.BadRequest(reason=f"Instance {server_id} cannot be rescued: it boots from a volume, which takes microversion 2.87 and an "
+                                       "image with hw_rescue_device or hw_rescue_bus.")
     action_row, _ = begin_action.begin_on_host(req, server, "rescue")
     password = params.get("adminPass") or create.new_password()
     action_row.inputs = {"image_id": image.id, **create.for_config_drive(req, password, has_drive=server.config_drive)}

@@ -31,7 +31,7 @@ def resize(req: Request, body: Body, server_id: str) -> None:
     params = body["resize"]
     server = begin_action.find(req, server_id)
     action_row, _ = begin_action.begin_on_host(req, server, "resize")
-    flavor = _flavor(req, str(params["flavorRef"]))
+    flavor = _flavor(req, str(params["flavorRef"])).as_of(server.flavor)
     _check_change(req, server, flavor)
     _check_quota(req, server, flavor)
     server_migrations.begin(req.db, server, user_id=req.ctxt.user_id, new_flavor=flavor, old_vm_state=server.vm_state,
@@ -86,11 +86,11 @@ def _check_change(req: Request, server: Server, flavor: Flavor) -> None:
     if flavor.id == old.id:
         raise errors.BadRequest(reason="When resizing, instances must change flavor!")
     requirements.read(specs=flavor.extra_specs, image=server.image_properties, vcpus=flavor.vcpus, ram_mb=flavor.ram_mb)
-    if flavor.root_gb == 0 and old.root_gb:
+    if flavor.root_gb == 0 and old.root_gb and not old.root_on_volume:
         raise errors.BadRequest(reason="Server disk was unable to be resized because: Resize to zero disk flavor is "
                                        "not allowed.")
     root_gb = server.root_disk_gb
-    for disk, old_gb, new_gb in (("root", root_gb, flavor.root_gb or root_gb), ("ephemeral", old.ephemeral_gb, flavor.ephemeral_gb)):
+    for disk, old_gb, new_gb in (("root", root_gb, root_gb if flavor.root_on_volume else flavor.root_gb or root_gb), ("ephemeral", old.ephemeral_gb, flavor.ephemeral_gb)):
         if new_gb < old_gb:
             raise errors.BadRequest(reason=f"Resize error: Unable to resize disk down. The {disk} disk has {old_gb} GB, "
                                            f"flavor {flavor.id} has {new_gb} GB.")

@@ -31,6 +31,8 @@ _TO_HOST = schemas.keyed("unshelve", {"anyOf": [{"type": "null"}, schemas.closed
 def shelve(req: Request, body: Body, server_id: str) -> None:
     """Power the server off, take a snapshot, and remove it from its host after `[compute] shelved_offload_time`.
 
+    One that boots from a volume needs no snapshot, and leaves its host at once.
+
     202 with no body. 403: the quota of images is used up. 404: no such server in the project. 409: it is locked, on no host,
     has a TPM, or its state forbids it.
     """
@@ -39,6 +41,10 @@ def shelve(req: Request, body: Body, server_id: str) -> None:
     action_row = begin_action.begin(req, server, "shelve")
     if server.agent is None:
         raise errors.Conflict(reason=f"Cannot 'shelve' server {server.id}: it is on no host, since its build failed")
+    if server.flavor.root_on_volume:  # the volume is all that it has: it leaves its host at once
+        action_row.inputs = {"image_id": "", "was": server.vm_state}
+        req.after_commit(req.rpc.conductor.run, req.ctxt, action_id=action_row.id)
+        return
     check_image_quota(req, server.project_id)
     image = server_images.make(
         req.db, server, name=f"{server.name}-shelved", kind=server_images.SNAPSHOT, owner=server.project_id,

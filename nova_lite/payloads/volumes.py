@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns rows of block storage into payloads for nova-volume and nova-compute."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from nova_lite.db.volume import attachments, snapshots, volume_types, volumes
+from nova_lite.lifecycle.volumes import AttachmentStatus
+from nova_lite.payloads.environment import Environment
+from nova_lite.rpc import volume as rpc
+from nova_lite.values.guest_disk import DiskSource, GuestDisk, VolumeConnection
+
+
+def volume(session: Session, row: volumes.Volume, *, size_gb: int | None = None) -> rpc.Volume:
+    """The volume for the worker of its pool; `size_gb`: that it is to have, in place of its own."""
+    return rpc.Volume(
+        volume_id=row.id, project_id=row.project_id, backend=row.backend, pool=row.pool, size_gb=size_gb or row.size_gb,
+        provider_name=row.provider_name, extra_specs=extra_specs(session, row))
+
+
+def extra_specs(session: Session, row: volumes.Volume) -> dict[str, str]:
+    """Those of the volume's type."""
+    found = volume_types.by_ids(session, {row.volume_type_id}) if row.volume_type_id else {}
+    return dict(found[row.volume_type_id].extra_specs) if row.volume_type_id in found else {}
+
+
+def snapshot(session: Session, row: snapshots.VolumeSnapshot, of: volumes.Volume) -> rpc.Snapshot:
+    return rpc.Snapshot(snapshot_id=row.id, volume=volume(session, of), provider_name=row.provider_name)
+
+
+def export(session: Session, attachment: attachments.Attachment, of: volumes.Volume) -> rpc.Export:
+    """An attachment for the worker of its volume's pool; `connector` is Cinder's, of which `ip` and `initiator` count."""
+    connector = attachment.connector or {}
+    return rpc.Export(
+        attachment_id=attachment.id, volume=volume(session, of), is_read_only=attachment.mode == "ro" or of.is_read_only,
+        is_shared=of.multiattach, connector=rpc.Connector(
+            host=str(connector.get("host") or attachment.host or ""), ip=str(connector.get("ip") or ""),
+            initiator=str(connector.get("initiator") or "")))
+
+
+def connection(environment: Environment, attachment: attachments.Attachment) -> dict[str, Any]:
+    """The attachment's connection_info; empty: it has none, or its key was deleted."""
+    opened = environment.open_secret(attachment.connection_info) if attachment.connection_info else None
+    found: dict[str, Any] = json.loads(opened) if opened else {}
+    return found
+
+
+def disks(session: Session, environment: Environment, server_id: str) -> tuple[GuestDisk, ...]:
+    """The server's volumes, in the order of their names; those that are being detached are left out."""
+    found = [one for one in attachments.of_server(session, server_id) if one.volume_id is not None and one.status != AttachmentStatus.DETACHING]
+    by_id = {row.id: row for row in volumes.by_ids(session, [str(one.volume_id) for one in found])}
+    connected = [one for one in found if one.volume_id in by_id and one.connection_info is not None]
+    return tuple(disk(environment, one, by_id[str(one.volume_id)]) for one in sorted(connected, key=lambda one: one.mountpoint or ""))
+
+
+def disk(environment: Environment, attachment: attachments.Attachment, of: volumes.Volume) -> GuestDisk:
+    """The volume as its server's guest has it."""
+    return GuestDisk(
+        source=DiskSource.VOLUME, size_mb=of.size_gb << 10, device=attachment.device_type or "disk", bus=attachment.disk_bus,
+        boot_index=attachment.boot_index if attachment.boot_index is not None and attachment.boot_index >= 0 else None,
+        tag=attachment.tag, name=attachment.mountpoint, volume=VolumeConnection(
+            attachment_id=attachment.id, volume_id=of.id, connection=connection(environment, attachment),
+            is_read_only=attachment.mode == "ro" or of.is_read_only, is_shared=of.multiattach))
