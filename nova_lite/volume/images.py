@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import threading
@@ -21,6 +22,7 @@ from nova_lite.worker.images import image_format
 from nova_lite.worker.images.downloads import DownloadFailed, download
 
 _WAIT_S = 1.0
+_MAX_WAITING = 16
 
 
 class Images:
@@ -30,6 +32,7 @@ class Images:
         self._host: str = conf.host
         self._timeout_s: float = conf.volume.image_timeout
         self._directory = Path(conf.volume.image_conversion_dir or Path(conf.state_path) / "conversion").absolute()
+        self._guard, self._waiting = threading.Lock(), 0
         self._copies = threading.BoundedSemaphore(conf.volume.max_concurrent_copies)
 
     def open(self) -> None:
@@ -50,9 +53,20 @@ class Images:
 
     @contextlib.contextmanager
     def copying(self, *, check: Check) -> Iterator[None]:
-        """Wait for one of the few places of copies, and have it for the while."""
-        while not self._copies.acquire(timeout=_WAIT_S):
-            check()
+        """Wait for one of the few places of copies, and have it for the while.
+
+        :raises errors.TooBusy: many wait already, each with a thread that other requests need.
+        """
+        with self._guard:
+            if self._waiting >= _MAX_WAITING:
+                raise errors.TooBusy(reason=f"host {self._host}: {_MAX_WAITING} images wait to be copied")
+            self._waiting += 1
+        try:
+            while not self._copies.acquire(timeout=_WAIT_S):
+                check()
+        finally:
+            with self._guard:
+                self._waiting -= 1
         try:
             yield
         finally:
@@ -66,6 +80,9 @@ class Images:
 
     def _fetch(self, image: Image, path: Path, *, max_bytes: int, check: Check) -> ImageFile:
         """:raises image_format.BadImage: it is not what it should be, or too large."""
+        disk = os.statvfs(path.parent)
+        if disk.f_bavail * disk.f_frsize < image.size:
+            raise image_format.BadImage(f"there is no space for its {image.size} bytes in {self._directory}")
         fail("volume.image.download")
         download(image, path, timeout_s=self._timeout_s, check=check)
         size = image_format.virtual_size(path, image.disk_format)

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from nova_lite.runtime.failpoints import fail
 from nova_lite.worker import files
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -62,7 +63,9 @@ class Layout:
         with self.temporary() as part:
             yield part
             files.sync(part)
+            fail("volume.file.rename")
             part.rename(target)
+            fail("volume.file.renamed")
             files.sync_directory(target.parent)
 
     @contextlib.contextmanager

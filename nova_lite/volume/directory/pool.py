@@ -127,12 +127,12 @@ class DirectoryPool:
             path, size = self.layout.volume(volume.provider_name), volume.size_gb * _GIB
             if path.exists():
                 return None
-            self._check_space("make the volume")
+            check = self._while_there_is_space("make the volume", check)
+            check()
             fail("volume.create.make")
             if content.source is ContentSource.IMAGE:
                 assert content.image is not None
                 with images.fetched(content.image, max_bytes=size, check=check) as image:
-                    self._check_space("make the volume")
                     self.files.create_from_image(path, size, image, check=check)
                     return image.virtual_size
             if content.source is ContentSource.SNAPSHOT:
@@ -178,7 +178,8 @@ class DirectoryPool:
         with contextlib.ExitStack() as stack:
             with self._failing("read the volume"):
                 path = self.path_of(volume)
-                self._check_space("read the volume")
+                check = self._while_there_is_space("read the volume", check)
+                check()
                 image = stack.enter_context(self.files.reading(path, disk_format, is_in_use=is_in_use, check=check))
                 stream = stack.enter_context(image.open("rb"))
             yield stream
@@ -218,6 +219,14 @@ class DirectoryPool:
         if disk_format == "raw":
             return RawFiles(self.layout, timeout_s=self._timeout_s, clones=clones)
         return Qcow2Files(self.layout, timeout_s=self._timeout_s)
+
+    def _while_there_is_space(self, action: str, check: Check) -> Check:
+        """`check`, and that a copy leaves guests the space that they need."""
+        def check_both() -> None:
+            check()
+            self._check_space(action)
+
+        return check_both
 
     def _check_space(self, action: str) -> None:
         """:raises errors.VolumeFailed: less is free than what guests need that write to their thin volumes."""

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from nova_lite.runtime.failpoints import fail
 from nova_lite.volume.directory.layout import BASE, InUse, Layout, never
 from nova_lite.volume.driver import Check, ImageFile, LiveSnapshot, ResizedBy
 from nova_lite.worker import files, image_lock, qemu_img
@@ -120,7 +121,11 @@ class Qcow2Files:
         if is_in_use:
             raise InUse("the volume is in use, and only its hypervisor could make a snapshot meanwhile")
         with self._guard:
-            base = self._freeze(volume) or self._copy_to_base(volume)
+            base = self._freeze(volume)
+        if base is None:
+            base = self._copy_to_base(volume)
+        with self._guard:
+            fail("volume.snapshot.base")
             self._use(base, snapshot.name)
             os.symlink(Path("..", base), snapshot)
             files.sync_directory(snapshot.parent)
@@ -164,6 +169,7 @@ class Qcow2Files:
             os.link(volume, self._layout.root / base)
             volume.chmod(0o444)
             files.sync_directory(self._layout.root)
+            fail("volume.base.linked")
             fresh.rename(volume)
             files.sync_directory(self._layout.root)
         self._leave(below, volume.name, but=base)
@@ -221,6 +227,7 @@ class Qcow2Files:
         """Remove a base that nobody is on, and those below that only it was on."""
         path = self._layout.root / base
         below = read_header(path)[1]
+        fail("volume.base.remove")
         self._layout.remove(path)
         self._users.pop(base, None)
         self._leave(below, base)

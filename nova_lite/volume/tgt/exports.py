@@ -77,6 +77,10 @@ class TargetExports:
 
     def restore(self, exports: Sequence[Export]) -> None:
         with self._lock, self._failing("start the iSCSI target"):
+            try:
+                ipaddress.ip_address(self._options.target_address)
+            except ValueError:
+                raise self._failed("start the iSCSI target", f"target_ip_address (my_ip) {self._options.target_address} is no IP address") from None
             self._exports = {export.attachment_id: export for export in exports}
             if not self.daemon.is_answering():
                 self.daemon.start()
