@@ -205,6 +205,13 @@ def open_action(session: Session, server_id: str, *, names: Collection[str]) -> 
     return session.scalar(sa.select(Action.id).where(*matching).order_by(Action.id.desc()).limit(1))
 
 
+def has_open(session: Session, resource: tuple[str, str]) -> bool:
+    """Whether an action of the resource (type, id) is open."""
+    resource_type, resource_id = resource
+    return session.scalar(sa.select(sa.exists().where(
+        Action.resource_type == resource_type, Action.resource_id == resource_id, Action.state.in_(OPEN)))) is True
+
+
 def outcome(session: Session, action_id: int) -> tuple[str, str | None]:
     """How the action stands: its state, and why it failed."""
     state, message = session.execute(sa.select(Action.state, Action.message).where(Action.id == action_id)).one()

@@ -17,6 +17,8 @@ from nova_lite.db.volume.lists import Lists, sortable
 from nova_lite.db.volume.volumes import Volume
 from nova_lite.lifecycle.volumes import AttachmentStatus, VolumeStatus
 
+MAX_OF_VOLUME = 100  # where several servers may have it
+
 
 class Attachment(Timestamps, Base):
     """One volume at one server; the row goes when it is detached.
@@ -84,6 +86,12 @@ def of_volume(session: Session, volume_id: str) -> list[Attachment]:
         Attachment.created_at, Attachment.id)))
 
 
+def lock_of_volume(session: Session, volume_id: str) -> list[Attachment]:
+    """As `of_volume`; other transactions wait to change the rows until this one ends. The volume is locked after them, as conductors do."""
+    query = sa.select(Attachment).where(Attachment.volume_id == volume_id).order_by(Attachment.created_at, Attachment.id)
+    return list(session.scalars(for_update(query)))
+
+
 def of_volumes(session: Session, volume_ids: list[str]) -> dict[str, list[Attachment]]:
     """The attachments by volume, oldest first; volumes without any are left out."""
     found: dict[str, list[Attachment]] = {}
@@ -140,10 +148,10 @@ def reserve(session: Session, attachment: Attachment, volume: Volume) -> None:
                                  allowed=", ".join(str(status) for status in allowed))
     attachment.volume_id, attachment.exclusive_id = volume.id, None if volume.multiattach else volume.id
     attachment.status = str(AttachmentStatus.RESERVED)
-    session.add(attachment)
     try:
-        session.flush()
-    except IntegrityError as taken:  # the unique keys decide between two requests
+        with session.begin_nested():  # the unique keys decide between two requests
+            session.add(attachment)
+    except IntegrityError as taken:
         raise errors.InUse(what="Volume", id=volume.id, reason="it is attached to this server, or another one, already") from taken
     settle(session, volume.id)
 

@@ -12,8 +12,8 @@ import webob
 from nova_lite.context import Context, expand_roles
 
 PROJECTS = {"alice": "a" * 32, "bob": "b" * 32, "admin": "c" * 32, "reader": "a" * 32, "nobody": "a" * 32,
-            "manager": "a" * 32, "service": "d" * 32}
-ROLES = {"alice": {"member"}, "manager": {"manager"}, "service": {"service"}, "bob": {"member"}, "admin": {"admin"}, "reader": {"reader"}, "nobody": set()}
+            "manager": "a" * 32, "service": "d" * 32, "nova": "a" * 32}
+ROLES = {"alice": {"member"}, "manager": {"manager"}, "service": {"service"}, "nova": {"member", "service"}, "bob": {"member"}, "admin": {"admin"}, "reader": {"reader"}, "nobody": set()}
 
 
 def request_as(user: str, method: str, path: str, body: Any, *, base_url: str) -> webob.Request:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.db.compute import actions
 
-VOLUME, SNAPSHOT, ATTACHMENT = "volume", "snapshot", "attachment"
+VOLUME, SNAPSHOT, ATTACHMENT = actions.VOLUME, actions.SNAPSHOT, actions.ATTACHMENT
 
 
 def record(req: Request, resource_type: str, resource_id: str, name: str, inputs: Body | None = None) -> int:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nova_lite import errors
 from nova_lite.api.volume.common import schemas
 from nova_lite.api.volume.common.find import find, find_locked
@@ -12,6 +14,7 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
 from nova_lite.api.wsgi.rules import ADMIN, Rule
 from nova_lite.db.volume import attachments, volumes
+from nova_lite.db.volume.attachments import Attachment
 from nova_lite.lifecycle.volumes import VolumeStatus
 
 _STATUSES = tuple(str(status) for status in VolumeStatus)
@@ -31,7 +34,8 @@ def reset_status(req: Request, body: Body, volume_id: str) -> None:
     202 with no body. 400: none is given or there is no such status, it is one of deletions, in-use without an attachment, or detached
     while a server has the volume. 404: no such volume.
     """
-    params, volume = body["os-reset_status"], find_locked(req, volume_id)
+    params, present = body["os-reset_status"], attachments.lock_of_volume(req.db, volume_id)
+    volume = find_locked(req, volume_id)
     status = _one_of("status", params.get("status"), _STATUSES)
     attach_status = _one_of("attach_status", params.get("attach_status"), _ATTACH_STATUSES)
     migration_status = _one_of("migration_status", params.get("migration_status"), _MIGRATION_STATUSES)
@@ -39,10 +43,10 @@ def reset_status(req: Request, body: Body, volume_id: str) -> None:
         raise errors.BadRequest(reason="Must specify 'status', 'attach_status' or 'migration_status' for update.")
     if status in _NEVER:
         raise errors.BadRequest(reason=f"Cannot reset-state to {status}")
-    if status == VolumeStatus.IN_USE and not attachments.of_volume(req.db, volume.id):
+    if status == VolumeStatus.IN_USE and not present:
         raise errors.BadRequest(reason="Cannot reset-state to in-use because volume does not have any attachments.")
     if attach_status == "detached":
-        _forget_attachments(req, volume.id)
+        _forget_attachments(req, present)
     if migration_status is not None:
         volume.migration_status = None if migration_status == "none" else migration_status
     if status is not None:
@@ -57,14 +61,14 @@ def _one_of(name: str, value: str | None, known: tuple[str, ...]) -> str | None:
     return text
 
 
-def _forget_attachments(req: Request, volume_id: str) -> None:
+def _forget_attachments(req: Request, present: Iterable[Attachment]) -> None:
     """Remove attachments that nothing is connected by.
 
     :raises errors.BadRequest: a server or a host is connected by one.
     """
-    for attachment in attachments.of_volume(req.db, volume_id):
-        if attachment.connection_info is not None:
-            raise errors.BadRequest(reason=f"Volume {volume_id} is connected by attachment {attachment.id}: detach it instead.")
+    for attachment in present:
+        if attachment.connector is not None or attachment.connection_info is not None:
+            raise errors.BadRequest(reason=f"Volume {attachment.volume_id} is connected by attachment {attachment.id}: detach it instead.")
         attachments.delete(req.db, attachment.id)
 
 
