@@ -121,3 +121,14 @@ _COLUMNS: dict[str, Any] = {
 LISTS = Lists(
     VolumeSnapshot, _COLUMNS, {name: sortable(column) for name, column in _COLUMNS.items() if name != "availability_zone"},
     items={"metadata": _TABLE.c.metadata_items})
+BY_PROVIDER_NAME: dict[str, Any] = {"id": _TABLE.c.id, "reference": _TABLE.c.provider_name, "size": _TABLE.c.size_gb}
+
+
+def of_pool(pool: str) -> sa.Select[Any]:
+    """The snapshots of the pool's volumes."""
+    return sa.select(VolumeSnapshot).join(Volume, Volume.id == VolumeSnapshot.volume_id).where(Volume.host == pool)
+
+
+def is_known(session: Session, name: str) -> bool:
+    """Whether a snapshot has this name in its pool."""
+    return session.scalar(sa.select(sa.exists().where(VolumeSnapshot.provider_name == name))) is True

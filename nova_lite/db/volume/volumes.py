@@ -15,6 +15,8 @@ from nova_lite.db.base import Base, Timestamps, for_update, new_id, utcnow
 from nova_lite.db.volume.lists import Filters, Lists, sortable
 from nova_lite.lifecycle.volumes import VOLUME_ACTIONS, VolumeStatus
 
+NOT_MIGRATING = (None, "success", "error")  # values of `migration_status`
+
 
 class Volume(Timestamps, Base):
     """One volume. `host` is its pool: `worker@backend#pool`; None until it is scheduled. Its row goes when it is deleted.
@@ -114,6 +116,25 @@ def begin(session: Session, volume: Volume, action: str, *, also_in: Collection[
                                  allowed=", ".join(str(status) for status in allowed))
 
 
+def begin_migration(session: Session, volume: Volume, *, is_locked: bool) -> None:
+    """Claim the volume for a move to another pool by one guarded UPDATE. It keeps its status, or shows maintenance (`is_locked`).
+
+    :raises errors.WrongStatus: its status forbids it. :raises errors.BadRequest: it is migrating already.
+    """
+    allowed = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE)
+    values: dict[str, Any] = {"status": str(VolumeStatus.MAINTENANCE), "previous_status": Volume.status} if is_locked else {}
+    won = session.execute(
+        sa.update(Volume).where(Volume.id == volume.id, Volume.status.in_([str(status) for status in allowed]),
+                                sa.or_(Volume.migration_status.is_(None), Volume.migration_status.in_(("success", "error"))))
+        .values(migration_status="starting", updated_at=utcnow(), **values).execution_options(synchronize_session=False))
+    session.refresh(volume)
+    if won.rowcount:  # type: ignore[attr-defined]
+        return
+    if volume.status not in allowed:
+        raise errors.WrongStatus(action="migrate", what="Volume", id=volume.id, status=volume.status, allowed=", ".join(allowed))
+    raise errors.BadRequest(reason=f"Volume {volume.id} is already part of an active migration.")
+
+
 def finish(session: Session, volume_id: str, action: str, **values: Any) -> bool:  # columns
     """The action is done; `values`: other columns that it leads to. False: another action has taken the volume."""
     row = VOLUME_ACTIONS[action]
@@ -161,6 +182,12 @@ _COLUMNS: dict[str, Any] = {
 LISTS = Lists(
     Volume, _COLUMNS, {name: sortable(column) for name, column in _COLUMNS.items() if name != "group_id"},
     items={"metadata": _TABLE.c.metadata_items, "glance_metadata": _TABLE.c.image_metadata}, hidden=_TARGET)
+BY_PROVIDER_NAME: dict[str, Any] = {"id": _TABLE.c.id, "reference": _TABLE.c.provider_name, "size": _TABLE.c.size_gb}
+
+
+def is_known(session: Session, name: str) -> bool:
+    """Whether a volume has this name in its pool."""
+    return session.scalar(sa.select(sa.exists().where(Volume.provider_name == name))) is True
 
 
 def summary(session: Session, filters: Filters) -> tuple[int, int]:

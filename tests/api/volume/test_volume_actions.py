@@ -12,7 +12,9 @@ import sqlalchemy as sa
 from nova_lite.db.compute.actions import Action
 from nova_lite.db.image.images import Image
 from nova_lite.db.volume.attachments import Attachment
+from nova_lite.db.volume.qos_specs import QosSpecs
 from nova_lite.db.volume.quota import VolumeQuota
+from nova_lite.db.volume.volume_types import VolumeType, VolumeTypeEncryption
 from nova_lite.db.volume.volumes import Volume
 from tests.support.api import volume_api
 from tests.support.api.compute_api import Answer
@@ -185,3 +187,93 @@ def test_no_extension_waits_for_a_completion(api: VolumeApi) -> None:
     assert act(api, "os-extend_volume_completion", {"error": False}, user="admin").status == 400
     assert act(api, "os-extend_volume_completion", {"error": False}).status == 403
     assert act(api, "none such", {}).status == 400
+
+
+OTHER = "h2@lvm#pool"
+
+
+def test_a_volume_gets_another_type(api: VolumeApi) -> None:
+    api.add(VolumeType(id=S1, name="fast"), VolumeType(id=S2, name="slow"))
+    set_volume(api, volume_type_id=S2)
+    assert act(api, "os-retype", {"new_type": "fast", "migration_policy": "on-demand"}).status == 202
+    assert (shown(api)["status"], shown(api)["volume_type"]) == ("retyping", "slow")
+    assert actions_of(api) == [("retype_volume", {"volume_type_id": S1, "may_migrate": True})]
+
+
+@pytest.mark.parametrize(("columns", "params"), [
+    ({}, {"new_type": "none such"}), ({}, {"new_type": "slow"}), ({}, {"new_type": ""}), ({}, {"new_type": "fast", "migration_policy": "x"}),
+    ({"status": "error"}, {"new_type": "fast"}), ({"migration_status": "migrating"}, {"new_type": "fast"}), ({}, {"new_type": "locked"}),
+    ({"status": "in-use"}, {"new_type": "shared"}), ({"status": "in-use"}, {"new_type": "limited"}), ({}, {"new_type": "private"})])
+def test_a_retype_that_cannot_be_is_refused(api: VolumeApi, columns: dict[str, Any], params: dict[str, Any]) -> None:
+    specs = QosSpecs(name="q", consumer="front-end", specs={"total_iops_sec": "5"})
+    slow, locked = VolumeType(id=S2, name="slow"), VolumeType(id=S1, name="locked")
+    api.add(specs, slow, locked, VolumeType(name="fast"), VolumeType(name="shared", extra_specs={"multiattach": "<is> True"}),
+            VolumeType(name="private", is_public=False), VolumeTypeEncryption(volume_type_id=S1, provider="luks", control_location="front-end"))
+    api.add(VolumeType(name="limited", qos_specs_id=specs.id))
+    set_volume(api, volume_type_id=S2, **columns)
+    assert act(api, "os-retype", params).status == 400
+    assert shown(api)["status"] == columns.get("status", "available")
+
+
+def test_a_retype_beyond_the_types_quota_is_413(api: VolumeApi) -> None:
+    api.add(VolumeType(name="fast"), VolumeQuota(project_id=PROJECTS["alice"], resource="gigabytes_fast", hard_limit=1))
+    assert act(api, "os-retype", {"new_type": "fast"}).status == 413
+
+
+@pytest.mark.parametrize(("params", "status"), [({}, "available"), ({"lock_volume": True}, "maintenance"), ({"host": "h2@lvm"}, "available")])
+def test_an_administrator_moves_a_volume(api: VolumeApi, params: dict[str, Any], status: str) -> None:
+    api.add(volume_api.pool(), volume_api.pool(OTHER))
+    assert act(api, "os-migrate_volume", {"host": OTHER, **params}).status == 403
+    assert act(api, "os-migrate_volume", {"host": OTHER, **params}, user="admin").status == 202
+    assert (shown(api)["status"], shown(api)["migration_status"]) == (status, "starting")
+    assert actions_of(api) == [("migrate_volume", {"host": OTHER})]
+    assert act(api, "os-migrate_volume", {"host": OTHER}, user="admin").status == 400
+    assert act(api, "os-retype", {"new_type": "__DEFAULT__"}).status == 400
+
+
+@pytest.mark.parametrize(("params", "columns"), [
+    ({"host": "h9@lvm#pool"}, {}), ({"host": volume_api.HOST}, {}), ({"host": ""}, {}), ({"cluster": "c"}, {}), ({"host": OTHER, "cluster": "c"}, {}),
+    ({"host": OTHER}, {"status": "error"}), ({"host": OTHER}, {"migration_status": "migrating"})])
+def test_a_move_that_cannot_be_is_refused(api: VolumeApi, params: dict[str, Any], columns: dict[str, Any]) -> None:
+    api.add(volume_api.pool(), volume_api.pool(OTHER))
+    if columns:
+        set_volume(api, **columns)
+    assert act(api, "os-migrate_volume", params, user="admin").status == 400
+
+
+def test_a_volume_with_snapshots_is_not_moved(api: VolumeApi) -> None:
+    api.add(volume_api.pool(), volume_api.pool(OTHER), snapshot(S1, V1))
+    assert act(api, "os-migrate_volume", {"host": OTHER}, user="admin").status == 400
+    assert shown(api)["migration_status"] is None
+
+
+def test_nothing_is_left_to_others_and_no_report_is_awaited(api: VolumeApi) -> None:
+    assert act(api, "os-unmanage", {}, user="admin").status == 400
+    assert act(api, "os-migrate_volume_completion", {"new_volume": V1}, user="admin").status == 400
+
+
+@pytest.mark.parametrize("path", ["/os-volume-manage", "/manageable_volumes"])
+def test_a_pools_volumes_are_listed_as_managed(api: VolumeApi, path: str) -> None:
+    api.add(volume_api.pool(), volume_api.pool(OTHER))
+    query = "host=h1@lvm%23pool"
+    assert api.get(f"{path}?{query}", user="admin").body == {"manageable-volumes": [
+        {"reference": {"source-name": f"volume-{V1}"}, "size": 2, "safe_to_manage": False}]}
+    (shown,) = api.get(f"{path}/detail?{query}&sort=size:asc", user="admin").body["manageable-volumes"]
+    assert (shown["reason_not_safe"], shown["cinder_id"]) == ("already managed", V1)
+    assert api.get(f"{path}?host=h2@lvm%23pool", user="admin").body == {"manageable-volumes": []}
+    for wrong in ("", "?host=x", f"?{query}&limit=x", f"?{query}&sort=name"):
+        assert api.get(f"{path}{wrong}", user="admin").status == 400
+    assert api.get(f"{path}?{query}").status == 403
+    for name, reason in ((f"volume-{V1}", "managed already"), ("other", "did not make")):
+        answer = api.post(path, {"volume": {"ref": {"source-name": name}, "host": OTHER}}, user="admin")
+        assert (answer.status, reason in message(answer)) == (400, True)
+
+
+@pytest.mark.parametrize("path", ["/os-snapshot-manage", "/manageable_snapshots"])
+def test_a_pools_snapshots_are_listed_as_managed(api: VolumeApi, path: str) -> None:
+    api.add(volume_api.pool(), snapshot(S1, V1, size_gb=2))
+    (shown,) = api.get(f"{path}/detail?host=h1@lvm%23pool", user="admin").body["manageable-snapshots"]
+    assert (shown["reference"], shown["source_reference"]) == ({"source-name": f"_snapshot-{S1}"}, {"source-name": f"volume-{V1}"})
+    assert len(api.get(f"{path}?host=h1@lvm%23pool", user="admin").body["manageable-snapshots"]) == 1
+    assert api.post(path, {"snapshot": {"ref": "x", "volume_id": S1}}, user="admin").status == 404
+    assert api.post(path, {"snapshot": {"ref": f"_snapshot-{S1}", "volume_id": V1}}, user="admin").status == 400

@@ -3,13 +3,14 @@
 
 from types import ModuleType
 
-from nova_lite.api.volume.snapshots import actions, create, listing, metadata, snapshots
+from nova_lite.api.volume.snapshots import actions, create, listing, manage, metadata, snapshots
 from nova_lite.api.wsgi.rules import Rule
 
 RESOURCES: tuple[ModuleType, ...] = (
     actions,
     create,
     listing,
+    manage,
     metadata,
     snapshots,
 )

@@ -15,7 +15,7 @@ from nova_lite.api.wsgi.responses import closed, view
 from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.base import new_id
-from nova_lite.db.volume import quota, snapshots, volume_types
+from nova_lite.db.volume import quota, snapshots, volume_types, volumes
 from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.volumes import Volume
 from nova_lite.lifecycle.volumes import VolumeStatus
@@ -24,7 +24,6 @@ _POLICY = Rule("volume:create_snapshot", MEMBER)
 _BODY = schemas.keyed("snapshot", schemas.closed({
     "volume_id": schemas.UUID, "name": schemas.NAME_OR_NULL, "display_name": schemas.NAME_OR_NULL, "description": schemas.DESCRIPTION,
     "display_description": schemas.DESCRIPTION, "metadata": schemas.METADATA_OR_NULL, "force": schemas.BOOLEAN}, required=("volume_id",)))
-_NOT_MIGRATING = (None, "success", "error")
 
 
 @route("POST", "/snapshots", policy=_POLICY, status=202, until="3.65", body={"3.0": _BODY}, response=closed(snapshot=views.BRIEF))
@@ -55,7 +54,7 @@ def _create(req: Request, params: Body, allowed: Collection[VolumeStatus]) -> Bo
     volume = find_locked(req, params["volume_id"])
     if volume.status not in allowed:
         raise errors.WrongStatus(action="create a snapshot of", what="Volume", id=volume.id, status=volume.status, allowed=", ".join(allowed))
-    if volume.migration_status not in _NOT_MIGRATING:
+    if volume.migration_status not in volumes.NOT_MIGRATING:
         raise errors.BadRequest(reason=f"Snapshot cannot be created while volume {volume.id} is migrating.")
     if volume.host is None:
         raise errors.BadRequest(reason=f"The snapshot cannot be created because volume {volume.id} has not been scheduled to any host.")

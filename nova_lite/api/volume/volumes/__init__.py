@@ -3,13 +3,14 @@
 
 from types import ModuleType
 
-from nova_lite.api.volume.volumes import actions, create, encryption, listing, metadata, volumes
+from nova_lite.api.volume.volumes import actions, create, encryption, listing, manage, metadata, volumes
 from nova_lite.api.wsgi.rules import Rule
 
 RESOURCES: tuple[ModuleType, ...] = (
     create,
     encryption,
     listing,
+    manage,
     metadata,
     volumes,
     *actions.RESOURCES,

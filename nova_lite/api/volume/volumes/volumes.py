@@ -26,7 +26,6 @@ _PROPERTIES = {"name": schemas.NAME_OR_NULL, "description": schemas.DESCRIPTION,
 _UPDATE = schemas.keyed("volume", schemas.closed(_PROPERTIES))
 _UPDATE_SOMETHING = schemas.keyed("volume", {**schemas.closed(_PROPERTIES), "minProperties": 1})
 _DELETABLE_SNAPSHOTS = (SnapshotStatus.AVAILABLE, SnapshotStatus.ERROR, SnapshotStatus.ERROR_DELETING)
-_NOT_MIGRATING = (None, "success", "error")
 
 
 @route("GET", "/volumes/{volume_id}", policy=Rule("volume:get", READER), response=closed(volume=views.DETAIL_RESPONSE))
@@ -82,7 +81,7 @@ def begin_delete(req: Request, volume: Volume, *, is_cascade: bool, is_forced: b
     volumes.begin(req.db, volume, "force_delete_volume" if is_forced else "delete_volume")
     if attachments.of_volume(req.db, volume.id):
         raise errors.BadRequest(reason=f"Volume {volume.id} is attached: detach it before it is deleted.")
-    if volume.migration_status not in _NOT_MIGRATING and not is_forced:
+    if volume.migration_status not in volumes.NOT_MIGRATING and not is_forced:
         raise errors.BadRequest(reason=f"Volume {volume.id} is migrating: it cannot be deleted now.")
     copy = volumes.copied_from(req.db, volume_id=volume.id)
     if copy is not None:

@@ -4,21 +4,33 @@
 from types import ModuleType
 
 from nova_lite.api.volume.volumes.actions import (
+    attach,
+    connections,
     extend,
     flags,
     image_metadata,
+    migrate,
+    reserve,
+    retype,
     revert,
     status,
+    unmanage,
     upload,
 )
 from nova_lite.api.wsgi.rules import Rule
 
 RESOURCES: tuple[ModuleType, ...] = (
+    attach,
+    connections,
     extend,
     flags,
     image_metadata,
+    migrate,
+    reserve,
+    retype,
     revert,
     status,
+    unmanage,
     upload,
 )
 EXTRA_RULES: tuple[Rule, ...] = (
