@@ -134,7 +134,14 @@ class Backends:
             usable = [backend for name, backend in self._backends.items() if name not in self._troubles]
         return tuple(_reported(backend, pool) for backend in usable for pool in backend.pool.pools())
 
+    def remove_all(self) -> None:
+        """Close them, and end what outlives this process; volumes stay."""
+        self.close()
+        for backend in self._backends.values():
+            backend.exports.remove_all()
+
     def close(self) -> None:
+        """End what lives in this process only."""
         with self._guard:
             for name, backend in self._backends.items():
                 if name not in self._troubles:
