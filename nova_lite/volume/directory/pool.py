@@ -53,6 +53,8 @@ class Files(Protocol):
 
     def open(self) -> None: ...
 
+    def size_of(self, path: Path) -> int: ...
+
     def create_blank(self, path: Path, size: int) -> None: ...
 
     def create_from_image(self, path: Path, size: int, image: ImageFile, *, check: Check) -> None: ...
@@ -150,9 +152,10 @@ class DirectoryPool:
 
     def extend(self, volume: Volume, *, is_in_use: bool) -> ResizedBy:
         with self._failing("extend the volume"):
-            path = self.path_of(volume)
-            self._check_space("extend the volume")
-            return self.files.extend(path, volume.size_gb * _GIB, is_in_use=is_in_use)
+            path, size = self.path_of(volume), volume.size_gb * _GIB
+            if self.files.size_of(path) < size:
+                self._check_space("extend the volume")
+            return self.files.extend(path, size, is_in_use=is_in_use)
 
     def create_snapshot(self, snapshot: Snapshot, *, is_in_use: bool) -> None:
         with self._failing("make a snapshot"):

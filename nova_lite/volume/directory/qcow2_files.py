@@ -73,6 +73,9 @@ class Qcow2Files:
             for path in self._volumes():
                 path.chmod(0o600)  # a crash may have left it as the base that it was to become
 
+    def size_of(self, path: Path) -> int:
+        return read_header(path)[0]
+
     def create_blank(self, path: Path, size: int) -> None:
         with self._layout.making(path) as part:
             qemu_img.make_qcow2(part, size)

@@ -51,6 +51,9 @@ class RawFiles:
     def open(self) -> None:
         """There is nothing beside the files."""
 
+    def size_of(self, path: Path) -> int:
+        return path.stat().st_size
+
     def create_blank(self, path: Path, size: int) -> None:
         with self._layout.making(path) as part:
             os.truncate(part, size)

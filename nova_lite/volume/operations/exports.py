@@ -22,6 +22,8 @@ class Exports:
             exports = operation.backend.exports
             with operation.making(lambda: exports.unexport(export)):
                 fail("volume.export.record")
+                # An extend whose guest was gone before it could grow the file left that to the next export.
+                operation.backend.pool.extend(export.volume, is_in_use=operation.is_in_use)
                 operation.result["connection_info"] = exports.export(export)
                 fail("volume.export.made")
 

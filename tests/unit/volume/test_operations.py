@@ -121,6 +121,13 @@ def test_an_export_is_reported_with_its_connection(parts: Parts) -> None:
     assert parts.last.result["connection_info"]["driver_volume_type"] == "fake"
 
 
+def test_a_volume_that_its_guest_did_not_grow_is_grown_for_the_next(parts: Parts) -> None:
+    parts.create()
+    grown = dataclasses.replace(EXPORT, volume=dataclasses.replace(VOLUME, size_gb=3))
+    parts.exports.export_volume(parts.ctxt, export=grown, order=at(2))
+    assert parts.pool.size_gb(VOLUME.provider_name) == 3
+
+
 def test_an_exported_volume_is_neither_removed_nor_reverted(parts: Parts) -> None:
     parts.create()
     parts.snapshots.create_snapshot(parts.ctxt, snapshot=SNAPSHOT, order=at(2))
