@@ -93,10 +93,10 @@ def test_the_public_key_is_copied_into_the_server(api: ComputeApi) -> None:
     ({"availability_zone": "mars"}, "The requested availability zone is not available"),
     ({"config_drive": "perhaps"}, "config_drive"),
     ({"accessIPv4": "nope"}, "accessIPv4"), ({"OS-DCF:diskConfig": "FULL"}, "diskConfig"),
-    ({"block_device_mapping_v2": [{**ROOT_DISK, "destination_type": "volume"}]}, "volumes"),
-    ({"block_device_mapping_v2": [ROOT_DISK, {"source_type": "blank", "destination_type": "volume"}]}, "volumes"),
+    ({"block_device_mapping_v2": [{**ROOT_DISK, "destination_type": "volume"}]}, "non-zero size"),
+    ({"block_device_mapping_v2": [ROOT_DISK, {"source_type": "blank", "destination_type": "volume"}]}, "non-zero size"),
     ({"block_device_mapping_v2": [{**ROOT_DISK, "uuid": UNKNOWN}]}, "Boot sequence"),
-    ({"block_device_mapping": [{"volume_id": UNKNOWN}]}, "no volumes yet"),
+    ({"block_device_mapping": [{"volume_id": UNKNOWN}]}, "failed to get volume"),
 ])
 def test_a_wrong_request_gets_400_that_names_the_field_and_writes_nothing(
     api: ComputeApi, wrong: dict[str, Any], words: str

@@ -251,9 +251,12 @@ def of_server(cloud: OneProcess, server_id: str) -> list[Attachment]:
         return attachments.of_server(session, server_id)
 
 
-def exported(cloud: OneProcess) -> list[str]:
-    """Ids of the attachments that nova-volume exports."""
-    return sorted(record.id for record in cloud.volume_worker.records.all() if record.kind == "attachment")
+def exported(cloud: OneProcess, server_id: str | None = None) -> list[str]:
+    """Ids of the attachments that nova-volume exports; `server_id`: but for those of other servers."""
+    ids = sorted(record.id for record in cloud.volume_worker.records.all() if record.kind == "attachment")
+    with cloud.database.reader() as session:
+        others = set(session.scalars(sa.select(Attachment.id).where(Attachment.server_id != server_id)))
+    return [one for one in ids if one not in others]
 
 
 def guest_volumes(cloud: OneProcess, server_id: str) -> list[str]:
@@ -270,7 +273,7 @@ def is_attached(cloud: OneProcess, server_id: str) -> bool:
     row = volume(cloud, str(attachment.volume_id))
     server = cloud.server(server_id)
     return ((attachment.status, attachment.host, row.status) == (AttachmentStatus.ATTACHED, "node", "in-use")
-            and exported(cloud) == guest_volumes(cloud, server_id) == [attachment.id]
+            and exported(cloud, server_id) == guest_volumes(cloud, server_id) == [attachment.id]
             and (server.vm_state, server.task_state) == ("active", None))
 
 
@@ -339,13 +342,13 @@ def with_volume(cloud: OneProcess) -> tuple[str, int]:
 def has_its_volumes(cloud: OneProcess, server_id: str) -> bool:
     """Rows and workers agree that the server's guest has what is the server's, and nobody anything else."""
     ids = sorted(one.id for one in of_server(cloud, server_id))
-    return (exported(cloud) == guest_volumes(cloud, server_id) == ids
+    return (exported(cloud, server_id) == guest_volumes(cloud, server_id) == ids
             and {(one.status, volume(cloud, str(one.volume_id)).status) for one in of_server(cloud, server_id)} <= {("attached", "in-use")})
 
 
 def keeps_its_volumes(cloud: OneProcess, server_id: str) -> bool:
     """A server on no host: its volumes are reserved for it, and exported to nobody."""
-    return exported(cloud) == [] and {
+    return exported(cloud, server_id) == [] and {
         (one.status, volume(cloud, str(one.volume_id)).status) for one in of_server(cloud, server_id)} <= {("reserved", "reserved")}
 
 

@@ -32,6 +32,7 @@ ONLY = {
     "is_requested_host": ({}, {"forced_host": "h2"}, "not the requested host"),
     "is_enabled": ({"is_disabled": True}, {}, "disabled by an operator"),
     "is_up": ({"is_alive": False}, {}, "nova-compute is down"),
+    "reaches_volumes": ({}, {"volume_agent": "elsewhere"}, "does not reach the server's volumes"),
     "is_in_availability_zone": ({}, {"availability_zone": "z"}, "not in availability zone z"),
     "runs_architecture": ({}, {"architecture": "aarch64"}, "cannot run aarch64 images"),
     "accepts_project": ({"aggregates": {"filter_tenant_id": frozenset({"q"})}}, {}, "reserved for other projects"),

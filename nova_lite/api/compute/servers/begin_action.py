@@ -29,6 +29,13 @@ def refuse_locked(req: Request, server: Server) -> None:
         raise errors.ServerLocked(f"Instance {server.id} is locked", id=server.id)
 
 
+def refuse_state(server: Server, name: str) -> None:
+    """:raises errors.WrongState: the server's state forbids the action now."""
+    row = ACTIONS[name]
+    if server.vm_state not in row.allowed_in or (server.task_state is not None and not row.over_task):
+        raise servers.wrong_state(server, name)
+
+
 def begin(req: Request, server: Server, name: str) -> Action:
     """Claim the server for the action and record it.
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from nova_lite import errors
 from nova_lite.api.compute.common.policy_checks import require
+from nova_lite.api.compute.servers import begin_action
 from nova_lite.api.wsgi.request import Request
 from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.db.base import new_id
-from nova_lite.db.compute import actions, server_images, servers
+from nova_lite.db.compute import actions, server_images
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.image import images
 from nova_lite.db.volume import attachments, quota, snapshots, volume_types, volumes
 from nova_lite.db.volume.attachments import Attachment
 from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.volumes import Volume
-from nova_lite.lifecycle.servers import ACTIONS
 from nova_lite.lifecycle.volumes import AttachmentStatus
 
 ALLOWED = Rule("os_compute_api:servers:create_image:allow_volume_backed", MEMBER)
@@ -31,8 +31,7 @@ def create(req: Request, server: Server, *, name: str, metadata: Mapping[str, st
     :raises errors.WrongState: the server's state forbids it. :raises errors.OverQuota: block storage allows no more snapshots.
     """
     require(req, ALLOWED)
-    if server.vm_state not in ACTIONS["create_image"].allowed_in or server.task_state is not None:
-        raise servers.wrong_state(server, "create_image")
+    begin_action.refuse_state(server, "create_image")
     mapping = []
     for attachment in attachments.of_server(req.db, server.id):
         if attachment.volume_id is not None and attachment.status == AttachmentStatus.ATTACHED:

@@ -119,6 +119,7 @@ def update(req: Request, body: Body, server_id: str, volume_id: str) -> None:
     if params["volumeId"] != volume_id:
         require(req, SWAP)
     server = begin_action.find(req, server_id)
+    volumes.get(req.db, volume_id, project_id=req.ctxt.visible_project)
     attachment = _find(req, server, volume_id)
     if params["volumeId"] != volume_id:
         raise errors.Conflict(reason=f"Volume {volume_id} is not being migrated by the volume service: it is not swapped.")
@@ -140,11 +141,12 @@ def delete(req: Request, server_id: str, volume_id: str) -> None:
     not attached to it. 409: the server is locked, or its state forbids it.
     """
     server = begin_action.find(req, server_id)
+    volume = volumes.get_locked(req.db, volume_id, project_id=req.ctxt.visible_project)
     attachment = _find(req, server, volume_id)
-    if attachment.boot_index == 0:
+    if attachment.boot_index == 0 and server.vm_state != Vm.SHELVED_OFFLOADED:
         raise errors.BadRequest(reason="Cannot detach a root device volume")
     begin_action.refuse_locked(req, server)
-    volume = volumes.get_locked(req.db, volume_id)
+    begin_action.refuse_state(server, "detach_volume")
     ready = (AttachmentStatus.ATTACHED, *((AttachmentStatus.RESERVED,) if server.agent is None else ()), AttachmentStatus.ERROR_DETACHING)
     at_rest = (VolumeStatus.IN_USE, VolumeStatus.RESERVED, VolumeStatus.DETACHING)
     if volume.status not in at_rest or not attachments.set_status(req.db, attachment.id, AttachmentStatus.DETACHING, among=ready):
@@ -165,6 +167,7 @@ def _begin_attach(req: Request, server: Server, body: Body) -> Attachment:
     """Reserve the volume and begin the action."""
     params = body["volumeAttachment"]
     begin_action.refuse_locked(req, server)
+    begin_action.refuse_state(server, "attach_volume")
     volume = volumes.get_locked(req.db, params["volumeId"], project_id=req.ctxt.visible_project)
     _refuse_volume(req, server, volume, has_tag=params.get("tag") is not None)
     attachment = Attachment(
