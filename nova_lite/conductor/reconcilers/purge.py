@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from nova_lite.conductor.engine.services import Services
 from nova_lite.db.compute import actions, server_migrations, servers
 from nova_lite.db.identity import token_owners
-from nova_lite.db.volume import messages
+from nova_lite.db.volume import groups, messages
 
 LOG = logging.getLogger(__name__)
 BATCH = 500
@@ -32,6 +32,7 @@ def purge(services: Services) -> None:
     trimmed = _trim(services, actions.crowded, actions.trim, kept=KEPT_ACTIONS)
     trimmed += _trim(services, server_migrations.crowded, server_migrations.trim, kept=KEPT_MIGRATIONS)
     _in_batches(services, functools.partial(messages.purge, now=services.now(), limit=ROWS))
+    _in_batches(services, functools.partial(groups.purge, limit=ROWS))
     with services.database.writer() as session:
         server_migrations.purge(session)
         token_owners.forget_revoked(session, expired_before=services.now())

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from nova_lite import errors
 from nova_lite.db.base import Base
 from nova_lite.db.quotas import quota_locks
+from nova_lite.db.volume import groups
 from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.volume_types import VolumeType
 from nova_lite.db.volume.volumes import Volume
@@ -78,6 +79,15 @@ def _typed(type_name: str | None, **wanted: int) -> dict[str, int]:
     return {} if type_name is None else {of_type(name, type_name): count for name, count in wanted.items()}
 
 
+def total(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """What all of these need together."""
+    wanted: dict[str, int] = {}
+    for part in parts:
+        for name, count in part.items():
+            wanted[name] = max(wanted.get(name, 0), count) if name == PER_VOLUME else wanted.get(name, 0) + count
+    return wanted
+
+
 def check(session: Session, conf: cfg.ConfigOpts, project_id: str, wanted: Mapping[str, int]) -> None:
     """Take the project's quota lock until the transaction ends, and see that so much more is within its limits.
 
@@ -96,8 +106,8 @@ def check(session: Session, conf: cfg.ConfigOpts, project_id: str, wanted: Mappi
 
 
 def usage(session: Session, conf: cfg.ConfigOpts, project_id: str) -> dict[str, int]:
-    """What the project has, by quota; quotas of types that it has nothing of are left out. Two queries."""
-    used: dict[str, int] = dict.fromkeys(NAMES, 0)
+    """What the project has, by quota; quotas of types that it has nothing of are left out. Three queries."""
+    used: dict[str, int] = {**dict.fromkeys(NAMES, 0), "groups": groups.count(session, project_id)}
     for name, table in (("volumes", Volume), ("snapshots", VolumeSnapshot)):
         for type_name, count, size_gb in session.execute(_BY_TYPE[name], {"project": project_id}):
             found = {name: count} | ({} if table is VolumeSnapshot and conf.no_snapshot_gb_quota else {"gigabytes": int(size_gb)})

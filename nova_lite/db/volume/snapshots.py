@@ -27,6 +27,7 @@ class VolumeSnapshot(Timestamps, Base):
     volume_id: Mapped[str] = mapped_column(sa.String(36), index=True)
     project_id: Mapped[str] = mapped_column(sa.String(64))
     user_id: Mapped[str] = mapped_column(sa.String(64))
+    group_snapshot_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)
     name: Mapped[str | None]
     description: Mapped[str | None]
     size_gb: Mapped[int]

@@ -42,6 +42,7 @@ class Volume(Timestamps, Base):
     claimed_gb: Mapped[int] = mapped_column(default=0)  # of its pool
     provider_name: Mapped[str] = mapped_column(sa.String(64))
     volume_type_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)
+    group_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)
     snapshot_id: Mapped[str | None] = mapped_column(sa.String(36))
     source_volume_id: Mapped[str | None] = mapped_column(sa.String(36))
     image_id: Mapped[str | None] = mapped_column(sa.String(36))
@@ -175,12 +176,11 @@ _TABLE: Any = Volume.__table__
 _COLUMNS: dict[str, Any] = {
     **{name: _TABLE.c[name] for name in (
         "id", "name", "description", "status", "created_at", "updated_at", "availability_zone", "bootable", "migration_status", "host",
-        "volume_type_id", "user_id", "project_id", "snapshot_id", "multiattach", "consumes_quota")},
+        "volume_type_id", "user_id", "project_id", "snapshot_id", "multiattach", "consumes_quota", "group_id")},
     "size": _TABLE.c.size_gb, "source_volid": _TABLE.c.source_volume_id,
-    "group_id": sa.cast(sa.null(), sa.String(36)),  # there are no groups
 }
 LISTS = Lists(
-    Volume, _COLUMNS, {name: sortable(column) for name, column in _COLUMNS.items() if name != "group_id"},
+    Volume, _COLUMNS, {name: sortable(column) for name, column in _COLUMNS.items()},
     items={"metadata": _TABLE.c.metadata_items, "glance_metadata": _TABLE.c.image_metadata}, hidden=_TARGET)
 BY_PROVIDER_NAME: dict[str, Any] = {"id": _TABLE.c.id, "reference": _TABLE.c.provider_name, "size": _TABLE.c.size_gb}
 

@@ -17,6 +17,7 @@ from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.rules import ADMIN, PUBLIC
 from nova_lite.db.volume import messages
 from nova_lite.db.volume.attachments import Attachment
+from nova_lite.db.volume.groups import GroupSnapshot, VolumeGroup
 from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.transfers import VolumeTransfer
 from nova_lite.db.volume.volumes import Volume
@@ -32,7 +33,7 @@ IDS = [f"{service} {route.method} {route.path} {route.action or ''} {version}" f
 # Resources without an owner, which every user may read.
 SHARED = {
     "compute GET /extensions/{alias}", "volume GET /extensions/{alias}", "network GET /extensions/{alias}", "identity GET /regions/{region_id}",
-    "identity GET /domains/{domain_id}", "compute GET /os-quota-sets/{project_id}/defaults", "network GET /quotas/{project_id}/default",
+    "identity GET /domains/{domain_id}", "volume GET /group_types/{group_type_id}", "compute GET /os-quota-sets/{project_id}/defaults", "network GET /quotas/{project_id}/default",
 }
 # Always empty in this cloud: alice has none of these either.
 EMPTY = {"network GET /subnetpools/{pool_id}", "compute GET /servers/{server_id}/os-volume_attachments/{volume_id}",
@@ -75,8 +76,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     values = _furnish(cloud, alice)
     mine = {value for name, value in values.items() if name.split()[-1] not in (
         "alias", "gone_id", "gone_domain", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "migration_id", "before", "key", "aggregate_id", "node_id", "host_name", "class_name", "share_id", "token",
-        "pool_id", "volume_id", "snapshot_id", "specs_id", "encryption_id")}
-    yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server", "alices-volume", "alices-snapshot", "alices-transfer"})
+        "pool_id", "volume_id", "snapshot_id", "specs_id", "encryption_id", "group_type_id")}
+    yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server", "alices-volume", "alices-snapshot", "alices-transfer", "alices-group-snapshot"})
     cloud.close()
 
 
@@ -122,6 +123,7 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
     volume_type = made("/volume/v3/types", {"volume_type": {
         "name": "alices-type", "os-volume-type-access:is_public": False, "extra_specs": {"multiattach": "<is> True"}}}, token=admin)["id"]
     cloud.request("POST", f"/volume/v3/types/{volume_type}/action", {"addProjectAccess": {"project": alice.project_id}}, token=admin)
+    group_type = cloud.made("/volume/v3/group_types", {"group_type": {"name": "racks"}}, token=admin, version="3.11")["id"]
     with cloud.database.writer() as session:
         message = messages.add(session, cloud.conf, project_id=alice.project_id, request_id="alices-request", subject=MessageSubject.VOLUME,
                                resource_id=network, action=MessageAction.SCHEDULE, detail=MessageDetail.NO_BACKEND)
@@ -133,8 +135,13 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
                            status="available", provider_name="s", metadata_items={"multiattach": "alices-meta"}),
             Attachment(id=_ATTACHMENT, project_id=alice.project_id, volume_id=_VOLUME),
             VolumeTransfer(id=_TRANSFER, project_id=alice.project_id, user_id=alice.user_id, volume_id=_VOLUME, name="alices-transfer", salt="s",
-                           key_hash="h")])
+                           key_hash="h"),
+            VolumeGroup(id=_GROUP, project_id=alice.project_id, user_id=alice.user_id, name="alices-group", group_type_id=group_type,
+                        volume_type_ids=[volume_type]),
+            GroupSnapshot(id=_GROUP_SNAPSHOT, group_id=_GROUP, project_id=alice.project_id, user_id=alice.user_id, name="alices-group-snapshot",
+                          group_type_id=group_type)])
     return shared | {
+        "volume group_id": _GROUP, "group_snapshot_id": _GROUP_SNAPSHOT, "group_type_id": group_type,
         "volume volume_id": _VOLUME, "volume snapshot_id": _SNAPSHOT, "attachment_id": _ATTACHMENT, "transfer_id": _TRANSFER,
         "message_id": message_id, "volume alias": "os-hosts", "volume type_id": volume_type, "volume key": "multiattach", "specs_id": "66666666-6666-4666-8666-666666666666",
         "encryption_id": "66666666-6666-4666-8666-666666666666",
@@ -162,7 +169,7 @@ def _operators(cloud: PasteCloud) -> dict[str, str]:
     }
 
 
-_VOLUME, _SNAPSHOT, _ATTACHMENT, _TRANSFER = (f"77777777-7777-4777-8777-77777777777{number}" for number in (1, 2, 3, 4))
+_VOLUME, _SNAPSHOT, _ATTACHMENT, _TRANSFER, _GROUP, _GROUP_SNAPSHOT = (f"77777777-7777-4777-8777-77777777777{number}" for number in range(1, 7))
 _PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEZ2CtG8TGSuSoIpVY3oPqg50vXnKy8OswhqH9n2u20P alice@cloud"
 
 
@@ -244,6 +251,10 @@ def _volume_body(stage: Stage, route: Route) -> Any:
         "PUT /volumes/{volume_id}": {"volume": {"name": "bobs"}},
         "POST /snapshots": {"snapshot": {"volume_id": _VOLUME}},
         "PUT /snapshots/{snapshot_id}": {"snapshot": {"name": "bobs"}},
+        "POST /groups": {"group": {"group_type": "racks", "volume_types": [value["volume type_id"]]}},
+        "PUT /groups/{group_id}": {"group": {"name": "bobs"}},
+        "POST /group_snapshots": {"group_snapshot": {"group_id": _GROUP}},
+        "PUT /group_snapshots/{group_snapshot_id}": {"group_snapshot": {"name": "bobs"}},
         "POST /attachments": {"attachment": {"volume_uuid": _VOLUME}},
         "PUT /attachments/{attachment_id}": {"attachment": {"connector": {"host": "b"}}},
     }
@@ -262,6 +273,8 @@ _ACTIONS = {"os-getVNCConsole": {"type": "novnc"}, "os-getSPICEConsole": {"type"
             "addSecurityGroup": {"name": "default"}, "removeSecurityGroup": {"name": "default"},
             "reserve": None, "unreserve": None, **dict.fromkeys(
                 ("disassociate", "disassociate_host", "disassociate_project", "associate_host")),
+            "create-from-src": {"source_group_id": _GROUP}, "delete": {"delete-volumes": True}, **dict.fromkeys(
+                ("enable_replication", "disable_replication", "failover_replication", "list_replication_targets"), {}),
             "os-extend": {"new_size": 9}, "os-set_bootable": {"bootable": True}, "os-update_readonly_flag": {"readonly": True},
             "os-show_image_metadata": {}, "os-set_image_metadata": {"metadata": {"a": "b"}}, "os-unset_image_metadata": {"key": "a"},
             "os-volume_upload_image": {"image_name": "b"}, "revert": {"snapshot_id": "b"}, "os-attach": {"mountpoint": "b", "host_name": "b"},
@@ -334,6 +347,7 @@ QUERIES = (
     "/volume/v3/volumes/detail?all_tenants=1", "/volume/v3/volumes?project_id={project_id}", "/volume/v3/volumes?name=alices-volume",
     "/volume/v3/volumes/summary?all_tenants=1", "/volume/v3/snapshots/detail?all_tenants=1", "/volume/v3/snapshots?volume_id={volume volume_id}",
     "/volume/v3/volumes?marker={volume volume_id}", "/volume/v3/snapshots?marker={volume snapshot_id}",
+    "/volume/v3/volumes?group_id={volume group_id}",
     "/volume/v3/types?is_public=None", "/volume/v3/types?is_public=false", "/volume/v3/limits?project_id={project_id}",
     "/network/v2.0/networks?project_id={project_id}", "/network/v2.0/networks?id={network_id}", "/network/v2.0/networks?marker={network_id}",
     "/network/v2.0/subnets?network_id={network_id}", "/network/v2.0/ports?device_id={server_id}", "/network/v2.0/ports?id={port_id}",

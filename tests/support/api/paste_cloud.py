@@ -80,9 +80,9 @@ class PasteCloud:
                 http.content_type = "application/json"
         return self.send(http)
 
-    def made(self, path: str, body: Any, *, token: str) -> Any:
+    def made(self, path: str, body: Any, *, token: str, version: str = NEWEST) -> Any:
         """POST what is to succeed; the one object of the answer."""
-        answer = self.request("POST", path, body, token=token)
+        answer = self.request("POST", path, body, token=token, version=version)
         assert answer.status_int < 300, answer.text
         document = answer.json
         return document if "id" in document else next(iter(document.values()))

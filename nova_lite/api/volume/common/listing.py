@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from nova_lite import errors
@@ -34,8 +34,9 @@ class _Read:
     moments: list[tuple[str, str, datetime.datetime]] = dataclasses.field(default_factory=list)
 
 
-def read(req: Request, lists: Lists[Any], allowed: Mapping[str, str]) -> Filters:
+def read(req: Request, lists: Lists[Any], allowed: Mapping[str, str], *, also: Collection[str] = ()) -> Filters:
     """The query's filters, and whose resources it lists. `allowed`: filters of every caller, with the microversion that added each.
+    `also`: parameters that are no filters.
 
     Administrators filter by any column, and list all projects' with `all_tenants`.
 
@@ -43,7 +44,7 @@ def read(req: Request, lists: Lists[Any], allowed: Mapping[str, str]) -> Filters
     """
     found, refused = _Read(), []
     for name in dict.fromkeys(req.query):
-        if name in _KEYWORDS:
+        if name in _KEYWORDS or name in also:
             continue
         field = _ALIASES.get(name.removesuffix("~"), name.removesuffix("~"))
         if not _is_allowed(req, lists, allowed, field) or (field != name and name.endswith("~") and req.version < _PARTS_SINCE):

@@ -52,25 +52,32 @@ def create_in_use(req: Request, body: Body) -> Body:
 
 def _create(req: Request, params: Body, allowed: Collection[VolumeStatus]) -> Body:
     volume = find_locked(req, params["volume_id"])
+    check_volume(volume, allowed)
+    kind = volume_types.by_ids(req.db, {volume.volume_type_id or ""}).get(volume.volume_type_id or "")
+    quota.check(req.db, req.conf, req.ctxt.project_id, quota.for_snapshot(req.conf, kind.name if kind else None, volume.size_gb))
+    snapshot = add(req, volume, params)
+    return {"snapshot": view(views.BRIEF, snapshot, req)}
+
+
+def check_volume(volume: Volume, allowed: Collection[VolumeStatus]) -> None:
+    """:raises errors.BadRequest: there can be no snapshot of the volume, which the caller has locked, now."""
     if volume.status not in allowed:
         raise errors.WrongStatus(action="create a snapshot of", what="Volume", id=volume.id, status=volume.status, allowed=", ".join(allowed))
     if volume.migration_status not in volumes.NOT_MIGRATING:
         raise errors.BadRequest(reason=f"Snapshot cannot be created while volume {volume.id} is migrating.")
     if volume.host is None:
         raise errors.BadRequest(reason=f"The snapshot cannot be created because volume {volume.id} has not been scheduled to any host.")
-    kind = volume_types.by_ids(req.db, {volume.volume_type_id or ""}).get(volume.volume_type_id or "")
-    quota.check(req.db, req.conf, req.ctxt.project_id, quota.for_snapshot(req.conf, kind.name if kind else None, volume.size_gb))
-    snapshot = _add(req, volume, params)
-    begin_action.record(req, begin_action.SNAPSHOT, snapshot.id, "create_snapshot", {})
-    return {"snapshot": view(views.BRIEF, snapshot, req)}
 
 
-def _add(req: Request, volume: Volume, params: Body) -> VolumeSnapshot:
+def add(req: Request, volume: Volume, params: Body, *, group_snapshot_id: str | None = None) -> VolumeSnapshot:
+    """Write the snapshot's row and the action that makes it. The caller has checked the volume and the quota."""
     snapshot_id = new_id()
     snapshot = VolumeSnapshot(
         id=snapshot_id, volume_id=volume.id, project_id=req.ctxt.project_id, user_id=req.ctxt.user_id, name=text_of(params, "name"),
-        description=text_of(params, "description"), size_gb=volume.size_gb, provider_name=snapshots.provider_name(snapshot_id),
-        volume_type_id=volume.volume_type_id, encryption_key_id=volume.encryption_key_id, metadata_items=params.get("metadata") or {})
+        description=text_of(params, "description"), size_gb=volume.size_gb, group_snapshot_id=group_snapshot_id,
+        provider_name=snapshots.provider_name(snapshot_id), volume_type_id=volume.volume_type_id,
+        encryption_key_id=volume.encryption_key_id, metadata_items=params.get("metadata") or {})
     req.db.add(snapshot)
     req.db.flush()
+    begin_action.record(req, begin_action.SNAPSHOT, snapshot.id, "create_snapshot", {})
     return snapshot

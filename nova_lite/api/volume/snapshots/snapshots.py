@@ -63,14 +63,16 @@ def delete(req: Request, snapshot_id: str) -> None:
     begin_delete(req, find(req, snapshot_id), is_forced=False)
 
 
-def begin_delete(req: Request, snapshot: VolumeSnapshot, *, is_forced: bool) -> None:
-    """Claim the snapshot for its deletion and record the action.
+def begin_delete(req: Request, snapshot: VolumeSnapshot, *, is_forced: bool, is_with_group: bool = False) -> None:
+    """Claim the snapshot for its deletion and record the action. `is_with_group`: its group snapshot goes too.
 
     :raises errors.BadRequest: what forbids it.
     """
     parent = volumes.get_locked(req.db, snapshot.volume_id)
     if parent.status == VolumeStatus.DELETING:
         raise errors.BadRequest(reason=f"Snapshot {snapshot.id} is deleted with its volume {snapshot.volume_id}.")
+    if snapshot.group_snapshot_id is not None and not is_with_group:
+        raise errors.BadRequest(reason=f"Snapshot {snapshot.id} is part of group snapshot {snapshot.group_snapshot_id}: delete that.")
     snapshots.begin_delete(req.db, snapshot, is_forced=is_forced)
     copy = volumes.copied_from(req.db, snapshot_id=snapshot.id)
     if copy is not None:

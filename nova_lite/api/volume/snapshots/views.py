@@ -10,7 +10,6 @@ from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import (
     BOOLEAN,
     INTEGER,
-    NULL,
     STRING,
     STRING_OR_NULL,
     STRINGS,
@@ -39,7 +38,7 @@ DETAIL = (
     *BRIEF,
     Field("os-extended-snapshot-attributes:progress", lambda snapshot: f"{snapshot.progress}%", STRING),
     Field("os-extended-snapshot-attributes:project_id", lambda snapshot: snapshot.project_id, STRING),
-    Field("group_snapshot_id", lambda _: None, NULL, since="3.14"),
+    Field("group_snapshot_id", lambda snapshot: snapshot.group_snapshot_id, STRING_OR_NULL, since="3.14"),
 )
 
 

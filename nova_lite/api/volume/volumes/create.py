@@ -15,7 +15,7 @@ from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.api.wsgi.validation import integer
 from nova_lite.db.base import new_id
 from nova_lite.db.hosts import host_lists
-from nova_lite.db.volume import quota, volume_types, volumes
+from nova_lite.db.volume import groups, quota, volume_types, volumes
 from nova_lite.db.volume.volume_types import VolumeType
 from nova_lite.db.volume.volumes import Volume
 from nova_lite.rpc.volume import ContentSource
@@ -42,10 +42,9 @@ def create(req: Request, body: Body) -> Body:
     kind = _type(req, params, source)
     size_gb = _size(params, source)
     zone = _zone(req, params, source)
+    group_id = _group(req, params, kind)
     quota.check(req.db, req.conf, req.ctxt.project_id, quota.for_volume(kind.name, size_gb))
-    volume = _add(req, params, source, kind, size_gb=size_gb, zone=zone)
-    inputs = {"source": str(source.kind), "source_id": source.id or ""}
-    begin_action.record(req, begin_action.VOLUME, volume.id, "create_volume", inputs)
+    volume = add(req, params, source, kind, size_gb=size_gb, zone=zone, group_id=group_id)
     return {"volume": views.made(req, volume)}
 
 
@@ -54,8 +53,6 @@ def _refuse_unsupported(params: Body) -> None:
         raise errors.BadRequest(reason="multiattach is not a parameter any more: use a volume type with the extra spec multiattach='<is> True'.")
     if params.get("consistencygroup_id"):
         raise errors.BadRequest(reason="consistencygroup_id: there are no consistency groups; groups have superseded them.")
-    if params.get("group_id"):
-        raise errors.NotFound(f"Group {params['group_id']} could not be found.")
 
 
 def _size(params: Body, source: Source) -> int:
@@ -105,16 +102,36 @@ def _zone(req: Request, params: Body, source: Source) -> str | None:
     return str(zone)
 
 
-def _add(req: Request, params: Body, source: Source, kind: VolumeType, *, size_gb: int, zone: str | None) -> Volume:
+def _group(req: Request, params: Body, kind: VolumeType) -> str | None:
+    """The group that the volume is to be in, locked.
+
+    :raises errors.NotFound: no such group in the project. :raises errors.BadRequest: it is not for this type, or is being deleted.
+    """
+    if not params.get("group_id"):
+        return None
+    group = groups.get(req.db, params["group_id"], project_id=req.ctxt.visible_project, is_locked=True)
+    if kind.id not in group.volume_type_ids:
+        raise errors.BadRequest(reason=f"Group {group.id} is not for volumes of type {kind.name}.")
+    if group.status == groups.DELETING:
+        raise errors.BadRequest(reason=f"Group {group.id} is being deleted.")
+    return group.id
+
+
+def add(  # the columns of a volume that its source does not say
+    req: Request, params: Body, source: Source, kind: VolumeType, *, size_gb: int, zone: str | None, group_id: str | None,
+) -> Volume:
+    """Write the volume's row and the action that makes it. The caller has checked quota and source."""
     volume_id = new_id()
     volume = Volume(
         id=volume_id, project_id=req.ctxt.project_id, user_id=req.ctxt.user_id, name=text_of(params, "name"),
         description=text_of(params, "description"), size_gb=size_gb, availability_zone=zone, provider_name=volumes.provider_name(volume_id),
         volume_type_id=kind.id, snapshot_id=source.id if source.kind is ContentSource.SNAPSHOT else None,
-        source_volume_id=source.id if source.kind is ContentSource.VOLUME else None, image_id=source.image_id, bootable=source.bootable,
+        source_volume_id=source.id if source.kind is ContentSource.VOLUME else None, image_id=source.image_id, bootable=source.bootable, group_id=group_id,
         multiattach=kind.is_multiattach, metadata_items=params.get("metadata") or {}, image_metadata=source.image_metadata)
     req.db.add(volume)
     req.db.flush()
+    inputs = {"source": str(source.kind), "source_id": source.id or ""}
+    begin_action.record(req, begin_action.VOLUME, volume.id, "create_volume", inputs)
     return volume
 
 

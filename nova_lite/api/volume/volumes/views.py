@@ -93,7 +93,7 @@ MADE = (
     Field("multiattach", lambda shown: shown.volume.multiattach, BOOLEAN),
     Field("attachments", _attachments, many(_ATTACHMENT)),
     Field("migration_status", lambda shown: shown.volume.migration_status, STRING_OR_NULL, role=ADMIN),
-    Field("group_id", lambda _: None, NULL, since="3.13"),
+    Field("group_id", lambda shown: shown.volume.group_id, STRING_OR_NULL, since="3.13"),
     Field("provider_id", lambda _: None, NULL, since="3.21", role=ADMIN),
     Field("shared_targets", lambda _: False, BOOLEAN, since="3.48", until="3.68"),
     Field("shared_targets", lambda _: None, NULL, since="3.69"),

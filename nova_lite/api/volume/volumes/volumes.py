@@ -73,12 +73,14 @@ def delete(req: Request, volume_id: str) -> None:
     begin_delete(req, volume, is_cascade=is_cascade, is_forced=is_forced)
 
 
-def begin_delete(req: Request, volume: Volume, *, is_cascade: bool, is_forced: bool) -> None:
-    """Claim the volume for its deletion and record the action.
+def begin_delete(req: Request, volume: Volume, *, is_cascade: bool, is_forced: bool, is_with_group: bool = False) -> None:
+    """Claim the volume for its deletion and record the action. `is_with_group`: its group goes too.
 
     :raises errors.BadRequest: what forbids it.
     """
     volumes.begin(req.db, volume, "force_delete_volume" if is_forced else "delete_volume")
+    if volume.group_id is not None and not is_with_group:
+        raise errors.BadRequest(reason=f"Volume {volume.id} is in group {volume.group_id}: take it out of the group, or delete the group.")
     if attachments.of_volume(req.db, volume.id):
         raise errors.BadRequest(reason=f"Volume {volume.id} is attached: detach it before it is deleted.")
     if volume.migration_status not in volumes.NOT_MIGRATING and not is_forced:
@@ -98,6 +100,8 @@ def _check_snapshots(req: Request, volume: Volume, *, is_cascade: bool) -> None:
             raise errors.BadRequest(reason=f"Volume {volume.id} still has snapshots: delete them first, or delete it with cascade.")
         if snapshot.project_id != volume.project_id:
             raise errors.BadRequest(reason=f"Snapshot {snapshot.id} of volume {volume.id} is another project's.")
+        if snapshot.group_snapshot_id is not None:
+            raise errors.BadRequest(reason=f"Snapshot {snapshot.id} of volume {volume.id} is part of group snapshot {snapshot.group_snapshot_id}.")
         if snapshot.status not in _DELETABLE_SNAPSHOTS:
             raise errors.BadRequest(reason=f"Snapshot {snapshot.id} cannot be deleted while it is {snapshot.status}.")
         copy = volumes.copied_from(req.db, snapshot_id=snapshot.id)
