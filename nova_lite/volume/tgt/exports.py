@@ -70,6 +70,7 @@ class TargetExports:
         self._lock = threading.RLock()
         self._exports: dict[str, Export] = {}
         self._watch: Periodic | None = None
+        self._trouble = ""
 
     @property
     def capabilities(self) -> dict[str, Any]:
@@ -85,7 +86,7 @@ class TargetExports:
             if not self.daemon.is_answering():
                 self.daemon.start()
             self._sync()
-            self._watch = Periodic("tgt-watch", self.check, interval_s=_CHECK_S)
+            self._watch = Periodic("tgt-watch", self._look, interval_s=_CHECK_S)
             self._watch.start()
 
     def export(self, export: Export) -> dict[str, Any]:
@@ -137,6 +138,17 @@ class TargetExports:
             if complete != {self._name(export) for export in self._exports.values()}:
                 self._sync()
             self.daemon.trim_log()
+
+    def _look(self) -> None:
+        """`check`; what prevents it is logged once."""
+        try:
+            self.check()
+        except errors.VolumeFailed as error:
+            if error.text != self._trouble:
+                LOG.warning("%s", error.text)
+            self._trouble = error.text
+        else:
+            self._trouble = ""
 
     def _ensure_running(self) -> None:
         if not self.daemon.is_answering():
