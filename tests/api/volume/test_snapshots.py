@@ -66,9 +66,9 @@ def test_the_fields_of_a_snapshot_follow_the_microversion(api: VolumeApi) -> Non
 
 
 @pytest.mark.parametrize(("at", "fields", "status"), [
-    ("3.65", {}, 400), ("3.65", {"force": False}, 400), ("3.65", {"force": True}, 202), ("3.66", {}, 202), ("3.66", {"force": "true"}, 202),
+    ("3.65", {}, 202), ("3.65", {"force": False}, 400), ("3.65", {"force": True}, 202), ("3.66", {}, 202), ("3.66", {"force": "true"}, 202),
     ("3.66", {"force": False}, 400)])
-def test_a_volume_in_use_needs_force_until_3_65(api: VolumeApi, at: str, fields: dict[str, Any], status: int) -> None:
+def test_force_may_be_left_out_of_a_volume_in_use_and_be_false_until_3_65(api: VolumeApi, at: str, fields: dict[str, Any], status: int) -> None:
     api.change(lambda session: session.execute(sa.text("UPDATE volumes SET status = 'in-use'")))
     assert create(api, at=at, **fields).status == status
 
