@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from nova_lite import errors
 from nova_lite.api.volume import messages
+from nova_lite.api.volume.attachments import listing as attachments
 from nova_lite.api.volume.groups import group_snapshots, groups
 from nova_lite.api.volume.hosts import pools
 from nova_lite.api.volume.snapshots import listing as snapshots
@@ -18,7 +19,7 @@ from nova_lite.api.wsgi.rules import READER, Rule
 from nova_lite.api.wsgi.versions import parse
 
 _FILTERS: dict[str, Mapping[str, str]] = {
-    "group": groups.FILTERS, "group_snapshot": group_snapshots.FILTERS,
+    "attachment": attachments.FILTERS, "group": groups.FILTERS, "group_snapshot": group_snapshots.FILTERS,
     "message": messages.FILTERS, "pool": pools.FILTERS, "snapshot": snapshots.FILTERS, "volume": volumes.FILTERS,
 }
 _PARTS_SINCE = parse("3.34")

@@ -13,7 +13,7 @@ from nova_lite.db.volume.groups import VolumeGroup
 from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.volumes import Volume
 from tests.support.api.users import PROJECTS
-from tests.support.api.volume_api import HOST, VolumeApi, add_type, message
+from tests.support.api.volume_api import HOST, VolumeApi, add_type, message, pool
 
 NOWHERE = "99999999-9999-4999-8999-999999999999"
 
@@ -193,6 +193,17 @@ def test_volumes_come_into_a_group_and_leave_it(api: VolumeApi) -> None:
     assert api.put(f"/groups/{group_id}", {"group": {"add_volumes": volume_id}}).status == 400
 
 
+def test_a_volume_in_a_group_is_not_parted_from_it(api: VolumeApi) -> None:
+    add_type(api, "other")
+    api.add(pool("h2@lvm#b"))
+    volume_id = add_volume(api, add_group(api))
+    path = f"/volumes/{volume_id}/action"
+    refused = [
+        api.post(path, {"os-retype": {"new_type": "other"}}), api.post(path, {"os-migrate_volume": {"host": "h2@lvm#b"}}, user="admin"),
+        api.post("/volume-transfers", {"transfer": {"volume_id": volume_id}}), api.delete(f"/volumes/{volume_id}?force=true", user="admin")]
+    assert [(answer.status, "group" in message(answer)) for answer in refused] == [(400, True)] * 4
+
+
 def add_snapshot(api: VolumeApi, group_id: str) -> str:
     made = api.post("/group_snapshots", {"group_snapshot": {"group_id": group_id, "name": "s"}})
     assert made.status == 202, made.body
@@ -229,6 +240,7 @@ def test_parts_of_a_groups_snapshot_are_deleted_with_it_alone(api: VolumeApi) ->
     assert act(api, group_id, "delete", {"delete-volumes": True}).status == 400
     api.put(f"/groups/{group_id}", {"group": {"remove_volumes": volume_id}})
     assert api.delete(f"/volumes/{volume_id}?cascade=true").status == 400
+    assert api.post("/volume-transfers", {"transfer": {"volume_id": volume_id}}).status == 400
     assert api.delete(f"/group_snapshots/{snapshot_id}").status == 202
     assert snapshot_status(api, snapshot_id) == "deleting"
     remove_rows(api, VolumeSnapshot)

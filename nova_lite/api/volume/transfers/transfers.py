@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from nova_lite import errors
 from nova_lite.api.volume.common import links, listing, paging, schemas
-from nova_lite.api.volume.common.find import find_locked
+from nova_lite.api.volume.common.find import find_locked, refuse_member
 from nova_lite.api.volume.common.links import Link, micros
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import (
@@ -89,17 +89,20 @@ def _shown(req: Request, transfer: VolumeTransfer, *, auth_key: str = "") -> Tra
 def create(req: Request, body: Body) -> Body:
     """Offer a volume to whom the key is given, with its snapshots or without.
 
-    202 with the transfer and its key, which is shown this once. 400: the volume is not available, a snapshot of it is not, or it is
-    encrypted. 404: no such volume in the project.
+    202 with the transfer and its key, which is shown this once. 400: the volume is not available, a snapshot of it is not, it is in a
+    group, or it is encrypted. 404: no such volume in the project.
     """
     params = body["transfer"]
     volume = find_locked(req, params["volume_id"])
+    refuse_member(volume, "transfer")
     no_snapshots = schemas.is_true(params.get("no_snapshots"))
     if volume.encryption_key_id is not None:
         raise errors.BadRequest(reason="Invalid volume: transferring encrypted volume is not supported")
-    busy = [one.id for one in snapshots.of_volume(req.db, volume.id) if one.status != SnapshotStatus.AVAILABLE]
-    if busy and not no_snapshots:
-        raise errors.BadRequest(reason=f"Invalid snapshot: snapshot: {busy[0]} status must be available")
+    for snapshot in () if no_snapshots else snapshots.of_volume(req.db, volume.id):
+        if snapshot.status != SnapshotStatus.AVAILABLE:
+            raise errors.BadRequest(reason=f"Invalid snapshot: snapshot: {snapshot.id} status must be available")
+        if snapshot.group_snapshot_id is not None:
+            raise errors.BadRequest(reason=f"Invalid snapshot: snapshot: {snapshot.id} is part of group snapshot {snapshot.group_snapshot_id}")
     if not volumes.set_status(req.db, volume, VolumeStatus.AWAITING_TRANSFER, among=(VolumeStatus.AVAILABLE,)):
         raise errors.WrongStatus(action="transfer", what="Volume", id=volume.id, status=volume.status, allowed=str(VolumeStatus.AVAILABLE))
     name = None if params.get("name") is None else params["name"].strip()

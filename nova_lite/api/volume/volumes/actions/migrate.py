@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.volume.common import begin_action, schemas
-from nova_lite.api.volume.common.find import find, find_locked
+from nova_lite.api.volume.common.find import find, find_locked, refuse_member
 from nova_lite.api.volume.common.paths import ACTIONS
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import UUID, closed
@@ -27,8 +27,8 @@ _COMPLETION = schemas.keyed("os-migrate_volume_completion", schemas.closed(
 def migrate_volume(req: Request, body: Body, volume_id: str) -> None:
     """Move the volume to another pool, `host@backend#pool`; `lock_volume`: it shows maintenance meanwhile.
 
-    202 with no body. 400: no host or a cluster, there is no such pool or the volume is in it, it has snapshots, is neither available nor in
-    use, or is migrating already. 404: no such volume.
+    202 with no body. 400: no host or a cluster, there is no such pool or the volume is in it, it is in a group or has snapshots, is neither
+    available nor in use, or is migrating already. 404: no such volume.
     """
     params = body["os-migrate_volume"]
     if params.get("cluster"):
@@ -36,6 +36,7 @@ def migrate_volume(req: Request, body: Body, volume_id: str) -> None:
     if not params.get("host"):
         raise errors.BadRequest(reason="One and only one of cluster and host must be set.")
     volume = find_locked(req, volume_id)
+    refuse_member(volume, "migrate")
     pool = _pool(req, params["host"])
     if volume.host == pool:
         raise errors.BadRequest(reason=f"Destination host must be different than current host: volume {volume.id} is in {pool}.")

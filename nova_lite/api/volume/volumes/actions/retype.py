@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.volume.common import begin_action, schemas
-from nova_lite.api.volume.common.find import find_locked
+from nova_lite.api.volume.common.find import find_locked, refuse_member
 from nova_lite.api.volume.common.paths import ACTIONS
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
@@ -25,12 +25,14 @@ _HYPERVISORS = ("front-end", "both")
 def retype(req: Request, body: Body, volume_id: str) -> None:
     """Give the volume another type.
 
-    202 with no body. 400: there is no such type, it is the volume's already, it is encrypted, the volume is neither available nor in use or
-    is migrating, or it is in use and the types differ in multiattach or in what the hypervisor limits. 404: no such volume in the project.
+    202 with no body. 400: there is no such type, it is the volume's already, it is encrypted, the volume is in a group, neither
+    available nor in use, or migrating, or it is in use and the types differ in multiattach or in what the hypervisor limits. 404: no such
+    volume in the project.
     413: over quota.
     """
     params = body["os-retype"]
     volume = find_locked(req, volume_id)
+    refuse_member(volume, "retype")
     kind = _type(req, params["new_type"])
     old = volume_types.by_ids(req.db, {volume.volume_type_id or ""}).get(volume.volume_type_id or "")
     if old is not None and old.id == kind.id:
