@@ -25,6 +25,7 @@ from nova_lite.rpc.conductor import ConductorRpc, Outcome, PowerState, StepRepor
 from nova_lite.rpc.order import Order
 from nova_lite.worker.locks import NamedLocks
 from nova_lite.worker.orders import Duplicate, Superseded, Underway, Verdict, compare
+from nova_lite.worker.step_reports import log_failure
 
 LOG = logging.getLogger(__name__)
 
@@ -159,15 +160,9 @@ class Host:
                 power = self._remember(operation, desired)
         except Superseded:
             raise
-        except errors.NovaLiteError as error:
-            LOG.warning("server %s: %s failed: %s", server_id, name, error.text)
-            self._report(ctxt, server_id, operation.order, Outcome.FAILED, reason=error.text, may_pass=isinstance(error, errors.Unavailable))
-        except Exception as error:  # the frame: whatever happens, the conductor gets a report
-            LOG.exception("server %s: %s failed", server_id, name)
-            reason = f"host {self.name}: {name} failed inside the compute worker; the operator's log has the details"
-            if isinstance(error, OSError):  # a full or broken disk, of which the user and the operator must know
-                reason = f"host {self.name}: {name} failed: {error.strerror}: {error.filename}"
-            self._report(ctxt, server_id, operation.order, Outcome.FAILED, reason=reason)
+        except Exception as error:  # noqa: BLE001 - the frame: whatever happens, the conductor gets a report
+            failure = log_failure(error, kind="compute", host=self.name, subject=f"server {server_id}", action=name)
+            self._report(ctxt, server_id, operation.order, Outcome.FAILED, reason=failure.reason, may_pass=failure.may_pass)
         else:
             LOG.info("server %s: %s done in %.2f s", server_id, name, self.clock() - began)
             self._report(ctxt, server_id, operation.order, Outcome.DONE, power_state=int(power))

@@ -54,17 +54,28 @@ class StepReports:
         self._conductor.report_step(ctxt, report=report)
 
     def _failed(self, report: StepReport, error: Exception, subject: str, action: str) -> StepReport:
-        """The report of a failure, which is logged: in full where it is none of ours."""
-        may_pass = isinstance(error, errors.Unavailable | messaging.MessagingException)
-        if isinstance(error, errors.NovaLiteError):
-            reason = error.text
-            LOG.warning("%s: could not %s: %s", subject, action, reason)
-        elif isinstance(error, messaging.MessagingException):  # what it lacks it fetches from a conductor
-            reason = f"host {self._host}: could not {action}: no conductor answers"
-            LOG.warning("%s: could not %s: no conductor answers: %s", subject, action, error)
-        else:
-            reason = f"host {self._host}: could not {action}: it failed inside the {self._kind} worker; the operator's log has the details"
-            if isinstance(error, OSError):  # a full or broken disk, of which the user and the operator must know
-                reason = f"host {self._host}: could not {action}: {error.strerror}"
-            LOG.error("%s: could not %s", subject, action, exc_info=error)
-        return dataclasses.replace(report, outcome=Outcome.FAILED, reason=reason, may_pass=may_pass)
+        failure = log_failure(error, kind=self._kind, host=self._host, subject=subject, action=action)
+        return dataclasses.replace(report, outcome=Outcome.FAILED, reason=failure.reason, may_pass=failure.may_pass)
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """Why a step failed, for users, and whether the same may pass."""
+
+    reason: str
+    may_pass: bool
+
+
+def log_failure(error: Exception, *, kind: str, host: str, subject: str, action: str) -> Failure:
+    """What a report says of the error, which is logged: in full where it is none of ours."""
+    may_pass = isinstance(error, errors.Unavailable | messaging.MessagingException)
+    if isinstance(error, errors.NovaLiteError):
+        LOG.warning("%s: could not %s: %s", subject, action, error.text)
+        return Failure(error.text, may_pass)
+    if isinstance(error, messaging.MessagingException):  # what it lacks it fetches from a conductor
+        LOG.warning("%s: could not %s: no conductor answers: %s", subject, action, error)
+        return Failure(f"host {host}: could not {action}: no conductor answers", may_pass)
+    LOG.error("%s: could not %s", subject, action, exc_info=error)
+    if isinstance(error, OSError):  # a full or broken disk, of which the user and the operator must know
+        return Failure(f"host {host}: could not {action}: {error.strerror}: {error.filename}", may_pass)
+    return Failure(f"host {host}: could not {action}: it failed inside the {kind} worker; the operator's log has the details", may_pass)

@@ -68,7 +68,7 @@ def test_an_error_of_the_worker_itself_keeps_its_text_in_the_log(listener: Liste
 
 
 def test_a_full_disk_is_named(listener: Listener) -> None:
-    assert report_of(listener, OSError(28, "No space left on device", "/a")).reason == "host node1: could not make it: No space left on device"
+    assert report_of(listener, OSError(28, "No space left on device", "/a")).reason == "host node1: could not make it: No space left on device: /a"
 
 
 def test_a_step_that_a_later_one_overtook_is_stale(listener: Listener) -> None:
