@@ -145,7 +145,10 @@ class VolumeRpc(Interface):
 
     @cast(since="1.0")
     def create_snapshot(self, ctxt: Context, *, snapshot: Snapshot, order: Order) -> None:
-        """Keep the volume's present content; also while it is in use, then as after a power cut. A failure leaves nothing behind."""
+        """Keep the volume's present content; also while it is in use, then as after a power cut. A failure leaves nothing behind.
+
+        Result: `frozen_by`, `storage` or `hypervisor`: the guest writes to it until ComputeRpc.snapshot_volume has been done.
+        """
 
     @cast(since="1.0")
     def delete_snapshot(self, ctxt: Context, *, snapshot: Snapshot, order: Order) -> None:

@@ -25,10 +25,11 @@ class ResizedBy(StrEnum):
 
 
 class LiveSnapshot(StrEnum):
-    """Who can make a snapshot of a volume in use."""
+    """Who makes a snapshot of a volume in use; with the hypervisor: it lets the guest write to what the volume has become."""
 
     STORAGE = "storage"
     HYPERVISOR = "hypervisor"
+    NONE = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +87,11 @@ class PoolDriver(Protocol):
     def extend(self, volume: Volume, *, is_in_use: bool) -> ResizedBy:
         """Grow the volume to its size; one as large is fine."""
 
-    def create_snapshot(self, snapshot: Snapshot, *, is_in_use: bool) -> None:
+    def create_snapshot(self, snapshot: Snapshot, *, is_in_use: bool) -> LiveSnapshot:
         """Keep the volume's present content; one of that name is kept as it is.
 
-        Of a volume in use: as after a power cut; refused where `live_snapshot` is not storage.
+        Of a volume in use: as after a power cut. HYPERVISOR: the guest writes to the snapshot until its hypervisor does its part.
+        Refused where `live_snapshot` is none.
         """
 
     def delete_snapshot(self, snapshot: Snapshot) -> None:

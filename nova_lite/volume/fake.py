@@ -98,10 +98,11 @@ class FakePool:
             self._volumes[volume.provider_name] = dataclasses.replace(kept, size_gb=max(kept.size_gb, volume.size_gb))
         return ResizedBy.HYPERVISOR if is_in_use else ResizedBy.STORAGE
 
-    def create_snapshot(self, snapshot: Snapshot, *, is_in_use: bool) -> None:
+    def create_snapshot(self, snapshot: Snapshot, *, is_in_use: bool) -> LiveSnapshot:
         with self._guard:
             if snapshot.provider_name not in self._snapshots:
                 self._snapshots[snapshot.provider_name] = self._get(snapshot.volume.provider_name, "make a snapshot")
+        return LiveSnapshot.STORAGE
 
     def delete_snapshot(self, snapshot: Snapshot) -> None:
         with self._guard:

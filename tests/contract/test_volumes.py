@@ -312,7 +312,7 @@ def test_a_guest_writes_to_what_its_volume_has_become(subject: Subject, tmp_path
     subject.driver.power.start(changed)
     if isinstance(subject.driver, LibvirtDriver):
         assert image_lock.is_held(path)
-        with pytest.raises(errors.HypervisorFailed, match="is no file of this host"):
+        with pytest.raises(errors.HypervisorFailed, match="is no qcow2 file of this host"):
             subject.driver.volumes.snapshot(changed, far())
     subject.driver.volumes.detach(str(uuid.uuid4()), disk, timeout_s=5)
     assert attached(subject, guest) == {ids(disk)[0]}

@@ -15,6 +15,8 @@ from nova_lite.worker import files
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _OWN = ("chap.key", "pool.json", "lock", "partial", "snapshots")
 BASE = "base-"
+# Names that a compute worker gives files for its QEMU: compute/virt/libvirt/storage/open_files.py.
+OPENED = ".open-"
 
 
 class InUse(Exception):
@@ -54,7 +56,7 @@ class Layout:
 
     def names(self) -> frozenset[str]:
         """Those of the volumes and snapshots that are there."""
-        volumes = (path.name for path in self.root.iterdir() if path.name not in _OWN and not path.name.startswith(BASE))
+        volumes = (path.name for path in self.root.iterdir() if path.name not in _OWN and not path.name.startswith((BASE, OPENED)))
         return frozenset((*volumes, *(path.name for path in self.snapshots.iterdir())))
 
     @contextlib.contextmanager

@@ -157,13 +157,14 @@ class DirectoryPool:
                 self._check_space("extend the volume")
             return self.files.extend(path, size, is_in_use=is_in_use)
 
-    def create_snapshot(self, snapshot: Snapshot, *, is_in_use: bool) -> None:
+    def create_snapshot(self, snapshot: Snapshot, *, is_in_use: bool) -> LiveSnapshot:
         with self._failing("make a snapshot"):
             path = self.layout.snapshot(snapshot.provider_name)
             if not path.is_symlink() and not path.exists():
                 volume = self.path_of(snapshot.volume)
                 self._check_space("make a snapshot")
                 self.files.create_snapshot(path, volume, is_in_use=is_in_use)
+        return self.files.live_snapshot if is_in_use else LiveSnapshot.STORAGE
 
     def delete_snapshot(self, snapshot: Snapshot) -> None:
         with self._failing("delete the snapshot"):

@@ -121,11 +121,11 @@ class Qcow2Files:
         return ResizedBy.HYPERVISOR if is_in_use else ResizedBy.STORAGE
 
     def create_snapshot(self, snapshot: Path, volume: Path, *, is_in_use: bool) -> None:
-        if is_in_use:
-            raise InUse("the volume is in use, and only its hypervisor could make a snapshot meanwhile")
         with self._guard:
             base = self._freeze(volume)
         if base is None:
+            if is_in_use:
+                raise InUse(f"the volume is in use, and on {MAX_LAYERS} snapshots: only one that is not in use can be copied")
             base = self._copy_to_base(volume)
         with self._guard:
             fail("volume.snapshot.base")

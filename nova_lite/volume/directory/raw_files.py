@@ -45,7 +45,7 @@ class RawFiles:
     def __init__(self, layout: Layout, *, timeout_s: float, clones: bool) -> None:
         """`clones`: the file system clones files."""
         self._layout, self._timeout_s, self._clones = layout, timeout_s, clones
-        self.live_snapshot = LiveSnapshot.STORAGE if clones else LiveSnapshot.HYPERVISOR
+        self.live_snapshot = LiveSnapshot.STORAGE if clones else LiveSnapshot.NONE
         self.clone_cost = "none" if clones else "copy"
 
     def open(self) -> None:

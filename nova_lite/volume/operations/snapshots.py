@@ -22,7 +22,7 @@ class Snapshots:
             pool = operation.backend.pool
             with operation.making(lambda: pool.delete_snapshot(snapshot)):
                 fail("volume.create_snapshot.record")
-                pool.create_snapshot(snapshot, is_in_use=operation.is_in_use)
+                operation.result["frozen_by"] = str(pool.create_snapshot(snapshot, is_in_use=operation.is_in_use))
                 fail("volume.create_snapshot.made")
 
         self._worker.run(ctxt, Step(snapshot, order, "create_snapshot"), work)

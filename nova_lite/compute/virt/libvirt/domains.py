@@ -16,7 +16,7 @@ from nova_lite.compute.virt.libvirt.domain_builder import DomainBuilder
 from nova_lite.compute.virt.libvirt.environment import Environment
 from nova_lite.compute.virt.libvirt.events import power_of_state
 from nova_lite.compute.virt.libvirt.hardware import cpu_pinning
-from nova_lite.compute.virt.libvirt.storage import volume_secrets, vtpm
+from nova_lite.compute.virt.libvirt.storage import open_files, volume_secrets, vtpm
 from nova_lite.compute.virt.libvirt.xml.domain import NAMESPACE, hardware_of, owner_of
 from nova_lite.lifecycle.servers import Power
 from nova_lite.rpc.compute import Guest
@@ -112,7 +112,8 @@ class Domains:
             for disk in guest_disk.volumes(guest.disks).values():
                 if disk.volume:
                     volume_secrets.define(conn, disk.volume)
-        except ValueError as error:
+                    open_files.forget(disk.volume)
+        except (OSError, ValueError) as error:
             raise self._env.failed("make such a guest", error) from error
         with self._pinning:
             try:

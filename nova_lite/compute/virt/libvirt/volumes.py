@@ -14,7 +14,7 @@ from oslo_utils import uuidutils
 from nova_lite.compute.virt.driver import Check
 from nova_lite.compute.virt.libvirt.domains import Domains, devices_of
 from nova_lite.compute.virt.libvirt.environment import Environment
-from nova_lite.compute.virt.libvirt.storage import disk_list, volume_secrets
+from nova_lite.compute.virt.libvirt.storage import disk_list, open_files, volume_secrets
 from nova_lite.compute.virt.libvirt.storage.snapshots import quiesced
 from nova_lite.compute.virt.libvirt.storage.volume_check import VolumeCheck
 from nova_lite.compute.virt.libvirt.storage.volume_copies import VolumeCopies
@@ -71,17 +71,17 @@ class LibvirtVolumes:
 
     def snapshot(self, guest: Guest, disk: GuestDisk) -> None:
         volume = _volume(disk)
-        path = volume.data.get("device_path")
-        if volume.type != "local" or not path:
-            raise self._env.failed("make a snapshot of a volume", f"volume {volume.volume_id} is no file of this host")
+        path = open_files.path_of(volume)
+        if path is None or not open_files.is_replaced(volume):
+            raise self._env.failed("make a snapshot of a volume", f"volume {volume.volume_id} is no qcow2 file of this host")
 
         def work(conn: Any) -> None:
             domain = self._domains.find(conn, guest.server_id)
             described = describe(domain, LIVE) if domain is not None and domain.isActive() else ET.Element("domain")
             found = _of_volume(volume)(described)
-            # By the lock of the file that is there now: its name is that of the file that the guest had open before, too.
-            if found is not None and not image_lock.is_held(Path(path)):
-                domain.snapshotCreateXML(_switch(described, _name(found), str(path)), _SWITCH)
+            if found is not None and not image_lock.is_held(path):
+                _check_name(found)
+                domain.snapshotCreateXML(_switch(described, _name(found), open_files.link(path)), _SWITCH)
 
         with self._env.failing("make a snapshot of a volume"), quiesced(self._domains, guest):
             self._domains.run("make a snapshot of a volume", work)
@@ -109,7 +109,10 @@ class LibvirtVolumes:
             self._domains.run("use the copy of a volume", work)
 
     def forget(self, disk: GuestDisk) -> None:
-        self._domains.run("drop the secret of a volume", lambda conn: volume_secrets.undefine(conn, _volume(disk)))
+        volume = _volume(disk)
+        self._domains.run("drop the secret of a volume", lambda conn: volume_secrets.undefine(conn, volume))
+        with self._env.failing("drop the names of a volume"):
+            open_files.forget(volume)
 
     def attached(self) -> dict[str, frozenset[str]]:
         def work(conn: Any) -> dict[str, frozenset[str]]:
@@ -150,7 +153,14 @@ class LibvirtVolumes:
                 domain.attachDeviceFlags(ET.tostring(element, encoding="unicode"), flag)
 
 
-def _switch(domain: ET.Element, name: str, path: str) -> str:
+def _check_name(disk: ET.Element) -> None:
+    """:raises ValueError: QEMU would get another file by the name of the one that it has open."""
+    source = disk.find("source")
+    if source is None or not open_files.is_link(Path(source.get("file", ""))):
+        raise ValueError("the guest has the volume open by a name that is another file's now; stop and start it before")
+
+
+def _switch(domain: ET.Element, name: str, path: Path) -> str:
     """A snapshot of this disk alone, after which the guest writes to the file."""
     snapshot = ET.Element("domainsnapshot")
     parent = ET.SubElement(snapshot, "disks")
@@ -159,7 +169,7 @@ def _switch(domain: ET.Element, name: str, path: str) -> str:
         element = ET.SubElement(parent, "disk", name=_name(other), snapshot="external" if is_meant else "no")
         if is_meant:
             ET.SubElement(element, "driver", type="qcow2")
-            ET.SubElement(element, "source", file=path)
+            ET.SubElement(element, "source", file=str(path))
     return ET.tostring(snapshot, encoding="unicode")
 
 

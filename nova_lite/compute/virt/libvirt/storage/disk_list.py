@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from nova_lite.compute.images import key_of
 from nova_lite.compute.virt import rescue
-from nova_lite.compute.virt.libvirt.storage import disks
+from nova_lite.compute.virt.libvirt.storage import disks, open_files
 from nova_lite.compute.virt.libvirt.xml.domain import Disk, VolumeDisk
 from nova_lite.rpc.compute import Guest
 from nova_lite.values import guest_disk
@@ -47,9 +48,12 @@ def _file(file: disks.DiskFile, guest: Guest, directory: Path, bases: Path) -> D
 
 def volume_disk(disk: GuestDisk, volume: VolumeConnection, *, host: str) -> VolumeDisk:
     """The volume as this host attaches it."""
-    path = volume.data.get("device_path") if volume.type == "local" else None
+    path = open_files.path_of(volume)
+    if path is not None and open_files.is_replaced(volume):
+        opened = {**volume.connection, "data": {**volume.data, "device_path": str(open_files.link(path))}}
+        volume = dataclasses.replace(volume, connection=opened)
     return VolumeDisk(
-        volume=volume, initiator=guest_disk.initiator_name(host), cache=disks.cache_of(Path(path)) if path else "none",
+        volume=volume, initiator=guest_disk.initiator_name(host), cache=disks.cache_of(path) if path else "none",
         name=disk.name, bus=disk.bus, device=disk.device)
 
 
