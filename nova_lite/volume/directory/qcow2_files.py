@@ -89,12 +89,9 @@ class Qcow2Files:
     def create_from_volume(self, path: Path, size: int, volume: Path, *, is_in_use: bool, check: Check) -> None:
         if is_in_use:
             raise InUse("the volume is in use, and only its hypervisor could copy it meanwhile")
+        base = self._base_of_now(volume, check=check)
         with self._guard:
-            base = self._freeze(volume)
-            if base is not None:
-                self._overlay(path, size, base)
-                return
-        self._copy(volume, path, size, check=check)
+            self._overlay(path, size, base)
 
     def create_from_snapshot(self, path: Path, size: int, snapshot: Path, *, check: Check) -> None:
         with self._guard:
@@ -121,12 +118,14 @@ class Qcow2Files:
         return ResizedBy.HYPERVISOR if is_in_use else ResizedBy.STORAGE
 
     def create_snapshot(self, snapshot: Path, volume: Path, *, is_in_use: bool) -> None:
-        with self._guard:
-            base = self._freeze(volume)
-        if base is None:
-            if is_in_use:
+        if is_in_use:
+            with self._guard:
+                frozen = self._freeze(volume)
+            if frozen is None:
                 raise InUse(f"the volume is in use, and on {MAX_LAYERS} snapshots: only one that is not in use can be copied")
-            base = self._copy_to_base(volume)
+            base = frozen
+        else:
+            base = self._base_of_now(volume, check=never)
         with self._guard:
             fail("volume.snapshot.base")
             self._use(base, snapshot.name)
@@ -158,6 +157,23 @@ class Qcow2Files:
         names = self._layout.names()
         return [path for path in self._layout.root.iterdir() if path.name in names and path.is_file()]
 
+    def _base_of_now(self, volume: Path, *, check: Check) -> str:
+        """A base with the volume's present content, which the volume itself is an overlay on from now on.
+
+        It is a copy where there would be too many layers; those below go when no other volume or snapshot is on them.
+        """
+        with self._guard:
+            frozen = self._freeze(volume)
+        if frozen is not None:
+            return frozen
+        base = self._copy_to_base(volume, check=check)
+        with self._guard:
+            size, below = read_header(volume)
+            fail("volume.base.copied")
+            self._overlay(volume, size, base)
+            self._leave(below, volume.name)
+        return base
+
     def _freeze(self, volume: Path) -> str | None:
         """A base with the volume's content, which the volume itself is an overlay on from now on; None: it has too many layers."""
         size, below = read_header(volume)
@@ -180,11 +196,11 @@ class Qcow2Files:
         self._use(base, volume.name)
         return base
 
-    def _copy_to_base(self, volume: Path) -> str:
+    def _copy_to_base(self, volume: Path, *, check: Check) -> str:
         """A base with a copy of the volume's content, on no other."""
         base = f"{BASE}{secrets.token_hex(16)}"
         with self._layout.making(self._layout.root / base) as part:
-            self._convert(volume, part, "qcow2", check=never)
+            self._convert(volume, part, "qcow2", check=check)
             part.chmod(0o444)
         return base
 

@@ -183,6 +183,16 @@ def test_no_volume_has_more_layers_than_the_bound(qcow2: Subject) -> None:
     assert qcow2.first(clone) == ord("A") + MAX_LAYERS + 1
 
 
+def test_layers_of_snapshots_that_are_deleted_do_not_pile_up(qcow2: Subject) -> None:
+    volume = qcow2.created(BLANK)
+    for number in range(2 * MAX_LAYERS + 3):
+        qcow2.write(volume, chr(ord("A") + number))
+        qcow2.pool.delete_snapshot(qcow2.snapshotted(volume))
+    assert layers(qcow2, path_of(qcow2, volume)) < MAX_LAYERS
+    assert len(qcow2.rest()) < MAX_LAYERS
+    assert qcow2.first(volume) == ord("A") + 2 * MAX_LAYERS + 2
+
+
 def test_a_base_goes_with_the_last_that_is_on_it(qcow2: Subject) -> None:
     volume = qcow2.created(BLANK)
     qcow2.write(volume, "A")
