@@ -11,6 +11,7 @@ from nova_lite.db.quotas import quota_locks, quotas
 from nova_lite.db.volume import (
     attachments,
     backends,
+    backups,
     group_types,
     groups,
     messages,
@@ -24,7 +25,7 @@ from nova_lite.db.volume import (
 )
 
 RESOURCES = (
-    actions, aggregates, application_credentials, attachments, backends, conductor_leases, consoles, database_epoch, flavors, floating_ips, group_types, groups, hosts, images, keypairs, messages, server_migrations, network_changes, networks,
+    actions, aggregates, application_credentials, attachments, backends, backups, conductor_leases, consoles, database_epoch, flavors, floating_ips, group_types, groups, hosts, images, keypairs, messages, server_migrations, network_changes, networks,
     observation, pools, ports, project_tags, qos_specs, quota, quota_locks, quotas, revisions, routers, security_groups, server_groups, servers, snapshots, token_owners, transfers, users,
     volume_types, volumes, workers,
 )

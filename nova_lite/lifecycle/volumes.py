@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state machines of volumes, snapshots and attachments as data; the words are Cinder's, as clients know them.
+"""The state machines of volumes, snapshots, backups and attachments as data; the words are Cinder's, as clients know them.
 
 Only db/volume assigns a `status`, and only by these rows.
 """
@@ -41,6 +41,15 @@ class SnapshotStatus(StrEnum):
     DELETING = "deleting"
     BACKING_UP = "backing-up"
     RESTORING = "restoring"
+    ERROR = "error"
+    ERROR_DELETING = "error_deleting"
+
+
+class BackupStatus(StrEnum):
+    CREATING = "creating"
+    AVAILABLE = "available"
+    RESTORING = "restoring"
+    DELETING = "deleting"
     ERROR = "error"
     ERROR_DELETING = "error_deleting"
 

@@ -23,7 +23,7 @@ BOUNDS = {
     "quotas": _OPERATORS, "revoked_tokens": "10,000 of a user: db/identity/token_owners.py", "role_assignments": _OPERATORS,
     "roles": _OPERATORS, "routers": "routers", "security_group_rules": "security_group_rules", "security_groups": "security_groups",
     "server_groups": "server_groups", "servers": "instances", "services": _OPERATORS, "subnets": "subnets", "user_quotas": _OPERATORS,
-    "users": _OPERATORS, "volume_attachments": "the disks of a server; of a volume one, with multiattach 100", "volume_backends": _OPERATORS, "volume_group_snapshots": "its snapshots count in quota_snapshots", "volume_group_types": _OPERATORS, "volume_groups": "quota_groups",
+    "users": _OPERATORS, "volume_attachments": "the disks of a server; of a volume one, with multiattach 100", "volume_backends": _OPERATORS, "volume_backups": "quota_backups", "volume_group_snapshots": "its snapshots count in quota_snapshots", "volume_group_types": _OPERATORS, "volume_groups": "quota_groups",
     "volume_messages": "the newest 1,000 of a project: db/volume/messages.py", "volume_pools": _OPERATORS,
     "volume_quota_classes": _OPERATORS, "volume_quotas": _OPERATORS, "volume_snapshots": "quota_snapshots",
     "volume_type_encryptions": _OPERATORS, "volume_type_projects": _OPERATORS, "volume_types": _OPERATORS, "volume_transfers": "one of a volume", "volumes": "quota_volumes",

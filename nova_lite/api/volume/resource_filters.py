@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from nova_lite import errors
 from nova_lite.api.volume import messages
 from nova_lite.api.volume.attachments import listing as attachments
+from nova_lite.api.volume.backups import listing as backups
 from nova_lite.api.volume.groups import group_snapshots, groups
 from nova_lite.api.volume.hosts import pools
 from nova_lite.api.volume.snapshots import listing as snapshots
@@ -19,11 +20,12 @@ from nova_lite.api.wsgi.rules import READER, Rule
 from nova_lite.api.wsgi.versions import parse
 
 _FILTERS: dict[str, Mapping[str, str]] = {
-    "attachment": attachments.FILTERS, "group": groups.FILTERS, "group_snapshot": group_snapshots.FILTERS,
+    "attachment": attachments.FILTERS, "backup": backups.FILTERS,
+    "group": groups.FILTERS, "group_snapshot": group_snapshots.FILTERS,
     "message": messages.FILTERS, "pool": pools.FILTERS, "snapshot": snapshots.FILTERS, "volume": volumes.FILTERS,
 }
 _PARTS_SINCE = parse("3.34")
-_PARTS = {"snapshot": ("name",), "volume": ("name",)}  # also by a part of the value: `name~`
+_PARTS = {"backup": ("name",), "snapshot": ("name",), "volume": ("name",)}  # also by a part of the value: `name~`
 
 
 @route("GET", "/resource_filters", policy=Rule("volume_extension:resource_filters", READER), since="3.33",

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from nova_lite import errors
 from nova_lite.db.base import Base
 from nova_lite.db.quotas import quota_locks
-from nova_lite.db.volume import groups
+from nova_lite.db.volume import backups, groups
 from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.volume_types import VolumeType
 from nova_lite.db.volume.volumes import Volume
@@ -70,6 +70,11 @@ def for_snapshot(conf: cfg.ConfigOpts, type_name: str | None, size_gb: int) -> d
     return {"snapshots": 1, **size, **_typed(type_name, snapshots=1, **size)}
 
 
+def for_backup(size_gb: int) -> dict[str, int]:
+    """What a new backup of a volume of this size needs."""
+    return {"backups": 1, "backup_gigabytes": size_gb}
+
+
 def for_retype(type_name: str, size_gb: int) -> dict[str, int]:
     """What a volume needs to become one of this type."""
     return _typed(type_name, volumes=1, gigabytes=size_gb)
@@ -108,6 +113,7 @@ def check(session: Session, conf: cfg.ConfigOpts, project_id: str, wanted: Mappi
 def usage(session: Session, conf: cfg.ConfigOpts, project_id: str) -> dict[str, int]:
     """What the project has, by quota; quotas of types that it has nothing of are left out. Three queries."""
     used: dict[str, int] = {**dict.fromkeys(NAMES, 0), "groups": groups.count(session, project_id)}
+    used["backups"], used["backup_gigabytes"] = backups.used(session, project_id)
     for name, table in (("volumes", Volume), ("snapshots", VolumeSnapshot)):
         for type_name, count, size_gb in session.execute(_BY_TYPE[name], {"project": project_id}):
             found = {name: count} | ({} if table is VolumeSnapshot and conf.no_snapshot_gb_quota else {"gigabytes": int(size_gb)})

@@ -17,6 +17,7 @@ from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.rules import ADMIN, PUBLIC
 from nova_lite.db.volume import messages
 from nova_lite.db.volume.attachments import Attachment
+from nova_lite.db.volume.backups import VolumeBackup
 from nova_lite.db.volume.groups import GroupSnapshot, VolumeGroup
 from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.transfers import VolumeTransfer
@@ -77,7 +78,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     mine = {value for name, value in values.items() if name.split()[-1] not in (
         "alias", "gone_id", "gone_domain", "region_id", "domain_id", "role_id", "service_id", "endpoint_id", "pattern", "hypervisor_id", "agent_id", "migration_id", "before", "key", "aggregate_id", "node_id", "host_name", "class_name", "share_id", "token",
         "pool_id", "volume_id", "snapshot_id", "specs_id", "encryption_id", "group_type_id")}
-    yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server", "alices-volume", "alices-snapshot", "alices-transfer", "alices-group-snapshot"})
+    yield Stage(cloud, alice, bob, values, mine | {"alices-meta", "alices-server", "alices-volume", "alices-snapshot", "alices-transfer", "alices-group-snapshot", "alices-backup"})
     cloud.close()
 
 
@@ -136,13 +137,15 @@ def _furnish(cloud: PasteCloud, alice: Who) -> dict[str, str]:
             Attachment(id=_ATTACHMENT, project_id=alice.project_id, volume_id=_VOLUME),
             VolumeTransfer(id=_TRANSFER, project_id=alice.project_id, user_id=alice.user_id, volume_id=_VOLUME, name="alices-transfer", salt="s",
                            key_hash="h"),
+            VolumeBackup(id=_BACKUP, project_id=alice.project_id, user_id=alice.user_id, volume_id=_VOLUME, name="alices-backup", size_gb=1,
+                         status="available"),
             VolumeGroup(id=_GROUP, project_id=alice.project_id, user_id=alice.user_id, name="alices-group", group_type_id=group_type,
                         volume_type_ids=[volume_type]),
             GroupSnapshot(id=_GROUP_SNAPSHOT, group_id=_GROUP, project_id=alice.project_id, user_id=alice.user_id, name="alices-group-snapshot",
                           group_type_id=group_type)])
     return shared | {
         "volume group_id": _GROUP, "group_snapshot_id": _GROUP_SNAPSHOT, "group_type_id": group_type,
-        "volume volume_id": _VOLUME, "volume snapshot_id": _SNAPSHOT, "attachment_id": _ATTACHMENT, "transfer_id": _TRANSFER,
+        "volume volume_id": _VOLUME, "volume snapshot_id": _SNAPSHOT, "attachment_id": _ATTACHMENT, "transfer_id": _TRANSFER, "backup_id": _BACKUP,
         "message_id": message_id, "volume alias": "os-hosts", "volume type_id": volume_type, "volume key": "multiattach", "specs_id": "66666666-6666-4666-8666-666666666666",
         "encryption_id": "66666666-6666-4666-8666-666666666666",
         "credential_id": credential, "router_id": router, "floating_ip_id": floating,
@@ -169,7 +172,7 @@ def _operators(cloud: PasteCloud) -> dict[str, str]:
     }
 
 
-_VOLUME, _SNAPSHOT, _ATTACHMENT, _TRANSFER, _GROUP, _GROUP_SNAPSHOT = (f"77777777-7777-4777-8777-77777777777{number}" for number in range(1, 7))
+_VOLUME, _SNAPSHOT, _ATTACHMENT, _TRANSFER, _GROUP, _GROUP_SNAPSHOT, _BACKUP = (f"77777777-7777-4777-8777-77777777777{number}" for number in range(1, 8))
 _PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEZ2CtG8TGSuSoIpVY3oPqg50vXnKy8OswhqH9n2u20P alice@cloud"
 
 
@@ -247,6 +250,9 @@ def _volume_body(stage: Stage, route: Route) -> Any:
         return {"accept": {"auth_key": "b"}}
     bodies = {
         **dict.fromkeys(("POST /os-volume-transfer", "POST /volume-transfers"), {"transfer": {"volume_id": _VOLUME}}),
+        "POST /backups": {"backup": {"volume_id": _VOLUME}},
+        "PUT /backups/{backup_id}": {"backup": {"name": "bobs"}},
+        "POST /backups/{backup_id}/restore": {"restore": {}},
         "POST /volumes": {"volume": {"size": 1, "source_volid": _VOLUME}},
         "PUT /volumes/{volume_id}": {"volume": {"name": "bobs"}},
         "POST /snapshots": {"snapshot": {"volume_id": _VOLUME}},
@@ -348,6 +354,7 @@ QUERIES = (
     "/volume/v3/volumes/summary?all_tenants=1", "/volume/v3/snapshots/detail?all_tenants=1", "/volume/v3/snapshots?volume_id={volume volume_id}",
     "/volume/v3/volumes?marker={volume volume_id}", "/volume/v3/snapshots?marker={volume snapshot_id}",
     "/volume/v3/volumes?group_id={volume group_id}",
+    "/volume/v3/backups/detail?all_tenants=1", "/volume/v3/backups?volume_id={volume volume_id}", "/volume/v3/os-volume-transfer/detail",
     "/volume/v3/types?is_public=None", "/volume/v3/types?is_public=false", "/volume/v3/limits?project_id={project_id}",
     "/network/v2.0/networks?project_id={project_id}", "/network/v2.0/networks?id={network_id}", "/network/v2.0/networks?marker={network_id}",
     "/network/v2.0/subnets?network_id={network_id}", "/network/v2.0/ports?device_id={server_id}", "/network/v2.0/ports?id={port_id}",

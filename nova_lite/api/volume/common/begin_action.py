@@ -6,7 +6,7 @@ from __future__ import annotations
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.db.compute import actions
 
-VOLUME, SNAPSHOT, ATTACHMENT = actions.VOLUME, actions.SNAPSHOT, actions.ATTACHMENT
+VOLUME, SNAPSHOT, ATTACHMENT, BACKUP = actions.VOLUME, actions.SNAPSHOT, actions.ATTACHMENT, "backup"
 
 
 def record(req: Request, resource_type: str, resource_id: str, name: str, inputs: Body | None = None) -> int:

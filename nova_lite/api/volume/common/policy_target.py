@@ -11,12 +11,15 @@ from sqlalchemy.orm import Session
 
 from nova_lite.context import Context
 from nova_lite.db.volume.attachments import Attachment
+from nova_lite.db.volume.backups import VolumeBackup
 from nova_lite.db.volume.snapshots import VolumeSnapshot
+from nova_lite.db.volume.transfers import VolumeTransfer
 from nova_lite.db.volume.volumes import Volume
 
 # Of an attachment no user is known: its project's.
 _OWNED: dict[str, tuple[Any, Any]] = {
     "volume_id": (Volume, Volume.user_id), "snapshot_id": (VolumeSnapshot, VolumeSnapshot.user_id),
+    "backup_id": (VolumeBackup, VolumeBackup.user_id), "transfer_id": (VolumeTransfer, VolumeTransfer.user_id),
     "attachment_id": (Attachment, sa.literal("")),
 }
 

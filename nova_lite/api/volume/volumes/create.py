@@ -15,9 +15,11 @@ from nova_lite.api.wsgi.rules import MEMBER, Rule
 from nova_lite.api.wsgi.validation import integer
 from nova_lite.db.base import new_id
 from nova_lite.db.hosts import host_lists
-from nova_lite.db.volume import groups, quota, volume_types, volumes
+from nova_lite.db.volume import backups, groups, quota, volume_types, volumes
+from nova_lite.db.volume.backups import VolumeBackup
 from nova_lite.db.volume.volume_types import VolumeType
 from nova_lite.db.volume.volumes import Volume
+from nova_lite.lifecycle.volumes import BackupStatus
 from nova_lite.rpc.volume import ContentSource
 
 _FROM_IMAGE = Rule("volume:create_from_image", MEMBER)
@@ -36,7 +38,15 @@ def create(req: Request, body: Body) -> Body:
     """
     params = body["volume"]
     _refuse_unsupported(params)
-    source = sources.of(req, params)
+    volume = make(req, params, sources.of(req, params))
+    return {"volume": views.made(req, volume)}
+
+
+def make(req: Request, params: Body, source: Source) -> Volume:
+    """Write the volume's row, and have a conductor make it.
+
+    :raises errors.NovaLiteError: as `create` refuses.
+    """
     if source.kind is ContentSource.IMAGE:
         req.policy.check(_FROM_IMAGE, req.ctxt)
     kind = _type(req, params, source)
@@ -44,8 +54,17 @@ def create(req: Request, body: Body) -> Body:
     zone = _zone(req, params, source)
     group_id = _group(req, params, kind)
     quota.check(req.db, req.conf, req.ctxt.project_id, quota.for_volume(kind.name, size_gb))
-    volume = add(req, params, source, kind, size_gb=size_gb, zone=zone, group_id=group_id)
-    return {"volume": views.made(req, volume)}
+    return add(req, params, source, kind, size_gb=size_gb, zone=zone, group_id=group_id)
+
+
+def begin_restore(req: Request, backup: VolumeBackup, volume: Volume) -> None:
+    """Have the backup's content brought into the volume, which is made first if it is in no pool.
+
+    :raises errors.WrongStatus: the backup is not available.
+    """
+    if not backups.set_status(req.db, backup, BackupStatus.RESTORING, among=(BackupStatus.AVAILABLE,)):
+        raise errors.WrongStatus(action="restore", what="Backup", id=backup.id, status=backup.status, allowed=str(BackupStatus.AVAILABLE))
+    begin_action.record(req, begin_action.BACKUP, backup.id, "restore_volume_backup", {"volume_id": volume.id})
 
 
 def _refuse_unsupported(params: Body) -> None:
@@ -75,6 +94,8 @@ def _type(req: Request, params: Body, source: Source) -> VolumeType:
     :raises errors.NotImplementedHere: it is encrypted.
     """
     name = params.get("volume_type") or source.type_id or source.type_name
+    if source.backup is not None and not params.get("volume_type") and name not in volume_types.by_ids(req.db, {str(name)}):
+        name = None  # deleted since the backup was made
     if name:
         kind = volume_types.get(req.db, name, project_id=req.ctxt.visible_project)
     else:
@@ -130,6 +151,9 @@ def add(  # the columns of a volume that its source does not say
         multiattach=kind.is_multiattach, metadata_items=params.get("metadata") or {}, image_metadata=source.image_metadata)
     req.db.add(volume)
     req.db.flush()
+    if source.backup is not None:
+        begin_restore(req, source.backup, volume)
+        return volume
     inputs = {"source": str(source.kind), "source_id": source.id or ""}
     begin_action.record(req, begin_action.VOLUME, volume.id, "create_volume", inputs)
     return volume

@@ -11,7 +11,8 @@ from nova_lite import errors
 from nova_lite.api.volume.common import find
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.db.image import images
-from nova_lite.db.volume import snapshots, volumes
+from nova_lite.db.volume import backups, snapshots, volumes
+from nova_lite.db.volume.backups import VolumeBackup
 from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.volumes import Volume
 from nova_lite.lifecycle.volumes import SnapshotStatus, VolumeStatus
@@ -24,7 +25,7 @@ _READABLE = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """`least_gb`: the least size of the volume; `default_gb`: its size if none is requested. `type_id`, `zone`: those of the source."""
+    """`backup`: what is restored into the volume once it is made. `least_gb`: the least size of the volume; `default_gb`: its size if none is requested. `type_id`, `zone`: those of the source."""
 
     kind: ContentSource = ContentSource.BLANK
     id: str | None = None
@@ -37,6 +38,7 @@ class Source:
     image_id: str | None = None
     image_metadata: dict[str, str] = dataclasses.field(default_factory=dict)
     is_encrypted: bool = False
+    backup: VolumeBackup | None = None
 
 
 def of(req: Request, params: Body) -> Source:
@@ -54,7 +56,7 @@ def of(req: Request, params: Body) -> Source:
     if params.get("source_volid"):
         return _of_volume(req, params["source_volid"])
     if params.get("backup_id"):
-        raise errors.NotFound(f"Backup {params['backup_id']} could not be found.")
+        return of_backup(backups.get_locked(req.db, params["backup_id"], project_id=req.ctxt.visible_project))
     return _of_image(req, str(image)) if image else Source()
 
 
@@ -73,6 +75,14 @@ def _of_volume(req: Request, volume_id: str) -> Source:
         raise errors.BadRequest(
             reason=f"Volume {volume.id} cannot be copied while its status is {volume.status}: it must be one of: {', '.join(_READABLE)}.")
     return _copy(ContentSource.VOLUME, volume, volume)
+
+
+def of_backup(backup: VolumeBackup) -> Source:
+    """A new volume for the backup's content, as the volume was that it is of."""
+    was = backup.of_volume
+    return Source(
+        id=backup.id, least_gb=backup.size_gb, default_gb=backup.size_gb, type_id=was.get("volume_type_id"), bootable=was.get("bootable") is True,
+        image_metadata=dict(was.get("image_metadata") or {}), is_encrypted=backup.encryption_key_id is not None, backup=backup)
 
 
 def _copy(kind: ContentSource, of_what: VolumeSnapshot | Volume, parent: Volume) -> Source:
