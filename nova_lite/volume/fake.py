@@ -67,7 +67,7 @@ class FakePool:
             capabilities={
                 "volume_backend_name": options.backend_name, "vendor_name": "Open Source", "driver_version": "1.0",
                 "multiattach": True, "QoS_support": True, "online_extend_support": True, "thin_provisioning_support": True,
-                "thick_provisioning_support": False, "live_snapshot": str(LiveSnapshot.STORAGE), "clone_cost": "none",
+                "thick_provisioning_support": False, "live_snapshot": str(LiveSnapshot.HYPERVISOR), "clone_cost": "none",
             }),)
 
     def names(self) -> frozenset[str]:
@@ -102,7 +102,7 @@ class FakePool:
         with self._guard:
             if snapshot.provider_name not in self._snapshots:
                 self._snapshots[snapshot.provider_name] = self._get(snapshot.volume.provider_name, "make a snapshot")
-        return LiveSnapshot.STORAGE
+        return LiveSnapshot.HYPERVISOR if is_in_use else LiveSnapshot.STORAGE
 
     def delete_snapshot(self, snapshot: Snapshot) -> None:
         with self._guard:

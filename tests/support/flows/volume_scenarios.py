@@ -136,12 +136,14 @@ def snapshot(cloud: OneProcess, snapshot_id: str) -> VolumeSnapshot | None:
 
 
 def create_snapshot(cloud: OneProcess) -> tuple[str, int]:
-    return _begin_snapshot(cloud, made(cloud))
+    """In use by a server's guest."""
+    return _begin_snapshot(cloud, attached(cloud)[2])
 
 
 def has_snapshot(cloud: OneProcess, snapshot_id: str) -> bool:
     row = snapshot(cloud, snapshot_id)
-    return row is not None and (row.status, row.progress, row.provider_name in names(cloud)) == ("available", 100, True)
+    return row is not None and (row.status, row.progress, row.provider_name in names(cloud), row.volume_id in cloud.driver.volumes.switched) == (
+        "available", 100, True, True)
 
 
 def has_no_snapshot(cloud: OneProcess, snapshot_id: str, _reason: str) -> bool:
