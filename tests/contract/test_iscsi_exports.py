@@ -313,6 +313,7 @@ def test_everything_ends_when_all_is_removed(subject: Subject, exports: TargetEx
     one = exported(subject)
     pid = pid_of(exports)
     exports.remove_all()
+    assert not exports.daemon._directory.exists()
     wait_until(lambda: not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes())
     with pytest.raises(commands.CommandFailed):
         one.log_in()

@@ -142,7 +142,7 @@ def remove_state(state: str) -> list[str]:
 
     A directory that a file system is mounted on stays, empty.
     """
-    for name in _DIRECTORIES:
+    for name in (*_DIRECTORIES, *(name for name in os.listdir(state) if name.startswith("volumes-"))):  # of each further backend
         shutil.rmtree(os.path.join(state, name), ignore_errors=True)
     for name in _FILES:
         with contextlib.suppress(FileNotFoundError):

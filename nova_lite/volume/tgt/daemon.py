@@ -80,6 +80,11 @@ class TargetDaemon:
         self._reap()
         self._pid_file.unlink(missing_ok=True)
 
+    def remove(self) -> None:
+        """End it, and leave nothing."""
+        self.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
     def trim_log(self) -> None:
         """Bound what tgtd says of each session."""
         with contextlib.suppress(FileNotFoundError):

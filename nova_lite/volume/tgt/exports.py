@@ -128,7 +128,7 @@ class TargetExports:
     def remove_all(self) -> None:
         """End tgtd too."""
         self.close()
-        self.daemon.stop()
+        self.daemon.remove()
 
     def check(self) -> None:
         """Start tgtd when it has ended, and make again what it lacks."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pwd
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,6 +156,25 @@ def test_no_other_user_reads_a_volume_or_lists_the_pool(qcow2: Subject) -> None:
     assert mode(root(qcow2) / "snapshots") == 0o700
     (base,) = root(qcow2).glob("base-*")
     assert (mode(base), len(base.name)) == (0o444, len("base-") + 32)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_user_who_owns_the_volume_as_qemu_does_reads_all_of_it() -> None:
+    with tempfile.TemporaryDirectory() as directory:  # not below pytest's, through which root alone passes
+        Path(directory).chmod(0o711)
+        with pool_of("directory-qcow2", Path(directory)) as subject:
+            volume = subject.created(BLANK)
+            subject.write(volume, "A")
+            subject.snapshotted(volume)
+            path, user = path_of(subject, volume), pwd.getpwnam("nobody")
+            os.chown(path, user.pw_uid, user.pw_gid)  # as libvirt does
+            guest = subprocess.run(
+                ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--",
+                 "qemu-io", "-f", "qcow2", "-c", "read -P 65 0 64k", "-c", "write -P 66 0 64k", str(path)],
+                capture_output=True, text=True, timeout=30)
+            os.chown(path, 0, 0)
+            assert "Pattern verification failed" not in guest.stdout
+            assert (guest.returncode, guest.stderr, subject.first(volume)) == (0, "", ord("B"))
 
 
 def test_a_snapshot_of_an_unwritten_volume_adds_no_layer(qcow2: Subject) -> None:
