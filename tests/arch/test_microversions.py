@@ -21,7 +21,6 @@ from nova_lite.api.wsgi.versions import Range, Version, parse
 
 # What changed nothing that a route could name, or only what is for a later issue.
 _MOVES = "decision 10: of live migrations and evacuations that succeed; refused here, at every version, as where there is one host"
-_BACKUPS = "of backups, which come later"
 _VERSION = re.compile(r"[23]\.\d+")
 ELSEWHERE = {
     "2.1": "the first",
@@ -38,16 +37,10 @@ ELSEWHERE = {
     "2.95": _MOVES,
     "2.103": "os-volumes_boot, an undocumented twin of servers, was never here",
     "3.6": "of consistency groups, which 3.13 superseded: their routes are 404 at every version",
-    "3.9": _BACKUPS,
     "3.15": "ETag and If-Match are honoured at every version",
     "3.17": "there are no clusters whose resources could be managed",
-    "3.18": _BACKUPS,
-    "3.37": _BACKUPS,
-    "3.43": _BACKUPS,
     "3.46": "a volume is made from an image without data at every version: where that was refused before, no client depends on it",
     "3.50": "the type decides at every version: the parameter multiattach is refused, as in Cinder",
-    "3.51": _BACKUPS,
-    "3.56": _BACKUPS,
     "3.67": "the service accepts paths with and without a project id at every version, as Cinder does",
     "3.68": "of os-reimage, which comes later",
     "3.70": "there are no encrypted volumes yet that could be transferred",

@@ -15,6 +15,7 @@ from nova_lite.api.wsgi.routing import Route
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.volume import messages, volume_types
 from nova_lite.db.volume.attachments import Attachment
+from nova_lite.db.volume.backups import VolumeBackup
 from nova_lite.db.volume.group_types import GroupType
 from nova_lite.db.volume.groups import GroupSnapshot, VolumeGroup
 from nova_lite.db.volume.qos_specs import QosSpecs
@@ -43,6 +44,7 @@ def _furnished(path: Path, number: int) -> VolumeApi:
                 Attachment(project_id=ADMIN, volume_id=made, server_id=str(uuid.uuid4()), status="attached"),
                 VolumeTransfer(volume_id=made, project_id=ADMIN, user_id="admin", salt="s", key_hash="h"),
                 VolumeGroup(id=group, project_id=ADMIN, user_id="admin", group_type_id=kind, volume_type_ids=[kind]),
+                VolumeBackup(project_id=ADMIN, user_id="admin", volume_id=made, size_gb=1, status="available"),
                 GroupSnapshot(group_id=group, project_id=ADMIN, user_id="admin", group_type_id=kind),
                 pool(f"h{count}@lvm#p"), worker(f"h{count}"))
         with api.database.writer() as session:
