@@ -41,26 +41,26 @@ def put(api: VolumeApi, command: str, user: str = "admin", **body: Any) -> Any:
 
 
 def status(api: VolumeApi, host: str = LVM) -> tuple[str, str | None]:
-    (one,) = [service for service in listed(api) if service["host"] == host]
+    (one,) = [service for service in listed(api) if service["host"] == host and service["binary"] != "cinder-backup"]
     return one["status"], one["disabled_reason"]
 
 
 def test_a_worker_is_a_service_for_each_of_its_backends(cloud: VolumeApi) -> None:
     assert [(one["host"], one["binary"], one["zone"], one["state"]) for one in listed(cloud)] == [
-        ("c1", "cinder-scheduler", "internal", "up"), ("h1@lvm", "cinder-volume", "nova", "up"), ("h1@nfs", "cinder-volume", "nova", "up"),
-        ("h2@lvm", "cinder-volume", "west", "down")]
+        ("c1", "cinder-scheduler", "internal", "up"), ("h1", "cinder-backup", "nova", "up"), ("h1@lvm", "cinder-volume", "nova", "up"),
+        ("h1@nfs", "cinder-volume", "nova", "up"), ("h2", "cinder-backup", "west", "down"), ("h2@lvm", "cinder-volume", "west", "down")]
 
 
 def test_a_backend_says_more_than_another_service(cloud: VolumeApi) -> None:
-    scheduler, backend = listed(cloud)[0], listed(cloud)[1]
+    scheduler, backend = listed(cloud)[0], listed(cloud)[2]
     assert backend["backend_state"] == "up"
     assert (backend["frozen"], backend["replication_status"], backend["active_backend_id"], backend["cluster"]) == (False, "disabled", None, None)
     assert "frozen" not in scheduler
-    assert {"cluster", "backend_state"}.isdisjoint(listed(cloud, version="3.6")[1])
+    assert {"cluster", "backend_state"}.isdisjoint(listed(cloud, version="3.6")[2])
 
 
 @pytest.mark.parametrize(("query", "hosts"), [
-    ("?binary=cinder-volume", ["h1@lvm", "h1@nfs", "h2@lvm"]), ("?host=h1", ["h1@lvm", "h1@nfs"]), ("?host=h1@nfs", ["h1@nfs"]),
+    ("?binary=cinder-volume", ["h1@lvm", "h1@nfs", "h2@lvm"]), ("?host=h1", ["h1", "h1@lvm", "h1@nfs"]), ("?host=h1@nfs", ["h1@nfs"]),
     ("?host=c1&binary=cinder-scheduler", ["c1"]), ("?host=none", []), ("?binary=nova-volume", [])])
 def test_services_are_found_by_host_and_binary(cloud: VolumeApi, query: str, hosts: list[str]) -> None:
     assert [one["host"] for one in listed(cloud, query)] == hosts
@@ -68,7 +68,7 @@ def test_services_are_found_by_host_and_binary(cloud: VolumeApi, query: str, hos
 
 def test_a_worker_that_has_reported_no_pool_is_listed_by_its_name(api: VolumeApi) -> None:
     api.add(worker("h9"))
-    assert [one["host"] for one in listed(api)] == ["h9"]
+    assert [one["host"] for one in listed(api, "?binary=cinder-volume")] == ["h9"]
     assert put(api, "disable", host="h9", binary="cinder-volume").status == 200
     assert status(api, "h9") == ("disabled", None)
 
@@ -93,7 +93,7 @@ def test_a_scheduler_is_disabled(cloud: VolumeApi) -> None:
 
 @pytest.mark.parametrize(("command", "body", "expected"), [
     ("enable", {"host": "h1@none", "binary": "cinder-volume"}, 404), ("enable", {"host": "h1", "binary": "cinder-volume"}, 404),
-    ("disable", {"host": LVM}, 400), ("disable", {"binary": "cinder-volume"}, 400), ("disable", {"host": LVM, "binary": "cinder-scheduler"}, 404),
+    ("disable", {"host": LVM}, 400), ("disable", {"host": "h1", "binary": "cinder-backup"}, 400), ("disable", {"binary": "cinder-volume"}, 400), ("disable", {"host": LVM, "binary": "cinder-scheduler"}, 404),
     ("disable-log-reason", {"host": LVM, "binary": "cinder-volume"}, 400),
     ("disable-log-reason", {"host": LVM, "binary": "cinder-volume", "disabled_reason": " "}, 400), ("force-down", {"host": LVM}, 404),
     ("freeze", {"host": "none"}, 400), ("thaw", {"host": "none"}, 400), ("freeze", {}, 400), ("freeze", {"cluster": "c"}, 400),
@@ -122,9 +122,10 @@ def test_a_closed_backend_gets_no_new_volumes(cloud: VolumeApi, command: str) ->
 def test_hosts_are_the_services(cloud: VolumeApi) -> None:
     hosts = cloud.get("/os-hosts", user="admin").body["hosts"]
     assert [(one["host_name"], one["service"], one["service-status"], one["service-state"]) for one in hosts] == [
-        ("c1", "cinder-scheduler", "available", "enabled"), ("h1@lvm", "cinder-volume", "available", "enabled"),
-        ("h1@nfs", "cinder-volume", "available", "enabled"), ("h2@lvm", "cinder-volume", "unavailable", "enabled")]
-    assert [one["host_name"] for one in cloud.get("/os-hosts?zone=west", user="admin").body["hosts"]] == ["h2@lvm"]
+        ("c1", "cinder-scheduler", "available", "enabled"), ("h1", "cinder-backup", "available", "enabled"),
+        ("h1@lvm", "cinder-volume", "available", "enabled"), ("h1@nfs", "cinder-volume", "available", "enabled"),
+        ("h2", "cinder-backup", "unavailable", "enabled"), ("h2@lvm", "cinder-volume", "unavailable", "enabled")]
+    assert [one["host_name"] for one in cloud.get("/os-hosts?zone=west", user="admin").body["hosts"]] == ["h2", "h2@lvm"]
 
 
 def test_a_host_says_what_projects_have_on_it(cloud: VolumeApi) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemons of block storage by the names that clients know from Cinder: a worker is one daemon for each of its backends."""
+"""The daemons of block storage by the names that clients know from Cinder: a worker is one for each of its backends, and one for backups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nova_lite.db.hosts.hosts import Service
 from nova_lite.db.volume import backends, pools
 from nova_lite.db.volume.backends import VolumeBackend
 
-VOLUME, SCHEDULER = "cinder-volume", "cinder-scheduler"
+VOLUME, SCHEDULER, BACKUP = "cinder-volume", "cinder-scheduler", "cinder-backup"
 _BINARIES = {hosts.VOLUME: VOLUME, "nova-scheduler": SCHEDULER}
 
 
@@ -60,6 +60,8 @@ def find(req: Request) -> list[Daemon]:
         is_up = hosts.is_alive(service, now=now, down_time_s=req.conf.service_down_time)
         names = [f"{service.agent}@{backend}" for backend in sorted(by_agent.get(service.agent, ()))] if binary == VOLUME else []
         found += [Daemon(binary, name, service, is_up, changed.get(name)) for name in names or [service.host]]
+        if binary == VOLUME:
+            found.append(Daemon(BACKUP, service.host, service, is_up))
     return sorted(found, key=lambda daemon: (daemon.host, daemon.binary))
 
 

@@ -67,13 +67,13 @@ def index(req: Request) -> Body:
 
 @route("PUT", "/os-services/enable", policy=_UPDATE, body={"3.0": SET}, response=closed(**_CHANGE, disabled_reason=STRING_OR_NULL))
 def enable(req: Request, body: Body) -> Body:
-    """Let a service have new volumes again. 200 with the change. 400: no binary is named. 404: no such service."""
+    """Let a service have new volumes again. 200 with the change. 400: no binary is named, or that of backups. 404: no such service."""
     return {**_set(req, body, is_disabled=False, reason=None), "disabled_reason": None}
 
 
 @route("PUT", "/os-services/disable", policy=_UPDATE, body={"3.0": SET}, response=closed(**_CHANGE))
 def disable(req: Request, body: Body) -> Body:
-    """Let a service have no new volumes. 200 with the change. 400: no binary is named. 404: no such service."""
+    """Let a service have no new volumes. 200 with the change. 400: no binary is named, or that of backups. 404: no such service."""
     return _set(req, body, is_disabled=True, reason=None)
 
 
@@ -82,7 +82,7 @@ def disable(req: Request, body: Body) -> Body:
 def disable_with_reason(req: Request, body: Body) -> Body:
     """Let a service have no new volumes, and say why.
 
-    200 with the change. 400: the reason or the binary is missing. 404: no such service.
+    200 with the change. 400: the reason or the binary is missing, or it is that of backups. 404: no such service.
     """
     reason = body["disabled_reason"].strip()
     return {**_set(req, body, is_disabled=True, reason=reason), "disabled_reason": reason}
@@ -93,6 +93,8 @@ def _set(req: Request, body: Body, *, is_disabled: bool, reason: str | None) -> 
     if not binary:
         raise errors.InvalidField(field="binary", reason="it is required: the service's, such as cinder-volume")
     daemon = daemons.get(req, host=body["host"], binary=binary)
+    if binary == daemons.BACKUP:
+        raise errors.BadRequest(reason="Backups are made by the worker of their volume: there is no service of their own to enable or disable")
     if "@" in daemon.host:
         backends.set_disabled(req.db, daemon.host, is_disabled=is_disabled, reason=reason)
     else:
