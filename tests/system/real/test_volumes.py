@@ -18,7 +18,10 @@ import pytest
 
 from nova_lite import errors
 from nova_lite.compute.virt.libvirt.storage import volume_check
+from nova_lite.context import Context
 from nova_lite.rpc.compute import Guest, Image
+from nova_lite.rpc.conductor import Outcome
+from nova_lite.rpc.order import Order
 from nova_lite.values.guest_disk import GuestDisk
 from tests.contract.test_volumes import ids, volume
 from tests.support import boot_sector
@@ -198,3 +201,18 @@ def test_a_volume_moves_to_another_target_under_its_guest(cloud: Cloud, target: 
         assert boot_sector.says(boots=2).encode() in stream.read(4096)
     with target.file(ids(disk)[0]).open("rb") as stream:
         assert boot_sector.says(boots=1).encode() in stream.read(4096)
+
+
+def test_a_server_gets_several_volumes_at_once_while_it_is_stopped(cloud: Cloud, small: Guest, target: IscsiTarget) -> None:  # noqa: F811
+    disks = [target.volume(name="/dev/vdb") for _ in range(4)]
+    orders = [Order(epoch=1, action=next(cloud.actions)) for _ in disks]
+    stop = Order(epoch=1, action=next(cloud.actions))
+    cloud.compute.stop(Context(), server_id=small.server_id, order=stop)
+    for order, disk in reversed(list(zip(orders, disks, strict=True))):
+        cloud.compute.attach_volume(Context(), server_id=small.server_id, order=order, disk=disk)
+    wanted = {*orders, stop}
+    assert soon(lambda: cloud.conductor.steps.keys() >= wanted, limit_s=100)
+    assert {cloud.conductor.steps[order].outcome for order in wanted} == {Outcome.DONE}
+    cloud.act("start", small.server_id)
+    described = cloud.libvirt.virsh("dumpxml", small.server_id) or ""
+    assert [ids(disk)[0] in described for disk in disks] == [True] * 4
