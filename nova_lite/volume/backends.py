@@ -132,7 +132,20 @@ class Backends:
         self.open()
         with self._guard:
             usable = [backend for name, backend in self._backends.items() if name not in self._troubles]
-        return tuple(_reported(backend, pool) for backend in usable for pool in backend.pool.pools())
+        return tuple(report for backend in usable for report in self._report(backend))
+
+    def _report(self, backend: Backend) -> list[PoolReport]:
+        """The backend's pools; none when it has become unusable: it is opened again later."""
+        try:
+            return [_reported(backend, pool) for pool in backend.pool.pools()]
+        except (errors.NovaLiteError, OSError) as error:
+            trouble = error.text if isinstance(error, errors.NovaLiteError) else str(error)
+            LOG.warning("backend %s cannot be used any more: %s", backend.name, trouble)
+            with self._guard:
+                self._troubles[backend.name] = trouble
+                backend.exports.close()
+                backend.pool.close()
+            return []
 
     def remove_all(self) -> None:
         """Close them, and end what outlives this process; volumes stay."""

@@ -83,12 +83,15 @@ class DirectoryPool:
         """`is_raw`: whatever the file system can, as what serves the volumes knows no other format."""
         self._options, self._timeout_s, self._is_raw = options, timeout_s, is_raw
         self.layout = Layout(options.directory)
+        self._mark = options.directory / "pool.json"
         self._lock = StateLock(options.directory)
         self._files: Files | None = None
 
     def open(self, *, volumes: Sequence[Volume], snapshots: Sequence[Snapshot]) -> None:
         if shutil.which("qemu-img") is None:
             raise self._failed("open the pool", "qemu-img is not installed")
+        if volumes and not self._mark.exists():
+            raise self._failed("open the pool", f"there is no {self._mark}, and volumes were made here: is its file system mounted?")
         with self._failing("open the pool"), contextlib.ExitStack() as undo:
             self.layout.root.mkdir(mode=0o711, parents=True, exist_ok=True)
             self._lock.take()
@@ -108,6 +111,8 @@ class DirectoryPool:
         self._lock.release()
 
     def pools(self) -> tuple[PoolReport, ...]:
+        if not self._mark.exists():
+            raise self._failed("report the pool", f"{self._mark} has gone: is its file system mounted?")
         options, disk = self._options, os.statvfs(self.layout.root)
         return (PoolReport(
             backend=options.name, pool=options.backend_name, total_gb=round(disk.f_blocks * disk.f_frsize / _GIB, 2),
@@ -213,13 +218,13 @@ class DirectoryPool:
 
         :raises errors.VolumeFailed: they are to be raw, and are not.
         """
-        path, clones = self.layout.root / "pool.json", can_clone(self.layout)
-        known = json.loads(path.read_text())["disk_format"] if path.exists() else None
+        clones = can_clone(self.layout)
+        known = json.loads(self._mark.read_text())["disk_format"] if self._mark.exists() else None
         disk_format = known or ("raw" if clones or self._is_raw else "qcow2")
         if self._is_raw and disk_format != "raw":
             raise self._failed("open the pool", f"the volumes in {self.layout.root} are {disk_format} files: choose another pool_path")
         if known is None:
-            files.replace(path, json.dumps({"disk_format": disk_format}))
+            files.replace(self._mark, json.dumps({"disk_format": disk_format}))
         if disk_format == "raw":
             return RawFiles(self.layout, timeout_s=self._timeout_s, clones=clones)
         return Qcow2Files(self.layout, timeout_s=self._timeout_s)

@@ -274,6 +274,21 @@ def test_a_volume_that_qemu_has_open_is_left_to_it(qcow2: Subject) -> None:
     assert qcow2.size_gb(volume) == 2
 
 
+def test_a_pool_whose_file_system_is_not_mounted_is_no_empty_one(qcow2: Subject) -> None:
+    volume = qcow2.created(BLANK)
+    mark, aside = root(qcow2) / "pool.json", root(qcow2).with_name("aside")
+    mark.rename(aside)
+    with pytest.raises(errors.VolumeFailed, match="is its file system mounted"):
+        qcow2.pool.pools()
+    qcow2.pool.close()
+    with pytest.raises(errors.VolumeFailed, match="is its file system mounted"):
+        qcow2.pool.open(volumes=[volume], snapshots=[])
+    assert not mark.exists()
+    aside.rename(mark)
+    qcow2.pool.open(volumes=[volume], snapshots=[])
+    assert qcow2.size_gb(volume) == 1
+
+
 def test_a_pool_is_one_workers(qcow2: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nova_lite.worker.state_lock.WAIT_S", 0.0)
     with pytest.raises(errors.StateInUse):

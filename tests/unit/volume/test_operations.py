@@ -240,6 +240,18 @@ def test_what_a_crash_left_half_made_is_removed_at_the_start(parts: Parts, tmp_p
     assert again.last.outcome is Outcome.DONE
 
 
+def test_a_backend_that_becomes_unusable_is_left_out_of_reports(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken_for_now:
+        broken_for_now.setattr(parts.pool, "pools", broken)
+        assert parts.backends.pools() == ()
+        parts.create(1)
+        assert "Input/output error" in parts.last.reason
+    assert [pool.backend for pool in parts.backends.pools()] == ["local"]
+
+
 def test_a_backend_that_cannot_be_used_is_left_out_and_tried_again(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(**_how: object) -> None:
         raise errors.VolumeFailed(host="node1", action="open the pool", reason="no such directory")
