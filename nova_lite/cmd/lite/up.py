@@ -56,7 +56,7 @@ def add_to(subcommands: Any) -> None:  # argparse keeps the type to itself
     parser.add_argument("--port", type=settings.argument(types.Port(min=1)), help="port of the API (default: 8774)")
     parser.add_argument(
         "--listen", type=settings.argument(types.HostAddress()), metavar="ADDRESS", help="address of the API and the console proxies (default: 127.0.0.1)")
-    parser.add_argument("--fake", action="store_true", help="simulated guests and networks: no root, no libvirt, ready in seconds")
+    parser.add_argument("--fake", action="store_true", help="simulated guests, networks and volumes: no root, no libvirt, ready in seconds")
     parser.add_argument(
         "--hosts", type=settings.argument(types.Integer(min=1)), default=1, metavar="N", help="with --fake: number of simulated hosts (default: 1)")
     parser.add_argument("--background", action="store_true",
@@ -94,6 +94,8 @@ def _overlay(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
         conf.set_override("driver", "fake", group="compute")
         conf.set_override("fake_hosts", arguments.hosts, group="compute")
         conf.set_override("driver", "fake", group="network")
+        for backend in conf.enabled_backends:
+            conf.set_override("volume_driver", "fake", group=backend)
     embed(conf)
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from nova_lite.cmd.lite import cloud_file, up
 from nova_lite.cmd.lite.main import parser
+from nova_lite.volume import backends
+from nova_lite.volume.fake import FakePool
 from tests.support.options import defaults
 
 
@@ -40,3 +42,10 @@ def test_links_name_the_address_of_the_api_unless_it_has_them_all(tmp_path: Path
     cloud_file.write(conf, "secret")
     assert conf.api.public_url == public_url
     assert (public_url or "http://192.0.2.9:8774") + "/identity/v3" in (tmp_path / "clouds.yaml").read_text()
+
+
+def test_a_simulated_cloud_keeps_no_volume_on_a_disk_whatever_nova_conf_says(tmp_path: Path) -> None:
+    file = tmp_path / "nova.conf"
+    file.write_text("[DEFAULT]\nenabled_backends = local,fast\n[backend_defaults]\nvolume_driver = directory\n[fast]\nvolume_driver = tgt\n")
+    conf = up.configure(parser().parse_args(["up", "--fake", "--config-file", str(file), "--state", str(tmp_path / "state")]))
+    assert [type(backend.pool) for backend in backends.make(conf)] == [FakePool, FakePool]
