@@ -18,14 +18,19 @@ from nova_lite.values.guest_disk import DiskSource, GuestDisk, VolumeConnection
 def volume(session: Session, row: volumes.Volume, *, size_gb: int | None = None) -> rpc.Volume:
     """The volume for the worker of its pool; `size_gb`: that it is to have, in place of its own."""
     return rpc.Volume(
-        volume_id=row.id, project_id=row.project_id, backend=row.backend, pool=row.pool, size_gb=size_gb or row.size_gb,
+        volume_id=volumes.name_id(row), project_id=row.project_id, backend=row.backend, pool=row.pool, size_gb=size_gb or row.size_gb,
         provider_name=row.provider_name, extra_specs=extra_specs(session, row))
 
 
 def extra_specs(session: Session, row: volumes.Volume) -> dict[str, str]:
     """Those of the volume's type."""
-    found = volume_types.by_ids(session, {row.volume_type_id}) if row.volume_type_id else {}
-    return dict(found[row.volume_type_id].extra_specs) if row.volume_type_id in found else {}
+    return specs_of(session, row.volume_type_id) if row.volume_type_id else {}
+
+
+def specs_of(session: Session, type_id: str) -> dict[str, str]:
+    """The extra specs of a type; none of one that is gone."""
+    found = volume_types.by_ids(session, {type_id}).get(type_id)
+    return dict(found.extra_specs) if found is not None else {}
 
 
 def snapshot(session: Session, row: snapshots.VolumeSnapshot, of: volumes.Volume) -> rpc.Snapshot:

@@ -42,13 +42,18 @@ class Volume:
 
 @payload(version=1)
 class Content:
-    """What a new volume is made from: `id` of the snapshot, or the volume (of `size_gb`), whose files are named `provider_name`; or the `image`."""
+    """What a new volume is made from: `id` of the snapshot, or the volume (of `size_gb`), whose files are named `provider_name`; or the `image`.
+
+    `backend`, `pool`: of a volume that is not in the new one's, but of the same worker; empty: it is in the same.
+    """
 
     source: ContentSource = ContentSource.BLANK
     id: str = ""
     provider_name: str = ""
     size_gb: int = 0
     image: Image | None = None
+    backend: str = ""
+    pool: str = ""
 
 
 @payload(version=1)

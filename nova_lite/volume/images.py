@@ -42,7 +42,7 @@ class Images:
 
     @contextlib.contextmanager
     def fetched(self, image: Image, *, max_bytes: int, check: Check) -> Iterator[ImageFile]:
-        with self.copying(check=check), self._directory_for_one() as directory:
+        with self.copying(check=check), self.directory_for_one() as directory:
             try:
                 fetched = self._fetch(image, directory / "image", max_bytes=max_bytes, check=check)
             except (DownloadFailed, image_format.BadImage, commands.CommandFailed) as error:
@@ -73,7 +73,7 @@ class Images:
             self._copies.release()
 
     @contextlib.contextmanager
-    def _directory_for_one(self) -> Iterator[Path]:
+    def directory_for_one(self) -> Iterator[Path]:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="image-", dir=self._directory) as directory:
             yield Path(directory)

@@ -17,6 +17,7 @@ from nova_lite.conductor.workflows import (
     soft_delete,
     unshelve,
     volume_attachments,
+    volume_moves,
     volume_snapshots,
     volumes,
 )
@@ -39,6 +40,7 @@ WORKFLOWS: dict[str, Workflow[Any]] = {
     "detach_volume": volume_attachments.DETACH,
     "export_attachment": volume_attachments.EXPORT,
     "extend_volume": volumes.EXTEND,
+    "migrate_volume": volume_moves.MIGRATE,
     "pause": power.PAUSE,
     "reboot_hard": power.REBOOT_HARD,
     "reboot_soft": power.REBOOT_SOFT,
@@ -47,6 +49,7 @@ WORKFLOWS: dict[str, Workflow[Any]] = {
     "resize": resize.RESIZE,
     "restore": soft_delete.RESTORE,
     "resume": power.RESUME,
+    "retype_volume": volume_moves.RETYPE,
     "revert_resize": resize.REVERT,
     "revert_volume": volumes.REVERT,
     "shelve": shelve.SHELVE,

@@ -70,9 +70,17 @@ class Volume(Timestamps, Base):
         return "" if self.host is None else self.host.partition("#")[2]
 
 
+_PREFIX = "volume-"
+
+
 def provider_name(volume_id: str) -> str:
     """The name of a new volume in its pool, by Cinder's default template."""
-    return f"volume-{volume_id}"
+    return f"{_PREFIX}{volume_id}"
+
+
+def name_id(volume: Volume) -> str:
+    """The id by which the pool's worker knows the volume: another one's, its copy's, once it has moved."""
+    return volume.provider_name.removeprefix(_PREFIX) if volume.provider_name.startswith(_PREFIX) else volume.id
 
 
 def get(session: Session, volume_id: str, *, project_id: str | None = None) -> Volume:
@@ -134,6 +142,13 @@ def begin_migration(session: Session, volume: Volume, *, is_locked: bool) -> Non
     if volume.status not in allowed:
         raise errors.WrongStatus(action="migrate", what="Volume", id=volume.id, status=volume.status, allowed=", ".join(allowed))
     raise errors.BadRequest(reason=f"Volume {volume.id} is already part of an active migration.")
+
+
+def end_migration(session: Session, volume_id: str, *, status: str) -> None:
+    """The move has ended, with this migration_status; a volume that showed maintenance shows what it did before."""
+    at_rest = sa.case((Volume.status == str(VolumeStatus.MAINTENANCE), _before()), else_=Volume.status)
+    session.execute(sa.update(Volume).where(Volume.id == volume_id).values(
+        migration_status=status, status=at_rest, previous_status=None, updated_at=utcnow()).execution_options(synchronize_session=False))
 
 
 def finish(session: Session, volume_id: str, action: str, **values: Any) -> bool:  # columns

@@ -8,7 +8,8 @@ from nova_lite.context import Context
 from nova_lite.rpc.order import Order
 from nova_lite.rpc.volume import Content, ContentSource, Snapshot, Volume
 from nova_lite.runtime.failpoints import fail
-from nova_lite.volume.driver import ImageSource
+from nova_lite.volume.images import Images
+from nova_lite.volume.operations import other_backend
 from nova_lite.volume.records import Kind, Phase
 from nova_lite.volume.worker import Operation, Step, Worker
 
@@ -16,20 +17,23 @@ from nova_lite.volume.worker import Operation, Step, Worker
 class Volumes:
     """RPC endpoint."""
 
-    def __init__(self, worker: Worker, *, images: ImageSource) -> None:
+    def __init__(self, worker: Worker, *, images: Images) -> None:
         self._worker, self._images = worker, images
 
     def create_volume(self, ctxt: Context, *, volume: Volume, order: Order, content: Content) -> None:
-        source = [content.id] if content.source is ContentSource.VOLUME else []
+        locked = [content.id] if content.source is ContentSource.VOLUME else []
 
         def work(operation: Operation) -> None:
             self._check(operation, volume, content)
             fail("volume.create.record")
             pool = operation.backend.pool
             with operation.making(lambda: pool.delete(volume)):
-                size = pool.create(
-                    volume, content, is_in_use=bool(self._worker.records.exports_of(content.id)), images=self._images,
-                    check=operation.check)
+                is_in_use = bool(self._worker.records.exports_of(content.id))
+                if content.backend in ("", volume.backend):
+                    size = pool.create(volume, content, is_in_use=is_in_use, images=self._images, check=operation.check)
+                else:
+                    source = other_backend.OtherBackend(self._images, self._worker.backends.get(content.backend, action=operation.name), content)
+                    size = pool.create(volume, other_backend.AS_IMAGE, is_in_use=False, images=source, check=operation.check)
                 fail("volume.create.made")
                 operation.check()
             if operation.record is not None and size is None:  # it was made before
@@ -37,7 +41,7 @@ class Volumes:
             elif size is not None:
                 operation.result["virtual_size"] = size
 
-        self._worker.run(ctxt, Step(volume, order, "create_volume", also_locks=source), work)
+        self._worker.run(ctxt, Step(volume, order, "create_volume", also_locks=locked), work)
 
     def delete_volume(self, ctxt: Context, *, volume: Volume, order: Order, snapshots: tuple[Snapshot, ...]) -> None:
         def work(operation: Operation) -> None:

@@ -164,6 +164,11 @@ class OneProcess:
         self.change_report: Callable[[StepReport], StepReport] = lambda report: report
         self._start()
 
+    def add_backend(self, name: str) -> None:
+        """The volume worker has one more, of simulated volumes."""
+        storage.add_backend(self.volume_worker, name)
+        self.report_services()
+
     def report_services(self) -> None:
         """The heartbeats of the workers."""
         self.heartbeats.report(CTXT, status=ServiceReport(binary="nova-compute", agent="node", inventories=self.driver.host.inventory()))

@@ -156,6 +156,8 @@ SCENARIOS: dict[str, Scenario] = {
     "extend_volume": Scenario(volume_scenarios.extend, volume_scenarios.is_extended, volume_scenarios.is_not_extended),
     "revert_volume": Scenario(volume_scenarios.revert, volume_scenarios.is_reverted, volume_scenarios.is_not_reverted),
     "upload_volume": Scenario(volume_scenarios.upload, volume_scenarios.is_uploaded, volume_scenarios.is_not_uploaded),
+    "retype_volume": Scenario(volume_scenarios.retype, volume_scenarios.is_retyped, volume_scenarios.is_not_moved),
+    "migrate_volume": Scenario(volume_scenarios.migrate, volume_scenarios.is_moved, volume_scenarios.is_not_moved),
     "create_snapshot": Scenario(
         volume_scenarios.create_snapshot, volume_scenarios.has_snapshot, volume_scenarios.has_no_snapshot),
     "delete_snapshot": Scenario(

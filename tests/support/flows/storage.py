@@ -10,6 +10,8 @@ from oslo_config import cfg
 
 from nova_lite.rpc.volume import VolumeRpc
 from nova_lite.volume import backends
+from nova_lite.volume.driver import Backend
+from nova_lite.volume.fake import FakeExports, FakePool
 from nova_lite.volume.images import Images
 from nova_lite.volume.operations.exports import Exports
 from nova_lite.volume.operations.inventory import Inventory
@@ -36,3 +38,21 @@ def make(conf: cfg.ConfigOpts, reports: Any, *, upload: Upload) -> tuple[Worker,
     worker = Worker(name=conf.host, backends=opened, records=records, reports=StepReports(reports, kind="volume", host=conf.host))
     return worker, Together(Exports(worker), Inventory(worker), Snapshots(worker), Volumes(worker, images=images),
                             Uploads(worker, images=images, upload=upload, timeout_s=1))
+
+
+class _Options:
+    """Of a backend that is not in nova.conf."""
+
+    reserved_percentage, max_over_subscription_ratio = 0, 20.0
+
+    def __init__(self, name: str, host: str) -> None:
+        self.name = self.backend_name = name
+        self.host = host
+
+
+def add_backend(worker: Worker, name: str) -> None:
+    """The worker has one more, of simulated volumes."""
+    pool = FakePool(_Options(name, worker.name))
+    worker.backends._backends[name] = Backend(name, pool, FakeExports(pool), keeps_volumes=False)
+    worker.backends._troubles[name] = "it was not opened yet"
+    worker.backends.open()

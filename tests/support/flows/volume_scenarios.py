@@ -11,10 +11,11 @@ from nova_lite.db.base import new_id
 from nova_lite.db.compute import actions, servers
 from nova_lite.db.image import images
 from nova_lite.db.image.images import Image
-from nova_lite.db.volume import attachments, snapshots, volumes
+from nova_lite.db.volume import attachments, snapshots, volume_types, volumes
 from nova_lite.db.volume.attachments import Attachment
 from nova_lite.db.volume.pools import Pool
 from nova_lite.db.volume.snapshots import VolumeSnapshot
+from nova_lite.db.volume.volume_types import VolumeType
 from nova_lite.db.volume.volumes import Volume
 from nova_lite.lifecycle.volumes import AttachmentStatus, SnapshotStatus
 from tests.support.flows.one_process import CTXT, OneProcess
@@ -212,6 +213,57 @@ def is_uploaded(cloud: OneProcess, volume_id: str) -> bool:
 
 def is_not_uploaded(cloud: OneProcess, volume_id: str, _reason: str) -> bool:
     return volume(cloud, volume_id).status == "available" and _images_of_volumes(cloud) == ["deleted"]
+
+
+def _two_pools(cloud: OneProcess) -> None:
+    """A second backend of the worker, of another name."""
+    cloud.add_backend("other")
+
+
+def retype(cloud: OneProcess) -> tuple[str, int]:
+    """To a type of the other backend."""
+    volume_id = made(cloud)
+    _two_pools(cloud)
+    with cloud.database.writer() as session:
+        kind = volume_types.add(session, VolumeType(name="elsewhere", extra_specs={"volume_backend_name": "other"}))
+        type_id = kind.id
+    return volume_id, _begin_on(cloud, volume_id, "retype_volume", volume_type_id=type_id, may_migrate=True)
+
+
+def is_retyped(cloud: OneProcess, volume_id: str) -> bool:
+    row = volume(cloud, volume_id)
+    with cloud.database.reader() as session:
+        kind = volume_types.by_ids(session, {row.volume_type_id or ""}).get(row.volume_type_id or "")
+    return kind is not None and kind.name == "elsewhere" and is_moved(cloud, volume_id)
+
+
+def migrate(cloud: OneProcess) -> tuple[str, int]:
+    volume_id = made(cloud)
+    _two_pools(cloud)
+    with cloud.database.writer() as session:
+        volumes.begin_migration(session, volumes.get(session, volume_id), is_locked=True)
+    return volume_id, begin(cloud, (actions.VOLUME, volume_id), "migrate_volume", host="node@other#other")
+
+
+def _places(cloud: OneProcess) -> tuple[list[str], list[str], list[tuple[str, int]], int]:
+    """What is in each pool, what is claimed of them, and how many volumes there are."""
+    with cloud.database.reader() as session:
+        claims = [(pool.name, pool.claimed_gb) for pool in session.query(Pool).order_by(Pool.name)]
+        count = session.query(Volume).count()
+    there = [sorted(cloud.volume_worker.backends.get(name, action="look").pool.names()) for name in ("local", "other")]
+    return there[0], there[1], claims, count
+
+
+def is_moved(cloud: OneProcess, volume_id: str) -> bool:
+    row = volume(cloud, volume_id)
+    return ((row.status, row.migration_status, row.host) == ("available", "success", "node@other#other")
+            and _places(cloud) == ([], [row.provider_name], [(POOL, 0), ("node@other#other", _SIZE_GB)], 1))
+
+
+def is_not_moved(cloud: OneProcess, volume_id: str, _reason: str) -> bool:
+    row = volume(cloud, volume_id)
+    return ((row.status, row.migration_status in (None, "error"), row.host) == ("available", True, POOL)
+            and _places(cloud) == ([row.provider_name], [], [(POOL, _SIZE_GB), ("node@other#other", 0)], 1))
 
 
 # Attachments
