@@ -146,6 +146,30 @@ def test_a_copy_that_is_given_up_leaves_the_guest_its_volume(subject: Subject, t
     assert attached(subject, guest) == {ids(disk)[0]}
 
 
+@pytest.mark.parametrize("bus", ["virtio", "scsi", "usb", "sata", "ide"])
+def test_a_guest_starts_with_volumes_on_each_bus(subject: Subject, tmp_path: Path, bus: str) -> None:  # noqa: F811
+    disks = [volume(tmp_path, bus=bus, name=f"/dev/sd{letter}") for letter in "cb"]
+    guest = with_disk(with_disk(subject.guest(), disks[0]), disks[1])
+    subject.prepare(guest)
+    subject.driver.power.start(guest)
+    assert attached(subject, guest) == {ids(disk)[0] for disk in disks}
+
+
+@pytest.mark.parametrize("bus", ["virtio", "scsi"])
+def test_a_running_guest_that_has_the_bus_gets_many_volumes_on_it(subject: Subject, tmp_path: Path, bus: str) -> None:  # noqa: F811
+    plain = subject.guest()
+    guest = dataclasses.replace(plain, image=dataclasses.replace(plain.image, properties={"hw_disk_bus": bus}))
+    subject.prepare(guest)
+    subject.driver.power.start(guest)
+    disks = [volume(tmp_path) for _ in range(9)]
+    for disk in disks:
+        subject.driver.volumes.attach(guest, disk)
+        guest = with_disk(guest, disk)
+    assert attached(subject, guest) == {ids(disk)[0] for disk in disks}
+    subject.driver.power.reboot_hard(guest)
+    assert attached(subject, guest) == {ids(disk)[0] for disk in disks}
+
+
 def test_two_guests_share_a_volume_that_allows_it(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
     disk = volume(tmp_path)
     assert disk.volume is not None
