@@ -170,6 +170,16 @@ def test_a_running_guest_that_has_the_bus_gets_many_volumes_on_it(subject: Subje
     assert attached(subject, guest) == {ids(disk)[0] for disk in disks}
 
 
+def test_a_guest_without_a_scsi_controller_gets_the_one_of_its_next_start(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
+    guest, disk = subject.started(), volume(tmp_path, bus="scsi")
+    subject.driver.volumes.attach(guest, disk)
+    assert attached(subject, guest) == {ids(disk)[0]}
+    if isinstance(subject.driver, LibvirtDriver):
+        place = subject.driver.guests.placement(guest).disks[ids(disk)[0]]
+        described = subject.driver.domains.run("read", lambda conn: conn.lookupByUUIDString(guest.server_id).XMLDesc())
+        assert (place.bus, place.address, "lsilogic" in described) == ("scsi", "0:0:0:0", False)
+
+
 def test_two_guests_share_a_volume_that_allows_it(subject: Subject, tmp_path: Path) -> None:  # noqa: F811
     disk = volume(tmp_path)
     assert disk.volume is not None

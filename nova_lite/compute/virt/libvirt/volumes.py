@@ -20,6 +20,7 @@ from nova_lite.compute.virt.libvirt.storage.volume_check import VolumeCheck
 from nova_lite.compute.virt.libvirt.storage.volume_copies import VolumeCopies
 from nova_lite.compute.virt.libvirt.unplug import CONFIG, LIVE, Find, Unplug, describe
 from nova_lite.compute.virt.libvirt.xml import disk_devices
+from nova_lite.compute.virt.libvirt.xml.devices import scsi_controller_xml
 from nova_lite.compute.virt.libvirt.xml.domain import hardware_of
 from nova_lite.rpc.compute import Guest
 from nova_lite.values.guest_disk import GuestDisk, VolumeConnection
@@ -150,6 +151,9 @@ class LibvirtVolumes:
         element = disk_devices.one(disk_list.volume_disk(wanted, volume, host=self._env.host), hardware_of(guest), taken=taken)
         for flag in states:
             if found[flag] is None:
+                if _bus(element) == "scsi" and described[flag].find("devices/controller[@type='scsi']") is None:
+                    # libvirt would add one of a model that guests of today have no driver for.
+                    domain.attachDeviceFlags(scsi_controller_xml(hardware_of(guest)), flag)
                 domain.attachDeviceFlags(ET.tostring(element, encoding="unicode"), flag)
 
 
@@ -181,6 +185,11 @@ def _volume(disk: GuestDisk) -> VolumeConnection:
 def _of_volume(volume: VolumeConnection) -> Find:
     return lambda domain: next(
         (disk for disk in domain.iterfind("devices/disk") if disk.findtext("serial") == volume.volume_id), None)
+
+
+def _bus(disk: ET.Element) -> str:
+    target = disk.find("target")
+    return target.get("bus", "") if target is not None else ""
 
 
 def _name(disk: ET.Element) -> str:

@@ -58,11 +58,20 @@ def _controllers(devices: ET.Element, hardware: Hardware, machine: str, disk_bus
     # A USB tablet costs a guest without KVM seven seconds of its boot (measured, QEMU 7.2).
     ET.SubElement(devices, "controller", type="usb", model="qemu-xhci" if needs_usb else "none")
     if "scsi" in buses:
-        ET.SubElement(devices, "controller", type="scsi", index="0", model=hardware.scsi_model or "virtio-scsi")
+        _scsi_controller(devices, hardware)
     if "q35" in machine:
         ET.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
         for _ in range(_ROOT_PORTS):
             ET.SubElement(devices, "controller", type="pci", model="pcie-root-port")
+
+
+def scsi_controller_xml(hardware: Hardware) -> str:
+    """The controller of a guest's SCSI disks, for one that was started without."""
+    return ET.tostring(_scsi_controller(ET.Element("devices"), hardware), encoding="unicode")
+
+
+def _scsi_controller(devices: ET.Element, hardware: Hardware) -> ET.Element:
+    return ET.SubElement(devices, "controller", type="scsi", index="0", model=hardware.scsi_model or "virtio-scsi")
 
 
 def _input(devices: ET.Element, hardware: Hardware) -> None:
