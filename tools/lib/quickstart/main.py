@@ -29,7 +29,7 @@ from tools.lib.quickstart.setup import (
 _RESUME = "NOVA_LITE_QUICKSTART"
 _EPILOG = """\
 Installs what is missing, starts libvirt unless it answers, starts the whole cloud in one process, makes a small guest
-image, boots a server through the public API and logs in to it. Run again, it changes nothing that is right.
+image, boots a server through the public API, logs in to it, and has it write to a volume. Run again, it changes nothing that is right.
 tools/down stops the cloud, tools/down --purge removes it. nova-lite doctor shows the checks at any time.
 
 Exit status: 0 all is up and the login worked; 1 a step failed, and said why and what to do; 2 wrong arguments.
@@ -129,6 +129,7 @@ def _boot(setup: Setup, screen: Screen) -> None:
 def _boot_first(setup: Setup, screen: Screen) -> None:
     from tools.lib.quickstart.resources import Resources, connect
     from tools.lib.quickstart.server import FirstServer
+    from tools.lib.quickstart.volume import FirstVolume
 
     with screen.step("log in") as step:
         cloud = connect(setup.clouds_file, CLOUD)
@@ -151,6 +152,13 @@ def _boot_first(setup: Setup, screen: Screen) -> None:
         first.wait_ssh(step, server)
     with screen.step("ssh") as step:
         first.log_in(step, server)
+    its = FirstVolume(cloud, ssh=first.ssh(server))
+    with screen.step("volume") as step:
+        volume = its.attach(step, server)
+    with screen.step("write") as step:
+        its.write(step, volume)
+    with screen.step("detach") as step:
+        its.detach(step, server, volume)
     screen.summary()
     _how_to_go_on(setup, first.ssh(server))
 
