@@ -199,9 +199,11 @@ def test_there_are_no_clusters_and_nothing_to_clean_up(cloud: VolumeApi) -> None
 
 
 def test_log_levels_of_the_api_are_shown_and_set(cloud: VolumeApi, request: pytest.FixtureRequest) -> None:
-    logger = logging.getLogger("nova_lite.tests.levels")
+    logger, other = logging.getLogger("nova_lite.tests.levels"), logging.getLogger("nova_lite.testing")
     request.addfinalizer(lambda: logger.setLevel(logging.NOTSET))
-    assert put(cloud, "set-log", prefix=logger.name, level="ERROR").status == 202
+    request.addfinalizer(lambda: other.setLevel(logging.NOTSET))
+    assert put(cloud, "set-log", prefix="nova_lite.tests.", level="ERROR").status == 202
+    assert (logger.level, other.level) == (logging.ERROR, logging.NOTSET)
     shown = put(cloud, "get-log", binary="*", prefix="nova_lite.tests.levels").body["log_levels"]
     assert shown == [{"binary": "cinder-api", "host": cloud.conf.host, "levels": {"nova_lite.tests.levels": "ERROR"}}]
     assert put(cloud, "set-log", prefix=logger.name, level="debug").status == 202

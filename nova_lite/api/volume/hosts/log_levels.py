@@ -25,15 +25,17 @@ GET = schemas.closed({**_WHICH, "level": _TEXT})
 
 @route("PUT", "/os-services/set-log", policy=_RULE, since="3.32", status=202, body={"3.32": SET})
 def set_log(req: Request, body: Body) -> None:
-    """Set the level of the loggers of a prefix, of this process of nova-api.
+    """Set the level of each logger whose name begins with a prefix, of this process of nova-api; without one, of all.
 
     202 with no body. 400: a wrong level, or another binary or server: those of other daemons are options of their nova.conf.
     """
     _check_here(req, body)
     prefix = body.get("prefix") or ""
-    if prefix not in ("", *_loggers(prefix)):
+    names = _loggers(prefix)
+    if not names:
         raise errors.BadRequest(reason=f"No logger has the prefix {prefix[:64]!r}")
-    logging.getLogger(prefix or None).setLevel(LEVELS[body["level"].upper()])
+    for name in (*names, *([] if prefix else [None])):  # None: the root
+        logging.getLogger(name).setLevel(LEVELS[body["level"].upper()])
 
 
 @route("PUT", "/os-services/get-log", policy=_RULE, since="3.32", body={"3.32": GET},
