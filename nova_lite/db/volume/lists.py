@@ -97,4 +97,4 @@ def sortable(column: Any) -> Any:  # SQLAlchemy's columns
     return sa.func.coalesce(column, "" if kind is str else _EARLIEST if kind is datetime.datetime else 0)
 
 
-_EARLIEST = datetime.datetime(1, 1, 1)  # noqa: DTZ001 - as rows, without a zone
+_EARLIEST = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - as rows, without a zone; MariaDB knows no year before 1000
