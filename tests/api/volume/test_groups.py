@@ -111,8 +111,8 @@ def test_a_group_is_created_shown_changed_and_deleted(api: VolumeApi) -> None:
     group_id = add_group(api, name="g", description="d")
     shown = show(api, group_id)
     default = api.get("/types/default").body["volume_type"]["id"]
-    assert {name: shown[name] for name in ("name", "status", "volume_types", "volumes", "project_id", "group_snapshot_id")} == {
-        "name": "g", "status": "available", "volume_types": [default], "volumes": [], "project_id": PROJECTS["alice"], "group_snapshot_id": None}
+    assert {name: shown[name] for name in ("name", "status", "volume_types", "volumes", "project_id", "group_snapshot_id", "availability_zone")} == {
+        "availability_zone": "nova", "name": "g", "status": "available", "volume_types": [default], "volumes": [], "project_id": PROJECTS["alice"], "group_snapshot_id": None}
     assert api.get("/groups").body["groups"] == [{"id": group_id, "name": "g"}]
     assert api.put(f"/groups/{group_id}", {"group": {"name": "h"}}).status == 202
     assert api.get("/groups/detail?name=h").body["groups"][0]["description"] == "d"

@@ -48,7 +48,7 @@ def create(req: Request, body: Body) -> Body:
         raise errors.BadRequest(reason=f"Invalid input received: Availability zone '{zone}' is invalid.")
     types = [volume_types.get(req.db, name, project_id=req.ctxt.visible_project).id for name in params["volume_types"]]
     quota.check(req.db, req.conf, req.ctxt.project_id, {"groups": 1})
-    group = _group(req, params, kind.id, list(dict.fromkeys(types)), zone=zone or None)
+    group = _group(req, params, kind.id, list(dict.fromkeys(types)), zone=zone or req.conf.compute.availability_zone)
     return {"group": view(views.BRIEF, Shown(group, groups.AVAILABLE), req)}
 
 

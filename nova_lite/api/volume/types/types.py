@@ -36,6 +36,7 @@ _FIELDS = (
 _ACCESS = Field("os-volume-type-access:is_public", lambda found: found.is_public, BOOLEAN)
 _BY_RULE = (Property("extra_specs", STRINGS, is_optional=True), Property("qos_specs_id", STRING_OR_NULL, is_optional=True))
 _TYPE = closed(volume_type=(*_FIELDS, _ACCESS, *_BY_RULE))
+_MADE = closed(volume_type=(*_FIELDS, _ACCESS, _BY_RULE[0]))
 _UPDATED = closed(volume_type=(*_FIELDS, _BY_RULE[0]))
 _LIST = paging.plain_page_of("volume_types", (*_FIELDS, _ACCESS, *_BY_RULE), links="volume_type_links")
 
@@ -112,14 +113,14 @@ def show(req: Request, type_id: str) -> Body:
     return {"volume_type": _document(req, volume_types.get_by_id(req.db, type_id, project_id=req.ctxt.visible_project))}
 
 
-@route("POST", "/types", policy=Rule("volume_extension:type_create", ADMIN), body={"3.0": CREATE}, response=_TYPE)
+@route("POST", "/types", policy=Rule("volume_extension:type_create", ADMIN), body={"3.0": CREATE}, response=_MADE)
 def create(req: Request, body: Body) -> Body:
     """Create a volume type. 200 with the type. 400: an empty name, or a wrong spec. 409: the name is taken."""
     params = body["volume_type"]
     made = volume_types.add(req.db, VolumeType(
         name=params["name"].strip(), description=params.get("description"), extra_specs=dict(params.get("extra_specs") or {}),
         is_public=schemas.is_true(params.get("os-volume-type-access:is_public", True))))
-    return {"volume_type": _document(req, made)}
+    return {"volume_type": {**view((*_FIELDS, _ACCESS), made, req), **_specs(req, made)}}
 
 
 @route("PUT", "/types/{type_id}", policy=Rule("volume_extension:type_update", ADMIN), body={"3.0": UPDATE}, response=_UPDATED)
