@@ -20,6 +20,7 @@ from nova_lite.conductor.engine.workflow import Run
 from nova_lite.context import Context, system_context
 from nova_lite.db.network import interfaces, network_changes, ports
 from nova_lite.db.network.network_changes import Kind
+from nova_lite.db.volume import attachments
 from nova_lite.payloads import forwarding, networks, security_groups
 from nova_lite.payloads import ports as port_payloads
 from nova_lite.payloads.cloud_addresses import cloud_addresses
@@ -182,6 +183,7 @@ def changed(services: Services, run: Run[Any]) -> None:
 def places(services: Services, run: Run[Any]) -> None:
     """The guest was defined anew: the addresses of its tagged devices in the instance metadata are brought up to date."""
     with services.database.reader() as session:
-        is_tagged = any(port.tag for port in ports.of_servers(session, [run.resource_id])[run.resource_id])
+        is_tagged = any(port.tag for port in ports.of_servers(session, [run.resource_id])[run.resource_id]) or any(
+            attachment.tag for attachment in attachments.of_server(session, run.resource_id))
     if is_tagged:
         services.conductor.refresh_documents(run.ctxt, server_id=run.resource_id)

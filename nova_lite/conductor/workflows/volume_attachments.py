@@ -36,7 +36,7 @@ _DETACHING = AttachmentStatus.DETACHING
 class AttachmentState:
     """`host`, `agent`: the server's, empty: it is on none. `pool`: the volume's. `connection`: sealed, as the worker reported it.
 
-    `server_id`: whose it is. `deletes_volume`: with the attachment, since its server is deleted; `delete_id`: the action that does.
+    `server_id`: whose it is. `is_tagged`: the guest's metadata says where the disk is. `deletes_volume`: with the attachment, since its server is deleted; `delete_id`: the action that does.
     """
 
     attachment_id: str = ""
@@ -45,6 +45,7 @@ class AttachmentState:
     pool: str = ""
     volume_id: str = ""
     server_id: str = ""
+    is_tagged: bool = False
     connection: str = ""
     deletes_volume: bool = False
     delete_id: int = 0
@@ -76,7 +77,8 @@ def find_server(services: Services, run: AttachmentRun) -> AttachmentState:
         if server.host is not None and server.agent is not None:
             attachment.host = server.agent
             attachment.connector = {"host": server.agent, "ip": hosts.ip_of(session, server.host)}
-        return dataclasses.replace(run.state, host=server.host or "", agent=server.agent or "", pool=volume.host or "", volume_id=volume.id)
+        return dataclasses.replace(run.state, host=server.host or "", agent=server.agent or "", pool=volume.host or "", volume_id=volume.id,
+                                   is_tagged=attachment.tag is not None)
 
 
 def find_attachment(services: Services, run: AttachmentRun) -> AttachmentState:
@@ -141,7 +143,8 @@ def record_attached(session: Session, run: AttachmentRun) -> None:
 def refresh_documents(services: Services, run: AttachmentRun) -> None:
     """Where a tagged disk is reaches the guest's metadata; a request that waits for the end is answered."""
     services.api.action_ended(run.ctxt, action_id=run.action_id)
-    services.conductor.refresh_documents(run.ctxt, server_id=run.resource_id)
+    if run.state.is_tagged:
+        services.conductor.refresh_documents(run.ctxt, server_id=run.resource_id)
 
 
 def attach_failed(session: Session, run: AttachmentRun, error: errors.NovaLiteError) -> None:
@@ -173,7 +176,7 @@ def record_detached(session: Session, run: AttachmentRun) -> AttachmentState:
 
 
 def notify_detached(services: Services, run: AttachmentRun) -> None:
-    services.api.action_ended(run.ctxt, action_id=run.action_id)
+    refresh_documents(services, run)
     if run.state.delete_id:
         services.conductor.run(run.ctxt, action_id=run.state.delete_id)
     waiting_builds.go_on(services, run.ctxt, [run.state.server_id])

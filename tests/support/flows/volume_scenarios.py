@@ -308,6 +308,8 @@ def of_server(cloud: OneProcess, server_id: str) -> list[Attachment]:
 def exported(cloud: OneProcess, server_id: str | None = None) -> list[str]:
     """Ids of the attachments that nova-volume exports; `server_id`: but for those of other servers."""
     ids = sorted(record.id for record in cloud.volume_worker.records.all() if record.kind == "attachment")
+    if server_id is None:
+        return ids
     with cloud.database.reader() as session:
         others = set(session.scalars(sa.select(Attachment.id).where(Attachment.server_id != server_id)))
     return [one for one in ids if one not in others]
