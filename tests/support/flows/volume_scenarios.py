@@ -306,7 +306,7 @@ def of_server(cloud: OneProcess, server_id: str) -> list[Attachment]:
 
 
 def exported(cloud: OneProcess, server_id: str | None = None) -> list[str]:
-    """Ids of the attachments that nova-volume exports; `server_id`: but for those of other servers."""
+    """Ids of the attachments that nova-volume exports; `server_id`: without those of other servers."""
     ids = sorted(record.id for record in cloud.volume_worker.records.all() if record.kind == "attachment")
     if server_id is None:
         return ids
