@@ -11,7 +11,7 @@ _OPERATORS = "operators add rows"
 _WITH = "as long as its server, port or network, and a fixed number for each"
 # A quota's option, or why there is an end. To a new table belongs a line here, and a test that exceeds the bound.
 BOUNDS = {
-    "action_events": "steps of a kept action", "actions": "the newest 1,000 of a server: conductor/reconcilers/purge.py",
+    "action_events": "steps of a kept action", "actions": "the newest 1,000 of a resource, and of volumes the last days': conductor/reconcilers/purge.py",
     "addresses": "5 of a port", "aggregate_hosts": _OPERATORS, "aggregates": _OPERATORS,
     "application_credential_roles": "64 of a credential", "application_credentials": "application_credentials_per_user",
     "claims": _WITH, "conductor_leases": _OPERATORS, "console_tokens": "[consoleauth] max_tokens_per_project",

@@ -26,9 +26,10 @@ KEPT_ACTIONS, KEPT_MIGRATIONS = 1000, 100
 
 
 def purge(services: Services) -> None:
-    """Remove rows of servers deleted more than `[conductor] purge_deleted_after_days` ago, with their actions."""
+    """Remove rows of servers deleted more than `[conductor] purge_deleted_after_days` ago, with their actions, and as old actions of volumes."""
     before = services.now() - datetime.timedelta(days=services.conf.conductor.purge_deleted_after_days)
     purged = _in_batches(services, lambda session: servers.purge(session, deleted_before=before, limit=BATCH))
+    _in_batches(services, functools.partial(actions.purge_storage, ended_before=before, limit=ROWS))
     trimmed = _trim(services, actions.crowded, actions.trim, kept=KEPT_ACTIONS)
     trimmed += _trim(services, server_migrations.crowded, server_migrations.trim, kept=KEPT_MIGRATIONS)
     _in_batches(services, functools.partial(messages.purge, now=services.now(), limit=ROWS))

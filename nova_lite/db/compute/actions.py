@@ -251,6 +251,18 @@ def crowded(session: Session, *, kept: int, limit: int) -> list[str]:
         sa.select(Action.resource_id).where(_HAS_ENDED).group_by(Action.resource_id).having(sa.func.count() > kept).limit(limit)))
 
 
+def purge_storage(session: Session, *, ended_before: datetime.datetime, limit: int) -> int:
+    """Delete up to `limit` actions of volumes, snapshots and others that are no servers, ended before then, with their events; how many.
+
+    Their resources' rows go when they are deleted, so that nobody looks their actions up any more.
+    """
+    gone = list(session.scalars(sa.select(Action.id).where(
+        _HAS_ENDED, Action.resource_type != SERVER, Action.finish_time < ended_before).order_by(Action.id).limit(limit)))
+    for table, column in ((ActionEvent, ActionEvent.action_id), (Action, Action.id)):
+        session.execute(sa.delete(table).where(column.in_(gone)).execution_options(synchronize_session=False))
+    return len(gone)
+
+
 def trim(session: Session, owner: str, *, kept: int, limit: int) -> int:
     """Of the ended actions of the resource `owner` but for the newest `kept`, delete up to `limit` of the oldest, with their events; how many."""
     ended = sa.select(Action.id).where(Action.resource_id == owner, _HAS_ENDED)
