@@ -42,7 +42,6 @@ ELSEWHERE = {
     "3.46": "a volume is made from an image without data at every version: where that was refused before, no client depends on it",
     "3.50": "the type decides at every version: the parameter multiattach is refused, as in Cinder",
     "3.67": "the service accepts paths with and without a project id at every version, as Cinder does",
-    "3.68": "of os-reimage, which comes later",
     "3.70": "there are no encrypted volumes yet that could be transferred",
 }
 

@@ -285,7 +285,7 @@ _ACTIONS = {"os-getVNCConsole": {"type": "novnc"}, "os-getSPICEConsole": {"type"
             "os-show_image_metadata": {}, "os-set_image_metadata": {"metadata": {"a": "b"}}, "os-unset_image_metadata": {"key": "a"},
             "os-volume_upload_image": {"image_name": "b"}, "revert": {"snapshot_id": "b"}, "os-attach": {"mountpoint": "b", "host_name": "b"},
             "os-update_snapshot_status": {"status": "error"}, "os-initialize_connection": {"connector": {"host": "b"}},
-            "os-terminate_connection": {"connector": None}, "os-retype": {"new_type": "b"}, **dict.fromkeys(
+            "os-terminate_connection": {"connector": None}, "os-retype": {"new_type": "b"}, "os-reimage": {"image_id": "00000000-0000-4000-8000-000000000001"}, **dict.fromkeys(
                 ("os-detach", "os-reserve", "os-unreserve", "os-begin_detaching", "os-roll_detaching", "os-complete"), {}),
             "addFixedIp": {"networkId": "b"}, "removeFixedIp": {"address": "10.1.0.2"}}
 _RAW = {"image PATCH /images/{image_id}": (b'[{"op": "replace", "path": "/name", "value": "b"}]',

@@ -277,3 +277,32 @@ def test_a_pools_snapshots_are_listed_as_managed(api: VolumeApi, path: str) -> N
     assert len(api.get(f"{path}?host=h1@lvm%23pool", user="admin").body["manageable-snapshots"]) == 1
     assert api.post(path, {"snapshot": {"ref": "x", "volume_id": S1}}, user="admin").status == 404
     assert api.post(path, {"snapshot": {"ref": f"_snapshot-{S1}", "volume_id": V1}}, user="admin").status == 400
+
+
+def image(**columns: Any) -> Image:
+    values: dict[str, Any] = {"owner": PROJECTS["alice"], "status": "active", "visibility": "private", "disk_format": "qcow2", "container_format": "bare",
+                              "size": 1000, "virtual_size": 2 << 30, "properties": {}, **columns}
+    return Image(id=S1, **values)
+
+
+@pytest.mark.parametrize(("status", "params", "expected"), [
+    ("available", {}, 202), ("error", {}, 202), ("reserved", {}, 400), ("reserved", {"reimage_reserved": True}, 202), ("in-use", {}, 400),
+    ("creating", {"reimage_reserved": True}, 400)])
+def test_a_volume_gets_the_content_of_an_image(api: VolumeApi, status: str, params: dict[str, Any], expected: int) -> None:
+    api.add(image())
+    set_volume(api, status=status)
+    assert act(api, "os-reimage", {"image_id": S1, **params}, version="3.67").status == 400
+    assert act(api, "os-reimage", {"image_id": S1, **params}).status == expected
+    assert shown(api)["status"] == ("downloading" if expected == 202 else status)
+    assert actions_of(api) == ([("reimage_volume", {"image_id": S1})] if expected == 202 else [])
+
+
+@pytest.mark.parametrize("columns", [{"virtual_size": 3 << 30}, {"min_disk_gb": 3}, {"status": "queued"}, {"owner": PROJECTS["bob"]}])
+def test_an_image_that_does_not_fit_is_refused(api: VolumeApi, columns: dict[str, Any]) -> None:
+    api.add(image(**columns))
+    assert act(api, "os-reimage", {"image_id": S1}).status == 400
+
+
+def test_a_volume_of_several_servers_is_not_reimaged(api: VolumeApi) -> None:
+    api.add(image(), Attachment(project_id=PROJECTS["alice"], volume_id=V1), Attachment(project_id=PROJECTS["alice"], volume_id=V1))
+    assert act(api, "os-reimage", {"image_id": S1}).status == 409

@@ -57,7 +57,7 @@ def of(req: Request, params: Body) -> Source:
         return _of_volume(req, params["source_volid"])
     if params.get("backup_id"):
         return of_backup(backups.get_locked(req.db, params["backup_id"], project_id=req.ctxt.visible_project))
-    return _of_image(req, str(image)) if image else Source()
+    return of_image(req, str(image)) if image else Source()
 
 
 def _of_snapshot(req: Request, snapshot_id: str) -> Source:
@@ -92,7 +92,8 @@ def _copy(kind: ContentSource, of_what: VolumeSnapshot | Volume, parent: Volume)
         is_encrypted=parent.encryption_key_id is not None)
 
 
-def _of_image(req: Request, ref: str) -> Source:
+def of_image(req: Request, ref: str) -> Source:
+    """The source that an image is, by its id, its URL or its name; errors as for `of`."""
     image = _image(req, ref)
     snapshot_id = _snapshot_of(image)
     if snapshot_id is not None:

@@ -10,6 +10,7 @@ from nova_lite.api.volume.volumes.actions import (
     flags,
     image_metadata,
     migrate,
+    reimage,
     reserve,
     retype,
     revert,
@@ -26,6 +27,7 @@ RESOURCES: tuple[ModuleType, ...] = (
     flags,
     image_metadata,
     migrate,
+    reimage,
     reserve,
     retype,
     revert,
@@ -35,5 +37,6 @@ RESOURCES: tuple[ModuleType, ...] = (
 )
 EXTRA_RULES: tuple[Rule, ...] = (
     *extend.EXTRA_RULES,
+    *reimage.EXTRA_RULES,
     *upload.EXTRA_RULES,
 )
