@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from nova_lite.db.volume import attachments, snapshots, volume_types, volumes
+from nova_lite.db.volume import attachments, qos_specs, snapshots, volume_types, volumes
 from nova_lite.lifecycle.volumes import AttachmentStatus
 from nova_lite.payloads.environment import Environment
 from nova_lite.rpc import volume as rpc
 from nova_lite.values.guest_disk import DiskSource, GuestDisk, VolumeConnection
+
+_PER_GB = "_per_gb"
 
 
 def volume(session: Session, row: volumes.Volume, *, size_gb: int | None = None) -> rpc.Volume:
@@ -59,14 +62,36 @@ def disks(session: Session, environment: Environment, server_id: str) -> tuple[G
     found = [one for one in attachments.of_server(session, server_id) if one.volume_id is not None and one.status != AttachmentStatus.DETACHING]
     by_id = {row.id: row for row in volumes.by_ids(session, [str(one.volume_id) for one in found])}
     connected = [one for one in found if one.volume_id in by_id and one.connection_info is not None]
-    return tuple(disk(environment, one, by_id[str(one.volume_id)]) for one in sorted(connected, key=lambda one: one.mountpoint or ""))
+    return tuple(disk(session, environment, one, by_id[str(one.volume_id)]) for one in sorted(connected, key=lambda one: one.mountpoint or ""))
 
 
-def disk(environment: Environment, attachment: attachments.Attachment, of: volumes.Volume) -> GuestDisk:
+def limits(session: Session, of: volumes.Volume) -> dict[str, str]:
+    """What the hypervisor is to keep the volume to, by the QoS specs of its type: Cinder's keys; those of a GiB are multiplied by its size."""
+    kind = volume_types.by_ids(session, {of.volume_type_id}).get(of.volume_type_id) if of.volume_type_id else None
+    if kind is None or kind.qos_specs_id is None:
+        return {}
+    specs = qos_specs.get(session, kind.qos_specs_id)
+    return _limits(specs.specs, size_gb=of.size_gb) if specs.consumer in ("front-end", "both") else {}
+
+
+def _limits(specs: Mapping[str, str], *, size_gb: int) -> dict[str, str]:
+    found = {name: value for name, value in specs.items() if not name.endswith(_PER_GB)}
+    for name, value in specs.items():
+        plain = name.removesuffix(_PER_GB)
+        if plain != name and value.isascii() and value.isdecimal():
+            least = int(specs.get(f"{plain}{_PER_GB}_min", "0")) if specs.get(f"{plain}{_PER_GB}_min", "0").isdecimal() else 0
+            found[plain] = str(max(int(value) * size_gb, least))
+    return {name: value for name, value in found.items() if not name.endswith(f"{_PER_GB}_min")}
+
+
+def disk(session: Session, environment: Environment, attachment: attachments.Attachment, of: volumes.Volume) -> GuestDisk:
     """The volume as its server's guest has it."""
+    reached = connection(environment, attachment)
+    if reached and (kept := limits(session, of)):
+        reached = {**reached, "data": {**reached.get("data", {}), "qos_specs": kept}}
     return GuestDisk(
         source=DiskSource.VOLUME, size_mb=of.size_gb << 10, device=attachment.device_type or "disk", bus=attachment.disk_bus,
         boot_index=attachment.boot_index if attachment.boot_index is not None and attachment.boot_index >= 0 else None,
         tag=attachment.tag, name=attachment.mountpoint, volume=VolumeConnection(
-            attachment_id=attachment.id, volume_id=of.id, connection=connection(environment, attachment),
+            attachment_id=attachment.id, volume_id=of.id, connection=reached,
             is_read_only=attachment.mode == "ro" or of.is_read_only, is_shared=of.multiattach))

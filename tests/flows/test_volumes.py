@@ -15,8 +15,10 @@ from nova_lite.db.compute import actions
 from nova_lite.db.compute.actions import Action, ActionEvent
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.hosts.hosts import Service
+from nova_lite.db.volume import qos_specs, volume_types
 from nova_lite.db.volume.attachments import Attachment
 from nova_lite.db.volume.pools import Pool
+from nova_lite.db.volume.volume_types import VolumeType
 from nova_lite.db.volume.volumes import Volume
 from nova_lite.values.flavor import Flavor
 from tests.support.flows import volume_scenarios as storage
@@ -168,3 +170,21 @@ def test_actions_of_volumes_are_kept_for_some_days(cloud: OneProcess) -> None:
 def of_resource(cloud: OneProcess, resource_id: str) -> int:
     with cloud.database.reader() as session:
         return session.query(Action).filter(Action.resource_id == resource_id).count()
+
+
+@pytest.mark.parametrize(("consumer", "kept"), [
+    ("front-end", {"total_iops_sec": "1000", "read_bytes_sec": "512"}), ("both", {"total_iops_sec": "1000", "read_bytes_sec": "512"}), ("back-end", None)])
+def test_a_guest_is_kept_to_the_limits_of_its_volumes_type(cloud: OneProcess, consumer: str, kept: dict[str, str] | None) -> None:
+    """Those of a GiB are multiplied by the volume's 2 GiB, and are at least their minimum."""
+    specs = {"total_iops_sec_per_gb": "300", "total_iops_sec_per_gb_min": "1000", "read_bytes_sec_per_gb": "256"}
+    with cloud.database.writer() as session:
+        made = qos_specs.add(session, name="limited", consumer=consumer, specs=specs)
+        type_id = volume_types.add(session, VolumeType(name="limited", qos_specs_id=made.id)).id
+    server_id = storage.active(cloud)
+    attachment_id = storage.reserve(cloud, server_id, storage.made(cloud, volume_type_id=type_id))
+    cloud.run(cloud.begin_action(server_id, "attach_volume", inputs={"attachment_id": attachment_id}))
+    record = cloud.compute_host.records.get(server_id)
+    assert record is not None
+    (disk,) = [disk for disk in record.guest.disks if disk.volume is not None]
+    assert disk.volume is not None
+    assert disk.volume.data.get("qos_specs") == kept

@@ -122,7 +122,7 @@ def plug_guest(services: Services, run: AttachmentRun) -> None:
     """The guest gets the disk."""
     with services.database.reader() as session:
         attachment = attachments.get(session, run.state.attachment_id)
-        disk = payloads.disk(services.environment, attachment, volumes.get(session, run.state.volume_id))
+        disk = payloads.disk(session, services.environment, attachment, volumes.get(session, run.state.volume_id))
     services.compute(run.state.agent).attach_volume(run.ctxt, server_id=str(attachment.server_id), order=run.order, disk=disk)
 
 
