@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -101,20 +101,37 @@ def check(session: Session, conf: cfg.ConfigOpts, project_id: str, wanted: Mappi
     :raises errors.OverVolumeQuota: it is not.
     """
     quota_locks.take(session, project_id)
-    limited = limits(session, conf, project_id)
+    limited = _set_limits(session, conf, project_id)
     bounded = {name: count for name, count in wanted.items() if count > 0 and limited.get(name, -1) >= 0}
-    used = usage(session, conf, project_id) if bounded.keys() - {PER_VOLUME} else {}
+    used = usage(session, conf, project_id, {_kind(name) for name in bounded})
     for name, count in bounded.items():
-        present = 0 if name == PER_VOLUME else used.get(name, 0)
+        present = used.get(name, 0)
         if present + count > limited[name]:
             raise errors.OverVolumeQuota(what=name, requested=count, used=present, limit=limited[name])
 
 
-def usage(session: Session, conf: cfg.ConfigOpts, project_id: str) -> dict[str, int]:
-    """What the project has, by quota; quotas of types that it has nothing of are left out. Three queries."""
-    used: dict[str, int] = {**dict.fromkeys(NAMES, 0), "groups": groups.count(session, project_id)}
-    used["backups"], used["backup_gigabytes"] = backups.used(session, project_id)
+def _set_limits(session: Session, conf: cfg.ConfigOpts, project_id: str) -> dict[str, int]:
+    """The configured limits, and those that the default class and the project set, of types too; one query."""
+    found = {name: int(conf[option]) for name, option in _OPTIONS.items()}
+    found.update((resource, limit) for _, resource, limit in session.execute(_LIMITS, {"project": project_id}))
+    return found
+
+
+def _kind(name: str) -> str:
+    """The quota without its type: `gigabytes` of `gigabytes_lvm`."""
+    return name if name in NAMES else name.partition("_")[0]
+
+
+def usage(session: Session, conf: cfg.ConfigOpts, project_id: str, kinds: Collection[str] = NAMES) -> dict[str, int]:
+    """What the project has, by quota; quotas of types that it has nothing of are left out. At most four queries, for all kinds."""
+    used: dict[str, int] = dict.fromkeys(NAMES, 0)
+    if "groups" in kinds:
+        used["groups"] = groups.count(session, project_id)
+    if {"backups", "backup_gigabytes"} & set(kinds):
+        used["backups"], used["backup_gigabytes"] = backups.used(session, project_id)
     for name, table in (("volumes", Volume), ("snapshots", VolumeSnapshot)):
+        if not {name, "gigabytes"} & set(kinds):
+            continue
         for type_name, count, size_gb in session.execute(_BY_TYPE[name], {"project": project_id}):
             found = {name: count} | ({} if table is VolumeSnapshot and conf.no_snapshot_gb_quota else {"gigabytes": int(size_gb)})
             for key, value in {**found, **_typed(type_name, **found)}.items():
@@ -130,6 +147,11 @@ def _by_type(table: Any) -> Any:  # SQLAlchemy types a query by its columns
 
 # Built once: building a query costs several times what running it does.
 _BY_TYPE = {"volumes": _by_type(Volume), "snapshots": _by_type(VolumeSnapshot)}
+_LIMITS: Any = sa.union_all(
+    sa.select(sa.literal_column("0").label("level"), VolumeQuotaClass.resource, VolumeQuotaClass.hard_limit).where(
+        VolumeQuotaClass.class_name == DEFAULT_CLASS),
+    sa.select(sa.literal_column("1"), VolumeQuota.resource, VolumeQuota.hard_limit).where(
+        VolumeQuota.project_id == sa.bindparam("project"))).order_by("level")
 
 
 def limits(session: Session, conf: cfg.ConfigOpts, project_id: str) -> dict[str, int]:

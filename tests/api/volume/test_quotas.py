@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from typing import Any
 
@@ -146,3 +147,26 @@ def test_what_resources_need_is_named_by_quota(api: VolumeApi) -> None:
     api.conf.set_override("no_snapshot_gb_quota", True)
     assert quota.for_snapshot(api.conf, "lvm", 5) == {"snapshots": 1, "snapshots_lvm": 1}
     assert quota.for_retype("rbd", 5) == {"volumes_rbd": 1, "gigabytes_rbd": 5}
+
+
+def test_the_project_comes_before_the_class_and_that_before_the_configuration(api: VolumeApi) -> None:
+    api.conf.set_override("quota_volumes", 1)
+    check = functools.partial(quota.check, conf=api.conf, project_id=PROJECTS["alice"], wanted={"volumes": 2})
+    with pytest.raises(errors.OverVolumeQuota, match="of 1 used"):
+        api.change(check)
+    quota_class = {"quota_class_set": {"volumes": 2}}
+    assert api.put("/os-quota-class-sets/default", quota_class, user="admin").status == 200
+    api.change(check)
+    assert api.put(MINE, {"quota_set": {"volumes": 0}}, user="admin").status == 200
+    with pytest.raises(errors.OverVolumeQuota, match="of 0 used"):
+        api.change(check)
+
+
+def test_a_check_counts_what_is_wanted_alone(api: VolumeApi) -> None:
+    fill(api)
+    with api.counted() as sent:
+        api.change(lambda session: quota.check(session, api.conf, PROJECTS["alice"], quota.for_volume("lvm", 1)))
+    assert len([one for one in sent if one.startswith("SELECT")]) == 3
+    with api.counted() as sent:
+        api.change(lambda session: quota.check(session, api.conf, PROJECTS["alice"], {"groups": 1}))
+    assert len([one for one in sent if one.startswith("SELECT")]) == 2
