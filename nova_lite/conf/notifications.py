@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[notifications]: notifications about servers. [oslo_messaging_notifications] has the driver and the message bus."""
+"""[notifications]: notifications about servers and volumes. [oslo_messaging_notifications] has the driver and the message bus."""
 
 from oslo_config import cfg
 
@@ -14,7 +14,9 @@ Format of notifications, with Nova's values.
 
 Set versioned, and `[oslo_messaging_notifications] driver` to
 messagingv2, where programs consume them. Each action then costs two
-or three messages after its commit; nobody waits for them.
+or three messages after its commit; nobody waits for them. Those about
+volumes are Cinder's, which have no versions: they go to the topics of
+`[oslo_messaging_notifications]`.
 """),
     cfg.ListOpt("versioned_notifications_topics", default=["versioned_notifications"], help="""
 Topics of versioned notifications; each receives all of them.

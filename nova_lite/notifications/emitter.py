@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import threading
 from collections.abc import Sequence
@@ -12,18 +13,32 @@ import oslo_messaging as messaging
 from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_messaging.notify import notifier as oslo_notifier
+from sqlalchemy.orm import Session
 
 from nova_lite.db.changes import Change, Phase
 from nova_lite.db.compute import keypairs, servers
-from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.actions import SERVER, Action
 from nova_lite.db.engine import Database
 from nova_lite.db.network import ports
+from nova_lite.notifications import volumes
 from nova_lite.notifications.names import kind_of
 from nova_lite.notifications.payloads import payload
 
 LOG = logging.getLogger(__name__)
 MAX_QUEUED = 10_000  # while the broker cannot be reached; further notifications are dropped and logged
-Notification = tuple[dict[str, Any], str, dict[str, Any], Phase]  # context, event type, payload
+
+
+@dataclasses.dataclass(frozen=True)
+class Notification:
+    """One message. `publisher`: of Cinder's, None: it is one of Nova's, versioned."""
+
+    context: dict[str, Any]
+    event: str
+    content: dict[str, Any]
+    phase: Phase
+    publisher: str | None = None
+
+
 
 
 class Emitter:
@@ -35,6 +50,7 @@ class Emitter:
         self._notifier = messaging.Notifier(
             self._transport, publisher_id=f"{binary}:{conf.host}",
             topics=list(conf.notifications.versioned_notifications_topics))
+        self._unversioned = messaging.Notifier(self._transport, topics=list(conf.oslo_messaging_notifications.topics))
         self._queue: queue.Queue[Notification | None] = queue.Queue(MAX_QUEUED)
         self._thread = threading.Thread(target=self._send_all, name="notifications", daemon=True)
         self._lock = threading.Lock()
@@ -44,8 +60,7 @@ class Emitter:
         self._start_once()
         for change in changes:
             try:
-                notification = self._notification(change)
-                if notification is not None:
+                for notification in self._notifications(change):
                     self._queue.put_nowait(notification)
             except queue.Full:
                 LOG.error("action %s: notification dropped, %d are queued for the broker", change.action_id, MAX_QUEUED)
@@ -65,30 +80,50 @@ class Emitter:
             if not self._thread.ident:
                 self._thread.start()
 
-    def _notification(self, change: Change) -> Notification | None:
+    def _notifications(self, change: Change) -> list[Notification]:
         with self._database.reader() as session:
             action = session.get(Action, change.action_id)
-            kind = kind_of(action.name) if action is not None else None
-            if action is None or kind is None:
-                return None
-            server = servers.get_any(session, action.resource_id)
-            server_ports = ports.of_servers(session, [server.id])[server.id]
-            error = (action.message or "") if change.phase == Phase.ERROR else None
-            keypair = None
-            if kind.event == "create" and server.key_name:  # only this payload has it
-                keypair = keypairs.get_or_none(session, user_id=server.user_id, name=server.key_name)
-            content = payload(kind, server, action, server_ports, keypair=keypair, error=error)
-        event = ".".join(filter(None, ("instance", kind.event, change.phase)))
-        context = {"request_id": action.request_id, "user_id": action.user_id, "project_id": action.project_id}
-        return context, event, content, change.phase
+            if action is None:
+                return []
+            found = [_of_server(session, action, change.phase), _of_volume(session, action, change.phase)]
+            return [notification for notification in found if notification is not None]
 
     def _send_all(self) -> None:
         while (notification := self._queue.get()) is not None:
-            context, event, content, phase = notification
             try:
-                (self._notifier.error if phase == Phase.ERROR else self._notifier.info)(context, event, content)
+                self._send(notification)
             except Exception:  # the next one may succeed
-                LOG.exception("notification %s was not sent", event)
+                LOG.exception("notification %s was not sent", notification.event)
+
+    def _send(self, one: Notification) -> None:
+        notifier = self._notifier if one.publisher is None else self._unversioned.prepare(publisher_id=one.publisher)
+        (notifier.error if one.phase == Phase.ERROR else notifier.info)(one.context, one.event, one.content)
+
+
+def _of_server(session: Session, action: Action, phase: Phase) -> Notification | None:
+    kind = kind_of(action.name) if action.resource_type == SERVER else None
+    if kind is None:
+        return None
+    server = servers.get_any(session, action.resource_id)
+    server_ports = ports.of_servers(session, [server.id])[server.id]
+    error = (action.message or "") if phase == Phase.ERROR else None
+    keypair = None
+    if kind.event == "create" and server.key_name:  # only this payload has it
+        keypair = keypairs.get_or_none(session, user_id=server.user_id, name=server.key_name)
+    content = payload(kind, server, action, server_ports, keypair=keypair, error=error)
+    return Notification(_context(action), ".".join(filter(None, ("instance", kind.event, phase))), content, phase)
+
+
+def _of_volume(session: Session, action: Action, phase: Phase) -> Notification | None:
+    found = volumes.notice(session, action)
+    if found is None:
+        return None
+    content = found.content if phase != Phase.ERROR else {**found.content, "reason": action.message or ""}
+    return Notification(_context(action), ".".join(filter(None, (found.event, phase))), content, phase, publisher=f"volume.{found.host.partition('#')[0] or 'unscheduled'}")
+
+
+def _context(action: Action) -> dict[str, Any]:
+    return {"request_id": action.request_id, "user_id": action.user_id, "project_id": action.project_id}
 
 
 def attach(conf: cfg.ConfigOpts, database: Database, *, binary: str) -> Emitter | None:

@@ -30,6 +30,8 @@ KINDS: dict[str, Kind | None] = {
     "revert_resize": Kind("resize_revert"),
     "attach_interface": Kind("interface_attach"),
     "detach_interface": Kind("interface_detach"),
+    "attach_volume": Kind("volume_attach", "InstanceActionVolumePayload", "1.6"),
+    "detach_volume": Kind("volume_detach", "InstanceActionVolumePayload", "1.6"),
     "change_password": None,  # Nova has none
 }
 

@@ -66,6 +66,8 @@ def _special(kind: Kind, server: Server, action: Action, keypair: Keypair | None
         return {"rescue_image_ref": inputs.get("image_id") or server.image_id}
     if kind.payload == "InstanceActionSnapshotPayload":
         return {"snapshot_image_id": inputs.get("image_id") or ""}
+    if kind.payload == "InstanceActionVolumePayload":
+        return {"volume_id": inputs.get("volume_id") or ""}
     return {}
 
 

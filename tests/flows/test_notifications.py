@@ -17,6 +17,7 @@ from nova_lite.lifecycle.servers import ACTIONS
 from nova_lite.notifications import emitter
 from nova_lite.notifications.names import KINDS, kind_of
 from nova_lite.runtime import failpoints
+from tests.support.flows import volume_scenarios as storage
 from tests.support.flows.notified import Consumer, configure
 from tests.support.flows.one_process import CTXT, OneProcess
 from tests.support.options import defaults
@@ -148,3 +149,45 @@ def test_an_action_that_a_delete_ends_is_notified_as_an_error(cloud: OneProcess,
     [(priority, payload)] = [(priority, payload) for priority, event, payload in heard if event == "instance.pause.error"]
     fault = payload["nova_object.data"]["fault"]["nova_object.data"]
     assert (priority, fault["exception_message"]) == ("ERROR", "The server was deleted.")
+
+
+def test_volumes_are_notified_in_cinders_names(cloud: OneProcess, consumer: Consumer) -> None:
+    volume_id = storage.made(cloud, name="data", metadata_items={"a": "b"})
+    heard = consumer.take(2)
+    cloud.run(storage._begin_on(cloud, volume_id, "delete_volume", is_cascade=False))
+    heard += consumer.take(2)
+    assert [(priority, event) for priority, event, _ in heard] == [
+        ("INFO", "volume.create.start"), ("INFO", "volume.create.end"), ("INFO", "volume.delete.start"), ("INFO", "volume.delete.end")]
+    made, gone = heard[1][2], heard[3][2]
+    assert (made["volume_id"], made["display_name"], made["status"], made["host"], made["size"], made["metadata"]) == (
+        volume_id, "data", "available", storage.POOL, 2, {"a": "b"})
+    assert (gone["volume_id"], gone["tenant_id"], gone["status"]) == (volume_id, CTXT.project_id, "deleted")
+
+
+def test_an_attach_is_notified_by_both_services(cloud: OneProcess, consumer: Consumer) -> None:
+    server_id = storage.active(cloud)
+    volume_id = storage.made(cloud)
+    consumer.take(4)
+    attachment_id = storage.reserve(cloud, server_id, volume_id)
+    cloud.run(cloud.begin_action(server_id, "attach_volume", inputs={"attachment_id": attachment_id}))
+    heard = {event: payload for _, event, payload in consumer.take(4)}
+    assert set(heard) == {f"{name}.{phase}" for name in ("instance.volume_attach", "volume.attach") for phase in ("start", "end")}
+    assert heard["instance.volume_attach.end"]["nova_object.data"]["volume_id"] == volume_id
+    [attached] = heard["volume.attach.end"]["volume_attachment"]
+    assert (attached["id"], attached["instance_uuid"], attached["attach_status"]) == (attachment_id, server_id, "attached")
+
+
+def test_a_volume_that_cannot_be_made_is_notified_as_an_error(cloud: OneProcess, consumer: Consumer) -> None:
+    volume_id = storage.add_volume(cloud, size_gb=10**7)
+    cloud.run(storage.begin(cloud, (actions.VOLUME, volume_id), "create_volume", source="blank"))
+    _, (priority, event, payload) = consumer.take(2)
+    assert (priority, event, payload["volume_id"]) == ("ERROR", "volume.create.error", volume_id)
+    assert "not enough capacity" in payload["reason"]
+
+
+def test_a_snapshot_is_notified(cloud: OneProcess, consumer: Consumer) -> None:
+    snapshot_id, action_id = storage._begin_snapshot(cloud, storage.made(cloud))
+    cloud.run(action_id)
+    heard = consumer.take(4)[2:]
+    assert [event for _, event, _ in heard] == ["snapshot.create.start", "snapshot.create.end"]
+    assert (heard[1][2]["snapshot_id"], heard[1][2]["status"], heard[1][2]["volume_size"]) == (snapshot_id, "available", 2)

@@ -31,7 +31,7 @@ class Consumer:
         conf.register_opts(messaging.server._pool_opts)
         conf.set_override("executor_thread_pool_size", 1)  # in the order in which they come
         self._listener = messaging.get_notification_listener(
-            self._transport, [messaging.Target(topic="versioned_notifications")], [self], executor="threading")
+            self._transport, [messaging.Target(topic=topic) for topic in ("versioned_notifications", "notifications")], [self], executor="threading")
         self._listener.start()
 
     def info(self, ctxt: Any, publisher_id: str, event_type: str, payload: Any, metadata: Any) -> None:
