@@ -126,6 +126,6 @@ def upgrade() -> None:
 
     with op.batch_alter_table('servers', schema=None) as batch_op:
         batch_op.add_column(sa.Column('blank_disks', sa.JSON(none_as_null=True), nullable=True))
-        batch_op.add_column(sa.Column('has_volumes', sa.Boolean(), server_default=sa.text('0'), nullable=False))
+        batch_op.add_column(sa.Column('has_volumes', sa.Boolean(), server_default=sa.false(), nullable=False))
 
     # ### end Alembic commands ###
