@@ -142,6 +142,7 @@ def reserve(session: Session, attachment: Attachment, volume: Volume) -> None:
 
     :raises errors.WrongStatus: the volume is not free. :raises errors.InUse: the server, or another one, has it already, or its device's name.
     """
+    volumes.refuse_moved(volume)
     allowed = [VolumeStatus.AVAILABLE, *((VolumeStatus.IN_USE, VolumeStatus.RESERVED, VolumeStatus.ATTACHING) if volume.multiattach else ())]
     if volume.status not in allowed:
         raise errors.WrongStatus(action="attach", what="volume", id=volume.id, status=volume.status,

@@ -111,18 +111,34 @@ def missing(volume_id: str) -> errors.NotFound:
 def begin(session: Session, volume: Volume, action: str, *, also_in: Collection[VolumeStatus] = ()) -> None:
     """Claim the volume for an action by one guarded UPDATE, so that two callers cannot both win.
 
-    :raises errors.WrongStatus: lifecycle/volumes.py forbids it now.
+    :raises errors.WrongStatus: lifecycle/volumes.py forbids it now, or the volume is moved to another pool.
     """
     row = VOLUME_ACTIONS[action]
     allowed = sorted({*row.allowed_in, *also_in})
     won = session.execute(
-        sa.update(Volume).where(Volume.id == volume.id, Volume.status.in_([str(status) for status in allowed]))
+        sa.update(Volume).where(Volume.id == volume.id, Volume.status.in_([str(status) for status in allowed]), _NOT_MOVED)
         .values(status=str(row.shows), previous_status=Volume.status, updated_at=utcnow())
         .execution_options(synchronize_session=False))
     session.refresh(volume)
     if not won.rowcount:  # type: ignore[attr-defined]
+        refuse_moved(volume)
         raise errors.WrongStatus(action=action.removesuffix("_volume").replace("_", " "), what="Volume", id=volume.id, status=volume.status,
                                  allowed=", ".join(str(status) for status in allowed))
+
+
+# A move to another pool is under way. The volume keeps its status, and what is written to it meanwhile would be lost.
+_NOT_MOVED = sa.or_(Volume.migration_status.is_(None), Volume.migration_status.in_(("success", "error")), Volume.migration_status.like("target:%"))
+
+
+def refuse_moved(volume: Volume) -> None:
+    """:raises errors.WrongStatus: the volume is moved to another pool."""
+    if volume.migration_status not in NOT_MIGRATING and not str(volume.migration_status).startswith("target:"):
+        raise errors.WrongStatus(f"Volume {volume.id} is migrating: try again when it is in its new pool.")
+
+
+def copies_of(session: Session, volume_id: str) -> list[Volume]:
+    """The volumes into which a retype or a migration copies this one."""
+    return list(session.scalars(sa.select(Volume).where(Volume.migration_status == f"target:{volume_id}")))
 
 
 def begin_migration(session: Session, volume: Volume, *, is_locked: bool) -> None:

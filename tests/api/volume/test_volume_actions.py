@@ -306,3 +306,29 @@ def test_an_image_that_does_not_fit_is_refused(api: VolumeApi, columns: dict[str
 def test_a_volume_of_several_servers_is_not_reimaged(api: VolumeApi) -> None:
     api.add(image(), Attachment(project_id=PROJECTS["alice"], volume_id=V1), Attachment(project_id=PROJECTS["alice"], volume_id=V1))
     assert act(api, "os-reimage", {"image_id": S1}).status == 409
+
+
+CLIENTS = "dddddddd-0000-4000-8000-000000000001"
+MIGRATING: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("POST", f"/volumes/{V1}/action", {"os-extend": {"new_size": 3}}), ("POST", f"/volumes/{V1}/action", {"os-volume_upload_image": {"image_name": "x"}}),
+    ("POST", f"/volumes/{V1}/action", {"os-attach": {"instance_uuid": CLIENTS, "mountpoint": "/dev/vdb"}}),
+    ("POST", f"/volumes/{V1}/action", {"os-reserve": {}}), ("POST", f"/volumes/{V1}/action", {"os-force_delete": {}}),
+    ("POST", "/attachments", {"attachment": {"volume_uuid": V1, "instance_uuid": CLIENTS}}), ("POST", "/volumes", {"volume": {"source_volid": V1}}),
+    ("POST", "/snapshots", {"snapshot": {"volume_id": V1}}), ("POST", "/backups", {"backup": {"volume_id": V1}}),
+    ("POST", "/volume-transfers", {"transfer": {"volume_id": V1}}), ("DELETE", f"/volumes/{V1}", None), ("DELETE", f"/volumes/{V1}?force=true", None)]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), MIGRATING, ids=[f"{path} {next(iter(body or {}), '')}" for _, path, body in MIGRATING])
+def test_nobody_else_uses_a_volume_that_is_moved(api: VolumeApi, method: str, path: str, body: dict[str, Any] | None) -> None:
+    """It shows available meanwhile: what a guest wrote into it would be lost with the pool that it leaves."""
+    set_volume(api, migration_status="starting")
+    answer = api.request(method, path, body, user="admin")
+    assert answer.status == 400, answer.body
+    assert shown(api)["status"] == "available"
+
+
+def test_a_forced_deletion_takes_the_copy_of_a_retype_with_it(api: VolumeApi) -> None:
+    set_volume(api, status="retyping", previous_status="available")
+    api.add(volume(S1, status="creating", migration_status=f"target:{V1}"))
+    assert act(api, "os-force_delete", {}, user="admin").status == 202
+    assert actions_of(api, S1) == [("delete_volume", {"is_cascade": False})]

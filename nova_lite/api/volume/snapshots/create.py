@@ -65,8 +65,7 @@ def check_volume(volume: Volume, allowed: Collection[VolumeStatus]) -> None:
     """:raises errors.BadRequest: there can be no snapshot of the volume, which the caller has locked, now."""
     if volume.status not in allowed:
         raise errors.WrongStatus(action="create a snapshot of", what="Volume", id=volume.id, status=volume.status, allowed=", ".join(allowed))
-    if volume.migration_status not in volumes.NOT_MIGRATING:
-        raise errors.BadRequest(reason=f"Snapshot cannot be created while volume {volume.id} is migrating.")
+    volumes.refuse_moved(volume)
     if volume.host is None:
         raise errors.BadRequest(reason=f"The snapshot cannot be created because volume {volume.id} has not been scheduled to any host.")
 

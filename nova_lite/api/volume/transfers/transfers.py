@@ -94,6 +94,7 @@ def create(req: Request, body: Body) -> Body:
     """
     params = body["transfer"]
     volume = find_locked(req, params["volume_id"])
+    volumes.refuse_moved(volume)
     refuse_member(volume, "transfer")
     no_snapshots = schemas.is_true(params.get("no_snapshots"))
     if volume.encryption_key_id is not None:

@@ -71,6 +71,7 @@ def _of_snapshot(req: Request, snapshot_id: str) -> Source:
 
 def _of_volume(req: Request, volume_id: str) -> Source:
     volume = find.find_locked(req, volume_id)
+    volumes.refuse_moved(volume)
     if volume.status not in _READABLE:
         raise errors.BadRequest(
             reason=f"Volume {volume.id} cannot be copied while its status is {volume.status}: it must be one of: {', '.join(_READABLE)}.")

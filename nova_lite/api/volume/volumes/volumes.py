@@ -83,14 +83,13 @@ def begin_delete(req: Request, volume: Volume, *, is_cascade: bool, is_forced: b
         raise errors.BadRequest(reason=f"Volume {volume.id} is in group {volume.group_id}: take it out of the group, or delete the group.")
     if attachments.of_volume(req.db, volume.id):
         raise errors.BadRequest(reason=f"Volume {volume.id} is attached: detach it before it is deleted.")
-    if volume.migration_status not in volumes.NOT_MIGRATING and not is_forced:
-        raise errors.BadRequest(reason=f"Volume {volume.id} is migrating: it cannot be deleted now.")
     copy = volumes.copied_from(req.db, volume_id=volume.id)
     if copy is not None:
         raise errors.BadRequest(reason=f"Volume {copy} is being made from volume {volume.id}: delete it when that one is available.")
     _check_snapshots(req, volume, is_cascade=is_cascade)
     if is_forced:
         begin_action.cancel_others(req, volume.id)
+        _delete_copies(req, volume)
     begin_action.record(req, begin_action.VOLUME, volume.id, "delete_volume", {"is_cascade": is_cascade})
 
 
@@ -107,3 +106,10 @@ def _check_snapshots(req: Request, volume: Volume, *, is_cascade: bool) -> None:
         copy = volumes.copied_from(req.db, snapshot_id=snapshot.id)
         if copy is not None:
             raise errors.BadRequest(reason=f"Volume {copy} is being made from snapshot {snapshot.id}: try again when that one is available.")
+
+
+def _delete_copies(req: Request, volume: Volume) -> None:
+    """Those of a retype that does not end any more."""
+    for copy in volumes.copies_of(req.db, volume.id):
+        volumes.begin(req.db, copy, "force_delete_volume")
+        begin_action.record(req, begin_action.VOLUME, copy.id, "delete_volume", {"is_cascade": False})

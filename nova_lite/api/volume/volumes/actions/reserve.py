@@ -28,6 +28,7 @@ def reserve(req: Request, body: Body, volume_id: str) -> None:
     202 with no body. 400: it is not available, nor one of several servers in use. 404: no such volume in the project.
     """
     volume = find_locked(req, volume_id)
+    volumes.refuse_moved(volume)
     allowed = (VolumeStatus.AVAILABLE, *((VolumeStatus.IN_USE,) if volume.multiattach else ()))
     if not volumes.set_status(req.db, volume, VolumeStatus.ATTACHING, among=allowed):
         raise errors.WrongStatus(action="reserve", what="Volume", id=volume.id, status=volume.status, allowed=", ".join(allowed))

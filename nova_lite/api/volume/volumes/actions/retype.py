@@ -39,8 +39,7 @@ def retype(req: Request, body: Body, volume_id: str) -> None:
         raise errors.BadRequest(reason=f"Invalid volume type: volume {volume.id} is of type {kind.name} already.")
     if volume.encryption_key_id is not None or volume_types.encryption_of(req.db, kind.id) is not None:
         raise errors.BadRequest(reason=f"Invalid volume type: encrypted volumes cannot be retyped, nor others to {kind.name}, which is encrypted.")
-    if volume.migration_status not in volumes.NOT_MIGRATING:
-        raise errors.BadRequest(reason=f"Volume {volume.id} is migrating: it cannot be retyped now.")
+    volumes.refuse_moved(volume)
     if volume.status == VolumeStatus.IN_USE:
         _check_in_use(req, volume, old, kind)
     quota.check(req.db, req.conf, volume.project_id, quota.for_retype(kind.name, volume.size_gb))
