@@ -89,6 +89,11 @@ def _contains(column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool
     return sa.func.replace(value, text, "") != value
 
 
+def newest(lists: Lists[_Row], filters: Filters) -> sa.Select[Any]:
+    """The rows that match, the newest first."""
+    return lists.query(filters).order_by(lists.columns["created_at"].desc(), lists.columns["id"].desc())
+
+
 def sortable(column: Any) -> Any:  # SQLAlchemy's columns
     """The column, with a value in place of NULL: it sorts differently on each database, and no row comes after it."""
     if not column.nullable:

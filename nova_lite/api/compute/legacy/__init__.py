@@ -2,6 +2,7 @@
 """Proxies to other services, and APIs that Nova removed."""
 
 from nova_lite.api.compute.legacy import (
+    assisted_volume_snapshots,
     extensions,
     floating_ips,
     image_metadata,
@@ -9,10 +10,12 @@ from nova_lite.api.compute.legacy import (
     networks,
     removed_apis,
     security_groups,
+    snapshots,
     volumes,
 )
 
 RESOURCES = (
+    assisted_volume_snapshots,
     extensions,
     floating_ips,
     image_metadata,
@@ -20,5 +23,6 @@ RESOURCES = (
     networks,
     removed_apis,
     security_groups,
+    snapshots,
     volumes,
 )

@@ -1,110 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proxies to volumes and snapshots, up to 2.35, and the volume service's assisted snapshots: this cloud has no volume service."""
+"""The proxies to volumes, up to 2.35; later clients use the Block Storage API."""
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Sequence
 
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
+from nova_lite.api.volume.common.find import find
+from nova_lite.api.volume.common.links import micros
+from nova_lite.api.volume.common.schemas import DESCRIPTION, METADATA, NAME_OR_NULL
+from nova_lite.api.volume.volumes import sources
+from nova_lite.api.volume.volumes.create import make
+from nova_lite.api.volume.volumes.volumes import begin_delete
 from nova_lite.api.wsgi import paging
 from nova_lite.api.wsgi.request import Body, Request
-from nova_lite.api.wsgi.responses import EMPTY_LIST, closed
+from nova_lite.api.wsgi.responses import (
+    INTEGER,
+    STRING,
+    STRING_OR_NULL,
+    STRINGS,
+    TIME,
+    UUID,
+    closed,
+    each,
+    many,
+)
 from nova_lite.api.wsgi.routing import route
-from nova_lite.api.wsgi.rules import MEMBER, READER, SERVICE, Rule
+from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
+from nova_lite.db.volume import attachments, volume_types
+from nova_lite.db.volume.lists import Filters, newest
+from nova_lite.db.volume.volumes import LISTS, Volume
+from nova_lite.lifecycle.volumes import AttachmentStatus
 
-_VOLUMES, _SNAPSHOTS = "os_compute_api:os-volumes", "os_compute_api:os-volumes:snapshots"
-_ASSISTED = "os_compute_api:os-assisted-volume-snapshots"
-_PROXY = "2.35"
+_POLICY = "os_compute_api:os-volumes"
+_UNTIL = "2.35"
 QUERY = schemas.queries({"2.0": ("limit", "offset")})
-_NAME = {"type": ["string", "null"], "maxLength": 255}
-CREATE = {"2.0": schemas.keyed("volume", schemas.closed({
-    "size": schemas.integer(1), "display_name": _NAME, "display_description": _NAME, "volume_type": {"type": "string"},
-    "metadata": {"type": "object"}, "snapshot_id": {"type": "string"}, "availability_zone": {"type": "string"},
+_CREATE = {"2.0": schemas.keyed("volume", schemas.closed({
+    "size": schemas.integer(1), "display_name": NAME_OR_NULL, "display_description": DESCRIPTION, "volume_type": {"type": "string", "maxLength": 255},
+    "metadata": METADATA, "snapshot_id": {"type": "string", "maxLength": 255}, "availability_zone": {"type": "string", "maxLength": 255},
 }, required=("size",)) | {"additionalProperties": True})}
-SNAPSHOT = {"2.0": schemas.keyed("snapshot", schemas.closed({
-    "volume_id": {"type": "string"}, "force": schemas.BOOLEAN, "display_name": _NAME, "display_description": _NAME,
-}, required=("volume_id",)) | {"additionalProperties": True})}
-ASSISTED = {"2.0": schemas.keyed("snapshot", schemas.closed({
-    "volume_id": {"type": "string", "minLength": 1},
-    "create_info": schemas.closed({
-        "snapshot_id": {"type": "string", "minLength": 1}, "type": {"enum": ["qcow2"]},
-        "new_file": {"type": "string", "minLength": 1}, "id": {"type": "string", "minLength": 1},
-    }, required=("snapshot_id", "type", "new_file")) | {"additionalProperties": True},
-}, required=("volume_id", "create_info")) | {"additionalProperties": True})}
-ASSISTED_QUERY = schemas.queries({"2.0": ("delete_info",)})
+_VOLUME = closed(
+    id=UUID, size=INTEGER, createdAt=TIME, metadata=STRINGS,
+    attachments=many(closed(each("device id serverId volumeId", STRING_OR_NULL))),
+    **each("availabilityZone displayDescription displayName snapshotId volumeType", STRING_OR_NULL), status=STRING)
 
 
-def missing(volume_id: str) -> errors.NotFound:
-    """The refusal in Nova's words."""
-    return errors.NotFound(f"Volume {volume_id} could not be found.")
-
-
-def _no_service() -> errors.BadRequest:
-    return errors.BadRequest(reason="This cloud has no volume service.")
-
-
-@route("GET", "/os-volumes", policy=Rule(f"{_VOLUMES}:list", READER), until=_PROXY, query=QUERY,
-       response=closed(volumes=EMPTY_LIST))
-@route("GET", "/os-volumes/detail", policy=Rule(f"{_VOLUMES}:detail", READER), until=_PROXY, query=QUERY,
-       response=closed(volumes=EMPTY_LIST))
+@route("GET", "/os-volumes", policy=Rule(f"{_POLICY}:list", READER), until=_UNTIL, query=QUERY, response=closed(volumes=many(_VOLUME)))
+@route("GET", "/os-volumes/detail", policy=Rule(f"{_POLICY}:detail", READER), until=_UNTIL, query=QUERY,
+       response=closed(volumes=many(_VOLUME)))
 def index(req: Request) -> Body:
-    """List volumes. 200 with an empty list. 400: a wrong limit or offset."""
-    _check_page(req)
-    return {"volumes": []}
+    """List the project's volumes, newest first. 200. 400: a wrong limit or offset."""
+    query = newest(LISTS, Filters(project_id=req.ctxt.project_id)).limit(paging.limit(req)).offset(paging.offset(req))
+    return {"volumes": _documents(req, req.db.scalars(query).all())}
 
 
-@route("POST", "/os-volumes", policy=Rule(f"{_VOLUMES}:create", MEMBER), until=_PROXY, body=CREATE)
-def create(req: Request, body: Body) -> NoReturn:
-    """Refuse. 400: this cloud has no volume service."""
-    raise _no_service()
+@route("POST", "/os-volumes", policy=Rule(f"{_POLICY}:create", MEMBER), until=_UNTIL, body=_CREATE, response=closed(volume=_VOLUME))
+def create(req: Request, body: Body) -> Body:
+    """Create a volume, empty or from a snapshot.
+
+    200 with the volume, which the Block Storage API has too. 400: a wrong size, name, metadata or zone, or the snapshot is not available.
+    403: over quota, or the type is for several servers, which no client of these versions can attach. 404: no such type or snapshot.
+    501: the type is encrypted.
+    """
+    named = ("size", "display_name", "display_description", "volume_type", "metadata", "snapshot_id", "availability_zone")
+    params = {name: value for name, value in body["volume"].items() if name in named}
+    try:
+        volume = make(req, params, sources.of(req, params))
+    except errors.OverVolumeQuota as over:
+        raise errors.Forbidden(reason=over.text) from None
+    return {"volume": _documents(req, [volume])[0]}
 
 
-@route("GET", "/os-volumes/{volume_id}", policy=Rule(f"{_VOLUMES}:show", READER), until=_PROXY)
-@route("DELETE", "/os-volumes/{volume_id}", policy=Rule(f"{_VOLUMES}:delete", MEMBER), until=_PROXY, status=202)
-def show(req: Request, volume_id: str) -> NoReturn:
-    """Refuse. 404: there are no volumes."""
-    raise missing(volume_id)
+@route("GET", "/os-volumes/{volume_id}", policy=Rule(f"{_POLICY}:show", READER), until=_UNTIL, response=closed(volume=_VOLUME))
+def show(req: Request, volume_id: str) -> Body:
+    """Show one volume. 200. 404: no such volume in the project."""
+    return {"volume": _documents(req, [find(req, volume_id)])[0]}
 
 
-@route("GET", "/os-snapshots", policy=Rule(f"{_SNAPSHOTS}:list", READER), until=_PROXY, query=QUERY,
-       response=closed(snapshots=EMPTY_LIST))
-@route("GET", "/os-snapshots/detail", policy=Rule(f"{_SNAPSHOTS}:detail", READER), until=_PROXY, query=QUERY,
-       response=closed(snapshots=EMPTY_LIST))
-def index_snapshots(req: Request) -> Body:
-    """List snapshots. 200 with an empty list. 400: a wrong limit or offset."""
-    _check_page(req)
-    return {"snapshots": []}
+@route("DELETE", "/os-volumes/{volume_id}", policy=Rule(f"{_POLICY}:delete", MEMBER), until=_UNTIL, status=202)
+def delete(req: Request, volume_id: str) -> None:
+    """Delete a volume.
+
+    202 with no body. 400: its status forbids it, it is attached, migrating or in a group, or it has snapshots. 404: no such volume in the
+    project.
+    """
+    begin_delete(req, find(req, volume_id), is_cascade=False, is_forced=False)
 
 
-@route("POST", "/os-snapshots", policy=Rule(f"{_SNAPSHOTS}:create", MEMBER), until=_PROXY, body=SNAPSHOT)
-def create_snapshot(req: Request, body: Body) -> NoReturn:
-    """Refuse. 400: this cloud has no volume service."""
-    raise _no_service()
-
-
-@route("GET", "/os-snapshots/{snapshot_id}", policy=Rule(f"{_SNAPSHOTS}:show", READER), until=_PROXY)
-@route("DELETE", "/os-snapshots/{snapshot_id}", policy=Rule(f"{_SNAPSHOTS}:delete", MEMBER), until=_PROXY, status=202)
-def show_snapshot(req: Request, snapshot_id: str) -> NoReturn:
-    """Refuse. 404: there are no snapshots."""
-    raise errors.NotFound(f"Snapshot {snapshot_id} could not be found.")
-
-
-@route("POST", "/os-assisted-volume-snapshots", policy=Rule(f"{_ASSISTED}:create", SERVICE), body=ASSISTED)
-def create_assisted(req: Request, body: Body) -> NoReturn:
-    """Refuse. 400: no server has that volume."""
-    raise errors.BadRequest(reason=f"No volume Block Device Mapping with id {body['snapshot']['volume_id']}.")
-
-
-@route("DELETE", "/os-assisted-volume-snapshots/{snapshot_id}", policy=Rule(f"{_ASSISTED}:delete", SERVICE), status=204,
-       query=ASSISTED_QUERY)
-def delete_assisted(req: Request, snapshot_id: str) -> NoReturn:
-    """Refuse. 400: `delete_info` is missing. 404: no server has the snapshot's volume."""
-    if not req.query.get("delete_info"):
-        raise errors.InvalidField(field="delete_info", reason="a JSON object with volume_id is required")
-    raise errors.NotFound(f"Snapshot {snapshot_id} could not be found: no server has its volume.")
-
-
-def _check_page(req: Request) -> None:
-    paging.limit(req)
-    paging.offset(req)
+def _documents(req: Request, rows: Sequence[Volume]) -> list[Body]:
+    by_volume = attachments.of_volumes(req.db, [row.id for row in rows])
+    types = volume_types.by_ids(req.db, {row.volume_type_id for row in rows if row.volume_type_id})
+    return [{
+        "id": row.id, "status": row.status, "size": row.size_gb, "availabilityZone": row.availability_zone, "createdAt": micros(row.created_at),
+        # Nova shows one empty item where there is none.
+        "attachments": [
+            {"id": row.id, "volumeId": row.id, "serverId": one.server_id, "device": one.mountpoint}
+            for one in by_volume.get(row.id, ()) if one.status == AttachmentStatus.ATTACHED] or [{}],
+        "displayName": row.name, "displayDescription": row.description, "snapshotId": row.snapshot_id, "metadata": dict(row.metadata_items),
+        "volumeType": types[row.volume_type_id].name if row.volume_type_id in types else None,
+    } for row in rows]

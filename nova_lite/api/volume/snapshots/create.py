@@ -37,7 +37,7 @@ def create(req: Request, body: Body) -> Body:
     """
     params = body["snapshot"]
     allowed = [VolumeStatus.AVAILABLE, *([VolumeStatus.IN_USE] if schemas.is_true(params.get("force", True)) else [])]
-    return _create(req, params, allowed)
+    return {"snapshot": view(views.BRIEF, make(req, params, allowed), req)}
 
 
 @route("POST", "/snapshots", policy=_POLICY, status=202, since="3.66", body={"3.66": _BODY}, response=closed(snapshot=views.BRIEF))
@@ -49,16 +49,19 @@ def create_in_use(req: Request, body: Body) -> Body:
     params = body["snapshot"]
     if "force" in params and not schemas.is_true(params["force"]):
         raise errors.BadRequest(reason="Since microversion 3.66 the 'force' flag is invalid for this request: leave it out.")
-    return _create(req, params, [VolumeStatus.AVAILABLE, VolumeStatus.IN_USE])
+    return {"snapshot": view(views.BRIEF, make(req, params, [VolumeStatus.AVAILABLE, VolumeStatus.IN_USE]), req)}
 
 
-def _create(req: Request, params: Body, allowed: Collection[VolumeStatus]) -> Body:
+def make(req: Request, params: Body, allowed: Collection[VolumeStatus]) -> VolumeSnapshot:
+    """Write the snapshot's row, and have a conductor make it. `allowed`: statuses of the volume.
+
+    :raises errors.NovaLiteError: as `create` refuses.
+    """
     volume = find_locked(req, params["volume_id"])
     check_volume(volume, allowed)
     kind = volume_types.by_ids(req.db, {volume.volume_type_id or ""}).get(volume.volume_type_id or "")
     quota.check(req.db, req.conf, req.ctxt.project_id, quota.for_snapshot(req.conf, kind.name if kind else None, volume.size_gb))
-    snapshot = add(req, volume, params)
-    return {"snapshot": view(views.BRIEF, snapshot, req)}
+    return add(req, volume, params)
 
 
 def check_volume(volume: Volume, allowed: Collection[VolumeStatus]) -> None:
