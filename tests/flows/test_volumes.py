@@ -21,6 +21,7 @@ from nova_lite.db.volume.pools import Pool
 from nova_lite.db.volume.volume_types import VolumeType
 from nova_lite.db.volume.volumes import Volume
 from nova_lite.values.flavor import Flavor
+from tests.support.flows import shelving
 from tests.support.flows import volume_scenarios as storage
 from tests.support.flows.one_process import OneProcess
 
@@ -151,6 +152,18 @@ def test_a_clients_attachment_to_a_server_elsewhere_is_left_alone(cloud: OneProc
     cloud.run(action_id)
     deleted_attachments.end(cloud.services)
     assert storage.is_exported(cloud, attachment_id)
+
+
+def test_a_volume_of_an_offloaded_server_is_in_use_and_reaches_it_when_it_is_back(cloud: OneProcess) -> None:
+    server_id = shelving.shelved(cloud, offload_s=0)
+    volume_id = storage.made(cloud)
+    attachment_id = storage.reserve(cloud, server_id, volume_id)
+    cloud.run(cloud.begin_action(server_id, "attach_volume", inputs={"attachment_id": attachment_id}))
+    assert (storage.volume(cloud, volume_id).status, storage.exported(cloud)) == ("in-use", [])
+    cloud.run(cloud.begin_action(server_id, "unshelve"))
+    assert cloud.server(server_id).vm_state == "active"
+    assert storage.has_its_volumes(cloud, server_id)
+    assert storage.exported(cloud) == [attachment_id]
 
 
 def test_actions_of_volumes_are_kept_for_some_days(cloud: OneProcess) -> None:

@@ -113,7 +113,7 @@ def take_connection(services: Services, run: AttachmentRun) -> AttachmentState:
 def record_exported(session: Session, run: AttachmentRun) -> None:
     attachments.set_status(
         session, run.state.attachment_id, AttachmentStatus.ATTACHING, connection_info=run.state.connection,
-        among=(AttachmentStatus.RESERVED, AttachmentStatus.ATTACHING))
+        among=(AttachmentStatus.RESERVED, AttachmentStatus.ATTACHING, AttachmentStatus.ATTACHED))
     attachments.settle(session, run.state.volume_id)
     waiting_builds.wake(session, [run.state.server_id])
 
@@ -133,10 +133,9 @@ def unplug_guest(services: Services, run: AttachmentRun) -> None:
 
 
 def record_attached(session: Session, run: AttachmentRun) -> None:
-    """A server on no host has the volume from its next start on: it stays reserved."""
-    if run.state.agent:
-        attachments.set_status(session, run.state.attachment_id, AttachmentStatus.ATTACHED, attached_at=utcnow(),
-                               among=(AttachmentStatus.RESERVED, AttachmentStatus.ATTACHING))
+    """A server on no host gets the volume when it is unshelved; it shows that it is in use from now on, as in Nova."""
+    attachments.set_status(session, run.state.attachment_id, AttachmentStatus.ATTACHED, attached_at=utcnow(),
+                           among=(AttachmentStatus.RESERVED, AttachmentStatus.ATTACHING))
     attachments.settle(session, run.state.volume_id)
 
 
