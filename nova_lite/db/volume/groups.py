@@ -19,6 +19,7 @@ from nova_lite.db.volume.volumes import Volume
 
 CREATING, AVAILABLE, DELETING, ERROR, ERROR_DELETING = "creating", "available", "deleting", "error", "error_deleting"
 STATUSES = (CREATING, AVAILABLE, "updating", DELETING, "in-use", ERROR, ERROR_DELETING)  # that an admin may set
+_SET = "set "  # before a status that an admin has set, where it would else follow from the members
 
 
 class VolumeGroup(Timestamps, Base):
@@ -68,7 +69,13 @@ def _shown(row: Any, member: Any) -> Any:
     is_creating, is_deleting = row.status == CREATING, row.status == DELETING
     return sa.case(
         (is_creating & _has(member, row.id, "creating", "downloading"), CREATING), (is_creating & _has(member, row.id, "error"), ERROR),
-        (is_creating, AVAILABLE), (is_deleting & _has(member, row.id, ERROR_DELETING), ERROR_DELETING), else_=row.status)
+        (is_creating, AVAILABLE), (is_deleting & _has(member, row.id, ERROR_DELETING), ERROR_DELETING),
+        (row.status == _SET + CREATING, CREATING), (row.status == _SET + DELETING, DELETING), else_=row.status)
+
+
+def reset(row: VolumeGroup | GroupSnapshot, status: str) -> None:
+    """It shows this status, whatever its members are in, until something else is done to it."""
+    row.status = _SET + status if status in (CREATING, DELETING) else status
 
 
 _VOLUMES, _SNAPSHOTS = (Volume, Volume.group_id), (VolumeSnapshot, VolumeSnapshot.group_snapshot_id)

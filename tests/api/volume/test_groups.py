@@ -316,6 +316,14 @@ def test_an_admin_sets_what_a_group_shows(api: VolumeApi) -> None:
     assert snapshot_status(api, snapshot_id) == "error"
 
 
+@pytest.mark.parametrize("status", ["creating", "deleting", "available", "updating"])
+def test_a_group_without_volumes_shows_what_an_admin_has_set(api: VolumeApi, status: str) -> None:
+    group_id = add_group(api)
+    assert act(api, group_id, "reset_status", {"status": status}, user="admin").status == 202
+    assert show(api, group_id)["status"] == status
+    assert [one["id"] for one in api.get(f"/groups/detail?status={status}").body["groups"]] == [group_id]
+
+
 @pytest.mark.parametrize("word", ["enable_replication", "disable_replication", "failover_replication", "list_replication_targets"])
 def test_groups_have_no_replication(api: VolumeApi, word: str) -> None:
     group_id = add_group(api)

@@ -124,4 +124,4 @@ def delete(req: Request, group_snapshot_id: str) -> None:
 def reset_status(req: Request, body: Body, group_snapshot_id: str) -> None:
     """Set what a group's snapshot shows, without a look at its parts. 202 with no body. 400: no such status. 404: none such."""
     found = groups.get_snapshot(req.db, group_snapshot_id, project_id=req.ctxt.visible_project, is_locked=True)
-    found.status = body["reset_status"]["status"]
+    groups.reset(found, body["reset_status"]["status"])

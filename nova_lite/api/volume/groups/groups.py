@@ -137,7 +137,7 @@ def delete(req: Request, body: Body, group_id: str) -> None:
 @action("reset_status", path=_ACTIONS, policy=Rule("group:reset_status", ADMIN), since="3.20", body={"3.20": RESET})
 def reset_status(req: Request, body: Body, group_id: str) -> None:
     """Set what a group shows, without a look at its volumes. 202 with no body. 400: no such status. 404: no such group."""
-    groups.get(req.db, group_id, project_id=req.ctxt.visible_project, is_locked=True).status = body["reset_status"]["status"]
+    groups.reset(groups.get(req.db, group_id, project_id=req.ctxt.visible_project, is_locked=True), body["reset_status"]["status"])
 
 
 def require_status(req: Request, group: VolumeGroup, what: str, allowed: Sequence[str]) -> None:
