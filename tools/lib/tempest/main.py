@@ -16,21 +16,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tools.lib.daemons import Options
 from tools.lib.quickstart.resources import connect
 from tools.lib.services import ServiceError
 from tools.lib.tempest import cloud, settings
 
 VERSION = "47.0.0"
 CACHE = Path("/var/cache/nova-lite")
-COMPUTE = r"^tempest\.api\.compute"
+TESTED = r"^tempest\.api\.(compute|volume)"
 # Two at once, each with a primary and an alternative project, as Tempest counts.
 _AT_ONCE = 2
-_OPTIONS = {"quota": {"instances": 100, "cores": 200, "ram": 512000}}
+_OPTIONS: Options = {"DEFAULT": {"enabled_backends": ",".join(settings.BACKENDS)}, "quota": {"instances": 100, "cores": 200, "ram": 512000}}
 # Its server takes the floating address of its class away, and the tests after it would find nobody there: it runs last.
 _ALONE = "test_change_server_password"
 _COUNTS = re.compile(r"^ - (Passed|Skipped|Failed|Expected Fail|Unexpected Success): (\d+)$", re.MULTILINE)
 EPILOG = """\
-  tools/tempest                                     all of tempest.api.compute, simulated guests, dynamic accounts
+  tools/tempest                                     all of both, simulated guests, dynamic accounts
   tools/tempest --accounts                          with accounts that were made before
   tools/tempest --real                              real guests, in a host of its own
   tools/tempest --real --daemons                    the same, by separate daemons
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--real", action="store_true", help="real libvirt guests, not simulated ones")
     parser.add_argument("--daemons", action="store_true", help="separate daemons over RabbitMQ and PostgreSQL, not one process")
     parser.add_argument("--accounts", action="store_true", help="use an accounts file, not dynamic credentials")
-    parser.add_argument("--run", default="", metavar="REGEX", help="only tests of tempest.api.compute that match")
+    parser.add_argument("--run", default="", metavar="REGEX", help="only tests of tempest.api.compute and tempest.api.volume that match")
     parser.add_argument("--concurrency", type=int, default=_AT_ONCE, help=f"tests at once (default {_AT_ONCE})")
     parser.add_argument("--state", type=Path, help="directory to use and keep (default: a new one, kept for its logs)")
     parser.add_argument("-f", "--format", choices=["table", "json"], default="table")
@@ -119,7 +120,7 @@ def run(venv: Path, workspace: Path, wanted: str, *, at_once: int) -> dict[str, 
     package = next(venv.glob("lib/python3*/site-packages/tempest"))
     (workspace / ".stestr.conf").write_text(
         f"[DEFAULT]\ntest_path={package / 'test_discover'}\ntop_dir={package.parent}\ngroup_regex=([^\\.]*\\.)*\n")
-    pattern = f"{COMPUTE}.*({wanted})" if wanted else COMPUTE
+    pattern = f"^(?=.*({wanted})){TESTED[1:]}" if wanted else TESTED
     (workspace / "output").unlink(missing_ok=True)
     text = _output(
         [program, "run", "--regex", pattern, "--exclude-regex", _ALONE, "--concurrency", str(at_once)], workspace, environment)

@@ -12,14 +12,20 @@ from typing import Any
 
 from tools.lib.tempest.cloud import PUBLIC_RANGE
 
-# Moves between hosts and volumes come later.
+# Moves between hosts come later; there is no store of keys, so that no volume is encrypted.
 FEATURES: dict[str, bool | str] = {
     "resize": True, "console_output": True, "vnc_console": True, "serial_console": True, "rescue": True,
     "stable_rescue": True, "shelve": True, "snapshot": True, "pause": True, "suspend": True, "personality": True,
     "interface_attach": True, "config_drive": True, "metadata_service": True, "enable_instance_password": True,
     "change_password": True, "hostname_fqdn_sanitization": True, "dhcp_domain": "", "shelve_migrate": False, "cold_migration": False, "live_migration": False,
-    "attach_encrypted_volume": False, "swap_volume": False, "volume_multiattach": False, "spice_console": False,
+    "attach_encrypted_volume": False, "swap_volume": True, "volume_multiattach": True, "spice_console": False,
 }
+VOLUME_FEATURES = {
+    "multi_backend": True, "backup": True, "snapshot": True, "clone": True, "manage_volume": True, "manage_snapshot": True,
+    "extend_attached_volume": True, "extend_attached_encrypted_volume": False, "extend_volume_with_snapshot": True,
+    "enable_volume_image_dep_tests": True, "replication": False,
+}
+BACKENDS = ("local", "second")
 NETWORK, PUBLIC = "tempest", "public"
 
 
@@ -33,6 +39,7 @@ class Made:
     flavor_alt: str
     network: str
     public: str
+    multiattach: str
 
 
 def make(cloud: Any, image: Path, *, is_real: bool, has_accounts: bool) -> Made:  # openstacksdk is untyped
@@ -41,16 +48,17 @@ def make(cloud: Any, image: Path, *, is_real: bool, has_accounts: bool) -> Made:
     The network is shared when projects `has_accounts` use it; with dynamic credentials each project gets its own.
     """
     disk_format = "qcow2" if image.suffix == ".qcow2" else "raw"
-    images = [cloud.image.create_image(name, filename=str(image), disk_format=disk_format, container_format="bare",
+    image_id, image_alt_id = [cloud.image.create_image(name, filename=str(image), disk_format=disk_format, container_format="bare",
                                        visibility="public", hw_qemu_guest_agent="yes").id for name in ("tempest", "tempest-alt")]
     ram_mb = 128 if is_real else 64
-    flavors = [cloud.compute.create_flavor(name=f"tempest{number}", ram=ram_mb * number, vcpus=1, disk=1).id
+    flavor_id, flavor_alt_id = [cloud.compute.create_flavor(name=f"tempest{number}", ram=ram_mb * number, vcpus=1, disk=1).id
                for number in (1, 2)]
     network = cloud.network.create_network(name=NETWORK, shared=has_accounts)
     cloud.network.create_subnet(name=NETWORK, network_id=network.id, ip_version=4, cidr="10.71.0.0/20")
     public = cloud.network.create_network(name=PUBLIC, is_router_external=True)
     cloud.network.create_subnet(name=PUBLIC, network_id=public.id, ip_version=4, cidr=PUBLIC_RANGE, is_dhcp_enabled=False)
-    return Made(*images, *flavors, network.id, public.id)
+    multiattach = cloud.block_storage.create_type(name="tempest-multiattach", extra_specs={"multiattach": "<is> True"})
+    return Made(image_id, image_alt_id, flavor_id, flavor_alt_id, network.id, public.id, multiattach.name)
 
 
 # The first is what tests request; the others are what it implies in a real Keystone.
@@ -102,12 +110,18 @@ def write(path: Path, made: Made, auth: dict[str, Any], *, accounts: Path | None
         "flavor_ref_alt": made.flavor_alt, "min_microversion": "2.1", "max_microversion": "latest",
         "build_timeout": "120", "hypervisor_type": "QEMU" if is_real else "fake",
         **({"fixed_network_name": NETWORK} if accounts else {})}
-    config["compute-feature-enabled"] = {name: str(value).lower() for name, value in FEATURES.items()}
+    features = FEATURES | {"volume_multiattach": not is_real}  # files of qcow2 are for one guest
+    config["compute-feature-enabled"] = {name: str(value).lower() for name, value in features.items()}
     # A simulated snapshot is done at once: a test that wants to see one under way gives up after this long.
     config["image"] = {"build_timeout": "300" if is_real else "10"}
     config["network"] = {"public_network_id": made.public, "floating_network_name": PUBLIC}
     config["network-feature-enabled"] = {"ipv6": "false"}
-    config["service_available"] = {"cinder": "false", "swift": "false", "horizon": "false", "glance": "true",
+    config["volume"] = {
+        "catalog_type": "block-storage", "min_microversion": "3.0", "max_microversion": "latest", "backend_names": ",".join(BACKENDS),
+        "backup_driver": "posix", "vendor_name": "Open Source", "storage_protocol": "file" if is_real else "fake",
+        "volume_type_multiattach": made.multiattach, "build_timeout": "300" if is_real else "60"}
+    config["volume-feature-enabled"] = {name: str(value).lower() for name, value in VOLUME_FEATURES.items()}
+    config["service_available"] = {"cinder": "true", "swift": "false", "horizon": "false", "glance": "true",
                                    "neutron": "true", "nova": "true"}
     # Tests log in to real guests: to the address that they give them, as root, by the key that metadata brought.
     config["validation"] = {"run_validation": str(is_real).lower(), "image_ssh_user": "root"}
