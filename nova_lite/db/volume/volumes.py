@@ -244,6 +244,13 @@ def copied_from(session: Session, *, snapshot_id: str | None = None, volume_id: 
     return session.scalar(sa.select(Volume.id).where(source, Volume.status.in_(making)).limit(1))
 
 
+def refuse_copied(session: Session, volume: Volume) -> None:
+    """:raises errors.BadRequest: another volume is being made from this one, whose row the caller has locked."""
+    copy = copied_from(session, volume_id=volume.id)
+    if copy is not None:
+        raise errors.BadRequest(reason=f"Volume {copy} is being made from volume {volume.id}: try again when that one is available.")
+
+
 def set_status(
     session: Session, volume: Volume, status: VolumeStatus, *, among: Collection[VolumeStatus], **values: Any,  # columns
 ) -> bool:

@@ -332,3 +332,10 @@ def test_a_forced_deletion_takes_the_copy_of_a_retype_with_it(api: VolumeApi) ->
     api.add(volume(S1, status="creating", migration_status=f"target:{V1}"))
     assert act(api, "os-force_delete", {}, user="admin").status == 202
     assert actions_of(api, S1) == [("delete_volume", {"is_cascade": False})]
+
+
+def test_a_volume_that_another_one_is_made_from_stays_where_it_is(api: VolumeApi) -> None:
+    api.add(volume_api.pool(), volume_api.pool(OTHER), VolumeType(name="fast"), volume(S1, status="creating", source_volume_id=V1))
+    assert act(api, "os-migrate_volume", {"host": OTHER}, user="admin").status == 400
+    assert act(api, "os-retype", {"new_type": "fast"}).status == 400
+    assert shown(api)["migration_status"] is None

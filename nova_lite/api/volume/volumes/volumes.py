@@ -83,9 +83,7 @@ def begin_delete(req: Request, volume: Volume, *, is_cascade: bool, is_forced: b
         raise errors.BadRequest(reason=f"Volume {volume.id} is in group {volume.group_id}: take it out of the group, or delete the group.")
     if attachments.of_volume(req.db, volume.id):
         raise errors.BadRequest(reason=f"Volume {volume.id} is attached: detach it before it is deleted.")
-    copy = volumes.copied_from(req.db, volume_id=volume.id)
-    if copy is not None:
-        raise errors.BadRequest(reason=f"Volume {copy} is being made from volume {volume.id}: delete it when that one is available.")
+    volumes.refuse_copied(req.db, volume)
     _check_snapshots(req, volume, is_cascade=is_cascade)
     if is_forced:
         begin_action.cancel_others(req, volume.id)

@@ -28,7 +28,7 @@ def migrate_volume(req: Request, body: Body, volume_id: str) -> None:
     """Move the volume to another pool, `host@backend#pool`; `lock_volume`: it shows maintenance meanwhile.
 
     202 with no body. 400: no host or a cluster, there is no such pool or the volume is in it, it is in a group or has snapshots, is neither
-    available nor in use, or is migrating already. 404: no such volume.
+    available nor in use, is migrating already, or another volume is being made from it. 404: no such volume.
     """
     params = body["os-migrate_volume"]
     if params.get("cluster"):
@@ -42,6 +42,7 @@ def migrate_volume(req: Request, body: Body, volume_id: str) -> None:
         raise errors.BadRequest(reason=f"Destination host must be different than current host: volume {volume.id} is in {pool}.")
     if snapshots.any_of(req.db, volume.id):
         raise errors.BadRequest(reason=f"Volume {volume.id} has snapshots, which cannot be migrated.")
+    volumes.refuse_copied(req.db, volume)
     volumes.begin_migration(req.db, volume, is_locked=schemas.is_true(params.get("lock_volume")))
     begin_action.record(req, begin_action.VOLUME, volume.id, "migrate_volume", {"host": pool})
 

@@ -40,6 +40,7 @@ def retype(req: Request, body: Body, volume_id: str) -> None:
     if volume.encryption_key_id is not None or volume_types.encryption_of(req.db, kind.id) is not None:
         raise errors.BadRequest(reason=f"Invalid volume type: encrypted volumes cannot be retyped, nor others to {kind.name}, which is encrypted.")
     volumes.refuse_moved(volume)
+    volumes.refuse_copied(req.db, volume)
     if volume.status == VolumeStatus.IN_USE:
         _check_in_use(req, volume, old, kind)
     quota.check(req.db, req.conf, volume.project_id, quota.for_retype(kind.name, volume.size_gb))
