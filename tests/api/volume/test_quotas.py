@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import uuid
 from typing import Any
@@ -170,3 +171,12 @@ def test_a_check_counts_what_is_wanted_alone(api: VolumeApi) -> None:
     with api.counted() as sent:
         api.change(lambda session: quota.check(session, api.conf, PROJECTS["alice"], {"groups": 1}))
     assert len([one for one in sent if one.startswith("SELECT")]) == 2
+
+
+def test_requests_at_once_do_not_pass_a_limit_together(api: VolumeApi) -> None:
+    api.put(MINE, {"quota_set": {"volumes": 2}}, user="admin")
+    with concurrent.futures.ThreadPoolExecutor(max_workers=6) as threads:
+        answers = list(threads.map(lambda _: api.post("/volumes", {"volume": {"size": 1}}), range(6)))
+    assert sorted(answer.status for answer in answers) == [202, 202, 413, 413, 413, 413]
+    refused = next(answer for answer in answers if answer.status == 413)
+    assert (refused.body["overLimit"]["retryAfter"], refused.headers["Retry-After"]) == ("0", "0")
