@@ -5,6 +5,23 @@ from oslo_config import cfg
 
 GROUP = "volume"
 OPTIONS = [
+    cfg.StrOpt("backup_driver", default="directory", choices=[
+        ("directory", "files in a directory, `backup_path`"),
+    ], help="""
+What keeps the backups of volumes.
+
+The default needs no other service. A backup can be restored only by
+a nova-volume that reaches what has it.
+"""),
+    cfg.StrOpt("backup_path", default="", help="""
+Directory of the backups of volumes.
+
+Empty, the default: `backups` in `state_path`. Set it to use another
+disk than that of the volumes, without which a backup is lost with
+them; a file system that all storage hosts have mounted lets each of
+them restore the backups of the others. Move the directory with the
+daemon stopped.
+"""),
     cfg.StrOpt("image_conversion_dir", default="", help="""
 Directory of images while volumes are made from them.
 

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from nova_lite.db.volume import attachments, qos_specs, snapshots, volume_types, volumes
+from nova_lite.db.volume import attachments, backups, qos_specs, snapshots, volume_types, volumes
 from nova_lite.lifecycle.volumes import AttachmentStatus
 from nova_lite.payloads.environment import Environment
 from nova_lite.rpc import volume as rpc
@@ -38,6 +39,20 @@ def specs_of(session: Session, type_id: str) -> dict[str, str]:
 
 def snapshot(session: Session, row: snapshots.VolumeSnapshot, of: volumes.Volume) -> rpc.Snapshot:
     return rpc.Snapshot(snapshot_id=row.id, volume=volume(session, of), provider_name=row.provider_name)
+
+
+def backup(session: Session, row: backups.VolumeBackup, of: volumes.Volume | None) -> rpc.Backup:
+    """`of`: the volume; None: it is not looked at, and may be gone."""
+    gone = rpc.Volume(volume_id=row.volume_id, project_id=row.project_id, backend="", pool="", size_gb=row.size_gb, provider_name="")
+    return rpc.Backup(
+        backup_id=row.id, volume_id=row.volume_id, parent_id=row.parent_id or "", digest=str(row.details.get("digest") or ""),
+        volume=gone if of is None else volume(session, of))
+
+
+def frozen(session: Session, row: backups.VolumeBackup, of: volumes.Volume) -> rpc.Snapshot:
+    """The snapshot that a backup of a volume in use is read from; there is no row of it."""
+    snapshot_id = str(uuid.uuid5(uuid.UUID(row.id), "snapshot"))
+    return rpc.Snapshot(snapshot_id=snapshot_id, volume=volume(session, of), provider_name=snapshots.provider_name(snapshot_id))
 
 
 def export(session: Session, attachment: attachments.Attachment, of: volumes.Volume) -> rpc.Export:

@@ -86,6 +86,21 @@ class Export:
 
 
 @payload(version=1)
+class Backup:
+    """A backup, which its store knows by the ids of the volume and its own. `parent_id`: of the one that it adds to; empty: none.
+
+    `volume`: what it is made of, in its pool; where it is only removed, the volume may be gone, and has no `backend`.
+    `digest`: of its manifest; empty: it is not known.
+    """
+
+    backup_id: str
+    volume_id: str
+    volume: Volume
+    parent_id: str = ""
+    digest: str = ""
+
+
+@payload(version=1)
 class PoolReport:
     """One pool of a worker: `backend`#`pool`. Sizes in GiB; `free_gb` is really free. `capabilities`: by Cinder's names.
 
@@ -177,6 +192,31 @@ class VolumeRpc(Interface):
     @cast(since="1.0")
     def upload_volume(self, ctxt: Context, *, volume: Volume, order: Order, image: ImageUpload, disk_format: str) -> None:
         """Send the volume's content to the image service in that format; the image is active afterwards."""
+
+    @cast(since="1.0")
+    def create_backup(self, ctxt: Context, *, backup: Backup, order: Order, snapshot: Snapshot | None) -> None:
+        """Keep the content of the volume, or of its snapshot, in the store of backups. A failure leaves nothing behind.
+
+        Result: `size`, bytes of the volume; `object_count`, of those that were stored; `digest`, of the manifest.
+        """
+
+    @cast(since="1.0")
+    def delete_backup(self, ctxt: Context, *, backup: Backup, order: Order) -> None:
+        """Remove the backup from the store; none is fine. One that others add to is refused."""
+
+    @cast(since="1.0")
+    def restore_backup(self, ctxt: Context, *, volume: Volume, order: Order, backup: Backup) -> None:
+        """Give the volume, which nobody uses, the backup's content; its size stays.
+
+        A backup that is damaged is refused before the volume changes.
+        """
+
+    @cast(since="1.0")
+    def verify_backup(self, ctxt: Context, *, backup: Backup, order: Order) -> None:
+        """Read the whole backup, and compare it with what was written; one that is damaged fails, with the reason.
+
+        Result: as of `create_backup`.
+        """
 
     @call(since="1.0", timeout_s=5)
     def known_orders(self, ctxt: Context, *, orders: tuple[Order, ...]) -> tuple[Order, ...]:

@@ -13,7 +13,8 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_lite import errors
-from nova_lite.rpc.volume import Export, PoolReport, Snapshot, Volume
+from nova_lite.rpc.volume import Backup, Export, PoolReport, Snapshot, Volume
+from nova_lite.volume.backups.copies import copy_for
 from nova_lite.volume.directory.exports import FileExports
 from nova_lite.volume.directory.pool import DirectoryPool
 from nova_lite.volume.driver import Backend
@@ -174,5 +175,7 @@ def _remove(backend: Backend, record: Record) -> None:
         backend.pool.delete(subject)
     elif isinstance(subject, Snapshot):
         backend.pool.delete_snapshot(subject)
+    elif isinstance(subject, Backup):
+        backend.pool.delete(copy_for(subject))
     else:
         backend.exports.unexport(subject)

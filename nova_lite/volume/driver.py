@@ -100,6 +100,9 @@ class PoolDriver(Protocol):
     def revert(self, volume: Volume, snapshot: Snapshot) -> None:
         """Give the volume, which nobody uses, the snapshot's content; its size stays."""
 
+    def overwrite(self, volume: Volume, image: ImageFile, *, check: Check) -> None:
+        """Give the volume, which nobody uses, the image's content in place of its own; its size stays, and so do its snapshots."""
+
     def image_of(
         self, volume: Volume, disk_format: str, *, is_in_use: bool, check: Check
     ) -> contextlib.AbstractContextManager[BinaryIO]:

@@ -14,11 +14,12 @@ from nova_lite import errors
 from nova_lite.rpc.compute import Image
 from nova_lite.rpc.volume import Content, ContentSource, Export, PoolReport, Snapshot, Volume
 from nova_lite.runtime.failpoints import fail
-from nova_lite.volume.driver import Check, ImageSource, LiveSnapshot, ResizedBy
+from nova_lite.volume.driver import Check, ImageFile, ImageSource, LiveSnapshot, ResizedBy
 from nova_lite.worker.images.empty_qcow2 import empty_qcow2
 
 _TOTAL_GB = 100_000.0
 _FORMATS = ("raw", "qcow2")
+_MAX_CONTENT = 1 << 20
 
 
 class PoolOptions(Protocol):
@@ -112,6 +113,13 @@ class FakePool:
         with self._guard:
             kept = self._get(snapshot.provider_name, "revert the volume")
             self._volumes[volume.provider_name] = dataclasses.replace(kept, size_gb=volume.size_gb)
+
+    def overwrite(self, volume: Volume, image: ImageFile, *, check: Check) -> None:
+        check()
+        content = image.path.read_bytes() if image.virtual_size <= _MAX_CONTENT else b""
+        with self._guard:
+            self._volumes[volume.provider_name] = dataclasses.replace(
+                self._get(volume.provider_name, "overwrite the volume"), content=content.rstrip(b"\0"))
 
     @contextlib.contextmanager
     def image_of(self, volume: Volume, disk_format: str, *, is_in_use: bool, check: Check) -> Iterator[BinaryIO]:

@@ -15,13 +15,13 @@ from oslo_log import log as logging
 
 from nova_lite.rpc import payload
 from nova_lite.rpc.order import Order
-from nova_lite.rpc.volume import Export, OwnedVolumes, Snapshot, Volume
+from nova_lite.rpc.volume import Backup, Export, OwnedVolumes, Snapshot, Volume
 from nova_lite.worker import host_name
 from nova_lite.worker.records import RecordFiles
 from nova_lite.worker.tombstones import Tombstones
 
 LOG = logging.getLogger(__name__)
-Subject = Volume | Snapshot | Export
+Subject = Volume | Snapshot | Export | Backup
 
 
 class Kind(StrEnum):
@@ -30,9 +30,10 @@ class Kind(StrEnum):
     VOLUME = "volume"
     SNAPSHOT = "snapshot"
     ATTACHMENT = "attachment"
+    BACKUP = "backup"
 
 
-_TYPES: dict[Kind, type[Subject]] = {Kind.VOLUME: Volume, Kind.SNAPSHOT: Snapshot, Kind.ATTACHMENT: Export}
+_TYPES: dict[Kind, type[Subject]] = {Kind.VOLUME: Volume, Kind.SNAPSHOT: Snapshot, Kind.ATTACHMENT: Export, Kind.BACKUP: Backup}
 
 
 class Phase(StrEnum):
@@ -71,11 +72,13 @@ def kind_of(subject: Subject) -> Kind:
 def id_of(subject: Subject) -> str:
     if isinstance(subject, Volume):
         return subject.volume_id
+    if isinstance(subject, Backup):
+        return subject.backup_id
     return subject.snapshot_id if isinstance(subject, Snapshot) else subject.attachment_id
 
 
 def volume_of(subject: Subject) -> Volume:
-    """The volume itself, the snapshot's or the export's."""
+    """The volume itself, the snapshot's, the export's or the backup's."""
     return subject if isinstance(subject, Volume) else subject.volume
 
 

@@ -15,8 +15,10 @@ from nova_lite.rpc.heartbeat import Heartbeat
 from nova_lite.rpc.interface import serve
 from nova_lite.rpc.volume import VolumeRpc
 from nova_lite.volume import backends
+from nova_lite.volume.backups import configured as configured_backups
 from nova_lite.volume.driver import Backend
 from nova_lite.volume.images import Images
+from nova_lite.volume.operations.backups import Backups
 from nova_lite.volume.operations.exports import Exports
 from nova_lite.volume.operations.inventory import Inventory
 from nova_lite.volume.operations.snapshots import Snapshots
@@ -51,6 +53,7 @@ class VolumeService:
             name=conf.host, backends=self._backends, records=self._records,
             reports=StepReports(conductor, kind="volume", host=conf.host))
         self._server = serve(VolumeRpc, transport, conf.host, [
+            Backups(self.worker, images=self._images, archive=configured_backups.archive(conf)),
             Exports(self.worker), Inventory(self.worker), Snapshots(self.worker), Volumes(self.worker, images=self._images),
             Uploads(self.worker, images=self._images, upload=uploads.upload, timeout_s=conf.volume.image_timeout)])
         self._heartbeat = Heartbeat(conductor, self.report, interval_s=conf.report_interval)

@@ -13,6 +13,7 @@ from oslo_log import log as logging
 from nova_lite import errors
 from nova_lite.context import Context
 from nova_lite.rpc.order import NEVER, Order
+from nova_lite.rpc.volume import Backup
 from nova_lite.volume.backends import Backends
 from nova_lite.volume.driver import Backend
 from nova_lite.volume.records import Phase, Record, Records, Subject, id_of, kind_of, volume_of
@@ -44,9 +45,16 @@ class Operation:
     name: str
     order: Order
     worker: Worker
-    backend: Backend
     record: Record | None
     result: dict[str, Any]
+
+    @property
+    def backend(self) -> Backend:
+        """The volume's.
+
+        :raises errors.VolumeFailed: it cannot be used now.
+        """
+        return self.worker.backends.get(volume_of(self.subject).backend, action=self.name)
 
     @property
     def is_in_use(self) -> bool:
@@ -108,8 +116,9 @@ class Worker:
                 for volume_id in sorted({volume_of(subject).volume_id, *step.also_locks}):  # in one order: none waits for the other
                     held.enter_context(self.locks.hold(volume_id, check=check))
                 record = self._admit(step, result)
-                backend = self.backends.get(volume_of(subject).backend, action=step.name)
-                operation = Operation(subject, step.name, order, self, backend, record, result)
+                operation = Operation(subject, step.name, order, self, record, result)
+                if volume_of(subject).backend or not isinstance(subject, Backup):
+                    operation.backend  # noqa: B018 - refused before anything is written down
                 with self._recorded(operation, removes=step.removes):
                     work(operation)
 

@@ -17,7 +17,8 @@ PACKAGE = ROOT / "nova_lite"
 SIBLINGS = 15
 # One file is one section of nova.conf; to group sections by something else would hide where an option is. Revisions stay for ever.
 # One file is one daemon's contract, beside what they are made of.
-_MORE_SIBLINGS = {"conf": 21, "db/migrations/versions": 50, "rpc": 16}
+# One file is one operation.
+_MORE_SIBLINGS = {"conductor/workflows": 20, "conf": 21, "db/migrations/versions": 50, "rpc": 16}
 FOLDERS = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
 # Where a contract or a protocol declares the names: the RPC layer turns declared methods into messages and back,
 # a subcommand of argparse picks its function.

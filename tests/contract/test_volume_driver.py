@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from nova_lite import errors
 from nova_lite.rpc.volume import Connector, Content, ContentSource, Export, Snapshot, Volume
+from nova_lite.volume.driver import ImageFile
 from tests.support.guests import image_server
 from tests.support.volume_pools import KINDS, Subject, missing_for, pool_of
 
@@ -222,6 +224,28 @@ def test_every_one_of_many_snapshots_has_its_own_content(subject: Subject) -> No
     subject.pool.delete_snapshot(snapshots.pop(3))
     restored = [subject.created(from_snapshot(snapshot)) for snapshot in snapshots[::6]]
     assert [chr(subject.first(one)) for one in restored] == ["A", "H", "N", "T"]
+
+
+def test_an_image_that_overwrites_a_volume_leaves_its_size_and_snapshots(subject: Subject, tmp_path: Path) -> None:
+    volume = subject.created(BLANK, size_gb=2)
+    subject.write(volume, "A")
+    snapshot = subject.snapshotted(volume)
+    subject.write(volume, "B")
+    image = tmp_path / "image"
+    image.write_bytes(b"I" * 512)
+    for _ in range(2):
+        subject.pool.overwrite(volume, ImageFile(image, "raw", 512), check=lambda: None)
+        assert (subject.first(volume), subject.size_gb(volume)) == (ord("I"), 2)
+    assert subject.first(subject.created(from_snapshot(snapshot), size_gb=2)) == ord("A")
+    assert subject.pool.names() >= {volume.provider_name, snapshot.provider_name}
+
+
+def test_a_missing_volume_is_not_overwritten(subject: Subject, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(b"I" * 512)
+    with pytest.raises(errors.VolumeFailed):
+        subject.pool.overwrite(subject.volume(), ImageFile(image, "raw", 512), check=lambda: None)
+    assert subject.pool.names() == frozenset()
 
 
 @pytest.mark.parametrize("disk_format", ["raw", "qcow2"])

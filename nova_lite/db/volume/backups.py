@@ -12,8 +12,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nova_lite import errors
 from nova_lite.db.base import Base, Timestamps, for_update, new_id, utcnow
+from nova_lite.db.volume import snapshots, volumes
 from nova_lite.db.volume.lists import Lists, sortable
-from nova_lite.lifecycle.volumes import BackupStatus
+from nova_lite.lifecycle.volumes import BackupStatus, SnapshotStatus
 
 DELETABLE = (BackupStatus.AVAILABLE, BackupStatus.ERROR, BackupStatus.ERROR_DELETING)
 
@@ -92,6 +93,19 @@ def set_status(
         .values(status=str(status), updated_at=utcnow(), **values).execution_options(synchronize_session=False))
     session.refresh(backup)
     return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def end_claims(session: Session, backup: VolumeBackup) -> None:
+    """What the backup is made of shows again what it did before, unless another backup is made of it now."""
+    others = sa.select(sa.exists().where(
+        VolumeBackup.volume_id == backup.volume_id, VolumeBackup.id != backup.id, VolumeBackup.status == str(BackupStatus.CREATING),
+        VolumeBackup.snapshot_id.is_(None) if backup.snapshot_id is None else VolumeBackup.snapshot_id == backup.snapshot_id))
+    if session.scalar(others):
+        return
+    if backup.snapshot_id is not None:
+        snapshots.set_status(session, backup.snapshot_id, SnapshotStatus.AVAILABLE, among=[str(SnapshotStatus.BACKING_UP)])
+    else:
+        volumes.finish(session, backup.volume_id, "backup_volume")
 
 
 def used(session: Session, project_id: str) -> tuple[int, int]:

@@ -63,6 +63,8 @@ class Files(Protocol):
 
     def create_from_snapshot(self, path: Path, size: int, snapshot: Path, *, check: Check) -> None: ...
 
+    def overwrite(self, path: Path, size: int, image: ImageFile, *, check: Check) -> None: ...
+
     def delete(self, path: Path) -> None: ...
 
     def extend(self, path: Path, size: int, *, is_in_use: bool) -> ResizedBy: ...
@@ -179,6 +181,13 @@ class DirectoryPool:
         with self._failing("revert the volume"):
             path = self.path_of(volume)
             self.files.revert(path, volume.size_gb * _GIB, self.layout.snapshot(snapshot.provider_name))
+
+    def overwrite(self, volume: Volume, image: ImageFile, *, check: Check) -> None:
+        with self._failing("overwrite the volume"):
+            path = self.path_of(volume)
+            check = self._while_there_is_space("overwrite the volume", check)
+            check()
+            self.files.overwrite(path, volume.size_gb * _GIB, image, check=check)
 
     @contextlib.contextmanager
     def image_of(self, volume: Volume, disk_format: str, *, is_in_use: bool, check: Check) -> Iterator[BinaryIO]:

@@ -101,6 +101,13 @@ class Qcow2Files:
                 return
         self._copy(self._layout.root / base, path, size, check=check)
 
+    def overwrite(self, path: Path, size: int, image: ImageFile, *, check: Check) -> None:
+        """The caller has the volume's lock: no base is made of it meanwhile."""
+        grown, below = read_header(path)
+        self.create_from_image(path, max(size, grown), image, check=check)
+        with self._guard:
+            self._leave(below, path.name)
+
     def delete(self, path: Path) -> None:
         with self._guard:
             base = read_header(path)[1] if path.exists() else ""

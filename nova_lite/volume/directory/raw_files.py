@@ -71,6 +71,9 @@ class RawFiles:
     def create_from_snapshot(self, path: Path, size: int, snapshot: Path, *, check: Check) -> None:
         self._clone(snapshot, path, size, check=check)
 
+    def overwrite(self, path: Path, size: int, image: ImageFile, *, check: Check) -> None:
+        self.create_from_image(path, max(size, path.stat().st_size), image, check=check)
+
     def delete(self, path: Path) -> None:
         self._layout.remove(path)
 

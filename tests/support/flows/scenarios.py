@@ -10,7 +10,7 @@ from collections.abc import Callable
 from nova_lite.db.network import interfaces, networks, ports, security_groups
 from nova_lite.db.network.ports import Port
 from nova_lite.lifecycle.servers import ACTIONS, Vm
-from tests.support.flows import disk_scenarios, resizing, shelving, volume_scenarios
+from tests.support.flows import backup_scenarios, disk_scenarios, resizing, shelving, volume_scenarios
 from tests.support.flows.one_process import CTXT, OneProcess
 
 
@@ -154,6 +154,9 @@ SCENARIOS: dict[str, Scenario] = {
     "create_volume": Scenario(volume_scenarios.create, volume_scenarios.is_made, volume_scenarios.is_in_error),
     "delete_volume": Scenario(volume_scenarios.delete, volume_scenarios.is_gone, volume_scenarios.is_error_deleting),
     "extend_volume": Scenario(volume_scenarios.extend, volume_scenarios.is_extended, volume_scenarios.is_not_extended),
+    "create_volume_backup": Scenario(backup_scenarios.create, backup_scenarios.is_made, backup_scenarios.is_not_made),
+    "delete_volume_backup": Scenario(backup_scenarios.delete, backup_scenarios.is_gone, backup_scenarios.is_error_deleting),
+    "restore_volume_backup": Scenario(backup_scenarios.restore, backup_scenarios.is_restored, backup_scenarios.is_not_restored),
     "revert_volume": Scenario(volume_scenarios.revert, volume_scenarios.is_reverted, volume_scenarios.is_not_reverted),
     "upload_volume": Scenario(volume_scenarios.upload, volume_scenarios.is_uploaded, volume_scenarios.is_not_uploaded),
     "retype_volume": Scenario(volume_scenarios.retype, volume_scenarios.is_retyped, volume_scenarios.is_not_moved),

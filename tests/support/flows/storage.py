@@ -10,9 +10,11 @@ from oslo_config import cfg
 
 from nova_lite.rpc.volume import VolumeRpc
 from nova_lite.volume import backends
+from nova_lite.volume.backups import configured
 from nova_lite.volume.driver import Backend
 from nova_lite.volume.fake import FakeExports, FakePool
 from nova_lite.volume.images import Images
+from nova_lite.volume.operations.backups import Backups
 from nova_lite.volume.operations.exports import Exports
 from nova_lite.volume.operations.inventory import Inventory
 from nova_lite.volume.operations.snapshots import Snapshots
@@ -36,7 +38,7 @@ def make(conf: cfg.ConfigOpts, reports: Any, *, upload: Upload) -> tuple[Worker,
     opened.open()
     images = Images(conf)
     worker = Worker(name=conf.host, backends=opened, records=records, reports=StepReports(reports, kind="volume", host=conf.host))
-    return worker, Together(Exports(worker), Inventory(worker), Snapshots(worker), Volumes(worker, images=images),
+    return worker, Together(Backups(worker, images=images, archive=configured.archive(conf)), Exports(worker), Inventory(worker), Snapshots(worker), Volumes(worker, images=images),
                             Uploads(worker, images=images, upload=upload, timeout_s=1))
 
 

@@ -81,7 +81,7 @@ def is_in_error(cloud: OneProcess, volume_id: str, _reason: str) -> bool:
     return (row.status, row.host, claimed(cloud), len(names(cloud))) == ("error", None, 0, 0)
 
 
-def _begin_on(cloud: OneProcess, volume_id: str, name: str, **inputs: Any) -> int:
+def begin_on(cloud: OneProcess, volume_id: str, name: str, **inputs: Any) -> int:
     with cloud.database.writer() as session:
         volumes.begin(session, volumes.get(session, volume_id), name)
     return begin(cloud, (actions.VOLUME, volume_id), name, **inputs)
@@ -91,7 +91,7 @@ def delete(cloud: OneProcess) -> tuple[str, int]:
     """With its snapshot."""
     volume_id = made(cloud)
     cloud.run(_begin_snapshot(cloud, volume_id)[1])
-    return volume_id, _begin_on(cloud, volume_id, "delete_volume", is_cascade=True)
+    return volume_id, begin_on(cloud, volume_id, "delete_volume", is_cascade=True)
 
 
 def is_gone(cloud: OneProcess, volume_id: str) -> bool:
@@ -175,7 +175,7 @@ def revert(cloud: OneProcess) -> tuple[str, int]:
     cloud.run(action_id)
     with cloud.database.writer() as session:
         snapshots.set_status(session, snapshot_id, SnapshotStatus.RESTORING, among=["available"])
-    return volume_id, _begin_on(cloud, volume_id, "revert_volume", snapshot_id=snapshot_id)
+    return volume_id, begin_on(cloud, volume_id, "revert_volume", snapshot_id=snapshot_id)
 
 
 def _reverted(cloud: OneProcess, volume_id: str, status: str) -> bool:
@@ -199,7 +199,7 @@ def upload(cloud: OneProcess) -> tuple[str, int]:
         session.add(image)
         session.flush()
         image_id = image.id
-    return volume_id, _begin_on(cloud, volume_id, "upload_volume", image_id=image_id, disk_format="raw")
+    return volume_id, begin_on(cloud, volume_id, "upload_volume", image_id=image_id, disk_format="raw")
 
 
 def _images_of_volumes(cloud: OneProcess) -> list[str]:
@@ -227,7 +227,7 @@ def retype(cloud: OneProcess) -> tuple[str, int]:
     with cloud.database.writer() as session:
         kind = volume_types.add(session, VolumeType(name="elsewhere", extra_specs={"volume_backend_name": "other"}))
         type_id = kind.id
-    return volume_id, _begin_on(cloud, volume_id, "retype_volume", volume_type_id=type_id, may_migrate=True)
+    return volume_id, begin_on(cloud, volume_id, "retype_volume", volume_type_id=type_id, may_migrate=True)
 
 
 def is_retyped(cloud: OneProcess, volume_id: str) -> bool:

@@ -17,9 +17,12 @@ from nova_lite.rpc.conductor import ConductorRpc, Outcome, ServiceReport, StepRe
 from nova_lite.rpc.order import Order
 from nova_lite.rpc.volume import Connector, Content, Export, Snapshot, Volume
 from nova_lite.volume import backends
+from nova_lite.volume.backups import configured
+from nova_lite.volume.backups.archive import Archive
 from nova_lite.volume.driver import Backend
 from nova_lite.volume.fake import FakeExports, FakePool
 from nova_lite.volume.images import Images
+from nova_lite.volume.operations.backups import Backups
 from nova_lite.volume.operations.exports import Exports
 from nova_lite.volume.operations.inventory import Inventory
 from nova_lite.volume.operations.snapshots import Snapshots
@@ -72,6 +75,8 @@ class Parts:
     snapshots: Snapshots
     exports: Exports
     uploads: Uploads
+    backups: Backups
+    archive: Archive
     inventory: Inventory
     backends: backends.Backends
     meanwhile: list[Callable[[], object]]
@@ -104,8 +109,9 @@ def make_parts(directory: Path, *, pool: FakePool | None = None) -> Parts:
             work()
         how["check"]()
 
+    archive = configured.archive(conf)
     return Parts(
-        pool=pool, records=records, listener=listener, worker=worker, volumes=Volumes(worker, images=images),
+        archive=archive, backups=Backups(worker, images=images, archive=archive), pool=pool, records=records, listener=listener, worker=worker, volumes=Volumes(worker, images=images),
         snapshots=Snapshots(worker), exports=Exports(worker), uploads=Uploads(worker, images=images, upload=upload, timeout_s=1),
         inventory=Inventory(worker), backends=opened, meanwhile=meanwhile)
 
