@@ -26,6 +26,7 @@ READY_S = 90.0
 SETTLED_S = 120.0
 CRASHED_S = 60.0
 AWAY_S = 60.0
+VOLUME_VERSION = "3.71"
 
 
 class CloudGone(OSError):
@@ -142,7 +143,7 @@ class AllInOne:
 
     def request(self, method: str, path: str, body: Any = None, *, version: str = "2.96", data: bytes | None = None) -> Any:
         """One request; the decoded body. :raises RuntimeError: any error status, with the answer's text."""
-        headers = {"X-Auth-Token": self._token, "OpenStack-API-Version": f"compute {version}",
+        headers = {"X-Auth-Token": self._token, "OpenStack-API-Version": f"compute {version},volume {VOLUME_VERSION}",
                    "Content-Type": "application/json" if data is None else "application/octet-stream"}
         payload = json.dumps(body).encode() if body is not None else data
         request = urllib.request.Request(f"{self.url}{path}", payload, headers, method=method)
