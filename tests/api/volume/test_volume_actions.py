@@ -289,7 +289,7 @@ def image(**columns: Any) -> Image:
     ("available", {}, 202), ("error", {}, 202), ("reserved", {}, 400), ("reserved", {"reimage_reserved": True}, 202), ("in-use", {}, 400),
     ("creating", {"reimage_reserved": True}, 400)])
 def test_a_volume_gets_the_content_of_an_image(api: VolumeApi, status: str, params: dict[str, Any], expected: int) -> None:
-    api.add(image())
+    api.add(image(), volume_api.pool(capabilities={"reimage_support": True}))
     set_volume(api, status=status)
     assert act(api, "os-reimage", {"image_id": S1, **params}, version="3.67").status == 400
     assert act(api, "os-reimage", {"image_id": S1, **params}).status == expected
@@ -321,6 +321,7 @@ MIGRATING: list[tuple[str, str, dict[str, Any] | None]] = [
 @pytest.mark.parametrize(("method", "path", "body"), MIGRATING, ids=[f"{path} {next(iter(body or {}), '')}" for _, path, body in MIGRATING])
 def test_nobody_else_uses_a_volume_that_is_moved(api: VolumeApi, method: str, path: str, body: dict[str, Any] | None) -> None:
     """It shows available meanwhile: what a guest wrote into it would be lost with the pool that it leaves."""
+    api.add(volume_api.pool(capabilities={"backup_support": True}))
     set_volume(api, migration_status="starting")
     answer = api.request(method, path, body, user="admin")
     assert answer.status == 400, answer.body
@@ -339,3 +340,9 @@ def test_a_volume_that_another_one_is_made_from_stays_where_it_is(api: VolumeApi
     assert act(api, "os-migrate_volume", {"host": OTHER}, user="admin").status == 400
     assert act(api, "os-retype", {"new_type": "fast"}).status == 400
     assert shown(api)["migration_status"] is None
+
+
+def test_a_pool_that_cannot_put_images_into_volumes_says_so(api: VolumeApi) -> None:
+    api.add(image(), volume_api.pool())
+    assert act(api, "os-reimage", {"image_id": S1}).status == 501
+    assert shown(api)["status"] == "available"

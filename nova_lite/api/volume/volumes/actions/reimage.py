@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.volume.common import begin_action, schemas
+from nova_lite.api.volume.common import begin_action, pool_support, schemas
 from nova_lite.api.volume.common.find import find_locked
 from nova_lite.api.volume.common.paths import ACTIONS
 from nova_lite.api.volume.volumes import sources
@@ -26,7 +26,7 @@ def reimage(req: Request, body: Body, volume_id: str) -> None:
 
     202 with no body. 400: the image is not active or larger than the volume, or the volume is neither available nor in error, and not
     reserved with `reimage_reserved`. 403: it is reserved, and the policy forbids that. 404: no such volume in the project. 409: it has more
-    than one attachment.
+    than one attachment. 501: the volume's pool cannot.
     """
     params, volume = body["os-reimage"], find_locked(req, volume_id)
     if volume.status == VolumeStatus.RESERVED:
@@ -41,5 +41,6 @@ def reimage(req: Request, body: Body, volume_id: str) -> None:
         raise errors.InvalidImage(id=params["image_id"], reason="it has no data of its own")
     if source.least_gb > volume.size_gb:
         raise errors.BadRequest(reason=f"Image {params['image_id']} needs {source.least_gb} GiB, and volume {volume.id} has {volume.size_gb}.")
+    pool_support.require_reimage(req, volume.host)
     volumes.begin(req.db, volume, "reimage_volume")
     begin_action.record(req, begin_action.VOLUME, volume.id, "reimage_volume", {"image_id": params["image_id"]})
