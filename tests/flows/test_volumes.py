@@ -70,6 +70,8 @@ def test_a_build_whose_volume_cannot_be_made_says_so(cloud: OneProcess) -> None:
     server = cloud.server(server_id)
     assert (server.vm_state, storage.volume(cloud, volume_id).status) == ("error", "error")
     assert volume_id in server.fault["message"]  # type: ignore[index]
+    (message,) = storage.messages_of(cloud, volume_id)
+    assert (message.event_id, message.user_message) == ("VOLUME_VOLUME_001_003", f"find a pool for the volume: {cloud.action(make).message}")
     assert cloud.action(make).message == "No valid backend was found. 1 storage pool: 1× disabled by an operator. Nearest fit: disabled by an operator."
 
 

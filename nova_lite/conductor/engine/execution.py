@@ -286,6 +286,7 @@ class Progress:
             journal.end(session, entry, state=FAILED, message=error.text, **values)
             entry.lease_owner = None
             workflow.failed(session, execution.run, error)
+            self._services.add_message(session, entry.name, execution.run, error)
             return
         order = dataclasses.replace(execution.run.order, attempt=entry.attempt + 1)
         execution.run = dataclasses.replace(execution.run, state=state, order=order)
@@ -299,6 +300,7 @@ class Progress:
         with self._journaling(execution) as session:
             journal.end(session, entry, state=FAILED, message=error.text)
             self._services.set_fault(session, entry.resource_type, entry.resource_id, error)
+            self._services.add_message(session, entry.name, execution.run, error)
         entry.lease_owner = None
 
     def rest(self, execution: Execution[S], error: errors.NovaLiteError, seconds: float) -> None:

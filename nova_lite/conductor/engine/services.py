@@ -9,6 +9,7 @@ import datetime
 import functools
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import oslo_messaging as messaging
 import sqlalchemy as sa
@@ -17,7 +18,8 @@ from oslo_log import log as logging
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
-from nova_lite.conductor.steps import faults
+from nova_lite.conductor.engine.workflow import Run
+from nova_lite.conductor.steps import faults, user_messages
 from nova_lite.db.compute import servers
 from nova_lite.db.compute.actions import SERVER, VOLUME, Action
 from nova_lite.db.engine import Database
@@ -133,6 +135,10 @@ class Services:
             servers.set_fault(session, resource_id, faults.fault(error.text, details=error.text))
         elif resource_type == VOLUME:
             volumes.set_error(session, resource_id)
+
+    def add_message(self, session: Session, name: str, run: Run[Any], error: errors.NovaLiteError) -> None:
+        """The action of this name has failed: users of block storage get a message."""
+        user_messages.record(session, self.conf, name, run, error)
 
     def has_issued(self, session: Session, order: Order) -> bool:
         """Whether the order is one of this database's actions."""

@@ -13,6 +13,7 @@ from nova_lite.db.image import images
 from nova_lite.db.image.images import Image
 from nova_lite.db.volume import attachments, snapshots, volume_types, volumes
 from nova_lite.db.volume.attachments import Attachment
+from nova_lite.db.volume.messages import Message
 from nova_lite.db.volume.pools import Pool
 from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.volume_types import VolumeType
@@ -52,6 +53,12 @@ def made(cloud: OneProcess, **columns: Any) -> str:
 def volume(cloud: OneProcess, volume_id: str) -> Volume:
     with cloud.database.reader() as session:
         return volumes.get(session, volume_id)
+
+
+def messages_of(cloud: OneProcess, resource_id: str) -> list[Message]:
+    """What users are shown of failures."""
+    with cloud.database.reader() as session:
+        return list(session.scalars(sa.select(Message).where(Message.resource_uuid == resource_id)))
 
 
 def names(cloud: OneProcess) -> frozenset[str]:

@@ -21,7 +21,7 @@ FEATURES: dict[str, bool | str] = {
     "attach_encrypted_volume": False, "swap_volume": True, "volume_multiattach": True, "spice_console": False,
 }
 VOLUME_FEATURES = {
-    "multi_backend": True, "backup": True, "snapshot": True, "clone": True, "manage_volume": True, "manage_snapshot": True,
+    "multi_backend": True, "backup": True, "snapshot": True, "clone": True, "manage_volume": False, "manage_snapshot": False,
     "extend_attached_volume": True, "extend_attached_encrypted_volume": False, "extend_volume_with_snapshot": True,
     "enable_volume_image_dep_tests": True, "replication": False,
 }
