@@ -20,7 +20,7 @@ from nova_lite.db.volume.volumes import Volume
 from tests.support.api import volume_api
 from tests.support.api.compute_api import Answer
 from tests.support.api.users import PROJECTS
-from tests.support.api.volume_api import VolumeApi, message, pool, snapshot, volume
+from tests.support.api.volume_api import VolumeApi, message, snapshot, volume
 
 V1, V2 = "aaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8000-000000000002"
 S1 = "bbbbbbbb-0000-4000-8000-000000000001"
@@ -33,9 +33,9 @@ DETAIL = BRIEF | {"status", "object_count", "container", "description", "availab
 
 @pytest.fixture
 def api(tmp_path: Path) -> VolumeApi:
-    """A cloud in which alice has the available volume V1 of 2 GiB, in a pool whose worker makes backups."""
+    """A cloud in which alice has the available volume V1 of 2 GiB."""
     made = volume_api.make(tmp_path)
-    made.add(pool(capabilities={"backup_support": True}), volume(V1, size_gb=2, bootable=True, metadata_items={"a": "b"}, image_metadata={"os": "x"}))
+    made.add(volume(V1, size_gb=2, bootable=True, metadata_items={"a": "b"}, image_metadata={"os": "x"}))
     return made
 
 
@@ -245,13 +245,3 @@ def test_only_available_backups_of_this_service_are_exported_and_imported(api: V
     assert api.get(f"/backups/{B1}/export_record", user="admin").status == 400
     for service, url in (("cinder.backup.drivers.swift", "e30="), ("cinder.backup.drivers.nova_lite", "%%")):
         assert api.post("/backups/import_record", {"backup-record": {"backup_service": service, "backup_url": url}}, user="admin").status == 400
-
-
-def test_no_backup_is_begun_that_nobody_makes(api: VolumeApi) -> None:
-    """It, and the volume, would stay under way for ever."""
-    api.add(backup(B2))
-    api.change(lambda session: session.execute(sa.text("UPDATE volume_pools SET capabilities = '{}'")))
-    for answer in (create(api), api.delete(f"/backups/{B2}"), api.post(f"/backups/{B2}/restore", {"restore": {}}),
-                   api.post("/volumes", {"volume": {"size": 2, "backup_id": B2}})):
-        assert (answer.status, "No backup service" in message(answer)) == (503, True)
-    assert (status_of(api, f"/volumes/{V1}"), status_of(api, f"/backups/{B2}")) == ("available", "available")

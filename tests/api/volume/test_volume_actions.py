@@ -321,7 +321,6 @@ MIGRATING: list[tuple[str, str, dict[str, Any] | None]] = [
 @pytest.mark.parametrize(("method", "path", "body"), MIGRATING, ids=[f"{path} {next(iter(body or {}), '')}" for _, path, body in MIGRATING])
 def test_nobody_else_uses_a_volume_that_is_moved(api: VolumeApi, method: str, path: str, body: dict[str, Any] | None) -> None:
     """It shows available meanwhile: what a guest wrote into it would be lost with the pool that it leaves."""
-    api.add(volume_api.pool(capabilities={"backup_support": True}))
     set_volume(api, migration_status="starting")
     answer = api.request(method, path, body, user="admin")
     assert answer.status == 400, answer.body

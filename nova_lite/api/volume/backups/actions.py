@@ -34,6 +34,6 @@ def reset_status(req: Request, body: Body, backup_id: str) -> None:
 def force_delete(req: Request, body: Body, backup_id: str) -> None:
     """Delete a backup whatever its status.
 
-    202 with no body. 400: others add to it. 404: no such backup. 503: no worker deletes backups.
+    202 with no body. 400: others add to it. 404: no such backup.
     """
     begin_delete(req, backups.get(req.db, backup_id, project_id=req.ctxt.visible_project), is_forced=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.volume.backups import views
-from nova_lite.api.volume.common import begin_action, pool_support, schemas
+from nova_lite.api.volume.common import begin_action, schemas
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import closed
 from nova_lite.api.wsgi.routing import route
@@ -49,7 +49,7 @@ def update(req: Request, body: Body, backup_id: str) -> Body:
 def delete(req: Request, backup_id: str) -> None:
     """Delete a backup.
 
-    202 with no body. 400: its status forbids it, or others add to it. 404: no such backup in the project. 503: no worker deletes backups.
+    202 with no body. 400: its status forbids it, or others add to it. 404: no such backup in the project.
     """
     begin_delete(req, backups.get(req.db, backup_id, project_id=req.ctxt.visible_project), is_forced=False)
 
@@ -59,7 +59,6 @@ def begin_delete(req: Request, backup: VolumeBackup, *, is_forced: bool) -> None
 
     :raises errors.BadRequest: what forbids it.
     """
-    pool_support.require_backups(req, None)
     allowed = tuple(BackupStatus) if is_forced else backups.DELETABLE
     if not backups.set_status(req.db, backup, BackupStatus.DELETING, among=allowed):
         raise errors.WrongStatus(action="delete", what="Backup", id=backup.id, status=backup.status, allowed=", ".join(allowed))

@@ -7,7 +7,7 @@ import datetime
 
 from nova_lite import errors
 from nova_lite.api.volume.backups import views
-from nova_lite.api.volume.common import begin_action, pool_support, schemas
+from nova_lite.api.volume.common import begin_action, schemas
 from nova_lite.api.volume.common.find import find_locked
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.responses import closed
@@ -35,12 +35,10 @@ def create(req: Request, body: Body) -> Body:
     """Back a volume up, as it is or as one of its snapshots has it; `incremental`: what has changed since its newest backup.
 
     202 with the backup, whose status becomes available. 400: the volume is neither available nor in use with `force`, the snapshot is
-    another volume's or not available, or there is no backup to add to. 404: no such volume or snapshot in the project. 413: over quota. 503: the
-    volume's pool makes no backups.
+    another volume's or not available, or there is no backup to add to. 404: no such volume or snapshot in the project. 413: over quota.
     """
     params = body["backup"]
     volume = find_locked(req, params["volume_id"])
-    pool_support.require_backups(req, volume.host)
     snapshot = _snapshot(req, volume, params)
     moment = snapshot.created_at if snapshot is not None else utcnow()
     parent = _parent(req, volume, snapshot) if schemas.is_true(params.get("incremental")) else None

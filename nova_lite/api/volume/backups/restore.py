@@ -24,7 +24,7 @@ def restore(req: Request, body: Body, backup_id: str) -> Body:
     """Restore the backup into a volume, a new one if none is named; what that one had is lost.
 
     202 with the volume. 400: the backup or the volume is not available, or the volume is smaller. 404: no such backup or volume in the
-    project. 413: over the quota of volumes. 503: no worker restores backups.
+    project. 413: over the quota of volumes.
     """
     params = body["restore"] or {}
     backup = backups.get_locked(req.db, backup_id, project_id=req.ctxt.visible_project)

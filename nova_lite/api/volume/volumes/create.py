@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from nova_lite import errors
-from nova_lite.api.volume.common import begin_action, pool_support, schemas
+from nova_lite.api.volume.common import begin_action, schemas
 from nova_lite.api.volume.volumes import sources, views
 from nova_lite.api.volume.volumes.create_schemas import CREATE
 from nova_lite.api.volume.volumes.sources import Source
@@ -60,9 +60,8 @@ def make(req: Request, params: Body, source: Source) -> Volume:
 def begin_restore(req: Request, backup: VolumeBackup, volume: Volume) -> None:
     """Have the backup's content brought into the volume, which is made first if it is in no pool.
 
-    :raises errors.WrongStatus: the backup is not available. :raises errors.Unavailable: no worker restores backups.
+    :raises errors.WrongStatus: the backup is not available.
     """
-    pool_support.require_backups(req, volume.host)
     if not backups.set_status(req.db, backup, BackupStatus.RESTORING, among=(BackupStatus.AVAILABLE,)):
         raise errors.WrongStatus(action="restore", what="Backup", id=backup.id, status=backup.status, allowed=str(BackupStatus.AVAILABLE))
     begin_action.record(req, begin_action.BACKUP, backup.id, "restore_volume_backup", {"volume_id": volume.id})
