@@ -14,10 +14,10 @@ from oslo_config import cfg
 import nova_lite
 from nova_lite import errors
 from nova_lite.cmd import settings
-from nova_lite.cmd.lite import audit, db, doctor, down, keys, policy, up
+from nova_lite.cmd.lite import audit, backup, db, doctor, down, keys, policy, up
 from nova_lite.cmd.terminal import printable
 
-COMMANDS = (up, down, doctor, audit, db, keys, policy)
+COMMANDS = (up, down, doctor, audit, backup, db, keys, policy)
 _EXAMPLES = (
     "nova-lite up                          start a cloud on this machine, as root, with libvirt",
     "nova-lite up --fake --state /tmp/c    start one with simulated guests, as any user",

@@ -120,6 +120,11 @@ class Archive:
         """The backups of the volume that are whole."""
         return [one.split("/")[1] for one in self._store.keys(volume_id) if one.endswith(f"/{_MANIFEST}")]
 
+    def all(self) -> list[BackupKey]:
+        """All backups in the store that are whole."""
+        found = (one.split("/") for one in self._store.keys("") if one.endswith(f"/{_MANIFEST}"))
+        return [BackupKey(parts[0], parts[1]) for parts in found if len(parts) == 3]
+
     def _parent_of(self, key: BackupKey) -> str:
         try:
             return self.manifest(key).parent_id
@@ -162,8 +167,7 @@ class Archive:
     def _remove_objects(self, key: BackupKey) -> None:
         """The manifest first: a backup is whole, or there is none."""
         self._store.delete(key.key(_MANIFEST))
-        for one in self._store.keys(f"{key.volume_id}/{key.backup_id}"):
-            self._store.delete(one)
+        self._store.clear(f"{key.volume_id}/{key.backup_id}")
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

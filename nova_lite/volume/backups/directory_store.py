@@ -52,18 +52,19 @@ class DirectoryStore:
     def delete(self, key: str) -> None:
         path = self._path(key)
         path.unlink(missing_ok=True)
-        for directory in path.parents:
-            if directory == self._root or not self._remove_empty(directory):
-                break
+        self._remove_empty_from(path.parent)
 
     def keys(self, prefix: str) -> list[str]:
-        """What a crash left half written is removed meanwhile: nobody else writes below a key that is listed for its removal."""
-        below = self._path(prefix)
-        found = [path for path in below.rglob("*") if path.is_file()]
-        for path in found:
-            if path.name.startswith(_PARTIAL):
-                path.unlink(missing_ok=True)
-        return sorted(str(path.relative_to(self._root)) for path in found if not path.name.startswith(_PARTIAL))
+        below = self._path(prefix) if prefix else self._root
+        return sorted(str(path.relative_to(self._root)) for path in below.rglob("*") if not path.name.startswith(_PARTIAL) and path.is_file())
+
+    def clear(self, prefix: str) -> None:
+        directory = self._path(prefix)
+        for key in self.keys(prefix):
+            self.delete(key)
+        for partial in directory.rglob(f"{_PARTIAL}*"):  # a crash left it
+            partial.unlink(missing_ok=True)
+        self._remove_empty_from(directory)
 
     def _path(self, key: str) -> Path:
         """:raises StoreFailed: it is no key; nothing outside of the directory is ever opened."""
@@ -77,6 +78,12 @@ class DirectoryStore:
         for one in reversed(missing):
             one.mkdir(mode=0o700, exist_ok=True)
             files.sync_directory(one.parent)
+
+    def _remove_empty_from(self, lowest: Path) -> None:
+        """Remove the directory and those above it that have nothing any more."""
+        for directory in (lowest, *lowest.parents):
+            if directory == self._root or not self._remove_empty(directory):
+                break
 
     def _remove_empty(self, directory: Path) -> bool:
         try:

@@ -25,5 +25,8 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove the object; none is fine."""
 
+    def clear(self, prefix: str) -> None:
+        """Remove all objects below that key, and what a crash left of others; nobody writes there meanwhile."""
+
     def keys(self, prefix: str) -> list[str]:
-        """The keys of the objects below that one, in order."""
+        """The keys of the objects below that one, in order; empty: of all."""
