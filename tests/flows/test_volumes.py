@@ -203,3 +203,14 @@ def test_a_guest_is_kept_to_the_limits_of_its_volumes_type(cloud: OneProcess, co
     (disk,) = [disk for disk in record.guest.disks if disk.volume is not None]
     assert disk.volume is not None
     assert disk.volume.data.get("qos_specs") == kept
+
+
+def test_an_export_that_came_after_the_end_of_another_is_kept(cloud: OneProcess) -> None:
+    """As when a build moves to another host: the report of the first host's may be late."""
+    attachment_id, action_id = storage.export(cloud)
+    cloud.run(action_id)
+    late = storage.begin(cloud, (actions.ATTACHMENT, attachment_id), "unexport_attachment", attachment_id=attachment_id)
+    again = storage.begin(cloud, (actions.ATTACHMENT, attachment_id), "export_attachment", attachment_id=attachment_id)
+    cloud.change_report = lambda report: cloud.run(again) or report if report.order.action == late else report
+    cloud.run(late)
+    assert storage.is_exported(cloud, attachment_id)

@@ -200,7 +200,9 @@ def export_failed(session: Session, run: AttachmentRun, error: errors.NovaLiteEr
 
 
 def record_unexported(session: Session, run: AttachmentRun) -> None:
-    """It is reserved for its server, which is on no host."""
+    """It is reserved for its server, which is on no host; unless it has been exported to another one since."""
+    if actions.newest(session, run.resource_id) != run.action_id:
+        return
     attachments.set_status(session, run.state.attachment_id, AttachmentStatus.RESERVED, connection_info=None, connector=None, host=None,
                            among=(AttachmentStatus.ATTACHING, AttachmentStatus.ATTACHED, AttachmentStatus.RESERVED))
     attachments.settle(session, run.state.volume_id)

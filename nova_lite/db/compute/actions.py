@@ -194,6 +194,11 @@ def _ending_open(names: tuple[str, ...] | None, states: tuple[str, ...], *, is_b
         lease_owner=None, lease_until=None)
 
 
+def newest(session: Session, resource_id: str) -> int | None:
+    """Id of the resource's newest action; None: it has none."""
+    return session.scalar(sa.select(sa.func.max(Action.id)).where(Action.resource_id == resource_id))
+
+
 def is_waiting(session: Session, server_id: str) -> bool:
     """Whether an action of the server waits for another's end."""
     return session.scalar(sa.select(sa.exists().where(Action.resource_id == server_id, Action.state == WAITING))) is True
