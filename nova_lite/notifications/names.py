@@ -33,6 +33,7 @@ KINDS: dict[str, Kind | None] = {
     "attach_volume": Kind("volume_attach", "InstanceActionVolumePayload", "1.6"),
     "detach_volume": Kind("volume_detach", "InstanceActionVolumePayload", "1.6"),
     "change_password": None,  # Nova has none
+    "extend_volume": None,  # block storage notifies of it
 }
 
 

@@ -20,7 +20,7 @@ from nova_lite.conductor.engine.workflow import (
     WhenDown,
     Workflow,
 )
-from nova_lite.conductor.steps import volume_host, waiting_builds
+from nova_lite.conductor.steps import extended_volumes, volume_host, waiting_builds
 from nova_lite.conductor.steps.volume_host import OnPool
 from nova_lite.db.base import utcnow
 from nova_lite.db.compute import server_images
@@ -252,7 +252,8 @@ def show_guest(services: Services, run: ExtendRun) -> None:
 
 
 def finish_extend(session: Session, run: ExtendRun) -> None:
-    volumes.finish(session, run.resource_id, "extend_volume")
+    if volumes.finish(session, run.resource_id, "extend_volume") and run.state.server_id:
+        extended_volumes.record(session, run, server_id=run.state.server_id, host=run.state.agent)
 
 
 def extend_failed(session: Session, run: ExtendRun, error: errors.NovaLiteError) -> None:

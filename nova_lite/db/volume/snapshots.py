@@ -120,7 +120,8 @@ _COLUMNS: dict[str, Any] = {
     "availability_zone": sa.select(Volume.availability_zone).where(Volume.id == _TABLE.c.volume_id).scalar_subquery(),
 }
 LISTS = Lists(
-    VolumeSnapshot, _COLUMNS, {name: sortable(column) for name, column in _COLUMNS.items() if name != "availability_zone"},
+    VolumeSnapshot, _COLUMNS, {
+        "display_name": sortable(_TABLE.c.name), **{name: sortable(column) for name, column in _COLUMNS.items() if name != "availability_zone"}},
     items={"metadata": _TABLE.c.metadata_items})
 BY_PROVIDER_NAME: dict[str, Any] = {"id": _TABLE.c.id, "reference": _TABLE.c.provider_name, "size": _TABLE.c.size_gb}
 

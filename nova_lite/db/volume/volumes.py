@@ -211,7 +211,7 @@ _COLUMNS: dict[str, Any] = {
     "size": _TABLE.c.size_gb, "source_volid": _TABLE.c.source_volume_id,
 }
 LISTS = Lists(
-    Volume, _COLUMNS, {name: sortable(column) for name, column in _COLUMNS.items()},
+    Volume, _COLUMNS, {"display_name": sortable(_TABLE.c.name), **{name: sortable(column) for name, column in _COLUMNS.items()}},
     items={"metadata": _TABLE.c.metadata_items, "glance_metadata": _TABLE.c.image_metadata}, hidden=_TARGET)
 BY_PROVIDER_NAME: dict[str, Any] = {"id": _TABLE.c.id, "reference": _TABLE.c.provider_name, "size": _TABLE.c.size_gb}
 

@@ -134,7 +134,7 @@ def test_a_list_of_snapshots_has_what_its_query_selects(api: VolumeApi, query: s
 
 
 @pytest.mark.parametrize(("query", "version", "status"), [
-    ("sort=name", "3.29", 400), ("sort=name", "3.30", 200), ("host=x", "3.31", 400), ("limit=x", "3.0", 400), ("sort_key=none", "3.0", 400)])
+    ("sort=name", "3.29", 400), ("sort_key=display_name", "3.0", 200), ("sort=name", "3.30", 200), ("host=x", "3.31", 400), ("limit=x", "3.0", 400), ("sort_key=none", "3.0", 400)])
 def test_a_query_of_snapshots_follows_the_microversion(api: VolumeApi, query: str, version: str, status: int) -> None:
     assert api.get(f"/snapshots?{query}", version=version).status == status
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from nova_lite.db.base import new_id
 from nova_lite.db.compute import actions, servers
+from nova_lite.db.compute.actions import Action, ActionEvent
 from nova_lite.db.image import images
 from nova_lite.db.image.images import Image
 from nova_lite.db.volume import attachments, snapshots, volume_types, volumes
@@ -121,7 +122,10 @@ def extend(cloud: OneProcess) -> tuple[str, int]:
 
 def is_extended(cloud: OneProcess, volume_id: str) -> bool:
     row = volume(cloud, volume_id)
-    return (row.status, row.size_gb, claimed(cloud)) == ("in-use", _LARGER_GB, _LARGER_GB)
+    with cloud.database.reader() as session:
+        shown = session.scalars(sa.select(ActionEvent.result).join(Action).where(
+            Action.resource_type == actions.SERVER, ActionEvent.name == "compute_extend_volume")).all()
+    return (row.status, row.size_gb, claimed(cloud), list(shown)) == ("in-use", _LARGER_GB, _LARGER_GB, ["Success"])
 
 
 def is_not_extended(cloud: OneProcess, volume_id: str, _reason: str) -> bool:
