@@ -154,7 +154,7 @@ def test_an_action_that_a_delete_ends_is_notified_as_an_error(cloud: OneProcess,
 def test_volumes_are_notified_in_cinders_names(cloud: OneProcess, consumer: Consumer) -> None:
     volume_id = storage.made(cloud, name="data", metadata_items={"a": "b"})
     heard = consumer.take(2)
-    cloud.run(storage._begin_on(cloud, volume_id, "delete_volume", is_cascade=False))
+    cloud.run(storage.begin_on(cloud, volume_id, "delete_volume", is_cascade=False))
     heard += consumer.take(2)
     assert [(priority, event) for priority, event, _ in heard] == [
         ("INFO", "volume.create.start"), ("INFO", "volume.create.end"), ("INFO", "volume.delete.start"), ("INFO", "volume.delete.end")]
