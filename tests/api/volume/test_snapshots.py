@@ -81,7 +81,7 @@ def test_a_volume_that_is_not_at_rest_is_refused(api: VolumeApi, columns: dict[s
 
 
 @pytest.mark.parametrize(("fields", "status"), [
-    ({"volume_id": S1}, 404), ({"volume_id": "x"}, 400), ({"volume_id": None}, 400), ({"name": "x" * 256}, 400), ({"size": 1}, 400),
+    ({"volume_id": S1}, 404), ({"volume_id": "x"}, 400), ({"volume_id": None}, 404), ({"name": "x" * 256}, 400), ({"size": 1}, 400),
     ({"metadata": {"": ""}}, 400)])
 def test_what_is_no_snapshot_is_refused(api: VolumeApi, fields: dict[str, Any], status: int) -> None:
     assert create(api, **fields).status == status

@@ -22,7 +22,7 @@ from nova_lite.lifecycle.volumes import VolumeStatus
 
 _POLICY = Rule("volume:create_snapshot", MEMBER)
 _BODY = schemas.keyed("snapshot", schemas.closed({
-    "volume_id": schemas.UUID, "name": schemas.NAME_OR_NULL, "display_name": schemas.NAME_OR_NULL, "description": schemas.DESCRIPTION,
+    "volume_id": schemas.UUID_OR_NULL, "name": schemas.NAME_OR_NULL, "display_name": schemas.NAME_OR_NULL, "description": schemas.DESCRIPTION,
     "display_description": schemas.DESCRIPTION, "metadata": schemas.METADATA_OR_NULL, "force": schemas.BOOLEAN}, required=("volume_id",)))
 
 
@@ -57,7 +57,7 @@ def make(req: Request, params: Body, allowed: Collection[VolumeStatus]) -> Volum
 
     :raises errors.NovaLiteError: as `create` refuses.
     """
-    volume = find_locked(req, params["volume_id"])
+    volume = find_locked(req, str(params["volume_id"]))  # null is no volume: 404, as in Cinder
     check_volume(volume, allowed)
     kind = volume_types.by_ids(req.db, {volume.volume_type_id or ""}).get(volume.volume_type_id or "")
     quota.check(req.db, req.conf, req.ctxt.project_id, quota.for_snapshot(req.conf, kind.name if kind else None, volume.size_gb))
