@@ -90,6 +90,7 @@ def test_a_volume_is_made_as_the_block_storage_api_makes_it(api: ComputeApi) -> 
     shown = made.body["volume"]
     assert (made.status, shown["status"], shown["size"], shown["displayName"], shown["displayDescription"]) == (200, "creating", 2, "v", "d")
     assert (shown["metadata"], shown["attachments"], shown["volumeType"]) == ({"a": "b"}, [{}], "__DEFAULT__")
+    assert shown["availabilityZone"] == "nova"
     assert begun(api, shown["id"]) == ["create_volume"]
 
 

@@ -29,6 +29,8 @@ _AT_ONCE = 2
 _OPTIONS: Options = {"DEFAULT": {"enabled_backends": ",".join(settings.BACKENDS)}, "quota": {"instances": 100, "cores": 200, "ram": 512000}}
 # Its server takes the floating address of its class away, and the tests after it would find nobody there: it runs last.
 _ALONE = "test_change_server_password"
+# Each needs what the cloud does not have, and no setting of Tempest's says so: docs/tempest.md.
+_LEFT_OUT = "test_rebuild_volume_backed_server|test_create_volume_from_deactivated_image"
 _COUNTS = re.compile(r"^ - (Passed|Skipped|Failed|Expected Fail|Unexpected Success): (\d+)$", re.MULTILINE)
 EPILOG = """\
   tools/tempest                                     all of both, simulated guests, dynamic accounts
@@ -123,7 +125,7 @@ def run(venv: Path, workspace: Path, wanted: str, *, at_once: int) -> dict[str, 
     pattern = f"^(?=.*({wanted})){TESTED[1:]}" if wanted else TESTED
     (workspace / "output").unlink(missing_ok=True)
     text = _output(
-        [program, "run", "--regex", pattern, "--exclude-regex", _ALONE, "--concurrency", str(at_once)], workspace, environment)
+        [program, "run", "--regex", pattern, "--exclude-regex", f"{_ALONE}|{_LEFT_OUT}", "--concurrency", str(at_once)], workspace, environment)
     text += _output([program, "run", "--regex", f"^(?=.*{_ALONE}){pattern[1:]}"], workspace, environment)
     counts: collections.Counter[str] = collections.Counter()
     for name, number in _COUNTS.findall(text):

@@ -43,7 +43,7 @@ _CREATE = {"2.0": schemas.keyed("volume", schemas.closed({
 _VOLUME = closed(
     id=UUID, size=INTEGER, createdAt=TIME, metadata=STRINGS,
     attachments=many(closed(each("device id serverId volumeId", STRING_OR_NULL))),
-    **each("availabilityZone displayDescription displayName snapshotId volumeType", STRING_OR_NULL), status=STRING)
+    **each("displayDescription displayName snapshotId volumeType", STRING_OR_NULL), **each("availabilityZone status", STRING))
 
 
 @route("GET", "/os-volumes", policy=Rule(f"{_POLICY}:list", READER), until=_UNTIL, query=QUERY, response=closed(volumes=many(_VOLUME)))
@@ -92,7 +92,8 @@ def _documents(req: Request, rows: Sequence[Volume]) -> list[Body]:
     by_volume = attachments.of_volumes(req.db, [row.id for row in rows])
     types = volume_types.by_ids(req.db, {row.volume_type_id for row in rows if row.volume_type_id})
     return [{
-        "id": row.id, "status": row.status, "size": row.size_gb, "availabilityZone": row.availability_zone, "createdAt": micros(row.created_at),
+        "id": row.id, "status": row.status, "size": row.size_gb, "createdAt": micros(row.created_at),
+        "availabilityZone": row.availability_zone or req.conf.compute.availability_zone,  # clients take no null; the pool's is known in a moment
         # Nova shows one empty item where there is none.
         "attachments": [
             {"id": row.id, "volumeId": row.id, "serverId": one.server_id, "device": one.mountpoint}
