@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.system.forks import ForkedPrograms
-from tools.lib.daemons import Daemons, Options, Programs
+from tools.lib.daemons import DAEMONS, Daemons, Options, Programs
 from tools.lib.services import RabbitMQ, VirtualHost
 
 MIB = 1024 * 1024
+WITH_VOLUMES = (*DAEMONS, "nova-volume")
 
 
 class Cloud(Daemons):
@@ -74,10 +75,10 @@ class Cloud(Daemons):
 @contextlib.contextmanager
 def running(
     directory: Path, *, database: str = "postgres", hosts: int = 3, options: Options | None = None, programs: Programs | None = None,
-    has_own_broker: bool = False,
+    has_own_broker: bool = False, daemons: tuple[str, ...] = DAEMONS,
 ) -> Iterator[Cloud]:
     """A cloud that is up; ended and removed afterwards. Those whose broker is stopped or killed have their own."""
-    cloud = Cloud(directory, database=database, hosts=hosts, options=options, programs=programs,
+    cloud = Cloud(directory, database=database, hosts=hosts, options=options, programs=programs, daemons=daemons,
                   broker=None if has_own_broker else shared_broker())
     try:
         cloud.start()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from typing import Any
 
@@ -92,15 +93,21 @@ class Storage:
         return sorted(str(one["volumeId"]) for one in shown)
 
     def in_guest(self, server_id: str) -> list[str]:
-        """Ids of volumes of the cloud that libvirt has in the guest's definition, and in the guest if it runs: the same."""
+        """Ids of volumes of the cloud that the guest has, by its definition, in itself if it runs, and by its worker's record: the same."""
         assert self.cloud.host is not None
         run = self.cloud.host.run
         ids = [str(one["id"]) for one in self.cloud.request("GET", f"{V3}/volumes")["volumes"]]
         kept = run(["virsh", "dumpxml", "--inactive", server_id]).stdout
         live = run(["virsh", "dumpxml", server_id]).stdout
         found = sorted(one for one in ids if one in kept)
+        record = json.loads((self.cloud.state / "compute" / "guests" / server_id).read_text())
         assert found == sorted(one for one in ids if one in live)
+        assert found == sorted(disk["volume"]["volume_id"] for disk in record["guest"]["disks"] if disk["volume"])
         return found
+
+    def shares_blocks(self) -> bool:
+        """Whether volumes are raw files, which the pool's file system clones."""
+        return bool(json.loads((self.cloud.state / "volumes" / "pool.json").read_text())["disk_format"] == "raw")
 
     def exported(self) -> list[str]:
         """Ids of the attachments of which the storage worker has a record."""

@@ -69,7 +69,7 @@ def leftovers(cloud: AllInOne) -> dict[str, object]:
     instances = cloud.state / "instances"
     found["disks"] = [entry.name for entry in instances.iterdir() if not entry.name.startswith(("_base", "."))]
     found["leases"] = [path for path in (cloud.state / "network" / "dhcp").rglob("*") if path.is_file() and "fa:16:3e" in path.read_text()]
-    found["records"] = [*(cloud.state / "network" / "servers").glob("*.json"), *(cloud.state / "compute" / "servers").glob("*.json")]
+    found["records"] = [*(cloud.state / "network" / "servers").glob("*.json"), *(cloud.state / "compute" / "guests").iterdir()]
     return {name: value for name, value in found.items() if value}
 
 
