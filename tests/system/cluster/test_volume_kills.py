@@ -7,7 +7,6 @@ import json
 import os
 import random
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,8 +17,8 @@ from tests.support.wait import wait_until
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="real parts run as their own users: needs root")
 KILLED = ("nova-volume", "nova-conductor", "nova-compute")
 PAIRS = 4
-# Kills, and changes that clients see between two of them on average.
-KILLS, BETWEEN = 9, 4
+# Kills, and changes that clients see between two of them at most.
+KILLS, BETWEEN = 9, 7
 OPTIONS = {"DEFAULT": {"report_interval": 1, "service_down_time": 4}, "conductor": {"reconcile_interval": 1, "lease_s": 5}}
 V3 = "/volume/v3"
 
@@ -92,11 +91,10 @@ def test_no_volume_is_lost_between_its_states_when_daemons_are_killed(cloud: Clo
     for client in clients:
         client.start()
     for _ in range(KILLS):
-        enough = sum(client.changes for client in clients) + BETWEEN
+        enough = sum(client.changes for client in clients) + rng.randint(1, BETWEEN)
         wait_until(lambda enough=enough: sum(client.changes for client in clients) >= enough, "volumes to come and go",  # type: ignore[misc]
                    details=lambda: str([(client.status(), client.refused[-1:]) for client in clients]))
         name = rng.choice(KILLED)
-        time.sleep(rng.random() / 4)
         cloud.crash(name)
         cloud.start_daemon(name)
     for client in clients:
