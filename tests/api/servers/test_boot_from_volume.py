@@ -123,6 +123,19 @@ def test_another_projects_volume_and_snapshot_are_not_found(api: ComputeApi) -> 
         assert (answer.status, part in message(answer)) == (400, True)
 
 
+@pytest.mark.parametrize("size", ["-5", "0", -5, 0])
+@pytest.mark.parametrize("destination", ["volume", "local"])
+def test_a_disk_of_less_than_one_gib_is_refused(api: ComputeApi, destination: str, size: object) -> None:
+    device = {**on("blank", None, volume_size=size), "destination_type": destination}
+    answer = create(api, on("volume", VOLUME), {**device, "boot_index": -1})
+    assert answer.status == (202 if destination == "local" and size in (0, "0") else 400), message(answer)
+    assert all(volume.size_gb > 0 for volume in rows(api, Volume))
+
+
+def test_a_boot_index_has_as_many_digits_as_a_number(api: ComputeApi) -> None:
+    assert create(api, {**on("volume", VOLUME), "boot_index": "9" * 5000}).status == 400
+
+
 def test_several_servers_cannot_share_a_volume(api: ComputeApi) -> None:
     answer = create(api, on("volume", VOLUME), min_count=2)
     assert (answer.status, "share an existing volume" in message(answer)) == (400, True)

@@ -33,9 +33,9 @@ BOOLEAN: Schema = {"anyOf": [{"type": "boolean"}, {
 
 
 def integer(minimum: int, maximum: int = MAX_INTEGER) -> Schema:
-    """An integer, or its digits as a string; `int` reads either."""
-    return {"anyOf": [{"type": "integer", "minimum": minimum, "maximum": maximum},
-                      {"type": "string", "pattern": r"^-?[0-9]{1,10}$", "format": "digits"}]}
+    """An integer from `minimum`, which is 0 or 1, to `maximum`, or its digits as a string; `int` reads either."""
+    digits = r"^[0-9]{1,10}$" if minimum == 0 else r"^0*[1-9][0-9]{0,9}$"
+    return {"anyOf": [{"type": "integer", "minimum": minimum, "maximum": maximum}, {"type": "string", "pattern": digits, "format": "digits"}]}
 
 
 def closed(properties: Mapping[str, Any], *, required: tuple[str, ...] = ()) -> Schema:

@@ -33,7 +33,7 @@ FQDN: Schema = {"type": "string", "minLength": 2, "maxLength": 255,
                 "pattern": r"^[a-zA-Z0-9]+[a-zA-Z0-9-.]*[a-zA-Z0-9]+$"}
 _NUMBER_OR_NULL = {"anyOf": [*integer(0)["anyOf"], {"type": "null"}, {"type": "string", "maxLength": 0}]}
 _DEVICE = {
-    "boot_index": {"anyOf": [{"type": ["integer", "null"]}, {"type": "string", "pattern": r"^-?[0-9]+$"}]},
+    "boot_index": {"anyOf": [{"type": ["integer", "null"]}, {"type": "string", "pattern": r"^-?[0-9]{1,10}$"}]},
     "connection_info": {"type": "string", "maxLength": 16777215},
     "delete_on_termination": BOOLEAN,
     "destination_type": {"enum": ["local", "volume"]},
