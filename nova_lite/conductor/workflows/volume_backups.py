@@ -270,17 +270,17 @@ def restore_on_pool(services: Services, run: RestoreRun) -> None:
 
 
 def record_restored(session: Session, run: RestoreRun) -> None:
-    """The volume is what the backup's was: it can be booted from, if that could."""
-    backup, of_volume = _row(session, run.resource_id), dict[str, object]()
+    """The volume is what the backup's was: it can be booted from, if that could. Records of other clouds may not say."""
+    backup = _row(session, run.resource_id)
     if backup is not None:
         backups.set_status(session, backup, BackupStatus.AVAILABLE, among=_RESTORING)
-        of_volume = backup.of_volume
     if run.state.is_new:
         volumes.finish(session, run.state.volume_id, "create_volume", launched_at=utcnow())
         attachments.settle(session, run.state.volume_id)
-    else:
-        volumes.finish(session, run.state.volume_id, "restore_volume", bootable=of_volume.get("bootable") is True,
-                       image_metadata=of_volume.get("image_metadata") or {})
+        return
+    known = backup.of_volume if backup is not None else {}
+    also = {"bootable": known["bootable"] is True, "image_metadata": dict(known.get("image_metadata") or {})} if "bootable" in known else {}
+    volumes.finish(session, run.state.volume_id, "restore_volume", **also)
 
 
 def try_another_pool(services: Services, run: RestoreRun, error: errors.NovaLiteError) -> RestoreState | None:

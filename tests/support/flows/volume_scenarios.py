@@ -98,7 +98,7 @@ def begin_on(cloud: OneProcess, volume_id: str, name: str, **inputs: Any) -> int
 def delete(cloud: OneProcess) -> tuple[str, int]:
     """With its snapshot."""
     volume_id = made(cloud)
-    cloud.run(_begin_snapshot(cloud, volume_id)[1])
+    cloud.run(begin_snapshot(cloud, volume_id)[1])
     return volume_id, begin_on(cloud, volume_id, "delete_volume", is_cascade=True)
 
 
@@ -133,7 +133,7 @@ def is_not_extended(cloud: OneProcess, volume_id: str, _reason: str) -> bool:
     return (row.status, row.size_gb, claimed(cloud)) == ("in-use", _SIZE_GB, _SIZE_GB)
 
 
-def _begin_snapshot(cloud: OneProcess, volume_id: str) -> tuple[str, int]:
+def begin_snapshot(cloud: OneProcess, volume_id: str) -> tuple[str, int]:
     snapshot_id = new_id()
     with cloud.database.writer() as session:
         session.add(VolumeSnapshot(
@@ -149,7 +149,7 @@ def snapshot(cloud: OneProcess, snapshot_id: str) -> VolumeSnapshot | None:
 
 def create_snapshot(cloud: OneProcess) -> tuple[str, int]:
     """In use by a server's guest."""
-    return _begin_snapshot(cloud, attached(cloud)[2])
+    return begin_snapshot(cloud, attached(cloud)[2])
 
 
 def has_snapshot(cloud: OneProcess, snapshot_id: str) -> bool:
@@ -182,7 +182,7 @@ def snapshot_is_error_deleting(cloud: OneProcess, snapshot_id: str, _reason: str
 
 def revert(cloud: OneProcess) -> tuple[str, int]:
     volume_id = made(cloud)
-    snapshot_id, action_id = _begin_snapshot(cloud, volume_id)
+    snapshot_id, action_id = begin_snapshot(cloud, volume_id)
     cloud.run(action_id)
     with cloud.database.writer() as session:
         snapshots.set_status(session, snapshot_id, SnapshotStatus.RESTORING, among=["available"])
