@@ -6,11 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from nova_lite.db.compute import actions
-from nova_lite.db.volume import snapshots, volumes
+from nova_lite.db.volume import backups, snapshots, volumes
 from nova_lite.lifecycle.volumes import BackupStatus, SnapshotStatus
+from nova_lite.payloads import volumes as payloads
 from tests.support.flows import volume_scenarios
 from tests.support.flows.backup_scenarios import begun, claim, content, made, pool, row, set_status, stored
-from tests.support.flows.one_process import OneProcess
+from tests.support.flows.one_process import CTXT, OneProcess
 from tests.support.flows.volume_scenarios import begin, volume
 
 
@@ -101,6 +102,15 @@ def test_a_parent_that_its_worker_does_not_have_is_the_reason_that_a_backup_show
     assert (volume(cloud, volume_id).status, stored(cloud)) == ("available", [])
 
 
+def test_a_backup_outlives_its_volume_and_is_deleted_without_it(cloud: OneProcess) -> None:
+    backup_id = made(cloud)
+    cloud.run(volume_scenarios.begin_on(cloud, _volume_of(cloud, backup_id), "delete_volume"))
+    assert len(stored(cloud)) == 2
+    set_status(cloud, backup_id, BackupStatus.DELETING)
+    cloud.run(begin(cloud, ("backup", backup_id), "delete_volume_backup"))
+    assert (row(cloud, backup_id), stored(cloud)) == (None, [])
+
+
 def test_a_deletion_by_force_gives_the_volume_back(cloud: OneProcess) -> None:
     volume_id = volume_scenarios.made(cloud)
     claim(cloud, volume_id)
@@ -111,6 +121,23 @@ def test_a_deletion_by_force_gives_the_volume_back(cloud: OneProcess) -> None:
     cloud.run(begin(cloud, ("backup", backup_id), "delete_volume_backup"))
     cloud.run(action_id)
     assert (row(cloud, backup_id), volume(cloud, volume_id).status, stored(cloud)) == (None, "available", [])
+
+
+def test_a_deletion_by_force_leaves_no_snapshot_of_a_volume_in_use(cloud: OneProcess) -> None:
+    volume_id = volume_scenarios.attached(cloud)[2]
+    claim(cloud, volume_id)
+    backup_id, action_id = begun(cloud, volume_id)
+    with cloud.database.writer() as session:
+        backup, of = backups.get(session, backup_id), volumes.get(session, volume_id)
+        backup.host = "node"
+        snapshot = payloads.frozen(session, backup, of)
+        actions.cancel_open(session, server_id=backup_id, before=None, reason="The resource is deleted by force.")
+    cloud.services.volume("node").create_snapshot(CTXT, snapshot=snapshot, order=cloud.order(action_id))
+    assert snapshot.provider_name in pool(cloud).names()
+    set_status(cloud, backup_id, BackupStatus.DELETING)
+    cloud.run(begin(cloud, ("backup", backup_id), "delete_volume_backup"))
+    assert (row(cloud, backup_id), volume(cloud, volume_id).status) == (None, "in-use")
+    assert pool(cloud).names() == {volume(cloud, volume_id).provider_name}
 
 
 def test_the_end_of_one_backup_does_not_free_a_volume_that_another_is_made_of(cloud: OneProcess) -> None:

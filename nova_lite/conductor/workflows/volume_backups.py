@@ -172,18 +172,38 @@ CREATE = Workflow(
     failed=create_failed, resource_type="backup",
 )
 
-DeleteRun = Run[OnPool]
+
+@dataclasses.dataclass(frozen=True)
+class DeleteState(OnPool):
+    """`host`: of the worker that made the backup. `volume_id`: that may have a snapshot for it, on the worker `agent`; None: it has none."""
+
+    volume_id: str = ""
+    agent: str | None = None
 
 
-def find_worker(services: Services, run: DeleteRun) -> OnPool:
+DeleteRun = Run[DeleteState]
+
+
+def find_worker(services: Services, run: DeleteRun) -> DeleteState:
+    """Where the backup is. A deletion by force may have cut off its creation, and left the snapshot that it is read from."""
     with services.database.reader() as session:
-        return dataclasses.replace(run.state, host=backups.get(session, run.resource_id).host or "")
+        backup = backups.get(session, run.resource_id)
+        state = dataclasses.replace(run.state, host=backup.host or "")
+        of = None if backup.details or backup.snapshot_id is not None else session.get(volumes.Volume, backup.volume_id)
+        return state if of is None else dataclasses.replace(state, volume_id=of.id, agent=of.agent)
 
 
 def delete_from_store(services: Services, run: DeleteRun) -> None:
     with services.database.reader() as session:
         wanted = payloads.backup(session, backups.get(session, run.resource_id), None)
     services.volume(str(volume_host.worker(run))).delete_backup(run.ctxt, backup=wanted, order=run.order)
+
+
+def thaw_left(services: Services, run: DeleteRun) -> None:
+    """There is no snapshot of the backup's own."""
+    with services.database.reader() as session:
+        snapshot = payloads.frozen(session, backups.get(session, run.resource_id), volumes.get(session, run.state.volume_id))
+    services.volume(str(run.state.agent)).delete_snapshot(run.ctxt, snapshot=snapshot, order=run.order)
 
 
 def record_deleted(session: Session, run: DeleteRun) -> None:
@@ -200,10 +220,11 @@ def delete_failed(session: Session, run: DeleteRun, error: errors.NovaLiteError)
 
 
 DELETE = Workflow(
-    "delete_volume_backup", OnPool,
+    "delete_volume_backup", DeleteState,
     (
         ControlStep("find_worker", find_worker),
         HostStep("delete_from_store", volume_host.worker, delete_from_store, binary=VOLUME, when_down=WhenDown.WAIT),
+        HostStep("thaw_on_pool", lambda run: run.state.agent, thaw_left, binary=VOLUME, when_down=WhenDown.SKIP),
         RowStep("forget", record=record_deleted),
     ),
     failed=delete_failed, resource_type="backup",
