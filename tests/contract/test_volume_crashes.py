@@ -12,7 +12,7 @@ import pytest
 
 from nova_lite.rpc.volume import OwnedVolumes
 from tests.support.paths import ROOT
-from tests.support.volume_child import CLONE, RESTORED, open_child
+from tests.support.volume_child import CLONE, OF_SNAPSHOT, RESTORED, SOURCE, open_child
 from tests.support.volume_pools import missing_for
 from tools.lib.services.service import free_port
 
@@ -20,6 +20,8 @@ KILLED = 137
 POINTS = [
     "volume.create.record", "volume.create.made", "volume.file.rename", "volume.file.renamed", "volume.base.linked", "volume.snapshot.base",
     "volume.create_snapshot.made", "volume.extend.after", "volume.revert.after", "volume.export.made", "volume.unexport.record",
+    "volume.create_backup.record", "volume.create_backup.copied", "volume.backup.object", "volume.backup.manifest", "volume.create_backup.made",
+    "volume.restore_backup.before", "volume.restore_backup.after", "volume.delete_backup.record", "volume.delete_backup.removed",
     "volume.delete.record", "volume.delete.removed",
 ]
 TGT_POINTS = ["volume.tgt.target", "volume.tgt.account", "volume.unexport.record"]
@@ -35,6 +37,12 @@ def run(conf_file: Path, point: str) -> int:
     return ended.returncode
 
 
+def stored(directory: Path) -> list[str]:
+    """The backups, with their objects, that are in the store."""
+    root = directory / "backups"
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
 def check_killed_at(point: str, directory: Path, driver: str) -> None:
     conf_file = directory / "nova.conf"
     conf_file.write_text(f"[DEFAULT]\nhost = node1\nstate_path = {directory}\n[local]\nvolume_driver = {driver}\ntarget_port = {free_port()}\n")
@@ -45,6 +53,8 @@ def check_killed_at(point: str, directory: Path, driver: str) -> None:
         assert child.records.owned() == OwnedVolumes(volume_ids=(RESTORED.volume_id, CLONE.volume_id))
         assert child.pool.names() == {RESTORED.provider_name, CLONE.provider_name}
         assert list(child.pool.layout.partial.iterdir()) == []
+        chunk, manifest = stored(directory)
+        assert (len(chunk.rpartition("/")[2]), manifest) == (64, f"{SOURCE.volume_id}/{OF_SNAPSHOT.backup_id}/manifest")
         first = []
         for volume in (RESTORED, CLONE):
             with child.pool.image_of(volume, "raw", is_in_use=False, check=lambda: None) as image:

@@ -17,10 +17,12 @@ from nova_lite import conf as options
 from nova_lite.context import Context
 from nova_lite.rpc.conductor import ConductorRpc, StepReport
 from nova_lite.rpc.order import Order
-from nova_lite.rpc.volume import Connector, Content, ContentSource, Export, Snapshot, Volume
+from nova_lite.rpc.volume import Backup, Connector, Content, ContentSource, Export, Snapshot, Volume
 from nova_lite.volume import backends
+from nova_lite.volume.backups import configured
 from nova_lite.volume.directory.pool import DirectoryPool
 from nova_lite.volume.images import Images
+from nova_lite.volume.operations.backups import Backups
 from nova_lite.volume.operations.exports import Exports
 from nova_lite.volume.operations.snapshots import Snapshots
 from nova_lite.volume.operations.volumes import Volumes
@@ -38,6 +40,9 @@ def volume(number: int, *, size_gb: int = 1) -> Volume:
 SOURCE, RESTORED, CLONE = volume(1), volume(2, size_gb=2), volume(3)
 SNAPSHOT = Snapshot(snapshot_id="6c9b1a52-0000-4000-8000-00000000000a", volume=SOURCE, provider_name="_snapshot-a")
 EXPORT = Export(attachment_id="6c9b1a52-0000-4000-8000-00000000000b", volume=SOURCE, connector=Connector(host="node1", ip="127.0.0.1"))
+
+OF_SNAPSHOT = Backup(backup_id="6c9b1a52-0000-4000-8000-00000000000c", volume_id=SOURCE.volume_id, volume=SOURCE)
+OF_CLONE = Backup(backup_id="6c9b1a52-0000-4000-8000-00000000000d", volume_id=CLONE.volume_id, volume=CLONE)
 
 
 class Listener(ConductorRpc):
@@ -58,6 +63,7 @@ class Child:
     volumes: Volumes
     snapshots: Snapshots
     exports: Exports
+    backups: Backups
 
 
 def open_child(conf_file: Path) -> Child:
@@ -72,7 +78,8 @@ def open_child(conf_file: Path) -> Child:
     opened = backends.Backends(made, host=conf.host, records=records)
     opened.open()
     worker = Worker(name=conf.host, backends=opened, records=records, reports=StepReports(Listener(), kind="volume", host=conf.host))
-    return Child(conf_file, pool, records, opened, Volumes(worker, images=images), Snapshots(worker), Exports(worker))
+    return Child(conf_file, pool, records, opened, Volumes(worker, images=images), Snapshots(worker), Exports(worker),
+                 Backups(worker, images=images, archive=configured.archive(conf)))
 
 
 def write(child: Child, one: Volume, letter: str, done: str) -> None:
@@ -102,6 +109,11 @@ def steps(child: Child) -> list[Callable[[Context, Order], None]]:
         lambda ctxt, order: child.volumes.revert_volume(ctxt, volume=dataclasses.replace(SOURCE, size_gb=3), order=order, snapshot=SNAPSHOT),
         lambda ctxt, order: child.exports.export_volume(ctxt, export=EXPORT, order=order),
         lambda ctxt, order: child.exports.unexport_volume(ctxt, export=EXPORT, order=order),
+        lambda ctxt, order: child.backups.create_backup(ctxt, backup=OF_SNAPSHOT, order=order, snapshot=SNAPSHOT),
+        lambda ctxt, order: child.backups.create_backup(ctxt, backup=OF_CLONE, order=order, snapshot=None),
+        lambda ctxt, order: child.backups.restore_backup(ctxt, volume=CLONE, order=order, backup=OF_SNAPSHOT),
+        lambda ctxt, order: child.backups.restore_backup(ctxt, volume=CLONE, order=order, backup=OF_CLONE),
+        lambda ctxt, order: child.backups.delete_backup(ctxt, backup=OF_CLONE, order=order),
         lambda ctxt, order: child.volumes.delete_volume(ctxt, volume=SOURCE, order=order, snapshots=(SNAPSHOT,)),
     ]
 
