@@ -77,6 +77,9 @@ class Archive:
         :raises StoreFailed: the backup is damaged, or there is none.
         """
         found = self.manifest(key, digest=digest)
+        needed, disk = sum(found.length(number) for number, chunk in enumerate(found.chunks) if chunk is not None), os.statvfs(target.parent)
+        if disk.f_bavail * disk.f_frsize < needed:
+            raise StoreFailed(f"there is no space for its {needed} bytes in {target.parent}")
         with target.open("wb") as file:
             for number, content in self._contents(found, check=check):
                 file.seek(number * CHUNK_BYTES)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import types
 import zlib
 from pathlib import Path
 
@@ -208,6 +209,15 @@ def test_a_store_leaves_the_space_free_that_guests_need(tmp_path: Path) -> None:
     with pytest.raises(StoreFailed, match="min_free_gb"):
         store.put("a/b", b"x")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_backup_that_finds_no_space_is_refused_before_anything_is_written(backups: Backups, monkeypatch: pytest.MonkeyPatch) -> None:
+    backups.write(FIRST, A)
+    full = types.SimpleNamespace(f_bavail=100, f_frsize=4096)
+    monkeypatch.setattr("nova_lite.volume.backups.archive.os.statvfs", lambda path: full)
+    with pytest.raises(StoreFailed, match=f"no space for its {CHUNK_BYTES} bytes"):
+        backups.read(FIRST)
+    assert not backups.target.exists()
 
 
 def test_a_volume_id_that_is_the_start_of_anothers_finds_only_its_own(backups: Backups) -> None:
