@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.system.all_in_one import AllInOne
-from tests.support.system.daemons import running
+from tests.support.system.daemons import WITH_VOLUMES, running
 from tests.support.system.stock import User, Warm
 
 
@@ -71,7 +71,7 @@ def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         finally:
             process.stop()
         return
-    with running(directory / "cloud", hosts=1) as daemons:
+    with running(directory / "cloud", hosts=1, daemons=WITH_VOLUMES) as daemons:
         yield _furnish(warm, directory, daemons.clouds_yaml, daemons.url)
 
 

@@ -85,7 +85,6 @@ def in_guests(cloud: Cloud) -> list[str]:
     return sorted(found)
 
 
-@pytest.mark.timed
 def test_no_volume_is_lost_between_its_states_when_daemons_are_killed(cloud: Cloud, clients: list[Client]) -> None:
     rng = random.Random(20)
     for client in clients:
