@@ -8,6 +8,7 @@ import io
 import json
 import types
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -199,7 +200,9 @@ def test_a_manifest_in_the_place_of_anothers_is_refused(backups: Backups) -> Non
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "a/../b", "..", "a//b", "a/", "a\x00b", ".partial-x"])
 def test_a_store_opens_nothing_outside_of_its_directory(backups: Backups, key: str) -> None:
     store = DirectoryStore(backups.root)
-    for act in (lambda: store.put(key, b""), lambda: store.get(key, max_bytes=1), lambda: store.delete(key), lambda: store.clear(key)):
+    requests: list[Callable[[], object]] = [
+        lambda: store.put(key, b""), lambda: store.get(key, max_bytes=1), lambda: store.delete(key), lambda: store.clear(key)]
+    for act in requests:
         with pytest.raises(StoreFailed, match="no key"):
             act()
 
