@@ -163,6 +163,24 @@ def read_json(http: webob.Request) -> Body:
     return body
 
 
+def parse_json(text: str, name: str) -> Any:
+    """The value that the text, `name` of which a refusal speaks, writes in JSON.
+
+    :raises errors.BadRequest: it is none. :raises errors.InvalidField: it has a string that no database can store.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise errors.BadRequest(reason=f"{name} is not valid JSON: {str(error)[:_MAX_NAME]}") from None
+    _check_text(value, (name,))
+    return value
+
+
+def has_no_text(value: str) -> bool:
+    """Whether a string has characters that no database can store."""
+    return _NO_TEXT.search(value) is not None
+
+
 def _check_text(value: Any, path: tuple[str, ...]) -> None:
     """:raises errors.InvalidField: a string, or a name, has a NUL or an unpaired surrogate."""
     if isinstance(value, str) and _NO_TEXT.search(value):

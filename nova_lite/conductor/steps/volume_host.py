@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
 from nova_lite.conductor.engine.workflow import Run
+from nova_lite.db.compute.servers import Server
 from nova_lite.db.volume import volumes
+from nova_lite.db.volume.attachments import Attachment
 from nova_lite.db.volume.volumes import Volume
+from nova_lite.lifecycle.volumes import AttachmentStatus
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,3 +40,14 @@ def lock(session: Session, volume_id: str) -> Volume | None:
         return volumes.get_locked(session, volume_id)
     except errors.NotFound:
         return None
+
+
+def guest_of(session: Session, volume_id: str, *, among: Collection[AttachmentStatus] = tuple(AttachmentStatus)) -> Attachment | None:
+    """The attachment, in one of these statuses, by which a server of this cloud has the volume; None: none has.
+
+    A client's own attachment names whatever server and host the client likes, and no worker hears of those.
+    """
+    known = sa.exists().where(Server.id == Attachment.server_id, Server.deleted_at.is_(None))
+    return session.scalars(sa.select(Attachment).where(
+        Attachment.volume_id == volume_id, Attachment.host.is_not(None), Attachment.status.in_([str(one) for one in among]), known,
+    ).order_by(Attachment.created_at, Attachment.id).limit(1)).one_or_none()

@@ -64,10 +64,9 @@ def find_pool(services: Services, run: CreateRun) -> CreateState:
             raise errors.WorkerError(reason=f"volume {row.id} is in no pool")
         backup.host = row.agent
         state = dataclasses.replace(run.state, host=row.host or "", volume_id=row.id)
-        of = attachments.of_volume(session, row.id)
+        of, used = attachments.of_volume(session, row.id), volume_host.guest_of(session, row.id)
     if backup.snapshot_id is not None or not any(one.connection_info is not None for one in of):
         return state
-    used = next((one for one in of if one.host is not None and one.server_id is not None), None)
     state = dataclasses.replace(state, is_frozen=True)
     return state if used is None else dataclasses.replace(state, server_id=str(used.server_id), agent=used.host)
 

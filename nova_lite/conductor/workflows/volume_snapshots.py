@@ -21,7 +21,7 @@ from nova_lite.conductor.engine.workflow import (
 )
 from nova_lite.conductor.steps import volume_host
 from nova_lite.conductor.steps.volume_host import OnPool
-from nova_lite.db.volume import attachments, snapshots, volumes
+from nova_lite.db.volume import snapshots, volumes
 from nova_lite.lifecycle.volumes import SnapshotStatus
 from nova_lite.payloads import volumes as payloads
 from nova_lite.rpc.volume import Snapshot
@@ -44,7 +44,7 @@ def find_pool(services: Services, run: SnapshotRun) -> SnapshotState:
     with services.database.reader() as session:
         row = volumes.get(session, snapshots.get(session, run.resource_id).volume_id)
         state = dataclasses.replace(run.state, host=row.host or "", volume_id=row.id)
-        used = next((one for one in attachments.of_volume(session, row.id) if one.host is not None and one.server_id is not None), None)
+        used = volume_host.guest_of(session, row.id)
     return state if used is None else dataclasses.replace(state, server_id=str(used.server_id), agent=used.host)
 
 

@@ -220,8 +220,7 @@ def claim_growth(services: Services, run: ExtendRun) -> ExtendState:
         row = volumes.get_locked(session, run.resource_id)
         if row.host is None or not pools.claim(session, row, pool=row.host, size_gb=run.state.size_gb):
             raise errors.NoValidBackend(reason=f"The volume's storage pool has not {run.state.size_gb - row.claimed_gb} GiB left.")
-        attached = next((one for one in attachments.of_volume(session, row.id)
-                         if one.status == AttachmentStatus.ATTACHED and one.server_id is not None), None)
+        attached = volume_host.guest_of(session, row.id, among=(AttachmentStatus.ATTACHED,))
         state = dataclasses.replace(run.state, host=row.host)
         return state if attached is None else dataclasses.replace(state, server_id=str(attached.server_id), agent=attached.host)
 

@@ -157,10 +157,11 @@ def reserve(session: Session, attachment: Attachment, volume: Volume) -> None:
     settle(session, volume.id)
 
 
-# What a volume shows by the strongest of its attachments; an attachment in error keeps the volume as it is.
+# What a volume shows by the strongest of its attachments. One in error may be exported still: its volume is not free.
 _SHOWN = (
     (AttachmentStatus.ATTACHED, VolumeStatus.IN_USE), (AttachmentStatus.DETACHING, VolumeStatus.DETACHING),
-    (AttachmentStatus.ATTACHING, VolumeStatus.ATTACHING), (AttachmentStatus.RESERVED, VolumeStatus.RESERVED),
+    (AttachmentStatus.ERROR_DETACHING, VolumeStatus.DETACHING), (AttachmentStatus.ATTACHING, VolumeStatus.ATTACHING),
+    (AttachmentStatus.ERROR_ATTACHING, VolumeStatus.ATTACHING), (AttachmentStatus.RESERVED, VolumeStatus.RESERVED),
 )
 _SETTLED = frozenset(str(shown) for _, shown in _SHOWN) | {str(VolumeStatus.AVAILABLE)}
 

@@ -68,9 +68,13 @@ def _one(session: Session, backup_id: str, project_id: str | None, query: Any) -
     return backup
 
 
-def newest(session: Session, volume_id: str, *, before: datetime.datetime | None) -> VolumeBackup | None:
-    """The newest available backup of the volume, of a moment before that (None: of any); None: it has none."""
-    query = sa.select(VolumeBackup).where(VolumeBackup.volume_id == volume_id, VolumeBackup.status == str(BackupStatus.AVAILABLE))
+def newest(session: Session, volume_id: str, *, project_id: str, before: datetime.datetime | None) -> VolumeBackup | None:
+    """The project's newest available backup of the volume, of a moment before that (None: of any); None: it has none.
+
+    A volume that was transferred has backups of the project that had it before, which that project may delete, and needs nobody's leave.
+    """
+    query = sa.select(VolumeBackup).where(VolumeBackup.volume_id == volume_id, VolumeBackup.project_id == project_id,
+                                          VolumeBackup.status == str(BackupStatus.AVAILABLE))
     if before is not None:
         query = query.where(VolumeBackup.data_timestamp < before)
     return session.scalars(query.order_by(VolumeBackup.data_timestamp.desc(), VolumeBackup.id.desc()).limit(1)).first()

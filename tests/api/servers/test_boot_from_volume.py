@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nova_lite.db.compute.actions import Action
+from nova_lite.db.compute.flavors import Flavor
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.image.images import Image
 from nova_lite.db.volume import volume_types
@@ -17,6 +19,7 @@ from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.volumes import Volume
 from tests.support.api import compute_api, volume_api
 from tests.support.api.compute_api import Answer, ComputeApi, act, boot, message, settle
+from tests.support.api.users import PROJECTS
 
 VOLUME, SNAPSHOT, UNKNOWN = "66666666-6666-4666-8666-666666666666", "77777777-7777-4777-8777-777777777777", "99999999-9999-4999-8999-999999999999"
 PROPERTIES = {"hw_disk_bus": "scsi", "hw_scsi_model": "virtio-scsi", "image_id": compute_api.IMAGE, "min_ram": "0"}
@@ -41,7 +44,7 @@ def on(source: str, source_id: str | None, **more: Any) -> dict[str, Any]:
 
 
 def rows(api: ComputeApi, kind: Any) -> list[Any]:
-    return api.change(lambda session: session.query(kind).all())
+    return list(api.change(lambda session: session.query(kind).all()))
 
 
 def test_a_server_boots_from_an_existing_volume(api: ComputeApi) -> None:
@@ -136,6 +139,41 @@ def test_a_boot_index_has_as_many_digits_as_a_number(api: ComputeApi) -> None:
     assert create(api, {**on("volume", VOLUME), "boot_index": "9" * 5000}).status == 400
 
 
+def mapped(api: ComputeApi, mapping: str, **columns: Any) -> str:
+    """An image of bob's without data, whose property has this mapping."""
+    values = {"owner": PROJECTS["bob"], "visibility": "private", "status": "active", "disk_format": "raw", "size": 0, **columns}
+    api.add(Image(id=UNKNOWN, name="mapped", container_format="bare", properties={"bdm_v2": "True", "block_device_mapping": mapping}, **values))
+    return UNKNOWN
+
+
+def test_disks_of_another_projects_private_image_are_not_read(api: ComputeApi) -> None:
+    image = mapped(api, json.dumps([{"source_type": "snapshot", "destination_type": "volume", "snapshot_id": SNAPSHOT, "boot_index": 0}]))
+    refused = create(api, imageRef=image)
+    assert (refused.status, "Can not find requested image" in message(refused), SNAPSHOT in message(refused)) == (400, True, False)
+    assert create(api, on("volume", VOLUME), imageRef=image).status == 400
+    assert rows(api, Server) == []
+
+
+_ROOT = {"source_type": "snapshot", "destination_type": "volume", "snapshot_id": SNAPSHOT, "boot_index": 0}
+
+
+@pytest.mark.parametrize("mapping", [
+    "5", "null", "{}", "[5]", "[" * 5000, json.dumps([_ROOT | {"snapshot_id": "\ud800"}]),
+    *(json.dumps([_ROOT | {name: value}]) for name, value in (
+        ("volume_size", "x"), ("volume_size", -5), ("boot_index", "x"), ("device_name", {}), ("source_type", "x"), ("tag", {}),
+        ("tag", "x" * 61), ("disk_bus", []), ("snapshot_id", ["x"]), ("device_type", "x" * 256)))])
+def test_an_image_whose_disks_cannot_be_read_is_refused(api: ComputeApi, mapping: str) -> None:
+    answer = create(api, imageRef=mapped(api, mapping, visibility="public"))
+    assert (answer.status, rows(api, Server)) == (400, []), message(answer)
+
+
+@pytest.mark.parametrize("least", ["x", "-1", "９", "9" * 40])
+def test_a_volume_of_no_readable_least_memory_is_refused(api: ComputeApi, least: str) -> None:
+    api.change(lambda session: setattr(session.get_one(Volume, VOLUME), "image_metadata", {"min_ram": least}))
+    answer = create(api, on("volume", VOLUME))
+    assert (answer.status, "min_ram" in message(answer)) == (400, True)
+
+
 def test_several_servers_cannot_share_a_volume(api: ComputeApi) -> None:
     answer = create(api, on("volume", VOLUME), min_count=2)
     assert (answer.status, "share an existing volume" in message(answer)) == (400, True)
@@ -150,7 +188,7 @@ def test_the_quota_of_volumes_counts(api: ComputeApi) -> None:
 
 def test_a_flavor_without_a_disk_is_allowed_on_a_volume(api: ComputeApi) -> None:
     def shrink(session: Any) -> None:
-        for flavor in session.query(compute_api.Flavor):
+        for flavor in session.query(Flavor):
             flavor.root_gb = 0
 
     api.change(shrink)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from nova_lite.conductor.steps import volume_host
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.volume import attachments
 from nova_lite.db.volume.attachments import Attachment
@@ -293,3 +294,13 @@ def test_what_a_build_is_yet_to_make_is_no_attachment(api: VolumeApi, server_id:
     api.add(row)
     assert api.get("/attachments").body == {"attachments": []}
     assert (api.get(f"/attachments/{row.id}").status, api.delete(f"/attachments/{row.id}").status) == (404, 404)
+
+
+def test_no_worker_hears_of_the_servers_and_hosts_that_clients_name(api: VolumeApi, conductor: Conductor, server_id: str) -> None:
+    """Extensions, snapshots and backups change the guest that has the volume."""
+    attachment_id = made(api, instance_uuid=CLIENTS, connector={**CONNECTOR, "host": "no-such-host"})
+    assert api.change(lambda session: volume_host.guest_of(session, V1)) is None
+    api.change(lambda session: session.execute(sa.update(Attachment).where(Attachment.id == attachment_id).values(server_id=server_id)))
+    found = api.change(lambda session: volume_host.guest_of(session, V1))
+    assert found is not None
+    assert found.id == attachment_id

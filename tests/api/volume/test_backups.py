@@ -103,6 +103,12 @@ def test_a_snapshot_is_backed_up_while_its_volume_is_in_use(api: VolumeApi) -> N
     assert create(api, snapshot_id=S1).status == 400
 
 
+def test_an_incremental_backup_does_not_add_to_one_of_the_project_that_had_the_volume_before(api: VolumeApi) -> None:
+    api.add(backup(B1, user="bob"))
+    answer = create(api, incremental=True)
+    assert (answer.status, "No backups available" in message(answer)) == (400, True)
+
+
 def test_an_incremental_backup_adds_to_the_newest_one(api: VolumeApi) -> None:
     assert create(api, incremental=True).status == 400
     api.add(backup(B1, data_timestamp=datetime.datetime(2026, 1, 1)), backup(B2, data_timestamp=datetime.datetime(2026, 1, 2), parent_id=B1))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from nova_lite.db.volume.attachments import Attachment
 from nova_lite.db.volume.volumes import Volume
 from tests.support.api import volume_api, volume_conductor
 from tests.support.api.compute_api import Answer
@@ -130,6 +131,29 @@ def test_a_forced_detach_is_an_administrators(api: VolumeApi) -> None:
     assert act(api, "os-force_detach", {"attachment_id": OTHER}, user="admin").status == 400
     assert act(api, "os-force_detach", {"connector": None, "attachment_id": attachment_id}, user="admin").status == 202
     assert (shown(api)["status"], shown(api)["attachments"]) == ("available", [])
+
+
+def test_only_an_administrator_ends_the_error_of_a_volume_that_is_in_a_pool(api: VolumeApi) -> None:
+    set_volume(api, status="error")
+    assert act(api, "os-detach").status == 202
+    assert shown(api)["status"] == "error"
+    assert act(api, "os-force_detach", user="admin").status == 202
+    assert shown(api)["status"] == "available"
+    set_volume(api, status="error", host=None)
+    assert act(api, "os-force_detach", user="admin").status == 202
+    assert shown(api)["status"] == "error"
+
+
+def test_a_volume_whose_detach_failed_is_not_free(api: VolumeApi) -> None:
+    """It may be exported to the host still, which would have what its next owner writes."""
+    act(api, "os-attach", ATTACH)
+    api.change(lambda session: session.execute(sa.update(Attachment).values(status="error_detaching")))
+    set_volume(api, status="detaching")
+    assert act(api, "os-roll_detaching").status == 202
+    assert shown(api)["status"] == "detaching"
+    set_volume(api, status="available")
+    offer = api.post("/volume-transfers", {"transfer": {"volume_id": V1}}, version="3.55")
+    assert (offer.status, "is attached" in str(offer.body)) == (400, True)
 
 
 def test_a_clients_host_is_connected_noted_and_let_go(api: VolumeApi, conductor: Conductor) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,9 @@ def test_lists_take_as_many_statements_for_many_as_for_one(api: VolumeApi) -> No
         with api.counted() as many:
             api.get(path, user="admin")
         assert len(many) == len(one)
+
+
+@pytest.mark.parametrize("item", ["{'a\\x00': 'x'}", "{'a': '\\x00'}", "{'a': '\\ud800'}"])
+def test_a_filter_of_characters_that_no_database_stores_is_refused(api: VolumeApi, item: str) -> None:
+    """Python's escapes in it are read, so that the query itself has none of them."""
+    assert api.get(f"/volumes?metadata={urllib.parse.quote(item)}", version="3.71").status == 400

@@ -132,6 +132,12 @@ def test_an_image_without_data_of_another_project_or_format_is_refused(api: Volu
     assert create(api, imageRef=IMAGE, size=5).status == 400
 
 
+@pytest.mark.parametrize("mapping", ["[" * 5000, "[", '[{"source_type": "snapshot", "snapshot_id": "\\ud800", "boot_index": 0}]'])
+def test_an_image_whose_disks_cannot_be_read_is_refused(api: VolumeApi, mapping: str) -> None:
+    api.add(image(size=0, virtual_size=None, properties={"block_device_mapping": mapping, "bdm_v2": "True"}))
+    assert create(api, imageRef=IMAGE, size=2).status == 400
+
+
 def test_an_image_without_data_stands_for_the_snapshot_of_a_server_that_boots_from_a_volume(api: VolumeApi) -> None:
     mapping = f'[{{"source_type": "snapshot", "snapshot_id": "{S1}", "boot_index": 0}}]'
     api.add(volume(V1, size_gb=2), snapshot(S1, V1, size_gb=2),

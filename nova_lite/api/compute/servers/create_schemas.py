@@ -46,6 +46,10 @@ _DEVICE = {
     "uuid": {"type": ["string", "null"], "maxLength": 36},
     "virtual_name": {"type": "string", "maxLength": 255}, "volume_id": UUID, "volume_size": _NUMBER_OR_NULL,
 }
+# As an image's property has one, which is made of the server that it is of.
+DEVICE_OF_IMAGE = {**{name: _DEVICE[name] for name in (
+    "boot_index", "delete_on_termination", "destination_type", "device_name", "device_type", "disk_bus", "guest_format", "source_type", "uuid",
+    "volume_size")}, **_DEVICE_TAG, "volume_type": {"type": "string", "maxLength": 255}}
 _OLD_DEVICE = {name: _DEVICE[name] for name in (
     "connection_info", "delete_on_termination", "device_name", "no_device", "snapshot_id", "virtual_name",
     "volume_id", "volume_size")}

@@ -61,7 +61,7 @@ def _snapshot(req: Request, volume: Volume, params: Body) -> VolumeSnapshot | No
 
 def _parent(req: Request, volume: Volume, snapshot: VolumeSnapshot | None) -> VolumeBackup:
     """:raises errors.BadRequest: the volume has no backup that the new one can add to."""
-    parent = backups.newest(req.db, volume.id, before=None if snapshot is None else snapshot.created_at)
+    parent = backups.newest(req.db, volume.id, project_id=volume.project_id, before=None if snapshot is None else snapshot.created_at)
     if parent is None:
         raise errors.BadRequest(reason="No backups available to do an incremental backup: make a full one first.")
     return parent

@@ -12,7 +12,7 @@ from typing import Any
 from nova_lite import errors
 from nova_lite.api.volume.common import paging, schemas
 from nova_lite.api.wsgi.request import Request
-from nova_lite.api.wsgi.validation import integer, moment
+from nova_lite.api.wsgi.validation import has_no_text, integer, moment
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.volume.lists import COMPARISONS, Filters, Lists
 
@@ -106,7 +106,7 @@ def _dictionary(field: str, text: str) -> dict[str, str]:
         value = ast.literal_eval(text) if len(text) <= _MAX_ITEMS_TEXT else None
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         value = None
-    if not isinstance(value, dict) or not all(isinstance(one, str) for pair in value.items() for one in pair):
+    if not isinstance(value, dict) or not all(isinstance(one, str) and not has_no_text(one) for pair in value.items() for one in pair):
         raise errors.BadRequest(reason=f"Invalid value for {field}: it must be of the form {{'key': 'value'}}")
     if len(value) > schemas.MAX_METADATA:
         raise errors.BadRequest(reason=f"Invalid value for {field}: at most {schemas.MAX_METADATA} keys are allowed")

@@ -31,7 +31,7 @@ from nova_lite.api.wsgi.routing import route
 from nova_lite.api.wsgi.rules import MEMBER, READER, Rule
 from nova_lite.api.wsgi.versions import parse
 from nova_lite.db.base import utcnow
-from nova_lite.db.volume import quota, snapshots, transfers, volume_types, volumes
+from nova_lite.db.volume import attachments, quota, snapshots, transfers, volume_types, volumes
 from nova_lite.db.volume.snapshots import VolumeSnapshot
 from nova_lite.db.volume.transfers import LISTS, VolumeTransfer
 from nova_lite.db.volume.volumes import Volume
@@ -89,13 +89,15 @@ def _shown(req: Request, transfer: VolumeTransfer, *, auth_key: str = "") -> Tra
 def create(req: Request, body: Body) -> Body:
     """Offer a volume to whom the key is given, with its snapshots or without.
 
-    202 with the transfer and its key, which is shown this once. 400: the volume is not available, a snapshot of it is not, it is in a
+    202 with the transfer and its key, which is shown this once. 400: the volume is not available or has an attachment, a snapshot of it is not, it is in a
     group, or it is encrypted. 404: no such volume in the project.
     """
     params = body["transfer"]
     volume = find_locked(req, params["volume_id"])
     volumes.refuse_moved(volume)
     refuse_member(volume, "transfer")
+    if attachments.of_volume(req.db, volume.id):  # whatever status an administrator has set
+        raise errors.BadRequest(reason=f"Volume {volume.id} is attached: detach it before it is transferred.")
     no_snapshots = schemas.is_true(params.get("no_snapshots"))
     if volume.encryption_key_id is not None:
         raise errors.BadRequest(reason="Invalid volume: transferring encrypted volume is not supported")

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 from nova_lite import errors
 from nova_lite.api.volume.common import find
 from nova_lite.api.wsgi.request import Body, Request
+from nova_lite.api.wsgi.validation import parse_json
 from nova_lite.db.image import images
 from nova_lite.db.volume import backups, snapshots, volumes
 from nova_lite.db.volume.backups import VolumeBackup
@@ -125,11 +125,10 @@ def _image(req: Request, ref: str) -> Any:  # a row of images
 
 def _snapshot_of(image: Any) -> str | None:
     """The snapshot that is the root disk of an image without data, as made from a server that boots from a volume."""
-    try:
-        mapping = json.loads(image.properties.get("block_device_mapping") or "[]")
-    except ValueError:
+    if image.size:
         return None
-    for entry in mapping if isinstance(mapping, list) and not image.size else ():
+    mapping = parse_json(image.properties.get("block_device_mapping") or "[]", "The image's property block_device_mapping")
+    for entry in mapping if isinstance(mapping, list) else ():
         if isinstance(entry, dict) and entry.get("source_type") == "snapshot" and entry.get("boot_index") == 0:
             return str(entry.get("snapshot_id"))
     return None

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nova_lite import errors
 from nova_lite.api.compute.common import schemas
+from nova_lite.api.compute.servers.create_schemas import DEVICE_OF_IMAGE as _DEVICE
+from nova_lite.api.wsgi import validation
 from nova_lite.api.wsgi.request import Body
 from nova_lite.values.flavor import Flavor
 
 _BUSES = ("fdc", "ide", "sata", "scsi", "usb", "virtio", "xen", "lxc", "uml")
 _SEQUENCE = "Block Device Mapping is Invalid: Boot sequence for the instance and image/block device mapping combination is not valid."
+_OF_IMAGE = schemas.closed({"block_device_mapping": {"type": "array", "maxItems": 256, "items": schemas.closed(_DEVICE)}})
+_VALIDATOR = validation.Validator()
 _SOURCES_WITH_SIZE = ("image", "blank")
 
 
@@ -183,17 +186,25 @@ def _is_local_root(entry: Body, image_id: str | None) -> bool:
 
 
 def mapping_of(properties: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The disks that an image describes by its property `block_device_mapping`; empty: none, or it cannot be read."""
+    """The disks that an image describes by its property `block_device_mapping`; empty: none.
+
+    :raises errors.BadRequest: it is no list of block devices. Any owner of an image may write there what they like.
+    """
     if not schemas.is_true(properties.get("bdm_v2", False)):
         return []
-    try:
-        found = json.loads(properties.get("block_device_mapping", "[]"))
-    except ValueError:
-        return []
-    known = ("boot_index", "delete_on_termination", "destination_type", "device_name", "device_type", "disk_bus", "guest_format",
-             "source_type", "tag", "volume_size", "volume_type")
-    return [{**{name: entry[name] for name in known if name in entry},
-             "uuid": entry.get("snapshot_id") or entry.get("volume_id") or entry.get("image_id")} for entry in found if isinstance(entry, dict)]
+    found = validation.parse_json(properties.get("block_device_mapping", "[]"), "The image's property block_device_mapping")
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise errors.BadRequest(reason="The image's property block_device_mapping is no list of block devices.")
+    devices = [_of_property(entry) for entry in found]
+    _VALIDATOR.body(_OF_IMAGE, {"block_device_mapping": devices})
+    return devices
+
+
+def _of_property(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that have a value and that new servers may have."""
+    known = {name: value for name, value in entry.items() if name in _DEVICE and value is not None}
+    source = entry.get("snapshot_id") or entry.get("volume_id") or entry.get("image_id")
+    return {**known, "uuid": source} if source else known
 
 
 def _checked(devices: list[BlockDevice], image_id: str | None, *, has_local_root: bool) -> BlockDevices:

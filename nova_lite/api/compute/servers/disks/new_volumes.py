@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nova_lite import errors
@@ -12,6 +12,7 @@ from nova_lite.api.compute.servers import boot_image
 from nova_lite.api.compute.servers.boot_image import BootImage
 from nova_lite.api.compute.servers.disks.block_devices import BlockDevice, BlockDevices
 from nova_lite.api.wsgi.request import Request
+from nova_lite.api.wsgi.validation import integer
 from nova_lite.api.wsgi.versions import Version
 from nova_lite.db.base import new_id
 from nova_lite.db.compute import actions
@@ -108,7 +109,15 @@ def boot_source(planned: Sequence[PlannedVolume], image_id: str | None) -> BootI
         return dataclasses.replace(root.image, id=image_id or "")
     known = root.image_metadata
     properties = {name: value for name, value in known.items() if name not in _OF_IMAGES}
-    return BootImage(id=image_id or "", min_disk_gb=0, min_ram_mb=int(known.get("min_ram", 0) or 0), size=0, virtual_size=0, properties=properties)
+    return BootImage(id=image_id or "", min_disk_gb=0, min_ram_mb=_least_ram(known), size=0, virtual_size=0, properties=properties)
+
+
+def _least_ram(metadata: Mapping[str, str]) -> int:
+    """:raises errors.BadRequest: it is no number: users write these items as they like."""
+    least = integer(str(metadata.get("min_ram") or 0))
+    if least is None:
+        raise errors.BadRequest(reason="Block Device Mapping is Invalid: the volume's image metadata min_ram is no number.")
+    return least
 
 
 _OF_IMAGES = ("checksum", "container_format", "disk_format", "image_id", "image_name", "min_disk", "min_ram", "size")

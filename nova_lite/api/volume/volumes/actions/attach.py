@@ -20,6 +20,8 @@ from nova_lite.db.volume.attachments import Attachment
 from nova_lite.db.volume.volumes import Volume
 from nova_lite.lifecycle.volumes import AttachmentStatus, VolumeStatus
 
+# Not the error of a volume that could not be made, or whose content is lost: only administrators end that.
+_STALE = (VolumeStatus.IN_USE, VolumeStatus.DETACHING, VolumeStatus.ATTACHING, VolumeStatus.RESERVED)
 _ATTACH = schemas.keyed("os-attach", schemas.closed({
     "mountpoint": {"type": "string", "minLength": 1, "maxLength": 255}, "instance_uuid": schemas.UUID_OR_NULL,
     "host_name": {"type": ["string", "null"], "maxLength": 255}, "mode": {"enum": ["rw", "ro"]}}, required=("mountpoint",)))
@@ -70,7 +72,7 @@ def detach(req: Request, body: Body, volume_id: str) -> None:
     202 with no body. 400: there are several attachments and none is named, or it is none of the volume's. 404: no such volume in the
     project. 409: a server uses it, and the caller is no service.
     """
-    _detach(req, find(req, volume_id), body["os-detach"].get("attachment_id"))
+    _detach(req, find(req, volume_id), body["os-detach"].get("attachment_id"), stale=_STALE)
 
 
 @action("os-force_detach", path=ACTIONS, policy=Rule("volume_extension:volume_admin_actions:force_detach", ADMIN), body={"3.0": _FORCE_DETACH})
@@ -79,10 +81,12 @@ def force_detach(req: Request, body: Body, volume_id: str) -> None:
 
     202, 400, 404 and 409 as there: a volume is not taken from a running server by force either.
     """
-    _detach(req, find(req, volume_id), body["os-force_detach"].get("attachment_id"))
+    volume = find(req, volume_id)
+    _detach(req, volume, body["os-force_detach"].get("attachment_id"), stale=(*_STALE, *((VolumeStatus.ERROR,) if volume.host else ())))
 
 
-def _detach(req: Request, volume: Volume, attachment_id: str | None) -> None:
+def _detach(req: Request, volume: Volume, attachment_id: str | None, *, stale: tuple[VolumeStatus, ...]) -> None:
+    """End the attachment. A volume without one is available, also where it shows one of `stale` by os-reset_status."""
     present = attachments.lock_of_volume(req.db, volume.id)
     if attachment_id is None and len(present) > 1:
         raise errors.BadRequest(reason=f"Detach volume failed: volume {volume.id} is attached to more than one server: attachment_id is needed.")
@@ -92,11 +96,6 @@ def _detach(req: Request, volume: Volume, attachment_id: str | None) -> None:
     for attachment in named:
         safety.refuse_in_use(req, attachment)
         connections.end(req, attachment)
-    _rest(req, volumes.get_locked(req.db, volume.id))
-
-
-def _rest(req: Request, volume: Volume) -> None:
-    """A volume without attachments is available, also where its status was set by os-reset_status."""
-    stale = (VolumeStatus.ERROR, VolumeStatus.IN_USE, VolumeStatus.DETACHING, VolumeStatus.ATTACHING, VolumeStatus.RESERVED)
+    volume = volumes.get_locked(req.db, volume.id)
     if not attachments.of_volume(req.db, volume.id):
         volumes.set_status(req.db, volume, VolumeStatus.AVAILABLE, among=stale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from nova_lite import errors
 from nova_lite.api.volume.common import begin_action, schemas
-from nova_lite.api.volume.common.find import find
+from nova_lite.api.volume.common.find import find_locked
 from nova_lite.api.volume.common.paths import ACTIONS
 from nova_lite.api.wsgi.request import Body, Request
 from nova_lite.api.wsgi.routing import action
@@ -23,7 +23,7 @@ def revert(req: Request, body: Body, volume_id: str) -> None:
     202 with no body. 400: that is not its newest snapshot, or was of another size. 404: no such volume in the project. 409: the volume or
     the snapshot is not available.
     """
-    volume = find(req, volume_id)
+    volume = find_locked(req, volume_id)  # no other snapshot is made meanwhile
     latest, requested = snapshots.latest(req.db, volume.id), body["revert"].get("snapshot_id")
     if latest is None:
         raise errors.BadRequest(reason=f"Volume {volume.id} doesn't have any snapshots.")
