@@ -75,10 +75,6 @@ class VolumeAction:
     leads_to: VolumeStatus | None
     fails_to: VolumeStatus | None = None  # None: the status before
 
-    @property
-    def keeps_previous(self) -> bool:
-        return self.leads_to is None or self.fails_to is None
-
 
 _V = VolumeStatus
 VOLUME_ACTIONS: dict[str, VolumeAction] = {row.name: row for row in (

@@ -39,8 +39,7 @@ def test_an_image_mapped_to_the_local_root_disk_is_the_same() -> None:
 
 def test_a_volume_at_boot_index_0_is_the_root_disk() -> None:
     found = read(FROM_VOLUME)
-    assert found.root_volume is not None
-    assert (found.has_local_root, found.root_volume.source_id) == (False, VOLUME)
+    assert (found.has_local_root, [(device.is_root, device.source_id) for device in found.volumes]) == (False, [(True, VOLUME)])
 
 
 def test_an_image_of_the_request_does_not_become_a_root_disk_beside_a_volume() -> None:
@@ -142,6 +141,12 @@ def test_an_image_of_a_server_on_volumes_brings_its_disks() -> None:
     assert (found.has_local_root, found.volumes[0].source_id, found.volumes[0].delete_on_termination) == (False, SNAPSHOT, True)
 
 
-@pytest.mark.parametrize("properties", [{}, {"block_device_mapping": "[]"}, {"bdm_v2": "true", "block_device_mapping": "not json"}])
+@pytest.mark.parametrize("properties", [{}, {"block_device_mapping": "not read"}, {"bdm_v2": "true", "block_device_mapping": "[]"}])
 def test_other_images_bring_none(properties: dict[str, str]) -> None:
     assert block_devices.mapping_of(properties) == []
+
+
+@pytest.mark.parametrize("text", ["not json", "{}", '["no object"]', '[{"source_type": "moon"}]'])
+def test_a_mapping_of_an_image_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(errors.BadRequest, match="block_device_mapping"):
+        block_devices.mapping_of({"bdm_v2": "True", "block_device_mapping": text})

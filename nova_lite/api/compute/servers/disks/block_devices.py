@@ -58,10 +58,6 @@ class BlockDevices:
     volumes: tuple[BlockDevice, ...] = ()
     local: tuple[BlockDevice, ...] = ()
 
-    @property
-    def root_volume(self) -> BlockDevice | None:
-        return next((device for device in self.volumes if device.is_root), None)
-
 
 def read(params: Body, *, image_mapping: Sequence[Mapping[str, Any]] = ()) -> BlockDevices:
     """The disks that the request describes; `image_mapping`: those of its image, as a snapshot of a server on volumes has them.
