@@ -28,7 +28,7 @@ def ends(name: str, *more: str) -> list[str]:
 
 
 def of_step(name: str, key: str) -> list[str]:
-    return [point for point in points(name) if f".{key}." in point]
+    return [point for point in points(name, with_volumes=True) if f".{key}." in point]
 
 
 ATTACH_POINTS = ends("attach_volume", "volume.export.record", "volume.export.made",
