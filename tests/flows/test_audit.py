@@ -336,12 +336,12 @@ def address_twice(cloud: OneProcess, server_id: str) -> tuple[str, str]:
 
 
 def floating_ip_target(cloud: OneProcess, server_id: str) -> tuple[str, str]:
-    """It leads to an address that the port does not have any more."""
+    """It leads to an address that the port does not have any more. Its own is one that no server gets by chance."""
     plug, floating, subnet_id = new_id(), new_id(), cloud.ports(server_id)[0].addresses[0].subnet_id
     change(cloud, sa.insert(Port).values(
         id=plug, project_id="", network_id=cloud.network_id, mac_address="fa:16:3e:00:00:03", device_id=floating, device_owner=OWNER),
-        sa.insert(Address).values(subnet_id=subnet_id, port_id=plug, address="10.0.0.77"),
-        sa.insert(FloatingIp).values(id=floating, project_id=CTXT.project_id, network_id=cloud.network_id, plug_id=plug, address="10.0.0.77",
+        sa.insert(Address).values(subnet_id=subnet_id, port_id=plug, address="10.0.0.255"),
+        sa.insert(FloatingIp).values(id=floating, project_id=CTXT.project_id, network_id=cloud.network_id, plug_id=plug, address="10.0.0.255",
                                      port_id=plug, fixed_address="10.0.0.78"))
     return kinds.FLOATING_IP_TARGET.name, floating
 

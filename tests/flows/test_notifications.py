@@ -186,7 +186,7 @@ def test_a_volume_that_cannot_be_made_is_notified_as_an_error(cloud: OneProcess,
 
 
 def test_a_snapshot_is_notified(cloud: OneProcess, consumer: Consumer) -> None:
-    snapshot_id, action_id = storage._begin_snapshot(cloud, storage.made(cloud))
+    snapshot_id, action_id = storage.begin_snapshot(cloud, storage.made(cloud))
     cloud.run(action_id)
     heard = consumer.take(4)[2:]
     assert [event for _, event, _ in heard] == ["snapshot.create.start", "snapshot.create.end"]
