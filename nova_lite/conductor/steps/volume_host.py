@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from nova_lite import errors
+from nova_lite.conductor.engine.services import Services
 from nova_lite.conductor.engine.workflow import Run
 from nova_lite.db.compute.servers import Server
 from nova_lite.db.volume import volumes
@@ -27,6 +28,13 @@ class OnPool:
 
 
 P = TypeVar("P", bound=OnPool)
+
+
+def find_pool(services: Services, run: Run[P]) -> P:
+    """A step of a workflow on a volume: the state with the pool that its row names."""
+    with services.database.reader() as session:
+        row = volumes.get(session, run.resource_id)
+    return dataclasses.replace(run.state, host=row.host or "")
 
 
 def worker(run: Run[P]) -> str | None:

@@ -161,12 +161,6 @@ class DeleteState(OnPool):
 DeleteRun = Run[DeleteState]
 
 
-def find_pool(services: Services, run: DeleteRun) -> DeleteState:
-    with services.database.reader() as session:
-        row = volumes.get(session, run.resource_id)
-    return dataclasses.replace(run.state, host=row.host or "")
-
-
 def delete_on_pool(services: Services, run: DeleteRun) -> None:
     with services.database.reader() as session:
         row = volumes.get(session, run.resource_id)
@@ -194,7 +188,7 @@ def delete_failed(session: Session, run: DeleteRun, error: errors.NovaLiteError)
 DELETE = Workflow(
     "delete_volume", DeleteState,
     (
-        ControlStep("find_pool", find_pool),
+        ControlStep("find_pool", volume_host.find_pool),
         HostStep("delete_on_pool", volume_host.worker, delete_on_pool, binary=VOLUME, when_down=WhenDown.WAIT),
         RowStep("forget", record=record_deleted),
     ),
@@ -282,12 +276,6 @@ class RevertState(OnPool):
 RevertRun = Run[RevertState]
 
 
-def find_reverted(services: Services, run: RevertRun) -> RevertState:
-    with services.database.reader() as session:
-        row = volumes.get(session, run.resource_id)
-    return dataclasses.replace(run.state, host=row.host or "")
-
-
 def revert_on_pool(services: Services, run: RevertRun) -> None:
     with services.database.reader() as session:
         row = volumes.get(session, run.resource_id)
@@ -309,7 +297,7 @@ def revert_failed(session: Session, run: RevertRun, error: errors.NovaLiteError)
 REVERT = Workflow(
     "revert_volume", RevertState,
     (
-        ControlStep("find_pool", find_reverted),
+        ControlStep("find_pool", volume_host.find_pool),
         HostStep("revert_on_pool", volume_host.worker, revert_on_pool, binary=VOLUME, when_down=WhenDown.WAIT),
         RowStep("finish", record=record_reverted),
     ),
@@ -326,12 +314,6 @@ class UploadState(OnPool):
 
 
 UploadRun = Run[UploadState]
-
-
-def find_uploaded(services: Services, run: UploadRun) -> UploadState:
-    with services.database.reader() as session:
-        row = volumes.get(session, run.resource_id)
-    return dataclasses.replace(run.state, host=row.host or "")
 
 
 def forget_image(services: Services, run: UploadRun) -> None:
@@ -372,7 +354,7 @@ def upload_failed(session: Session, run: UploadRun, error: errors.NovaLiteError)
 UPLOAD = Workflow(
     "upload_volume", UploadState,
     (
-        ControlStep("find_pool", find_uploaded, undo=forget_image),
+        ControlStep("find_pool", volume_host.find_pool, undo=forget_image),
         HostStep("upload_on_pool", volume_host.worker, upload_on_pool, binary=VOLUME, is_done=is_uploaded),
         RowStep("finish", record=record_uploaded),
     ),
